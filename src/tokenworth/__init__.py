@@ -1,0 +1,72 @@
+"""Is next-token pretraining, and the adaptation after it, worth its cost for your text-classification task?
+
+    import tokenworth as tw
+
+    task = tw.load_task("reviews.csv")
+    assessment = tw.assess("Qwen/Qwen2-0.5B", task)
+    assessment.table()
+    tw.write_report(assessment, "report.html")
+
+Importing does nothing but find names: each one is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tokenworth.version import __version__
+
+if TYPE_CHECKING:
+    from tokenworth import scores
+    from tokenworth.assessment import Assessment, Ranking, assess, rank
+    from tokenworth.backbones import Backbone, load_backbone
+    from tokenworth.errors import BackboneError, EncodeError, SettingError, TaskError, TokenworthError
+    from tokenworth.report import write_report
+    from tokenworth.tasks import Task, load_task
+
+_ROOMS = {
+    "Assessment": "tokenworth.assessment",
+    "Backbone": "tokenworth.backbones",
+    "BackboneError": "tokenworth.errors",
+    "EncodeError": "tokenworth.errors",
+    "Ranking": "tokenworth.assessment",
+    "SettingError": "tokenworth.errors",
+    "Task": "tokenworth.tasks",
+    "TaskError": "tokenworth.errors",
+    "TokenworthError": "tokenworth.errors",
+    "assess": "tokenworth.assessment",
+    "load_backbone": "tokenworth.backbones",
+    "load_task": "tokenworth.tasks",
+    "rank": "tokenworth.assessment",
+    "write_report": "tokenworth.report",
+}
+
+__all__ = [
+    "Assessment",
+    "Backbone",
+    "BackboneError",
+    "EncodeError",
+    "Ranking",
+    "SettingError",
+    "Task",
+    "TaskError",
+    "TokenworthError",
+    "__version__",
+    "assess",
+    "load_backbone",
+    "load_task",
+    "rank",
+    "scores",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "scores":
+        return import_module("tokenworth.scores")
+    if name in _ROOMS:
+        return getattr(import_module(_ROOMS[name]), name)
+    raise AttributeError(f"module 'tokenworth' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,17 @@
+"""What several test files need: where real data lies, and nothing else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded at test time
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real tasks and models; users do not have it, so its tests are skipped without it."""
+    path = Path(os.environ.get("TOKENWORTH_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (path / "data" / "tasks").is_dir():
+        pytest.skip(f"real data not found at {path}; set TOKENWORTH_SHARED to its folder")
+    return path
