@@ -1,0 +1,246 @@
+"""All scores of one layer with intervals and chance levels: what the assessment asks of the closed forms.
+
+Intervals are delete-a-group jackknife on the pooled side, V fixed; chance levels come from shuffled labels, features
+and V kept.  Axes: D width, C classes, G groups, B shuffles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from tokenworth.scores.context import ContextMoments
+from tokenworth.scores.curves import SHARE, first_reaching, log2_area, resolve_k
+from tokenworth.scores.frame import Frame, crossfit_retained, frame
+from tokenworth.scores.jackknife import Interval, interval
+from tokenworth.scores.ntps import overlap_curve
+from tokenworth.scores.pooled import PooledMoments
+from tokenworth.scores.published import PublishedCode
+from tokenworth.scores.retained import why_not_adjusted
+from tokenworth.scores.ridge import raw_diagonal
+from tokenworth.scores.subspaces import label_directions
+from tokenworth.scores.transfer import Spectrum, hscore, logme, raw_spectrum
+
+LOGME_INTERVAL_MAX_WIDTH = 1024
+"""Above this width each replicate's eigendecomposition costs more than the interval is worth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One score: value, 95 % interval and label-permutation level; NaN where it does not exist."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    chance: float = math.nan
+
+
+@dataclass(slots=True)
+class LayerScores:
+    """Scores by name, curves over k = 1 .. D by name, and the reasons why some mean nothing."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    curves: dict[str, Tensor] = field(default_factory=dict)
+    spectra: dict[str, Tensor] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def score_layer(
+    context: ContextMoments | None,
+    groups: Sequence[PooledMoments],
+    shuffled: Sequence[PooledMoments] = (),
+    *,
+    conventions: bool = False,
+) -> LayerScores:
+    """Every closed form of one layer.
+
+    Args:
+        context: moments of prefixes and next states; None where the pooling changes the width.
+        groups: pooled moments of disjoint groups of texts, at least two.
+        shuffled: pooled moments of all texts under shuffled labels (`PooledMoments.relabel`).
+        conventions: also NTPS in its weighted and published-code conventions, without intervals.
+
+    Raises:
+        ValueError: fewer than two groups, or moments that do not fit together.
+    """
+    total = groups[0]
+    for group in groups[1:]:
+        total = total + group
+    scores = LayerScores()
+    reason = _why_no_context(context, total)
+    if reason or context is None:
+        scores.reasons |= dict.fromkeys(("ntps", "retained_auc", "ar_r2"), reason)
+    statistics = _Statistics(
+        spectrum=raw_spectrum(total),
+        fixed=None if reason or context is None else frame(context, total),
+        published=PublishedCode.of(context, total, SHARE) if conventions and context and not reason else None,
+    )
+    sample = _Sample(
+        full=statistics.of(total, same_texts=True),
+        without=[statistics.of(total - group, same_texts=False) for group in groups],
+        shuffled=[statistics.of(other, same_texts=True) for other in shuffled],
+    )
+    _add_transfer(scores, sample, total)
+    if statistics.fixed is not None and context is not None:
+        _add_autoregressive(scores, statistics.fixed)
+        _add_ntps(scores, sample, statistics.fixed, total)
+        _add_retained(scores, sample, statistics.fixed, total)
+        if total.n_texts <= statistics.fixed.full.rank + 1:
+            _add_crossfit(scores, context, groups)
+    return scores
+
+
+def _why_no_context(context: ContextMoments | None, pooled: PooledMoments) -> str:
+    if context is None:
+        return "the pooling changes the width, so the two subspaces lie in different spaces"
+    if not context.n_pairs:
+        return "no text has two tokens, so there is no next state to predict"
+    szz, _, _ = pooled.second_moments(center=True)
+    varies = (szz.diagonal() > 1e-14 * raw_diagonal(pooled, szz)).any()
+    return "" if varies else "the pooled texts are all equal, so there is nothing to read a label from"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Statistics:
+    """Everything computed of one set of pooled moments; what does not change is computed once."""
+
+    spectrum: Spectrum
+    fixed: Frame | None
+    published: PublishedCode | None
+
+    def of(self, moments: PooledMoments, *, same_texts: bool) -> dict[str, Tensor]:
+        """Scalars and curves by name.  same_texts: only the labels differ from those the fixed parts come from."""
+        narrow = moments.dim <= LOGME_INTERVAL_MAX_WIDTH
+        found = {"hscore": _scalar(hscore(moments))}
+        if same_texts or narrow:
+            found["logme"] = _scalar(logme(moments, spectrum=self.spectrum if same_texts else None))
+        if self.fixed is None:
+            return found
+        found["ntps"] = self.fixed.ntps_curve(moments, same_texts=same_texts)
+        readout = self.fixed.readout(moments, same_texts=same_texts)
+        found |= {"raw": readout.raw(), "adjusted": readout.adjusted()}
+        found["label_r2"] = _scalar(readout.signal() / readout.variance)
+        if self.published is not None and same_texts:
+            found |= {
+                "ntps_weighted": _scalar(self._weighted(moments)),
+                "ntps_published": _scalar(self.published.score(moments)),
+            }
+        return found
+
+    def _weighted(self, moments: PooledMoments) -> float:
+        assert self.fixed is not None, "asked for only beside the published code, which needs a context"
+        szy = moments.second_moments(center=True)[1]
+        directions, _ = label_directions(self.fixed.labels.whitening, szy)
+        curve = overlap_curve(self.fixed.encoder_basis_DD, self.fixed.encoder.rank, directions)
+        return float(curve[resolve_k(SHARE, len(curve)) - 1])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Sample:
+    """The statistics of all texts, without each group, and under each shuffle of the labels."""
+
+    full: dict[str, Tensor]
+    without: list[dict[str, Tensor]]
+    shuffled: list[dict[str, Tensor]]
+
+    def value(self, name: str, summary: Callable[[Tensor], Tensor | float] = float) -> Value:
+        """A statistic (or a summary of a curve) with its jackknife interval and its mean under shuffled labels."""
+        estimate = _scalar(summary(self.full[name]))
+        chance = self.chance(name, summary)
+        if not all(name in other for other in self.without):
+            return Value(float(estimate), chance=chance)
+        band = interval(estimate, torch.stack([_scalar(summary(other[name])) for other in self.without]))
+        return Value(float(estimate), float(band.low), float(band.high), chance)
+
+    def chance(self, name: str, summary: Callable[[Tensor], Tensor | float] = float) -> float:
+        """Mean of a statistic over shuffled labels; NaN without shuffles."""
+        values = [float(summary(other[name])) for other in self.shuffled]
+        return sum(values) / len(values) if values else math.nan
+
+    def band(self, name: str) -> Interval:
+        """A curve with its interval at each k."""
+        return interval(self.full[name], torch.stack([other[name] for other in self.without]))
+
+
+def _scalar(value: Tensor | float) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+
+
+def _add_transfer(scores: LayerScores, sample: _Sample, total: PooledMoments) -> None:
+    eigenvalues = torch.linalg.eigvalsh(total.second_moments(center=True)[0]).flip(0).clamp(min=0)
+    scores.spectra["pooled"] = eigenvalues / eigenvalues.sum().clamp(min=torch.finfo(torch.float64).tiny)
+    scores.values |= {"hscore": sample.value("hscore"), "logme": sample.value("logme")}
+    if total.dim > LOGME_INTERVAL_MAX_WIDTH:
+        scores.reasons["logme_interval"] = (
+            f"no interval: width {total.dim} > {LOGME_INTERVAL_MAX_WIDTH}, where it costs more than it says"
+        )
+    for name in ("ntps_weighted", "ntps_published"):
+        if name in sample.full:
+            scores.values[name] = sample.value(name)
+
+
+def _add_autoregressive(scores: LayerScores, fixed: Frame) -> None:
+    energy = fixed.encoder.eigenvalues_D / fixed.encoder.next_energy
+    scores.spectra["context"] = energy
+    scores.curves["ar_r2"] = energy.cumsum(0)
+    scores.values["ar_r2"] = Value(float(scores.curves["ar_r2"][resolve_k(SHARE, len(energy)) - 1]))
+
+
+def _add_ntps(scores: LayerScores, sample: _Sample, fixed: Frame, total: PooledMoments) -> None:
+    if fixed.labels.saturated:
+        scores.reasons["ntps"] = (
+            f"saturated: {total.n_classes} classes use all {total.dim} directions, so the overlap is 1 by construction"
+        )
+        return
+    if fixed.labels.penalty:
+        scores.reasons["ntps_ridge"] = (
+            f"Szz is singular or N <= D: label directions by ridge, penalty {fixed.labels.penalty:.1e}"
+        )
+    at, band = resolve_k(SHARE, total.dim) - 1, sample.band("ntps")
+    scores.curves |= {"ntps": band.estimate, "ntps_low": band.low, "ntps_high": band.high}
+    if sample.shuffled:
+        scores.curves["ntps_chance"] = torch.stack([other["ntps"] for other in sample.shuffled]).mean(0)
+    score = sample.value("ntps", lambda curve: curve[at])
+    scores.values["ntps"] = score
+    scores.values["ntps_excess"] = Value(
+        score.value - score.chance, score.low - score.chance, score.high - score.chance, 0.0
+    )
+    scores.values["ntps_auc"] = sample.value("ntps", log2_area)
+
+
+def _add_retained(scores: LayerScores, sample: _Sample, fixed: Frame, total: PooledMoments) -> None:
+    chance = torch.arange(1, total.dim + 1, dtype=torch.float64) / total.dim
+    scores.curves |= {"retained_raw": sample.full["raw"], "chance": chance}
+    scores.values["retained_raw_auc"] = sample.value("raw", log2_area)
+    if fixed.full.n_texts > fixed.full.rank + 1:
+        scores.values["label_r2"] = sample.value("label_r2")
+    reason = why_not_adjusted(fixed.full, total.n_classes)
+    if reason:
+        scores.reasons["retained_auc"] = reason
+        if "label_r2" not in scores.values:
+            scores.reasons["label_r2"] = reason
+        return
+    band = sample.band("adjusted")
+    scores.curves |= {"retained": band.estimate, "retained_low": band.low, "retained_high": band.high}
+    # Under shuffled labels the adjusted curve is nothing over nothing; directions in random order keep k / D of it.
+    area = sample.value("adjusted", log2_area)
+    scores.values["retained_auc"] = replace(area, chance=log2_area(chance))
+    # k90 is a step function, for which the jackknife's own interval is too narrow: it is read off the curve's band.
+    bounds = (first_reaching(band.high, 0.9), first_reaching(band.low, 0.9), first_reaching(chance, 0.9))
+    scores.values["k90"] = Value(first_reaching(band.estimate, 0.9), *bounds)
+
+
+def _add_crossfit(scores: LayerScores, context: ContextMoments, groups: Sequence[PooledMoments]) -> None:
+    """Too few texts to adjust for chance: the curve on held-out groups, without an interval."""
+    curve = crossfit_retained(context, groups)
+    if torch.isnan(curve).any():
+        scores.reasons["retained_auc"] += ", and held out no read-out explains more than its standard error"
+        return
+    scores.reasons["retained_auc"] += f"; the curve is cross-fitted over {len(groups)} groups, best k = 1"
+    scores.curves["retained"] = curve
+    scores.values["retained_auc"] = Value(log2_area(curve), chance=log2_area(scores.curves["chance"]))
+    scores.values["k90"] = Value(first_reaching(curve, 0.9))

@@ -1,0 +1,208 @@
+"""Pooled moments: how the pooled text goes with its label.  A commutative monoid of streaming sums.
+
+Axes: B texts of a batch, D width of the pooled text z, C classes; y is the one-hot label.
+
+    Szz = 1/N sum z z'     Szy = 1/N sum z y'     Syy = 1/N sum y y'     and the fourth moments Ledoit-Wolf needs
+
+Sums are taken about a shift (the first batch's mean) and entirely in float64: there is one row per text, so the
+product costs nothing beside the forward pass, and a direction without variance then stays 1e-14 of the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tokenworth.scores.storage import load_moments, save_moments
+
+_KIND = "pooled moments"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PooledSums:
+    """Sums over texts about one shift; float64."""
+
+    shift_D: Tensor
+    count_C: Tensor  # texts per class
+    zy_DC: Tensor  # sum of z per class
+    zz_DD: Tensor
+    cubic_D: Tensor  # sum of |z|^2 z
+    quartic: Tensor  # sum of |z|^4
+
+    @classmethod
+    def zeros(cls, dim: int, n_classes: int, device: torch.device | str = "cpu") -> PooledSums:
+        """Nothing seen yet."""
+
+        def zero(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device=device)
+
+        return cls(zero(dim), zero(n_classes), zero(dim, n_classes), zero(dim, dim), zero(dim), zero())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every sum by its name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def to(self, device: torch.device | str) -> PooledSums:
+        """The same sums on another device."""
+        return PooledSums(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
+
+    def about(self, shift_D: Tensor) -> PooledSums:
+        """The same sums about another shift: every z gains delta."""
+        delta = self.shift_D - shift_D
+        n, z, length = self.count_C.sum(), self.zy_DC.sum(1), delta @ delta
+        trace, zz_delta = self.zz_DD.trace(), self.zz_DD @ delta
+        cross = torch.outer(z, delta)
+        along = delta @ z
+        return PooledSums(
+            shift_D=shift_D,
+            count_C=self.count_C,
+            zy_DC=self.zy_DC + torch.outer(delta, self.count_C),
+            zz_DD=self.zz_DD + cross + cross.T + n * torch.outer(delta, delta),
+            # |z + e|^2 (z + e) and |z + e|^4, multiplied out
+            cubic_D=self.cubic_D + 2 * zz_delta + length * z + delta * (trace + 2 * along + n * length),
+            quartic=self.quartic
+            + 4 * delta @ zz_delta
+            + n * length**2
+            + 4 * delta @ self.cubic_D
+            + 2 * length * trace
+            + 4 * length * along,
+        )
+
+    def combine(self, other: PooledSums, sign: float) -> PooledSums:
+        """Sums over both sets of texts (sign 1), or over those of self without those of other (sign -1)."""
+        shift = self.shift_D if self.count_C.sum() else other.shift_D
+        mine, theirs = self.about(shift), other.to(self.shift_D.device).about(shift)
+        added = {
+            name: tensor + sign * getattr(theirs, name) for name, tensor in mine.tensors().items() if name != "shift_D"
+        }
+        return PooledSums(shift_D=shift, **added)
+
+
+class PooledMoments:
+    """Streaming moments of pooled texts and their labels, for one layer.
+
+    Args:
+        dim: width D of the pooled texts.
+        n_classes: number C of classes.
+
+    `update` takes pooled (B, D) of any floating dtype and integer labels (B,); it may reuse storage: go on with
+    what it returns.  `+` merges shards, `-` takes a shard out again.
+    """
+
+    __slots__ = ("dim", "n_classes", "sums")
+
+    def __init__(self, dim: int, n_classes: int) -> None:
+        self.dim = dim
+        self.n_classes = n_classes
+        self.sums = PooledSums.zeros(dim, n_classes)
+
+    @property
+    def n_texts(self) -> int:
+        """Number N of texts."""
+        return int(self.sums.count_C.sum())
+
+    @torch.no_grad()
+    def update(self, pooled: Tensor, labels: Tensor) -> PooledMoments:
+        """Add a batch: pooled (B, D), labels (B,) in 0 .. C-1.
+
+        Raises:
+            ValueError: shapes that do not fit, or a label outside 0 .. C-1.
+        """
+        pooled, labels = torch.as_tensor(pooled), torch.as_tensor(labels)
+        _check_batch(pooled, labels, self.dim, self.n_classes)
+        device = "cpu" if pooled.device.type == "mps" else pooled.device  # mps has no float64
+        pooled, labels = pooled.to(device).to(torch.float64), labels.to(device).long()
+        sums = self.sums if self.sums.shift_D.device == pooled.device else self.sums.to(device)
+        if not sums.count_C.sum() and len(pooled):
+            sums = replace(sums, shift_D=pooled.mean(0))
+        self.sums = _add_batch(sums, pooled, labels)
+        return self
+
+    def relabel(self, zy_DC: Tensor, count_C: Tensor) -> PooledMoments:
+        """The same texts under other labels: sum of z per class (D, C), raw, and texts per class (C,)."""
+        result = PooledMoments(self.dim, len(count_C))
+        shifted = zy_DC - torch.outer(self.sums.shift_D, count_C)
+        result.sums = replace(self.sums, zy_DC=shifted, count_C=count_C)
+        return result
+
+    def __add__(self, other: PooledMoments) -> PooledMoments:
+        return self._combine(other, 1.0)
+
+    def __sub__(self, other: PooledMoments) -> PooledMoments:
+        return self._combine(other, -1.0)
+
+    def _combine(self, other: PooledMoments, sign: float) -> PooledMoments:
+        if (self.dim, self.n_classes) != (other.dim, other.n_classes):
+            raise ValueError(
+                f"moments of width {self.dim} and {self.n_classes} classes do not go with width {other.dim} "
+                f"and {other.n_classes} classes"
+            )
+        result = PooledMoments(self.dim, self.n_classes)
+        result.sums = self.sums.combine(other.sums, sign)
+        return result
+
+    def mean(self) -> Tensor:
+        """Mean of z (D,)."""
+        return self.sums.shift_D + self.sums.zy_DC.sum(1) / self._n
+
+    def second_moments(self, *, center: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """Szz (D, D), Szy (D, C) and Syy (C, C), divided by N; with center=True about the means of z and y."""
+        target = self.mean() if center else torch.zeros_like(self.sums.shift_D)
+        sums, share = self.sums.about(target), self.sums.count_C / self._n
+        syy = share.diag()
+        if not center:
+            return sums.zz_DD / self._n, sums.zy_DC / self._n, syy
+        # z is centred already, so the mean of y drops out of Szy
+        return sums.zz_DD / self._n, sums.zy_DC / self._n, syy - torch.outer(share, share)
+
+    def quartic(self) -> Tensor:
+        """Mean of |z - mean|^4 (scalar)."""
+        return self.sums.about(self.mean()).quartic / self._n
+
+    @property
+    def _n(self) -> Tensor:
+        return self.sums.count_C.sum().clamp(min=1)
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, the facts as JSON in its header."""
+        save_moments(path, _KIND, self.sums.tensors(), {"dim": self.dim, "n_classes": self.n_classes})
+
+    @classmethod
+    def load(cls, path: str | Path) -> PooledMoments:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: the file is damaged or holds something else.
+        """
+        tensors, facts = load_moments(path, _KIND)
+        moments = cls(facts["dim"], facts["n_classes"])
+        moments.sums = PooledSums(**tensors)
+        return moments
+
+
+def _check_batch(pooled: Tensor, labels: Tensor, dim: int, n_classes: int) -> None:
+    if pooled.ndim != 2 or pooled.shape[1] != dim or labels.shape != pooled.shape[:1]:
+        raise ValueError(
+            f"pooled has shape {tuple(pooled.shape)} and labels {tuple(labels.shape)}; expected (B, {dim}) and (B,)"
+        )
+    if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < n_classes):
+        raise ValueError(
+            f"labels run from {int(labels.min())} to {int(labels.max())}; with {n_classes} classes they are "
+            f"0 to {n_classes - 1}"
+        )
+
+
+def _add_batch(sums: PooledSums, pooled: Tensor, labels: Tensor) -> PooledSums:
+    z = pooled - sums.shift_D
+    squared = z.square().sum(1)
+    sums.zz_DD.add_(z.T @ z)
+    return replace(
+        sums,
+        count_C=sums.count_C + torch.bincount(labels, minlength=len(sums.count_C)),
+        zy_DC=sums.zy_DC + torch.zeros_like(sums.zy_DC.T).index_add(0, labels, z).T,
+        cubic_D=sums.cubic_D + squared @ z,
+        quartic=sums.quartic + squared @ squared,
+    )

@@ -1,0 +1,119 @@
+"""Ridge read-out of the label from the pooled text, its penalty by generalised cross-validation.
+
+Axes: D width, C classes, R rank.  The penalty acts on coordinates scaled to unit variance.
+Source: Golub, Heath and Wahba (1979), Technometrics 21(2), 215-223.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tokenworth.scores.pooled import PooledMoments
+from tokenworth.scores.whitening import Whitening, unit_scale, whiten
+
+PENALTIES = torch.logspace(-8, 4, 61, dtype=torch.float64)
+"""The path searched, relative to unit-variance coordinates."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ridge:
+    """Linear read-out: scores = pooled @ weights_DC + intercept_C, the largest names the class."""
+
+    weights_DC: Tensor
+    intercept_C: Tensor
+    penalty: float
+    gcv: float  # generalised cross-validation estimate of the mean squared error over one-hot labels
+    r2: float  # 1 - gcv / variance of the labels: at most 1, near 0 without signal
+
+    def predict(self, pooled_BD: Tensor) -> Tensor:
+        """Class indices (B,) of pooled texts (B, D)."""
+        return self.decision(pooled_BD).argmax(1)
+
+    def decision(self, pooled_BD: Tensor) -> Tensor:
+        """Scores (B, C), float64."""
+        return pooled_BD.to(self.weights_DC) @ self.weights_DC + self.intercept_C
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Path:
+    """Everything the path of penalties needs: eigenvalues and squared label loadings along them."""
+
+    values_R: Tensor
+    loadings_RC: Tensor
+    variance: Tensor  # tr Syy
+    n: int
+    intercept: int  # degrees of freedom of the mean
+
+    def gcv(self, penalties_P: Tensor) -> Tensor:
+        """GCV(p) = RSS / n / (1 - df / n)^2 for each penalty (P,)."""
+        shrunk_PR = 1 / (self.values_R + penalties_P[:, None])
+        energy_R = self.loadings_RC.square().sum(1)
+        gain = (energy_R * (2 * shrunk_PR - self.values_R * shrunk_PR.square())).sum(1)
+        left = 1 - ((self.values_R * shrunk_PR).sum(1) + self.intercept) / self.n
+        error = (self.variance - gain).clamp(min=0) / left.square()
+        # With every degree of freedom spent both sides vanish and GCV says nothing.
+        return torch.where(left > 1e-6, error, torch.full_like(error, torch.inf))
+
+
+def _path(pooled: PooledMoments, whitening: Whitening, *, center: bool) -> _Path:
+    _, szy, syy = pooled.second_moments(center=center)
+    loadings = whitening.vectors_DR.T @ (szy / whitening.scale_D[:, None])
+    return _Path(whitening.values_R, loadings, syy.trace(), pooled.n_texts, int(center))
+
+
+def raw_diagonal(pooled: PooledMoments, szz_DD: Tensor) -> Tensor:
+    """Mean squares of the coordinates (D,), uncentred: their rounding bounds what counts as varying."""
+    return szz_DD.diagonal() + pooled.mean().square()
+
+
+def gcv_penalty(pooled: PooledMoments, whitening: Whitening, *, center: bool = True) -> float:
+    """The penalty of the path with the least GCV."""
+    penalties = PENALTIES.to(whitening.values_R.device)
+    return float(penalties[_path(pooled, whitening, center=center).gcv(penalties).argmin()])
+
+
+def ridge(pooled: PooledMoments, *, penalty: float | None = None) -> Ridge:
+    """Ridge regression of one-hot labels with an intercept; penalty None chooses by GCV.  Cost O(D^3).
+
+    Raises:
+        ValueError: no texts.
+    """
+    if not pooled.n_texts:
+        raise ValueError("no texts were added to the pooled moments")
+    szz, _, _ = pooled.second_moments(center=True)
+    whitening = whiten(szz, floor_D=raw_diagonal(pooled, szz))
+    path = _path(pooled, whitening, center=True)
+    if penalty is None:
+        penalty = gcv_penalty(pooled, whitening)
+    gcv = float(path.gcv(torch.tensor([penalty], dtype=torch.float64, device=path.values_R.device)))
+    shrunk = path.loadings_RC / (path.values_R + penalty)[:, None]
+    weights = whitening.vectors_DR @ shrunk / whitening.scale_D[:, None]
+    variance = max(float(path.variance), 1e-300)
+    return Ridge(weights, _intercept(pooled, weights), penalty, gcv, 1 - gcv / variance)
+
+
+def ridge_at(pooled: PooledMoments, penalty: float) -> tuple[Tensor, Tensor]:
+    """Weights (D, C) and intercept (C,) at a given penalty by one Cholesky factorisation: what refitting without a
+    group of texts, or under shuffled labels, costs.
+
+    The penalty acts on coordinates of unit variance, as in `ridge`.
+    """
+    szz, szy, _ = pooled.second_moments(center=True)
+    scale_D = unit_scale(szz.diagonal(), raw_diagonal(pooled, szz))
+    scaled = szz / torch.outer(scale_D, scale_D)
+    # 1e-12 keeps exactly singular moments factorable; it is far below any penalty that GCV can choose.
+    scaled.diagonal().add_(max(penalty, 1e-12))
+    lower, failed = torch.linalg.cholesky_ex(scaled)
+    if failed:
+        scaled.diagonal().add_(1e-8)
+        lower = torch.linalg.cholesky(scaled)
+    weights = torch.cholesky_solve(szy / scale_D[:, None], lower) / scale_D[:, None]
+    return weights, _intercept(pooled, weights)
+
+
+def _intercept(pooled: PooledMoments, weights_DC: Tensor) -> Tensor:
+    share_C = pooled.sums.count_C / max(pooled.n_texts, 1)
+    return share_C - pooled.mean() @ weights_DC

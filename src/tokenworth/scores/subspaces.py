@@ -1,0 +1,113 @@
+"""The two subspaces of scores.md: what next-token prediction uses, and what the labels use.
+
+Autoregressive: reduced-rank regression of the next state on the prefix (Izenman 1975).  Perception: the best linear
+encoder of the pooled text for the label.  Axes: D width, C classes, R rank of the pooled moments, r label directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tokenworth.scores.context import ContextMoments
+from tokenworth.scores.pooled import PooledMoments
+from tokenworth.scores.ridge import gcv_penalty, raw_diagonal
+from tokenworth.scores.whitening import Whitening, ridged_cholesky, unit_scale, whiten
+
+Target = Literal["plain", "whitened"]
+LABEL_DIRECTION_CUT = 1e-8
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Autoregressive:
+    """All D encoder directions for the next state, best first."""
+
+    directions_DD: Tensor  # columns V, C0-orthonormal
+    eigenvalues_D: Tensor  # of the pencil, descending, in units of E1
+    rank: int  # directions that were really ordered by data; the rest complete the space in any order
+    next_energy: float  # E1
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Perception:
+    """The label directions U, Szz-orthonormal, and what was needed to find them."""
+
+    directions_Dr: Tensor
+    strengths_r: Tensor  # singular values of U' Szy, descending
+    whitening: Whitening  # of the Szz used (with the penalty added where one was needed)
+    penalty: float  # GCV ridge in scaled coordinates; 0 where Szz is regular and N > D
+    saturated: bool  # r >= D: the labels use every direction
+
+
+def autoregressive(context: ContextMoments, *, target: Target = "plain", center: bool = False) -> Autoregressive:
+    """Directions V of the pencil (C1 C1', C0), largest eigenvalue first, from the SVD of L^-1 C1 with C0 = L L'.
+
+    target="whitened" takes C1 Shh^-1 C1' instead: invariant to any invertible map of the states.  Cost O(D^3).
+
+    Raises:
+        ValueError: no pair of prefix and next state was seen, or the whitened target was not collected.
+    """
+    if not context.n_pairs:
+        raise ValueError("no text has two tokens, so there is no next state to predict")
+    c0, c1, shh, energy = context.second_moments(center=center)
+    spread = context.spread()
+    scale_D = unit_scale(spread.square(), c0.diagonal())
+    lower = ridged_cholesky(c0, scale_D)
+    cross = c1 / scale_D[:, None]
+    if target == "whitened":
+        cross = _whiten_target(cross, shh)
+    left, singular, _ = torch.linalg.svd(torch.linalg.solve_triangular(lower, cross, upper=False))
+    directions = torch.linalg.solve_triangular(lower.T, left, upper=True) / scale_D[:, None]
+    rank = min(int((singular > 1e-9 * singular[0]).sum()), context.n_pairs)
+    total = float(energy) if target == "plain" else float(len(c0))
+    return Autoregressive(directions, singular.square(), rank, total)
+
+
+def _whiten_target(cross_DD: Tensor, shh_DD: Tensor) -> Tensor:
+    if not shh_DD.numel():
+        raise ValueError("target='whitened' needs ContextMoments(..., target_moment=True)")
+    scale_D = unit_scale(shh_DD.diagonal())
+    lower = ridged_cholesky(shh_DD, scale_D)
+    return torch.linalg.solve_triangular(lower, (cross_DD / scale_D).T, upper=False).T
+
+
+def whiten_pooled(pooled: PooledMoments, *, center: bool) -> Whitening:
+    """Factor of Szz, its cut aware of the rounding that centring leaves.
+
+    Raises:
+        ValueError: no texts, or no variance at all.
+    """
+    if not pooled.n_texts:
+        raise ValueError("no texts were added to the pooled moments")
+    szz, _, _ = pooled.second_moments(center=center)
+    whitening = whiten(szz, floor_D=raw_diagonal(pooled, szz))
+    if not whitening.rank:
+        raise ValueError("the pooled texts are all equal: there is nothing to read a label from")
+    return whitening
+
+
+def perception(pooled: PooledMoments, *, center: bool = True) -> Perception:
+    """Generalised eigenvectors U of (Szy Szy', Szz) with non-zero eigenvalue.
+
+    Where Szz is singular or N <= D, Szz + penalty takes the place of Szz, the penalty chosen by GCV.  Cost O(D^3).
+
+    Raises:
+        ValueError: no texts, or no variance at all.
+    """
+    whitening = whiten_pooled(pooled, center=center)
+    penalty = 0.0
+    if whitening.rank < pooled.dim or pooled.n_texts <= pooled.dim:
+        penalty = gcv_penalty(pooled, whitening, center=center)
+        whitening = whitening.ridged(penalty)
+    directions, strengths = label_directions(whitening, pooled.second_moments(center=center)[1])
+    return Perception(directions, strengths, whitening, penalty, len(strengths) >= pooled.dim)
+
+
+def label_directions(whitening: Whitening, szy_DC: Tensor) -> tuple[Tensor, Tensor]:
+    """U (D, r) and the singular values (r,) of U' Szy.  Directions without label signal are never used."""
+    left, singular, _ = torch.linalg.svd(whitening.solve_transposed(szy_DC), full_matrices=False)
+    kept = singular > LABEL_DIRECTION_CUT * singular[0].clamp(min=torch.finfo(singular.dtype).tiny)
+    return whitening.solve(left[:, kept]), singular[kept]

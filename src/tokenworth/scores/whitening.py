@@ -1,0 +1,94 @@
+"""Factorisations that survive real states: coordinates a thousand times the others, directions without variance.
+
+Every matrix is scaled to unit diagonal first, and every threshold is relative to the scaled matrix: a ridge or a cut
+relative to the raw trace lets one huge coordinate drown the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+RELATIVE_RIDGE = 1e-8
+RELATIVE_CUT = 1e-10
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Whitening:
+    """A = R'R with R = diag(sqrt l) E' diag(scale), over the eigenvalues l of the scaled matrix above the cut.
+
+    Axes: D width, R rank.
+    """
+
+    scale_D: Tensor
+    values_R: Tensor  # descending
+    vectors_DR: Tensor
+
+    @property
+    def rank(self) -> int:
+        """Directions that vary."""
+        return len(self.values_R)
+
+    def root(self, x: Tensor) -> Tensor:
+        """R x: (D, m) -> (R, m)."""
+        return self.values_R.sqrt()[:, None] * (self.vectors_DR.T @ (self.scale_D[:, None] * x))
+
+    def solve_transposed(self, x: Tensor) -> Tensor:
+        """R^-T x, the whitened cross moment: (D, m) -> (R, m)."""
+        return (self.vectors_DR.T @ (x / self.scale_D[:, None])) / self.values_R.sqrt()[:, None]
+
+    def solve(self, x: Tensor) -> Tensor:
+        """R^-1 x, back to the coordinates of the states: (R, m) -> (D, m)."""
+        return (self.vectors_DR @ (x / self.values_R.sqrt()[:, None])) / self.scale_D[:, None]
+
+    def ridged(self, penalty: float) -> Whitening:
+        """The same factor of A + penalty diag(scale)^2."""
+        return Whitening(self.scale_D, self.values_R + penalty, self.vectors_DR)
+
+
+def unit_scale(diagonal_D: Tensor, floor_D: Tensor | None = None) -> Tensor:
+    """Square roots of a diagonal; of a coordinate that does not vary, the root of floor_D, or 1 where that is 0 too.
+
+    floor_D is a larger diagonal (say of uncentred moments) whose rounding, 1e-14 of it, bounds what counts as varying;
+    scaled by its root, a coordinate of nothing but rounding stays below any cut.
+    """
+    diagonal_D = diagonal_D.clamp(min=0)
+    floor_D = diagonal_D if floor_D is None else floor_D
+    still_D = torch.where(floor_D > 0, floor_D, torch.ones_like(floor_D))
+    return torch.where(diagonal_D > 1e-14 * floor_D, diagonal_D, still_D).sqrt()
+
+
+def whiten(matrix_DD: Tensor, *, cut: float = RELATIVE_CUT, floor_D: Tensor | None = None) -> Whitening:
+    """Eigendecomposition of the scaled matrix, eigenvalues at or below cut x the largest left out.  Cost O(D^3).
+
+    Args:
+        matrix_DD: symmetric, positive semi-definite, float64.
+        cut: relative to the largest eigenvalue of the scaled matrix, or to 1 where no coordinate varies.
+        floor_D: see `unit_scale`.
+    """
+    scale_D = unit_scale(matrix_DD.diagonal(), floor_D)
+    scaled = matrix_DD / torch.outer(scale_D, scale_D)
+    values, vectors = torch.linalg.eigh((scaled + scaled.T) / 2)
+    values, vectors = values.flip(0), vectors.flip(1)
+    kept = values > cut * values[0].clamp(min=1)
+    return Whitening(scale_D, values[kept], vectors[:, kept])
+
+
+def ridged_cholesky(matrix_DD: Tensor, scale_D: Tensor) -> Tensor:
+    """Lower L (D, D) with L L' = diag(scale)^-1 A diag(scale)^-1 + ridge I; the ridge starts at 1e-8 and grows only
+    where rounding makes the matrix indefinite.
+
+    Raises:
+        ValueError: the matrix is not positive semi-definite (or not finite) whatever the ridge.
+    """
+    scaled = matrix_DD / torch.outer(scale_D, scale_D)
+    identity = torch.eye(len(scaled), dtype=scaled.dtype, device=scaled.device)
+    ridge = RELATIVE_RIDGE
+    while ridge < 1:
+        factor, failed = torch.linalg.cholesky_ex(scaled + ridge * identity)
+        if not failed:
+            return factor
+        ridge *= 100
+    raise ValueError("the second moments are not positive semi-definite; were states with NaN or infinity added?")
