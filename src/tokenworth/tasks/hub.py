@@ -1,0 +1,87 @@
+"""Data sets of the hub, and local folders in its layout, through the `datasets` library; data only, never code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tokenworth.errors import TaskError
+from tokenworth.tasks.table import Table
+
+_CONVERTED = (
+    "refs/convert/parquet"  # branch on which the hub keeps every public data set as Parquet, also those made by scripts
+)
+
+
+def load_parts(hub_id: str, config: str | None = None) -> dict[str, Table]:
+    """All splits of a data set, by their own names.
+
+    Args:
+        hub_id: identifier such as `stanfordnlp/imdb`, or a local folder in the hub's layout.
+        config: its configuration, where it has several.
+
+    Raises:
+        TaskError: no network and not in the cache, no such data set or no access to it, or a configuration must be
+            named.
+    """
+    try:
+        splits = _load(hub_id, config)
+    except Exception as error:  # the library raises what its transports raise
+        raise TaskError(_reason(hub_id, error)) from error
+    return {str(name): _table(split, f"{hub_id} ({name})") for name, split in splits.items()}
+
+
+def _load(hub_id: str, config: str | None) -> Any:
+    import datasets
+
+    quiet = datasets.utils.logging
+    level = quiet.get_verbosity()
+    quiet.set_verbosity_error()
+    try:
+        return datasets.load_dataset(hub_id, config)
+    except RuntimeError as error:
+        if "script" not in str(error).lower() or Path(hub_id).exists():
+            raise
+        return datasets.load_dataset(hub_id, config, revision=_CONVERTED)
+    finally:
+        quiet.set_verbosity(level)
+
+
+def _table(split: Any, source: str) -> Table:
+    names = {column: tuple(kind.names) for column, kind in split.features.items() if hasattr(kind, "names")}
+    return Table(split.to_dict(), source, class_names=names)
+
+
+def _reason(hub_id: str, error: Exception) -> str:
+    """One sentence on why a data set did not load and what to do; the first reason that holds."""
+    text = " ".join(str(error).split())
+    first = text if len(text) <= 200 else text[:197] + "..."
+    reasons = [
+        ("Config name is missing" in text, f"it has several configurations; write {hub_id}:NAME ({first})"),
+        ("gated" in text.lower(), "access must be requested on its page, and then `hf auth login` run"),
+        (_is_offline(error), f"no network, and no copy in the cache; {_bring(hub_id)}"),
+        (Path(hub_id).exists(), f"the folder cannot be read ({first}); name its files train.* and test.*"),
+        (
+            "doesn't exist" in text or "not found" in text.lower(),
+            "there is no such data set on the hub, or it is private",
+        ),
+    ]
+    return f"{hub_id}: " + next((what for holds, what in reasons if holds), f"cannot be loaded ({first})")
+
+
+def _bring(hub_id: str) -> str:
+    name = hub_id.rsplit("/", 1)[-1]
+    return (
+        "bring its train and test files (.parquet, .jsonl, .csv or .tsv) from "
+        f"https://huggingface.co/datasets/{hub_id} into a folder DATA/{name} and pass data=DATA (--data DATA)"
+    )
+
+
+def _is_offline(error: BaseException | None) -> bool:
+    """Whether anything in the chain of causes is a failed connection or the hub's offline mode."""
+    kinds = {"ConnectError", "ConnectTimeout", "ReadTimeout", "OfflineModeIsEnabled", "LocalEntryNotFoundError"}
+    while error is not None:
+        if isinstance(error, ConnectionError) or type(error).__name__ in kinds:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

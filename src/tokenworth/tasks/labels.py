@@ -1,0 +1,157 @@
+"""From raw labels to classes 0..C-1, or one sentence on why these labels are no classes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tokenworth.errors import TaskError
+from tokenworth.tasks.rows import Rows, is_missing
+
+_NO_LABEL = (-1, "-1")
+_FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
+_MOSTLY_DISTINCT = (
+    20  # rows from which on labels that mostly occur once are taken for ids or measurements, not for classes
+)
+
+
+def encode_labels(
+    parts: Sequence[Rows], names: tuple[str, ...] | None = None
+) -> tuple[tuple[str, ...], list[np.ndarray], list[str]]:
+    """Classes of one part (train) or two (train, test).
+
+    Integers, also those written as 1.0 or "1", are sorted as numbers, all else as strings; `names`, where a file or
+    data set gives them, name the integers from 0 and set the order.  Named classes without a single row are left out.
+
+    Returns:
+        The C class names, one (N,) int64 array of class indices for each part, and notes.
+
+    Raises:
+        TaskError: labels missing, several a text, real numbers, nearly all different, of one class only, of a class
+            with fewer than two training texts, outside `names`, or in test and not in train.
+    """
+    values = _one_kind([_plain_labels(rows) for rows in parts])
+    if names is not None:
+        values = _indices(parts, values, names)
+    train = Counter(values[0])
+    _refuse_unseen(parts, values, train, names)
+    _refuse_too_few(parts[0], train, names)
+    classes = sorted(train)
+    position = {label: index for index, label in enumerate(classes)}
+    encoded = [np.array([position[value] for value in part], dtype=np.int64) for part in values]
+    kept = tuple(_name(label, names) for label in classes)
+    notes = []
+    if names is not None and len(kept) < len(names):
+        notes.append(f"{len(names) - len(kept)} of the {len(names)} named classes have no texts and are left out.")
+    return kept, encoded, notes
+
+
+def without_unlabelled(rows: Rows) -> Rows:
+    """Rows without those whose label is -1, the hub's mark for "no gold label"."""
+    return rows.take([i for i, label in enumerate(rows.labels) if label not in _NO_LABEL])
+
+
+def is_labelled(labels: Sequence[Any]) -> bool:
+    """Whether a part has labels at all; hidden test labels come as -1, as None or as empty strings."""
+    return any(not is_missing(label) and label not in _NO_LABEL for label in labels)
+
+
+def _plain_labels(rows: Rows) -> list[int] | list[str]:
+    """All labels of a part as int, or all as str."""
+    kinds: set[type] = set()
+    for row, label in enumerate(rows.labels):
+        if isinstance(label, (list, tuple, dict, set)):
+            raise TaskError(
+                f"{rows.place(row)}: the label is a {type(label).__name__} of several values; multi-label data is "
+                "not supported: give one label a text, or one file for each label"
+            )
+        if is_missing(label):
+            others = sum(is_missing(other) for other in rows.labels) - 1
+            raise TaskError(
+                f"{rows.place(row)}: the label is missing{f' (and in {others} more rows)' if others else ''}; label "
+                "these rows or remove them"
+            )
+        kinds.add(type(label))
+    if kinds <= {int, float}:
+        return _integers(rows, rows.labels)
+    if kinds == {str}:
+        return _integers_if_numbers(rows, [label.strip() for label in rows.labels])
+    return [str(label).lower() if isinstance(label, bool) else str(label) for label in rows.labels]
+
+
+def _integers_if_numbers(rows: Rows, labels: list[str]) -> list[int] | list[str]:
+    distinct = set(labels)
+    if all(re.fullmatch(r"-?(0|[1-9]\d*)", label) for label in distinct):
+        return [int(label) for label in labels]
+    if all(_FLOAT.fullmatch(label) for label in distinct) and any("." in label for label in distinct):
+        return _integers(rows, [float(label) for label in labels])
+    return labels
+
+
+def _integers(rows: Rows, numbers: list[Any]) -> list[int]:
+    for row, number in enumerate(numbers):
+        if number != number // 1:  # also true of infinity, whose floor is not a number
+            raise TaskError(
+                f"{rows.place(row)}: label {number} is a real number; regression is not supported: turn the numbers "
+                "into a few classes first"
+            )
+    return [int(number) for number in numbers]
+
+
+def _one_kind(values: list[list[int] | list[str]]) -> list[list[Any]]:
+    kinds = {type(value) for part in values for value in part[:1]}
+    return [[str(value) for value in part] if len(kinds) > 1 else list(part) for part in values]
+
+
+def _indices(parts: Sequence[Rows], values: list[list[Any]], names: tuple[str, ...]) -> list[list[int]]:
+    index: dict[Any, int] = {key: i for i, name in enumerate(names) for key in (name, i)}
+    for rows, part in zip(parts, values, strict=True):
+        for row, label in enumerate(part):
+            if label not in index:
+                raise TaskError(
+                    f"{rows.place(row)}: label {label!r} is not one of the {len(names)} named classes "
+                    f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
+                )
+    return [[index[label] for label in part] for part in values]
+
+
+def _refuse_unseen(
+    parts: Sequence[Rows], values: list[list[Any]], train: Counter[Any], names: tuple[str, ...] | None
+) -> None:
+    for rows, part in zip(parts[1:], values[1:], strict=True):
+        unseen = sorted({label for label in part if label not in train})
+        if unseen:
+            row = next(i for i, label in enumerate(part) if label == unseen[0])
+            listed = ", ".join(f"'{_name(label, names)}'" for label in unseen[:5])
+            raise TaskError(
+                f"{rows.place(row)}: test label {listed} does not occur in train; add training texts of the class or "
+                "remove it from test"
+            )
+
+
+def _refuse_too_few(rows: Rows, train: Counter[Any], names: tuple[str, ...] | None) -> None:
+    source, total = rows.table.source, sum(train.values())
+    if total >= _MOSTLY_DISTINCT and len(train) > total / 2:
+        raise TaskError(
+            f"{source}: {len(train):,} different labels in {total:,} rows look like ids or measurements, not like "
+            "classes; name another column with label="
+        )
+    if len(train) == 1:
+        raise TaskError(
+            f"{source}: every row has the label '{_name(next(iter(train)), names)}'; a task needs two classes"
+        )
+    few = [f"'{_name(label, names)}'" for label, count in sorted(train.items()) if count < 2]
+    if few:
+        raise TaskError(
+            f"{source}: fewer than two training texts in class "
+            f"{', '.join(few[:5])}{f' and {len(few) - 5} more' if len(few) > 5 else ''}; add texts, or remove or "
+            "merge the class"
+        )
+
+
+def _name(label: Any, names: tuple[str, ...] | None) -> str:
+    return str(label) if names is None else names[label]

@@ -1,0 +1,136 @@
+"""A task: labelled texts in two parts, with what was done to get them and a fingerprint of what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tokenworth.errors import SettingError
+from tokenworth.tasks.split import sample
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Split:
+    """N labelled texts."""
+
+    texts: list[str]
+    labels: np.ndarray
+    """(N,) int64, index into Task.label_names."""
+    groups: np.ndarray | None = None
+    """(N,) int64: rows with one id belong together and must not be divided between fitting and scoring; ids are shared
+    by train and test.  None where no column (or file) says so."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: np.ndarray) -> Split:
+        """The rows with these indices, in this order."""
+        groups = None if self.groups is None else self.groups[rows]
+        return Split([self.texts[i] for i in rows], self.labels[rows], groups)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Task:
+    """Labelled texts with train and test parts, class names and provenance."""
+
+    name: str
+    """Short, for titles and file names."""
+    source: str
+    """Path or hub id the texts came from."""
+    label_names: tuple[str, ...]
+    """C class names; a label is an index into them."""
+    train: Split
+    test: Split
+    notes: tuple[str, ...]
+    """Sentences a report shows: how the parts came about, what was found in them and what was removed."""
+    counts: dict[str, Any]
+    """See `count`."""
+    seed: int
+    """Seed of split and sample."""
+    _cache: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, C."""
+        return len(self.label_names)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of label names, texts, labels and parts: the same wherever the files lie."""
+        if "fingerprint" not in self._cache:
+            self._cache["fingerprint"] = _fingerprint(self.label_names, (self.train, self.test))
+        return self._cache["fingerprint"]
+
+    def sample(self, max_texts: int, *, seed: int | None = None) -> Task:
+        """A task with at most `max_texts` texts in each part, drawn in proportion to the classes.
+
+        Every class keeps at least two texts of each part (or all it has), which for many classes can exceed
+        `max_texts`.
+
+        Args:
+            max_texts: texts wanted in each part, at least 1.
+            seed: seed of the draw; the task's own where None.
+
+        Raises:
+            SettingError: max_texts < 1.
+        """
+        if max_texts < 1:
+            raise SettingError(
+                f"max_texts = {max_texts}: give a number of texts of at least 1, or None for all of them"
+            )
+        if max_texts >= max(len(self.train), len(self.test)):
+            return self
+        seed = self.seed if seed is None else seed
+        train = self.train.take(sample(self.train.labels, max_texts, seed))
+        test = self.test.take(sample(self.test.labels, max_texts, seed))
+        note = (
+            f"Sampled, stratified by class with seed {seed}: {len(train):,} of {len(self.train):,} training and "
+            f"{len(test):,} of {len(self.test):,} test texts."
+        )
+        counts = {**self.counts, **count(train, test, self.n_classes)}
+        return replace(self, train=train, test=test, notes=(*self.notes, note), counts=counts)
+
+
+def count(train: Split, test: Split, n_classes: int) -> dict[str, Any]:
+    """What is in the two parts, as plain numbers.
+
+    Returns:
+        rows, empty (texts of nothing but white space), characters (mean and max) and classes (texts of each) for
+        "train" and "test"; overlap: test texts that also stand in train (compared without white space at the ends);
+        shared_groups: test texts whose group is also in train.
+    """
+    parts = {"train": train, "test": test}
+    lengths = {name: [len(text) for text in part.texts] for name, part in parts.items()}
+    seen = {text.strip() for text in train.texts}
+    return {
+        "rows": {name: len(part) for name, part in parts.items()},
+        "empty": {name: sum(not text.strip() for text in part.texts) for name, part in parts.items()},
+        "characters": {
+            name: {"mean": sum(n) / max(1, len(n)), "max": max(n, default=0)} for name, n in lengths.items()
+        },
+        "classes": {name: np.bincount(part.labels, minlength=n_classes).tolist() for name, part in parts.items()},
+        "overlap": sum(text.strip() in seen for text in test.texts),
+        "shared_groups": _shared_rows(train, test),
+    }
+
+
+def _shared_rows(train: Split, test: Split) -> int:
+    if train.groups is None or test.groups is None:
+        return 0
+    return int(np.isin(test.groups, train.groups).sum())
+
+
+def _fingerprint(label_names: tuple[str, ...], parts: Sequence[Split]) -> str:
+    digest = hashlib.sha256(json.dumps(label_names).encode())
+    for part in parts:
+        digest.update(f"|{len(part)}|".encode())
+        for text in part.texts:
+            data = text.encode()
+            digest.update(f"{len(data)}:".encode() + data)  # lengths keep "a", "b" apart from "ab"
+        digest.update(part.labels.astype("<i8").tobytes())
+    return digest.hexdigest()
