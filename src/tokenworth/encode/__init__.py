@@ -1,0 +1,9 @@
+"""Encoding: tokenise once, one forward pass over length-sorted batches, one layer's states at a time."""
+
+from tokenworth.encode.batches import plan_batches
+from tokenworth.encode.features import FeatureFile
+from tokenworth.encode.forward import EncodeStats, encode
+from tokenworth.encode.pooling import POOLINGS, pool
+from tokenworth.encode.tokens import Tokens, tokenise
+
+__all__ = ["POOLINGS", "EncodeStats", "FeatureFile", "Tokens", "encode", "plan_batches", "pool", "tokenise"]

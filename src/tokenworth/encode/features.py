@@ -1,0 +1,132 @@
+"""Pooled features on disk: they grow with the number of texts, so they are never held in memory whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from torch import Tensor
+
+from tokenworth.errors import EncodeError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class FeatureFile:
+    """Features of N texts at some layers: float32 (L', N, D) in ``NAME.npy``, the layers' numbers in ``NAME.json``.
+
+    While it is written the file is called ``NAME.npy.tmp``; ``close`` gives it its name when every row is there.  As a
+    context manager it closes at the end, and removes what was written if an error ends the block.
+    """
+
+    def __init__(self, path: Path, layers: Sequence[int], values: np.ndarray, written: np.ndarray) -> None:
+        self.path, self.layers = path, tuple(layers)
+        self._values, self._written = values, written
+        self._place = {layer: place for place, layer in enumerate(self.layers)}
+
+    @classmethod
+    def create(cls, folder: Path | str, name: str, layers: Sequence[int], n_texts: int, width: int) -> FeatureFile:
+        """Start a file; its whole size is reserved on the disk first.
+
+        Raises:
+            EncodeError: the disk has no room, or the folder cannot be written.
+        """
+        path = Path(folder) / f"{name}.npy"
+        shape = (len(layers), n_texts, width)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            values = open_memmap(_temporary(path), mode="w+", dtype=np.float32, shape=shape)
+            _reserve(_temporary(path))
+        except OSError as error:
+            with suppress(OSError):
+                _temporary(path).unlink(missing_ok=True)
+            gigabytes = 4 * np.prod(shape, dtype=float) / 1e9
+            raise EncodeError(
+                f"{path} cannot be written ({error.strerror or error}); "
+                f"it needs {gigabytes:.3g} GB: make room or choose another folder"
+            ) from error
+        return cls(path, layers, values, np.zeros(shape[:2], dtype=bool))
+
+    @classmethod
+    def open(cls, folder: Path | str, name: str) -> FeatureFile:
+        """Open a finished file for reading.
+
+        Raises:
+            EncodeError: it is not there, or cannot be read.
+        """
+        path = Path(folder) / f"{name}.npy"
+        try:
+            layers = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["layers"]
+            values: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise EncodeError(f"{path} holds no finished features ({error}); encode the texts again") from error
+        return cls(path, layers, values, np.ones(values.shape[:2], dtype=bool))
+
+    def write(self, layer: int, rows: np.ndarray, values: Tensor | np.ndarray) -> None:
+        """Store the features (B, D) of some texts at a layer."""
+        array = values.detach().float().cpu().numpy() if isinstance(values, Tensor) else values
+        place = self._place[layer]
+        self._values[place, rows] = array
+        self._written[place, rows] = True
+
+    def layer(self, layer: int) -> np.ndarray:
+        """The features (N, D) of a layer, read from the disk as they are used.
+
+        Raises:
+            EncodeError: some of its rows have not been written.
+        """
+        place = self._place[layer]
+        missing = int((~self._written[place]).sum())
+        if missing:
+            raise EncodeError(f"{self.path}: {missing} texts have no features at layer {layer}; encode them first")
+        view: np.ndarray = self._values[place].view()
+        view.flags.writeable = False
+        return view
+
+    def close(self) -> None:
+        """Flush the file and give it its final name.
+
+        Raises:
+            EncodeError: rows are missing; the file keeps its temporary name.
+        """
+        for layer in self.layers:
+            self.layer(layer)
+        temporary = _temporary(self.path)
+        if not temporary.exists():
+            return
+        flush: Any = getattr(self._values, "flush", None)
+        if flush:
+            flush()
+        self.path.with_suffix(".json").write_text(json.dumps({"layers": list(self.layers)}), encoding="utf-8")
+        temporary.replace(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            _temporary(self.path).unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + ".tmp")
+
+
+def _reserve(path: Path) -> None:
+    """Claim the blocks of a sparse file now: a memory map that meets a full disk later kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))

@@ -1,0 +1,65 @@
+"""One vector a text from the states of its tokens.
+
+Axes: B texts, T tokens, D coordinates.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tokenworth.errors import SettingError
+
+
+def pool(states_BTD: Tensor, mask_BT: Tensor, how: str = "mean") -> Tensor:
+    """Pool the states of each text's tokens; padding may stand on either side and may hold anything, NaN too.
+
+    Args:
+        states_BTD: hidden states in any floating dtype.
+        mask_BT: True at tokens; at least one in every row.
+        how: "mean" (sum over tokens / number of tokens), "last" (last token), "cls" (first token), or "last+mean"
+            (both, in this order).
+
+    Returns:
+        (B, D), for "last+mean" (B, 2 D), float32; sums run in float32 or, for float64 states, in float64.
+
+    Raises:
+        SettingError: ``how`` is none of these.
+    """
+    if how not in POOLINGS:
+        raise SettingError(f"pooling {how!r} is not understood; choose one of {', '.join(POOLINGS)}")
+    return POOLINGS[how](states_BTD, mask_BT)
+
+
+def _mean(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    wide = torch.promote_types(states_BTD.dtype, torch.float32)
+    real_BTD = states_BTD.masked_fill(~mask_BT[:, :, None], 0)  # not times the mask: NaN * 0 is NaN
+    return (real_BTD.sum(1, dtype=wide) / mask_BT.sum(1, keepdim=True)).float()
+
+
+def _last(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    place_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
+    return _at(states_BTD, (place_T * mask_BT).amax(1))
+
+
+def _first(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    n_places = mask_BT.shape[1]
+    place_T = torch.arange(n_places, device=mask_BT.device)
+    return _at(states_BTD, place_T.where(mask_BT, n_places - 1).amin(1))
+
+
+def _at(states_BTD: Tensor, place_B: Tensor) -> Tensor:
+    return states_BTD[torch.arange(len(place_B), device=place_B.device), place_B].float()
+
+
+def _last_and_mean(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    return torch.cat([_last(states_BTD, mask_BT), _mean(states_BTD, mask_BT)], dim=1)
+
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mean": _mean,
+    "last": _last,
+    "cls": _first,
+    "last+mean": _last_and_mean,
+}
+"""The ways to pool, by name."""
