@@ -1,0 +1,31 @@
+"""Disjoint groups of texts: for the jackknife, and for cross-validation on training texts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+def grouped_folds(labels_N: Ints, n_folds: int, *, groups_N: Ints | None = None, seed: int = 0) -> Ints:
+    """Fold of each text (N,), 0 .. n_folds - 1; every class spread evenly.
+
+    Texts of one group (pairs of one question, docstrings of one file) stay in one fold.
+
+    Args:
+        labels_N: class of each text.
+        n_folds: how many; no more than there are texts (or groups).
+        groups_N: group of each text, or None.
+        seed: of the shuffle within classes.
+    """
+    rng = np.random.default_rng(seed)
+    units_N = np.arange(len(labels_N)) if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
+    n_units = int(units_N.max()) + 1
+    # A unit goes with the class of its first text; within classes units are dealt out like cards.
+    first = np.full(n_units, len(labels_N))
+    np.minimum.at(first, units_N, np.arange(len(labels_N)))
+    order = np.lexsort((rng.random(n_units), labels_N[first]))
+    fold_of_unit = np.empty(n_units, dtype=np.int64)
+    fold_of_unit[order] = np.arange(n_units) % min(n_folds, n_units)
+    return fold_of_unit[units_N]

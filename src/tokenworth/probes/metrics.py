@@ -1,0 +1,118 @@
+"""Metrics of held-out predictions with bootstrap intervals.
+
+Accuracy and F1 depend on predictions only through the table of (true, predicted) counts, so resampling texts is
+drawing that table from a multinomial: exact, and a thousand resamples cost milliseconds.  Axes: N texts, C classes,
+B resamples, M cells of the table that occur.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 1000
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Support-weighted F1 and accuracy on held-out texts, each with a 95 % bootstrap interval over texts."""
+
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    f1: float
+    f1_low: float
+    f1_high: float
+    macro_f1: float
+
+
+def evaluate(true_N: Counts, predicted_N: Counts, n_classes: int, *, seed: int = 0) -> Metrics:
+    """Metrics of predictions against labels, both class indices (N,).
+
+    Raises:
+        ValueError: no texts.
+    """
+    if not len(true_N):
+        raise ValueError("no held-out texts to evaluate on")
+    cells_M, counts_M = np.unique(true_N * n_classes + predicted_N, return_counts=True)
+    rng = np.random.default_rng(seed)
+    drawn_BM = rng.multinomial(len(true_N), counts_M / len(true_N), size=RESAMPLES)
+    accuracy, f1, macro = _scores(cells_M, counts_M[None], n_classes)
+    resampled = _scores(cells_M, drawn_BM, n_classes)
+    accuracy_range, f1_range = (np.quantile(values, [0.025, 0.975]) for values in resampled[:2])
+    return Metrics(
+        accuracy=float(accuracy[0]),
+        accuracy_low=float(accuracy_range[0]),
+        accuracy_high=float(accuracy_range[1]),
+        f1=float(f1[0]),
+        f1_low=float(f1_range[0]),
+        f1_high=float(f1_range[1]),
+        macro_f1=float(macro[0]),
+    )
+
+
+def weighted_f1(true_N: Counts, predicted_N: Counts, n_classes: int) -> float:
+    """Support-weighted F1 alone, without an interval."""
+    cells_M, counts_M = np.unique(true_N * n_classes + predicted_N, return_counts=True)
+    return float(_scores(cells_M, counts_M[None], n_classes)[1][0])
+
+
+def _scores(cells_M: Counts, counts_BM: Counts, n_classes: int) -> tuple[Floats, Floats, Floats]:
+    """Accuracy, weighted F1 and macro F1 (B,) of tables given by their occupied cells."""
+    true_M, predicted_M = cells_M // n_classes, cells_M % n_classes
+    shape = (len(counts_BM), n_classes)
+    support, chosen, hits = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    hit_M = true_M == predicted_M
+    for cell in range(len(cells_M)):
+        support[:, true_M[cell]] += counts_BM[:, cell]
+        chosen[:, predicted_M[cell]] += counts_BM[:, cell]
+    hits[:, true_M[hit_M]] = counts_BM[:, hit_M]
+    f1_BC = 2 * hits / np.maximum(support + chosen, 1)
+    total = support.sum(1)
+    present = (support + chosen) > 0
+    macro = f1_BC.sum(1) / np.maximum(present.sum(1), 1)
+    return hits.sum(1) / total, (f1_BC * support).sum(1) / total, macro
+
+
+def paired_difference(
+    true_N: Counts, first_N: Counts, second_N: Counts, n_classes: int, *, seed: int = 0
+) -> tuple[float, float, float]:
+    """Weighted F1 of the first minus that of the second on the same texts: value and 95 % paired bootstrap interval.
+
+    Args:
+        true_N: labels (N,).
+        first_N: predictions (N,).
+        second_N: predictions (N,) for the same texts.
+        n_classes: C.
+        seed: of the resampling.
+    """
+    joint = (true_N * n_classes + first_N) * n_classes + second_N
+    cells_M, counts_M = np.unique(joint, return_counts=True)
+    true_M, first_M, second_M = (
+        cells_M // n_classes**2,
+        cells_M // n_classes % n_classes,
+        cells_M % n_classes,
+    )
+    drawn = np.random.default_rng(seed).multinomial(len(true_N), counts_M / len(true_N), size=RESAMPLES)
+    tables = np.concatenate([counts_M[None], drawn])
+    difference = _f1_of(true_M, first_M, tables, n_classes) - _f1_of(true_M, second_M, tables, n_classes)
+    low, high = np.quantile(difference[1:], [0.025, 0.975])
+    return float(difference[0]), float(low), float(high)
+
+
+def _f1_of(true_M: Counts, predicted_M: Counts, counts_BM: Counts, n_classes: int) -> Floats:
+    cells, inverse = np.unique(true_M * n_classes + predicted_M, return_inverse=True)
+    merged = np.zeros((len(counts_BM), len(cells)), dtype=np.int64)
+    for cell in range(len(true_M)):
+        merged[:, inverse[cell]] += counts_BM[:, cell]
+    return _scores(cells, merged, n_classes)[1]
+
+
+def confusion(true_N: Counts, predicted_N: Counts, n_classes: int) -> Counts:
+    """Counts (C, C): rows true, columns predicted."""
+    flat = np.bincount(true_N * n_classes + predicted_N, minlength=n_classes**2)
+    return flat.reshape(n_classes, n_classes)

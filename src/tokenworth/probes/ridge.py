@@ -1,0 +1,65 @@
+"""The ridge probe: every layer gets one, because it is a closed form of the moments.
+
+Penalty by GCV and quality by cross-fitting over groups, both on training texts; the test texts are only predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tokenworth.scores import PooledMoments, ridge
+from tokenworth.scores.ridge import ridge_at
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RidgeProbe:
+    """Predictions of one layer's ridge probe.  Axes: N training texts, M test texts, B shuffles."""
+
+    penalty: float
+    test_M: Tensor  # class predicted for each test text
+    crossfit_N: Tensor  # class predicted for each training text by the probe that never saw its group
+    loss_N: Tensor  # squared error over one-hot labels of the same predictions
+    shuffled_BM: Tensor  # test predictions of probes fitted to shuffled labels
+
+
+def ridge_probe(
+    train_ND: Tensor,
+    labels_N: Tensor,
+    folds_N: Tensor,
+    test_MD: Tensor,
+    *,
+    groups: Sequence[PooledMoments],
+    shuffled: Sequence[PooledMoments] = (),
+) -> RidgeProbe:
+    """Fit on all training texts, and once without each fold at the same penalty.
+
+    Args:
+        train_ND: pooled training texts.
+        labels_N: their classes.
+        folds_N: fold of each text, 0 .. G - 1.
+        test_MD: pooled test texts.
+        groups: pooled moments of each fold.
+        shuffled: pooled moments of all training texts under shuffled labels.
+    """
+    total = groups[0]
+    for group in groups[1:]:
+        total = total + group
+    fitted = ridge(total)
+    crossfit, loss = torch.empty_like(labels_N), torch.empty(len(labels_N), dtype=torch.float64)
+    for fold, group in enumerate(groups):
+        rows = folds_N == fold
+        decision = _decision(train_ND[rows], total - group, fitted.penalty)
+        one_hot = torch.nn.functional.one_hot(labels_N[rows], decision.shape[1])
+        crossfit[rows], loss[rows] = decision.argmax(1), (decision - one_hot).square().sum(1)
+    chance = [_decision(test_MD, moments, fitted.penalty).argmax(1) for moments in shuffled]
+    empty = torch.empty(0, len(test_MD), dtype=torch.int64)
+    return RidgeProbe(fitted.penalty, fitted.predict(test_MD), crossfit, loss, torch.stack(chance) if chance else empty)
+
+
+def _decision(pooled_BD: Tensor, moments: PooledMoments, penalty: float) -> Tensor:
+    weights_DC, intercept_C = ridge_at(moments, penalty)
+    return pooled_BD.to(torch.float64) @ weights_DC + intercept_C
