@@ -1,0 +1,37 @@
+"""Where a number means nothing, or less than it seems to: said beside the numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tokenworth.backbones import Backbone
+from tokenworth.tasks import Task
+
+SMALL_TEST = 200
+SMALL_CLASS = 10
+NOT_AUTOREGRESSIVE = "not autoregressive: this backbone has seen the next token, so it is not ranked against decoders"
+
+
+def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]]) -> list[dict[str, Any]]:
+    """Flags of the task, of the backbone and of single layers; layers with the same reason are named together.
+
+    Args:
+        task: its counts decide what is too small.
+        backbone: whether it is causal.
+        reasons: by layer, the reason by score.
+    """
+    flags = [_flag(None, score, NOT_AUTOREGRESSIVE) for score in ("ntps", "ar_r2") if not backbone.causal]
+    if len(task.test) < SMALL_TEST:
+        flags.append(_flag(None, "all", f"only {len(task.test)} test texts: read the intervals, not the figures"))
+    smallest = int(np.bincount(task.train.labels, minlength=task.n_classes).min())
+    if smallest < SMALL_CLASS:
+        flags.append(_flag(None, "all", f"the smallest class has {smallest} training texts: its figures are chance"))
+    for layer, by_score in reasons.items():
+        flags += [_flag(layer, score, reason) for score, reason in by_score.items() if reason]
+    return flags
+
+
+def _flag(layer: int | None, score: str, reason: str) -> dict[str, Any]:
+    return {"layer": layer, "score": score, "reason": reason}

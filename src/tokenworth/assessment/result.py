@@ -1,0 +1,181 @@
+"""What an assessment and a ranking are: plain data that can be saved, read again and shown by anything."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tokenworth.errors import TokenworthError
+
+FIRST_COLUMNS = (
+    "layer",
+    "ntps",
+    "retained_auc",
+    "k90",
+    "ar_r2",
+    "probe_accuracy",
+    "probe_f1",
+    "hscore",
+    "logme",
+    "knn_accuracy",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """One backbone on one task after one forward pass.  Every field is JSON-able; a number that does not exist is NaN.
+
+    A score M of a layer stands in its row as M, with M_low and M_high (95 % interval) and M_chance (its level under
+    shuffled labels) where they exist.
+    """
+
+    task: dict[str, Any]
+    backbone: dict[str, Any]
+    settings: dict[str, Any]
+    layers: list[dict[str, Any]]
+    best_layer: int
+    """Chosen on training texts only."""
+    best_layer_frequency: dict[str, float]
+    """How often each layer was best when one group of training texts was left out."""
+    curves: dict[str, list[float]]
+    """At the best layer, over k = 1 .. D."""
+    spectrum: dict[str, list[float]]
+    probes: list[dict[str, Any]]
+    confusion: dict[str, Any]
+    predictions: list[int]
+    """Class predicted for each test text by the best probe, in the order of the test part."""
+    flags: list[dict[str, Any]]
+    sentences: list[str]
+    timings: dict[str, float]
+    """Seconds of load, tokenise, encode, scores, probes and their total."""
+    environment: dict[str, Any]
+
+    def table(self) -> pd.DataFrame:
+        """One row a layer, the main scores first."""
+        frame = pd.DataFrame(self.layers)
+        rest = [column for column in frame.columns if column not in FIRST_COLUMNS]
+        return frame[[*FIRST_COLUMNS, *rest]]
+
+    def row(self, layer: int | None = None) -> dict[str, Any]:
+        """The scores of a layer, the best one by default."""
+        wanted = self.best_layer if layer is None else layer
+        return next(row for row in self.layers if row["layer"] == wanted)
+
+    def summary(self) -> dict[str, Any]:
+        """The few figures that answer the question, with names as in `table`."""
+        row = self.row()
+        probes = {probe["kind"]: probe for probe in self.probes if probe["kind"] in ("bow", "majority")}
+        best = next(probe for probe in self.probes if probe["name"] == self.confusion["probe"])
+        return {
+            "task": self.task["name"],
+            "backbone": self.backbone["name"],
+            "best_layer": self.best_layer,
+            **{name: row[name] for name in FIRST_COLUMNS if name != "layer"},
+            "best_probe": best["name"],
+            "best_probe_f1": best["f1"],
+            "best_probe_accuracy": best["accuracy"],
+            "bow_f1": probes["bow"]["f1"],
+            "bow_accuracy": probes["bow"]["accuracy"],
+            "majority_accuracy": probes["majority"]["accuracy"],
+            "seconds": self.timings["total"],
+            "sentences": self.sentences,
+        }
+
+    def to_json(self) -> str:
+        """The whole result as JSON; NaN becomes null."""
+        return json.dumps(_jsonable(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
+
+    def save(self, folder: str | Path) -> None:
+        """Write assessment.json and layers.parquet into a folder, each under a temporary name first.
+
+        Raises:
+            TokenworthError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            part = folder / "layers.parquet.part"
+            self.table().to_parquet(part, index=False)
+            part.replace(folder / "layers.parquet")
+            write_text(folder / "assessment.json", self.to_json())
+        except OSError as error:
+            raise TokenworthError(
+                f"{folder} cannot be written ({error.strerror or error}); choose another folder with --out"
+            ) from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Assessment:
+        """Read assessment.json, or the folder that holds it.
+
+        Raises:
+            TokenworthError: it is not there or not an assessment.
+        """
+        path = Path(path)
+        path = path / "assessment.json" if path.is_dir() else path
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{field.name: data[field.name] for field in fields(cls)})
+        except (OSError, ValueError, KeyError) as error:
+            raise TokenworthError(f"{path} holds no assessment ({error!r}); run tokenworth assess again") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Several backbones on one task, best first."""
+
+    task: dict[str, Any]
+    rows: list[dict[str, Any]]
+    """One a backbone: name, rank, tied (within the noise of the best), its figures, failed (a reason or None)."""
+    assessments: list[Assessment]
+    baseline: dict[str, Any]
+    """TF-IDF + logistic regression, a row as in Assessment.probes."""
+    sentences: list[str]
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    def table(self) -> pd.DataFrame:
+        """One row a backbone, best first, failed ones last."""
+        return pd.DataFrame(self.rows)
+
+    def to_json(self) -> str:
+        """The whole result as JSON; NaN becomes null."""
+        return json.dumps(_jsonable(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
+
+    def save(self, folder: str | Path) -> None:
+        """Write ranking.json and ranking.parquet into a folder.
+
+        Raises:
+            TokenworthError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            part = folder / "ranking.parquet.part"
+            self.table().to_parquet(part, index=False)
+            part.replace(folder / "ranking.parquet")
+            write_text(folder / "ranking.json", self.to_json())
+        except OSError as error:
+            raise TokenworthError(
+                f"{folder} cannot be written ({error.strerror or error}); choose another folder with --out"
+            ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that never looks whole when it is not: temporary name first, renamed last."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

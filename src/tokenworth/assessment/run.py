@@ -1,0 +1,178 @@
+"""assess: one backbone on one task, in one forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from tokenworth.assessment.cards import backbone_card, task_card
+from tokenworth.assessment.choice import choose_layer
+from tokenworth.assessment.collect import Encoded, Progress, collect
+from tokenworth.assessment.environment import describe_environment
+from tokenworth.assessment.flags import find_flags
+from tokenworth.assessment.layers import Labels, layer_moments, prepare_labels, probe_layer, score_row
+from tokenworth.assessment.probing import probe_table
+from tokenworth.assessment.result import Assessment
+from tokenworth.assessment.sentences import summarise
+from tokenworth.assessment.settings import AssessSettings, parse_layers
+from tokenworth.assessment.timing import StageClock
+from tokenworth.backbones import Backbone, load_backbone
+from tokenworth.encode import tokenise
+from tokenworth.probes import RidgeProbe, grouped_folds
+from tokenworth.scores.context import Prefix
+from tokenworth.scores.layer import LayerScores, score_layer
+from tokenworth.tasks import Task, load_task
+
+
+def assess(
+    model: str | Backbone,
+    task: str | Task,
+    *,
+    layers: str | int | list[int] | tuple[int, ...] | range = "all",
+    pooling: str = "mean",
+    prefix: Prefix = "sum",
+    max_texts: int | None = None,
+    max_length: int | None = None,
+    batch_tokens: int | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    conventions: bool = False,
+    seed: int = 0,
+    out: str | Path | None = None,
+    baseline: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Assessment:
+    """Assess a backbone on a task: one forward pass, then every score of every layer in closed form.
+
+    Args:
+        model: folder, hub id or published name, with `@random` for random weights; or a loaded Backbone.
+        task: anything `load_task` takes, or a Task.
+        layers: "all", "last", "0,3,6", "0-6", or numbers; 0 is the embedding output, L the last block's.
+        pooling: "mean", "last", "cls" or "last+mean" (then the scores that compare subspaces do not exist).
+        prefix: encoded prefix of the context moments, "sum" as published or "mean".
+        max_texts: sample so many texts of each part, by class; None takes all.
+        max_length: tokens kept of a text; None keeps what the backbone can read.
+        batch_tokens: padded tokens of a batch; None takes the device's default.
+        device: "auto", "cpu", "cuda", "mps".
+        dtype: "auto", "float32", "bfloat16", "float16", "float64".
+        revision: of a hub id.
+        allow_pickle: also load weights that are not safetensors.
+        conventions: also compute NTPS in its weighted and published-code conventions.
+        seed: of samples, shuffles, folds and random weights.
+        out: folder for assessment.json and layers.parquet.
+        baseline: the bag-of-words row of an earlier assessment of the same task, to save fitting it again.
+        progress: called as progress(part, done_tokens, total_tokens).
+
+    Raises:
+        TaskError, BackboneError, EncodeError, SettingError: see their docstrings; one sentence each.
+    """
+    clock = StageClock()
+    with clock("load"):
+        task = task if isinstance(task, Task) else load_task(task, seed=seed)
+        task = task.sample(max_texts, seed=seed) if max_texts else task
+        backbone = (
+            model
+            if isinstance(model, Backbone)
+            else load_backbone(
+                model, device=device, dtype=dtype, seed=seed, revision=revision, allow_pickle=allow_pickle
+            )
+        )
+    settings = AssessSettings(
+        layers=parse_layers(layers, backbone.n_layers),
+        pooling=pooling,
+        prefix=prefix,
+        max_length=max_length,
+        batch_tokens=batch_tokens,
+        conventions=conventions,
+        seed=seed,
+    )
+    result = _assess(backbone, task, settings, clock, baseline, progress)
+    if out is not None:
+        result.save(out)
+    return result
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Scored:
+    """Everything computed layer by layer."""
+
+    rows: dict[int, dict[str, Any]]
+    scores: dict[int, LayerScores]
+    probes: dict[int, RidgeProbe]
+
+
+def _assess(
+    backbone: Backbone,
+    task: Task,
+    settings: AssessSettings,
+    clock: StageClock,
+    baseline: dict[str, Any] | None,
+    progress: Progress | None,
+) -> Assessment:
+    with clock("tokenise"):
+        tokens = {
+            part: tokenise(backbone, split.texts, max_length=settings.max_length)
+            for part, split in (("train", task.train), ("test", task.test))
+        }
+    folds_N = _folds(task, settings)
+    labels = prepare_labels(task, folds_N, settings)
+    with TemporaryDirectory(prefix="tokenworth-") as folder:
+        with clock("encode"):
+            encoded = collect(backbone, tokens, settings, Path(folder), progress)
+        scored = _score_layers(encoded, labels, settings, clock)
+        choice = choose_layer(
+            np.stack([scored.probes[layer].loss_N.numpy() for layer in settings.layers]), folds_N, settings.layers
+        )
+        with clock("probes"):
+            probes = probe_table(encoded, task, choice, scored.rows, scored.probes, settings, baseline)
+    task_facts, backbone_facts = task_card(task, tokens), backbone_card(backbone)
+    flags = find_flags(task, backbone, {layer: scored.scores[layer].reasons for layer in settings.layers})
+    return Assessment(
+        task=task_facts,
+        backbone=backbone_facts,
+        settings={**asdict(settings), "layers": list(settings.layers)},
+        layers=[scored.rows[layer] for layer in settings.layers],
+        best_layer=choice.best,
+        best_layer_frequency={str(layer): share for layer, share in choice.frequency.items()},
+        curves=_lists(scored.scores[choice.best].curves),
+        spectrum=_lists(scored.scores[choice.best].spectra),
+        probes=probes.rows,
+        confusion=probes.confusion,
+        predictions=probes.predictions,
+        flags=flags,
+        sentences=summarise(task_facts, backbone_facts, choice, scored.rows, probes),
+        timings=clock.seconds(),
+        environment=describe_environment(),
+    )
+
+
+def _folds(task: Task, settings: AssessSettings) -> np.ndarray:
+    return grouped_folds(task.train.labels, settings.folds, groups_N=task.train.groups, seed=settings.seed)
+
+
+def _score_layers(encoded: Encoded, labels: Labels, settings: AssessSettings, clock: StageClock) -> _Scored:
+    """One layer at a time: its features are read, scored, probed and let go."""
+    rows, scores, probes = {}, {}, {}
+    for layer in settings.layers:
+        train_ND, test_MD = (torch.from_numpy(file.layer(layer).copy()) for file in (encoded.train, encoded.test))
+        with clock("scores"):
+            groups, shuffled = layer_moments(train_ND, labels)
+            scores[layer] = score_layer(encoded.context.get(layer), groups, shuffled, conventions=settings.conventions)
+        with clock("probes"):
+            probes[layer], probed = probe_layer(train_ND, test_MD, groups, shuffled, labels)
+        rows[layer] = score_row(layer, scores[layer]) | probed
+    return _Scored(rows, scores, probes)
+
+
+def _lists(tensors: dict[str, torch.Tensor]) -> dict[str, list[float]]:
+    """Curves as lists of six significant digits, with the axis they share."""
+    lists = {name: [float(f"{value:.6g}") for value in tensor.tolist()] for name, tensor in tensors.items()}
+    longest = max((len(values) for values in lists.values()), default=0)
+    return {"k": [float(k) for k in range(1, longest + 1)], **lists}
