@@ -1,0 +1,167 @@
+"""One self-contained HTML page: charts, tables and words in a single file that needs no network.
+
+A content security policy allows only the scripts written here (by a nonce) and no request of any kind, so that text
+from a data set or a model could not act even if it were not escaped; it is escaped as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.report import cards, classes, comparison, confusion, curves, depth, probes, tables
+from tokenworth.report.shapes import AssessmentLike, RankingLike
+from tokenworth.report.theme import Panel
+from tokenworth.report.values import clean, facts, short
+from tokenworth.version import __version__
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(result: AssessmentLike | RankingLike, path: str | Path) -> Path:
+    """Writes the page of an Assessment or a Ranking and returns its path.
+
+    The parent folder is made when missing. The page is written beside its final name and renamed, so that an
+    interrupted run leaves no half page. About 5 MB, most of it the charts' library.
+
+    Raises:
+        SettingError: ``result`` is neither an assessment nor a ranking.
+        TokenworthError: the file cannot be written; the message names it and the reason.
+    """
+    if hasattr(result, "assessments"):
+        html = _ranking_page(cast("RankingLike", result))
+    elif hasattr(result, "layers"):
+        html = _assessment_page(result)
+    else:
+        raise SettingError(
+            f"write_report was given a {type(result).__name__}; give it what assess() or rank() returned"
+        )
+    return _write(html, Path(path))
+
+
+def _write(html: str, path: Path) -> Path:
+    if path.is_dir():
+        raise TokenworthError(f"{path} is a folder; name the report's file, for example {path / 'report.html'}")
+    unfinished = path.with_name(f"{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(html, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        _discard(unfinished)
+        reason = error.strerror or str(error)
+        raise TokenworthError(
+            f"the report could not be written to {path} ({reason}); free some space there or name another folder"
+        ) from error
+    return path
+
+
+def _discard(unfinished: Path) -> None:
+    try:
+        unfinished.unlink(missing_ok=True)
+    except OSError:
+        return  # the folder itself is out of reach; the message of the first error is the useful one
+
+
+def _assessment_page(result: AssessmentLike) -> str:
+    task, backbone = clean(result.task["name"]), short(result.backbone["name"], 1)
+    few = len(result.task.get("label_names") or ()) <= classes.FEW
+    groups = [(group, drawn(panels)) for group, panels in depth.depth_groups(result)]
+    pair = [panel for panel in (classes.balance_panel(result), classes.recall_panel(result)) if panel]
+    return _render(
+        "assessment.html.j2", title=f"{task} × {backbone}", task=task, backbone=backbone, result=result,  # noqa: RUF001
+        sentences=[clean(sentence) for sentence in result.sentences], cards=cards.assessment_cards(result),
+        probes=drawn([probes.probes_panel(result)]), groups=groups, curves=drawn(curves.best_layer_panels(result)),
+        balance=drawn(pair), confusion=drawn([confusion.confusion_panel(result)]),
+        mistakes=confusion.most_confused(result), few=few, table=tables.layer_table(result),
+        doubts=tables.doubts(result), details=_assessment_details(result),
+    )  # fmt: skip
+
+
+def _assessment_details(result: AssessmentLike) -> list[tuple[str, list[tuple[str, str]]]]:
+    return _details(
+        {
+            "Task": (result.task, ("label_names", "notes")),
+            "Backbone": (result.backbone, ("notes",)),
+            "Settings": (result.settings, ()),
+            "Timings, seconds": (result.timings, ()),
+            "Versions and machine": (result.environment, ()),
+        }
+    )
+
+
+def _details(
+    parts: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]],
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    return [(name, facts(values or {}, skip)) for name, (values, skip) in parts.items() if values]
+
+
+def _ranking_page(ranking: RankingLike) -> str:
+    task = clean(ranking.task["name"])
+    details = _details({"Task": (ranking.task, ("label_names",)), "Versions and machine": (ranking.environment, ())})
+    return _render(
+        "ranking.html.j2", title=f"{task}: backbones compared", task=task,
+        sentences=[clean(sentence) for sentence in ranking.sentences], cards=cards.ranking_cards(ranking),
+        ranking=drawn([comparison.ranking_panel(ranking)]), overlays=drawn(comparison.overlay_panels(ranking)),
+        colours=comparison.colours(ranking), table=tables.ranking_rows(ranking), details=details,
+        parts=[_part(assessment) for assessment in ranking.assessments],
+    )  # fmt: skip
+
+
+def _part(result: AssessmentLike) -> dict[str, Any]:
+    """What a comparison repeats of each backbone: its sentences and its doubts."""
+    sentences = [clean(sentence) for sentence in result.sentences]
+    return {"name": clean(result.backbone["name"]), "sentences": sentences, "doubts": tables.doubts(result)}
+
+
+def drawn(panels: Iterable[Panel]) -> list[Panel]:
+    """Every panel with its chart as HTML; plotly writes text into scripts with <, > and / as escapes."""
+    from plotly.io import to_html
+
+    def chart(panel: Panel) -> str:
+        return to_html(
+            panel.figure, full_html=False, include_plotlyjs=False, div_id=f"chart-{panel.name}",
+            default_height=f"{panel.height}px", config=_config(panel),
+        )  # fmt: skip
+
+    return [replace(panel, html=chart(panel)) if panel.figure else panel for panel in panels]
+
+
+def _config(panel: Panel) -> dict[str, Any]:
+    buttons = [["zoom2d", "pan2d", "resetScale2d", "toImage"]]
+    return {"responsive": True, "displaylogo": False, "displayModeBar": panel.zoom, "modeBarButtons": buttons,
+            "showTips": False, "plotlyServerURL": ""}  # fmt: skip
+
+
+def _render(template: str, **values: Any) -> str:
+    from plotly.offline import get_plotlyjs
+
+    environment = _environment()
+    main = environment.get_template(template).render(values)
+    nonce = hashlib.sha256(main.encode()).hexdigest()[:32]  # no text inside the page can know the hash of the page
+    main = main.replace("<script>", f'<script nonce="{nonce}">')  # those of the charts: all other text is escaped
+    page = environment.get_template("page.html.j2")
+    return page.render(
+        title=values["title"], main=main, nonce=nonce, plotly=get_plotlyjs(), version=__version__,
+        style=_source("style.css"), script=_source("page.js"),
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+
+
+def _source(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")

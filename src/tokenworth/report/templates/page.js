@@ -1,0 +1,20 @@
+"use strict";
+// Click on a head sorts its table: numbers by value, what has none last, a second click turns the order round.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  table.tHead.querySelectorAll("th").forEach((head, column) => {
+    head.querySelector("button").addEventListener("click", () => {
+      const descending = head.getAttribute("aria-sort") === "ascending";
+      table.tHead.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      const order = (row) => row.cells[column].dataset.order;
+      const compare = (a, b) => {
+        if (order(a) === "" || order(b) === "") return (order(a) === "") - (order(b) === "");
+        const difference = Number(order(a)) - Number(order(b));
+        const plain = Number.isNaN(difference) ? order(a).localeCompare(order(b)) : difference;
+        return descending ? -plain : plain;
+      };
+      body.append(...[...body.rows].sort(compare));
+    });
+  });
+}

@@ -1,0 +1,145 @@
+"""The look of every chart, as plotly data: transparent, mid-grey, one accent; the page's style sheet adapts the text.
+
+Charts are plain dictionaries (``{"data": [...], "layout": {...}}``), which keeps plotly out of every import here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+ACCENT = "#3b82d6"
+BAND = "rgba(59,130,214,0.18)"
+GREY = "#8b939d"
+SOFT = "rgba(139,147,157,0.45)"
+GRID = "rgba(139,147,157,0.18)"
+SERIES = ("#3b82d6", "#d9772b", "#2a9d77", "#a45fc4", "#c9a227", "#d4587a", "#4fb0c6", "#7d8f3a", "#8b6f5c", "#8b939d")
+"""Colours of backbones in a comparison, legible on white and on near-black."""
+
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+
+Figure = dict[str, Any]
+Trace = dict[str, Any]
+Values = list[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One entry of a chart's legend, which the page draws in HTML so that it never covers data."""
+
+    shape: str  # line | thin | dash | band | dot | ring | diamond | bar
+    text: str
+    colour: str = ACCENT
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A chart with the words around it; ``reason`` stands in for the chart when there is nothing to draw."""
+
+    name: str
+    title: str
+    says: str = ""
+    trust: str = ""
+    figure: Figure | None = None
+    keys: tuple[Key, ...] = ()
+    reason: str = ""
+    note: str = ""
+    height: int = 210
+    min_width: int = 0
+    zoom: bool = False
+    html: Any = field(default=None, compare=False)
+
+
+def axis(**changes: Any) -> dict[str, Any]:
+    """A quiet axis: light grid, no zero line, no zooming by accident while scrolling."""
+    base = {
+        "gridcolor": GRID,
+        "linecolor": SOFT,
+        "zeroline": False,
+        "ticks": "",
+        "automargin": True,
+        "fixedrange": True,
+        "tickfont": {"size": 11},
+        "title": {"font": {"size": 11.5}, "standoff": 8},
+    }
+    title = {"title": {**base["title"], "text": changes.pop("name")}} if "name" in changes else {}  # type: ignore[dict-item]
+    return {**base, **title, **changes}
+
+
+def figure(traces: list[Trace], x: dict[str, Any], y: dict[str, Any], **layout: Any) -> Figure:
+    """Traces on one pair of axes in the page's look."""
+    base = {
+        "template": "none",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": _FONT, "size": 12, "color": GREY},
+        "margin": {"l": 40, "r": 14, "t": 8, "b": 36},
+        "showlegend": False,
+        "hovermode": "closest",
+        "dragmode": False,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": ACCENT},
+        "hoverlabel": {"align": "left", "font": {"family": _FONT, "size": 12}},
+    }
+    return {"data": traces, "layout": {**base, "xaxis": x, "yaxis": y, **layout}}
+
+
+def line(x: list[Any], y: Values, *, colour: str = ACCENT, width: float = 2, **more: Any) -> Trace:
+    """A line that breaks where a value is missing."""
+    look = {"color": colour, "width": width, **more.pop("line", {})}
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": look, "connectgaps": False, **more}
+
+
+def dots(x: list[Any], y: list[Any], *, colour: str = ACCENT, size: float = 7, **more: Any) -> Trace:
+    """Markers without a line."""
+    look = {"color": colour, "size": size, **more.pop("marker", {})}
+    return {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": look, **more}
+
+
+def band(x: list[Any], low: Values, high: Values, colour: str = BAND) -> list[Trace]:
+    """The interval as one polygon per unbroken run; a lone point becomes a short upright bar."""
+    points = list(zip(x, low, high, strict=False))
+    runs = [list(run) for known, run in groupby(points, lambda p: p[1] is not None and p[2] is not None) if known]
+    return [_strip(run, colour) if len(run) > 1 else _upright(run[0], colour) for run in runs]
+
+
+def _strip(run: list[tuple[Any, float | None, float | None]], colour: str) -> Trace:
+    xs = [p[0] for p in run]
+    outline = [p[2] for p in run] + [p[1] for p in reversed(run)]
+    return line(xs + xs[::-1], outline, width=0, fill="toself", fillcolor=colour, hoverinfo="skip")
+
+
+def _upright(point: tuple[Any, float | None, float | None], colour: str) -> Trace:
+    x, low, high = point
+    return line([x, x], [low, high], colour=colour, width=7, hoverinfo="skip")
+
+
+def padded(values: Iterable[float | None], share: float = 0.05) -> list[float] | None:
+    """The range of the known values with some air at both ends; None leaves it to plotly."""
+    known = [value for value in values if value is not None]
+    air = share * (max(known) - min(known)) or 0.05 if known else 0.0
+    return [min(known) - air, max(known) + air] if known else None
+
+
+def powers_of_two(top: float) -> list[int]:
+    """1, 4, 16, ... up to ``top``: ticks of a count of directions that never crowd."""
+    step = 2 if top > 64 else 1
+    return [2**power for power in range(0, 40, step) if 2**power <= max(top, 1)]
+
+
+def octaves_axis(values: Iterable[float | None], **changes: Any) -> dict[str, Any]:
+    """A log axis from the power of two below the values to the one above, so that it always has two ticks."""
+    known = [value for value in values if value is not None and value >= 1] or [1]
+    low, high = math.floor(math.log2(min(known))), math.ceil(math.log2(max(known)))
+    ticks = [2**power for power in range(low, max(high, low + 1) + 1)]
+    ends = [math.log10(ticks[0] * 0.92), math.log10(ticks[-1] * 1.08)]
+    shown = ticks[:: -(-len(ticks) // 6)]
+    return axis(type="log", range=ends, tickvals=shown, ticktext=[f"{tick:,}" for tick in shown], **changes)
+
+
+def log2_axis(top: float, **changes: Any) -> dict[str, Any]:
+    """A log axis of counts with powers of two as ticks."""
+    ticks = powers_of_two(top)
+    return axis(type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks], **changes)

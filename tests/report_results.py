@@ -1,0 +1,168 @@
+"""Made-up results with the shapes and sizes of real ones, for the tests of the report."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+
+PWNED = "<script>window.pwned=1</script>"
+K = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384]
+
+
+def assessment(n_classes: int = 2, *, name: str = "wikinovels-14m", level: float = 0.86, causal: bool = True,
+               seed: int = 0) -> SimpleNamespace:  # fmt: skip
+    """A seven-layer assessment; ``level`` is the probe's quality at the best layer."""
+    rng = np.random.default_rng(seed)
+    names = (
+        [PWNED, "positive"] if n_classes == 2 else [f"{PWNED} {i}" if i == 3 else _intent(i) for i in range(n_classes)]
+    )
+    layers = [_layer(layer, level, causal, rng) for layer in range(7)]
+    train = [int(count) for count in np.sort(rng.integers(20, 190, n_classes))[::-1]]
+    test = [max(2, count // 4 + int(rng.integers(-3, 4))) for count in train]
+    flags = [] if causal else [_not_autoregressive("ntps"), _not_autoregressive("ar_r2")]
+    return SimpleNamespace(
+        task=_task(names, train, test), backbone=_backbone(name, causal), layers=layers, best_layer=4,
+        settings={"layers": "all", "pooling": "mean", "prefix": "sum", "max_texts": None, "seed": 0, "groups": 20,
+                  "permutations": 5, "batch_tokens": 4096},
+        best_layer_frequency={"3": 0.15, "4": 0.8, "5": 0.05}, curves=_curves(causal), spectrum=_spectrum(causal),
+        probes=_probes(level), confusion=_confusion(names, test, level, rng),
+        flags=[*flags, {"layer": 0, "score": "k90", "reason": "the signal is not above its standard error"}],
+        sentences=_sentences(name, level), timings={"load": 0.8, "tokenise": 1.4, "encode": 14.2, "scores": 4.1,
+                                                    "probes": 6.3, "total": 26.8},
+        environment={"tokenworth": "0.1.0", "torch": "2.13.0", "python": "3.11.9", "machine": "x86_64, 2 CPUs"},
+    )  # fmt: skip
+
+
+def _intent(i: int) -> str:
+    words = (
+        "card_arrival",
+        "exchange_rate",
+        "top_up_failed",
+        "transfer_not_received_by_recipient",
+        "lost_or_stolen_card",
+    )
+    return f"{words[i % 5]}_{i}"
+
+
+def _layer(layer: int, level: float, causal: bool, rng) -> dict:
+    rise = level - 0.012 * (layer - 4) ** 2 + float(rng.normal(0, 0.004))
+    row = {"layer": layer}
+    for key, value, half, chance in (
+        ("probe_f1", rise, 0.018, None), ("probe_accuracy", rise + 0.006, 0.018, None),
+        ("knn_accuracy", rise - 0.08 - 0.01 * layer, 0.02, None), ("cv_accuracy", rise + 0.003, 0.012, 0.52),
+        ("label_r2", rise * 0.55, 0.03, 0.04), ("hscore", rise * 0.62, 0.02, 0.09),
+        ("logme", rise - 1.24, None, -0.71), ("k90", 210 - 40 * layer + 6 * layer**2, 30, None),
+        ("retained_auc", 0.2 + 0.31 * level * (1 - 0.05 * (layer - 4) ** 2), 0.04, 0.17),
+        ("ntps", 0.55 - 0.02 * layer if causal else math.nan, 0.03, 0.54),
+        ("ar_r2", 0.3 + 0.08 * layer if causal else None, None, None),
+    ):  # fmt: skip
+        row |= {key: value, f"{key}_chance": chance}
+        row |= {f"{key}_low": value - half, f"{key}_high": value + half} if half and value is not None else {}
+    row["k90"] = None if layer == 0 else row["k90"]
+    row["logistic_f1"] = row["probe_f1"] + 0.01 if layer in (3, 4, 5) else None
+    row["logistic_accuracy"] = row["probe_accuracy"] + 0.01 if layer in (3, 4, 5) else None
+    return row
+
+
+def _not_autoregressive(score: str) -> dict:
+    return {"layer": None, "score": score, "reason": "not autoregressive: the encoder has already seen the next token"}
+
+
+def _task(names: list[str], train: list[int], test: list[int]) -> dict:
+    return {
+        "name": "rotten_tomatoes <b>&amp;</b>", "source": "/data/tasks/rotten_tomatoes", "label_names": names,
+        "counts": {"classes": {"train": train, "test": test}, "overlap": 3, "empty": {"train": 0, "test": 1},
+                   "characters": {"train": {"mean": 114.0, "max": 267}, "test": {"mean": 115.7, "max": 261}}},
+        "notes": ["3 texts stand in both train and test.", "Split by <i>group</i>, seed 0."], "fingerprint": "9f" * 32,
+        "tokens": {"train": 182_331, "test": 45_112, "mean": 25.3, "max": 78, "truncated": 0, "one_token": 0},
+    }  # fmt: skip
+
+
+def _backbone(name: str, causal: bool) -> dict:
+    return {
+        "name": name, "source": f"/models/{name}", "n_layers": 6, "width": 384, "n_parameters": 13_900_000,
+        "dtype": "bfloat16", "device": "cpu", "causal": causal, "random": False, "fingerprint": "c4" * 32,
+        "notes": ["The tokenizer has no padding token; texts are padded with the end-of-text token and masked."],
+    }  # fmt: skip
+
+
+def _curves(causal: bool) -> dict:
+    x = np.log2(K) / math.log2(384)
+    kept = 1 - (1 - x) ** 2.2
+    ntps = (0.1 + 0.9 * x**1.6) if causal else np.full(len(K), math.nan)
+    return {
+        "k": K, "retained": [0.02, *kept[1:]],
+        "retained_low": list(kept - 0.3 * (1 - x)), "retained_high": list(kept + 0.2 * (1 - x)),
+        "retained_raw": list(kept * 0.93 + 0.07 * x), "chance": [k / 384 for k in K], "ntps": list(ntps),
+        "ntps_chance": list(0.09 + 0.9 * x**1.7) if causal else [None] * len(K),
+        "ar_r2": list(0.8 * (1 - (1 - x) ** 3)) if causal else [],
+    }  # fmt: skip
+
+
+def _spectrum(causal: bool) -> dict:
+    ranks = np.arange(1, 385)
+    pooled = list(0.2 * ranks**-1.1 * np.exp(-ranks / 150))
+    return {"context": list(0.4 * ranks**-1.4) if causal else [], "pooled": [*pooled[:-2], 0.0, -1e-19]}
+
+
+def _probes(level: float) -> list[dict]:
+    rows = (("majority class", "majority", None, 0.36, 0.0),
+            ("TF-IDF + logistic regression", "bow", None, 0.75, 1.2),
+            ("ridge, layer 4", "ridge", 4, level, 0.4),
+            ("logistic, layer 4", "logistic", 4, level + 0.01, 5.2))  # fmt: skip
+    return [
+        {"name": name, "kind": kind, "layer": layer, "accuracy": f1 + 0.008, "accuracy_low": f1 - 0.012,
+         "accuracy_high": f1 + 0.026, "f1": f1, "f1_low": f1 - 0.02, "f1_high": f1 + 0.02, "seconds": seconds}
+        for name, kind, layer, f1, seconds in rows
+    ]  # fmt: skip
+
+
+def _confusion(names: list[str], test: list[int], level: float, rng) -> dict:
+    counts = []
+    for i, total in enumerate(test):
+        spread = rng.dirichlet(np.full(len(names), 0.05)) * (1 - level)
+        spread[i] += level
+        counts.append([int(count) for count in rng.multinomial(total, spread / spread.sum())])
+    return {"probe": "logistic, layer 4", "labels": names, "counts": counts}
+
+
+def _sentences(name: str, level: float) -> list[str]:
+    return [
+        f"A linear read-out of layer 4 of {name} reaches F1 {level:.3f} on the test texts; bag of words 0.750.",
+        "The difference is larger than both intervals: the backbone carries signal that counting words does not.",
+        "NTPS is no higher than with shuffled labels, so it says nothing here; the retained area does.",
+        "These numbers do not say what fine-tuning would add.",
+    ]  # fmt: skip
+
+
+def empty_assessment() -> SimpleNamespace:
+    """Everything that can be missing is missing: one layer of NaN, no probes, no curves, no flags."""
+    full = vars(assessment())
+    nothing = {"layers": [{"layer": 2, "probe_f1": math.nan, "ntps": None}], "best_layer": 2,
+               "best_layer_frequency": {},
+               "curves": {}, "spectrum": {}, "probes": [], "confusion": {}, "flags": [], "sentences": [], "timings": {},
+               "environment": {}, "settings": {}}  # fmt: skip
+    task = {"name": "t", "label_names": ["a", "b"]}
+    return SimpleNamespace(**(full | nothing | {"task": task}))
+
+
+def ranking() -> SimpleNamespace:
+    """Three backbones, two of them tied, and one that failed with a hostile message."""
+    many = [assessment(level=0.86), assessment(name="all-MiniLM-L6-v2", level=0.85, causal=False, seed=1),
+            assessment(name=f"wikinovels-14m@random {PWNED}", level=0.7, seed=2)]  # fmt: skip
+    rows = [_ranked(rank, a) for rank, a in enumerate(many, 1)]
+    rows.append({"name": "broken", "rank": None, "failed": f"model.safetensors is cut short {PWNED}"})
+    return SimpleNamespace(
+        task=many[0].task, rows=rows, assessments=many, baseline=many[0].probes[1], environment=many[0].environment,
+        sentences=["wikinovels-14m is first; all-MiniLM-L6-v2 cannot be told apart from it with 1,066 test texts."],
+    )  # fmt: skip
+
+
+def _ranked(rank: int, a: SimpleNamespace) -> dict:
+    keys = ("probe_f1", "probe_accuracy", "retained_auc", "hscore", "logme")
+    scores = {key: value for key, value in a.layers[4].items() if key.startswith(keys)}
+    best = {f"best_{key}": a.probes[3][key] for key in ("f1", "f1_low", "f1_high", "accuracy")}
+    return {**best, "name": a.backbone["name"], "rank": rank, "tied": rank == 2, "best_layer": 4,
+            "seconds": 26.8 * rank, "n_parameters": 13_900_000, "failed": None, **scores}  # fmt: skip

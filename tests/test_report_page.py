@@ -1,0 +1,192 @@
+"""The HTML page in a real browser: every chart drawn, nothing fetched, no text from a data set acting."""
+
+import math
+import re
+
+import pytest
+
+from browser import charts, chromium, complaints, open_page, requests, resize
+from report_results import PWNED, assessment, empty_assessment, ranking
+from tokenworth.report import write_report
+from tokenworth.report.values import ABSENT
+
+DEPTH = {f"chart-depth-{key}" for key in ("probe_f1", "knn_accuracy", "cv_accuracy", "label_r2", "hscore", "logme",
+                                          "retained_auc", "k90", "ntps", "ar_r2")}  # fmt: skip
+BEST_LAYER = {"chart-curve-retained", "chart-curve-ntps", "chart-curve-ar_r2", "chart-spectrum"}
+EVERY = DEPTH | BEST_LAYER | {"chart-probes", "chart-balance", "chart-recall", "chart-confusion"}
+AUTOREGRESSIVE = {"chart-depth-ntps", "chart-depth-ar_r2", "chart-curve-ntps", "chart-curve-ar_r2"}
+PAGES = {
+    "two classes": (assessment(), EVERY),
+    "77 classes": (assessment(77, level=0.68), EVERY),
+    "encoder": (assessment(6, name="all-MiniLM-L6-v2", causal=False), EVERY - AUTOREGRESSIVE),
+    "nothing known": (empty_assessment(), set()),
+    "ranking": (ranking(), {"chart-ranking", "chart-overlay-probe_f1", "chart-overlay-retained_auc",
+                            "chart-overlay-hscore"}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    return {name: write_report(result, folder / f"{name}.html") for name, (result, _) in PAGES.items()}
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def seen(driver, pages, request):
+    """Every page once, at desktop width in light, then narrowed without loading it again."""
+    open_page(driver, pages[request.param])
+    found = {"charts": charts(driver), "complaints": complaints(driver), "requests": requests(driver)}
+    found["pwned"] = driver.execute_script("return window.pwned")
+    found["markup"] = len(driver.find_elements("css selector", "main b b, main i i, main script:not([nonce])"))
+    found["widths"] = {width: _body_width(driver, width) for width in (1280, 768, 400)}
+    return request.param, found
+
+
+def _body_width(driver, width):
+    resize(driver, width=width)
+    return driver.execute_script("return document.documentElement.scrollWidth")
+
+
+def test_every_chart_is_drawn(seen):
+    name, found = seen
+    assert set(found["charts"]) == PAGES[name][1]
+    assert all(found["charts"].values()), f"charts without a single mark: {found['charts']}"
+
+
+def test_the_console_is_silent_and_nothing_is_fetched(seen):
+    assert seen[1]["complaints"] == []
+    assert seen[1]["requests"] == []
+
+
+def test_markup_in_names_is_text(seen):
+    assert seen[1]["pwned"] is None
+    assert seen[1]["markup"] == 0
+
+
+def test_the_body_never_scrolls_sideways(seen):
+    assert seen[1]["widths"] == {1280: 1280, 768: 768, 400: 400}
+
+
+def at(driver, page):
+    """Loads the page unless it is already there, at desktop width."""
+    if driver.current_url != page.resolve().as_uri():
+        open_page(driver, page)
+
+
+def test_a_class_named_like_a_script_is_readable_in_charts_and_tables(driver, pages):
+    at(driver, pages["two classes"])
+    ticks = driver.execute_script(
+        "return [...document.querySelectorAll('.ytick text')].map((tick) => tick.textContent)"
+    )
+    assert any(tick.startswith("<script>window.pwned=1</s") for tick in ticks)
+    assert PWNED in driver.find_element("id", "mistakes").text
+    assert driver.find_element("tag name", "h1").text.startswith("rotten_tomatoes <b>&amp;</b>")
+
+
+def test_hovering_shows_the_full_class_name_as_text(driver, pages):
+    at(driver, pages["two classes"])
+    driver.execute_script("Plotly.Fx.hover('chart-balance', [{curveNumber: 0, pointNumber: 0}])")
+    assert PWNED in driver.find_element("css selector", "#chart-balance .hoverlayer").text
+    assert driver.execute_script("return window.pwned") is None
+
+
+def test_text_that_escaped_escaping_still_could_not_run(driver, pages, tmp_path):
+    page = pages["two classes"].read_text(encoding="utf-8")
+    broken = tmp_path / "broken.html"
+    broken.write_text(page.replace("<main>", f"<main>{PWNED}<img src=x onerror='window.pwned=2'>"), encoding="utf-8")
+    open_page(driver, broken)
+    assert driver.execute_script("return window.pwned") is None
+    assert any("Content Security Policy" in complaint for complaint in complaints(driver))
+
+
+def test_a_click_on_a_head_sorts_and_a_second_click_turns_round(driver, pages):
+    at(driver, pages["two classes"])
+    k90 = next(index for index, head in enumerate(_heads(driver)) if head.text.startswith("k90"))
+    known = [str(round(row["k90"])) for row in PAGES["two classes"][0].layers if row["k90"] is not None]
+    assert _column(driver, k90) == [ABSENT, *known]
+    _click(driver, k90)
+    assert _column(driver, k90) == [*sorted(known, key=int), ABSENT]
+    _click(driver, k90)
+    assert _column(driver, k90) == [*sorted(known, key=int, reverse=True), ABSENT]
+    assert _heads(driver)[k90].get_attribute("aria-sort") == "descending"
+
+
+def _heads(driver):
+    return driver.find_elements("css selector", "#layers th")
+
+
+def _click(driver, column):
+    driver.execute_script("arguments[0].querySelector('button').click()", _heads(driver)[column])
+
+
+def _column(driver, column):
+    rows = "[...document.querySelectorAll('#layers tbody tr')]"
+    return driver.execute_script(f"return {rows}.map((row) => row.cells[arguments[0]].firstChild.data)", column)
+
+
+def test_a_panel_without_values_says_why(driver, pages):
+    at(driver, pages["encoder"])
+    for panel in ("depth-ntps", "curve-ntps", "depth-ar_r2", "curve-ar_r2"):
+        assert "the encoder has already seen the next token" in driver.find_element("id", f"panel-{panel}").text
+    assert "No value at layer 0" in driver.find_element("id", "panel-depth-k90").text
+
+
+def test_the_answer_comes_first_and_the_baseline_stands_beside_the_probe(driver, pages):
+    at(driver, pages["two classes"])
+    cards = driver.find_element("css selector", ".cards").text
+    for figure in (
+        "0.870",
+        "0.750",
+        "majority class 0.360",
+        f"0.850{ABSENT}0.890",
+        "same choice in 80% of resamples",
+        "26.8 s",
+    ):
+        assert figure in cards
+    answer = driver.find_element("css selector", ".answer").location["y"]
+    assert answer < driver.find_element("css selector", ".cards").location["y"] < 900
+
+
+def test_77_class_names_keep_their_distance(driver, pages):
+    open_page(driver, pages["77 classes"], width=400)
+    for chart in ("balance", "recall", "confusion"):
+        ticks = f"[...document.querySelectorAll('#chart-{chart} .ytick text')]"
+        tops = driver.execute_script(f"return {ticks}.map((tick) => tick.getBoundingClientRect().top)")
+        assert len(tops) == 77
+        assert min(b - a for a, b in zip(sorted(tops), sorted(tops)[1:], strict=False)) > 9
+
+
+def test_in_the_dark_charts_take_light_text(driver, pages):
+    open_page(driver, pages["two classes"], dark=True)
+    tick = driver.find_element("css selector", "#chart-balance .ytick text").value_of_css_property("fill")
+    ground = driver.find_element("tag name", "body").value_of_css_property("background-color")
+    assert _luminance(tick) - _luminance(ground) > 0.6
+    assert complaints(driver) == []
+
+
+def _luminance(colour):
+    return sum(int(channel) for channel in re.findall(r"\d+", colour)[:3]) / (3 * 255)
+
+
+def test_a_ranking_marks_ties_and_names_failures(driver, pages):
+    at(driver, pages["ranking"])
+    rows = [row.text for row in driver.find_elements("css selector", "#backbones tbody tr")]
+    assert ["tied with the best" in row for row in rows] == [False, True, False, False]
+    assert f"failed: model.safetensors is cut short {PWNED}" in rows[3]
+    assert len(driver.find_elements("css selector", "#backbones tr.best")) == 2
+    symbols = driver.execute_script("return document.getElementById('chart-ranking').data.at(-1).marker.symbol")
+    assert symbols == ["circle", "circle", "circle-open"]
+
+
+def test_numbers_beyond_the_finite_are_absent_not_printed(tmp_path):
+    result = assessment()
+    result.layers[1] |= {"hscore": math.inf, "logme": None, "probe_f1": math.nan, "label_r2_low": -math.inf}
+    page = write_report(result, tmp_path / "page.html").read_text(encoding="utf-8")
+    body = page[page.index("<main>") :]
+    assert re.search(r"\b(NaN|Infinity|nan|inf|None)\b", re.sub(r"window\.\w+", "", body)) is None
