@@ -14,10 +14,19 @@ import torch
 from torch import Tensor
 
 from tokenworth.scores.context import ContextMoments
+from tokenworth.scores.curves import complete_in_any_order
 from tokenworth.scores.ntps import check_widths, encoder_basis, overlap_curve
 from tokenworth.scores.pooled import PooledMoments
 from tokenworth.scores.retained import Readout, readout, whitened_order
-from tokenworth.scores.subspaces import Autoregressive, Perception, Target, autoregressive, perception, whiten_pooled
+from tokenworth.scores.subspaces import (
+    LABEL_DIRECTION_CUT,
+    Autoregressive,
+    Perception,
+    Target,
+    autoregressive,
+    perception,
+    whiten_pooled,
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,7 +50,7 @@ class Frame:
             loadings = torch.linalg.solve_triangular(lower, loadings, upper=False)
         gains = loadings.square().sum(1).cumsum(0)
         gains = torch.cat([gains, gains[-1].expand(pooled.dim - len(gains))])
-        return Readout(gains, variance, self.full.rank, pooled.n_texts)
+        return Readout(complete_in_any_order(gains, self.encoder.rank), variance, self.full.rank, pooled.n_texts)
 
     def label_basis(self, pooled: PooledMoments, *, same_texts: bool = False) -> Tensor:
         """Orthonormal basis (D, r) of the label directions of fewer texts, or of the same texts under other labels."""
@@ -51,7 +60,10 @@ class Frame:
         else:
             solved = torch.cholesky_solve(cross_RC, _cholesky(inner_RR + self.penalty_R.diag()))
         weights_DC = self.coordinates_DR @ solved
-        return torch.linalg.svd(weights_DC, full_matrices=False).U[:, : len(self.labels.strengths_r)]
+        left, singular, _ = torch.linalg.svd(weights_DC, full_matrices=False)
+        # A class whose texts were all left out has no direction: what stands in its place is rounding.
+        kept = singular[: len(self.labels.strengths_r)] > LABEL_DIRECTION_CUT * singular[0]
+        return left[:, : len(kept)][:, kept]
 
     def ntps_curve(self, pooled: PooledMoments, *, same_texts: bool = False) -> Tensor:
         """NTPS(k) for k = 1 .. D (D,); NaN where saturated."""

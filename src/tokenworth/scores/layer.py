@@ -67,6 +67,8 @@ def score_layer(
     Raises:
         ValueError: fewer than two groups, or moments that do not fit together.
     """
+    if len(groups) < 2:
+        raise ValueError(f"{len(groups)} group of texts; the jackknife leaves one of at least two out")
     total = groups[0]
     for group in groups[1:]:
         total = total + group
@@ -123,7 +125,7 @@ class _Statistics:
         found["ntps"] = self.fixed.ntps_curve(moments, same_texts=same_texts)
         readout = self.fixed.readout(moments, same_texts=same_texts)
         found |= {"raw": readout.raw(), "adjusted": readout.adjusted()}
-        found["label_r2"] = _scalar(readout.signal() / readout.variance)
+        found["label_r2"] = _scalar(readout.signal() / readout.variance if readout.variance else math.nan)
         if self.published is not None and same_texts:
             found |= {
                 "ntps_weighted": _scalar(self._weighted(moments)),
@@ -198,7 +200,8 @@ def _add_ntps(scores: LayerScores, sample: _Sample, fixed: Frame, total: PooledM
         return
     if fixed.labels.penalty:
         scores.reasons["ntps_ridge"] = (
-            f"Szz is singular or N <= D: label directions by ridge, penalty {fixed.labels.penalty:.1e}"
+            f"Szz is singular or N <= D: label directions by ridge on unit-variance coordinates, penalty "
+            f"{fixed.labels.penalty:.1e}"
         )
     at, band = resolve_k(SHARE, total.dim) - 1, sample.band("ntps")
     scores.curves |= {"ntps": band.estimate, "ntps_low": band.low, "ntps_high": band.high}

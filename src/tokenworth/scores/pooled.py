@@ -122,7 +122,10 @@ class PooledMoments:
         return self
 
     def relabel(self, zy_DC: Tensor, count_C: Tensor) -> PooledMoments:
-        """The same texts under other labels: sum of z per class (D, C), raw, and texts per class (C,)."""
+        """The same texts under other labels: sum of z per class (D, C), raw, and texts per class (C,).
+
+        The result shares Szz with these moments, so that many relabellings fit into memory: update neither afterwards.
+        """
         result = PooledMoments(self.dim, len(count_C))
         shifted = zy_DC - torch.outer(self.sums.shift_D, count_C)
         result.sums = replace(self.sums, zy_DC=shifted, count_C=count_C)

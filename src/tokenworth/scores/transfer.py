@@ -44,9 +44,10 @@ def hscore(pooled: PooledMoments, *, shrink: bool = True) -> float:
     alpha = ledoit_wolf_shrinkage(pooled) if shrink else 0.0
     covariance = (1 - alpha) * szz
     covariance.diagonal().add_(alpha * szz.trace() / pooled.dim)
-    share_C = (pooled.sums.count_C / max(pooled.n_texts, 1)).clamp(min=torch.finfo(torch.float64).tiny)
+    share_C = pooled.sums.count_C / max(pooled.n_texts, 1)
+    weight_C = torch.where(share_C > 0, share_C.rsqrt(), 0.0)  # a class without texts (one group left out) adds nothing
     scale_D = covariance.diagonal().clamp(min=torch.finfo(torch.float64).tiny).sqrt()
-    between_DC = szy / share_C.sqrt() / scale_D[:, None]
+    between_DC = szy * weight_C / scale_D[:, None]
     return (1 - alpha) * float((between_DC * _solve(covariance / torch.outer(scale_D, scale_D), between_DC)).sum())
 
 
