@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from test_backbones_families import write_folder, write_model, write_tokenizer
+from small_models import write_folder, write_model, write_tokenizer
 from tokenworth.backbones import PUBLISHED, load_backbone, precision, resolve_device, resolve_dtype
 from tokenworth.errors import BackboneError, SettingError
 

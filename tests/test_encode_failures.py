@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from test_backbones_families import WORDS, write_folder
+from small_models import WORDS, write_folder
 from tokenworth.backbones import load_backbone
 from tokenworth.encode import FeatureFile, encode, features, pool, tokenise
 from tokenworth.errors import EncodeError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from test_backbones_families import FAMILIES, WORDS, write_folder
+from small_models import FAMILIES, WORDS, write_folder
 from tokenworth.backbones import load_backbone
 from tokenworth.encode import POOLINGS, encode, pool, tokenise
 from tokenworth.errors import EncodeError, SettingError

@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from test_backbones_families import WORDS, write_folder, write_model, write_tokenizer
+from small_models import WORDS, write_folder, write_model, write_tokenizer
 from tokenworth.backbones import load_backbone
 from tokenworth.encode import plan_batches, pool, tokenise
 from tokenworth.errors import BackboneError, EncodeError, SettingError
