@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.backbones import Backbone
+from tokenworth.backbones.load import RANDOM_SUFFIX
 from tokenworth.encode import Tokens
 from tokenworth.tasks import Task
 
@@ -56,5 +57,6 @@ def backbone_card(backbone: Backbone) -> dict[str, Any]:
 
 def short_name(backbone: Backbone) -> str:
     """The name as given, a local folder by its last part."""
-    folder, at, twin = backbone.name.partition("@")
-    return Path(folder).resolve().name + at + twin if Path(folder).is_dir() else backbone.name
+    folder = backbone.name.removesuffix(RANDOM_SUFFIX)
+    twin = backbone.name[len(folder) :]
+    return Path(folder).resolve().name + twin if Path(folder).is_dir() else backbone.name

@@ -52,6 +52,8 @@ def collect(
     for part in ("train", "test"):
         moments = context if part == "train" else {}
         files[part], stats[part] = _encode_part(backbone, tokens[part], settings, folder / part, moments, progress)
+    for seen in context.values():  # the scores are computed where the pooled features are
+        seen.sums = seen.sums.to("cpu")
     return Encoded(files["train"], files["test"], context, stats)
 
 

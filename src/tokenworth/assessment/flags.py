@@ -15,7 +15,7 @@ NOT_AUTOREGRESSIVE = "not autoregressive: this backbone has seen the next token,
 
 
 def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]]) -> list[dict[str, Any]]:
-    """Flags of the task, of the backbone and of single layers; layers with the same reason are named together.
+    """Flags of the task, of the backbone and of single layers, one for each reason.
 
     Args:
         task: its counts decide what is too small.

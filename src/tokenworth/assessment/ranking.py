@@ -11,6 +11,8 @@ from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.probing import bow_row
 from tokenworth.assessment.result import Assessment, Ranking
 from tokenworth.assessment.run import assess
+from tokenworth.assessment.settings import AssessSettings
+from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.probes import paired_difference
 from tokenworth.tasks import Task, load_task
@@ -51,13 +53,14 @@ def rank(
         settings: passed on to `assess`.
 
     Raises:
-        SettingError: no model is named.
+        SettingError: no model is named, or a setting no backbone could go with.
         TaskError: the task cannot be loaded.
     """
     if not models:
         raise SettingError("no backbone is named; give at least one folder, hub id or published name")
+    _check_settings(settings)
     task = task if isinstance(task, Task) else load_task(task, seed=seed)
-    task = task.sample(max_texts, seed=seed) if max_texts else task
+    task = task.sample(max_texts, seed=seed) if max_texts is not None else task
     baseline = bow_row(task)
     done: list[Assessment] = []
     failed: dict[str, str] = {}
@@ -79,6 +82,12 @@ def rank(
         sentences=_sentences(rows, baseline),
         environment=describe_environment(),
     )
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """What is wrong for every backbone is refused at once, not once a backbone."""
+    AssessSettings(layers=(), **{name: settings[name] for name in ("pooling", "prefix") if name in settings})
+    resolve_dtype(settings.get("dtype", "auto"), resolve_device(settings.get("device", "auto")))
 
 
 def _best_probe(result: Assessment) -> dict[str, Any]:

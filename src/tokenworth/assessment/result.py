@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pandas as pd
@@ -96,21 +99,13 @@ class Assessment:
         Raises:
             TokenworthError: the folder cannot be written.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            part = folder / "layers.parquet.part"
-            self.table().to_parquet(part, index=False)
-            part.replace(folder / "layers.parquet")
-            write_text(folder / "assessment.json", self.to_json())
-        except OSError as error:
-            raise TokenworthError(
-                f"{folder} cannot be written ({error.strerror or error}); choose another folder with --out"
-            ) from error
+        with writing(folder) as place:
+            write_table(place / "layers.parquet", self.table())
+            write_text(place / "assessment.json", self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Assessment:
-        """Read assessment.json, or the folder that holds it.
+        """Read assessment.json, or the folder that holds it; null among the scores is NaN again.
 
         Raises:
             TokenworthError: it is not there or not an assessment.
@@ -119,8 +114,9 @@ class Assessment:
         path = path / "assessment.json" if path.is_dir() else path
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{field.name: data[field.name] for field in fields(cls)})
-        except (OSError, ValueError, KeyError) as error:
+            known = {field.name: data[field.name] for field in fields(cls)}
+            return cls(**{**known, **{name: _numbers(known[name]) for name in ("layers", "curves", "spectrum")}})
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise TokenworthError(f"{path} holds no assessment ({error!r}); run tokenworth assess again") from error
 
 
@@ -151,17 +147,43 @@ class Ranking:
         Raises:
             TokenworthError: the folder cannot be written.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            part = folder / "ranking.parquet.part"
-            self.table().to_parquet(part, index=False)
-            part.replace(folder / "ranking.parquet")
-            write_text(folder / "ranking.json", self.to_json())
-        except OSError as error:
-            raise TokenworthError(
-                f"{folder} cannot be written ({error.strerror or error}); choose another folder with --out"
-            ) from error
+        with writing(folder) as place:
+            write_table(place / "ranking.parquet", self.table())
+            write_text(place / "ranking.json", self.to_json())
+
+
+@contextmanager
+def writing(folder: str | Path) -> Iterator[Path]:
+    """The folder, made where missing; what cannot be written in the block ends in one sentence.
+
+    Raises:
+        TokenworthError: no permission, no room, or a file stands in the way.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except OSError as error:
+        raise TokenworthError(
+            f"{folder} cannot be written ({error.strerror or error}); choose another folder with --out"
+        ) from error
+
+
+def check_writable(folder: str | Path) -> None:
+    """Make the folder and try a file in it: better refused before the work than after it.
+
+    Raises:
+        TokenworthError: as `writing`.
+    """
+    with writing(folder) as place, TemporaryFile(dir=place):
+        pass
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a Parquet file under a temporary name, renamed last."""
+    part = path.with_name(path.name + ".part")
+    table.to_parquet(part, index=False)
+    part.replace(path)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -179,3 +201,12 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
+
+
+def _numbers(value: Any) -> Any:
+    """The way back from JSON where everything is a number: null is NaN."""
+    if isinstance(value, dict):
+        return {key: _numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_numbers(inner) for inner in value]
+    return math.nan if value is None else value

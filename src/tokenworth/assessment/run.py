@@ -17,12 +17,13 @@ from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.flags import find_flags
 from tokenworth.assessment.layers import Labels, layer_moments, prepare_labels, probe_layer, score_row
 from tokenworth.assessment.probing import probe_table
-from tokenworth.assessment.result import Assessment
+from tokenworth.assessment.result import Assessment, check_writable
 from tokenworth.assessment.sentences import summarise
 from tokenworth.assessment.settings import AssessSettings, parse_layers
 from tokenworth.assessment.timing import StageClock
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.encode import tokenise
+from tokenworth.errors import TaskError
 from tokenworth.probes import RidgeProbe, grouped_folds
 from tokenworth.scores.context import Prefix
 from tokenworth.scores.layer import LayerScores, score_layer
@@ -74,9 +75,11 @@ def assess(
         TaskError, BackboneError, EncodeError, SettingError: see their docstrings; one sentence each.
     """
     clock = StageClock()
+    if out is not None:
+        check_writable(out)
     with clock("load"):
         task = task if isinstance(task, Task) else load_task(task, seed=seed)
-        task = task.sample(max_texts, seed=seed) if max_texts else task
+        task = task.sample(max_texts, seed=seed) if max_texts is not None else task
         backbone = (
             model
             if isinstance(model, Backbone)
@@ -116,12 +119,12 @@ def _assess(
     baseline: dict[str, Any] | None,
     progress: Progress | None,
 ) -> Assessment:
+    folds_N = _folds(task, settings)
     with clock("tokenise"):
         tokens = {
             part: tokenise(backbone, split.texts, max_length=settings.max_length)
             for part, split in (("train", task.train), ("test", task.test))
         }
-    folds_N = _folds(task, settings)
     labels = prepare_labels(task, folds_N, settings)
     with TemporaryDirectory(prefix="tokenworth-") as folder:
         with clock("encode"):
@@ -154,7 +157,13 @@ def _assess(
 
 
 def _folds(task: Task, settings: AssessSettings) -> np.ndarray:
-    return grouped_folds(task.train.labels, settings.folds, groups_N=task.train.groups, seed=settings.seed)
+    folds_N = grouped_folds(task.train.labels, settings.folds, groups_N=task.train.groups, seed=settings.seed)
+    if not folds_N.any():
+        raise TaskError(
+            f"{task.name}: all {len(task.train):,} training texts are of one group, so none can be held out to choose "
+            "a layer by; group them by another column (--group), or by none"
+        )
+    return folds_N
 
 
 def _score_layers(encoded: Encoded, labels: Labels, settings: AssessSettings, clock: StageClock) -> _Scored:

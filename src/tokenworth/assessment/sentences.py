@@ -54,7 +54,7 @@ def _which_layer(backbone: dict[str, Any], choice: LayerChoice) -> str:
     tied = f"; layers within its noise: {', '.join(others)}" if others else "; no other layer is within its noise"
     return (
         f"Layer {choice.best} of {backbone['n_layers']} is best by cross-fitted error on training texts "
-        f"(in {share:.0%} of the runs that leave a tenth of them out{tied})."
+        f"(in {share:.0%} of the runs that leave one fold of them out{tied})."
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import get_args
+from operator import index
+from typing import SupportsIndex, get_args
 
 from tokenworth.encode import POOLINGS
 from tokenworth.errors import SettingError
@@ -46,10 +48,7 @@ def parse_layers(layers: str | int | list[int] | tuple[int, ...] | range, n_laye
     Raises:
         SettingError: not understood, or outside 0 .. n_layers.
     """
-    if isinstance(layers, str):
-        chosen = _from_text(layers.strip(), n_layers)
-    else:
-        chosen = [layers] if isinstance(layers, int) else list(layers)
+    chosen = _from_text(layers.strip(), n_layers) if isinstance(layers, str) else _from_numbers(layers)
     resolved = sorted({layer + n_layers + 1 if layer < 0 else layer for layer in chosen})
     outside = [layer for layer in chosen if not -n_layers - 1 <= layer <= n_layers]
     if outside or not resolved:
@@ -68,7 +67,18 @@ def _from_text(text: str, n_layers: int) -> list[int]:
     try:
         return [layer for part in text.split(",") for layer in _part(part.strip())]
     except ValueError:
-        raise SettingError(f"layers {text!r} are not understood; write all, last, 0,3,6 or 0-6") from None
+        raise SettingError(_not_understood(text)) from None
+
+
+def _from_numbers(layers: SupportsIndex | Iterable[SupportsIndex]) -> list[int]:
+    try:
+        return [index(layer) for layer in (layers if isinstance(layers, Iterable) else [layers])]
+    except TypeError:
+        raise SettingError(_not_understood(layers)) from None
+
+
+def _not_understood(layers: object) -> str:
+    return f"layers {layers!r} are not understood; write all, last, 0,3,6 or 0-6"
 
 
 def _part(part: str) -> list[int]:

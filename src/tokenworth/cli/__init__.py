@@ -1,0 +1,5 @@
+"""The command line: parse, call, print.  Exit code 0 done, 1 failed, 2 misused."""
+
+from tokenworth.cli.app import main
+
+__all__ = ["main"]

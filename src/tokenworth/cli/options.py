@@ -1,0 +1,48 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TaskArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK",
+        help="A .csv/.tsv/.jsonl/.parquet file, a folder of train/test files, a hub id, a published name, docstrings.",
+        show_default=False,
+    ),
+]
+Text = Annotated[str | None, typer.Option(help="Column that holds the text.", show_default="found by name")]
+TextPair = Annotated[
+    str | None, typer.Option(help="Column of the second text of a pair.", show_default="found by name")
+]
+Label = Annotated[str | None, typer.Option(help="Column that holds the label.", show_default="found by name")]
+Group = Annotated[str | None, typer.Option(help="Column whose equal values stay on one side of every split.")]
+Test = Annotated[str | None, typer.Option(help="Test file, or the share to hold out, such as 0.3.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder with local copies of published tasks.", envvar="TOKENWORTH_DATA")
+]
+DropOverlap = Annotated[bool, typer.Option("--drop-overlap", help="Remove training texts that also stand in test.")]
+MaxTexts = Annotated[int | None, typer.Option(min=2, help="Sample so many texts of each part, by class.")]
+Layers = Annotated[str, typer.Option(help="all, last, 0,3,6 or 0-6; 0 is the embedding output.")]
+Pooling = Annotated[str, typer.Option(help="mean, last, cls or last+mean.")]
+Prefix = Annotated[str, typer.Option(help="Encoded prefix of the context moments: sum (as published) or mean.")]
+MaxLength = Annotated[
+    int | None, typer.Option(min=1, help="Tokens kept of a text.", show_default="what the model reads")
+]
+BatchTokens = Annotated[int | None, typer.Option(min=1, help="Padded tokens of a batch.", show_default="by device")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or float64.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
+AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="Also load weights that are not safetensors.")]
+Conventions = Annotated[
+    bool, typer.Option("--conventions", help="Also NTPS as printed and as the published code has it.")
+]
+Seed = Annotated[int, typer.Option(help="Of samples, splits, shuffles, folds and random weights.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="none written")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries say.")]

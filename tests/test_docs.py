@@ -1,0 +1,59 @@
+"""The documentation is true: its Python runs, its commands and files exist, its page picture is there."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from small_models import write_folder
+from tokenworth.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "my-model", "llama")
+    rows = [{"text": f"{word} number {i}", "label": word} for i in range(20) for word in ("good", "bad")]
+    pd.DataFrame(rows).to_csv("reviews.csv", index=False)
+    examples = blocks(ROOT / "README.md", "python")
+    assert len(examples) == 2
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), {})
+    assert "probe_f1" in capsys.readouterr().out
+    assert (tmp_path / "report.html").stat().st_size > 1_000_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_their_options_exist(page):
+    text = page.read_text(encoding="utf-8")
+    runner = CliRunner()
+    for line in re.findall(r"^\s*(?:\.venv/bin/)?tokenworth +([a-z]+ .*)$", text, flags=re.M):
+        command, *_ = line.split()
+        shown = runner.invoke(app, [command, "--help"], env={"COLUMNS": "300", "TERM": "dumb"})
+        assert shown.exit_code == 0, f"{page.name}: tokenworth {command}"
+        for option in re.findall(r"--[a-z-]+", line.split("#")[0]):
+            assert option in shown.output, f"{page.name}: tokenworth {command} has no {option}"
+
+
+def test_make_targets_named_in_the_documentation_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    named = {
+        target for page in PAGES for target in re.findall(r"(?:^|`)\s*make ([a-z]+)", page.read_text(), flags=re.M)
+    }
+    assert named
+    assert named <= targets

@@ -1,0 +1,102 @@
+"""The package's face: names that resolve, parameters that stay, and a docstring on each."""
+
+import importlib
+import inspect
+
+import pytest
+
+import tokenworth as tw
+
+ROOMS = ("scores", "tasks", "backbones", "encode", "probes", "assessment", "pretrain", "report", "cli")
+REQUIRED = object()
+
+# Public calls that must keep these parameters, with their defaults: what is before "*" may be given by position.
+CALLS = {
+    "load_task": (["source"], {"text": None, "text_pair": None, "label": None, "test": None, "data": None,
+                               "max_texts": None, "seed": 0}),
+    "assess": (["model", "task"], {"layers": "all", "pooling": "mean", "prefix": "sum", "max_texts": None,
+                                   "batch_tokens": None, "device": "auto", "dtype": "auto", "seed": 0, "out": None}),
+    "write_report": (["result", "path"], {}),
+    "scores.ContextMoments": (["dim", "prefix"], {"prefix": "sum"}),
+    "scores.ContextMoments.update": (["self", "states", "mask"], {}),
+    "scores.ContextMoments.save": (["self", "path"], {}),
+    "scores.ContextMoments.load": (["path"], {}),
+    "scores.PooledMoments": (["dim", "n_classes"], {}),
+    "scores.PooledMoments.update": (["self", "pooled", "labels"], {}),
+    "scores.PooledMoments.save": (["self", "path"], {}),
+    "scores.PooledMoments.load": (["path"], {}),
+    "scores.ntps": (["context", "pooled", "k"], {"convention": "definition", "center": True, "target": "plain"}),
+    "scores.retained": (["context", "pooled"], {"center": True, "adjusted": True}),
+    "scores.excess_loss_bounds": (["context", "pooled", "k"], {"center": True}),
+    "scores.hscore": (["pooled"], {}),
+    "scores.logme": (["pooled"], {}),
+}  # fmt: skip
+
+
+def find(name):
+    found = tw
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_parameters_stay(name):
+    positional, keywords = CALLS[name]
+    parameters = inspect.signature(find(name)).parameters
+    by_place = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert by_place[: len(positional)] == positional
+    found = {key: parameters[key].default if key in parameters else REQUIRED for key in keywords}
+    assert found == keywords
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_further_parameter_may_be_left_out(name):
+    positional, keywords = CALLS[name]
+    parameters = inspect.signature(find(name)).parameters
+    further = {key: value for key, value in parameters.items() if key not in {*positional, *keywords}}
+    assert not [key for key, value in further.items() if value.default is value.empty]
+
+
+def test_every_public_name_resolves():
+    for name in tw.__all__:
+        assert getattr(tw, name) is not None
+    assert set(dir(tw)) == set(tw.__all__)
+    assert tw.__version__.count(".") == 2
+    with pytest.raises(AttributeError, match="'tokenworth' has no attribute 'nonesuch'"):
+        _ = tw.nonesuch
+
+
+def test_the_names_the_first_page_promises_are_public():
+    assert {"load_task", "assess", "rank", "write_report", "scores", "Assessment"} <= set(tw.__all__)
+    assert {"table", "summary", "best_layer", "timings"} <= {*dir(tw.Assessment), *tw.Assessment.__annotations__}
+    assert {"train", "test", "label_names"} <= set(tw.Task.__annotations__)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_say_what_their_public_names_do(room):
+    door = importlib.import_module(f"tokenworth.{room}")
+    assert door.__doc__
+    public = {name: getattr(door, name) for name in door.__all__}
+    callables = {name: value for name, value in public.items() if inspect.isroutine(value) or inspect.isclass(value)}
+    assert callables
+    assert not [name for name, value in callables.items() if not _own_docstring(name, value)]
+    methods = {
+        f"{name}.{key}": member
+        for name, value in callables.items()
+        if inspect.isclass(value)
+        for key, member in vars(value).items()
+        if not key.startswith("_") and inspect.isfunction(member)
+    }
+    assert not [name for name, member in methods.items() if not member.__doc__]
+
+
+def _own_docstring(name, value):
+    """A dataclass without a docstring gets its signature as one."""
+    return bool(value.__doc__) and not value.__doc__.startswith(f"{name}(")
+
+
+def test_errors_are_one_family_and_standard_exceptions():
+    family = [tw.TaskError, tw.BackboneError, tw.EncodeError, tw.SettingError]
+    assert all(issubclass(error, tw.TokenworthError) for error in family)
+    assert [error.__bases__[1] for error in family] == [ValueError, ValueError, RuntimeError, ValueError]
