@@ -6,7 +6,17 @@ import torch
 
 import slow_truth as slow
 from test_scores_layer import GROUPS, SAME, setting
-from tokenworth.scores import ContextMoments, PooledMoments, first_reaching, hscore, log2_area, logme, retained
+from tokenworth.scores import (
+    ContextMoments,
+    PooledMoments,
+    first_reaching,
+    hscore,
+    log2_area,
+    logme,
+    ntps,
+    retained,
+    ridge,
+)
 from tokenworth.scores.frame import crossfit_retained
 from tokenworth.scores.layer import score_layer
 
@@ -120,3 +130,20 @@ def test_cross_fitting_without_signal_reports_nothing():
         clipped += int((held_out_gains(shuffled, v[:, :2], np.arange(12) % 3) < 0).any())
     assert reported < 15
     assert clipped > 0, "choose a sample in which some read-out loses"
+
+
+def test_a_dead_coordinate_whose_squares_float32_cannot_hold_changes_nothing():
+    """The last layer of all-MiniLM-L6-v2 has one: values near 1e-32, so that C0 is zero or rounding there."""
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(200, 9, 12, generator=generator)
+    labels = torch.arange(200) % 3
+    states += torch.randn(3, 12, generator=generator)[labels][:, None]
+    mask = torch.ones(200, 9, dtype=torch.bool)
+    dead = torch.cat([states, 1e-32 * torch.randn(200, 9, 1, generator=generator)], dim=2)
+    found = []
+    for batch in (states, dead):
+        context = ContextMoments(batch.shape[2]).update(batch, mask)
+        pooled = PooledMoments(batch.shape[2], 3).update(batch.mean(1), labels)
+        found.append((retained(context, pooled)[[2, 11]], ridge(pooled).r2, ntps(context, pooled, 12)))
+    for without, beside in zip(*found, strict=True):
+        torch.testing.assert_close(torch.as_tensor(beside), torch.as_tensor(without), rtol=0, atol=2e-2)

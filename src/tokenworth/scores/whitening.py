@@ -49,15 +49,17 @@ class Whitening:
 
 
 def unit_scale(diagonal_D: Tensor, floor_D: Tensor | None = None) -> Tensor:
-    """Square roots of a diagonal; of a coordinate that does not vary, the root of floor_D, or 1 where that is 0 too.
+    """Square roots of a diagonal; of a coordinate that does not vary, the root of what it could have varied by.
 
-    floor_D is a larger diagonal (say of uncentred moments) whose rounding, 1e-14 of it, bounds what counts as varying;
-    scaled by its root, a coordinate of nothing but rounding stays below any cut.
+    A coordinate does not vary where its entry is below 1e-14 of floor_D, a larger diagonal (say of uncentred moments)
+    whose rounding it may be, or below 1e-24 of the largest: real encoders have dead coordinates of 1e-32, whose
+    squares float32 cannot hold (those are scaled like the largest).  Scaled so, mere rounding stays below any cut.
     """
     diagonal_D = diagonal_D.clamp(min=0)
-    floor_D = diagonal_D if floor_D is None else floor_D
-    still_D = torch.where(floor_D > 0, floor_D, torch.ones_like(floor_D))
-    return torch.where(diagonal_D > 1e-14 * floor_D, diagonal_D, still_D).sqrt()
+    floor_D = diagonal_D if floor_D is None else floor_D.clamp(min=0)
+    dead = 1e-24 * floor_D.max()
+    still_D = torch.where(floor_D > dead, floor_D, floor_D.max() if dead > 0 else torch.ones_like(dead))
+    return torch.where(diagonal_D > torch.maximum(1e-14 * floor_D, dead), diagonal_D, still_D).sqrt()
 
 
 def whiten(matrix_DD: Tensor, *, cut: float = RELATIVE_CUT, floor_D: Tensor | None = None) -> Whitening:
