@@ -54,7 +54,7 @@ def message(*arguments, **settings):
 def test_it_learns(trained):
     run, _, steps = trained
     assert len(run.losses) == 20
-    assert abs(run.losses[0] - math.log(300)) < 0.3  # random weights know nothing: all tokens alike
+    assert abs(run.losses[0] - math.log(300)) < 0.6  # random logits of variance 1 cost half a nat over guessing
     assert run.losses[-1] < 0.8 * run.losses[0]
     assert run.bits_per_byte_after < 0.8 * run.bits_per_byte_before
     assert run.tokens == 20 * 8 * 32

@@ -166,7 +166,7 @@ def _pack(tokenizer: Any, documents: list[str]) -> Tensor:
 
 
 def _random_llama(tokenizer: Any, config: TinyConfig) -> Any:
-    """Matrices of standard deviation width^-1/2, which keep the scale of what passes; 0.02 suits widths of thousands."""
+    """Matrices of deviation width^-1/2, which keep the scale of what passes; 0.02 suits widths of thousands."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     shape = LlamaConfig(
