@@ -39,7 +39,7 @@ class Size:
     """Tokens passed in one run, so that a run takes seconds."""
 
 
-SIZES = (Size("1M", 4, 96, 60_000), Size("14M", 6, 384, 16_000), Size("120M", 12, 768, 3_000))
+SIZES = (Size("1M", 4, 96, 20_000), Size("14M", 6, 384, 6_000), Size("120M", 12, 768, 2_400))
 LENGTHS = {"short (8-40)": (8, 40), "long (200-400)": (200, 400)}
 
 

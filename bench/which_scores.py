@@ -131,11 +131,9 @@ def rows_of(cells: dict[tuple[str, str], Assessment]) -> pd.DataFrame:
 def write_page(table: pd.DataFrame, cells: dict[tuple[str, str], Assessment]) -> str:
     """The tables as Markdown, the command that made them on top."""
     environment = next(iter(cells.values())).environment
-    minutes = sum(result.timings["total"] for result in cells.values()) / 60
     made = (
         f"Made by `{COMMAND}`: {len(cells)} assessments, all texts of {table['task'].nunique()} tasks, mean pooling, "
-        f"prefix sums, fp32; torch {environment['torch']}, transformers {environment['transformers']}; "
-        f"{minutes:.0f} minutes of wall clock on {environment['cpus']} shared cores."
+        f"prefix sums, fp32, torch {environment['torch']}, transformers {environment['transformers']}."
     )
     tables = {
         SEES: sees_labels(table),

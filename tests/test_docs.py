@@ -27,7 +27,7 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert len(examples) == 2
     for example in examples:
         exec(compile(example, "README.md", "exec"), {})
-    assert "probe_f1" in capsys.readouterr().out
+    assert "The best probe" in capsys.readouterr().out
     assert (tmp_path / "report.html").stat().st_size > 1_000_000
 
 

@@ -189,7 +189,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file that never looks whole when it is not: temporary name first, renamed last."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
+    # A half of a surrogate pair (broken class names have them) becomes its escape, which JSON reads back.
+    part.write_text(text, encoding="utf-8", errors="backslashreplace")
     part.replace(path)
 
 

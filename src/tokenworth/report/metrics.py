@@ -55,7 +55,7 @@ GROUPS = (
                 "cv_accuracy",
                 "Cross-validation",
                 "Accuracy of the ridge probe on held-out parts of the training texts.",
-                "The curve that picks the best layer. For quality, read the test figures of the ridge probe.",
+                "Its squared error picks the best layer. For quality, read the test figures of the ridge probe.",
             ),
         ),
     ),

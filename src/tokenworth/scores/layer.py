@@ -207,12 +207,17 @@ def _add_ntps(scores: LayerScores, sample: _Sample, fixed: Frame, total: PooledM
     scores.curves |= {"ntps": band.estimate, "ntps_low": band.low, "ntps_high": band.high}
     if sample.shuffled:
         scores.curves["ntps_chance"] = torch.stack([other["ntps"] for other in sample.shuffled]).mean(0)
-    score = sample.value("ntps", lambda curve: curve[at])
+    score = _within_unit(sample.value("ntps", lambda curve: curve[at]))
     scores.values["ntps"] = score
     scores.values["ntps_excess"] = Value(
         score.value - score.chance, score.low - score.chance, score.high - score.chance, 0.0
     )
-    scores.values["ntps_auc"] = sample.value("ntps", log2_area)
+    scores.values["ntps_auc"] = _within_unit(sample.value("ntps", log2_area))
+
+
+def _within_unit(value: Value) -> Value:
+    """An overlap lies in [0, 1]; the t interval does not know that."""
+    return replace(value, low=max(value.low, 0.0), high=min(value.high, 1.0))
 
 
 def _add_retained(scores: LayerScores, sample: _Sample, fixed: Frame, total: PooledMoments) -> None:
