@@ -54,6 +54,11 @@ def statistics(context):
     }
 
 
+def bound(name, end):
+    """An end of the jackknife interval; an overlap's is cut at 0 and 1."""
+    return min(max(float(end), 0.0), 1.0) if name.startswith("ntps") else float(end)
+
+
 @pytest.mark.parametrize("settings", [{}, {"n_classes": 2, "dim": 9}, {"n_classes": 5, "dim": 8, "mean": 1000.0}])
 def test_values_intervals_and_levels_are_those_of_the_public_functions(settings):
     _, context, groups, shuffled, total = setting(**settings)
@@ -62,8 +67,8 @@ def test_values_intervals_and_levels_are_those_of_the_public_functions(settings)
         expected = jackknife(groups, statistic)
         assert values[name].value == pytest.approx(float(expected.estimate), abs=SAME), name
         assert values[name].value == pytest.approx(statistic(total), abs=SAME), name
-        assert values[name].low == pytest.approx(float(expected.low), abs=10 * SAME), name
-        assert values[name].high == pytest.approx(float(expected.high), abs=10 * SAME), name
+        assert values[name].low == pytest.approx(bound(name, expected.low), abs=10 * SAME), name
+        assert values[name].high == pytest.approx(bound(name, expected.high), abs=10 * SAME), name
         if name != "retained_auc":  # adjusted curves of shuffled labels are nothing over nothing
             level = np.mean([statistic(labels) for labels in shuffled])
             assert values[name].chance == pytest.approx(level, abs=SAME), name
@@ -149,7 +154,7 @@ def test_a_class_that_stands_in_one_group_only():
     for name, statistic in statistics(context).items():
         expected = jackknife(groups, statistic)
         assert values[name].value == pytest.approx(float(expected.estimate), abs=SAME), name
-        assert values[name].low == pytest.approx(float(expected.low), abs=10 * SAME), name
+        assert values[name].low == pytest.approx(bound(name, expected.low), abs=10 * SAME), name
 
 
 def singular():
