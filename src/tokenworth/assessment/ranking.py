@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.probing import bow_row
@@ -69,8 +70,8 @@ def rank(
             started(model)
         try:
             done.append(assess(model, task, seed=seed, baseline=baseline, **settings))
-        except TokenworthError as error:
-            failed[model] = str(error)
+        except (TokenworthError, MemoryError, torch.OutOfMemoryError) as error:
+            failed[model] = str(error) or "out of memory"
     done.sort(key=_best_f1, reverse=True)
     rows = [_row(place, result, done[0], task) for place, result in enumerate(done, start=1)]
     rows += [{"name": name, "rank": None, "tied": False, "failed": reason} for name, reason in failed.items()]
