@@ -6,7 +6,9 @@ import sys
 
 import typer
 
-from tokenworth.cli import assessing, demo, listing
+import tokenworth.cli.assessing as assessing
+import tokenworth.cli.demo as demo
+import tokenworth.cli.listing as listing
 from tokenworth.cli.console import fail
 from tokenworth.errors import SettingError, TokenworthError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tokenworth.cli import options
+import tokenworth.cli.options as options
 from tokenworth.cli.console import progress_report, say, set_verbosity
 from tokenworth.errors import TokenworthError
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tokenworth.cli import options
+import tokenworth.cli.options as options
 from tokenworth.cli.assessing import print_result
 from tokenworth.cli.console import progress_report, say, set_verbosity
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from tokenworth.cli import options
+import tokenworth.cli.options as options
 
 
 def tasks(json: options.Json = False) -> None:

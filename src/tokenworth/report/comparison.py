@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tokenworth.report import theme
+import tokenworth.report.theme as theme
 from tokenworth.report.metrics import METRICS
 from tokenworth.report.shapes import RankingLike, Row, ranked
 from tokenworth.report.tables import tied

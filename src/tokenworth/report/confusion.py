@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tokenworth.report import theme
+import tokenworth.report.theme as theme
 from tokenworth.report.classes import FEW, MOST, class_axis
 from tokenworth.report.shapes import AssessmentLike
 from tokenworth.report.theme import Panel

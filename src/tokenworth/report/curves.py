@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tokenworth.report import theme
+import tokenworth.report.theme as theme
 from tokenworth.report.shapes import AssessmentLike, row_at
 from tokenworth.report.theme import Key, Panel, Values
 from tokenworth.report.values import number, numbers, sentence

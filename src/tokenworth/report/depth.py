@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from statistics import median
 
-from tokenworth.report import theme
+import tokenworth.report.theme as theme
 from tokenworth.report.metrics import GROUPS, Group, Metric
 from tokenworth.report.shapes import AssessmentLike, Row, probe_of_kind, row_at
 from tokenworth.report.theme import Key, Panel, Trace

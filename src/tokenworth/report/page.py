@@ -12,8 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import tokenworth.report.cards as cards
+import tokenworth.report.classes as classes
+import tokenworth.report.comparison as comparison
+import tokenworth.report.confusion as confusion
+import tokenworth.report.curves as curves
+import tokenworth.report.depth as depth
+import tokenworth.report.probes as probes
+import tokenworth.report.tables as tables
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.report import cards, classes, comparison, confusion, curves, depth, probes, tables
 from tokenworth.report.shapes import AssessmentLike, RankingLike
 from tokenworth.report.theme import Panel
 from tokenworth.report.values import clean, facts, short

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tokenworth.report import theme
+import tokenworth.report.theme as theme
 from tokenworth.report.shapes import AssessmentLike, Row
 from tokenworth.report.theme import Key, Panel, Trace
 from tokenworth.report.values import hover, interval, label, number, shown
