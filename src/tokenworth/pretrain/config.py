@@ -14,7 +14,7 @@ class PretrainError(TokenworthError, RuntimeError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TinyConfig:
-    """Everything a run depends on beside its documents; the defaults take about a minute on two CPU cores.
+    """Everything a run depends on beside its documents; the defaults took two to three minutes on two busy CPU cores.
 
     Raises:
         SettingError: a value is impossible, alone or together with another.
