@@ -15,7 +15,7 @@ from tokenworth.cli.console import progress_report, say, set_verbosity
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for model, results and report.")] = Path("demo"),
     max_texts: options.MaxTexts = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.", show_default="a few minutes' worth")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.", show_default="a few minutes")] = None,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
