@@ -8,6 +8,14 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded at test time
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Passes are kept for this test session alone, subprocesses included."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKENWORTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real tasks and models; users do not have it, so its tests are skipped without it."""

@@ -15,7 +15,7 @@ from tokenworth.tasks import PUBLISHED as TASKS
 
 ROOT = Path(tokenworth.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-ORDER = ("scores", "tasks", "backbones", "encode", "probes", "assessment", "pretrain", "report", "cli")
+ORDER = ("scores", "tasks", "backbones", "encode", "features", "probes", "assessment", "pretrain", "report", "cli")
 """Each room may import those before it."""
 BELOW = ("errors", "version")
 """What every room may import, and what imports nothing of the project."""
@@ -147,7 +147,7 @@ def test_help_of_the_command_line_is_light():
 
 
 def test_rooms_leave_the_heavy_libraries_for_later():
-    rooms = "scores, tasks, backbones, encode, probes, assessment, report, cli"
+    rooms = "scores, tasks, backbones, encode, features, probes, assessment, report, cli"
     assert not loaded_by(f"from tokenworth import {rooms}") & {"transformers", "datasets", "sklearn", "plotly"}
 
 

@@ -118,6 +118,7 @@ def test_features_are_gone_afterwards_also_after_an_error(llama, tmp_path, monke
         task,
         dtype="float32",
         layers="last",
+        cache=False,
         progress=lambda *_: seen.append(list(tmp_path.rglob("*.npy.tmp"))),
     )
     assert seen[0], "the features were somewhere else"
@@ -127,5 +128,5 @@ def test_features_are_gone_afterwards_also_after_an_error(llama, tmp_path, monke
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tw.assess(str(llama), task, dtype="float32", layers="last", progress=interrupt)
+        tw.assess(str(llama), task, dtype="float32", layers="last", cache=False, progress=interrupt)
     assert not list(tmp_path.iterdir())

@@ -124,10 +124,13 @@ def hidden_states(folder, texts, layer):
 
 @pytest.fixture(scope="module", params=[2, 3], ids=["layer 2", "after the last norm"])
 def by_hand(request, llama, task):
-    """Layer, training sample and pooled test texts, nothing of them from the package's own forward pass."""
+    """Layer, sample and pooled test texts, nothing of them from the package's own forward pass.
+
+    The context is that of all texts, the labels are those of the training texts.
+    """
     train, test = (hidden_states(llama, part.texts, request.param) for part in (task.train, task.test))
     pooled = [np.stack([states.mean(0) for states in part]) for part in (train, test)]
-    return request.param, slow.Sample(train, pooled[0], task.train.labels, 2), pooled[1]
+    return request.param, slow.Sample(train + test, pooled[0], task.train.labels, 2), pooled[1]
 
 
 def test_closed_forms_equal_the_slow_truth(by_hand, result):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tokenworth.assessment.choice import LayerChoice
-from tokenworth.assessment.collect import Encoded
 from tokenworth.assessment.settings import AssessSettings
+from tokenworth.features import Features
 from tokenworth.probes import RidgeProbe, bag_of_words, evaluate, logistic_probe, paired_difference
 from tokenworth.probes.bag_of_words import SETTING
 from tokenworth.probes.metrics import Counts, confusion
@@ -34,7 +34,7 @@ class ProbeTable:
 
 
 def probe_table(
-    encoded: Encoded,
+    features: Features,
     task: Task,
     choice: LayerChoice,
     rows: dict[int, dict[str, Any]],
@@ -49,7 +49,7 @@ def probe_table(
     bow = baseline or bow_row(task)
     ridge_row = _row(f"ridge, layer {choice.best}", "ridge", task, ridge[choice.best].test_M.numpy(), layer=choice.best)
     ridge_row["cv_accuracy"] = rows[choice.best]["cv_accuracy"]
-    logistic = [_logistic_row(encoded, task, layer, settings) for layer in choice.order[: settings.logistic_layers]]
+    logistic = [_logistic_row(features, task, layer, settings) for layer in choice.order[: settings.logistic_layers]]
     for row in logistic:
         rows[row["layer"]] |= {
             f"logistic_{name}": row[name]
@@ -83,12 +83,12 @@ def _majority_row(task: Task) -> dict[str, Any]:
     return _row("majority class", "majority", task, np.full(len(task.test), most_frequent))
 
 
-def _logistic_row(encoded: Encoded, task: Task, layer: int, settings: AssessSettings) -> dict[str, Any]:
+def _logistic_row(features: Features, task: Task, layer: int, settings: AssessSettings) -> dict[str, Any]:
     start = perf_counter()
     fitted = logistic_probe(
-        encoded.train.layer(layer),
+        features.part("train", layer),
         task.train.labels,
-        encoded.test.layer(layer),
+        features.part("test", layer),
         groups_N=task.train.groups,
         seed=settings.seed,
     )

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from tokenworth.errors import TokenworthError
+from tokenworth.features.locks import only_writer
 
 FIRST_COLUMNS = (
     "layer",
@@ -57,6 +58,9 @@ class Assessment:
     timings: dict[str, float]
     """Seconds of load, tokenise, encode, scores, probes and their total."""
     environment: dict[str, Any]
+    forward_pass: dict[str, Any] = field(default_factory=dict)
+    """How the pass went, over all its sessions: reused, tokens, padded_tokens, batches, halvings, passes, processes,
+    and seconds of forward, pooling, moments and checkpoints."""
 
     def table(self) -> pd.DataFrame:
         """One row a layer, the main scores first."""
@@ -104,6 +108,17 @@ class Assessment:
             write_text(place / "assessment.json", self.to_json())
 
     @classmethod
+    def from_json(cls, text: str) -> Assessment:
+        """The way back from `to_json`; null among the scores is NaN again.
+
+        Raises:
+            ValueError, KeyError, TypeError: the text is not an assessment.
+        """
+        data = json.loads(text)
+        known = {one.name: data[one.name] for one in fields(cls) if one.name in data or one.default_factory is MISSING}
+        return cls(**{**known, **{name: _numbers(known[name]) for name in ("layers", "curves", "spectrum")}})
+
+    @classmethod
     def load(cls, path: str | Path) -> Assessment:
         """Read assessment.json, or the folder that holds it; null among the scores is NaN again.
 
@@ -113,9 +128,7 @@ class Assessment:
         path = Path(path)
         path = path / "assessment.json" if path.is_dir() else path
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            known = {field.name: data[field.name] for field in fields(cls)}
-            return cls(**{**known, **{name: _numbers(known[name]) for name in ("layers", "curves", "spectrum")}})
+            return cls.from_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TokenworthError(f"{path} holds no assessment ({error!r}); run tokenworth assess again") from error
 
@@ -169,14 +182,18 @@ def writing(folder: str | Path) -> Iterator[Path]:
         ) from error
 
 
-def check_writable(folder: str | Path) -> None:
-    """Make the folder and try a file in it: better refused before the work than after it.
+@contextmanager
+def claimed(folder: str | Path) -> Iterator[None]:
+    """Make the folder, try a file in it and hold it for this run: better refused before the work than after it.
 
     Raises:
-        TokenworthError: as `writing`.
+        TokenworthError: as `writing`; or another run writes its results there.
     """
     with writing(folder) as place, TemporaryFile(dir=place):
         pass
+    busy = f"another run is writing its results into {folder} now; wait for it, or choose another folder with --out"
+    with only_writer(Path(folder), busy):
+        yield
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,28 @@ import torch
 
 from tokenworth.assessment.cards import backbone_card, task_card
 from tokenworth.assessment.choice import choose_layer
-from tokenworth.assessment.collect import Encoded, Progress, collect
 from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.flags import find_flags
 from tokenworth.assessment.layers import Labels, layer_moments, prepare_labels, probe_layer, score_row
 from tokenworth.assessment.probing import probe_table
-from tokenworth.assessment.result import Assessment, check_writable
+from tokenworth.assessment.result import Assessment, claimed
 from tokenworth.assessment.sentences import summarise
 from tokenworth.assessment.settings import AssessSettings, parse_layers
 from tokenworth.assessment.timing import StageClock
 from tokenworth.backbones import Backbone, load_backbone
-from tokenworth.encode import tokenise
+from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import TaskError
+from tokenworth.features import (
+    Features,
+    PassSettings,
+    Processes,
+    Store,
+    default_store,
+    gather_features,
+    join_processes,
+    temporary_store,
+)
+from tokenworth.features.run import Progress
 from tokenworth.probes import RidgeProbe, grouped_folds
 from tokenworth.scores.context import Prefix
 from tokenworth.scores.layer import LayerScores, score_layer
@@ -47,10 +58,17 @@ def assess(
     conventions: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
+    cache: str | Path | bool = True,
+    memory_gb: float | None = None,
+    checkpoint_seconds: float = 30.0,
     baseline: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Assessment:
     """Assess a backbone on a task: one forward pass, then every score of every layer in closed form.
+
+    The pass is kept in the cache: the same texts and model, however labelled, split or scored, need no other; and an
+    interrupted pass goes on when the same call is made again.  Started by torchrun or accelerate, the processes share
+    the pass, the main one scores, and all return the same result.
 
     Args:
         model: folder, hub id or published name, with `@random` for random weights; or a loaded Backbone.
@@ -68,38 +86,68 @@ def assess(
         conventions: also compute NTPS in its weighted and published-code conventions.
         seed: of samples, shuffles, folds and random weights.
         out: folder for assessment.json and layers.parquet.
+        cache: True for the default folder (TOKENWORTH_CACHE), False for none, or a folder.
+        memory_gb: memory that the context moments may take; what does not fit takes further passes.
+        checkpoint_seconds: time between checkpoints of the pass.
         baseline: the bag-of-words row of an earlier assessment of the same task, to save fitting it again.
         progress: called as progress(part, done_tokens, total_tokens).
 
     Raises:
         TaskError, BackboneError, EncodeError, SettingError: see their docstrings; one sentence each.
     """
-    clock = StageClock()
-    if out is not None:
-        check_writable(out)
-    with clock("load"):
-        task = task if isinstance(task, Task) else load_task(task, seed=seed)
-        task = task.sample(max_texts, seed=seed) if max_texts is not None else task
-        backbone = (
-            model
-            if isinstance(model, Backbone)
-            else load_backbone(
-                model, device=device, dtype=dtype, seed=seed, revision=revision, allow_pickle=allow_pickle
+    clock, processes = StageClock(), join_processes()
+    with claimed(out) if out is not None and processes.is_main else nullcontext():
+        with clock("load"):
+            task = task if isinstance(task, Task) else load_task(task, seed=seed)
+            task = task.sample(max_texts, seed=seed) if max_texts is not None else task
+            backbone = (
+                model
+                if isinstance(model, Backbone)
+                else load_backbone(
+                    model, device=device, dtype=dtype, seed=seed, revision=revision, allow_pickle=allow_pickle
+                )
             )
+        settings = AssessSettings(
+            layers=parse_layers(layers, backbone.n_layers),
+            pooling=pooling,
+            prefix=prefix,
+            max_length=max_length,
+            batch_tokens=batch_tokens,
+            conventions=conventions,
+            seed=seed,
         )
-    settings = AssessSettings(
-        layers=parse_layers(layers, backbone.n_layers),
-        pooling=pooling,
-        prefix=prefix,
-        max_length=max_length,
-        batch_tokens=batch_tokens,
-        conventions=conventions,
-        seed=seed,
-    )
-    result = _assess(backbone, task, settings, clock, baseline, progress)
-    if out is not None:
-        result.save(out)
+        limits = _Limits(cache, memory_gb, checkpoint_seconds, processes)
+        result = _assess(backbone, task, settings, limits, clock, baseline, progress)
+        if out is not None and processes.is_main:
+            result.save(out)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What the pass may use; nothing here changes a number."""
+
+    cache: str | Path | bool
+    memory_gb: float | None
+    checkpoint_seconds: float
+    processes: Processes
+
+    def store(self) -> AbstractContextManager[Store]:
+        """The feature store; a temporary one is the main process's, shared by all."""
+        if self.cache is False:
+            return temporary_store(self.processes)
+        return nullcontext(default_store(None if self.cache is True else self.cache))
+
+    def of_pass(self, settings: AssessSettings) -> PassSettings:
+        """What is asked of the pass."""
+        return PassSettings(
+            layers=settings.layers,
+            pooling=settings.pooling,
+            prefix=settings.prefix,
+            batch_tokens=settings.batch_tokens,
+            memory=None if self.memory_gb is None else int(self.memory_gb * 1e9),
+            checkpoint_seconds=self.checkpoint_seconds,
+        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -115,6 +163,7 @@ def _assess(
     backbone: Backbone,
     task: Task,
     settings: AssessSettings,
+    limits: _Limits,
     clock: StageClock,
     baseline: dict[str, Any] | None,
     progress: Progress | None,
@@ -125,16 +174,43 @@ def _assess(
             part: tokenise(backbone, split.texts, max_length=settings.max_length)
             for part, split in (("train", task.train), ("test", task.test))
         }
-    labels = prepare_labels(task, folds_N, settings)
-    with TemporaryDirectory(prefix="tokenworth-") as folder:
+    with limits.store() as store:
         with clock("encode"):
-            encoded = collect(backbone, tokens, settings, Path(folder), progress)
-        scored = _score_layers(encoded, labels, settings, clock)
-        choice = choose_layer(
-            np.stack([scored.probes[layer].loss_N.numpy() for layer in settings.layers]), folds_N, settings.layers
+            features = gather_features(
+                backbone, tokens, limits.of_pass(settings), store, processes=limits.processes, progress=progress
+            )
+        return _on_main(
+            limits.processes, lambda: _score(backbone, task, tokens, features, folds_N, settings, clock, baseline)
         )
-        with clock("probes"):
-            probes = probe_table(encoded, task, choice, scored.rows, scored.probes, settings, baseline)
+
+
+def _on_main(processes: Processes, work: Callable[[], Assessment]) -> Assessment:
+    """The main process works, the others wait for its result, or its failure."""
+    result = None
+    with processes.together():
+        if processes.is_main:
+            result = work()
+    told = processes.tell("" if result is None else result.to_json())
+    return result or Assessment.from_json(told)
+
+
+def _score(
+    backbone: Backbone,
+    task: Task,
+    tokens: dict[str, Tokens],
+    features: Features,
+    folds_N: np.ndarray,
+    settings: AssessSettings,
+    clock: StageClock,
+    baseline: dict[str, Any] | None,
+) -> Assessment:
+    labels = prepare_labels(task, folds_N, settings)
+    scored = _score_layers(features, labels, settings, clock)
+    choice = choose_layer(
+        np.stack([scored.probes[layer].loss_N.numpy() for layer in settings.layers]), folds_N, settings.layers
+    )
+    with clock("probes"):
+        probes = probe_table(features, task, choice, scored.rows, scored.probes, settings, baseline)
     task_facts, backbone_facts = task_card(task, tokens), backbone_card(backbone)
     flags = find_flags(task, backbone, {layer: scored.scores[layer].reasons for layer in settings.layers})
     return Assessment(
@@ -152,6 +228,7 @@ def _assess(
         flags=flags,
         sentences=summarise(task_facts, backbone_facts, choice, scored.rows, probes),
         timings=clock.seconds(),
+        forward_pass=features.facts,
         environment=describe_environment(),
     )
 
@@ -166,14 +243,14 @@ def _folds(task: Task, settings: AssessSettings) -> np.ndarray:
     return folds_N
 
 
-def _score_layers(encoded: Encoded, labels: Labels, settings: AssessSettings, clock: StageClock) -> _Scored:
+def _score_layers(features: Features, labels: Labels, settings: AssessSettings, clock: StageClock) -> _Scored:
     """One layer at a time: its features are read, scored, probed and let go."""
     rows, scores, probes = {}, {}, {}
     for layer in settings.layers:
-        train_ND, test_MD = (torch.from_numpy(file.layer(layer).copy()) for file in (encoded.train, encoded.test))
+        train_ND, test_MD = (torch.from_numpy(features.part(part, layer)) for part in ("train", "test"))
         with clock("scores"):
             groups, shuffled = layer_moments(train_ND, labels)
-            scores[layer] = score_layer(encoded.context.get(layer), groups, shuffled, conventions=settings.conventions)
+            scores[layer] = score_layer(features.context(layer), groups, shuffled, conventions=settings.conventions)
         with clock("probes"):
             probes[layer], probed = probe_layer(train_ND, test_MD, groups, shuffled, labels)
         rows[layer] = score_row(layer, scores[layer]) | probed

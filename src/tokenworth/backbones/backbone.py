@@ -42,6 +42,8 @@ class Backbone:
     """Sentences a report shows."""
     structure: Structure
     """Where the layers' states are read in the forward pass."""
+    sharded: bool = False
+    """Whether the weights are spread over several processes, which then must make the same forward passes."""
 
     @property
     def pad_id(self) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
 import tokenworth.cli.assessing as assessing
+import tokenworth.cli.cache as cache
 import tokenworth.cli.demo as demo
 import tokenworth.cli.listing as listing
 from tokenworth.cli.console import fail
@@ -25,12 +27,13 @@ app.command("tasks")(listing.tasks)
 app.command("backbones")(listing.backbones)
 app.command("doctor")(listing.doctor)
 app.command("demo")(demo.demo)
+app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:
     """Run the command line; what users can mend ends in one sentence, not in a traceback."""
     try:
-        app()
+        app(prog_name="tokenworth")
     except SettingError as error:
         fail(str(error))
         sys.exit(2)
@@ -40,6 +43,16 @@ def main() -> None:
     except KeyboardInterrupt:
         fail("interrupted")
         sys.exit(1)
+    finally:
+        _leave_processes()
+
+
+def _leave_processes() -> None:
+    """Only where torchrun or accelerate started several; the room that knows of them is heavy to load."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from tokenworth.features.processes import leave_processes
+
+        leave_processes()
 
 
 if __name__ == "__main__":

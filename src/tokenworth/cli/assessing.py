@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import tokenworth.cli.options as options
-from tokenworth.cli.console import progress_report, say, set_verbosity
+from tokenworth.cli.console import is_main_process, progress_report, say, set_verbosity
 from tokenworth.errors import TokenworthError
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ def assess(
     allow_pickle: options.AllowPickle = False,
     conventions: options.Conventions = False,
     seed: options.Seed = 0,
+    cache: options.Cache = None,
+    no_cache: options.NoCache = False,
+    memory_gb: options.MemoryGb = None,
+    checkpoint_seconds: options.CheckpointSeconds = 30.0,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -45,7 +50,7 @@ def assess(
     """Assess one backbone on a task in one forward pass: every layer, every score, one page."""
     from tokenworth.assessment import assess as run
 
-    set_verbosity(verbose=verbose)
+    set_verbosity(verbose=verbose, quiet=quiet)
     loaded = load(task, text, text_pair, label, group, test, data, drop_overlap, seed)
     with progress_report(quiet=quiet) as progress:
         result = run(
@@ -64,10 +69,14 @@ def assess(
             conventions=conventions,
             seed=seed,
             out=out,
+            cache=options.cache_choice(cache, no_cache),
+            memory_gb=memory_gb,
+            checkpoint_seconds=checkpoint_seconds,
             progress=progress,
         )
-    write_page(result, out, quiet=quiet)
-    print_result(result, json=json)
+    if is_main_process():
+        write_page(result, out, quiet=quiet)
+        print_result(result, json=json)
 
 
 def rank(
@@ -91,39 +100,46 @@ def rank(
     dtype: options.Dtype = "auto",
     allow_pickle: options.AllowPickle = False,
     seed: options.Seed = 0,
+    cache: options.Cache = None,
+    no_cache: options.NoCache = False,
+    memory_gb: options.MemoryGb = None,
+    checkpoint_seconds: options.CheckpointSeconds = 30.0,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Compare backbones on one task; ties within the noise are marked, a backbone that fails is reported."""
     from tokenworth.assessment import rank as run
-    from tokenworth.assessment.result import check_writable
+    from tokenworth.assessment.result import claimed
 
-    set_verbosity(verbose=verbose)
-    if out is not None:
-        check_writable(out)
-    loaded = load(task, text, text_pair, label, group, test, data, drop_overlap, seed)
-    with progress_report(quiet=quiet) as progress:
-        result = run(
-            loaded,
-            models,
-            layers=layers,
-            pooling=pooling,
-            prefix=prefix,
-            max_texts=max_texts,
-            max_length=max_length,
-            batch_tokens=batch_tokens,
-            device=device,
-            dtype=dtype,
-            allow_pickle=allow_pickle,
-            seed=seed,
-            started=lambda name: say(f"assessing {name}", quiet=quiet),
-            progress=progress,
-        )
-    if out is not None:
-        result.save(out)
-    write_page(result, out, quiet=quiet)
-    print_result(result, json=json)
+    set_verbosity(verbose=verbose, quiet=quiet)
+    with claimed(out) if out is not None else nullcontext():
+        loaded = load(task, text, text_pair, label, group, test, data, drop_overlap, seed)
+        with progress_report(quiet=quiet) as progress:
+            result = run(
+                loaded,
+                models,
+                layers=layers,
+                pooling=pooling,
+                prefix=prefix,
+                max_texts=max_texts,
+                max_length=max_length,
+                batch_tokens=batch_tokens,
+                device=device,
+                dtype=dtype,
+                allow_pickle=allow_pickle,
+                seed=seed,
+                cache=options.cache_choice(cache, no_cache),
+                memory_gb=memory_gb,
+                checkpoint_seconds=checkpoint_seconds,
+                started=lambda name: say(f"assessing {name}", quiet=quiet),
+                progress=progress,
+            )
+        if is_main_process():
+            if out is not None:
+                result.save(out)
+            write_page(result, out, quiet=quiet)
+            print_result(result, json=json)
     if not result.assessments:
         reasons = "; ".join(str(row["failed"]) for row in result.rows)
         raise TokenworthError(f"no backbone could be assessed: {reasons}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -30,8 +31,18 @@ def say(sentence: str, *, quiet: bool) -> None:
         Console(stderr=True).print(sentence, soft_wrap=True, markup=False, highlight=False)
 
 
-def set_verbosity(*, verbose: bool) -> None:
-    """Libraries' own chatter is shown only with --verbose."""
+def is_main_process() -> bool:
+    """Whether this process speaks for all that torchrun or accelerate started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def set_verbosity(*, verbose: bool, quiet: bool = False) -> None:
+    """What the package says of its own goes to standard error; libraries' chatter is shown only with --verbose."""
+    ours = logging.getLogger("tokenworth")
+    ours.setLevel(logging.WARNING if quiet or not is_main_process() else logging.INFO)
+    if not any(isinstance(handler, _Sayer) for handler in ours.handlers):
+        ours.addHandler(_Sayer())
+        ours.propagate = False
     level = logging.INFO if verbose else logging.ERROR
     for name in _CHATTY:
         logging.getLogger(name).setLevel(level)
@@ -39,10 +50,17 @@ def set_verbosity(*, verbose: bool) -> None:
         warnings.filterwarnings("ignore")
 
 
+class _Sayer(logging.Handler):
+    """Log records as lines of `say`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage(), quiet=False)
+
+
 @contextmanager
 def progress_report(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
     """A progress callback with rate and time left: a bar on a terminal, a line every ten seconds elsewhere."""
-    if quiet:
+    if quiet or not is_main_process():
         yield None
     elif sys.stderr.isatty():
         with _bar() as bar:

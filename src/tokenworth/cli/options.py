@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tokenworth.errors import SettingError
+
 TaskArgument = Annotated[
     str,
     typer.Argument(
@@ -43,6 +45,23 @@ Conventions = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of samples, splits, shuffles, folds and random weights.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="none written")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(help="Folder where forward passes are kept for reuse.", show_default="TOKENWORTH_CACHE or ~/.cache"),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing of the forward pass.")]
+MemoryGb = Annotated[
+    float | None,
+    typer.Option(min=0, help="Memory for the context moments, in GB.", show_default="a share of what is free"),
+]
+CheckpointSeconds = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints of the forward pass.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries say.")]
+
+
+def cache_choice(cache: Path | None, no_cache: bool) -> Path | bool:
+    """What `assess` takes: a folder, True for the default one, False for none."""
+    if no_cache and cache is not None:
+        raise SettingError("--cache and --no-cache contradict each other; give one of them")
+    return not no_cache if cache is None else cache

@@ -2,8 +2,20 @@
 
 from tokenworth.encode.batches import plan_batches
 from tokenworth.encode.features import FeatureFile
-from tokenworth.encode.forward import EncodeStats, encode
+from tokenworth.encode.forward import EncodeStats, default_batch_tokens, encode
 from tokenworth.encode.pooling import POOLINGS, pool
+from tokenworth.encode.queue import Queue
 from tokenworth.encode.tokens import Tokens, tokenise
 
-__all__ = ["POOLINGS", "EncodeStats", "FeatureFile", "Tokens", "encode", "plan_batches", "pool", "tokenise"]
+__all__ = [
+    "POOLINGS",
+    "EncodeStats",
+    "FeatureFile",
+    "Queue",
+    "Tokens",
+    "default_batch_tokens",
+    "encode",
+    "plan_batches",
+    "pool",
+    "tokenise",
+]

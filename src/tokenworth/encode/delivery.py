@@ -39,6 +39,7 @@ class Delivery:
                 f"{self.backbone.name} has states of shape {tuple(states_BTD.shape)} at layer {layer} for tokens of "
                 f"shape {tuple(mask_BT.shape)}; a model that reshapes texts inside is not supported"
             )
+        mask_BT = mask_BT.to(states_BTD.device)  # the layers of one model may lie on several devices
         states_BTD = self._finite(layer, states_BTD, mask_BT)
         start = perf_counter()
         # Outside inference mode: tensors the consumer makes are then ordinary ones, which can be changed later on.
@@ -82,7 +83,8 @@ def _from_record(backbone: Backbone, batch: Batch, delivery: Delivery) -> None:
 
 def _from_blocks(backbone: Backbone, blocks: tuple[nn.Module, ...], batch: Batch, delivery: Delivery) -> None:
     """Layer i is the input of block i, caught as the block is called; layer L is the model's output."""
-    top = delivery.left[-1]
+    # A model sharded over processes gathers its weights block by block: all of them go through all blocks.
+    top = None if backbone.sharded else delivery.left[-1]
 
     def catch(layer: int, states_BTD: Tensor) -> None:
         delivery.hand_over(layer, states_BTD, batch.mask_BT)
@@ -94,7 +96,8 @@ def _from_blocks(backbone: Backbone, blocks: tuple[nn.Module, ...], batch: Batch
             output = backbone.model(**batch.inputs)
         except _EnoughError:
             return
-    delivery.hand_over(len(blocks), output.last_hidden_state, batch.mask_BT)
+    if delivery.left:
+        delivery.hand_over(len(blocks), output.last_hidden_state, batch.mask_BT)
 
 
 class _EnoughError(Exception):

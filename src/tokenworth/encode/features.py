@@ -57,6 +57,21 @@ class FeatureFile:
         return cls(path, layers, values, np.zeros(shape[:2], dtype=bool))
 
     @classmethod
+    def resume(cls, folder: Path | str, name: str, layers: Sequence[int]) -> FeatureFile:
+        """Go on with a file that was started, finished or not; which rows it has is for the caller to say.
+
+        Raises:
+            EncodeError: it is not there, or cannot be read.
+        """
+        path = Path(folder) / f"{name}.npy"
+        place = path if path.exists() else _temporary(path)
+        try:
+            values: np.ndarray = np.load(place, mmap_mode="r+", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise EncodeError(f"{place} cannot be read ({error}); encode the texts again") from error
+        return cls(path, layers, values, np.zeros(values.shape[:2], dtype=bool))
+
+    @classmethod
     def open(cls, folder: Path | str, name: str) -> FeatureFile:
         """Open a finished file for reading.
 
@@ -77,6 +92,16 @@ class FeatureFile:
         place = self._place[layer]
         self._values[place, rows] = array
         self._written[place, rows] = True
+
+    def mark_written(self, rows: np.ndarray) -> None:
+        """Take the word of a checkpoint that these rows have their features at every layer."""
+        self._written[:, rows] = True
+
+    def flush(self) -> None:
+        """Bring to the disk what the memory map still holds."""
+        flush: Any = getattr(self._values, "flush", None)
+        if flush:
+            flush()
 
     def layer(self, layer: int) -> np.ndarray:
         """The features (N, D) of a layer, read from the disk as they are used.
@@ -103,9 +128,7 @@ class FeatureFile:
         temporary = _temporary(self.path)
         if not temporary.exists():
             return
-        flush: Any = getattr(self._values, "flush", None)
-        if flush:
-            flush()
+        self.flush()
         self.path.with_suffix(".json").write_text(json.dumps({"layers": list(self.layers)}), encoding="utf-8")
         temporary.replace(self.path)
 

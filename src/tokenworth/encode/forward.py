@@ -3,7 +3,6 @@
 Axes: B texts, T tokens, D coordinates of a state; layers 0..L as in ``Backbone``.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter
@@ -13,8 +12,9 @@ import torch
 from torch import Tensor
 
 from tokenworth.backbones import Backbone
-from tokenworth.encode.batches import Batch, make_batch, plan_batches
+from tokenworth.encode.batches import Batch, make_batch
 from tokenworth.encode.delivery import Consume, Delivery, run_batch
+from tokenworth.encode.queue import Queue
 from tokenworth.encode.tokens import Tokens
 from tokenworth.errors import EncodeError, SettingError
 
@@ -54,6 +54,9 @@ def encode(
     batch_tokens: int | None = None,
     padding: str = "right",
     progress: Callable[[int, int], None] | None = None,
+    queue: Queue | None = None,
+    after_batch: Callable[[], None] | None = None,
+    idle_batches: int = 0,
 ) -> EncodeStats:
     """Pass every text through the model once and hand over the states of the layers asked for.
 
@@ -68,6 +71,10 @@ def encode(
         batch_tokens: padded tokens of a batch; default 2048 on a CPU, 16384 elsewhere.
         padding: "right" or "left"; the states of real tokens are the same.
         progress: called as ``progress(done_tokens, total_tokens)`` after every batch.
+        queue: the batches to run, instead of a plan over all texts; it is used up, and ``batch_tokens`` is its own.
+        after_batch: called when every layer of a batch has been handed over; the queue may then be written down.
+        idle_batches: forward passes to run at the end without handing anything over: the processes among which a
+            model's weights are sharded must all make the same number of them.
 
     Raises:
         SettingError: a layer out of range, an unknown padding side, or fewer than one token a batch.
@@ -77,15 +84,22 @@ def encode(
     wanted = _wanted(backbone, layers)
     if padding not in {"right", "left"}:
         raise SettingError(f"padding {padding!r} is not understood; choose right or left")
-    if batch_tokens is None:
-        batch_tokens = BATCH_TOKENS.get(backbone.device.type, _BATCH_TOKENS_ELSEWHERE)
+    if queue is None:
+        budget = default_batch_tokens(backbone) if batch_tokens is None else batch_tokens
+        queue = Queue.plan(tokens.lengths, budget)
     if padding == "left":
         _check_left_padding(backbone)
-    return _Pass(backbone, tokens, consume, layers=wanted, padding=padding, progress=progress).run(batch_tokens)
+    run = _Pass(backbone, tokens, consume, layers=wanted, padding=padding, progress=progress)
+    return run(queue, after_batch, idle_batches)
+
+
+def default_batch_tokens(backbone: Backbone) -> int:
+    """Padded tokens of a batch on the backbone's kind of device."""
+    return BATCH_TOKENS.get(backbone.device.type, _BATCH_TOKENS_ELSEWHERE)
 
 
 class _Pass:
-    """The state of one call of ``encode``: a queue of batches and the running counts."""
+    """The state of one call of ``encode``: what to do with a batch, and the running counts."""
 
     def __init__(
         self,
@@ -100,30 +114,28 @@ class _Pass:
         self.backbone, self.tokens, self.consume = backbone, tokens, consume
         self.layers, self.padding, self.progress = layers, padding, progress
         self.lengths = tokens.lengths
-        self.total = int(self.lengths.sum())
-        self.done = self.padded = self.batches = self.halvings = 0
+        self.total = self.done = self.padded = self.batches = self.halvings = 0
         self.consume_seconds = 0.0
 
-    def run(self, budget: int) -> EncodeStats:
-        """Work through the queue; a batch above the budget, which halving lowers, goes back as two halves."""
+    def __call__(self, queue: Queue, after_batch: Callable[[], None] | None, idle_batches: int) -> EncodeStats:
+        """Work through the queue; a batch that does not fit goes back to it as two halves."""
         start = perf_counter()
-        queue = deque((rows, self.layers) for rows in plan_batches(self.lengths, budget))
-        while queue:
-            rows, layers = queue.popleft()
-            if len(rows) > 1 and self._padded(rows) > budget:
-                half = (len(rows) + 1) // 2
-                queue.extendleft([(rows[half:], layers), (rows[:half], layers)])
-                continue
-            left = self._try(rows, layers)
+        self.total = int(self.lengths[queue.rows()].sum())
+        while (turn := queue.next()) is not None:
+            left = self._try(turn.rows, turn.layers or self.layers)
             if left:
                 self.halvings += 1
-                budget = self._padded(rows[: (len(rows) + 1) // 2])
-                queue.appendleft((rows, left))
+                queue.put_back(turn.rows, left)
+                continue
+            self._count(turn.rows)
+            if after_batch and queue.whole:
+                after_batch()
+        for _ in range(idle_batches):
+            run_batch(self.backbone, self._batch(np.array([0])), Delivery(self.backbone, np.array([0]), (), _nothing))
         seconds = perf_counter() - start
-        return EncodeStats(seconds, self.consume_seconds, self.done, self.padded, self.batches, self.halvings, budget)
-
-    def _padded(self, rows: np.ndarray) -> int:
-        return len(rows) * int(self.lengths[rows].max())
+        return EncodeStats(
+            seconds, self.consume_seconds, self.done, self.padded, self.batches, self.halvings, queue.batch_tokens
+        )
 
     def _try(self, rows: np.ndarray, layers: tuple[int, ...]) -> tuple[int, ...]:
         """Run one batch; returns the layers still to be handed over, none unless memory ran out.
@@ -138,10 +150,10 @@ class _Pass:
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
+            if self.backbone.sharded:
+                raise EncodeError(_lockstep_memory(self.backbone)) from error
             if len(rows) == 1:
                 raise EncodeError(self._too_long(rows[0])) from error
-        else:
-            self._count(rows)
         finally:
             self.consume_seconds += delivery.seconds
         if delivery.left and self.backbone.device.type == "cuda":
@@ -153,7 +165,7 @@ class _Pass:
 
     def _count(self, rows: np.ndarray) -> None:
         self.batches += 1
-        self.padded += self._padded(rows)
+        self.padded += len(rows) * int(self.lengths[rows].max())
         self.done += int(self.lengths[rows].sum())
         if self.progress:
             self.progress(self.done, self.total)
@@ -163,6 +175,17 @@ class _Pass:
             f"text {row} with its {self.lengths[row]} tokens does not fit into the memory of {self.backbone.device} "
             "even alone; cut texts with --max-length, or choose a smaller model or dtype bfloat16"
         )
+
+
+def _lockstep_memory(backbone: Backbone) -> str:
+    return (
+        f"{backbone.device} ran out of memory, and a model sharded over processes cannot halve the batch of one of "
+        "them; choose a smaller --batch-tokens"
+    )
+
+
+def _nothing(*_: object) -> None:
+    """Consumes nothing."""
 
 
 def _wanted(backbone: Backbone, layers: Iterable[int] | None) -> tuple[int, ...]:

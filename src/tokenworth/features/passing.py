@@ -1,0 +1,203 @@
+"""The pass of one process: its share of the batches, one group of layers after the other, checkpoints between batches.
+
+Axes: B texts of a batch, T tokens, D width.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokenworth.backbones import Backbone
+from tokenworth.encode import Queue, encode, pool
+from tokenworth.encode.delivery import Consume
+from tokenworth.errors import EncodeError
+from tokenworth.features.counts import SECONDS, SUMS, Counts
+from tokenworth.features.entry import context_path
+from tokenworth.features.processes import Processes
+from tokenworth.features.shard import Due, Position, Shard, keeping
+from tokenworth.features.textset import TextSet
+from tokenworth.scores import ContextMoments
+
+_log = logging.getLogger("tokenworth")
+
+
+class Pass:
+    """One process's part in making an entry of the store.
+
+    Args:
+        plan: what `tokenworth.features.run` wrote down: groups of layers, poolings, batch_tokens, shards, prefix.
+        folder: where the entry grows.
+        every_seconds: between checkpoints.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        texts: TextSet,
+        plan: dict[str, Any],
+        folder: Path,
+        *,
+        processes: Processes,
+        every_seconds: float,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        self.backbone, self.texts, self.plan, self.folder = backbone, texts, plan, folder
+        self.processes, self.progress = processes, progress
+        self.groups: list[tuple[int, ...]] = [tuple(group) for group in plan["groups"]]
+        self.shard = self._shard()
+        self.due = Due(every_seconds)
+        self.position, self.restored = self._restore()
+
+    def run(self) -> dict[str, Any]:
+        """All groups of layers; the main process leaves the sums of all processes in the folder.
+
+        Returns:
+            Facts of the pass, over all sessions and processes.
+        """
+        before = self.position.counts.get("tokens", 0.0)
+        self._say()
+        for group in range(self.processes.most(self.position.group), len(self.groups)):
+            if group > self.position.group:  # another process wrote its last checkpoint later than this one
+                self.position, self.restored = Position(group, None, self.position.counts), {}
+            with self._told_to_all():
+                context = self._encode(group)
+            with self._told_to_all():
+                self._add_up(context)
+            self.processes.wait()
+            self._checkpoint(Position(group + 1, None, self.position.counts), {})
+        self.shard.finish()
+        return self._facts(before)
+
+    def _told_to_all(self) -> AbstractContextManager[None]:
+        """One process's failure becomes everyone's; not so where they wait for each other in the forward pass."""
+        return nullcontext() if self.backbone.sharded else self.processes.together()
+
+    def _queue(self) -> Queue:
+        lengths, rank, size = self.texts.tokens.lengths, self.processes.rank, self.processes.size
+        return Queue.plan(lengths, self.plan["batch_tokens"], part=rank, parts=size)
+
+    def _shard(self) -> Shard:
+        rows_R = np.sort(self._queue().rows())
+        folder = self.folder / self.plan["shards"][self.processes.rank]
+        return Shard.begin(folder, rows_R, self.plan["layers"], self.plan["poolings"], self.backbone.width)
+
+    def _restore(self) -> tuple[Position, dict[int, ContextMoments]]:
+        """The last checkpoint."""
+        try:
+            return self.shard.load(self.plan["prefix"])
+        except EncodeError as error:
+            _log.warning("the checkpoint of an interrupted pass is damaged, the pass begins anew: %s", error)
+            return Position(), {}
+
+    def _say(self) -> None:
+        if not self.processes.is_main:
+            return
+        if len(self.groups) > 1:
+            _log.warning(
+                f"the moments of {len(self.plan['layers'])} layers do not fit into memory at once: the texts are "
+                f"passed {len(self.groups)} times, for {len(self.groups[0])} layers each"
+            )
+        if done := self.position.counts.get("tokens"):
+            share = done * self.processes.size / (len(self.groups) * self.texts.tokens.n_tokens)
+            _log.info(f"an interrupted pass goes on at {min(share, 1):.0%}")
+
+    def _encode(self, group: int) -> dict[int, ContextMoments]:
+        """The forward pass for one group of layers; the first also pools the states of every layer."""
+        queue, context = self._queue(), {layer: self._fresh() for layer in self.groups[group]}
+        if self.position.queue is not None:
+            queue.resume(self.position.queue)
+            context |= self.restored
+        self.restored = {}
+        if group == 0:
+            self.shard.mark_done(queue.rows())
+        counts = Counts(self.position.counts)
+
+        def after_batch() -> None:
+            if self.due:
+                with self.due.taken(), counts("checkpoint_seconds"):
+                    self._checkpoint(Position(group, queue.record(), counts.totals()), context)
+
+        stats = encode(
+            self.backbone,
+            self.texts.tokens,
+            self._consumer(context, counts, pooling=group == 0),
+            layers=self.plan["layers"] if group == 0 else self.groups[group],
+            progress=self._report(group, int(queue.lengths[queue.rows()].sum()), counts),
+            queue=queue,
+            after_batch=after_batch,
+            idle_batches=self.processes.most(len(queue)) - len(queue) if self.backbone.sharded else 0,
+        )
+        counts.finish(stats)
+        self._checkpoint(Position(group, queue.record(), counts.totals()), context)
+        return context
+
+    def _fresh(self) -> ContextMoments:
+        return ContextMoments(self.backbone.width, self.plan["prefix"], target_moment=False)
+
+    def _consumer(self, context: dict[int, ContextMoments], counts: Counts, *, pooling: bool) -> Consume:
+        poolings = self.plan["poolings"] if pooling else ()
+
+        def consume(layer: int, states: Tensor, mask: Tensor, rows: np.ndarray) -> None:
+            with counts("pooling_seconds"):
+                self.shard.write(layer, rows, {how: pool(states, mask, how) for how in poolings})
+            if layer in context:  # last: it is the part that must not happen twice when memory runs out
+                with counts("moments_seconds"):
+                    context[layer] = context[layer].update(states, mask)
+
+        return consume
+
+    def _report(self, group: int, waiting: int, counts: Counts) -> Callable[[int, int], None]:
+        """Progress over all groups, as if this process's share were the whole."""
+        share = int(self.texts.tokens.lengths[self.shard.rows_R].sum())
+
+        def report(done: int, _total: int) -> None:
+            counts.tokens(done)
+            if self.progress and self.processes.is_main:
+                self.progress("encode", group * share + share - waiting + done, share * len(self.groups))
+
+        return report
+
+    def _checkpoint(self, position: Position, context: dict[int, ContextMoments]) -> None:
+        self.shard.save(position, context)
+        self.position = position
+
+    def _add_up(self, context: dict[int, ContextMoments]) -> None:
+        """One sum over the processes for every moment, written by the main one."""
+        for layer, moments in context.items():
+            if self.processes.size > 1:
+                _merge(moments, self.processes)
+            if self.processes.is_main:
+                with keeping(self.folder):
+                    moments.save(context_path(self.folder, layer))
+
+    def _facts(self, before: float) -> dict[str, Any]:
+        """Counts of all processes; the checkpoints of an earlier session are in them."""
+        counts = torch.tensor([self.position.counts.get(name, 0.0) for name in SUMS], dtype=torch.float64)
+        self.processes.add_up(counts)
+        slowest = {name: self.processes.most(int(1e6 * self.position.counts.get(name, 0.0))) / 1e6 for name in SECONDS}
+        return {
+            **{name: int(count) for name, count in zip(SUMS, counts.tolist(), strict=True)},
+            **slowest,
+            "resumed_from_token": int(before),
+            "passes": len(self.groups),
+            "processes": self.processes.size,
+            "batch_tokens": self.plan["batch_tokens"],
+        }
+
+
+def _merge(moments: ContextMoments, processes: Processes) -> None:
+    """Sums over all processes about the main one's shift: each number is added once."""
+    shift_D = moments.sums.shift_D.clone()
+    processes.from_main(shift_D)
+    moments.sums = moments.sums.about(shift_D)
+    for name, tensor in moments.sums.tensors().items():
+        if name != "shift_D" and tensor.numel():
+            processes.add_up(tensor)
