@@ -35,6 +35,7 @@ from tokenworth.features import (
     temporary_store,
 )
 from tokenworth.features.run import Progress
+from tokenworth.features.sharding import shard as spread
 from tokenworth.probes import RidgeProbe, grouped_folds
 from tokenworth.scores.context import Prefix
 from tokenworth.scores.layer import LayerScores, score_layer
@@ -61,6 +62,7 @@ def assess(
     cache: str | Path | bool = True,
     memory_gb: float | None = None,
     checkpoint_seconds: float = 30.0,
+    shard: bool = False,
     baseline: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Assessment:
@@ -89,6 +91,7 @@ def assess(
         cache: True for the default folder (TOKENWORTH_CACHE), False for none, or a folder.
         memory_gb: memory that the context moments may take; what does not fit takes further passes.
         checkpoint_seconds: time between checkpoints of the pass.
+        shard: spread one model's weights over the processes instead of a replica each.
         baseline: the bag-of-words row of an earlier assessment of the same task, to save fitting it again.
         progress: called as progress(part, done_tokens, total_tokens).
 
@@ -107,6 +110,7 @@ def assess(
                     model, device=device, dtype=dtype, seed=seed, revision=revision, allow_pickle=allow_pickle
                 )
             )
+            backbone = spread(backbone) if shard else backbone
         settings = AssessSettings(
             layers=parse_layers(layers, backbone.n_layers),
             pooling=pooling,

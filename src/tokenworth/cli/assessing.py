@@ -43,6 +43,7 @@ def assess(
     no_cache: options.NoCache = False,
     memory_gb: options.MemoryGb = None,
     checkpoint_seconds: options.CheckpointSeconds = 30.0,
+    shard: options.Shard = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -72,6 +73,7 @@ def assess(
             cache=options.cache_choice(cache, no_cache),
             memory_gb=memory_gb,
             checkpoint_seconds=checkpoint_seconds,
+            shard=shard,
             progress=progress,
         )
     if is_main_process():
@@ -104,6 +106,7 @@ def rank(
     no_cache: options.NoCache = False,
     memory_gb: options.MemoryGb = None,
     checkpoint_seconds: options.CheckpointSeconds = 30.0,
+    shard: options.Shard = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -132,6 +135,7 @@ def rank(
                 cache=options.cache_choice(cache, no_cache),
                 memory_gb=memory_gb,
                 checkpoint_seconds=checkpoint_seconds,
+                shard=shard,
                 started=lambda name: say(f"assessing {name}", quiet=quiet),
                 progress=progress,
             )

@@ -54,7 +54,12 @@ MemoryGb = Annotated[
     float | None,
     typer.Option(min=0, help="Memory for the context moments, in GB.", show_default="a share of what is free"),
 ]
-CheckpointSeconds = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints of the forward pass.")]
+CheckpointSeconds = Annotated[
+    float, typer.Option(min=0, help="Seconds between checkpoints of the forward pass; 0: after every batch.")
+]
+Shard = Annotated[
+    bool, typer.Option("--shard", help="Under torchrun: spread one model over the processes, not a replica each.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries say.")]

@@ -66,7 +66,8 @@ class Delivery:
 
 def run_batch(backbone: Backbone, batch: Batch, delivery: Delivery) -> None:
     """Run the model on a batch until the last layer asked for has been handed over."""
-    with torch.inference_mode():
+    # Sharded weights are exchanged in tensors that inference mode cannot make.
+    with torch.no_grad() if backbone.sharded else torch.inference_mode():
         if backbone.structure.blocks is None:
             _from_record(backbone, batch, delivery)
         else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from tokenworth.errors import EncodeError
 from tokenworth.features.shard import Shard, read_json, write_json
@@ -37,12 +38,16 @@ class Entry:
         manifest: dict[str, Any] = read_json(folder / MANIFEST)
         try:
             shards = tuple(Shard.open(folder / name, manifest["poolings"]) for name in manifest["shards"])
-            missing = [layer for layer in manifest["layers"] if not context_path(folder, layer).is_file()]
+            for layer in manifest["layers"]:
+                with safe_open(context_path(folder, layer), framework="pt"):
+                    pass  # opening compares what the header states with the length of the file
             n_texts = sum(len(shard.rows_R) for shard in shards)
         except (KeyError, TypeError) as error:
             raise EncodeError(f"{folder / MANIFEST} cannot be read ({error!r})") from error
-        if missing or n_texts != manifest["n_texts"]:
-            raise EncodeError(f"{folder} is not complete (layers {missing}, {n_texts} texts)")
+        except (OSError, SafetensorError) as error:
+            raise EncodeError(f"moments in {folder} cannot be read ({error})") from error
+        if n_texts != manifest["n_texts"]:
+            raise EncodeError(f"{folder} is not complete ({n_texts} of {manifest['n_texts']} texts)")
         return cls(folder, manifest, shards)
 
     def features(self, layer: int, pooling: str, places_M: np.ndarray) -> np.ndarray:

@@ -64,7 +64,10 @@ class Pass:
         """
         before = self.position.counts.get("tokens", 0.0)
         self._say()
-        for group in range(self.processes.most(self.position.group), len(self.groups)):
+        first = self.processes.most(self.position.group)
+        if first > 0:
+            self.shard.mark_done(np.empty(0, dtype=np.int64))
+        for group in range(first, len(self.groups)):
             if group > self.position.group:  # another process wrote its last checkpoint later than this one
                 self.position, self.restored = Position(group, None, self.position.counts), {}
             with self._told_to_all():

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed.tensor import DTensor
 
 from tokenworth.backbones import Backbone
 from tokenworth.encode import Tokens, default_batch_tokens
@@ -109,7 +110,7 @@ def gather_features(
     processes = processes or Processes()
     texts = TextSet.of(list(parts.values()))
     places = {name: texts.places(part) for name, part in parts.items()}
-    key = pass_key(backbone, texts, settings)
+    key = pass_key(backbone, texts, settings, processes)
     with processes.together():
         found = _look_up(store, key, settings, processes)
     if found is not None:
@@ -119,12 +120,12 @@ def gather_features(
     return Features(entry, settings, places, {**entry.manifest["facts"], "reused": False})
 
 
-def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings) -> str:
+def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings, processes: Processes) -> str:
     """Hash of everything that the states depend on: weights, precision, texts, batches and the libraries' versions."""
     facts = {
         "format": FORMAT,
         "fingerprint": backbone.fingerprint,
-        "weights": weights_checksum(backbone.model),
+        "weights": weights_checksum(backbone, processes),
         "dtype": str(backbone.dtype),
         "device": backbone.device.type,
         "texts": texts.digest,
@@ -139,18 +140,20 @@ def _budget(backbone: Backbone, settings: PassSettings) -> int:
     return default_batch_tokens(backbone) if settings.batch_tokens is None else settings.batch_tokens
 
 
-def weights_checksum(model: torch.nn.Module) -> int:
-    """Sum of all weights' bits: a model changed in memory (merged, pruned, trained on) is another model."""
-    total = 0
-    for parameter in model.parameters():
-        local = getattr(parameter, "to_local", lambda parameter=parameter: parameter)().detach()
+def weights_checksum(backbone: Backbone, processes: Processes) -> int:
+    """Sum of all weights' bits modulo 2^64: a model changed in memory (merged, pruned, trained on) is another model."""
+    total = torch.zeros((), dtype=torch.int64)
+    for parameter in backbone.model.parameters():
+        local = parameter.to_local() if isinstance(parameter, DTensor) else parameter  # sharded: each has a part
         if local.device.type != "meta" and local.numel():
-            bits = local.contiguous().view(torch.uint8 if local.element_size() == 1 else _BITS[local.element_size()])
-            total += int(bits.sum(dtype=torch.int64))
-    return total % 2**63
+            bits = local.detach().contiguous().view(_BITS[local.element_size()])
+            total += bits.sum(dtype=torch.int64).cpu()
+    if backbone.sharded:
+        processes.add_up(total)
+    return int(total)
 
 
-_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def _look_up(store: Store, key: str, settings: PassSettings, processes: Processes) -> Entry | None:

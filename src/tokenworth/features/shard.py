@@ -163,7 +163,7 @@ def _moments(tensors: dict[str, Tensor], layer: int, prefix: Prefix) -> ContextM
 
 
 class Due:
-    """Whether it is time for a checkpoint: so many seconds after the last, more where one takes long."""
+    """Whether it is time for a checkpoint: so many seconds after the last, more where one takes long; 0 is always."""
 
     def __init__(self, every_seconds: float) -> None:
         self.every, self.next = every_seconds, perf_counter() + every_seconds
@@ -177,7 +177,7 @@ class Due:
         start = perf_counter()
         yield
         now = perf_counter()
-        self.next = now + max(self.every, (now - start) / _COST_SHARE)
+        self.next = now + (max(self.every, (now - start) / _COST_SHARE) if self.every else 0.0)
 
 
 def read_json(path: Path) -> dict[str, object]:
