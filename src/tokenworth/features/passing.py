@@ -175,11 +175,12 @@ class Pass:
     def _add_up(self, context: dict[int, ContextMoments]) -> None:
         """One sum over the processes for every moment, written by the main one."""
         for layer, moments in context.items():
-            if self.processes.size > 1:
-                _merge(moments, self.processes)
+            whole = (
+                moments.reduce(self.processes.add_up, self.processes.from_main) if self.processes.size > 1 else moments
+            )
             if self.processes.is_main:
                 with keeping(self.folder):
-                    moments.save(context_path(self.folder, layer))
+                    whole.save(context_path(self.folder, layer))
 
     def _facts(self, before: float) -> dict[str, Any]:
         """Counts of all processes; the checkpoints of an earlier session are in them."""
@@ -194,13 +195,3 @@ class Pass:
             "processes": self.processes.size,
             "batch_tokens": self.plan["batch_tokens"],
         }
-
-
-def _merge(moments: ContextMoments, processes: Processes) -> None:
-    """Sums over all processes about the main one's shift: each number is added once."""
-    shift_D = moments.sums.shift_D.clone()
-    processes.from_main(shift_D)
-    moments.sums = moments.sums.about(shift_D)
-    for name, tensor in moments.sums.tensors().items():
-        if name != "shift_D" and tensor.numel():
-            processes.add_up(tensor)

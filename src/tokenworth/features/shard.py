@@ -19,7 +19,8 @@ from torch import Tensor
 from tokenworth.encode import FeatureFile
 from tokenworth.errors import EncodeError
 from tokenworth.scores import ContextMoments
-from tokenworth.scores.context import ContextSums, Prefix
+from tokenworth.scores.context import Prefix
+from tokenworth.scores.context_sums import ContextSums
 from tokenworth.scores.storage import load_moments, save_moments
 
 _KIND = "pass checkpoint"
