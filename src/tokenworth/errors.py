@@ -22,3 +22,8 @@ class EncodeError(TokenworthError, RuntimeError):
 
 class SettingError(TokenworthError, ValueError):
     """An option has a value that is not understood."""
+
+
+def first_line(error: Exception) -> str:
+    """What another library says of a failure, cut to what fits into a sentence."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

@@ -56,6 +56,8 @@ def assess(
     dtype: str = "auto",
     revision: str | None = None,
     allow_pickle: bool = False,
+    tokenizer: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
     conventions: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
@@ -85,6 +87,8 @@ def assess(
         dtype: "auto", "float32", "bfloat16", "float16", "float64".
         revision: of a hub id.
         allow_pickle: also load weights that are not safetensors.
+        tokenizer: folder or hub id of another tokenizer than the model's own; "bytes" for one of 256 bytes.
+        device_map: "auto" spreads the model over all devices, main memory and disk; see `load_backbone`.
         conventions: also compute NTPS in its weighted and published-code conventions.
         seed: of samples, shuffles, folds and random weights.
         out: folder for assessment.json and layers.parquet.
@@ -107,7 +111,14 @@ def assess(
                 model
                 if isinstance(model, Backbone)
                 else load_backbone(
-                    model, device=device, dtype=dtype, seed=seed, revision=revision, allow_pickle=allow_pickle
+                    model,
+                    device=device,
+                    dtype=dtype,
+                    seed=seed,
+                    revision=revision,
+                    allow_pickle=allow_pickle,
+                    tokenizer=tokenizer,
+                    device_map=device_map,
                 )
             )
             backbone = spread(backbone) if shard else backbone

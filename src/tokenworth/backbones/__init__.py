@@ -1,8 +1,22 @@
 """Backbones: a model that turns a text into hidden states per layer, pretrained or with random weights."""
 
+from tokenworth.backbones.accounting import LORA_TARGETS, Account
 from tokenworth.backbones.backbone import Backbone
-from tokenworth.backbones.catalog import PUBLISHED
+from tokenworth.backbones.catalog import CATALOG, PUBLISHED, TABLE_2
 from tokenworth.backbones.load import load_backbone
+from tokenworth.backbones.meta import account_of, meta_model
 from tokenworth.backbones.precision import resolve_device, resolve_dtype
 
-__all__ = ["PUBLISHED", "Backbone", "load_backbone", "resolve_device", "resolve_dtype"]
+__all__ = [
+    "CATALOG",
+    "LORA_TARGETS",
+    "PUBLISHED",
+    "TABLE_2",
+    "Account",
+    "Backbone",
+    "account_of",
+    "load_backbone",
+    "meta_model",
+    "resolve_device",
+    "resolve_dtype",
+]

@@ -47,12 +47,18 @@ class Source:
         return sorted({path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file()})
 
 
-def find_source(name: str, revision: str | None = None) -> Source:
+def is_local(name: str) -> bool:
+    """Whether a name is that of a folder here, which goes before the hub."""
+    return Path(name).expanduser().is_dir()
+
+
+def find_source(name: str, revision: str | None = None, *, config: bool = True) -> Source:
     """The folder of a name, with configuration and tokenizer in it (weights are fetched when they are needed).
 
     Args:
         name: a folder, a hub id, or a name in ``PUBLISHED``; a folder of that name goes first.
         revision: branch, tag or commit of a hub id.
+        config: whether there must be a config.json; a tokenizer alone needs none.
 
     Raises:
         BackboneError: no such folder, no such model on the hub, or no network.
@@ -62,15 +68,14 @@ def find_source(name: str, revision: str | None = None) -> Source:
     if folder.is_dir():
         if revision:
             raise SettingError(f"{name} is a local folder and has no revisions; leave out the revision {revision!r}")
-        return _with_config(Source(name, folder))
+        return _with_config(Source(name, folder)) if config else Source(name, folder)
     if folder.exists():
         raise BackboneError(f"{name} is a file; give the folder it lies in, {_BRING}")
     if _looks_like_a_path(name):
         raise BackboneError(f"there is no folder {name}; give {_BRING}, or a hub id such as Qwen/Qwen2-0.5B")
     hub_id = PUBLISHED.get(name, name)
-    return _with_config(
-        Source(name, _download(hub_id, revision, ("config.json", *TOKENIZER_PATTERNS)), hub_id, revision)
-    )
+    source = Source(name, _download(hub_id, revision, ("config.json", *TOKENIZER_PATTERNS)), hub_id, revision)
+    return _with_config(source) if config else source
 
 
 def _with_config(source: Source) -> Source:

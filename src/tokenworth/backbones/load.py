@@ -1,19 +1,24 @@
 """Loading a backbone: files, configuration, tokenizer, weights, structure."""
 
-import inspect
+import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from tokenworth.backbones.backbone import Backbone
-from tokenworth.backbones.files import TOKENIZER_PATTERNS, Source, find_source
+from tokenworth.backbones.catalog import Published, find_published
+from tokenworth.backbones.config import base_class, published_config, read_config, without_pooler
+from tokenworth.backbones.files import TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.backbones.fingerprint import fingerprint
 from tokenworth.backbones.precision import resolve_device, resolve_dtype
+from tokenworth.backbones.pretrained import pretrained_model
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.backbones.structure import examine, position_padding
-from tokenworth.backbones.weights import weight_files
-from tokenworth.errors import BackboneError
+from tokenworth.backbones.tokenizer import BYTES, bytes_tokenizer, read_tokenizer, tokenizer_source
+from tokenworth.errors import BackboneError, first_line
 
 RANDOM_SUFFIX = "@random"
 _LENGTH_KEYS = ("max_position_embeddings", "max_seq_len", "max_sequence_length")
@@ -29,6 +34,8 @@ def load_backbone(
     seed: int = 0,
     revision: str | None = None,
     allow_pickle: bool = False,
+    tokenizer: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
 ) -> Backbone:
     """Load a causal language model or an encoder without its head.
 
@@ -39,6 +46,10 @@ def load_backbone(
         dtype: "auto" (bfloat16 where the device computes it natively, else float32) or a name in ``DTYPES``.
         seed: of the random weights; the global random state is left as it was.
         revision: branch, tag or commit of a hub id.
+        tokenizer: folder or hub id of the tokenizer, where it is not the model's own; "bytes" for one of 256 bytes.  A
+            published name ``@random`` whose tokenizer cannot be reached takes this one, and says so in its notes.
+        device_map: "auto" spreads the model over all devices of this machine, then its memory, then the disk
+            (accelerate); or places by module name.  ``device`` is then where texts enter.
         allow_pickle: read pytorch_model.bin where there are no safetensors (tensors only, by torch's own restriction).
 
     Raises:
@@ -48,164 +59,142 @@ def load_backbone(
     base, is_random = _split(name)
     place = resolve_device(device)
     precision = resolve_dtype(dtype, place)
-    source = find_source(base, revision)
+    entry = None if is_local(base) or not is_random else find_published(base)
     with quiet_transformers():
-        config = _read_config(source)
-        tokenizer = _read_tokenizer(source)
-        files = source.matching(("config.json", *TOKENIZER_PATTERNS))
+        parts = _published(entry, tokenizer, seed) if entry else _from_files(base, revision, tokenizer, is_random, seed)
         if is_random:
-            model, identity = _random_model(config, precision, seed), fingerprint(files, f"random, seed {seed}")
+            model = _random_model(parts.config, precision, seed)
         else:
-            weights, safe = weight_files(source, allow_pickle=allow_pickle)
-            model, identity = _pretrained_model(source, config, precision, safe), fingerprint([*files, *weights])
-        return _backbone(name, source, model.to(place).eval(), tokenizer, identity, random=is_random)
+            assert parts.source is not None, "only random weights need no files"
+            model, weights = pretrained_model(
+                parts.source, parts.config, precision, allow_pickle=allow_pickle, device_map=device_map
+            )
+            parts.files += weights
+        model = _placed(_text_model(model), place, device_map, name)
+        return _backbone(name, parts, model.eval(), place, random=is_random)
+
+
+def _placed(model: nn.Module, place: torch.device, device_map: str | dict[str, Any] | None, name: str) -> nn.Module:
+    """The model on its device; already there where it was loaded by a map."""
+    if hasattr(model, "hf_device_map"):
+        return model
+    try:
+        return model.to(place) if device_map is None else _spread(model, device_map)
+    except RuntimeError as error:
+        if "out of memory" not in str(error).lower():
+            raise
+        raise BackboneError(
+            f"{name} does not fit into the memory of {place}; choose --dtype bfloat16, --device-map auto, which uses "
+            "all devices and main memory, or --shard under torchrun"
+        ) from error
+
+
+def _spread(model: Any, device_map: str | dict[str, Any]) -> nn.Module:
+    from accelerate import dispatch_model, infer_auto_device_map
+
+    if isinstance(device_map, str):
+        device_map = infer_auto_device_map(model, no_split_module_classes=list(model._no_split_modules or ()))
+    try:
+        spread: nn.Module = dispatch_model(model, device_map)
+    except ValueError as error:  # weights that were never in a file cannot be left in it
+        raise BackboneError(
+            f"random weights can be spread over devices and memory, not to the disk ({first_line(error)})"
+        ) from error
+    return spread
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What a backbone is put together from."""
+
+    config: Any
+    tokenizer: Any
+    source: Source | None
+    origin: str
+    """In words."""
+    files: list[Path]
+    """Everything but weights that makes its fingerprint."""
+    facts: tuple[str, ...]
+    """The same, where there is no file."""
+    notes: tuple[str, ...] = ()
+
+
+def _from_files(base: str, revision: str | None, tokenizer: str | None, is_random: bool, seed: int) -> _Parts:
+    source = find_source(base, revision)
+    config = read_config(source)
+    words = source if tokenizer is None else tokenizer_source(tokenizer)
+    files = source.matching(("config.json", *(TOKENIZER_PATTERNS if words is source else ())))
+    facts = (f"random, seed {seed}",) if is_random else ()
+    if words is None:
+        return _Parts(config, bytes_tokenizer(), source, str(source), files, (BYTES, *facts))
+    found = read_tokenizer(words)
+    files = files if words is source else [*files, *words.matching(TOKENIZER_PATTERNS)]
+    return _Parts(config, found, source, str(source), files, facts)
+
+
+def _published(entry: Published, tokenizer: str | None, seed: int) -> _Parts:
+    """Random weights of a published backbone: its configuration is known, its tokenizer has to be found."""
+    origin = f"{entry.hub}, configuration as published"
+    facts = (json.dumps(entry.config, sort_keys=True), f"random, seed {seed}")
+    config = published_config(entry)
+    notes: tuple[str, ...] = ()
+    try:
+        words = tokenizer_source(tokenizer or entry.tokenizer)
+    except BackboneError as error:
+        if tokenizer is not None:
+            raise
+        words, notes = None, (_BYTES_INSTEAD.format(entry.tokenizer, error),)
+    if words is None:
+        return _Parts(config, bytes_tokenizer(), None, origin, [], (BYTES, *facts), notes)
+    return _Parts(config, read_tokenizer(words), None, origin, words.matching(TOKENIZER_PATTERNS), facts, notes)
+
+
+_BYTES_INSTEAD = (
+    "The tokenizer {} cannot be had, so texts are read byte by byte; bring it and name its folder with --tokenizer "
+    "({})."
+)
 
 
 def _split(name: str) -> tuple[str, bool]:
     return name.removesuffix(RANDOM_SUFFIX), name.endswith(RANDOM_SUFFIX)
 
 
-def _backbone(name: str, source: Source, model: nn.Module, tokenizer: Any, identity: str, *, random: bool) -> Backbone:
-    max_length, notes = _context_length(model, tokenizer)
+def _backbone(name: str, parts: _Parts, model: nn.Module, place: torch.device, *, random: bool) -> Backbone:
+    max_length, notes = _context_length(model, parts.tokenizer)
     words = model.get_input_embeddings()  # type: ignore[operator]
-    structure = examine(model, words.num_embeddings, max_length)
+    structure = examine(model, words.num_embeddings, max_length, place)
     if structure.blocks is None:
         notes += (
             "The blocks of this model cannot be told apart: all layers' states of a batch are held in memory at once.",
         )
-    parameter = next(model.parameters())
     return Backbone(
         name=name,
         model=model,
-        tokenizer=tokenizer,
-        device=parameter.device,
-        dtype=parameter.dtype,
+        tokenizer=parts.tokenizer,
+        device=place,
+        dtype=next(model.parameters()).dtype,
         n_layers=structure.n_layers,
         width=structure.width,
         causal=structure.causal,
         max_length=max_length,
         n_parameters=sum(p.numel() for p in model.parameters()),
         random=random,
-        fingerprint=identity,
-        source=str(source),
-        notes=notes,
+        fingerprint=fingerprint(parts.files, *parts.facts),
+        source=parts.origin,
+        notes=(*parts.notes, *notes),
         structure=structure,
     )
 
 
-def _read_config(source: Source) -> Any:
-    """The configuration, if it describes a text model with one stack of blocks that transformers itself knows."""
-    import json
-
-    from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig
-
-    path = source.folder / "config.json"
-    try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
-        kind = stated.get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise BackboneError(f"{path} cannot be read as JSON ({error}); fetch it again") from error
-    if kind not in CONFIG_MAPPING:
-        raise BackboneError(_unknown_kind(source, kind, "auto_map" in stated))
-    try:
-        config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BackboneError(f"{path} is not understood ({_first_line(error)}); fetch it again") from error
-    if config.is_encoder_decoder:
-        raise BackboneError(f"{source} is an encoder-decoder model ({kind}); only decoders and encoders are supported")
-    if type(config) not in MODEL_MAPPING:
-        raise BackboneError(f"{source} is of the kind {kind}, for which transformers has no model without a head")
-    return config
-
-
-def _unknown_kind(source: Source, kind: str | None, brings_code: bool) -> str:
-    if brings_code:
-        return (
-            f"{source} (model_type {kind!r}) needs Python code that comes with it, which is never run; "
-            "choose a model that transformers itself implements"
-        )
-    return f"{source} has the model_type {kind!r}, which the installed transformers does not know; try a newer version"
-
-
-def _read_tokenizer(source: Source) -> Any:
-    """The tokenizer that lies beside the model, if it has a vocabulary."""
-    from transformers import AutoTokenizer
-
-    if not source.matching(TOKENIZER_PATTERNS):
-        raise BackboneError(f"{source} has no tokenizer; put its tokenizer.json into {source.folder}")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # the Rust side raises plain Exception on a damaged file
-        raise BackboneError(
-            f"the tokenizer of {source} cannot be read ({_first_line(error)}); "
-            f"put its tokenizer.json into {source.folder}"
-        ) from error
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise BackboneError(f"the tokenizer of {source} has no vocabulary; put its tokenizer.json into {source.folder}")
-    return tokenizer
-
-
-def _model_class(config: Any) -> Any:
-    """The class of the base model; of several the first, as AutoModel does."""
-    from transformers import MODEL_MAPPING
-
-    found = MODEL_MAPPING[type(config)]
-    return found[0] if isinstance(found, tuple) else found
-
-
-def _without_pooler(model_class: Any) -> dict[str, bool]:
-    """A pooling layer is a head: it is on no path to a hidden state."""
-    takes = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
-    return {"add_pooling_layer": False} if takes else {}
-
-
 def _random_model(config: Any, dtype: torch.dtype, seed: int) -> nn.Module:
     """Random weights, drawn in float32 on the CPU so that every device and dtype starts from the same ones."""
-    model_class = _model_class(config)
+    model_class = base_class(config)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model: nn.Module = model_class(config, **_without_pooler(model_class))
+        model: nn.Module = model_class(config, **without_pooler(model_class))
     for parameter in model.parameters():  # not model.to(dtype): it rounds the rotary frequencies, which loading keeps
         parameter.data = parameter.data.to(dtype)
-    return _text_model(model)
-
-
-def _pretrained_model(source: Source, config: Any, dtype: torch.dtype, safe: bool) -> nn.Module:
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
-    model, missing = _read_weights(_model_class(config), source, config, dtype, safe)
-    if missing and config.get_text_config().tie_word_embeddings and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
-        # Tied embeddings may be stored once only, under the head's name, which the base model alone does not look for.
-        whole, still_missing = _read_weights(MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], source, config, dtype, safe)
-        if not still_missing:
-            model, missing = whole.base_model, []
-    if missing:
-        raise BackboneError(
-            f"the weights of {source} lack {len(missing)} tensors that config.json asks for "
-            f"({', '.join(missing[:3])}{', ...' if missing[3:] else ''}); fetch files of one and the same model"
-        )
-    return _text_model(model)
-
-
-def _read_weights(
-    model_class: Any, source: Source, config: Any, dtype: torch.dtype, safe: bool
-) -> tuple[Any, list[str]]:
-    """The model, and the tensors it wanted in vain (transformers fills them with random numbers)."""
-    try:
-        model, report = model_class.from_pretrained(
-            source.folder,
-            config=config,
-            dtype=dtype,
-            use_safetensors=safe,
-            local_files_only=True,
-            output_loading_info=True,
-            **_without_pooler(model_class),
-        )
-    except Exception as error:  # a damaged file fails in whichever library reads it
-        raise BackboneError(
-            f"the weights of {source} cannot be loaded ({_first_line(error)}); fetch them again"
-        ) from error
-    return model, sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    return model
 
 
 def _text_model(model: nn.Module) -> nn.Module:
@@ -230,7 +219,3 @@ def _context_length(model: nn.Module, tokenizer: Any) -> tuple[int, tuple[str, .
     if limits:
         return int(min(limits)), ()
     return _UNSTATED_LENGTH, (f"The model states no longest text; {_UNSTATED_LENGTH} tokens are taken.",)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

@@ -32,7 +32,7 @@ class Structure:
     """Parameter names of the forward pass."""
 
 
-def examine(model: nn.Module, n_embeddings: int, max_length: int) -> Structure:
+def examine(model: nn.Module, n_embeddings: int, max_length: int, device: torch.device | str = "cpu") -> Structure:
     """Find blocks, width and causality of a base model.
 
     The inputs of the blocks must equal, bit for bit, what ``output_hidden_states`` gives on the probe (layer 0 may be
@@ -43,7 +43,7 @@ def examine(model: nn.Module, n_embeddings: int, max_length: int) -> Structure:
         BackboneError: the model does not run, gives no hidden states, or not the same number and width for every token.
     """
     try:
-        return _examine(model, n_embeddings, max_length)
+        return _examine(model, n_embeddings, max_length, device)
     except BackboneError:
         raise
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
@@ -53,9 +53,9 @@ def examine(model: nn.Module, n_embeddings: int, max_length: int) -> Structure:
         ) from error
 
 
-def _examine(model: nn.Module, n_embeddings: int, max_length: int) -> Structure:
+def _examine(model: nn.Module, n_embeddings: int, max_length: int, device: torch.device | str) -> Structure:
     length = max(2, min(_PROBE_LENGTH, max_length))
-    ids_BT = _probe_ids(n_embeddings, length, next(model.parameters()).device)
+    ids_BT = _probe_ids(n_embeddings, length, device)
     with torch.inference_mode():
         states = _states(model, ids_BT)
         n_layers, width = len(states) - 1, states[-1].shape[-1]
@@ -97,7 +97,7 @@ def _text_config(model: nn.Module) -> Any:
     return config.get_text_config()
 
 
-def _probe_ids(n_embeddings: int, length: int, device: torch.device) -> Tensor:
+def _probe_ids(n_embeddings: int, length: int, device: torch.device | str) -> Tensor:
     """(2, T) token ids spread over the vocabulary; the rows agree in the first half and nowhere in the second."""
     first = torch.arange(length, device=device) * n_embeddings // length
     second = first.clone()

@@ -8,6 +8,7 @@ import sys
 import typer
 
 import tokenworth.cli.assessing as assessing
+import tokenworth.cli.backbones as backbones
 import tokenworth.cli.cache as cache
 import tokenworth.cli.demo as demo
 import tokenworth.cli.listing as listing
@@ -24,7 +25,7 @@ app = typer.Typer(
 app.command("assess")(assessing.assess)
 app.command("rank")(assessing.rank)
 app.command("tasks")(listing.tasks)
-app.command("backbones")(listing.backbones)
+app.command("backbones")(backbones.backbones)
 app.command("doctor")(listing.doctor)
 app.command("demo")(demo.demo)
 app.add_typer(cache.app, name="cache")

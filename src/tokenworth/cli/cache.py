@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tokenworth.cli.options as options
+from tokenworth.cli.console import print_rows
 
 if TYPE_CHECKING:
     from tokenworth.features.store import Kept
@@ -30,7 +31,7 @@ def list_passes(cache: options.Cache = None, json: options.Json = False) -> None
         typer.echo(encoder.dumps({**facts, "passes": [asdict(one) for one in kept]}, indent=1))
         return
     if kept:
-        _print(kept)
+        print_rows([_row(one) for one in kept], json=False, right=("texts", "layers", "size"))
     total = sum(one.bytes for one in kept)
     typer.echo(f"{len(kept)} passes, {_size(total)} of {_size(store.max_bytes)} in {store.root}")
 
@@ -52,22 +53,16 @@ def clear_passes(
     typer.echo(f"{len(gone)} passes removed, {_size(sum(one.bytes for one in gone))} freed in {store.root}")
 
 
-def _print(kept: list[Kept]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from tokenworth.report import show
-
-    table = Table(box=None, pad_edge=False)
-    for head in ("pass", "backbone", "state"):
-        table.add_column(head)
-    for head in ("texts", "layers", "size", "last used"):
-        table.add_column(head, justify="right")
-    for one in kept:
-        used = datetime.fromtimestamp(one.used).strftime("%Y-%m-%d %H:%M")
-        cells = (one.name[:12], Path(one.backbone).name, one.state, f"{one.texts:,}", str(one.layers), _size(one.bytes))
-        table.add_row(*map(Text, (*cells, used)))
-    show(table)
+def _row(one: Kept) -> dict[str, str]:
+    return {
+        "pass": one.name[:12],
+        "backbone": Path(one.backbone).name,
+        "state": one.state,
+        "texts": f"{one.texts:,}",
+        "layers": str(one.layers),
+        "size": _size(one.bytes),
+        "last used": datetime.fromtimestamp(one.used).strftime("%Y-%m-%d %H:%M"),
+    }
 
 
 def _size(n_bytes: int) -> str:

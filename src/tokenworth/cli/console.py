@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json as encoder
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -121,3 +124,21 @@ class _LineReport:
             return
         self.last = perf_counter()
         say(f"{part}: {done / total:.0%}, {rate:,.0f}/s, {(total - done) / rate:,.0f} s left", quiet=False)
+
+
+def print_rows(rows: list[dict[str, Any]], *, json: bool, right: Collection[str] = ()) -> None:
+    """Rows as a table whose columns are the first row's keys, or as JSON; numbers of the columns in `right` align."""
+    if json:
+        typer.echo(encoder.dumps(rows, indent=1))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    from tokenworth.report import show
+
+    table = Table(box=None, pad_edge=False)
+    for head in rows[0]:
+        table.add_column(head, justify="right" if head in right else "left")
+    for row in rows:
+        table.add_row(*(Text(str(row.get(head) or "")) for head in rows[0]))
+    show(table)

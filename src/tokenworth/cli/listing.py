@@ -1,4 +1,4 @@
-"""tokenworth tasks, backbones and doctor: what there is, and what this machine would do."""
+"""tokenworth tasks and doctor: what there is, and what this machine would do."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 import tokenworth.cli.options as options
+from tokenworth.cli.console import print_rows
 
 
 def tasks(json: options.Json = False) -> None:
@@ -29,14 +30,7 @@ def tasks(json: options.Json = False) -> None:
         for name, entry in sorted(PUBLISHED.items())
     ]
     rows.append({"name": "docstrings", "hub id": "(built from installed packages)", "note": "works offline"})
-    _print(rows, json=json)
-
-
-def backbones(json: options.Json = False) -> None:
-    """The published backbones by name; any folder or hub id that transformers loads works as well."""
-    from tokenworth.backbones import PUBLISHED
-
-    _print([{"name": name, "hub id": hub} for name, hub in PUBLISHED.items()], json=json)
+    print_rows(rows, json=json)
 
 
 def doctor(json: options.Json = False) -> None:
@@ -69,21 +63,3 @@ def _memory() -> str:
     except (AttributeError, ValueError, OSError):  # not a POSIX system
         return "unknown"
     return f"{size / 1e9:.0f} GB"
-
-
-def _print(rows: list[dict[str, Any]], *, json: bool) -> None:
-    if json:
-        typer.echo(encoder.dumps(rows, indent=1))
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    from tokenworth.report import show
-
-    heads = list(rows[0])
-    table = Table(box=None, pad_edge=False)
-    for head in heads:
-        table.add_column(head)
-    for row in rows:
-        table.add_row(*(Text(str(row.get(head) or "")) for head in heads))
-    show(table)

@@ -39,6 +39,13 @@ BatchTokens = Annotated[int | None, typer.Option(min=1, help="Padded tokens of a
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or float64.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
+Tokenizer = Annotated[
+    str | None, typer.Option(help="Folder or hub id of another tokenizer; bytes.", show_default="the model's own")
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(help="auto: spread the model over all devices, memory and disk.", show_default="one device"),
+]
 AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="Also load weights that are not safetensors.")]
 Conventions = Annotated[
     bool, typer.Option("--conventions", help="Also NTPS as printed and as the published code has it.")

@@ -1,0 +1,46 @@
+"""Backbones without weights: models on the meta device, where a tensor has a shape and no memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from tokenworth.backbones.accounting import Account, account
+from tokenworth.backbones.catalog import find_published
+from tokenworth.backbones.config import base_class, published_config, read_config, without_pooler
+from tokenworth.backbones.files import find_source, is_local
+
+
+def meta_model(config: Any) -> nn.Module:
+    """The base model of a configuration, shapes only."""
+    model_class = base_class(config)
+    with torch.device("meta"):
+        model: nn.Module = model_class(config, **without_pooler(model_class))
+    return model.eval()
+
+
+def account_of(name: str, *, context: int = 128) -> Account:
+    """Count a backbone by name: published name, hub id or folder; nothing but its configuration is read.
+
+    Raises:
+        BackboneError: it is not found, or cannot be counted.
+    """
+    entry = None if is_local(name) else find_published(name)
+    config = read_config(find_source(name)) if entry is None else published_config(entry)
+    found = account(meta_model(config), entry.name if entry else name, context=context)
+    return replace(found, with_head=_with_head(config, found))
+
+
+def _with_head(config: Any, found: Account) -> int:
+    """Parameters of the causal language model; an encoder has no such head."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if not found.causal or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return found.parameters
+    with torch.device("meta"):
+        model: nn.Module = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
+    model.tie_weights()  # type: ignore[operator]
+    return sum(weights.numel() for weights in model.parameters())

@@ -1,0 +1,5 @@
+"""OpenELM."""
+
+
+def register() -> None:
+    """Not here yet."""
