@@ -10,6 +10,7 @@ Axes: T tokens of context, D width.
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,13 +133,17 @@ def _run(model: nn.Module, context: int) -> tuple[dict[str, int], list[int]]:
     root = type(model).__name__
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            output = model(input_ids=ids_BT)
+            output = model(input_ids=ids_BT, **({"use_cache": True} if _may_cache(model) else {}))
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise BackboneError(f"{root} does not run without weights ({error}), so its FLOPs cannot be counted") from error
     flops = {
         str(name).removeprefix(f"{root}."): sum(by_kind.values()) for name, by_kind in counter.get_flop_counts().items()
     }
     return flops, [_numbers(layer) // context for layer in getattr(output.get("past_key_values"), "layers", ())]
+
+
+def _may_cache(model: nn.Module) -> bool:
+    return "use_cache" in inspect.signature(model.forward).parameters
 
 
 def _numbers(layer: Any) -> int:
