@@ -101,7 +101,7 @@ class ContextMoments:
             broadcast: overwrites a float64 tensor with the first process's, such as `broadcast` with src=0.
 
         Go on from the result on one process only: what several add to it and reduce again is counted several times.
-        Called for 13 tensors in all, 16 D^2 bytes for the two large ones (24 D^2 with target_moment).
+        Each exchange is one tensor: 13 sums and a shift; the two or three large ones take 8 D^2 bytes each.
         """
         result = ContextMoments(self.dim, self.prefix, target_moment=False)
         result.sums = self.sums.reduce(all_reduce, broadcast)

@@ -65,7 +65,7 @@ def add_batch(sums: ContextSums, states_BTD: Tensor, places: Places, prefix: Pre
 
     Running out of memory leaves the sums as they were: the large ones change last, and without taking memory.
     """
-    s_PD, h_PD = _pairs(states_BTD, sums.shift_D, places, prefix)
+    s_PD, h_PD = shifted_pairs(states_BTD, sums.shift_D, places, prefix)
 
     def wide(tensor: Tensor) -> Tensor:  # moved first: a device without float64 keeps its sums elsewhere
         return tensor.to(sums.shift_D.device).to(torch.float64)
@@ -96,7 +96,7 @@ def add_batch(sums: ContextSums, states_BTD: Tensor, places: Places, prefix: Pre
     return added
 
 
-def _pairs(states_BTD: Tensor, shift_D: Tensor, places: Places, prefix: Prefix) -> tuple[Tensor, Tensor]:
+def shifted_pairs(states_BTD: Tensor, shift_D: Tensor, places: Places, prefix: Prefix) -> tuple[Tensor, Tensor]:
     """Prefixes s (P, D) and next states h (P, D) about the shift, 0 where there is no pair; s_p goes with h_{p+1}.
 
     float32, or float64 where the states are.
