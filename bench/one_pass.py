@@ -13,6 +13,7 @@ import argparse
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter, process_time
 from types import SimpleNamespace
 from typing import Any
@@ -171,11 +172,11 @@ def breakdown(backbone: Backbone, tokens: Tokens) -> dict[str, float]:
         places = Places.of(mask)
         s_PD, h_PD = shifted_pairs(states, moments.sums.shift_D, places, "sum")
         steps: dict[str, Callable[[], object]] = {
-            "products": lambda s=s_PD, h=h_PD: (gram(s), s[:-1].T @ h[1:]),
-            "shift, prefix sums": lambda x=states, p=places: shifted_pairs(x, moments.sums.shift_D, p, "sum"),
-            "whole update": lambda x=states, p=places: moments.update(x, p),
-            "places": lambda m=mask: Places.of(m),
-            "pooling": lambda x=states, m=mask: pool(x, m, "mean"),
+            "products": partial(products, s_PD, h_PD),
+            "shift, prefix sums": partial(shifted_pairs, states, moments.sums.shift_D, places, "sum"),
+            "whole update": partial(moments.update, states, places),
+            "places": partial(Places.of, mask),
+            "pooling": partial(pool, states, mask, "mean"),
         }
         for name, step in steps.items():
             spent[name] += median_seconds(step)
@@ -187,6 +188,11 @@ def breakdown(backbone: Backbone, tokens: Tokens) -> dict[str, float]:
     shares["totals, float64 additions"] = whole - shares["products"] - shares["shift, prefix sums"]
     shares["hooks and checks (in both)"] = 1 - bare / alone
     return shares
+
+
+def products(s_PD: Tensor, h_PD: Tensor) -> tuple[Tensor, Tensor]:
+    """What cannot be saved: s's and s'h."""
+    return gram(s_PD), s_PD[:-1].T @ h_PD[1:]
 
 
 def median_seconds(step: Callable[[], object]) -> float:
