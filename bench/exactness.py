@@ -4,7 +4,8 @@
 
 MODELS is a folder of models; texts are cut at 128 tokens.  First table: largest error of a moment over its largest
 entry (C0, C1) or over itself (E1), raw and centred, worst layer; beside it what this becomes in the scores (worst
-layer).  Second table: every score of `score_layer` from bfloat16 weights and states against float32; differences.
+layer; layers whose states span fewer than D directions apart: there float32 rounding fills the others).  Second
+table: every score of `score_layer` from bfloat16 weights and states against float32; differences.
 
 Axes: N texts, P pairs of prefix and next state, D width.
 """
@@ -22,7 +23,9 @@ from torch import Tensor
 from tokenworth import scores
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.encode import Tokens, encode, pool, tokenise
+from tokenworth.scores.curves import SHARE, resolve_k
 from tokenworth.scores.layer import score_layer
+from tokenworth.scores.subspaces import autoregressive
 from tokenworth.tasks import load_task
 
 GROUPS, MAX_LENGTH = 5, 128
@@ -58,8 +61,11 @@ def main() -> None:
     rows = np.linspace(0, len(split.texts) - 1, options.texts).astype(int)  # files may be sorted by class
     texts, labels = [split.texts[row] for row in rows], torch.from_numpy(split.labels[rows])
     print(f"torch {torch.__version__}; {len(labels)} texts of {options.task}, prefix {options.prefix}\n")
-    print("| model | D | states' mean / spread | C0 | C1 | E1 | C0 centred | C1 centred | NTPS | AR R2 |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+    print(
+        "| model | D | states' mean / spread | C0 | C1 | E1 | C0 centred | C1 centred "
+        "| NTPS(.25) | NTPS, any k | NTPS, any k, deficient layers | AR R2 |"
+    )
+    print("|---|" + "--:|" * 11)
     differences: dict[str, Values] = {}
     for folder in sorted(path for path in options.models.iterdir() if (path / "config.json").is_file()):
         full = collect(str(folder), texts, "float32", options.prefix)
@@ -106,8 +112,13 @@ def errors(layer: Layer, labels: Tensor) -> Values:
     pooled = pooled_groups(layer, labels)[0]
     for group in pooled_groups(layer, labels)[1:]:
         pooled = pooled + group
+    deficient = autoregressive(exact).rank < exact.dim
     curves = [scores.ntps_curve(context, pooled) for context in (layer.context, exact)]
-    found["NTPS"] = float((curves[0] - curves[1]).abs().max())
+    apart = (curves[0] - curves[1]).abs()
+    at = resolve_k(SHARE, exact.dim) - 1
+    found["NTPS(.25)"] = 0.0 if deficient else float(apart[at])
+    found["NTPS"] = 0.0 if deficient else float(apart.max())
+    found["NTPS, deficient"] = float(apart.max()) if deficient else 0.0
     found["AR R2"] = abs(scores.ar_r2(layer.context) - scores.ar_r2(exact))
     return found
 
