@@ -101,7 +101,8 @@ class ContextMoments:
             broadcast: overwrites a float64 tensor with the first process's, such as `broadcast` with src=0.
 
         Go on from the result on one process only: what several add to it and reduce again is counted several times.
-        Each exchange is one tensor: 13 sums and a shift; the two or three large ones take 8 D^2 bytes each.
+        Each exchange is one tensor, the two or three large ones of 8 D^2 bytes; all processes need the same dim, prefix
+        and target_moment.
         """
         result = ContextMoments(self.dim, self.prefix, target_moment=False)
         result.sums = self.sums.reduce(all_reduce, broadcast)
