@@ -19,11 +19,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tokenworth.scores.context_batch import Prefix, add_batch
+from tokenworth.scores.context_batch import Places, Prefix, add_batch
 from tokenworth.scores.context_sums import ContextSums, Exchange, representable
 from tokenworth.scores.storage import load_moments, save_moments
 
-__all__ = ["ContextMoments", "Prefix"]
+__all__ = ["ContextMoments", "Places", "Prefix"]
 
 _KIND = "context moments"
 
@@ -68,8 +68,8 @@ class ContextMoments:
         return int(self.sums.n_pairs)
 
     @torch.no_grad()
-    def update(self, states: Tensor, mask: Tensor) -> ContextMoments:
-        """Add a batch: states (B, T, D), mask (B, T) True at real tokens.
+    def update(self, states: Tensor, mask: Tensor | Places) -> ContextMoments:
+        """Add a batch: states (B, T, D), mask (B, T) True at real tokens, or for all layers of a batch `Places.of` it.
 
         The sums move to the states' device, to the CPU for one without float64; running out of memory leaves them as
         they were.
@@ -77,15 +77,18 @@ class ContextMoments:
         Raises:
             ValueError: shapes that do not fit.
         """
-        states, mask = torch.as_tensor(states), torch.as_tensor(mask)
+        states = torch.as_tensor(states)
+        places = mask if isinstance(mask, Places) else None
+        mask = torch.as_tensor(mask) if places is None else places.mask_BT
         _check_batch(states, mask, self.dim)
-        mask, home = mask.to(states.device), _home(states.device)
+        if places is None or mask.device != states.device:
+            places = Places.of(mask.to(states.device))
+        home = _home(states.device)
         sums = self.sums if self.sums.shift_D.device == home else self.sums.to(home)
-        if self._anchored:
-            self.sums = add_batch(sums, states, mask, self.prefix)
-        else:
-            self.sums = add_batch(_anchor(sums, states, mask), states, mask, self.prefix)
-            self._anchored = bool(self.sums.n_texts)
+        if not self._anchored:
+            sums = _anchor(sums, states, places.mask_BT)
+        self.sums = add_batch(sums, states, places, self.prefix)
+        self._anchored = self._anchored or bool(self.sums.n_texts)
         return self
 
     def reduce(self, all_reduce: Exchange, broadcast: Exchange) -> ContextMoments:
@@ -98,7 +101,8 @@ class ContextMoments:
             broadcast: overwrites a float64 tensor with the first process's, such as `broadcast` with src=0.
 
         Go on from the result on one process only: what several add to it and reduce again is counted several times.
-        Called for 13 tensors in all, 16 D^2 bytes for the two large ones (24 D^2 with target_moment).
+        Each exchange is one tensor, the two or three large ones of 8 D^2 bytes; all processes need the same dim, prefix
+        and target_moment.
         """
         result = ContextMoments(self.dim, self.prefix, target_moment=False)
         result.sums = self.sums.reduce(all_reduce, broadcast)

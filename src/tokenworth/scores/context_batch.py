@@ -4,12 +4,12 @@ The products are what a pass must pay for (3 D^2 FLOP a token); the rest is kept
 shift, prefix sums and totals, without a copy of s or h: with s_t = 0 where there is no next state, row t of s goes with
 row t + 1 of the states as they lie in memory, and rows of different texts never meet.  bench/one_pass.py measures it.
 
-Axes: B texts of a batch, T positions, P = B T places, D width of one layer.
+Axes: B texts of a batch, T positions, P = B T places, D width of one layer; t counts the tokens of a prefix.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -23,22 +23,49 @@ _SCAN_WIDTH = 256
 _SCAN_BLOCK = 8
 
 
-def add_batch(sums: ContextSums, states_BTD: Tensor, mask_BT: Tensor, prefix: Prefix) -> ContextSums:
+@dataclass(frozen=True, eq=False, slots=True)
+class Places:
+    """What the mask of a batch says of its P places: worked out once, it serves every layer of the batch.
+
+    Rows are held as the step that sets them to 0 wants them: numbers (R,) on a CPU, a mask (B, T) elsewhere.
+    """
+
+    mask_BT: Tensor
+    length_BT: Tensor  # t: real tokens up to and including this place
+    padding: Tensor
+    no_next: Tensor  # rows of s without a next state
+    no_previous: Tensor  # rows of h that are no next state
+    t_P: Tensor  # t where there is a next state, else 0; float32
+    before_P: Tensor  # t - 1 where this is a next state, else 0; float32
+    counts: Tensor  # texts, pairs, sum of t and of t^2 over pairs; int64
+
+    @classmethod
+    def of(cls, mask_BT: Tensor) -> Places:
+        """Of a mask (B, T), True at real tokens; the real tokens of a text stand together."""
+        length_BT = mask_BT.cumsum(1)
+        next_BT, previous_BT = torch.zeros_like(mask_BT), torch.zeros_like(mask_BT)
+        torch.logical_and(mask_BT[:, :-1], mask_BT[:, 1:], out=next_BT[:, :-1])
+        previous_BT[:, 1:] = next_BT[:, :-1]
+        t_BT = next_BT * length_BT
+        counts = torch.stack([mask_BT.any(1).sum(), next_BT.sum(), t_BT.sum(), t_BT.square().sum()])
+        return cls(
+            mask_BT,
+            length_BT,
+            padding=_rows(~mask_BT),
+            no_next=_rows(~next_BT),
+            no_previous=_rows(~previous_BT),
+            t_P=t_BT.flatten().to(torch.float32),
+            before_P=(previous_BT * (length_BT - 1)).flatten().to(torch.float32),
+            counts=counts,
+        )
+
+
+def add_batch(sums: ContextSums, states_BTD: Tensor, places: Places, prefix: Prefix) -> ContextSums:
     """The sums with one batch added, the large ones in place; the states lie where they may, the sums stay.
 
     Running out of memory leaves the sums as they were: the large ones change last, and without taking memory.
     """
-    h_BTD = _shifted(states_BTD, sums.shift_D, mask_BT)
-    s_BTD = prefix_sums(h_BTD)
-    length_BT = mask_BT.cumsum(1)  # t: real tokens up to and including this one
-    if prefix == "mean":
-        s_BTD.div_(length_BT.clamp(min=1)[..., None])
-    next_BT = torch.zeros_like(mask_BT)  # has a next state
-    previous_BT = torch.zeros_like(mask_BT)  # is a next state
-    torch.logical_and(mask_BT[:, :-1], mask_BT[:, 1:], out=next_BT[:, :-1])
-    previous_BT[:, 1:] = next_BT[:, :-1]
-    s_PD = _clear(s_BTD, ~next_BT).flatten(0, 1)
-    h_PD = _clear(h_BTD, ~previous_BT).flatten(0, 1)
+    s_PD, h_PD = shifted_pairs(states_BTD, sums.shift_D, places, prefix)
 
     def wide(tensor: Tensor) -> Tensor:  # moved first: a device without float64 keeps its sums elsewhere
         return tensor.to(sums.shift_D.device).to(torch.float64)
@@ -46,23 +73,22 @@ def add_batch(sums: ContextSums, states_BTD: Tensor, mask_BT: Tensor, prefix: Pr
     products = [(sums.ss_DD, wide(gram(s_PD))), (sums.sh_DD, wide(s_PD[:-1].T @ h_PD[1:]))]
     if sums.hh_DD.numel():
         products.append((sums.hh_DD, wide(gram(h_PD))))
+    n_texts, n_pairs, w, ww = wide(places.counts)
     s_total, h_total = wide(s_PD.sum(0)), wide(h_PD.sum(0))
-    w_BT = next_BT * (length_BT if prefix == "sum" else 1)
     if prefix == "mean":  # weights of 1: the very same sums, or their float32 rounding, times the shift, survives
-        weighted = s_total, h_total
+        w, ww, ws_total, wh_total = n_pairs, n_pairs, s_total, h_total
     else:
-        before = (previous_BT * (length_BT - 1)).flatten().to(h_PD.dtype)
-        weighted = wide(w_BT.flatten().to(s_PD.dtype) @ s_PD), wide(before @ h_PD)
+        ws_total, wh_total = wide(places.t_P.to(s_PD.dtype) @ s_PD), wide(places.before_P.to(h_PD.dtype) @ h_PD)
     added = replace(
         sums,
-        n_texts=sums.n_texts + wide(mask_BT.any(1).sum()),
-        n_pairs=sums.n_pairs + wide(next_BT.sum()),
-        w=sums.w + wide(w_BT.sum()),
-        ww=sums.ww + wide(w_BT.square().sum()),
+        n_texts=sums.n_texts + n_texts,
+        n_pairs=sums.n_pairs + n_pairs,
+        w=sums.w + w,
+        ww=sums.ww + ww,
         s_D=sums.s_D + s_total,
-        ws_D=sums.ws_D + weighted[0],
+        ws_D=sums.ws_D + ws_total,
         h_D=sums.h_D + h_total,
-        wh_D=sums.wh_D + weighted[1],
+        wh_D=sums.wh_D + wh_total,
         h_squared=sums.h_squared + wide(torch.linalg.vector_norm(h_PD, dim=1)).square().sum(),
     )
     for total, product in products:
@@ -70,19 +96,32 @@ def add_batch(sums: ContextSums, states_BTD: Tensor, mask_BT: Tensor, prefix: Pr
     return added
 
 
-def _shifted(states_BTD: Tensor, shift_D: Tensor, mask_BT: Tensor) -> Tensor:
-    """States about the shift, 0 at padding; float32, or float64 where the states are.  A new tensor."""
+def shifted_pairs(states_BTD: Tensor, shift_D: Tensor, places: Places, prefix: Prefix) -> tuple[Tensor, Tensor]:
+    """Prefixes s (P, D) and next states h (P, D) about the shift, 0 where there is no pair; s_p goes with h_{p+1}.
+
+    float32, or float64 where the states are.
+    """
     dtype = torch.promote_types(states_BTD.dtype, torch.float32)
-    shifted = (states_BTD - shift_D.to(torch.float32).to(states_BTD.device).to(dtype)).contiguous()
-    return _clear(shifted, ~mask_BT)  # not a product with the mask: padding may hold NaN
+    h_BTD = (states_BTD - shift_D.to(torch.float32).to(states_BTD.device).to(dtype)).contiguous()
+    _clear(h_BTD, places.padding)  # not a product with the mask: padding may hold NaN
+    s_BTD = prefix_sums(h_BTD)
+    if prefix == "mean":
+        s_BTD.div_(places.length_BT.clamp(min=1)[..., None])
+    _clear(s_BTD, places.no_next)
+    _clear(h_BTD, places.no_previous)
+    return s_BTD.flatten(0, 1), h_BTD.flatten(0, 1)
 
 
-def _clear(x_BTD: Tensor, where_BT: Tensor) -> Tensor:
-    """Set some rows of a contiguous tensor to 0, in place."""
-    if x_BTD.is_cpu:  # few rows: a tenth of the time that looking at every coordinate takes
-        x_BTD.flatten(0, 1).index_fill_(0, where_BT.flatten().nonzero()[:, 0], 0)
-        return x_BTD
-    return x_BTD.masked_fill_(where_BT[..., None], 0)  # elsewhere counting rows would wait for the device
+def _rows(where_BT: Tensor) -> Tensor:
+    # On a CPU few rows take a tenth of the time of a look at every coordinate; elsewhere counting them would wait.
+    return where_BT.flatten().nonzero()[:, 0] if where_BT.is_cpu else where_BT
+
+
+def _clear(x_BTD: Tensor, rows: Tensor) -> None:
+    if rows.dtype == torch.bool:
+        x_BTD.masked_fill_(rows[..., None], 0)
+    else:
+        x_BTD.flatten(0, 1).index_fill_(0, rows, 0)
 
 
 def gram(x_PD: Tensor) -> Tensor:

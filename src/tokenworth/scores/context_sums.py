@@ -99,7 +99,8 @@ class ContextSums:
         # Copies: counts do not depend on the shift, so `about` hands over this object's own.
         moved = {name: tensor.clone() for name, tensor in self.about(shift).tensors().items() if name != "shift_D"}
         for tensor in moved.values():
-            all_reduce(tensor)
+            if tensor.numel():  # the empty one where no target moment is collected: empty on every process
+                all_reduce(tensor)
         return ContextSums(shift_D=shift, **moved)
 
 
