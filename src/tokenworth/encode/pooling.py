@@ -33,8 +33,18 @@ def pool(states_BTD: Tensor, mask_BT: Tensor, how: str = "mean") -> Tensor:
 
 def _mean(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     wide = torch.promote_types(states_BTD.dtype, torch.float32)
-    real_BTD = states_BTD.masked_fill(~mask_BT[:, :, None], 0)  # not times the mask: NaN * 0 is NaN
-    return (real_BTD.sum(1, dtype=wide) / mask_BT.sum(1, keepdim=True)).float()
+    return (_without_padding(states_BTD, mask_BT).sum(1, dtype=wide) / mask_BT.sum(1, keepdim=True)).float()
+
+
+def _without_padding(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """The states with 0 at padding; not a product with the mask, as NaN * 0 is NaN."""
+    if not states_BTD.is_cpu:  # counting rows would wait for the device
+        return states_BTD.masked_fill(~mask_BT[:, :, None], 0)
+    padding = (~mask_BT).flatten().nonzero()[:, 0]
+    if not len(padding):
+        return states_BTD
+    # On a CPU a tenth of the time of masked_fill, which looks at every coordinate.
+    return states_BTD.flatten(0, 1).index_fill(0, padding, 0).view_as(states_BTD)
 
 
 def _last(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:

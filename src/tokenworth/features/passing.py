@@ -25,6 +25,7 @@ from tokenworth.features.processes import Processes
 from tokenworth.features.shard import Due, Position, Shard, keeping
 from tokenworth.features.textset import TextSet
 from tokenworth.scores import ContextMoments
+from tokenworth.scores.context_batch import Places
 
 _log = logging.getLogger("tokenworth")
 
@@ -147,13 +148,14 @@ class Pass:
 
     def _consumer(self, context: dict[int, ContextMoments], counts: Counts, *, pooling: bool) -> Consume:
         poolings = self.plan["poolings"] if pooling else ()
+        places = _Places()
 
         def consume(layer: int, states: Tensor, mask: Tensor, rows: np.ndarray) -> None:
             with counts("pooling_seconds"):
                 self.shard.write(layer, rows, {how: pool(states, mask, how) for how in poolings})
             if layer in context:  # last: it is the part that must not happen twice when memory runs out
                 with counts("moments_seconds"):
-                    context[layer] = context[layer].update(states, mask)
+                    context[layer] = context[layer].update(states, places.of(mask))
 
         return consume
 
@@ -195,3 +197,17 @@ class Pass:
             "processes": self.processes.size,
             "batch_tokens": self.plan["batch_tokens"],
         }
+
+
+class _Places:
+    """What the mask of a batch says, worked out once for all its layers."""
+
+    def __init__(self) -> None:
+        self._mask: Tensor | None = None
+        self._places: Places | None = None
+
+    def of(self, mask_BT: Tensor) -> Places:
+        """The places of a mask; the same object again for the same mask."""
+        if self._places is None or mask_BT is not self._mask:
+            self._mask, self._places = mask_BT, Places.of(mask_BT)
+        return self._places
