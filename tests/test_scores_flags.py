@@ -17,8 +17,14 @@ from tokenworth.scores import (
     retained,
     ridge,
 )
-from tokenworth.scores.frame import crossfit_retained
+from tokenworth.scores.frame import crossfit_retained, frame
 from tokenworth.scores.layer import score_layer
+from tokenworth.scores.pooled import add_up
+
+
+def crossfit(context, groups):
+    total = add_up(groups)
+    return crossfit_retained(frame(context, total), groups, total)
 
 
 def assert_transfer_scores_stand(scores, total):
@@ -91,7 +97,7 @@ def test_crossfit_is_refitting_without_each_group():
     v, _ = slow.encoder(sample.texts)
     saved = held_out_gains(sample, v, np.arange(180) % GROUPS)
     expected = (saved / saved.max()).clip(0)  # a read-out that saves nothing retains nothing
-    np.testing.assert_allclose(crossfit_retained(context, groups), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(crossfit(context, groups), expected, rtol=0, atol=1e-5)
 
 
 def test_too_few_texts_are_cross_fitted():
@@ -100,7 +106,7 @@ def test_too_few_texts_are_cross_fitted():
     context = slow.context_of(sample)
     groups = [slow.pooled_of(sample, np.arange(g, 13, 3)) for g in range(3)]
     scores = score_layer(context, groups)
-    curve = crossfit_retained(context, groups)
+    curve = crossfit(context, groups)
     assert "13 texts cannot tell signal from chance in 12 directions" in scores.reasons["retained_auc"]
     assert "cross-fitted over 3 groups" in scores.reasons["retained_auc"]
     assert float(curve.max()) == pytest.approx(1)
@@ -118,7 +124,7 @@ def test_cross_fitting_without_signal_reports_nothing():
         labels = np.random.default_rng(seed).permutation(sample.labels)
         shuffled = slow.Sample(sample.texts, sample.z, labels, 2)
         groups = [slow.pooled_of(shuffled, np.arange(g, 12, 3)) for g in range(3)]
-        curve, scores = crossfit_retained(context, groups), score_layer(context, groups)
+        curve, scores = crossfit(context, groups), score_layer(context, groups)
         if curve.isnan().any():
             assert "retained_auc" not in scores.values
             assert "12 texts cannot tell signal from chance in 11 directions" in scores.reasons["retained_auc"]

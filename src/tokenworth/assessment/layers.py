@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from tokenworth.probes import RidgeProbe, evaluate, nearest_labels, ridge_probe,
 from tokenworth.probes.metrics import Counts, weighted_f1
 from tokenworth.scores import PooledMoments
 from tokenworth.scores.layer import LayerScores, Value
+from tokenworth.scores.pooled import add_up
 from tokenworth.tasks import Task
 
 
@@ -38,24 +38,32 @@ def prepare_labels(task: Task, folds_N: Counts, settings: AssessSettings) -> Lab
     return Labels(train, task.test.labels, torch.from_numpy(folds_N), stacked, task.n_classes)
 
 
-def layer_moments(features_ND: Tensor, labels: Labels) -> tuple[list[PooledMoments], list[PooledMoments]]:
-    """Pooled moments of each fold, and of all texts under each shuffle of the labels."""
-    groups = []
-    for fold in range(int(labels.folds_N.max()) + 1):
-        rows = labels.folds_N == fold
-        groups.append(
-            PooledMoments(features_ND.shape[1], labels.n_classes).update(features_ND[rows], labels.train_N[rows])
-        )
-    total = groups[0]
-    for group in groups[1:]:
-        total = total + group
+@dataclass(frozen=True, eq=False, slots=True)
+class LayerMoments:
+    """Pooled moments of one layer."""
+
+    total: PooledMoments
+    groups: list[PooledMoments]
+    """Of each fold."""
+    shuffled: list[PooledMoments]
+    """Of all texts under each shuffle of the labels; what is found of `total` serves them too."""
+
+
+def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
+    """Pooled moments of all texts, of each fold, and of all texts under each shuffle of the labels."""
     wide_ND = features_ND.to(torch.float64)
+    shift_D, width = wide_ND.mean(0), features_ND.shape[1]
+    groups = [
+        PooledMoments(width, labels.n_classes, shift_D=shift_D).update(wide_ND[rows], labels.train_N[rows])
+        for rows in (labels.folds_N == fold for fold in range(int(labels.folds_N.max()) + 1))
+    ]
+    total = add_up(groups)
     counts = torch.bincount(labels.train_N, minlength=labels.n_classes).to(torch.float64)
     shuffled = []
     for shuffled_N in labels.shuffled_BN:
         per_class_CD = torch.zeros(labels.n_classes, wide_ND.shape[1], dtype=torch.float64)
         shuffled.append(total.relabel(per_class_CD.index_add(0, shuffled_N, wide_ND).T, counts))
-    return groups, shuffled
+    return LayerMoments(total, groups, shuffled)
 
 
 def score_row(layer: int, scores: LayerScores) -> dict[str, Any]:
@@ -74,14 +82,18 @@ def columns(name: str, value: Value) -> dict[str, float]:
 
 
 def probe_layer(
-    train_ND: Tensor,
-    test_MD: Tensor,
-    groups: Sequence[PooledMoments],
-    shuffled: Sequence[PooledMoments],
-    labels: Labels,
+    train_ND: Tensor, test_MD: Tensor, moments: LayerMoments, labels: Labels
 ) -> tuple[RidgeProbe, dict[str, float]]:
     """Ridge probe and nearest neighbours of a layer, as columns with intervals and chance levels."""
-    probe = ridge_probe(train_ND, labels.train_N, labels.folds_N, test_MD, groups=groups, shuffled=shuffled)
+    probe = ridge_probe(
+        train_ND,
+        labels.train_N,
+        labels.folds_N,
+        test_MD,
+        groups=moments.groups,
+        shuffled=moments.shuffled,
+        total=moments.total,
+    )
     chance = [(prediction.numpy() == labels.test_M).mean() for prediction in probe.shuffled_BM]
     chance_f1 = [weighted_f1(labels.test_M, row.numpy(), labels.n_classes) for row in probe.shuffled_BM]
     row = _measured("probe", labels.test_M, probe.test_M, labels.n_classes, float(np.mean(chance or [np.nan])))

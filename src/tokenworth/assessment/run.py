@@ -264,10 +264,16 @@ def _score_layers(features: Features, labels: Labels, settings: AssessSettings, 
     for layer in settings.layers:
         train_ND, test_MD = (torch.from_numpy(features.part(part, layer)) for part in ("train", "test"))
         with clock("scores"):
-            groups, shuffled = layer_moments(train_ND, labels)
-            scores[layer] = score_layer(features.context(layer), groups, shuffled, conventions=settings.conventions)
+            moments = layer_moments(train_ND, labels)
+            scores[layer] = score_layer(
+                features.context(layer),
+                moments.groups,
+                moments.shuffled,
+                conventions=settings.conventions,
+                total=moments.total,
+            )
         with clock("probes"):
-            probes[layer], probed = probe_layer(train_ND, test_MD, groups, shuffled, labels)
+            probes[layer], probed = probe_layer(train_ND, test_MD, moments, labels)
         rows[layer] = score_row(layer, scores[layer]) | probed
     return _Scored(rows, scores, probes)
 

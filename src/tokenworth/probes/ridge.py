@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tokenworth.scores import PooledMoments, ridge
+from tokenworth.scores.pooled import add_up
 from tokenworth.scores.ridge import ridge_at
 
 
@@ -34,6 +35,7 @@ def ridge_probe(
     *,
     groups: Sequence[PooledMoments],
     shuffled: Sequence[PooledMoments] = (),
+    total: PooledMoments | None = None,
 ) -> RidgeProbe:
     """Fit on all training texts, and once without each fold at the same penalty.
 
@@ -44,10 +46,9 @@ def ridge_probe(
         test_MD: pooled test texts.
         groups: pooled moments of each fold.
         shuffled: pooled moments of all training texts under shuffled labels.
+        total: the sum of the groups, if it is there.
     """
-    total = groups[0]
-    for group in groups[1:]:
-        total = total + group
+    total = add_up(groups) if total is None else total
     fitted = ridge(total)
     crossfit, loss = torch.empty_like(labels_N), torch.empty(len(labels_N), dtype=torch.float64)
     for fold, group in enumerate(groups):

@@ -17,7 +17,7 @@ from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.curves import complete_in_any_order
 from tokenworth.scores.ntps import check_widths, encoder_basis, overlap_curve
 from tokenworth.scores.pooled import PooledMoments
-from tokenworth.scores.retained import Readout, readout, whitened_order
+from tokenworth.scores.retained import Readout, in_order, readout, whitened_order
 from tokenworth.scores.subspaces import (
     LABEL_DIRECTION_CUT,
     Autoregressive,
@@ -27,6 +27,7 @@ from tokenworth.scores.subspaces import (
     perception,
     whiten_pooled,
 )
+from tokenworth.scores.whitening import Whitening, whiten
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -36,47 +37,67 @@ class Frame:
     encoder: Autoregressive
     encoder_basis_DD: Tensor
     labels: Perception
-    coordinates_DR: Tensor  # K, with K' Szz K = I
-    penalty_R: Tensor  # the GCV penalty in these coordinates, 0 where none was needed
-    order_RR: Tensor  # orthonormal, first k columns span the encoder's first k directions
+    coordinates_DR: Tensor  # K with K' Szz K = I, its columns in the order of the encoder's directions
+    whitening: Whitening  # of Szz
+    order_RR: Tensor  # from whitened coordinates to these: orthonormal
+    penalty_R: Tensor  # the GCV penalty in whitened coordinates
+    penalty_RR: Tensor | None  # and in these; None where none was needed
     full: Readout
 
-    def readout(self, pooled: PooledMoments, *, same_texts: bool = False) -> Readout:
-        """c_k of fewer texts, or (same_texts) of the same texts under other labels."""
-        inner_RR, cross_RC, variance = self._moments(pooled, same_texts)
-        loadings = self.order_RR.T @ cross_RC
-        if inner_RR is not None:
-            lower = _cholesky(self.order_RR.T @ inner_RR @ self.order_RR)
-            loadings = torch.linalg.solve_triangular(lower, loadings, upper=False)
-        gains = loadings.square().sum(1).cumsum(0)
-        gains = torch.cat([gains, gains[-1].expand(pooled.dim - len(gains))])
-        return Readout(complete_in_any_order(gains, self.encoder.rank), variance, self.full.rank, pooled.n_texts)
+    def replicate(self, pooled: PooledMoments, *, same_texts: bool = False) -> Replicate:
+        """What fewer texts, or (same_texts) the same texts under other labels, say in these coordinates."""
+        szz, szy, syy = pooled.second_moments(center=True)
+        cross = self.coordinates_DR.T @ szy
+        inner = None if same_texts else self.coordinates_DR.T @ szz @ self.coordinates_DR
+        return Replicate(self, inner, cross, float(syy.trace()), pooled.n_texts)
 
-    def label_basis(self, pooled: PooledMoments, *, same_texts: bool = False) -> Tensor:
-        """Orthonormal basis (D, r) of the label directions of fewer texts, or of the same texts under other labels."""
-        inner_RR, cross_RC, _ = self._moments(pooled, same_texts)
-        if inner_RR is None:
-            solved = cross_RC / (1 + self.penalty_R[:, None])
-        else:
-            solved = torch.cholesky_solve(cross_RC, _cholesky(inner_RR + self.penalty_R.diag()))
-        weights_DC = self.coordinates_DR @ solved
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Replicate:
+    """One set of texts and labels in the coordinates of a frame."""
+
+    frame: Frame
+    inner_RR: Tensor | None  # K' Szz K; None where it is the identity
+    cross_RC: Tensor  # K' Szy
+    variance: float
+    n_texts: int
+
+    def curves(self) -> tuple[Readout, Tensor]:
+        """c_k, and NTPS(k) for k = 1 .. D (D,), NaN where saturated."""
+        lower = None if self.inner_RR is None else _cholesky(self.inner_RR)
+        return self._readout(lower), self._ntps(lower)
+
+    def _readout(self, lower_RR: Tensor | None) -> Readout:
+        loadings = self.cross_RC
+        if lower_RR is not None:
+            loadings = torch.linalg.solve_triangular(lower_RR, loadings, upper=False)
+        gains, width = loadings.square().sum(1).cumsum(0), len(self.frame.coordinates_DR)
+        gains = torch.cat([gains, gains[-1].expand(width - len(gains))])
+        gains = complete_in_any_order(gains, self.frame.encoder.rank)
+        return Readout(gains, self.variance, self.frame.full.rank, self.n_texts)
+
+    def _ntps(self, lower_RR: Tensor | None) -> Tensor:
+        fixed = self.frame
+        if fixed.labels.saturated:
+            return torch.full((len(fixed.coordinates_DR),), torch.nan, dtype=torch.float64)
+        return overlap_curve(fixed.encoder_basis_DD, fixed.encoder.rank, self._label_basis(lower_RR))
+
+    def _label_basis(self, lower_RR: Tensor | None) -> Tensor:
+        """Orthonormal basis (D, r) of the label directions."""
+        weights_DC = self.frame.coordinates_DR @ self._solve(lower_RR)
         left, singular, _ = torch.linalg.svd(weights_DC, full_matrices=False)
         # A class whose texts were all left out has no direction: what stands in its place is rounding.
-        kept = singular[: len(self.labels.strengths_r)] > LABEL_DIRECTION_CUT * singular[0]
+        kept = singular[: len(self.frame.labels.strengths_r)] > LABEL_DIRECTION_CUT * singular[0]
         return left[:, : len(kept)][:, kept]
 
-    def ntps_curve(self, pooled: PooledMoments, *, same_texts: bool = False) -> Tensor:
-        """NTPS(k) for k = 1 .. D (D,); NaN where saturated."""
-        if self.labels.saturated:
-            return torch.full((pooled.dim,), torch.nan, dtype=torch.float64)
-        basis = self.label_basis(pooled, same_texts=same_texts)
-        return overlap_curve(self.encoder_basis_DD, self.encoder.rank, basis)
-
-    def _moments(self, pooled: PooledMoments, same_texts: bool) -> tuple[Tensor | None, Tensor, float]:
-        """K' Szz K (None where it is the identity), K' Szy and tr Syy."""
-        szz, szy, syy = pooled.second_moments(center=True)
-        inner = None if same_texts else self.coordinates_DR.T @ szz @ self.coordinates_DR
-        return inner, self.coordinates_DR.T @ szy, float(syy.trace())
+    def _solve(self, lower_RR: Tensor | None) -> Tensor:
+        penalty = self.frame.penalty_RR
+        if penalty is None:
+            return self.cross_RC if lower_RR is None else torch.cholesky_solve(self.cross_RC, lower_RR)
+        if self.inner_RR is None:  # the identity: whitened coordinates, where the penalty is diagonal
+            order = self.frame.order_RR
+            return order.T @ ((order @ self.cross_RC) / (1 + self.frame.penalty_R[:, None]))
+        return torch.cholesky_solve(self.cross_RC, _cholesky(self.inner_RR + penalty))
 
 
 def frame(context: ContextMoments, pooled: PooledMoments, *, target: Target = "plain") -> Frame:
@@ -88,15 +109,18 @@ def frame(context: ContextMoments, pooled: PooledMoments, *, target: Target = "p
     check_widths(context, pooled)
     encoder, labels = autoregressive(context, target=target), perception(pooled)
     whitening = whiten_pooled(pooled, center=True)
-    identity = torch.eye(whitening.rank, dtype=torch.float64, device=whitening.values_R.device)
+    order_RR = whitened_order(encoder, whitening)
+    penalty_R = labels.penalty / whitening.values_R
     return Frame(
         encoder=encoder,
         encoder_basis_DD=encoder_basis(encoder),
         labels=labels,
-        coordinates_DR=whitening.solve(identity),
-        penalty_R=labels.penalty / whitening.values_R,
-        order_RR=whitened_order(encoder, whitening),
-        full=readout(encoder, pooled),
+        coordinates_DR=whitening.solve(order_RR),
+        whitening=whitening,
+        order_RR=order_RR,
+        penalty_R=penalty_R,
+        penalty_RR=(order_RR.T * penalty_R) @ order_RR if labels.penalty else None,
+        full=readout(encoder, pooled, order_RR=order_RR),
     )
 
 
@@ -104,23 +128,21 @@ def _cholesky(matrix: Tensor) -> Tensor:
     """Lower factor of a matrix near the identity; where too few texts are left it is singular and a ridge steps in."""
     lower, failed = torch.linalg.cholesky_ex(matrix)
     if failed:
-        lower = torch.linalg.cholesky(matrix + 1e-8 * matrix.diagonal().mean() * torch.eye(len(matrix)).to(matrix))
+        ridged = matrix.clone()
+        ridged.diagonal().add_(1e-8 * matrix.diagonal().mean())
+        lower = torch.linalg.cholesky(ridged)
     return lower
 
 
-def crossfit_retained(context: ContextMoments, groups: Sequence[PooledMoments]) -> Tensor:
+def crossfit_retained(fixed: Frame, groups: Sequence[PooledMoments], total: PooledMoments) -> Tensor:
     """Retained curve from texts held out by groups (D,): where N is too small to adjust for chance.
 
     Each group is predicted from read-outs V_k fitted on the other groups; the squared error they save over the mean
     is summed over groups and divided by that of the best k, so the curve peaks at 1.  Read-outs that save nothing
     retain nothing (0).  All NaN where even the best k saves no more than its standard error over groups.
-    Cost O(G D^3).
+    Cost O(G R^2 D).
     """
-    encoder = autoregressive(context)
-    total = groups[0]
-    for group in groups[1:]:
-        total = total + group
-    gains_GD = torch.stack([_held_out_gains(encoder, total - group, group) for group in groups])
+    gains_GD = torch.stack([_held_out_gains(fixed, total - group, group) for group in groups])
     saved_D = gains_GD.sum(0)
     best = int(saved_D.argmax())
     error = gains_GD[:, best].std() * len(groups) ** 0.5
@@ -129,16 +151,22 @@ def crossfit_retained(context: ContextMoments, groups: Sequence[PooledMoments]) 
     return (saved_D / saved_D[best]).clamp(min=0)
 
 
-def _held_out_gains(encoder: Autoregressive, fit: PooledMoments, held_out: PooledMoments) -> Tensor:
-    """Drop in squared error on the held-out texts when the read-out through V_k replaces the mean, for each k (D,)."""
-    whitening = whiten_pooled(fit, center=True)
-    basis_DR = whitening.solve(whitened_order(encoder, whitening))  # Szz-orthonormal on the fitted texts
-    weights_RC = basis_DR.T @ fit.second_moments(center=True)[1]
+def _held_out_gains(fixed: Frame, fit: PooledMoments, held_out: PooledMoments) -> Tensor:
+    """Drop in squared error on the held-out texts when the read-out through V_k replaces the mean, for each k (D,).
+
+    Fewer texts than directions leave the read-out open; it is the smallest one in coordinates of unit variance over
+    all texts, so the work is done in those of them that vary (R).
+    """
+    scale_D, vectors_DR = fixed.whitening.scale_D, fixed.whitening.vectors_DR
+    into_DR = vectors_DR / scale_D[:, None]
+    szz, szy, _ = fit.second_moments(center=True)
+    whitening = whiten(into_DR.T @ szz @ into_DR, scaled=True)
+    order_QQ = in_order(whitening.root(vectors_DR.T @ (scale_D[:, None] * fixed.encoder.directions_DD)))
+    basis_DQ = into_DR @ whitening.solve(order_QQ)  # Szz-orthonormal on the fitted texts
+    weights_QC = basis_DQ.T @ szy
     about = held_out.sums.about(fit.mean())
     share_C = fit.sums.count_C / fit.n_texts
-    cross_RC = basis_DR.T @ (about.zy_DC - torch.outer(about.zy_DC.sum(1), share_C))
-    linear = 2 * (weights_RC * cross_RC).sum(1).cumsum(0)
-    weighted = (basis_DR.T @ about.zz_DD @ basis_DR) * (weights_RC @ weights_RC.T)
-    quadratic = weighted.cumsum(0).cumsum(1).diagonal()
-    gains = linear - quadratic
+    cross_QC = basis_DQ.T @ (about.zy_DC - torch.outer(about.zy_DC.sum(1), share_C))
+    weighted = (basis_DQ.T @ about.zz_DD @ basis_DQ) * (weights_QC @ weights_QC.T)
+    gains = 2 * (weights_QC * cross_QC).sum(1).cumsum(0) - weighted.cumsum(0).cumsum(1).diagonal()
     return torch.cat([gains, gains[-1].expand(held_out.dim - len(gains))])

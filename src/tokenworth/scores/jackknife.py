@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from tokenworth.scores.pooled import PooledMoments
+from tokenworth.scores.pooled import PooledMoments, add_up
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -36,9 +36,7 @@ def jackknife(
     """
     if len(groups) < 2:
         raise ValueError(f"{len(groups)} group of texts; the jackknife leaves one of at least two out")
-    total = groups[0]
-    for group in groups[1:]:
-        total = total + group
+    total = add_up(groups)
     replicates = torch.stack([_as_tensor(statistic(total - group)) for group in groups])
     return interval(_as_tensor(statistic(total)), replicates, level=level)
 

@@ -18,12 +18,12 @@ from tokenworth.scores.curves import SHARE, first_reaching, log2_area, resolve_k
 from tokenworth.scores.frame import Frame, crossfit_retained, frame
 from tokenworth.scores.jackknife import Interval, interval
 from tokenworth.scores.ntps import overlap_curve
-from tokenworth.scores.pooled import PooledMoments
+from tokenworth.scores.pooled import PooledMoments, add_up
 from tokenworth.scores.published import PublishedCode
 from tokenworth.scores.retained import why_not_adjusted
 from tokenworth.scores.ridge import raw_diagonal
 from tokenworth.scores.subspaces import label_directions
-from tokenworth.scores.transfer import Spectrum, hscore, logme, raw_spectrum
+from tokenworth.scores.transfer import hscore, logme
 
 LOGME_INTERVAL_MAX_WIDTH = 1024
 """Above this width each replicate's eigendecomposition costs more than the interval is worth."""
@@ -55,6 +55,7 @@ def score_layer(
     shuffled: Sequence[PooledMoments] = (),
     *,
     conventions: bool = False,
+    total: PooledMoments | None = None,
 ) -> LayerScores:
     """Every closed form of one layer.
 
@@ -63,21 +64,19 @@ def score_layer(
         groups: pooled moments of disjoint groups of texts, at least two.
         shuffled: pooled moments of all texts under shuffled labels (`PooledMoments.relabel`).
         conventions: also NTPS in its weighted and published-code conventions, without intervals.
+        total: the sum of the groups, if it is there: what is found of it is kept for others that ask.
 
     Raises:
         ValueError: fewer than two groups, or moments that do not fit together.
     """
     if len(groups) < 2:
         raise ValueError(f"{len(groups)} group of texts; the jackknife leaves one of at least two out")
-    total = groups[0]
-    for group in groups[1:]:
-        total = total + group
+    total = add_up(groups) if total is None else total
     scores = LayerScores()
     reason = _why_no_context(context, total)
     if reason or context is None:
         scores.reasons |= dict.fromkeys(("ntps", "retained_auc", "ar_r2"), reason)
     statistics = _Statistics(
-        spectrum=raw_spectrum(total),
         fixed=None if reason or context is None else frame(context, total),
         published=PublishedCode.of(context, total, SHARE) if conventions and context and not reason else None,
     )
@@ -92,7 +91,7 @@ def score_layer(
         _add_ntps(scores, sample, statistics.fixed, total)
         _add_retained(scores, sample, statistics.fixed, total)
         if total.n_texts <= statistics.fixed.full.rank + 1:
-            _add_crossfit(scores, context, groups)
+            _add_crossfit(scores, statistics.fixed, groups, total)
     return scores
 
 
@@ -110,7 +109,6 @@ def _why_no_context(context: ContextMoments | None, pooled: PooledMoments) -> st
 class _Statistics:
     """Everything computed of one set of pooled moments; what does not change is computed once."""
 
-    spectrum: Spectrum
     fixed: Frame | None
     published: PublishedCode | None
 
@@ -119,11 +117,10 @@ class _Statistics:
         narrow = moments.dim <= LOGME_INTERVAL_MAX_WIDTH
         found = {"hscore": _scalar(hscore(moments))}
         if same_texts or narrow:
-            found["logme"] = _scalar(logme(moments, spectrum=self.spectrum if same_texts else None))
+            found["logme"] = _scalar(logme(moments))
         if self.fixed is None:
             return found
-        found["ntps"] = self.fixed.ntps_curve(moments, same_texts=same_texts)
-        readout = self.fixed.readout(moments, same_texts=same_texts)
+        readout, found["ntps"] = self.fixed.replicate(moments, same_texts=same_texts).curves()
         found |= {"raw": readout.raw(), "adjusted": readout.adjusted()}
         found["label_r2"] = _scalar(readout.signal() / readout.variance if readout.variance else math.nan)
         if self.published is not None and same_texts:
@@ -242,9 +239,9 @@ def _add_retained(scores: LayerScores, sample: _Sample, fixed: Frame, total: Poo
     scores.values["k90"] = Value(first_reaching(band.estimate, 0.9), *bounds)
 
 
-def _add_crossfit(scores: LayerScores, context: ContextMoments, groups: Sequence[PooledMoments]) -> None:
+def _add_crossfit(scores: LayerScores, fixed: Frame, groups: Sequence[PooledMoments], total: PooledMoments) -> None:
     """Too few texts to adjust for chance: the curve on held-out groups, without an interval."""
-    curve = crossfit_retained(context, groups)
+    curve = crossfit_retained(fixed, groups, total)
     if torch.isnan(curve).any():
         scores.reasons["retained_auc"] += ", and held out no read-out explains more than its standard error"
         return

@@ -10,8 +10,10 @@ product costs nothing beside the forward pass, and a direction without variance 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from torch import Tensor
 from tokenworth.scores.storage import load_moments, save_moments
 
 _KIND = "pooled moments"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -51,6 +54,8 @@ class PooledSums:
 
     def about(self, shift_D: Tensor) -> PooledSums:
         """The same sums about another shift: every z gains delta."""
+        if torch.equal(shift_D, self.shift_D):  # groups of one layer share theirs
+            return self
         delta = self.shift_D - shift_D
         n, z, length = self.count_C.sum(), self.zy_DC.sum(1), delta @ delta
         trace, zz_delta = self.zz_DD.trace(), self.zz_DD @ delta
@@ -61,14 +66,22 @@ class PooledSums:
             count_C=self.count_C,
             zy_DC=self.zy_DC + torch.outer(delta, self.count_C),
             zz_DD=self.zz_DD + cross + cross.T + n * torch.outer(delta, delta),
-            # |z + e|^2 (z + e) and |z + e|^4, multiplied out
+            # |z + e|^2 (z + e), multiplied out
             cubic_D=self.cubic_D + 2 * zz_delta + length * z + delta * (trace + 2 * along + n * length),
-            quartic=self.quartic
-            + 4 * delta @ zz_delta
+            quartic=self.quartic_about(shift_D),
+        )
+
+    def quartic_about(self, shift_D: Tensor) -> Tensor:
+        """Sum of |z|^4 about another shift (scalar): |z + e|^4 multiplied out."""
+        delta = self.shift_D - shift_D
+        n, along, length = self.count_C.sum(), delta @ self.zy_DC.sum(1), delta @ delta
+        return (
+            self.quartic
+            + 4 * delta @ (self.zz_DD @ delta)
             + n * length**2
             + 4 * delta @ self.cubic_D
-            + 2 * length * trace
-            + 4 * length * along,
+            + 2 * length * self.zz_DD.trace()
+            + 4 * length * along
         )
 
     def combine(self, other: PooledSums, sign: float) -> PooledSums:
@@ -88,16 +101,22 @@ class PooledMoments:
         dim: width D of the pooled texts.
         n_classes: number C of classes.
 
+        shift_D: what the sums are taken about; None takes the first batch's mean.  Groups about one shift merge sooner.
+
     `update` takes pooled (B, D) of any floating dtype and integer labels (B,); it may reuse storage: go on with
     what it returns.  `+` merges shards, `-` takes a shard out again.
     """
 
-    __slots__ = ("dim", "n_classes", "sums")
+    __slots__ = ("_anchored", "_known", "dim", "n_classes", "sums")
 
-    def __init__(self, dim: int, n_classes: int) -> None:
+    def __init__(self, dim: int, n_classes: int, *, shift_D: Tensor | None = None) -> None:
         self.dim = dim
         self.n_classes = n_classes
         self.sums = PooledSums.zeros(dim, n_classes)
+        self._anchored = shift_D is not None
+        if shift_D is not None:
+            self.sums = replace(self.sums.to(shift_D.device), shift_D=shift_D.to(torch.float64))
+        self._known: dict[str, Any] = {}
 
     @property
     def n_texts(self) -> int:
@@ -116,17 +135,25 @@ class PooledMoments:
         device = "cpu" if pooled.device.type == "mps" else pooled.device  # mps has no float64
         pooled, labels = pooled.to(device).to(torch.float64), labels.to(device).long()
         sums = self.sums if self.sums.shift_D.device == pooled.device else self.sums.to(device)
-        if not sums.count_C.sum() and len(pooled):
+        if not self._anchored and not sums.count_C.sum() and len(pooled):
             sums = replace(sums, shift_D=pooled.mean(0))
-        self.sums = _add_batch(sums, pooled, labels)
+        self.sums, self._known = _add_batch(sums, pooled, labels), {}
         return self
+
+    def known(self, name: str, find: Callable[[], T]) -> T:
+        """What was found once of these texts whatever their labels: kept until `update`, shared by relabellings."""
+        if name not in self._known:
+            self._known[name] = find()
+        return self._known[name]
 
     def relabel(self, zy_DC: Tensor, count_C: Tensor) -> PooledMoments:
         """The same texts under other labels: sum of z per class (D, C), raw, and texts per class (C,).
 
-        The result shares Szz with these moments, so that many relabellings fit into memory: update neither afterwards.
+        The result shares Szz, and what is found of it, with these moments, so that many relabellings fit into memory:
+        update neither afterwards.
         """
         result = PooledMoments(self.dim, len(count_C))
+        result._known = self._known
         shifted = zy_DC - torch.outer(self.sums.shift_D, count_C)
         result.sums = replace(self.sums, zy_DC=shifted, count_C=count_C)
         return result
@@ -152,18 +179,28 @@ class PooledMoments:
         return self.sums.shift_D + self.sums.zy_DC.sum(1) / self._n
 
     def second_moments(self, *, center: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-        """Szz (D, D), Szy (D, C) and Syy (C, C), divided by N; with center=True about the means of z and y."""
-        target = self.mean() if center else torch.zeros_like(self.sums.shift_D)
-        sums, share = self.sums.about(target), self.sums.count_C / self._n
-        syy = share.diag()
-        if not center:
-            return sums.zz_DD / self._n, sums.zy_DC / self._n, syy
-        # z is centred already, so the mean of y drops out of Szy
-        return sums.zz_DD / self._n, sums.zy_DC / self._n, syy - torch.outer(share, share)
+        """Szz (D, D), Szy (D, C) and Syy (C, C), divided by N; with center=True about the means of z and y.
+
+        Szz is computed once and shared: do not write to it.
+        """
+        szz = self.known(f"szz {center}", lambda: self._szz(center))
+        mean, share = self.mean(), self.sums.count_C / self._n
+        moved = self.sums.shift_D - mean if center else self.sums.shift_D
+        szy = (self.sums.zy_DC + torch.outer(moved, self.sums.count_C)) / self._n
+        # With z centred the mean of y drops out of Szy.
+        return szz, szy, share.diag() - torch.outer(share, share) if center else share.diag()
+
+    def _szz(self, center: bool) -> Tensor:
+        sums, n = self.sums, self._n
+        z = sums.zy_DC.sum(1)
+        if center:
+            return torch.addr(sums.zz_DD / n, z / n, z / n, alpha=-1)
+        cross = torch.outer(z / n, sums.shift_D)
+        return (sums.zz_DD / n + cross + cross.T).addr_(sums.shift_D, sums.shift_D)
 
     def quartic(self) -> Tensor:
         """Mean of |z - mean|^4 (scalar)."""
-        return self.sums.about(self.mean()).quartic / self._n
+        return self.known("quartic", lambda: self.sums.quartic_about(self.mean()) / self._n)
 
     @property
     def _n(self) -> Tensor:
@@ -184,6 +221,14 @@ class PooledMoments:
         moments = cls(facts["dim"], facts["n_classes"])
         moments.sums = PooledSums(**tensors)
         return moments
+
+
+def add_up(groups: Sequence[PooledMoments]) -> PooledMoments:
+    """The moments of all groups together."""
+    total = groups[0]
+    for group in groups[1:]:
+        total = total + group
+    return total
 
 
 def _check_batch(pooled: Tensor, labels: Tensor, dim: int, n_classes: int) -> None:

@@ -100,11 +100,13 @@ def why_not_adjusted(result: Readout, n_classes: int) -> str | None:
     return None
 
 
-def readout(encoder: Autoregressive, pooled: PooledMoments, *, center: bool = True) -> Readout:
-    """c_k for all k from one QR of R V, with Szz = R'R.  Cost O(D^3)."""
+def readout(
+    encoder: Autoregressive, pooled: PooledMoments, *, center: bool = True, order_RR: Tensor | None = None
+) -> Readout:
+    """c_k for all k from one QR of R V, with Szz = R'R (order_RR, if it is there already).  Cost O(D^3)."""
     whitening = whiten_pooled(pooled, center=center)
     _, szy, syy = pooled.second_moments(center=center)
-    basis_RR = whitened_order(encoder, whitening)
+    basis_RR = whitened_order(encoder, whitening) if order_RR is None else order_RR
     energy_R = (basis_RR.T @ whitening.solve_transposed(szy)).square().sum(1)
     gains = energy_R.cumsum(0)
     gains = torch.cat([gains, gains[-1].expand(pooled.dim - len(gains))])
@@ -118,7 +120,11 @@ def readout(encoder: Autoregressive, pooled: PooledMoments, *, center: bool = Tr
 
 def whitened_order(encoder: Autoregressive, whitening: Whitening) -> Tensor:
     """Orthonormal columns (R, R) in whitened coordinates whose first k span R V_k."""
-    whitened = whitening.root(encoder.directions_DD)
+    return in_order(whitening.root(encoder.directions_DD))
+
+
+def in_order(whitened: Tensor) -> Tensor:
+    """Orthonormal columns (R, R) whose first k span the first k columns of a matrix (R, D)."""
     return torch.linalg.qr(whitened / whitened.norm(dim=0).clamp(min=torch.finfo(whitened.dtype).tiny)).Q
 
 

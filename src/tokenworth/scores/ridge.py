@@ -84,7 +84,7 @@ def ridge(pooled: PooledMoments, *, penalty: float | None = None) -> Ridge:
     if not pooled.n_texts:
         raise ValueError("no texts were added to the pooled moments")
     szz, _, _ = pooled.second_moments(center=True)
-    whitening = whiten(szz, floor_D=raw_diagonal(pooled, szz))
+    whitening = pooled.known("whitening True", lambda: whiten(szz, floor_D=raw_diagonal(pooled, szz)))
     path = _path(pooled, whitening, center=True)
     if penalty is None:
         penalty = gcv_penalty(pooled, whitening)
@@ -101,17 +101,24 @@ def ridge_at(pooled: PooledMoments, penalty: float) -> tuple[Tensor, Tensor]:
 
     The penalty acts on coordinates of unit variance, as in `ridge`.
     """
-    szz, szy, _ = pooled.second_moments(center=True)
+    scale_D, lower = pooled.known(f"ridge at {penalty}", lambda: _factor(pooled, penalty))
+    szy = pooled.second_moments(center=True)[1]
+    weights = torch.cholesky_solve(szy / scale_D[:, None], lower) / scale_D[:, None]
+    return weights, _intercept(pooled, weights)
+
+
+def _factor(pooled: PooledMoments, penalty: float) -> tuple[Tensor, Tensor]:
+    """Scale (D,) and lower Cholesky factor (D, D) of Szz in unit variance with the penalty added."""
+    szz = pooled.second_moments(center=True)[0]
     scale_D = unit_scale(szz.diagonal(), raw_diagonal(pooled, szz))
-    scaled = szz / torch.outer(scale_D, scale_D)
+    scaled = (szz / scale_D).div_(scale_D[:, None])
     # 1e-12 keeps exactly singular moments factorable; it is far below any penalty that GCV can choose.
     scaled.diagonal().add_(max(penalty, 1e-12))
     lower, failed = torch.linalg.cholesky_ex(scaled)
     if failed:
         scaled.diagonal().add_(1e-8)
         lower = torch.linalg.cholesky(scaled)
-    weights = torch.cholesky_solve(szy / scale_D[:, None], lower) / scale_D[:, None]
-    return weights, _intercept(pooled, weights)
+    return scale_D, lower
 
 
 def _intercept(pooled: PooledMoments, weights_DC: Tensor) -> Tensor:

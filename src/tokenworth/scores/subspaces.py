@@ -75,7 +75,7 @@ def _whiten_target(cross_DD: Tensor, shh_DD: Tensor) -> Tensor:
 
 
 def whiten_pooled(pooled: PooledMoments, *, center: bool) -> Whitening:
-    """Factor of Szz, its cut aware of the rounding that centring leaves.
+    """Factor of Szz, its cut aware of the rounding that centring leaves; found once for texts and all relabellings.
 
     Raises:
         ValueError: no texts, or no variance at all.
@@ -83,7 +83,7 @@ def whiten_pooled(pooled: PooledMoments, *, center: bool) -> Whitening:
     if not pooled.n_texts:
         raise ValueError("no texts were added to the pooled moments")
     szz, _, _ = pooled.second_moments(center=center)
-    whitening = whiten(szz, floor_D=raw_diagonal(pooled, szz))
+    whitening = pooled.known(f"whitening {center}", lambda: whiten(szz, floor_D=raw_diagonal(pooled, szz)))
     if not whitening.rank:
         raise ValueError("the pooled texts are all equal: there is nothing to read a label from")
     return whitening

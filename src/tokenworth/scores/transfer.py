@@ -40,25 +40,45 @@ def hscore(pooled: PooledMoments, *, shrink: bool = True) -> float:
 
     Sources: Bao et al. (2019), ICIP; Ibrahim, Ponomareva and Mazumder (2022), ECML PKDD.
     """
-    szz, szy, _ = pooled.second_moments(center=True)
-    alpha = ledoit_wolf_shrinkage(pooled) if shrink else 0.0
-    covariance = (1 - alpha) * szz
-    covariance.diagonal().add_(alpha * szz.trace() / pooled.dim)
+    fixed = pooled.known(f"hscore {shrink}", lambda: _Shrunk.of(pooled, shrink=shrink))
+    szy = pooled.second_moments(center=True)[1]
     share_C = pooled.sums.count_C / max(pooled.n_texts, 1)
     weight_C = torch.where(share_C > 0, share_C.rsqrt(), 0.0)  # a class without texts (one group left out) adds nothing
-    scale_D = covariance.diagonal().clamp(min=torch.finfo(torch.float64).tiny).sqrt()
-    between_DC = szy * weight_C / scale_D[:, None]
-    return (1 - alpha) * float((between_DC * _solve(covariance / torch.outer(scale_D, scale_D), between_DC)).sum())
+    between_DC = szy * weight_C / fixed.scale_D[:, None]
+    return (1 - fixed.alpha) * float((between_DC * fixed.solve(between_DC)).sum())
 
 
-def _solve(matrix_DD: Tensor, right_DC: Tensor) -> Tensor:
-    lower, failed = torch.linalg.cholesky_ex(matrix_DD)
-    if failed:  # no shrinkage and directions without variance: least squares
-        return torch.linalg.pinv(matrix_DD, hermitian=True, rtol=1e-10) @ right_DC
-    return torch.cholesky_solve(right_DC, lower)
+@dataclass(frozen=True, eq=False, slots=True)
+class _Shrunk:
+    """The shrunk covariance of some texts, factored: their labels are not in it."""
+
+    alpha: float
+    scale_D: Tensor
+    lower_DD: Tensor | None
+    pseudo_inverse_DD: Tensor | None
+
+    @classmethod
+    def of(cls, pooled: PooledMoments, *, shrink: bool) -> _Shrunk:
+        szz = pooled.second_moments(center=True)[0]
+        alpha = ledoit_wolf_shrinkage(pooled) if shrink else 0.0
+        covariance = (1 - alpha) * szz
+        covariance.diagonal().add_(alpha * szz.trace() / pooled.dim)
+        scale_D = covariance.diagonal().clamp(min=torch.finfo(torch.float64).tiny).sqrt()
+        covariance.div_(scale_D).div_(scale_D[:, None])
+        lower, failed = torch.linalg.cholesky_ex(covariance)
+        if not failed:
+            return cls(alpha, scale_D, lower, None)
+        # No shrinkage and directions without variance: least squares.
+        return cls(alpha, scale_D, None, torch.linalg.pinv(covariance, hermitian=True, rtol=1e-10))
+
+    def solve(self, right_DC: Tensor) -> Tensor:
+        if self.lower_DD is not None:
+            return torch.cholesky_solve(right_DC, self.lower_DD)
+        assert self.pseudo_inverse_DD is not None, "one of the two is there"
+        return self.pseudo_inverse_DD @ right_DC
 
 
-def logme(pooled: PooledMoments, *, spectrum: Spectrum | None = None) -> float:
+def logme(pooled: PooledMoments) -> float:
     """Log maximum evidence per text of a Bayesian linear model, one per one-hot class, averaged over classes.
 
     With lambda = alpha / beta and F'F = E diag(e) E' of rank R, maximising over beta in closed form leaves
@@ -70,8 +90,7 @@ def logme(pooled: PooledMoments, *, spectrum: Spectrum | None = None) -> float:
     N < D needs no special case.  Uncentred, unscaled.  Source: You et al. (2021), ICML.
 
     Args:
-        pooled: moments of pooled texts and labels.
-        spectrum: `raw_spectrum` of the same texts, to score other labels without another eigendecomposition.
+        pooled: moments of pooled texts and labels; relabellings of the same texts share one eigendecomposition.
 
     Raises:
         ValueError: no texts.
@@ -79,7 +98,7 @@ def logme(pooled: PooledMoments, *, spectrum: Spectrum | None = None) -> float:
     if not pooled.n_texts:
         raise ValueError("no texts were added to the pooled moments")
     n = pooled.n_texts
-    values_R, vectors_DR = spectrum or raw_spectrum(pooled)
+    values_R, vectors_DR = raw_spectrum(pooled)
     _, szy, syy = pooled.second_moments(center=False)
     evidence = _Evidence(values_R, (vectors_DR.T @ szy * n).square(), syy.diagonal() * n, n)
     return float((evidence.maximum() / n)[syy.diagonal() > 0].mean())
@@ -87,9 +106,13 @@ def logme(pooled: PooledMoments, *, spectrum: Spectrum | None = None) -> float:
 
 def raw_spectrum(pooled: PooledMoments) -> Spectrum:
     """Eigenvalues (R,) and eigenvectors (D, R) of F'F = N Szz, uncentred, above 1e-12 of the largest."""
-    values, vectors = torch.linalg.eigh(pooled.second_moments(center=False)[0] * pooled.n_texts)
-    kept = values > 1e-12 * values[-1]
-    return values[kept], vectors[:, kept]
+
+    def find() -> Spectrum:
+        values, vectors = torch.linalg.eigh(pooled.second_moments(center=False)[0] * pooled.n_texts)
+        kept = values > 1e-12 * values[-1]
+        return values[kept], vectors[:, kept]
+
+    return pooled.known("raw spectrum", find)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -62,17 +62,20 @@ def unit_scale(diagonal_D: Tensor, floor_D: Tensor | None = None) -> Tensor:
     return torch.where(diagonal_D > torch.maximum(1e-14 * floor_D, dead), diagonal_D, still_D).sqrt()
 
 
-def whiten(matrix_DD: Tensor, *, cut: float = RELATIVE_CUT, floor_D: Tensor | None = None) -> Whitening:
+def whiten(
+    matrix_DD: Tensor, *, cut: float = RELATIVE_CUT, floor_D: Tensor | None = None, scaled: bool = False
+) -> Whitening:
     """Eigendecomposition of the scaled matrix, eigenvalues at or below cut x the largest left out.  Cost O(D^3).
 
     Args:
         matrix_DD: symmetric, positive semi-definite, float64.
         cut: relative to the largest eigenvalue of the scaled matrix, or to 1 where no coordinate varies.
         floor_D: see `unit_scale`.
+        scaled: the coordinates are scaled already, and stay as they are.
     """
-    scale_D = unit_scale(matrix_DD.diagonal(), floor_D)
-    scaled = matrix_DD / torch.outer(scale_D, scale_D)
-    values, vectors = torch.linalg.eigh((scaled + scaled.T) / 2)
+    scale_D = torch.ones_like(matrix_DD.diagonal()) if scaled else unit_scale(matrix_DD.diagonal(), floor_D)
+    unit_DD = (matrix_DD / scale_D).div_(scale_D[:, None])
+    values, vectors = torch.linalg.eigh((unit_DD + unit_DD.T).div_(2))
     values, vectors = values.flip(0), vectors.flip(1)
     kept = values > cut * values[0].clamp(min=1)
     return Whitening(scale_D, values[kept], vectors[:, kept])
@@ -85,12 +88,12 @@ def ridged_cholesky(matrix_DD: Tensor, scale_D: Tensor) -> Tensor:
     Raises:
         ValueError: the matrix is not positive semi-definite (or not finite) whatever the ridge.
     """
-    scaled = matrix_DD / torch.outer(scale_D, scale_D)
-    identity = torch.eye(len(scaled), dtype=scaled.dtype, device=scaled.device)
-    ridge = RELATIVE_RIDGE
+    scaled = (matrix_DD / scale_D).div_(scale_D[:, None])
+    ridge, added = RELATIVE_RIDGE, 0.0
     while ridge < 1:
-        factor, failed = torch.linalg.cholesky_ex(scaled + ridge * identity)
+        scaled.diagonal().add_(ridge - added)
+        factor, failed = torch.linalg.cholesky_ex(scaled)
         if not failed:
             return factor
-        ridge *= 100
+        ridge, added = 100 * ridge, ridge
     raise ValueError("the second moments are not positive semi-definite; were states with NaN or infinity added?")
