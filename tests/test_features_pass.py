@@ -16,7 +16,7 @@ from tokenworth.backbones import load_backbone
 from tokenworth.encode import encode, pool, tokenise
 from tokenworth.errors import EncodeError, SettingError, TokenworthError
 from tokenworth.features import default_store
-from tokenworth.features.groups import BYTES_A_SQUARE, free_memory, layer_groups
+from tokenworth.features.groups import free_memory, layer_groups, moment_bytes
 from tokenworth.features.locks import only_writer
 from tokenworth.features.textset import TextSet
 from tokenworth.scores import ContextMoments
@@ -165,7 +165,7 @@ def test_the_order_of_texts_does_not_matter_to_the_set(backbone):
 def test_layers_that_do_not_fit_take_further_passes_with_equal_numbers(model, tmp_path, first, caplog):
     width = first.entry.manifest["width"]
     with caplog.at_level("INFO", "tokenworth"):
-        found = run_pass(model, tmp_path, memory=2 * BYTES_A_SQUARE * width**2)
+        found = run_pass(model, tmp_path, memory=moment_bytes(2, width))
     assert "passed 2 times, for 2 layers each" in caplog.text
     assert found.facts["passes"] == 2
     for name, tensor in contents(found).items():
@@ -174,7 +174,7 @@ def test_layers_that_do_not_fit_take_further_passes_with_equal_numbers(model, tm
 
 def test_groups_are_few_and_even():
     assert layer_groups(tuple(range(33)), 4096, 10**12) == [tuple(range(33))]
-    sizes = [len(group) for group in layer_groups(tuple(range(33)), 8192, 12 * BYTES_A_SQUARE * 8192**2)]
+    sizes = [len(group) for group in layer_groups(tuple(range(33)), 8192, moment_bytes(12, 8192))]
     assert sizes == [11, 11, 11]
     assert [len(group) for group in layer_groups((0, 1, 2), 64, 0)] == [1, 1, 1]
     assert free_memory() > 10**7

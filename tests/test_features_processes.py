@@ -13,7 +13,7 @@ import torch
 from passes import contents, run_pass, shared_pass, store_at
 from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
-from tokenworth.features.groups import BYTES_A_SQUARE
+from tokenworth.features.groups import moment_bytes
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_more_processes_than_batches(context, model, tmp_path, shard):
 
 
 def test_further_passes_of_several_processes(context, model, whole, tmp_path):
-    memory = 2 * BYTES_A_SQUARE * 32**2
+    memory = moment_bytes(2, 32)
     assert together(context, model, tmp_path, 2, memory=memory)
     found = run_pass(model, tmp_path)
     assert (found.facts["passes"], found.facts["processes"]) == (2, 2)
@@ -106,7 +106,7 @@ def test_further_passes_of_several_processes(context, model, whole, tmp_path):
 
 
 def test_several_processes_killed_go_on(context, model, whole, tmp_path):
-    memory, kills = 2 * BYTES_A_SQUARE * 32**2, 0
+    memory, kills = moment_bytes(2, 32), 0
     for seconds in (0.9, 1.0, 1.1, 1.2, 100):
         kills += not together(context, model, tmp_path, 2, kill=seconds, memory=memory, checkpoint_seconds=0.0)
     assert kills

@@ -47,15 +47,18 @@ class LayerMoments:
     """Of each fold."""
     shuffled: list[PooledMoments]
     """Of all texts under each shuffle of the labels; what is found of `total` serves them too."""
+    rows: list[Tensor]
+    """Pooled texts (N_g, D) of each fold."""
 
 
 def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
     """Pooled moments of all texts, of each fold, and of all texts under each shuffle of the labels."""
     wide_ND = features_ND.to(torch.float64)
     shift_D, width = wide_ND.mean(0), features_ND.shape[1]
+    folds = [labels.folds_N == fold for fold in range(int(labels.folds_N.max()) + 1)]
     groups = [
-        PooledMoments(width, labels.n_classes, shift_D=shift_D).update(wide_ND[rows], labels.train_N[rows])
-        for rows in (labels.folds_N == fold for fold in range(int(labels.folds_N.max()) + 1))
+        PooledMoments(width, labels.n_classes, shift_D=shift_D).update(wide_ND[own_N], labels.train_N[own_N])
+        for own_N in folds
     ]
     total = add_up(groups)
     counts = torch.bincount(labels.train_N, minlength=labels.n_classes).to(torch.float64)
@@ -63,7 +66,7 @@ def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
     for shuffled_N in labels.shuffled_BN:
         per_class_CD = torch.zeros(labels.n_classes, wide_ND.shape[1], dtype=torch.float64)
         shuffled.append(total.relabel(per_class_CD.index_add(0, shuffled_N, wide_ND).T, counts))
-    return LayerMoments(total, groups, shuffled)
+    return LayerMoments(total, groups, shuffled, [features_ND[own_N] for own_N in folds])
 
 
 def score_row(layer: int, scores: LayerScores) -> dict[str, Any]:

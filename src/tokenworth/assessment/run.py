@@ -38,7 +38,7 @@ from tokenworth.features.run import Progress
 from tokenworth.features.sharding import shard as spread
 from tokenworth.probes import RidgeProbe, grouped_folds
 from tokenworth.scores.context import Prefix
-from tokenworth.scores.layer import LayerScores, score_layer
+from tokenworth.scores.layer import LayerScores, pooled_spectrum, score_layer
 from tokenworth.tasks import Task, load_task
 
 
@@ -226,6 +226,9 @@ def _score(
     )
     with clock("probes"):
         probes = probe_table(features, task, choice, scored.rows, scored.probes, settings, baseline)
+    with clock("scores"):
+        best_ND = torch.from_numpy(features.part("train", choice.best))
+        pooled = pooled_spectrum(layer_moments(best_ND, labels).total)
     task_facts, backbone_facts = task_card(task, tokens), backbone_card(backbone)
     flags = find_flags(task, backbone, {layer: scored.scores[layer].reasons for layer in settings.layers})
     return Assessment(
@@ -236,7 +239,7 @@ def _score(
         best_layer=choice.best,
         best_layer_frequency={str(layer): share for layer, share in choice.frequency.items()},
         curves=_lists(scored.scores[choice.best].curves),
-        spectrum=_lists(scored.scores[choice.best].spectra),
+        spectrum=_lists({**scored.scores[choice.best].spectra, "pooled": pooled}),
         probes=probes.rows,
         confusion=probes.confusion,
         predictions=probes.predictions,
@@ -271,6 +274,8 @@ def _score_layers(features: Features, labels: Labels, settings: AssessSettings, 
                 moments.shuffled,
                 conventions=settings.conventions,
                 total=moments.total,
+                rows=moments.rows,
+                spectrum=False,
             )
         with clock("probes"):
             probes[layer], probed = probe_layer(train_ND, test_MD, moments, labels)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenworth.backbones.files import TOKENIZER_PATTERNS, Source, find_source
+from tokenworth.backbones.catalog import find_published
+from tokenworth.backbones.files import TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.errors import BackboneError, first_line
 
 BYTES = "bytes"
@@ -29,6 +30,22 @@ def _byte_symbols() -> list[str]:
     others = (byte for byte in range(256) if byte not in printable)
     moved = {byte: 256 + place for place, byte in enumerate(others)}
     return [chr(moved.get(byte, byte)) for byte in range(256)]
+
+
+def tokenizer_of(name: str, tokenizer: str | None = None) -> tuple[Any, str | None]:
+    """A backbone's tokenizer without its weights, and why it is that of bytes where its own cannot be had.
+
+    Raises:
+        BackboneError: a local folder without a tokenizer, or one named apart that is not there.
+    """
+    entry = None if is_local(name) else find_published(name)
+    try:
+        source = tokenizer_source(tokenizer or (entry.tokenizer if entry else name))
+    except BackboneError as error:
+        if tokenizer is not None or entry is None:
+            raise
+        return bytes_tokenizer(), str(error)
+    return (bytes_tokenizer() if source is None else read_tokenizer(source)), None
 
 
 def tokenizer_source(tokenizer: str) -> Source | None:

@@ -11,6 +11,7 @@ import tokenworth.cli.assessing as assessing
 import tokenworth.cli.backbones as backbones
 import tokenworth.cli.cache as cache
 import tokenworth.cli.demo as demo
+import tokenworth.cli.doctor as doctor
 import tokenworth.cli.listing as listing
 from tokenworth.cli.console import fail
 from tokenworth.errors import SettingError, TokenworthError
@@ -26,7 +27,7 @@ app.command("assess")(assessing.assess)
 app.command("rank")(assessing.rank)
 app.command("tasks")(listing.tasks)
 app.command("backbones")(backbones.backbones)
-app.command("doctor")(listing.doctor)
+app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.add_typer(cache.app, name="cache")
 

@@ -44,12 +44,21 @@ class Frame:
     penalty_RR: Tensor | None  # and in these; None where none was needed
     full: Readout
 
-    def replicate(self, pooled: PooledMoments, *, same_texts: bool = False) -> Replicate:
-        """What fewer texts, or (same_texts) the same texts under other labels, say in these coordinates."""
-        szz, szy, syy = pooled.second_moments(center=True)
-        cross = self.coordinates_DR.T @ szy
-        inner = None if same_texts else self.coordinates_DR.T @ szz @ self.coordinates_DR
-        return Replicate(self, inner, cross, float(syy.trace()), pooled.n_texts)
+    def relabelled(self, pooled: PooledMoments) -> Replicate:
+        """What the same texts under other labels say in these coordinates."""
+        return self._replicate(pooled, None)
+
+    def without(self, total: PooledMoments, group: PooledMoments, rows_ND: Tensor | None = None) -> Replicate:
+        """What all texts but a group say in these coordinates; rows_ND, the group's pooled texts, make it cheaper."""
+        fit = total - group
+        gram_RR, sum_R = _sums_in(self.coordinates_DR, total.mean(), group, rows_ND)
+        inner_RR = gram_RR.mul_(-1 / fit.n_texts)
+        inner_RR.diagonal().add_(total.n_texts / fit.n_texts)
+        return self._replicate(fit, torch.addr(inner_RR, sum_R, sum_R, alpha=-1 / fit.n_texts**2))
+
+    def _replicate(self, pooled: PooledMoments, inner_RR: Tensor | None) -> Replicate:
+        _, szy, syy = pooled.second_moments(center=True)
+        return Replicate(self, pooled, inner_RR, self.coordinates_DR.T @ szy, float(syy.trace()))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,10 +66,10 @@ class Replicate:
     """One set of texts and labels in the coordinates of a frame."""
 
     frame: Frame
+    pooled: PooledMoments
     inner_RR: Tensor | None  # K' Szz K; None where it is the identity
     cross_RC: Tensor  # K' Szy
     variance: float
-    n_texts: int
 
     def curves(self) -> tuple[Readout, Tensor]:
         """c_k, and NTPS(k) for k = 1 .. D (D,), NaN where saturated."""
@@ -74,7 +83,7 @@ class Replicate:
         gains, width = loadings.square().sum(1).cumsum(0), len(self.frame.coordinates_DR)
         gains = torch.cat([gains, gains[-1].expand(width - len(gains))])
         gains = complete_in_any_order(gains, self.frame.encoder.rank)
-        return Readout(gains, self.variance, self.frame.full.rank, self.n_texts)
+        return Readout(gains, self.variance, self.frame.full.rank, self.pooled.n_texts)
 
     def _ntps(self, lower_RR: Tensor | None) -> Tensor:
         fixed = self.frame
@@ -134,15 +143,32 @@ def _cholesky(matrix: Tensor) -> Tensor:
     return lower
 
 
-def crossfit_retained(fixed: Frame, groups: Sequence[PooledMoments], total: PooledMoments) -> Tensor:
+def _sums_in(
+    coordinates_DR: Tensor, mean_D: Tensor, group: PooledMoments, rows_ND: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Sum of x x' (R, R) and of x (R,) over a group of texts, x = K'(z - mean): from its rows where they are few."""
+    if rows_ND is not None and len(rows_ND) < 2 * len(coordinates_DR):
+        x_NR = (rows_ND.to(torch.float64) - mean_D) @ coordinates_DR
+        return x_NR.T @ x_NR, x_NR.sum(0)
+    about = group.sums.about(mean_D)
+    return coordinates_DR.T @ about.zz_DD @ coordinates_DR, coordinates_DR.T @ about.zy_DC.sum(1)
+
+
+def crossfit_retained(
+    fixed: Frame, groups: Sequence[PooledMoments], total: PooledMoments, rows: Sequence[Tensor | None] | None = None
+) -> Tensor:
     """Retained curve from texts held out by groups (D,): where N is too small to adjust for chance.
 
     Each group is predicted from read-outs V_k fitted on the other groups; the squared error they save over the mean
     is summed over groups and divided by that of the best k, so the curve peaks at 1.  Read-outs that save nothing
     retain nothing (0).  All NaN where even the best k saves no more than its standard error over groups.
-    Cost O(G R^2 D).
+    Cost O(G R^3) with the rows of each group, O(G R D^2) without.
     """
-    gains_GD = torch.stack([_held_out_gains(fixed, total - group, group) for group in groups])
+    rows = [None] * len(groups) if rows is None else rows
+    order_RD = fixed.whitening.vectors_DR.T @ (fixed.whitening.scale_D[:, None] * fixed.encoder.directions_DD)
+    gains_GD = torch.stack(
+        [_held_out_gains(fixed, order_RD, total, group, own) for group, own in zip(groups, rows, strict=True)]
+    )
     saved_D = gains_GD.sum(0)
     best = int(saved_D.argmax())
     error = gains_GD[:, best].std() * len(groups) ** 0.5
@@ -151,22 +177,29 @@ def crossfit_retained(fixed: Frame, groups: Sequence[PooledMoments], total: Pool
     return (saved_D / saved_D[best]).clamp(min=0)
 
 
-def _held_out_gains(fixed: Frame, fit: PooledMoments, held_out: PooledMoments) -> Tensor:
+def _held_out_gains(
+    fixed: Frame, order_RD: Tensor, total: PooledMoments, held_out: PooledMoments, rows_ND: Tensor | None
+) -> Tensor:
     """Drop in squared error on the held-out texts when the read-out through V_k replaces the mean, for each k (D,).
 
     Fewer texts than directions leave the read-out open; it is the smallest one in coordinates of unit variance over
-    all texts, so the work is done in those of them that vary (R).
+    all texts, so the work is done in those of them that vary: x = E' z / scale about the mean of all (R).
     """
-    scale_D, vectors_DR = fixed.whitening.scale_D, fixed.whitening.vectors_DR
-    into_DR = vectors_DR / scale_D[:, None]
-    szz, szy, _ = fit.second_moments(center=True)
-    whitening = whiten(into_DR.T @ szz @ into_DR, scaled=True)
-    order_QQ = in_order(whitening.root(vectors_DR.T @ (scale_D[:, None] * fixed.encoder.directions_DD)))
-    basis_DQ = into_DR @ whitening.solve(order_QQ)  # Szz-orthonormal on the fitted texts
-    weights_QC = basis_DQ.T @ szy
-    about = held_out.sums.about(fit.mean())
+    into_DR = fixed.whitening.vectors_DR / fixed.whitening.scale_D[:, None]
+    fit, mean_D = total - held_out, total.mean()
+    gram_RR, sum_R = _sums_in(into_DR, mean_D, held_out, rows_ND)
+    fit_mean_R = -sum_R / fit.n_texts
+    inner_RR = ((total.n_texts * fixed.whitening.values_R).diag() - gram_RR) / fit.n_texts
+    whitening = whiten(inner_RR.addr_(fit_mean_R, fit_mean_R, alpha=-1), scaled=True)
+    # QR looks at no more columns than there are rows.
+    basis_RQ = whitening.solve(in_order(whitening.root(order_RD[:, : whitening.rank])))
+    weights_QC = basis_RQ.T @ (into_DR.T @ fit.second_moments(center=True)[1])
+    about_CR = held_out.class_sums(mean_D).T @ into_DR - torch.outer(held_out.sums.count_C, fit_mean_R)
     share_C = fit.sums.count_C / fit.n_texts
-    cross_QC = basis_DQ.T @ (about.zy_DC - torch.outer(about.zy_DC.sum(1), share_C))
-    weighted = (basis_DQ.T @ about.zz_DD @ basis_DQ) * (weights_QC @ weights_QC.T)
-    gains = 2 * (weights_QC * cross_QC).sum(1).cumsum(0) - weighted.cumsum(0).cumsum(1).diagonal()
+    cross_RC = about_CR.T - torch.outer(about_CR.sum(0), share_C)
+    moved_RR = gram_RR - torch.outer(sum_R, fit_mean_R) - torch.outer(fit_mean_R, sum_R)
+    moved_RR.addr_(fit_mean_R, fit_mean_R, alpha=held_out.n_texts)  # of the held-out texts, about the fit's mean
+    weighted = (basis_RQ.T @ moved_RR @ basis_RQ) * (weights_QC @ weights_QC.T)
+    linear = 2 * (weights_QC * (basis_RQ.T @ cross_RC)).sum(1).cumsum(0)
+    gains = linear - weighted.cumsum(0).cumsum(1).diagonal()
     return torch.cat([gains, gains[-1].expand(held_out.dim - len(gains))])

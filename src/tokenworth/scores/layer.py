@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.curves import SHARE, first_reaching, log2_area, resolve_k
-from tokenworth.scores.frame import Frame, crossfit_retained, frame
+from tokenworth.scores.frame import Frame, Replicate, crossfit_retained, frame
 from tokenworth.scores.jackknife import Interval, interval
 from tokenworth.scores.ntps import overlap_curve
 from tokenworth.scores.pooled import PooledMoments, add_up
@@ -56,6 +56,8 @@ def score_layer(
     *,
     conventions: bool = False,
     total: PooledMoments | None = None,
+    rows: Sequence[Tensor] | None = None,
+    spectrum: bool = True,
 ) -> LayerScores:
     """Every closed form of one layer.
 
@@ -65,6 +67,8 @@ def score_layer(
         shuffled: pooled moments of all texts under shuffled labels (`PooledMoments.relabel`).
         conventions: also NTPS in its weighted and published-code conventions, without intervals.
         total: the sum of the groups, if it is there: what is found of it is kept for others that ask.
+        rows: the pooled texts (N_g, D) of each group, if they are there: replicates then cost less.
+        spectrum: also the eigenvalues of the pooled texts' covariance.
 
     Raises:
         ValueError: fewer than two groups, or moments that do not fit together.
@@ -76,22 +80,25 @@ def score_layer(
     reason = _why_no_context(context, total)
     if reason or context is None:
         scores.reasons |= dict.fromkeys(("ntps", "retained_auc", "ar_r2"), reason)
+    known = [None] * len(groups) if rows is None else rows
     statistics = _Statistics(
         fixed=None if reason or context is None else frame(context, total),
         published=PublishedCode.of(context, total, SHARE) if conventions and context and not reason else None,
     )
     sample = _Sample(
-        full=statistics.of(total, same_texts=True),
-        without=[statistics.of(total - group, same_texts=False) for group in groups],
-        shuffled=[statistics.of(other, same_texts=True) for other in shuffled],
+        full=statistics.of(total),
+        without=[statistics.without(total, group, own) for group, own in zip(groups, known, strict=True)],
+        shuffled=[statistics.of(other) for other in shuffled],
     )
     _add_transfer(scores, sample, total)
+    if spectrum:
+        scores.spectra["pooled"] = pooled_spectrum(total)
     if statistics.fixed is not None and context is not None:
         _add_autoregressive(scores, statistics.fixed)
         _add_ntps(scores, sample, statistics.fixed, total)
         _add_retained(scores, sample, statistics.fixed, total)
         if total.n_texts <= statistics.fixed.full.rank + 1:
-            _add_crossfit(scores, statistics.fixed, groups, total)
+            _add_crossfit(scores, statistics.fixed, groups, total, known)
     return scores
 
 
@@ -112,23 +119,25 @@ class _Statistics:
     fixed: Frame | None
     published: PublishedCode | None
 
-    def of(self, moments: PooledMoments, *, same_texts: bool) -> dict[str, Tensor]:
-        """Scalars and curves by name.  same_texts: only the labels differ from those the fixed parts come from."""
-        narrow = moments.dim <= LOGME_INTERVAL_MAX_WIDTH
-        found = {"hscore": _scalar(hscore(moments))}
-        if same_texts or narrow:
-            found["logme"] = _scalar(logme(moments))
+    def of(self, moments: PooledMoments) -> dict[str, Tensor]:
+        """Scalars and curves by name, of the texts that the fixed parts come from, under some labels."""
+        found = {"hscore": _scalar(hscore(moments)), "logme": _scalar(logme(moments))}
         if self.fixed is None:
             return found
-        readout, found["ntps"] = self.fixed.replicate(moments, same_texts=same_texts).curves()
-        found |= {"raw": readout.raw(), "adjusted": readout.adjusted()}
-        found["label_r2"] = _scalar(readout.signal() / readout.variance if readout.variance else math.nan)
-        if self.published is not None and same_texts:
-            found |= {
-                "ntps_weighted": _scalar(self._weighted(moments)),
-                "ntps_published": _scalar(self.published.score(moments)),
-            }
+        found |= _curves(self.fixed.relabelled(moments))
+        if self.published is not None:
+            found["ntps_weighted"] = _scalar(self._weighted(moments))
+            found["ntps_published"] = _scalar(self.published.score(moments))
         return found
+
+    def without(self, total: PooledMoments, group: PooledMoments, rows_ND: Tensor | None) -> dict[str, Tensor]:
+        """The same without a group of texts, as far as it has an interval."""
+        replicate = None if self.fixed is None else self.fixed.without(total, group, rows_ND)
+        moments = total - group if replicate is None else replicate.pooled
+        found = {"hscore": _scalar(hscore(moments))}
+        if moments.dim <= LOGME_INTERVAL_MAX_WIDTH:
+            found["logme"] = _scalar(logme(moments))
+        return found if replicate is None else found | _curves(replicate)
 
     def _weighted(self, moments: PooledMoments) -> float:
         assert self.fixed is not None, "asked for only beside the published code, which needs a context"
@@ -136,6 +145,12 @@ class _Statistics:
         directions, _ = label_directions(self.fixed.labels.whitening, szy)
         curve = overlap_curve(self.fixed.encoder_basis_DD, self.fixed.encoder.rank, directions)
         return float(curve[resolve_k(SHARE, len(curve)) - 1])
+
+
+def _curves(replicate: Replicate) -> dict[str, Tensor]:
+    readout, ntps = replicate.curves()
+    share = readout.signal() / readout.variance if readout.variance else math.nan
+    return {"ntps": ntps, "raw": readout.raw(), "adjusted": readout.adjusted(), "label_r2": _scalar(share)}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -170,8 +185,6 @@ def _scalar(value: Tensor | float) -> Tensor:
 
 
 def _add_transfer(scores: LayerScores, sample: _Sample, total: PooledMoments) -> None:
-    eigenvalues = torch.linalg.eigvalsh(total.second_moments(center=True)[0]).flip(0).clamp(min=0)
-    scores.spectra["pooled"] = eigenvalues / eigenvalues.sum().clamp(min=torch.finfo(torch.float64).tiny)
     scores.values |= {"hscore": sample.value("hscore"), "logme": sample.value("logme")}
     if total.dim > LOGME_INTERVAL_MAX_WIDTH:
         scores.reasons["logme_interval"] = (
@@ -180,6 +193,12 @@ def _add_transfer(scores: LayerScores, sample: _Sample, total: PooledMoments) ->
     for name in ("ntps_weighted", "ntps_published"):
         if name in sample.full:
             scores.values[name] = sample.value(name)
+
+
+def pooled_spectrum(total: PooledMoments) -> Tensor:
+    """Share of each principal direction in the variance of the pooled texts, descending (D,)."""
+    eigenvalues = torch.linalg.eigvalsh(total.second_moments(center=True)[0]).flip(0).clamp(min=0)
+    return eigenvalues / eigenvalues.sum().clamp(min=torch.finfo(torch.float64).tiny)
 
 
 def _add_autoregressive(scores: LayerScores, fixed: Frame) -> None:
@@ -239,9 +258,15 @@ def _add_retained(scores: LayerScores, sample: _Sample, fixed: Frame, total: Poo
     scores.values["k90"] = Value(first_reaching(band.estimate, 0.9), *bounds)
 
 
-def _add_crossfit(scores: LayerScores, fixed: Frame, groups: Sequence[PooledMoments], total: PooledMoments) -> None:
+def _add_crossfit(
+    scores: LayerScores,
+    fixed: Frame,
+    groups: Sequence[PooledMoments],
+    total: PooledMoments,
+    rows: Sequence[Tensor | None],
+) -> None:
     """Too few texts to adjust for chance: the curve on held-out groups, without an interval."""
-    curve = crossfit_retained(fixed, groups, total)
+    curve = crossfit_retained(fixed, groups, total, rows)
     if torch.isnan(curve).any():
         scores.reasons["retained_auc"] += ", and held out no read-out explains more than its standard error"
         return

@@ -152,11 +152,16 @@ class PooledMoments:
         The result shares Szz, and what is found of it, with these moments, so that many relabellings fit into memory:
         update neither afterwards.
         """
-        result = PooledMoments(self.dim, len(count_C))
-        result._known = self._known
         shifted = zy_DC - torch.outer(self.sums.shift_D, count_C)
-        result.sums = replace(self.sums, zy_DC=shifted, count_C=count_C)
-        return result
+        return PooledMoments._of(replace(self.sums, zy_DC=shifted, count_C=count_C), self._known)
+
+    @classmethod
+    def _of(cls, sums: PooledSums, known: dict[str, Any] | None = None) -> PooledMoments:
+        """Moments from sums that are there: nothing of the size D x D is made for them."""
+        moments = cls.__new__(cls)
+        moments.dim, moments.n_classes = sums.zy_DC.shape
+        moments.sums, moments._known, moments._anchored = sums, {} if known is None else known, False
+        return moments
 
     def __add__(self, other: PooledMoments) -> PooledMoments:
         return self._combine(other, 1.0)
@@ -170,9 +175,11 @@ class PooledMoments:
                 f"moments of width {self.dim} and {self.n_classes} classes do not go with width {other.dim} "
                 f"and {other.n_classes} classes"
             )
-        result = PooledMoments(self.dim, self.n_classes)
-        result.sums = self.sums.combine(other.sums, sign)
-        return result
+        return PooledMoments._of(self.sums.combine(other.sums, sign))
+
+    def class_sums(self, about_D: Tensor) -> Tensor:
+        """Sum of z - about over the texts of each class (D, C)."""
+        return self.sums.zy_DC + torch.outer(self.sums.shift_D - about_D, self.sums.count_C)
 
     def mean(self) -> Tensor:
         """Mean of z (D,)."""
@@ -217,10 +224,8 @@ class PooledMoments:
         Raises:
             ValueError: the file is damaged or holds something else.
         """
-        tensors, facts = load_moments(path, _KIND)
-        moments = cls(facts["dim"], facts["n_classes"])
-        moments.sums = PooledSums(**tensors)
-        return moments
+        tensors, _ = load_moments(path, _KIND)
+        return cls._of(PooledSums(**tensors))
 
 
 def add_up(groups: Sequence[PooledMoments]) -> PooledMoments:

@@ -1,0 +1,125 @@
+"""tokenworth doctor: what this machine has, what `auto` would choose on it, and what an assessment would take."""
+
+from __future__ import annotations
+
+import json as encoder
+import os
+import shutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import tokenworth.cli.options as options
+from tokenworth.cli.backbones import in_words
+from tokenworth.errors import SettingError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tokenworth.assessment.forecast import Forecast
+    from tokenworth.tasks import Task
+
+_TEXTS_TOKENISED = 2000
+
+
+def doctor(
+    model: Annotated[str | None, typer.Option(help="Forecast an assessment of this backbone.")] = None,
+    task: Annotated[str | None, typer.Option(help="On this task.")] = None,
+    data: options.Data = None,
+    max_texts: options.MaxTexts = None,
+    max_length: options.MaxLength = None,
+    dtype: options.Dtype = "auto",
+    device: options.Device = "auto",
+    memory_gb: options.MemoryGb = None,
+    tokenizer: options.Tokenizer = None,
+    json: options.Json = False,
+) -> None:
+    """What this machine has, and what an assessment would take on it: FLOPs, time, memory, disk."""
+    facts = _machine()
+    if (model is None) != (task is None):
+        raise SettingError("a forecast needs both --model and --task")
+    if model is not None and task is not None:
+        from tokenworth.tasks import load_task
+
+        loaded = load_task(task, data=data)
+        loaded = loaded.sample(max_texts) if max_texts is not None else loaded
+        found = _forecast(model, loaded, max_length, dtype, device, memory_gb, tokenizer)
+        facts |= {f"forecast {name}": value for name, value in _shown(found, raw=json).items()}
+    if json:
+        typer.echo(encoder.dumps(facts, indent=1))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        typer.echo(f"{name:<{width}}  {value if value is not None else '-'}")
+
+
+def _machine() -> dict[str, Any]:
+    from tokenworth.assessment.environment import describe_environment
+    from tokenworth.backbones import resolve_device, resolve_dtype
+    from tokenworth.features import default_store
+
+    device, store = resolve_device("auto"), default_store()
+    return {
+        **describe_environment(),
+        "device auto": str(device),
+        "dtype auto": str(resolve_dtype("auto", device)).removeprefix("torch."),
+        "memory": _memory(),
+        "disk free here": f"{shutil.disk_usage('.').free / 1e9:.0f} GB",
+        "passes kept in": f"{store.root} (up to {store.max_bytes / 1e9:g} GB)",
+        "published tasks read from": os.environ.get("TOKENWORTH_DATA") or "the hub (TOKENWORTH_DATA is not set)",
+        "hub": "offline (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") == "1" else "asked when needed",
+    }
+
+
+def _forecast(
+    model: str,
+    task: Task,
+    max_length: int | None,
+    dtype: str,
+    device: str,
+    memory_gb: float | None,
+    tokenizer: str | None,
+) -> Forecast:
+    from tokenworth.assessment.forecast import forecast, measure_rates
+    from tokenworth.backbones import account_of, resolve_device, resolve_dtype
+    from tokenworth.features.groups import moment_memory
+
+    place = resolve_device(device)
+    precision = resolve_dtype(dtype, place)
+    lengths_N = _lengths(model, task, max_length, tokenizer)
+    return forecast(
+        account_of(model.removesuffix("@random"), context=max(1, round(float(lengths_N.mean())))),
+        lengths_N,
+        len(task.train),
+        measure_rates(place, precision),
+        memory=moment_memory(place) if memory_gb is None else int(memory_gb * 1e9),
+        bytes_a_weight=precision.itemsize,
+    )
+
+
+def _lengths(model: str, task: Task, max_length: int | None, tokenizer: str | None) -> np.ndarray:
+    """Tokens of each text; of many texts a sample is tokenised and repeated."""
+    import numpy as np
+
+    from tokenworth.backbones.tokenizer import tokenizer_of
+
+    words, _ = tokenizer_of(model.removesuffix("@random"), tokenizer)
+    texts = [*task.train.texts, *task.test.texts]
+    chosen = np.random.default_rng(0).permutation(len(texts))[:_TEXTS_TOKENISED]
+    found = [len(ids) for ids in words([texts[i] for i in chosen], verbose=False)["input_ids"]]
+    limit = min(max_length or words.model_max_length, words.model_max_length)
+    return np.resize(np.minimum(np.array(found, dtype=np.int64), int(min(limit, 10**9))), len(texts))
+
+
+def _shown(found: Forecast, *, raw: bool) -> dict[str, Any]:
+    facts = {**asdict(found), "seconds": found.seconds}
+    return facts if raw else {name.replace("_", " "): in_words(value) for name, value in facts.items()}
+
+
+def _memory() -> str:
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        return "unknown"
+    return f"{size / 1e9:.0f} GB"
