@@ -24,10 +24,10 @@ from tokenworth.encode import tokenise
 
 PAIRS = (
     ("stories260k", "rotten_tomatoes"),
-    ("wikinovels-1m", "emotion"),
+    ("tinystories-656k", "emotion"),
+    ("babyllama-tok361", "banking77"),
     ("wikinovels-14m", "rotten_tomatoes"),
     ("wikinovels-14m", "imdb"),
-    ("babyllama", "banking77"),
 )
 PLANNED_TEXTS, PLANNED_TOKENS = 1_000_000, 128
 EIGHT_GPUS = Rates(forward=8 * 400e12, moments=8 * 45e12, scores=2e12)
@@ -84,7 +84,7 @@ def row(model: str, source: str, max_texts: int, rates: Rates) -> str:
 
 
 def plan() -> None:
-    """A million texts of 128 tokens through 80 blocks of width 8,192: every layer, and every eighth."""
+    """A million texts of 128 tokens through 80 blocks of width 8,192, by the memory that moments may take."""
     config = LlamaConfig(
         hidden_size=8192,
         intermediate_size=28_672,
@@ -96,23 +96,21 @@ def plan() -> None:
     )
     counted = account(meta_model(config), "70B", context=PLANNED_TOKENS)
     lengths = np.full(PLANNED_TEXTS, PLANNED_TOKENS)
-    print(f"{counted.parameters:,} parameters, {counted.flops_per_token():.3e} FLOP a token\n")
-    print(
-        "| memory for moments | passes | forward FLOP | moments FLOP | weights GB | moments GB | features TB |", end=""
-    )
-    print(" forward h | moments h | closed forms h |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+    print(f"{counted.parameters:,} parameters, {counted.flops_per_token():.3e} FLOP a token; one pooling is kept\n")
+    heads = "memory|passes|forward FLOP|moments FLOP|weights GB|moments GB|features TB|forward h|moments h|scores h"
+    print(f"|{heads}|\n|{10 * '--:|'}")
     for memory in (200e9, 48e9, 24e9):
-        show(forecast(counted, lengths, 800_000, EIGHT_GPUS, memory=int(memory), bytes_a_weight=2), memory)
+        found = forecast(counted, lengths, 800_000, EIGHT_GPUS, memory=int(memory), bytes_a_weight=2)
+        print(plan_row(found, memory))
 
 
-def show(found: Forecast, memory: float) -> None:
-    """One line of the plan; one pooling is kept."""
-    cells = (
-        f"{memory / 1e9:.0f} GB", str(found.passes), f"{found.forward_flops:.2e}", f"{found.moment_flops:.2e}",
-        f"{found.weight_bytes / 1e9:.0f}", f"{found.moment_bytes / 1e9:.0f}", f"{found.feature_bytes / 3e12:.2f}",
-        f"{found.forward_seconds / 3600:.1f}", f"{found.moment_seconds / 3600:.1f}", f"{found.score_seconds / 3600:.1f}",
-    )  # fmt: skip
-    print(f"| {' | '.join(cells)} |")
+def plan_row(found: Forecast, memory: float) -> str:
+    """One line of the plan."""
+    hours = (found.forward_seconds / 3600, found.moment_seconds / 3600, found.score_seconds / 3600)
+    cells = [f"{memory / 1e9:.0f} GB", str(found.passes), f"{found.forward_flops:.2e}", f"{found.moment_flops:.2e}"]
+    cells += [f"{size / 1e9:.0f}" for size in (found.weight_bytes, found.moment_bytes)]
+    cells += [f"{found.feature_bytes / 3e12:.2f}", *(f"{hour:.1f}" for hour in hours)]
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

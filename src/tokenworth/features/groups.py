@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 _BYTES_HELD, _BYTES_PASSING = 16, 24
-"""Per D^2: a layer's C0 and C1 in float64; the products of one batch, in float32 and float64, of one layer at a time."""
+"""Per D^2: C0 and C1 of each layer in float64; the products of a batch, of one layer at a time."""
 _SHARE_OF_FREE = 0.6
 
 
