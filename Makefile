@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test check bench browser clean
+.PHONY: demo test check bench bench-real browser clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -31,8 +31,22 @@ check: $(STAMP) browser
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
+# Half an hour on two cores; every table is explained in docs/benchmarks.md.  Real texts and models, and the peers'
+# environment, are used where SHARED and PEERS say.
+SHARED ?= ../shared
+PEERS ?= out/peers
 bench: $(STAMP)
 	$(BIN)/python bench/one_pass.py
+	$(BIN)/python bench/layer_scale.py
+	@test -d $(SHARED)/data/tasks || echo "no real texts at $(SHARED) (set SHARED): the other benchmarks are left out"
+	@test ! -d $(SHARED)/data/tasks || $(MAKE) --no-print-directory bench-real
+
+bench-real: $(STAMP)
+	$(BIN)/python bench/forecasts.py --data $(SHARED)/data/tasks --models $(SHARED)/models
+	$(BIN)/python bench/exactness.py --data $(SHARED)/data/tasks --models $(SHARED)/models --texts 100
+	$(BIN)/python bench/published_ntps.py --data $(SHARED)/data/tasks --model $(SHARED)/models/wikinovels-14m
+	$(BIN)/python bench/memory_growth.py --model $(SHARED)/models/stories260k
+	$(BIN)/python bench/peers/compare.py --env $(PEERS) --data $(SHARED)/data/tasks --texts 400 --nine
 
 clean:
 	rm -rf $(VENV) out build dist

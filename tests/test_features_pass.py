@@ -14,7 +14,7 @@ from planted import planted_task
 from small_models import write_folder
 from tokenworth.backbones import load_backbone
 from tokenworth.encode import encode, pool, tokenise
-from tokenworth.errors import EncodeError, SettingError, TokenworthError
+from tokenworth.errors import BackboneError, EncodeError, SettingError, TokenworthError
 from tokenworth.features import default_store
 from tokenworth.features.groups import free_memory, layer_groups, moment_bytes
 from tokenworth.features.locks import only_writer
@@ -279,3 +279,21 @@ def test_an_older_file_of_results_still_opens(model, tmp_path):
     del old["forward_pass"]
     (tmp_path / "assessment.json").write_text(json.dumps(old))
     assert tw.Assessment.load(tmp_path).forward_pass == {}
+
+
+# --- a model over several places
+
+
+def test_a_model_spread_over_memory_and_disk_gives_equal_states(model, tmp_path, first):
+    places = {"embed_tokens": "cpu", "layers.0": "cpu", "layers.1": "disk", "layers.2": "disk", "norm": "cpu"}
+    spread = load_backbone(str(model), device="cpu", dtype="float32", device_map={**places, "rotary_emb": "cpu"})
+    assert {weights.device.type for weights in spread.model.parameters()} == {"cpu", "meta"}
+    found = run_pass(spread, tmp_path)
+    for name, tensor in contents(first).items():
+        assert torch.equal(contents(found)[name], tensor), name
+
+
+def test_random_weights_cannot_go_to_the_disk(model):
+    with pytest.raises(BackboneError, match="not to the disk"):
+        load_backbone(f"{model}@random", device="cpu", device_map={"": "disk"})
+    assert load_backbone(f"{model}@random", device="cpu", device_map="auto").n_layers == 3

@@ -241,3 +241,19 @@ def test_the_room_imports_nothing_else_of_the_package():
     rooms = {name.split(".")[1] for name in loaded if name.startswith("tokenworth.")}
     assert rooms == {"scores", "version"}
     assert not {"transformers", "datasets", "sklearn", "plotly", "pandas"} & set(loaded)
+
+
+@pytest.mark.parametrize("n", [60, 20], ids=["more texts than directions", "fewer"])
+def test_rows_of_the_groups_change_nothing_but_the_cost(n):
+    sample = slow.make_sample(7, n=n, dim=24, n_classes=3, signal=2.0, lengths=(6, 9))
+    context, parts = slow.context_of(sample), [np.arange(g, n, 4) for g in range(4)]
+    groups = [slow.pooled_of(sample, part) for part in parts]
+    rows = [torch.from_numpy(sample.z[part]) for part in parts]
+    plain, quick = score_layer(context, groups), score_layer(context, groups, rows=rows)
+    for name, value in plain.values.items():
+        for field in ("value", "low", "high"):
+            assert getattr(quick.values[name], field) == pytest.approx(
+                getattr(value, field), rel=1e-6, abs=1e-8, nan_ok=True
+            )
+    for name, curve in plain.curves.items():
+        torch.testing.assert_close(quick.curves[name], curve, rtol=1e-5, atol=1e-6, equal_nan=True)
