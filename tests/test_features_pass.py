@@ -202,6 +202,13 @@ def test_only_the_pooling_asked_for_where_room_is_short(model, tmp_path):
     assert features.part("test", 1).shape == (50, 32), "a pass larger than the store is still used by its own run"
 
 
+def test_a_pass_larger_than_the_store_does_not_stay(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKENWORTH_CACHE_GB", "1e-6")
+    result = tw.assess(str(model), planted_task(20, 10), layers="last", dtype="float32", cache=tmp_path)
+    assert not result.forward_pass["reused"]
+    assert store_at(tmp_path).kept() == []
+
+
 def test_clear_spares_what_is_recent_and_what_runs(model, tmp_path):
     run_pass(model, tmp_path)
     store = store_at(tmp_path)

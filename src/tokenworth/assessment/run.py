@@ -194,9 +194,12 @@ def _assess(
             features = gather_features(
                 backbone, tokens, limits.of_pass(settings), store, processes=limits.processes, progress=progress
             )
-        return _on_main(
+        result = _on_main(
             limits.processes, lambda: _score(backbone, task, tokens, features, folds_N, settings, clock, baseline)
         )
+        if limits.processes.is_main:
+            store.trim()  # also a pass that alone is larger than the store, now that it is no longer read
+        return result
 
 
 def _on_main(processes: Processes, work: Callable[[], Assessment]) -> Assessment:

@@ -75,9 +75,11 @@ class Pass:
                 context = self._encode(group)
             with self._told_to_all():
                 self._add_up(context)
-            self.processes.wait()
-            self._checkpoint(Position(group + 1, None, self.position.counts), {})
-        self.shard.finish()
+            self.processes.wait()  # until the sums are on the disk: a checkpoint beyond this group says so
+            with self._told_to_all():
+                self._checkpoint(Position(group + 1, None, self.position.counts), {})
+        with self.processes.together():
+            self.shard.finish()
         return self._facts(before)
 
     def _told_to_all(self) -> AbstractContextManager[None]:

@@ -190,15 +190,17 @@ def _make(
                 _begin(part, backbone, texts, settings, poolings, processes)
         processes.wait()
         plan: dict[str, Any] = read_json(part / "pass.json")
-        facts = Pass(
-            backbone,
-            texts,
-            plan,
-            part,
-            processes=processes,
-            every_seconds=settings.checkpoint_seconds,
-            progress=progress,
-        ).run()
+        with processes.together():
+            work = Pass(
+                backbone,
+                texts,
+                plan,
+                part,
+                processes=processes,
+                every_seconds=settings.checkpoint_seconds,
+                progress=progress,
+            )
+        facts = work.run()
         with processes.together():
             if processes.is_main:
                 save_manifest(part, {**plan, "facts": facts})
