@@ -56,7 +56,7 @@ class Assessment:
     flags: list[dict[str, Any]]
     sentences: list[str]
     timings: dict[str, float]
-    """Seconds of load, tokenise, encode, scores, probes and their total."""
+    """Seconds of load, tokenise, encode, scores, probes and their total; "encode: ..." are parts of encode."""
     environment: dict[str, Any]
     forward_pass: dict[str, Any] = field(default_factory=dict)
     """How the pass went, over all its sessions: reused, tokens, padded_tokens, batches, halvings, passes, processes,

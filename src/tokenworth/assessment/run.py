@@ -248,10 +248,16 @@ def _score(
         predictions=probes.predictions,
         flags=flags,
         sentences=summarise(task_facts, backbone_facts, choice, scored.rows, probes),
-        timings=clock.seconds(),
+        timings={**clock.seconds(), **_inside_encode(features.facts)},
         forward_pass=features.facts,
         environment=describe_environment(),
     )
+
+
+def _inside_encode(facts: dict[str, Any]) -> dict[str, float]:
+    """Where the seconds of the pass went, over all its sessions; none where it was made earlier."""
+    parts = () if facts["reused"] else ("forward", "pooling", "moments", "checkpoint")
+    return {f"encode: {part}": facts[f"{part}_seconds"] for part in parts}
 
 
 def _folds(task: Task, settings: AssessSettings) -> np.ndarray:
