@@ -64,7 +64,8 @@ def project_imports(name, *, at_import_time=False):
 
 
 def room(name):
-    return ([*name.split("."), ""])[1]
+    """`python -m tokenworth` is the command line by another door."""
+    return {"__main__": "cli"}.get(second := [*name.split("."), ""][1], second)
 
 
 def test_every_room_has_its_place_in_the_order():

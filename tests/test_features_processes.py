@@ -134,7 +134,7 @@ def test_the_command_under_torchrun(model, tmp_path):
 
     def run(starter, name, *more):
         done = subprocess.run(
-            [*starter, "-m", "tokenworth.cli.app", *map(str, command), "--out", tmp_path / name, *more],
+            [*starter, "-m", "tokenworth", *map(str, command), "--out", tmp_path / name, *more],
             env={**environment, "TOKENWORTH_CACHE": str(tmp_path / f"cache {name}")},
             capture_output=True, text=True, check=False, timeout=200,
         )  # fmt: skip

@@ -58,7 +58,8 @@ class Frame:
 
     def _replicate(self, pooled: PooledMoments, inner_RR: Tensor | None) -> Replicate:
         _, szy, syy = pooled.second_moments(center=True)
-        return Replicate(self, pooled, inner_RR, self.coordinates_DR.T @ szy, float(syy.trace()))
+        cross_RC = (szy.T @ self.coordinates_DR).T  # a tenth of the time of K' Szy: K is read row by row
+        return Replicate(self, pooled, inner_RR, cross_RC, float(syy.trace()))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

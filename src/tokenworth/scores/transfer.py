@@ -100,7 +100,7 @@ def logme(pooled: PooledMoments) -> float:
     n = pooled.n_texts
     values_R, vectors_DR = raw_spectrum(pooled)
     _, szy, syy = pooled.second_moments(center=False)
-    evidence = _Evidence(values_R, (vectors_DR.T @ szy * n).square(), syy.diagonal() * n, n)
+    evidence = _Evidence(values_R, (szy.T @ vectors_DR * n).T.square(), syy.diagonal() * n, n)
     return float((evidence.maximum() / n)[syy.diagonal() > 0].mean())
 
 
