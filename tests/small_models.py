@@ -70,13 +70,13 @@ def write_tokenizer(
     tokenizer.save_pretrained(folder)
 
 
-def write_model(folder: Path, family: str, *, seed: int = 0, **changes: Any) -> None:
+def write_model(folder: Path, family: str, *, seed: int = 0, lm_head: bool = False, **changes: Any) -> None:
     """Random weights of the family's base model with biases and norms moved off their neutral values."""
     class_name, settings, _ = FAMILIES[family]
     config = getattr(transformers, class_name)(**{**settings, **changes})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = transformers.AutoModel.from_config(config)
+        model = (transformers.AutoModelForCausalLM if lm_head else transformers.AutoModel).from_config(config)
         for parameter in model.parameters():
             parameter.data += 0.05 * torch.randn_like(parameter)
     model.save_pretrained(folder)

@@ -15,7 +15,19 @@ from tokenworth.tasks import PUBLISHED as TASKS
 
 ROOT = Path(tokenworth.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-ORDER = ("scores", "tasks", "backbones", "encode", "features", "probes", "assessment", "pretrain", "report", "cli")
+ORDER = (
+    "scores",
+    "tasks",
+    "backbones",
+    "encode",
+    "features",
+    "probes",
+    "assessment",
+    "adaptation",
+    "pretrain",
+    "report",
+    "cli",
+)
 """Each room may import those before it."""
 BELOW = ("errors", "version")
 """What every room may import, and what imports nothing of the project."""

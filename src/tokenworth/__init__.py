@@ -17,33 +17,44 @@ from tokenworth.version import __version__
 
 if TYPE_CHECKING:
     from tokenworth import scores
+    from tokenworth.adaptation import AdaptConfig, AdaptResult, Classifier, adapt, load_classifier
     from tokenworth.assessment import Assessment, Ranking, assess, rank
     from tokenworth.backbones import Backbone, load_backbone
-    from tokenworth.errors import BackboneError, EncodeError, SettingError, TaskError, TokenworthError
+    from tokenworth.errors import AdaptError, BackboneError, EncodeError, SettingError, TaskError, TokenworthError
     from tokenworth.report import write_report
     from tokenworth.tasks import Task, load_task
 
 _ROOMS = {
+    "AdaptConfig": "tokenworth.adaptation",
+    "AdaptError": "tokenworth.errors",
+    "AdaptResult": "tokenworth.adaptation",
     "Assessment": "tokenworth.assessment",
     "Backbone": "tokenworth.backbones",
     "BackboneError": "tokenworth.errors",
+    "Classifier": "tokenworth.adaptation",
     "EncodeError": "tokenworth.errors",
     "Ranking": "tokenworth.assessment",
     "SettingError": "tokenworth.errors",
     "Task": "tokenworth.tasks",
     "TaskError": "tokenworth.errors",
     "TokenworthError": "tokenworth.errors",
+    "adapt": "tokenworth.adaptation",
     "assess": "tokenworth.assessment",
     "load_backbone": "tokenworth.backbones",
+    "load_classifier": "tokenworth.adaptation",
     "load_task": "tokenworth.tasks",
     "rank": "tokenworth.assessment",
     "write_report": "tokenworth.report",
 }
 
 __all__ = [
+    "AdaptConfig",
+    "AdaptError",
+    "AdaptResult",
     "Assessment",
     "Backbone",
     "BackboneError",
+    "Classifier",
     "EncodeError",
     "Ranking",
     "SettingError",
@@ -51,8 +62,10 @@ __all__ = [
     "TaskError",
     "TokenworthError",
     "__version__",
+    "adapt",
     "assess",
     "load_backbone",
+    "load_classifier",
     "load_task",
     "rank",
     "scores",

@@ -20,6 +20,10 @@ class EncodeError(TokenworthError, RuntimeError):
     """The forward pass cannot go on."""
 
 
+class AdaptError(TokenworthError, RuntimeError):
+    """A route cannot be run to its end, or what it saved cannot be used."""
+
+
 class SettingError(TokenworthError, ValueError):
     """An option has a value that is not understood."""
 

@@ -95,7 +95,7 @@ class Assessment:
 
     def to_json(self) -> str:
         """The whole result as JSON; NaN becomes null."""
-        return json.dumps(_jsonable(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
+        return json.dumps(jsonable(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
 
     def save(self, folder: str | Path) -> None:
         """Write assessment.json and layers.parquet into a folder, each under a temporary name first.
@@ -152,7 +152,7 @@ class Ranking:
 
     def to_json(self) -> str:
         """The whole result as JSON; NaN becomes null."""
-        return json.dumps(_jsonable(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
+        return json.dumps(jsonable(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
 
     def save(self, folder: str | Path) -> None:
         """Write ranking.json and ranking.parquet into a folder.
@@ -211,11 +211,12 @@ def write_text(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """Plain data for JSON: keys as text, numbers that are not finite as null."""
     if isinstance(value, dict):
-        return {str(key): _jsonable(inner) for key, inner in value.items()}
+        return {str(key): jsonable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_jsonable(inner) for inner in value]
+        return [jsonable(inner) for inner in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

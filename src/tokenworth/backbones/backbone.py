@@ -44,6 +44,8 @@ class Backbone:
     """Where the layers' states are read in the forward pass."""
     sharded: bool = False
     """Whether the weights are spread over several processes, which then must make the same forward passes."""
+    lm_head: torch.nn.Module | None = None
+    """States of the last layer (..., D) to logits over the vocabulary, where it was asked for."""
 
     @property
     def pad_id(self) -> int:

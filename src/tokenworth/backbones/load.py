@@ -1,7 +1,8 @@
 """Loading a backbone: files, configuration, tokenizer, weights, structure."""
 
 import json
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tokenworth.backbones.config import base_class, published_config, read_confi
 from tokenworth.backbones.files import TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.backbones.fingerprint import fingerprint
 from tokenworth.backbones.precision import resolve_device, resolve_dtype
-from tokenworth.backbones.pretrained import pretrained_model
+from tokenworth.backbones.pretrained import causal_class, pretrained_model
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.backbones.structure import examine, position_padding
 from tokenworth.backbones.tokenizer import BYTES, bytes_tokenizer, read_tokenizer, tokenizer_source
@@ -36,6 +37,7 @@ def load_backbone(
     allow_pickle: bool = False,
     tokenizer: str | None = None,
     device_map: str | dict[str, Any] | None = None,
+    lm_head: bool = False,
 ) -> Backbone:
     """Load a causal language model or an encoder without its head.
 
@@ -51,6 +53,7 @@ def load_backbone(
         device_map: "auto" spreads the model over all devices of this machine, then its memory, then the disk
             (accelerate); or places by module name.  ``device`` is then where texts enter.
         allow_pickle: read pytorch_model.bin where there are no safetensors (tensors only, by torch's own restriction).
+        lm_head: also load the head that predicts next tokens, as ``Backbone.lm_head``.
 
     Raises:
         BackboneError: the model or its tokenizer is missing, incomplete, damaged or of a kind that is not supported.
@@ -63,15 +66,42 @@ def load_backbone(
     with quiet_transformers():
         parts = _published(entry, tokenizer, seed) if entry else _from_files(base, revision, tokenizer, is_random, seed)
         if is_random:
-            model = _random_model(parts.config, precision, seed)
+            model = random_model(parts.config, precision, seed, lm_head=lm_head)
         else:
             assert parts.source is not None, "only random weights need no files"
             model, weights = pretrained_model(
-                parts.source, parts.config, precision, allow_pickle=allow_pickle, device_map=device_map
+                parts.source,
+                parts.config,
+                precision,
+                allow_pickle=allow_pickle,
+                device_map=device_map,
+                lm_head=lm_head,
             )
             parts.files += weights
-        model = _placed(_text_model(model), place, device_map, name)
-        return _backbone(name, parts, model.eval(), place, random=is_random)
+        model = _placed(_text_model(model), place, device_map, name).eval()
+        body: Any = model.base_model if lm_head else model
+        backbone = _backbone(name, parts, body, place, random=is_random)
+        return replace(backbone, lm_head=_head_of(model, backbone)) if lm_head else backbone
+
+
+def _head_of(model: Any, backbone: Backbone) -> nn.Module:
+    if not backbone.causal:
+        raise BackboneError(
+            f"{backbone.name} sees the tokens ahead, so it predicts no next ones and cannot be prompted"
+        )
+    head: nn.Module = model.get_output_embeddings() or _TiedHead(model.get_input_embeddings())
+    return head
+
+
+class _TiedHead(nn.Module):
+    """Logits by the transposed token embedding, for models that keep no module of it."""
+
+    def __init__(self, words: nn.Embedding) -> None:
+        super().__init__()
+        self.words = words
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return states @ self.words.weight.T
 
 
 def _placed(model: nn.Module, place: torch.device, device_map: str | dict[str, Any] | None, name: str) -> nn.Module:
@@ -186,9 +216,34 @@ def _backbone(name: str, parts: _Parts, model: nn.Module, place: torch.device, *
     )
 
 
-def _random_model(config: Any, dtype: torch.dtype, seed: int) -> nn.Module:
+def retokenised(backbone: Backbone, tokenizer: Any, seed: int) -> Backbone:
+    """A twin with random weights for another tokenizer: the embedding has a row for each of its tokens."""
+    config: Any = deepcopy(backbone.model.config)
+    text_config = config.get_text_config()
+    text_config.vocab_size = len(tokenizer)
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(text_config, name, getattr(tokenizer, name))
+    facts = (config.to_json_string(), tokenizer_facts(tokenizer), f"random, seed {seed}")
+    parts = _Parts(config, tokenizer, None, f"{backbone.source}, tokenizer retrained", [], facts, backbone.notes)
+    with quiet_transformers():
+        model = random_model(config, backbone.dtype, seed).to(backbone.device).eval()
+        return _backbone(backbone.name, parts, model, backbone.device, random=True)
+
+
+def tokenizer_facts(tokenizer: Any) -> str:
+    """What a tokenizer is, as text for a fingerprint."""
+    return str(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else json.dumps(tokenizer.get_vocab())
+
+
+def with_model(backbone: Backbone, model: nn.Module, fact: str) -> Backbone:
+    """The backbone with another model of the same shape (adapted, say); `fact` tells its weights in the fingerprint."""
+    structure = examine(model, backbone.structure.n_embeddings, backbone.max_length, backbone.device)
+    return replace(backbone, model=model, structure=structure, fingerprint=fingerprint([], backbone.fingerprint, fact))
+
+
+def random_model(config: Any, dtype: torch.dtype, seed: int, *, lm_head: bool = False) -> nn.Module:
     """Random weights, drawn in float32 on the CPU so that every device and dtype starts from the same ones."""
-    model_class = base_class(config)
+    model_class = causal_class(config, config.model_type) if lm_head else base_class(config)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model: nn.Module = model_class(config, **without_pooler(model_class))

@@ -49,9 +49,9 @@ class _Reading:
 
 
 def pretrained_model(
-    source: Source, config: Any, dtype: torch.dtype, *, allow_pickle: bool, device_map: DeviceMap
+    source: Source, config: Any, dtype: torch.dtype, *, allow_pickle: bool, device_map: DeviceMap, lm_head: bool = False
 ) -> tuple[nn.Module, list[Path]]:
-    """The base model with its weights, and the files they came from.
+    """The base model (or the language model, its head included) with its weights, and the files they came from.
 
     Raises:
         BackboneError: weights are missing, damaged or not those of this configuration.
@@ -60,6 +60,14 @@ def pretrained_model(
 
     files, safe = weight_files(source, allow_pickle=allow_pickle)
     reading = _Reading(source, config, dtype, safe, device_map)
+    if lm_head:
+        model, missing = reading.into(causal_class(config, str(source)))
+        if missing:
+            raise BackboneError(
+                f"the weights of {source} lack {len(missing)} tensors of a language model ({', '.join(missing[:3])}), "
+                "so it cannot be prompted; bring a checkpoint with its language-model head"
+            )
+        return model, files
     model, missing = reading.into(base_class(config))
     if missing and config.get_text_config().tie_word_embeddings and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         # Tied embeddings may be stored once only, under the head's name, which the base model alone does not look for.
@@ -72,3 +80,16 @@ def pretrained_model(
             f"({', '.join(missing[:3])}{', ...' if missing[3:] else ''}); fetch files of one and the same model"
         )
     return model, files
+
+
+def causal_class(config: Any, name: str) -> Any:
+    """The class of the language model that predicts next tokens.
+
+    Raises:
+        BackboneError: there is none for this kind of model, or the model is an encoder.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise BackboneError(f"{name} ({config.model_type}) predicts no next tokens, so it cannot be prompted")
+    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]

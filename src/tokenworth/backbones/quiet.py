@@ -1,5 +1,6 @@
 """Loading without the libraries' own messages: what matters of them becomes one of our sentences."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,10 @@ def quiet_transformers() -> Iterator[None]:
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            # peft asks transformers 5 for an attribute by its old name.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+import tokenworth.cli.adapting as adapting
 import tokenworth.cli.assessing as assessing
 import tokenworth.cli.backbones as backbones
 import tokenworth.cli.cache as cache
@@ -25,6 +26,10 @@ app = typer.Typer(
 )
 app.command("assess")(assessing.assess)
 app.command("rank")(assessing.rank)
+app.command("adapt")(adapting.adapt)
+app.command("predict")(adapting.predict)
+app.command("compare")(adapting.compare)
+app.command("export")(adapting.export)
 app.command("tasks")(listing.tasks)
 app.command("backbones")(backbones.backbones)
 app.command("doctor")(doctor.doctor)

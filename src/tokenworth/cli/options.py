@@ -67,6 +67,27 @@ CheckpointSeconds = Annotated[
 Shard = Annotated[
     bool, typer.Option("--shard", help="Under torchrun: spread one model over the processes, not a replica each.")
 ]
+Route = Annotated[str, typer.Option(help="bow, prompt, probe, lora, full or scratch.")]
+Config = Annotated[
+    Path | None, typer.Option(help="YAML file of settings; flags go before it.", show_default="protocol")
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default="10000")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Texts of a step.", show_default="8")]
+Rate = Annotated[float | None, typer.Option("--lr", help="Highest learning rate.", show_default="1e-4")]
+Rank = Annotated[int | None, typer.Option(min=1, help="Rank of LoRA.", show_default="32")]
+Targets = Annotated[
+    str | None, typer.Option(help="Linear maps that carry LoRA: q_proj,v_proj; auto.", show_default="auto")
+]
+HeadPooling = Annotated[
+    str | None, typer.Option("--pooling", help="last+mean, mean, last or cls.", show_default="last+mean")
+]
+Tune = Annotated[int | None, typer.Option(min=0, help="Trials of a search over lr, rank and steps.", show_default="0")]
+TrainSize = Annotated[int | None, typer.Option(min=2, help="Training texts, by class.", show_default="all")]
+Metric = Annotated[str | None, typer.Option(help="What selection goes by.", show_default="weighted_f1")]
+ClassWeights = Annotated[str | None, typer.Option(help="none or balanced.", show_default="none")]
+Shots = Annotated[int | None, typer.Option(min=0, help="Labelled examples in a prompt.", show_default="0")]
+Template = Annotated[str | None, typer.Option(help="Prompt with {text}.", show_default="the task's, or a generic one")]
+Track = Annotated[str | None, typer.Option(help="tensorboard or wandb.", show_default="none")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries say.")]

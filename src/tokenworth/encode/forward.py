@@ -148,7 +148,7 @@ class _Pass:
         except EncodeError:
             raise
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if self.backbone.sharded:
                 raise EncodeError(_lockstep_memory(self.backbone)) from error
@@ -202,7 +202,8 @@ def _wanted(backbone: Backbone, layers: Iterable[int] | None) -> tuple[int, ...]
     return wanted
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device or the machine had no memory left."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()  # the CPU allocator raises a plain RuntimeError

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworth.probes.folds import grouped_folds
+from tokenworth.probes.linear import Linear, from_logistic
 
 INVERSE_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 SEARCH_TEXTS = 4000
@@ -28,6 +29,8 @@ class LogisticProbe:
     inverse_penalty: float
     cv_accuracy: float
     converged: bool
+    linear: Linear
+    """The read-out of features as they come, standardising included."""
 
 
 def logistic_probe(
@@ -46,7 +49,9 @@ def logistic_probe(
     accuracy = [_cv_accuracy(train_ND[rows], labels_N[rows], folds, strength) for strength in INVERSE_PENALTIES]
     best = int(np.argmax(accuracy))
     model, converged = _fit(train_ND, labels_N, INVERSE_PENALTIES[best])
-    return LogisticProbe(np.asarray(model.predict(test_MD)), INVERSE_PENALTIES[best], accuracy[best], converged)
+    predicted_M = np.asarray(model.predict(test_MD)) if len(test_MD) else np.zeros(0, dtype=np.int64)
+    linear = from_logistic(model, int(labels_N.max()) + 1, mean_D=mean, scale_D=scale)
+    return LogisticProbe(predicted_M, INVERSE_PENALTIES[best], accuracy[best], converged, linear)
 
 
 def _search_rows(labels_N: Ints, seed: int) -> Ints:

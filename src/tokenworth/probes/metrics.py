@@ -8,6 +8,7 @@ B resamples, M cells of the table that occur.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +39,7 @@ def evaluate(true_N: Counts, predicted_N: Counts, n_classes: int, *, seed: int =
     """
     if not len(true_N):
         raise ValueError("no held-out texts to evaluate on")
-    cells_M, counts_M = np.unique(true_N * n_classes + predicted_N, return_counts=True)
-    rng = np.random.default_rng(seed)
-    drawn_BM = rng.multinomial(len(true_N), counts_M / len(true_N), size=RESAMPLES)
-    accuracy, f1, macro = _scores(cells_M, counts_M[None], n_classes)
-    resampled = _scores(cells_M, drawn_BM, n_classes)
+    (accuracy, f1, macro, _), resampled = label_scores(true_N, predicted_N, n_classes, seed=seed)
     accuracy_range, f1_range = (np.quantile(values, [0.025, 0.975]) for values in resampled[:2])
     return Metrics(
         accuracy=float(accuracy[0]),
@@ -61,8 +58,24 @@ def weighted_f1(true_N: Counts, predicted_N: Counts, n_classes: int) -> float:
     return float(_scores(cells_M, counts_M[None], n_classes)[1][0])
 
 
-def _scores(cells_M: Counts, counts_BM: Counts, n_classes: int) -> tuple[Floats, Floats, Floats]:
-    """Accuracy, weighted F1 and macro F1 (B,) of tables given by their occupied cells."""
+class Scores(NamedTuple):
+    """Of B tables, each (B,)."""
+
+    accuracy: Floats
+    weighted_f1: Floats
+    macro_f1: Floats
+    balanced_accuracy: Floats
+
+
+def label_scores(true_N: Counts, predicted_N: Counts, n_classes: int, *, seed: int = 0) -> tuple[Scores, Scores]:
+    """Scores of the predictions (each (1,)), and of RESAMPLES bootstrap samples of the texts."""
+    cells_M, counts_M = np.unique(true_N * n_classes + predicted_N, return_counts=True)
+    drawn_BM = np.random.default_rng(seed).multinomial(len(true_N), counts_M / len(true_N), size=RESAMPLES)
+    return _scores(cells_M, counts_M[None], n_classes), _scores(cells_M, drawn_BM, n_classes)
+
+
+def _scores(cells_M: Counts, counts_BM: Counts, n_classes: int) -> Scores:
+    """Of tables given by their occupied cells; macro F1 and balanced accuracy are means over classes that occur."""
     true_M, predicted_M = cells_M // n_classes, cells_M % n_classes
     shape = (len(counts_BM), n_classes)
     support, chosen, hits = np.zeros(shape), np.zeros(shape), np.zeros(shape)
@@ -73,9 +86,13 @@ def _scores(cells_M: Counts, counts_BM: Counts, n_classes: int) -> tuple[Floats,
     hits[:, true_M[hit_M]] = counts_BM[:, hit_M]
     f1_BC = 2 * hits / np.maximum(support + chosen, 1)
     total = support.sum(1)
-    present = (support + chosen) > 0
-    macro = f1_BC.sum(1) / np.maximum(present.sum(1), 1)
-    return hits.sum(1) / total, (f1_BC * support).sum(1) / total, macro
+    present, asked = (support + chosen) > 0, support > 0
+    return Scores(
+        accuracy=hits.sum(1) / total,
+        weighted_f1=(f1_BC * support).sum(1) / total,
+        macro_f1=f1_BC.sum(1) / np.maximum(present.sum(1), 1),
+        balanced_accuracy=(hits / np.maximum(support, 1)).sum(1) / np.maximum(asked.sum(1), 1),
+    )
 
 
 def paired_difference(
@@ -116,3 +133,16 @@ def confusion(true_N: Counts, predicted_N: Counts, n_classes: int) -> Counts:
     """Counts (C, C): rows true, columns predicted."""
     flat = np.bincount(true_N * n_classes + predicted_N, minlength=n_classes**2)
     return flat.reshape(n_classes, n_classes)
+
+
+def mcnemar(true_N: Counts, first_N: Counts, second_N: Counts) -> tuple[int, int, float]:
+    """Texts only the first predictor gets right, only the second, and the two-sided exact p-value that both err alike.
+
+    Source: McNemar (1947), Psychometrika 12(2), 153-157; exact binomial form.
+    """
+    from scipy.stats import binomtest
+
+    first, second = first_N == true_N, second_N == true_N
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    apart = only_first + only_second
+    return only_first, only_second, float(binomtest(only_first, apart).pvalue) if apart else 1.0

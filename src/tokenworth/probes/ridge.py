@@ -5,7 +5,7 @@ Penalty by GCV and quality by cross-fitting over groups, both on training texts;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,14 +51,21 @@ def ridge_probe(
     total = add_up(groups) if total is None else total
     fitted = ridge(total)
     crossfit, loss = torch.empty_like(labels_N), torch.empty(len(labels_N), dtype=torch.float64)
-    for fold, group in enumerate(groups):
-        rows = folds_N == fold
-        decision = _decision(train_ND[rows], total - group, fitted.penalty)
+    for rows, decision in crossfit_decisions(train_ND, folds_N, groups, total, fitted.penalty):
         one_hot = torch.nn.functional.one_hot(labels_N[rows], decision.shape[1])
         crossfit[rows], loss[rows] = decision.argmax(1), (decision - one_hot).square().sum(1)
     chance = [_decision(test_MD, moments, fitted.penalty).argmax(1) for moments in shuffled]
     empty = torch.empty(0, len(test_MD), dtype=torch.int64)
     return RidgeProbe(fitted.penalty, fitted.predict(test_MD), crossfit, loss, torch.stack(chance) if chance else empty)
+
+
+def crossfit_decisions(
+    train_ND: Tensor, folds_N: Tensor, groups: Sequence[PooledMoments], total: PooledMoments, penalty: float
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each fold: which texts are in it (N,) bool, and what the read-out fitted without it says of them (n, C)."""
+    for fold, group in enumerate(groups):
+        rows = folds_N == fold
+        yield rows, _decision(train_ND[rows], total - group, penalty)
 
 
 def _decision(pooled_BD: Tensor, moments: PooledMoments, penalty: float) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import tokenworth.report.theme as theme
 from tokenworth.report.classes import FEW, MOST, class_axis
-from tokenworth.report.shapes import AssessmentLike
+from tokenworth.report.shapes import ConfusedLike
 from tokenworth.report.theme import Panel
 from tokenworth.report.values import clean, hover, label
 
@@ -25,14 +25,14 @@ class Confused:
     share: float
 
 
-def confusion_panel(result: AssessmentLike) -> Panel:
+def confusion_panel(result: ConfusedLike, who: str = "the best probe") -> Panel:
     """Rows are true classes, columns predicted ones; colour is the share of the row, counts where there is room."""
     confusion = result.confusion or {}
     counts, names = confusion.get("counts") or [], [clean(name) for name in confusion.get("labels") or []]
     which = f"; the probe is {clean(confusion['probe'])}" if confusion.get("probe") else ""
     panel = Panel(
         name="confusion",
-        title="What the best probe takes for what",
+        title=f"What {who} takes for what",
         says=f"Test texts of each true class (row) by predicted class (column){which}.",
         trust="The darker the diagonal the better; a dark cell beside it is a pair of classes the layer keeps close.",
     )
@@ -92,7 +92,7 @@ def _width(classes: int) -> int:
     return 0 if classes <= 5 else 170 + (32 if classes <= FEW else 11) * classes
 
 
-def most_confused(result: AssessmentLike, limit: int = 12) -> list[Confused]:
+def most_confused(result: ConfusedLike, limit: int = 12) -> list[Confused]:
     """The mistakes that happen most often, by number of texts."""
     confusion = result.confusion or {}
     names, counts = confusion.get("labels") or [], confusion.get("counts") or []

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import tokenworth.report.adapting as adapting
 import tokenworth.report.cards as cards
 import tokenworth.report.classes as classes
 import tokenworth.report.comparison as comparison
@@ -21,7 +22,7 @@ import tokenworth.report.depth as depth
 import tokenworth.report.probes as probes
 import tokenworth.report.tables as tables
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.report.shapes import AssessmentLike, RankingLike
+from tokenworth.report.shapes import AdaptLike, AssessmentLike, RankingLike
 from tokenworth.report.theme import Panel
 from tokenworth.report.values import clean, facts, short
 from tokenworth.version import __version__
@@ -32,23 +33,25 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(result: AssessmentLike | RankingLike, path: str | Path) -> Path:
-    """Writes the page of an Assessment or a Ranking and returns its path.
+def write_report(result: AssessmentLike | RankingLike | AdaptLike, path: str | Path) -> Path:
+    """Writes the page of an Assessment, a Ranking or an AdaptResult and returns its path.
 
     The parent folder is made when missing. The page is written beside its final name and renamed, so that an
     interrupted run leaves no half page. About 5 MB, most of it the charts' library.
 
     Raises:
-        SettingError: ``result`` is neither an assessment nor a ranking.
+        SettingError: ``result`` is none of these.
         TokenworthError: the file cannot be written; the message names it and the reason.
     """
     if hasattr(result, "assessments"):
         html = _ranking_page(cast("RankingLike", result))
+    elif hasattr(result, "route"):
+        html = _adapt_page(cast("AdaptLike", result))
     elif hasattr(result, "layers"):
         html = _assessment_page(result)
     else:
         raise SettingError(
-            f"write_report was given a {type(result).__name__}; give it what assess() or rank() returned"
+            f"write_report was given a {type(result).__name__}; give it what assess(), rank() or adapt() returned"
         )
     return _write(html, Path(path))
 
@@ -119,6 +122,46 @@ def _ranking_page(ranking: RankingLike) -> str:
         ranking=drawn([comparison.ranking_panel(ranking)]), overlays=drawn(comparison.overlay_panels(ranking)),
         colours=comparison.colours(ranking), table=tables.ranking_rows(ranking), details=details,
         parts=[_part(assessment) for assessment in ranking.assessments],
+    )  # fmt: skip
+
+
+_KICKERS = {
+    "bow": "What any language model has to beat",
+    "prompt": "Asked, not trained",
+    "probe": "A linear read-out of frozen features",
+    "lora": "Low-rank updates of pretrained weights",
+    "full": "All pretrained weights fine-tuned",
+    "scratch": "The same network from random weights",
+}
+
+
+def _adapt_page(result: AdaptLike) -> str:
+    task, backbone = clean(result.task["name"]), short(result.backbone["name"], 1) if result.backbone else ""
+    what = f"{result.route}, {backbone}" if backbone else result.route
+    few = len(result.task.get("label_names") or ()) <= classes.FEW
+    panels = [adapting.loss_panel(result), adapting.reliability_panel(result)]
+    mistakes = [
+        {**row, "true": clean(row["true"]), "predicted": clean(row["predicted"])}
+        for row in (result.confusion.get("mistakes") or [])[:12]
+    ]
+    details = _details(
+        {
+            "Settings": (adapting.flat(result.settings), ()),
+            "Cost": (adapting.flat(result.cost), ()),
+            "What the route found": (adapting.flat(result.facts), ()),
+            "Task": (adapting.flat(result.task), ("notes",)),
+            "Backbone": (adapting.flat(result.backbone), ("notes",)),
+            "Versions and machine": (adapting.flat(result.environment), ()),
+        }
+    )
+    return _render(
+        "adapt.html.j2", title=f"{task} × {what}", kicker=_KICKERS.get(result.route, ""), task=task, what=what,  # noqa: RUF001
+        sentences=[clean(sentence) for sentence in result.sentences], cards=adapting.adapt_cards(result),
+        metrics=adapting.metric_rows(result), train_texts=f"{int(result.train_metrics.get('texts', 0)):,}",
+        curves=drawn(panels), confusion=drawn([confusion.confusion_panel(result, "this route")]), few=few,
+        mistakes=mistakes, tuning=adapting.tuning_rows(result), metric=result.settings.get("metric"),
+        diagnosed=drawn([adapting.diagnosis_panel(result)]), diagnosis=adapting.diagnosis_rows(result),
+        updates=adapting.update_rows(result), mislabelled=adapting.mislabelled_rows(result), details=details,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ _UNBROKEN = 100_000  # columns of the console that lays out plain text: no table
 
 def assessment_table(result: AssessmentLike) -> Table:
     """One line a layer: the scores one looks at first, NTPS as its excess over chance; the best layer is marked."""
-    table = _table(f"{cut(result.backbone['name'], 60)} on {cut(result.task['name'], 60)}")
+    table = plain_table(f"{cut(result.backbone['name'], 60)} on {cut(result.task['name'], 60)}")
     for head in ("layer", *_LAYER_COLUMNS):
         table.add_column(head, justify="right", no_wrap=True)
     for row in result.layers:
@@ -32,7 +32,7 @@ def assessment_table(result: AssessmentLike) -> Table:
 
 def ranking_table(ranking: RankingLike) -> Table:
     """One line a backbone, best first; ties within noise and failures are said in the last column."""
-    table = _table(f"backbones on {cut(ranking.task['name'], 60)}")
+    table = plain_table(f"backbones on {cut(ranking.task['name'], 60)}")
     for head, justify in _RANKING_HEADS:
         words = head in ("backbone", "remark")  # a narrow terminal folds these and leaves the numbers whole
         table.add_column(head, justify=justify, no_wrap=not words, overflow="fold")  # type: ignore[arg-type]
@@ -66,7 +66,8 @@ def show(renderable: RenderableType, console: Console | None = None) -> None:
         console.file.write(plain_text(renderable))
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """An empty table in the terminal's look."""
     return Table(
         title=Text(title), title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
         padding=(0, 1, 0, 0),

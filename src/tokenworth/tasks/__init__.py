@@ -3,5 +3,6 @@
 from tokenworth.tasks.load import load_task
 from tokenworth.tasks.published import PUBLISHED, Published
 from tokenworth.tasks.task import Split, Task
+from tokenworth.tasks.unlabelled import load_texts
 
-__all__ = ["PUBLISHED", "Published", "Split", "Task", "load_task"]
+__all__ = ["PUBLISHED", "Published", "Split", "Task", "load_task", "load_texts"]

@@ -74,6 +74,16 @@ def choose_columns(table: Table, wish: Columns) -> Columns:
     return Columns(text, pair, label, named.group)
 
 
+def choose_texts(table: Table, wish: Columns) -> Columns:
+    """Columns of the text, or the two of a pair, in a table that needs no labels.
+
+    Raises:
+        TaskError: as `choose_columns`.
+    """
+    named = Columns(*(None if name is None else require(table, name) for name in (wish.text, wish.text_pair)))
+    return Columns(*_text_and_pair(table, named))
+
+
 def require(table: Table, name: str) -> str:
     """The table's own spelling of a column (upper and lower case are alike where that is unambiguous)."""
     if name in table.columns:

@@ -45,16 +45,25 @@ def read_rows(table: Table, columns: Columns) -> Rows:
     Raises:
         TaskError: a text or a group is missing, or a text column holds something else than text; the row is named.
     """
-    assert columns.text is not None
     assert columns.label is not None
-    texts = _texts(table, columns.text)
-    half_pairs = 0
-    if columns.text_pair is not None:
-        second = _texts(table, columns.text_pair)
-        half_pairs = sum(not a.strip() or not b.strip() for a, b in zip(texts, second, strict=True))
-        texts = [f"{a} {b}" for a, b in zip(texts, second, strict=True)]
+    texts, half_pairs = read_texts(table, columns)
     groups = None if columns.group is None else _groups(table, columns.group)
     return Rows(table, np.arange(len(table)), texts, table.columns[columns.label], groups, half_pairs)
+
+
+def read_texts(table: Table, columns: Columns) -> tuple[list[str], int]:
+    """The texts of a table, pairs joined by one space, and how many pairs have an empty half.
+
+    Raises:
+        TaskError: a text is missing, or a text column holds something else than text; the row is named.
+    """
+    assert columns.text is not None
+    texts = _texts(table, columns.text)
+    if columns.text_pair is None:
+        return texts, 0
+    second = _texts(table, columns.text_pair)
+    half_pairs = sum(not a.strip() or not b.strip() for a, b in zip(texts, second, strict=True))
+    return [f"{a} {b}" for a, b in zip(texts, second, strict=True)], half_pairs
 
 
 def is_missing(value: Any) -> bool:

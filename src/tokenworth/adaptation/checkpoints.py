@@ -1,0 +1,120 @@
+"""Checkpoints of training: whole or not there, and the one before is kept.
+
+    RUN/checkpoints/step-00000120/weights.safetensors     parameters that learn
+                                  optimiser.safetensors   its tensors
+                                  state.json              its numbers, the loop's, and the digests of both files
+
+A folder is written under another name and renamed last; a file that is cut short or changed afterwards does not match
+its digest, and the checkpoint before is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tokenworth.errors import AdaptError, first_line
+
+KEPT = 2
+_log = logging.getLogger("tokenworth")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Checkpoint:
+    """Everything a run needs to go on."""
+
+    step: int
+    """Steps done."""
+    weights: dict[str, Tensor]
+    optimiser: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run; a folder of None keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def save(self, found: Checkpoint) -> None:
+        """Write one and remove all but the newest two.
+
+        Raises:
+            AdaptError: it cannot be written; those before are still there.
+        """
+        if self.folder is None:
+            return
+        place = self.folder / f"step-{found.step:08d}"
+        part = place.with_name(place.name + ".part")
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            tensors = {"weights": found.weights, "optimiser": found.optimiser}
+            for name, held in tensors.items():
+                save_file({key: value.detach().cpu().contiguous() for key, value in held.items()}, _file(part, name))
+            digests = {name: _digest(_file(part, name)) for name in tensors}
+            text = json.dumps({"step": found.step, "digests": digests, "state": found.state})
+            (part / "state.json").write_text(text, encoding="utf-8")
+            shutil.rmtree(place, ignore_errors=True)
+            part.replace(place)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(part, ignore_errors=True)
+            raise AdaptError(
+                f"the checkpoint of step {found.step} cannot be written to {self.folder} ({first_line(error)}); make "
+                "room and run the same command again: it goes on from the checkpoint before"
+            ) from error
+        for old in self._there()[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def newest(self) -> Checkpoint | None:
+        """The newest whole one; those that are damaged are passed over, and said."""
+        for place in self._there():
+            try:
+                return _read(place)
+            except (OSError, ValueError, KeyError, SafetensorError) as error:  # noqa: PERF203 - two of them
+                _log.warning(
+                    "the checkpoint %s is damaged (%s); the one before is taken", place.name, first_line(error)
+                )
+        return None
+
+    def clear(self) -> None:
+        """Remove them all: the run is finished."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _there(self) -> list[Path]:
+        """Newest first."""
+        if self.folder is None or not self.folder.is_dir():
+            return []
+        return sorted((path for path in self.folder.glob("step-*") if path.suffix != ".part"), reverse=True)
+
+
+def _read(place: Path) -> Checkpoint:
+    kept = json.loads((place / "state.json").read_text(encoding="utf-8"))
+    for name, digest in kept["digests"].items():
+        if _digest(_file(place, name)) != digest:
+            raise ValueError(f"{name}.safetensors is not the file that was written")
+    return Checkpoint(
+        kept["step"], load_file(_file(place, "weights")), load_file(_file(place, "optimiser")), kept["state"]
+    )
+
+
+def _file(place: Path, name: str) -> Path:
+    return place / f"{name}.safetensors"
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()

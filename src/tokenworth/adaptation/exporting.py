@@ -1,0 +1,88 @@
+"""A trained classifier as a plain transformers checkpoint, where the architecture's own class computes the same."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tokenworth.adaptation.saving import Classifier
+from tokenworth.adaptation.tuned import TunedPredictor
+from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.errors import AdaptError
+
+_SAMPLES = ("A short text.", "Another one, which is somewhat longer than the first.", "x")
+
+
+def export_classifier(classifier: Classifier, folder: str | Path) -> float:
+    """Write a checkpoint that AutoModelForSequenceClassification loads; returns the largest relative difference.
+
+    transformers' decoders read the last token and have a head without intercept: the classifier must have been trained
+    with `pooling: last` and `head_bias: false`.
+
+    Raises:
+        AdaptError: the route trains no network, the architecture has no such class, or it computes something else.
+    """
+    predictor = classifier.predictor
+    if not isinstance(predictor, TunedPredictor):
+        raise AdaptError("only the routes lora, full and scratch train a network that can be exported")
+    with quiet_transformers():
+        model = _sequence_classifier(predictor, classifier)
+        apart = _difference(predictor, model)
+        if not apart < 1e-3:
+            raise AdaptError(
+                f"{type(model).__name__} gives other logits than the classifier (relative difference {apart:.2g}); "
+                "train with pooling: last and head_bias: false, which it computes too"
+            )
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        model.save_pretrained(folder)
+        predictor.backbone.tokenizer.save_pretrained(folder)
+    return apart
+
+
+def _sequence_classifier(predictor: TunedPredictor, classifier: Classifier) -> Any:
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as CLASSES
+
+    base = _merged(predictor)
+    config = copy.deepcopy(base.config)
+    if type(config) not in CLASSES:
+        raise AdaptError(f"transformers has no sequence classifier for {config.model_type}")
+    config.num_labels = len(classifier.label_names)
+    config.id2label = dict(enumerate(classifier.label_names))
+    config.label2id = {name: place for place, name in enumerate(classifier.label_names)}
+    config.get_text_config().pad_token_id = predictor.backbone.pad_id
+    model = CLASSES[type(config)](config).eval()
+    head = next(
+        (m for m in (getattr(model, n, None) for n in ("score", "classifier")) if isinstance(m, nn.Linear)), None
+    )
+    own = predictor.classifier.head
+    if head is None or head.weight.shape != own.weight.shape or (own.bias is not None and head.bias is None):
+        raise AdaptError(
+            f"the head of {type(model).__name__} has not the form of this classifier's; train with pooling: last and "
+            "head_bias: false to export it"
+        )
+    model.base_model.load_state_dict(base.state_dict(), strict=False)
+    with torch.no_grad():
+        head.weight.copy_(own.weight)
+        if head.bias is not None:
+            head.bias.copy_(own.bias) if own.bias is not None else head.bias.zero_()
+    return model
+
+
+def _merged(predictor: TunedPredictor) -> Any:
+    if predictor.adapter is None:
+        return predictor.classifier.model
+    return copy.deepcopy(predictor.adapter).merge_and_unload()
+
+
+def _difference(predictor: TunedPredictor, model: Any) -> float:
+    """Both on the same few texts, one at a time."""
+    model.to(predictor.backbone.device, dtype=predictor.backbone.dtype)
+    wanted = torch.from_numpy(predictor.scores(list(_SAMPLES)))
+    ids = [predictor.backbone.tokenizer(text, return_tensors="pt", verbose=False)["input_ids"] for text in _SAMPLES]
+    with torch.inference_mode():
+        found = torch.cat([model(input_ids=one.to(predictor.backbone.device)).logits.double().cpu() for one in ids])
+    return float((found - wanted).norm() / wanted.norm().clamp(min=1e-12))

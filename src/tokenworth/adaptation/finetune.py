@@ -1,0 +1,181 @@
+"""Routes lora, full and scratch: the same head, loop and data; they differ in what learns and where it starts."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+
+import tokenworth.adaptation.checkpoints as checkpoints
+import tokenworth.adaptation.packing as packing
+import tokenworth.adaptation.training as training
+from tokenworth.adaptation.classifier import TextClassifier, make_classifier, trainable
+from tokenworth.adaptation.flops import TrainingCost, count_training
+from tokenworth.adaptation.job import Fitted, Job
+from tokenworth.adaptation.lora import add_lora
+from tokenworth.adaptation.quantised import quantise
+from tokenworth.adaptation.tracking import make_tracker
+from tokenworth.adaptation.tuned import TunedPredictor, origin_of
+from tokenworth.backbones import Backbone, resolve_device, resolve_dtype
+from tokenworth.backbones.load import random_model, retokenised, with_model
+from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.encode import tokenise
+from tokenworth.errors import SettingError
+from tokenworth.probes.quality import metric_value, softmax
+from tokenworth.tasks import Split
+
+
+def fit_lora(job: Job) -> Fitted:
+    """Low-rank updates of the pretrained weights."""
+    backbone = _own(job, job.backbone())
+    base = origin_of(backbone, job.loading, job.seed)
+    if job.config.quantise is not None:
+        quantise(backbone, job.config.quantise)
+    with quiet_transformers():
+        adapter = add_lora(backbone, job.config, job.seed)
+    return _fit(job, backbone, backbone.dtype, adapter=adapter, base=base)
+
+
+def fit_full(job: Job) -> Fitted:
+    """All weights, from the pretrained checkpoint."""
+    return _fit(job, _own(job, job.backbone(dtype="float32")), _products(job))
+
+
+def fit_scratch(job: Job) -> Fitted:
+    """All weights, from the configuration's own random initialisation."""
+    backbone = job.backbone(random=True, dtype="float32")
+    if isinstance(job.model, Backbone):
+        model = random_model(backbone.model.config, torch.float32, job.seed).to(backbone.device).eval()
+        backbone = with_model(backbone, model, f"random, seed {job.seed}")
+    if job.config.tokenizer == "retrained":
+        backbone = retokenised(backbone, retrained_tokenizer(backbone.tokenizer, job.texts(job.train.texts)), job.seed)
+    return _fit(job, backbone, _products(job), facts={"vocabulary": backbone.structure.n_embeddings})
+
+
+def retrained_tokenizer(tokenizer: Any, texts: list[str]) -> Any:
+    """A tokenizer of the same kind and at most the same size, trained on these texts.
+
+    Raises:
+        SettingError: it is one that only Python implements, which cannot be trained anew.
+    """
+    if not tokenizer.is_fast:
+        raise SettingError("this backbone's tokenizer cannot be trained anew; choose tokenizer pretrained")
+    return tokenizer.train_new_from_iterator(texts, vocab_size=len(tokenizer), show_progress=False)
+
+
+def _own(job: Job, backbone: Backbone) -> Backbone:
+    """A backbone that may be changed: one that the caller gave is copied."""
+    if isinstance(job.model, Backbone):
+        return with_model(backbone, copy.deepcopy(backbone.model), "copy")
+    return backbone
+
+
+def _products(job: Job) -> torch.dtype:
+    """Number format of products; the weights that learn stay in float32."""
+    dtype = resolve_dtype(job.config.dtype, resolve_device(job.loading.get("device") or "auto"))
+    if dtype == torch.float16:
+        raise SettingError("float16 underflows in training all weights; choose bfloat16 or float32")
+    return dtype
+
+
+def _fit(
+    job: Job,
+    backbone: Backbone,
+    dtype: torch.dtype,
+    *,
+    adapter: Any = None,
+    base: dict[str, Any] | None = None,
+    facts: dict[str, Any] | None = None,
+) -> Fitted:
+    config = job.config
+    if adapter is None:
+        backbone.model.requires_grad_(True)
+    classifier = make_classifier(
+        backbone, job.n_classes, pooling=config.pooling, dropout=config.dropout, bias=config.head_bias, seed=job.seed
+    )
+    predictor = TunedPredictor(classifier, backbone, config.max_length, config.prefix, dtype, adapter, base)
+    cost = count_training(backbone.model, classifier.head, classifier.head.in_features, backbone.device)
+    data, lengths_N, packs = _data(job, backbone, predictor, cost)
+    tracker = make_tracker(config.track, job.folder, f"{job.task.name}-{job.route}", config.asdict())
+    loop = training.Training(
+        classifier,
+        data,
+        config,
+        seed=job.seed,
+        device=backbone.device,
+        dtype=dtype,
+        devices=job.devices,
+        checkpoints=checkpoints.Checkpoints(None if job.folder is None else job.folder / "checkpoints"),
+        tracker=tracker,
+        identity=f"{backbone.fingerprint} {job.task.fingerprint} {torch.__version__}",
+        progress=job.progress,
+    )
+    try:
+        outcome = loop.run()
+    finally:
+        tracker.close()
+    return _fitted(classifier, predictor, outcome, cost, lengths_N, {"packs": packs, **(facts or {})})
+
+
+def _data(
+    job: Job, backbone: Backbone, predictor: TunedPredictor, cost: TrainingCost
+) -> tuple[training.TrainingData, np.ndarray, bool]:
+    """Tokenised training texts, and the metric on the validation part."""
+    config = job.config
+    tokens = tokenise(backbone, job.texts(job.train.texts), max_length=config.max_length)
+    packs = config.packing and packing.can_pack(backbone)
+    data = training.TrainingData(
+        packing.Packer(backbone, tokens.ids, cost.training, packing=packs),
+        job.train.labels,
+        torch.from_numpy(job.class_weights()).float(),
+        _evaluation(job.validation, predictor, config.metric),
+    )
+    return data, tokens.lengths, packs
+
+
+def _evaluation(part: Split | None, predictor: TunedPredictor, metric: str) -> Any:
+    if part is None:
+        return None
+
+    def value() -> float:
+        return metric_value(metric, part.labels, softmax(predictor.scores(part.texts)))
+
+    return value
+
+
+def _fitted(
+    classifier: TextClassifier,
+    predictor: TunedPredictor,
+    outcome: training.Outcome,
+    cost: TrainingCost,
+    lengths_N: np.ndarray,
+    facts: dict[str, Any],
+) -> Fitted:
+    running = outcome.running
+    mean = float(lengths_N.mean())
+    return Fitted(
+        predictor=predictor,
+        backbone=predictor.backbone,
+        parameters={
+            "trainable": sum(weights.numel() for weights in trainable(classifier).values()),
+            "total": sum(weights.numel() for weights in classifier.parameters()),
+        },
+        training={
+            "losses": running.losses,
+            "evaluations": running.evaluations,
+            "best_step": running.best_step,
+            "micro_batch": running.micro_batch,
+            "halvings": running.halvings,
+        },
+        facts=facts,
+        resumed_from_step=outcome.resumed_from_step,
+        cost={
+            "tokens": running.tokens,
+            "padded_tokens": running.places,
+            "train_flops": running.flops,
+            "loop_seconds": running.seconds,
+        },
+        flops_per_text=mean * cost.forward.token + mean**2 * cost.forward.pair + cost.forward.text,
+    )

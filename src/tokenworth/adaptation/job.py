@@ -1,0 +1,113 @@
+"""What a route is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworth.adaptation.devices import Devices
+from tokenworth.adaptation.predictor import Predictor
+from tokenworth.adaptation.settings import AdaptConfig
+from tokenworth.backbones import Backbone, load_backbone
+from tokenworth.backbones.load import RANDOM_SUFFIX
+from tokenworth.errors import SettingError
+from tokenworth.tasks import Split, Task
+
+Progress = Callable[[str, int, int], None]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Job:
+    """One route on one task."""
+
+    route: str
+    model: str | Backbone | None
+    task: Task
+    train_rows: Ints
+    """Of the task's training texts, those the route learns from."""
+    validation_rows: Ints
+    """Of the task's training texts, those cut off for selection, tuning or calibration; often none."""
+    config: AdaptConfig
+    seed: int
+    loading: dict[str, Any]
+    """device, revision, allow_pickle, tokenizer."""
+    devices: Devices
+    folder: Path | None = None
+    """Where checkpoints go; None keeps none."""
+    cache: str | Path | bool = True
+    progress: Progress | None = None
+
+    @property
+    def n_classes(self) -> int:
+        """C, classes absent from the training texts included."""
+        return self.task.n_classes
+
+    @property
+    def train(self) -> Split:
+        """What the route learns from."""
+        return self.task.train.take(self.train_rows)
+
+    @property
+    def validation(self) -> Split | None:
+        """The part cut off, if there is one."""
+        return self.task.train.take(self.validation_rows) if len(self.validation_rows) else None
+
+    def backbone(self, *, random: bool = False, dtype: str | None = None, lm_head: bool = False) -> Backbone:
+        """The backbone this job names, loaded; one that was given is used as it is.
+
+        Raises:
+            SettingError: the route needs a model and there is none.
+        """
+        if self.model is None:
+            raise SettingError(f"the route {self.route} needs a backbone; name one with --model")
+        if isinstance(self.model, Backbone):
+            return self.model
+        name = self.model.removesuffix(RANDOM_SUFFIX) + RANDOM_SUFFIX if random else self.model
+        wanted = {**self.loading, "dtype": dtype or self.config.dtype, "seed": self.seed, "lm_head": lm_head}
+        return load_backbone(name, **wanted)
+
+    def texts(self, texts: list[str]) -> list[str]:
+        """Texts as the backbone gets them."""
+        return with_prefix(texts, self.config.prefix)
+
+    def class_weights(self) -> NDArray[np.float64]:
+        """(C,) weights in the loss: 1, or N / (C n_c) for balanced classes."""
+        counts_C = np.bincount(self.train.labels, minlength=self.n_classes)
+        if self.config.class_weights == "none":
+            return np.ones(self.n_classes)
+        return len(self.train) / (self.n_classes * np.maximum(counts_C, 1))
+
+    def changed(self, **changes: Any) -> Job:
+        """The job with some fields changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Fitted:
+    """What a route gives back."""
+
+    predictor: Predictor
+    parameters: dict[str, int]
+    """trainable, and total with everything that is read to predict."""
+    backbone: Backbone | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    """Losses, evaluations and counts of the training loop."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the route found or chose, in plain data."""
+    resumed_from_step: int = 0
+    cost: dict[str, float] = field(default_factory=dict)
+    """tokens, padded_tokens, train_flops, train_seconds."""
+    flops_per_text: float | None = None
+    """Of predicting one text of mean length."""
+    notes: tuple[str, ...] = ()
+
+
+def with_prefix(texts: list[str], prefix: str) -> list[str]:
+    """Texts with something put before each."""
+    return [prefix + text for text in texts] if prefix else texts

@@ -1,0 +1,83 @@
+"""LoRA through peft: which linear maps carry it, and the adapted model.
+
+W x becomes W x + (alpha / rank) B A x with A (rank, in) random and B (out, rank) zero at the start; only A and B learn.
+Source: Hu et al. (2021), LoRA: Low-Rank Adaptation of Large Language Models.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import nn
+
+from tokenworth.adaptation.settings import AdaptConfig
+from tokenworth.backbones import LORA_TARGETS, Backbone
+from tokenworth.backbones.catalog import find_published
+from tokenworth.errors import SettingError, first_line
+
+
+def target_modules(model: nn.Module, name: str, wanted: tuple[str, ...]) -> list[str]:
+    """Own names of the linear maps that carry LoRA, sorted.
+
+    Args:
+        model: base model.
+        name: as the user gave it; decides what "auto" means.
+        wanted: own names (q_proj), ends of paths (output.dense), or ("auto",).
+
+    Raises:
+        SettingError: a name matches no linear map; the error lists those there are.
+    """
+    there = linear_maps(model)
+    if wanted == ("auto",):
+        published = [own for own in LORA_TARGETS if own in there] if find_published(_plain(name)) else []
+        return sorted(published or there)
+    paths = [path for path, module in model.named_modules() if _is_linear(module)]
+    for own in wanted:
+        if not any(path == own or path.endswith(f".{own}") for path in paths):
+            listed = ", ".join(f"{found} ({count})" for found, count in sorted(there.items()))
+            raise SettingError(f"no linear map of the model is called {own!r}; there are {listed}")
+    return sorted(wanted)
+
+
+def linear_maps(model: nn.Module) -> Counter[str]:
+    """How many linear maps there are of each own name."""
+    return Counter(path.rpartition(".")[2] for path, module in model.named_modules() if _is_linear(module))
+
+
+def add_lora(backbone: Backbone, config: AdaptConfig, seed: int) -> Any:
+    """Put LoRA into the model (in place) and freeze the rest; returns peft's wrapper, which saves the adapter.
+
+    Raises:
+        SettingError: targets that match nothing, or peft fields it does not know.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    targets = target_modules(backbone.model, backbone.name, config.targets)
+    try:
+        settings = LoraConfig(
+            **{
+                "r": config.rank,
+                "lora_alpha": config.rank if config.alpha is None else config.alpha,
+                "lora_dropout": config.lora_dropout,
+                "target_modules": targets,
+                "bias": "none",
+                **config.peft,
+            }
+        )
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"peft does not take these settings of LoRA ({first_line(error)})") from error
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return get_peft_model(backbone.model, settings)
+
+
+def _is_linear(module: nn.Module) -> bool:
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(module, nn.Linear | Conv1D)
+
+
+def _plain(name: str) -> str:
+    return name.removesuffix("@random")

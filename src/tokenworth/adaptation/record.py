@@ -1,0 +1,50 @@
+"""The folder of a run: what it was started with, so that it goes on only as what it began."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenworth.adaptation.result import RESULT, AdaptResult
+from tokenworth.assessment.result import write_text
+from tokenworth.errors import SettingError
+
+RUN = "run.json"
+_FREE = frozenset({"checkpoint_seconds", "track"})
+"""Settings that change no number."""
+
+
+def started_with(
+    route: str, model: str | None, task_fingerprint: str, seed: int, settings: dict[str, Any], loading: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything that a run's numbers depend on, as JSON keeps it."""
+    kept = {name: value for name, value in settings.items() if name not in _FREE}
+    facts = {"route": route, "model": model, "task": task_fingerprint, "seed": seed, **loading, **kept}
+    return dict(json.loads(json.dumps(facts, default=str)))
+
+
+def begin(folder: Path, facts: dict[str, Any]) -> AdaptResult | None:
+    """Note what the run is, or check that it is the one that lies there; returns its result if it is finished.
+
+    Raises:
+        SettingError: another run lies there; the error shows in what they differ.
+    """
+    path = folder / RUN
+    if path.is_file():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            before = {}  # cut short before anything else was written
+        changed = [
+            f"{name} was {before.get(name)!r} and is {facts.get(name)!r}"
+            for name in sorted({*before, *facts})
+            if before and before.get(name) != facts.get(name)
+        ]
+        if changed:
+            raise SettingError(
+                f"{folder} holds a run with other settings: {'; '.join(changed)}. Name another folder with --out, go "
+                "on with the old settings, or remove the folder"
+            )
+    write_text(path, json.dumps(facts, indent=1, ensure_ascii=False))
+    return AdaptResult.load(folder) if (folder / RESULT).is_file() else None

@@ -1,0 +1,203 @@
+"""adapt: one route on one task, under one protocol.
+
+task -> parts -> route (tuned, if asked) -> test split once -> classifier, predictions, result
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tokenworth.adaptation.bow as bow
+import tokenworth.adaptation.diagnosis as diagnosis
+import tokenworth.adaptation.finetune as finetune
+import tokenworth.adaptation.mislabelled as mislabelled
+import tokenworth.adaptation.probe as probe
+import tokenworth.adaptation.prompt as prompt
+import tokenworth.adaptation.record as record
+import tokenworth.adaptation.tuning as tuning
+from tokenworth.adaptation.cost import Meter
+from tokenworth.adaptation.devices import find_devices
+from tokenworth.adaptation.evaluation import Evaluation, evaluate_route
+from tokenworth.adaptation.job import Fitted, Job, Progress
+from tokenworth.adaptation.parts import divide
+from tokenworth.adaptation.result import AdaptResult
+from tokenworth.adaptation.saving import MODEL, Classifier
+from tokenworth.adaptation.sentences import summarise
+from tokenworth.adaptation.settings import ROUTES, AdaptConfig, make_config
+from tokenworth.assessment.cards import backbone_card
+from tokenworth.assessment.environment import describe_environment
+from tokenworth.assessment.result import claimed
+from tokenworth.backbones import Backbone
+from tokenworth.errors import SettingError
+from tokenworth.tasks import Task, load_task
+
+FITS = {
+    "bow": bow.fit_bow,
+    "prompt": prompt.fit_prompt,
+    "probe": probe.fit_probe,
+    "lora": finetune.fit_lora,
+    "full": finetune.fit_full,
+    "scratch": finetune.fit_scratch,
+}
+assert tuple(FITS) == ROUTES, "every route has its fit"
+
+
+def adapt(
+    model: str | Backbone | None,
+    task: str | Task,
+    route: str,
+    *,
+    seed: int = 0,
+    config: AdaptConfig | dict[str, Any] | str | Path | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    tokenizer: str | None = None,
+    cache: str | Path | bool = True,
+    progress: Progress | None = None,
+) -> AdaptResult:
+    """Run a route: bow, prompt, probe, lora, full or scratch.
+
+    The same seed gives the same order of texts, head and dropout, whatever the route; the test split is read once, at
+    the end.  With `out` a run that was interrupted goes on when the same call is made again, and one that is finished
+    is read and not run.  Started by torchrun or accelerate, the processes share every batch.
+
+    Args:
+        model: folder, hub id or published name, or a loaded Backbone (which is left as it is); None for bow.
+        task: anything `load_task` takes, or a Task.
+        route: one of ROUTES.
+        seed: of samples, order, head, adapters, dropout and random weights.
+        config: settings, a mapping of those that differ from the protocol, or a YAML file of them.
+        out: folder for result.json, predictions.parquet, the classifier and checkpoints.
+        device: "auto", "cpu", "cuda", "mps".
+        revision: of a hub id.
+        allow_pickle: also load weights that are not safetensors.
+        tokenizer: folder or hub id of another tokenizer; "bytes".
+        cache: where the features of the route probe lie; as in `assess`.
+        progress: called as progress(what, done, total).
+
+    Raises:
+        SettingError: a setting that is not understood, or another run in `out`.
+        TaskError, BackboneError, EncodeError, AdaptError: see their docstrings; one sentence each.
+    """
+    config = make_config(config)
+    if route not in ROUTES:
+        raise SettingError(f"route {route!r} is not understood; choose one of {', '.join(ROUTES)}")
+    meter, devices = Meter(), find_devices()
+    main = devices.processes.is_main
+    loading = {"device": device, "revision": revision, "allow_pickle": allow_pickle, "tokenizer": tokenizer}
+    folder = None if out is None else Path(out)
+    with claimed(folder) if folder is not None and main else nullcontext():
+        with meter.clock("load"):
+            task = task if isinstance(task, Task) else load_task(task, seed=seed)
+        finished = None
+        with devices.processes.together():
+            if folder is not None and main:
+                name = model.name + model.fingerprint if isinstance(model, Backbone) else model
+                facts = record.started_with(route, name, task.fingerprint, seed, config.asdict(), loading)
+                finished = record.begin(folder, facts)
+        done = devices.processes.tell("" if finished is None else finished.to_json())
+        if done:
+            return finished or AdaptResult.from_json(done)
+        train_rows, validation_rows = divide(task, config, seed)
+        job = Job(
+            route, model, task, train_rows, validation_rows, config, seed, loading, devices, folder, cache, progress
+        )
+        return _run(job, meter)
+
+
+def _run(job: Job, meter: Meter) -> AdaptResult:
+    trials: list[dict[str, Any]] = []
+    if job.config.tune:
+        with meter.clock("tune"):
+            chosen, trials = tuning.tune(job, FITS[job.route])
+        job = _after_tuning(job, chosen)
+    with meter.clock("fit"):
+        fitted = FITS[job.route](job)
+    processes = job.devices.processes
+    result = None
+    with processes.together():
+        if processes.is_main:
+            result = _finish(job, fitted, meter, trials)
+    told = processes.tell("" if result is None else result.to_json())
+    return result or AdaptResult.from_json(told)
+
+
+def _after_tuning(job: Job, chosen: AdaptConfig) -> Job:
+    """The final run learns from the validation part too, unless that is still needed."""
+    if chosen.needs_validation:
+        return job.changed(config=chosen)
+    rows, none = divide(job.task, chosen, job.seed)
+    return job.changed(config=chosen, train_rows=rows, validation_rows=none)
+
+
+def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:
+    """Evaluate, look closer where asked, save."""
+    with meter.clock("evaluate"):
+        found = evaluate_route(job, fitted)
+    suspicious: list[dict[str, Any]] = []
+    if job.config.mislabelled:
+        with meter.clock("mislabelled"):
+            suspicious = mislabelled.likely_mislabelled(job.train, job.task.label_names, job.seed)
+    looked: dict[str, Any] = {}
+    if job.config.diagnose:
+        with meter.clock("diagnose"):
+            looked = diagnosis.diagnose(job, fitted)
+    classifier = Classifier(fitted.predictor, job.task.label_names, found.temperature)
+    if job.folder is not None:
+        with meter.clock("save"):
+            classifier.save(job.folder / MODEL, {"route": job.route, "task": job.task.name})
+    result = _result(job, fitted, found, meter, trials)
+    result = replace(result, mislabelled=suspicious, diagnosis=looked)
+    if job.folder is not None:
+        result.save(job.folder)
+        for name in ("checkpoints", "tuning"):  # the run is whole without them
+            shutil.rmtree(job.folder / name, ignore_errors=True)
+    return result
+
+
+def _result(job: Job, fitted: Fitted, found: Evaluation, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:
+    cost = {
+        **meter.read(),
+        **fitted.cost,
+        "flops_per_prediction": fitted.flops_per_text,
+        "tuning_flops": sum(trial["train_flops"] for trial in trials),
+        "processes": job.devices.processes.size,
+    }
+    counts = {"train": len(job.train_rows), "validation": len(job.validation_rows), "test": len(job.task.test)}
+    return AdaptResult(
+        route=job.route,
+        task={
+            "name": job.task.name,
+            "source": job.task.source,
+            "fingerprint": job.task.fingerprint,
+            "label_names": list(job.task.label_names),
+            "texts": counts,
+            "notes": list(job.task.notes),
+        },
+        backbone=None if fitted.backbone is None else backbone_card(fitted.backbone),
+        seed=job.seed,
+        settings=job.config.asdict(),
+        metrics=found.metrics,
+        train_metrics=found.train_metrics,
+        validation=found.validation,
+        temperature=found.temperature,
+        parameters=fitted.parameters,
+        training=fitted.training,
+        facts={**fitted.facts, "majority": found.majority},
+        cost=cost,
+        resumed_from_step=fitted.resumed_from_step,
+        confusion=found.confusion,
+        calibration=found.calibration,
+        mislabelled=[],
+        tuning=trials,
+        notes=list(fitted.notes),
+        sentences=summarise(job, fitted, found, cost),
+        environment=describe_environment(),
+        predictions=found.predictions,
+    )

@@ -1,0 +1,107 @@
+"""Saved classifiers: a folder with classifier.json, weights as safetensors, and what the route needs beside them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from tokenworth.adaptation.bow import load_bow
+from tokenworth.adaptation.predictor import Predictor
+from tokenworth.adaptation.probe import load_probe
+from tokenworth.adaptation.prompt import load_prompt
+from tokenworth.adaptation.tuned import load_tuned
+from tokenworth.errors import AdaptError, TokenworthError, first_line
+from tokenworth.probes.quality import softmax
+
+FORMAT = 1
+FACTS = "classifier.json"
+MODEL = "model"
+"""Folder of the classifier within that of a run."""
+
+KINDS: dict[str, Callable[[Path, dict[str, Any], dict[str, Any]], Predictor]] = {
+    "bow": load_bow,
+    "prompt": load_prompt,
+    "probe": load_probe,
+    "tuned": load_tuned,
+}
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Classifier:
+    """A route's result, ready to use."""
+
+    predictor: Predictor
+    label_names: tuple[str, ...]
+    temperature: float = 1.0
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """The most probable class name of each text."""
+        return [self.label_names[place] for place in self.predict_proba(texts).argmax(1)] if len(texts) else []
+
+    def predict_proba(self, texts: Sequence[str]) -> Floats:
+        """Probabilities (N, C), columns in the order of `label_names`."""
+        if not len(texts):
+            return np.empty((0, len(self.label_names)))
+        return softmax(self.predictor.scores(list(texts)) / self.temperature)
+
+    def save(self, folder: Path, more: dict[str, Any] | None = None) -> None:
+        """Write the classifier into a folder that is there only when it is whole.
+
+        Raises:
+            AdaptError: it cannot be written.
+        """
+        part = folder.with_name(folder.name + ".part")
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            facts = {
+                "format": FORMAT,
+                "kind": self.predictor.kind,
+                "label_names": list(self.label_names),
+                "temperature": self.temperature,
+                "predictor": self.predictor.save(part),
+                **(more or {}),
+            }
+            (part / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            part.replace(folder)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(part, ignore_errors=True)
+            raise AdaptError(
+                f"the classifier cannot be written to {folder} ({first_line(error)}); make room there and run the same "
+                "command again"
+            ) from error
+
+
+def load_classifier(path: str | Path, **loading: Any) -> Classifier:
+    """Read what `adapt` saved.
+
+    Args:
+        path: the folder given as `out`, or the folder `model` in it.
+        loading: `model` (where the backbone lies now, or a loaded one), `device`, `dtype`, `allow_pickle`.
+
+    Raises:
+        AdaptError: it is no saved classifier, is damaged, or belongs to another backbone.
+    """
+    folder = Path(path) / MODEL if (Path(path) / MODEL).is_dir() else Path(path)
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        kind, names = KINDS[facts["kind"]], tuple(facts["label_names"])
+        predictor = kind(folder, facts["predictor"], loading)
+    except TokenworthError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise AdaptError(
+            f"{path} holds no classifier that can be read ({first_line(error)}); run tokenworth adapt again with --out"
+        ) from error
+    return Classifier(predictor, names, facts["temperature"])

@@ -1,0 +1,204 @@
+"""Settings of a route.  The defaults are the protocol of the two papers; whatever differs is saved with the result."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+from tokenworth.encode import POOLINGS
+from tokenworth.errors import SettingError, first_line
+from tokenworth.probes.quality import check_metric
+
+ROUTES = ("bow", "prompt", "probe", "lora", "full", "scratch")
+TRAINED = ("lora", "full", "scratch")
+"""The routes that run the training loop."""
+
+Tracker = Literal["tensorboard", "wandb"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptConfig:
+    """Everything about a route but the model, the task and the seed."""
+
+    # Training
+    steps: int = 10_000
+    """Optimiser steps."""
+    batch: int = 8
+    """Texts of a step, over all processes."""
+    lr: float = 1e-4
+    """Highest learning rate."""
+    warmup_share: float = 0.05
+    """Share of the steps in which the rate rises linearly from 0; afterwards it falls to 0 along a cosine."""
+    weight_decay: float = 1e-5
+    clip_threshold: float = 1.0
+    """Adafactor's limit on the root mean square of an update."""
+    clip_norm: float = 1.0
+    """Limit on the norm of the gradient."""
+    micro_batch: int | None = None
+    """Texts of one forward and backward pass; None takes the batch and halves it where memory runs out."""
+    packing: bool = True
+    """Put the texts of a batch behind each other without padding, where the model keeps them apart."""
+
+    # Model and head
+    pooling: str = "last+mean"
+    """What the head reads of the last layer: last+mean (2 D numbers), mean, last or cls."""
+    dropout: float = 0.05
+    """Before the head."""
+    head_bias: bool = True
+    """Whether the head has an intercept; plain sequence-classification checkpoints have none."""
+    max_length: int | None = None
+    """Tokens kept of a text; None keeps what the backbone can read."""
+    prefix: str = ""
+    """Put before every text, for encoders trained with one, such as "query: "."""
+    dtype: str = "auto"
+    quantise: Literal[4, 8] | None = None
+    """Bits of frozen base weights under LoRA (bitsandbytes)."""
+    tokenizer: Literal["pretrained", "retrained"] = "pretrained"
+    """For scratch: the backbone's tokenizer, or one of its kind and size trained on the training texts."""
+
+    # LoRA
+    rank: int = 32
+    alpha: float | None = None
+    """None takes the rank, so that the update is not scaled."""
+    lora_dropout: float = 0.05
+    targets: tuple[str, ...] = ("auto",)
+    """Linear maps by their own names; auto: those of the papers for their backbones, else all in the blocks."""
+    peft: dict[str, Any] = field(default_factory=dict)
+    """Further fields of peft's LoraConfig, such as use_dora or use_rslora."""
+
+    # Prompt
+    shots: int = 0
+    """Labelled examples in the prompt."""
+    template: str | None = None
+    """With {text}; None takes the task's own, or a generic one."""
+    contextual: bool = False
+    """Divide by the probabilities that texts without content get (Zhao et al. 2021)."""
+
+    # Data, selection, evaluation
+    train_size: int | None = None
+    """Training texts, drawn by class; None takes all."""
+    class_weights: Literal["none", "balanced"] = "none"
+    selection: Literal["last", "best"] = "last"
+    """Which step is kept: the last, as published, or the best on a validation part cut from train."""
+    eval_steps: int | None = None
+    """Steps between evaluations on the validation part; None: a tenth of all."""
+    validation_share: float = 0.1
+    """Share of train cut off where a validation part is needed."""
+    calibrate: bool = False
+    """Fit a temperature on the validation part."""
+    tune: int = 0
+    """Trials of a search over learning rate, rank and steps on the validation part; 0: none, as published."""
+    metric: str = "weighted_f1"
+    """What selection and tuning go by, and what is named first."""
+    mislabelled: bool = True
+    """Look for training texts whose label is probably wrong."""
+    diagnose: bool = False
+    """Assess the adapted model and compare its weights with those it started from."""
+
+    # Keeping and telling
+    checkpoint_seconds: float = 60.0
+    """Time between checkpoints; 0 writes one after every step."""
+    track: Tracker | None = None
+    """Also log to TensorBoard or Weights & Biases."""
+
+    def __post_init__(self) -> None:
+        check_metric(self.metric)
+        for name in ("steps", "batch", "rank"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("lr", "clip_norm", "clip_threshold"):
+            if not getattr(self, name) > 0:
+                raise SettingError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("warmup_share", "dropout", "lora_dropout", "validation_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingError(f"{name} is a share in [0, 1), not {getattr(self, name)}")
+        if self.pooling not in POOLINGS:
+            raise SettingError(f"pooling {self.pooling!r} is not understood; choose one of {', '.join(POOLINGS)}")
+        if self.template is not None and "{text}" not in self.template:
+            raise SettingError(f"the template {self.template!r} does not say where the text goes; put {{text}} in it")
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether a validation part is cut from train."""
+        return self.selection == "best" or self.calibrate or self.tune > 0
+
+    def asdict(self) -> dict[str, Any]:
+        """As JSON writes it."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def make_config(given: AdaptConfig | dict[str, Any] | str | Path | None = None, **changes: Any) -> AdaptConfig:
+    """Settings from a run file, a mapping or settings, and changes to them (those that are None change nothing).
+
+    Raises:
+        SettingError: an unknown key (with the nearest known one), a value of the wrong kind or out of range.
+    """
+    if isinstance(given, AdaptConfig):
+        base = given
+    else:
+        values = read_run_file(given) if isinstance(given, str | Path) else dict(given or {})
+        base = AdaptConfig(**_checked(values))
+    return replace(base, **_checked({name: value for name, value in changes.items() if value is not None}))
+
+
+def read_run_file(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        SettingError: it cannot be read, or holds something else.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingError(f"the run file {path} cannot be read as YAML ({first_line(error)})") from error
+    if not isinstance(found, dict):
+        raise SettingError(f"the run file {path} must hold lines such as 'steps: 1000', not {type(found).__name__}")
+    return found
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    hints = get_type_hints(AdaptConfig)
+    known = {one.name: hints[one.name] for one in fields(AdaptConfig)}
+    for name in values:
+        if name not in known:
+            near = get_close_matches(str(name), known, n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+            raise SettingError(f"the routes have no setting {name!r}{hint}")
+    return {name: _fitting(name, value, known[name]) for name, value in values.items()}
+
+
+def _fitting(name: str, value: Any, wanted: Any) -> Any:
+    """The value in the type its field asks for; YAML reads 1e-4 as text and 1 as a whole number."""
+    choices = [one for one in (get_args(wanted) or (wanted,)) if one is not type(None)]
+    if value is None and type(None) in get_args(wanted):
+        return None
+    if wanted == tuple[str, ...]:
+        return tuple(value.split(",")) if isinstance(value, str) else tuple(map(str, value))
+    if wanted == dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        raise SettingError(f"{name} takes lines of its own, such as 'use_dora: true', not {value!r}")
+    if all(not isinstance(one, type) for one in choices):  # literals, perhaps one level down
+        literals = [inner for one in choices for inner in (get_args(one) or (one,))]
+        if value in literals:
+            return value
+        raise SettingError(f"{name} {value!r} is not understood; choose one of {', '.join(map(str, literals))}")
+    kind = choices[0]
+    fits = isinstance(value, bool) if kind is bool else not isinstance(value, bool)
+    try:
+        if fits and (kind is not int or float(value) == int(float(value))) and (kind is not str or _is_text(value)):
+            return kind(float(value)) if kind is int else kind(value)
+    except (TypeError, ValueError):
+        pass
+    raise SettingError(f"{name} must be {_IN_WORDS[kind]}, not {value!r}")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

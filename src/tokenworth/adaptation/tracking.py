@@ -1,0 +1,59 @@
+"""Loss curves to TensorBoard or Weights & Biases, through accelerate's own trackers."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tokenworth.errors import SettingError
+
+_EVERY_STEPS = 10
+
+
+class Tracker:
+    """Logs nowhere."""
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Figures of a step."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+class _Accelerate(Tracker):
+    def __init__(self, tracker: Any) -> None:
+        self.tracker = tracker
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Every tenth step, and whatever is not of every step."""
+        if "loss" not in values or step % _EVERY_STEPS == 0:
+            self.tracker.log(values, step=step)
+
+    def close(self) -> None:
+        self.tracker.finish()
+
+
+def make_tracker(kind: str | None, folder: Path | None, run: str, settings: dict[str, Any]) -> Tracker:
+    """A tracker by name; None logs nowhere.
+
+    Raises:
+        SettingError: its library is not installed, or there is no folder to log to.
+    """
+    if kind is None:
+        return Tracker()
+    if find_spec(kind) is None:
+        raise SettingError(f"track {kind} needs a library that is not installed: pip install {kind}")
+    if folder is None:
+        raise SettingError(f"track {kind} writes into the folder of the run; name one with --out")
+    from accelerate.tracking import TensorBoardTracker, WandBTracker
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if kind == "tensorboard":
+        tracker: Any = TensorBoardTracker(run, logging_dir=str(folder))
+    else:
+        tracker = WandBTracker("tokenworth", name=run, dir=str(folder))
+    if hasattr(tracker, "start"):
+        tracker.start()
+    tracker.store_init_configuration({name: str(value) for name, value in settings.items()})
+    return _Accelerate(tracker)

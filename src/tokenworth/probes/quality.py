@@ -1,0 +1,143 @@
+"""Metrics of predicted probabilities, with bootstrap intervals over texts, and temperature scaling.
+
+    log-loss   mean of -log p(true class), p floored at 1e-15
+    Brier      mean over texts of the sum over classes of (p - [true])^2, in [0, 2]        Brier (1950)
+    ECE        sum over 15 equal bins of confidence of |accuracy - confidence| x share     Guo et al. (2017)
+
+Axes: N texts, C classes, B resamples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworth.errors import SettingError
+from tokenworth.probes.metrics import RESAMPLES, label_scores
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BINS = 15
+FLOOR = 1e-15
+METRICS = ("weighted_f1", "macro_f1", "accuracy", "balanced_accuracy", "log_loss", "brier", "ece")
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
+
+
+def check_metric(name: str) -> str:
+    """The name, if it is one of METRICS.
+
+    Raises:
+        SettingError: it is not.
+    """
+    if name not in METRICS:
+        raise SettingError(f"metric {name!r} is not understood; choose one of {', '.join(METRICS)}")
+    return name
+
+
+def is_better(metric: str, value: float, best: float | None) -> bool:
+    """Whether a value improves on the best so far; the first one always does."""
+    return best is None or (value < best if metric in LOWER_IS_BETTER else value > best)
+
+
+def measure(true_N: Ints, probability_NC: Floats, *, seed: int = 0) -> dict[str, float]:
+    """All METRICS, each with the ends of its 95 % bootstrap interval as NAME_low and NAME_high.
+
+    The predicted class is the most probable one, the first of equals.
+
+    Raises:
+        ValueError: no texts.
+    """
+    if not len(true_N):
+        raise ValueError("no held-out texts to evaluate on")
+    predicted_N = probability_NC.argmax(1)
+    value, resampled = label_scores(true_N, predicted_N, probability_NC.shape[1], seed=seed)
+    found: dict[str, float] = {}
+    for name in ("weighted_f1", "macro_f1", "accuracy", "balanced_accuracy"):
+        found |= _with_range(name, float(getattr(value, name)[0]), getattr(resampled, name))
+    loss_N, brier_N = log_losses(true_N, probability_NC), brier_scores(true_N, probability_NC)
+    hit_N, confidence_N = predicted_N == true_N, probability_NC.max(1)
+    rng = np.random.default_rng(seed)
+    resamples = (rng.integers(0, len(true_N), len(true_N)) for _ in range(RESAMPLES))  # one at a time in memory
+    draws = [(loss_N[rows].mean(), brier_N[rows].mean(), _ece(hit_N[rows], confidence_N[rows])) for rows in resamples]
+    for name, whole, drawn in zip(
+        ("log_loss", "brier", "ece"),
+        (loss_N.mean(), brier_N.mean(), _ece(hit_N, confidence_N)),
+        np.asarray(draws).T,
+        strict=True,
+    ):
+        found |= _with_range(name, float(whole), drawn)
+    return found
+
+
+def metric_value(name: str, true_N: Ints, probability_NC: Floats) -> float:
+    """One metric without its interval: what selection and tuning need."""
+    if name in LOWER_IS_BETTER:
+        rows = {"log_loss": log_losses, "brier": brier_scores}
+        if name in rows:
+            return float(rows[name](true_N, probability_NC).mean())
+        return _ece(probability_NC.argmax(1) == true_N, probability_NC.max(1))
+    value, _ = label_scores(true_N, probability_NC.argmax(1), probability_NC.shape[1])
+    return float(getattr(value, check_metric(name))[0])
+
+
+def log_losses(true_N: Ints, probability_NC: Floats) -> Floats:
+    """-log p(true class) of each text (N,), in nats."""
+    taken = probability_NC[np.arange(len(true_N)), true_N]
+    return np.asarray(-np.log(np.maximum(taken, FLOOR)))
+
+
+def brier_scores(true_N: Ints, probability_NC: Floats) -> Floats:
+    """Squared distance of each text's probabilities from its one-hot label (N,)."""
+    apart = probability_NC.copy()
+    apart[np.arange(len(true_N)), true_N] -= 1
+    return np.asarray(np.square(apart).sum(1))
+
+
+def calibration_curve(true_N: Ints, probability_NC: Floats) -> list[dict[str, float]]:
+    """Mean confidence, accuracy and number of texts of every bin that holds one."""
+    hit_N, confidence_N = probability_NC.argmax(1) == true_N, probability_NC.max(1)
+    bin_N = _bins(confidence_N)
+    return [
+        {
+            "confidence": float(confidence_N[bin_N == one].mean()),
+            "accuracy": float(hit_N[bin_N == one].mean()),
+            "texts": int((bin_N == one).sum()),
+        }
+        for one in np.unique(bin_N)
+    ]
+
+
+def _ece(hit_N: NDArray[np.bool_], confidence_N: Floats) -> float:
+    bin_N = _bins(confidence_N)
+    gap = np.bincount(bin_N, weights=hit_N - confidence_N, minlength=BINS)
+    return float(np.abs(gap).sum() / len(hit_N))
+
+
+def _bins(confidence_N: Floats) -> Ints:
+    """Bin of each confidence; the upper edge belongs to a bin, as in the source."""
+    return np.clip(np.ceil(confidence_N * BINS).astype(np.int64) - 1, 0, BINS - 1)
+
+
+def _with_range(name: str, value: float, drawn_B: Floats) -> dict[str, float]:
+    low, high = np.quantile(drawn_B, [0.025, 0.975])
+    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def softmax(scores_NC: Floats) -> Floats:
+    """Probabilities of rows of log-odds, in float64."""
+    shifted = np.exp(scores_NC.astype(np.float64) - scores_NC.max(1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(1, keepdims=True))
+
+
+def fit_temperature(true_N: Ints, scores_NC: Floats) -> float:
+    """The T for which softmax(scores / T) has the least log-loss on held-out texts; between 0.01 and 100.
+
+    Source: Guo et al. (2017), On Calibration of Modern Neural Networks.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        return float(log_losses(true_N, softmax(scores_NC / np.exp(log_temperature))).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.01), np.log(100.0)), method="bounded").x))

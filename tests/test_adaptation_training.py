@@ -1,0 +1,327 @@
+"""The training loop: batches, gradients, safe stops, and going on exactly."""
+
+import json
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import tokenworth.adaptation.training as training
+from planted import planted_task, with_parts
+from routes import SHORT, model_at, run
+from small_models import FAMILIES, write_folder
+from tokenworth.adaptation import AdaptResult, adapt
+from tokenworth.adaptation.classifier import make_classifier
+from tokenworth.adaptation.order import Order, learning_rate
+from tokenworth.adaptation.packing import Packer, StepCost, can_pack, packed_batch, padded_batch
+from tokenworth.backbones import load_backbone
+from tokenworth.errors import AdaptError, SettingError
+
+TEXTS = [np.arange(4, 4 + n, dtype=np.int32) for n in (3, 9, 1, 6)]
+ROWS = np.arange(4)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return model_at(tmp_path_factory.mktemp("models"))
+
+
+# -- batches ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pack_gives_every_text_what_it_gets_alone_or_is_not_used(tmp_path, family):
+    backbone = load_backbone(str(write_folder(tmp_path / family, family)), dtype="float32")
+    if not can_pack(backbone):
+        return
+    packed = packed_batch(backbone, TEXTS, ROWS, torch.float32)
+    for how in ("mean", "last", "cls", "last+mean"):
+        with torch.no_grad():
+            together = packed.read(backbone.model(**packed.inputs).last_hidden_state, how)
+            for row in ROWS:
+                alone = padded_batch(backbone, TEXTS, ROWS[row : row + 1])
+                state = alone.read(backbone.model(**alone.inputs).last_hidden_state, how)
+                torch.testing.assert_close(together[row], state[0], rtol=1e-4, atol=1e-5)
+    assert packed.tokens == packed.places == 19
+
+
+def test_models_that_keep_texts_apart_are_found(tmp_path):
+    packs = {f: can_pack(load_backbone(str(write_folder(tmp_path / f, f)), dtype="float32")) for f in FAMILIES}
+    assert packs["llama"]
+    assert not packs["mpt"]  # positions are in the attention itself
+    assert not packs["xlnet"]
+
+
+def test_packed_and_padded_batches_have_the_same_gradient(model):
+    backbone = load_backbone(model, dtype="float32")
+    classifier = make_classifier(backbone, 3, pooling="last+mean", dropout=0.0, bias=True, seed=0)
+    gradients = []
+    for batch in (packed_batch(backbone, TEXTS, ROWS, torch.float32), padded_batch(backbone, TEXTS, ROWS)):
+        classifier.zero_grad()
+        torch.nn.functional.cross_entropy(classifier(batch), torch.tensor([0, 1, 2, 0])).backward()
+        gradients.append(torch.cat([w.grad.flatten() for w in classifier.parameters() if w.grad is not None]))
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+
+
+def test_the_cheaper_batch_is_taken(model):
+    backbone = load_backbone(model, dtype="float32")
+    even = [np.arange(4, 24, dtype=np.int32)] * 4
+    cost = StepCost(token=100.0, pair=1.0, text=0.0)
+    assert Packer(backbone, TEXTS, cost, packing=True).packs(ROWS)
+    assert not Packer(backbone, even, cost, packing=True).packs(ROWS)  # nothing is padded: packing only adds pairs
+    assert not Packer(backbone, TEXTS, cost, packing=False).packs(ROWS)
+
+
+def test_every_text_is_drawn_once_a_pass_and_the_order_depends_on_the_seed_alone():
+    order = Order(10, 4, seed=3)
+    drawn = np.concatenate([order.rows(step) for step in range(5)])
+    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
+    assert list(drawn[:10]) != list(drawn[10:])
+    assert np.array_equal(Order(10, 4, seed=3).rows(4), order.rows(4))
+    assert not np.array_equal(Order(10, 4, seed=4).rows(0), order.rows(0))
+    assert len(Order(3, 8, seed=0).rows(0)) == 3
+
+
+def test_the_rate_is_that_of_the_published_schedule():
+    from transformers import get_cosine_schedule_with_warmup
+
+    weights = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([weights], lr=0.5)
+    schedule = get_cosine_schedule_with_warmup(optimiser, 10, 200)
+    for step in range(200):
+        assert learning_rate(step, 200, 0.5, 0.05) == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-12)
+        optimiser.step()
+        schedule.step()
+
+
+# -- the same numbers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("route", ["lora", "full", "scratch"])
+def test_a_seed_gives_the_same_numbers_and_another_one_others(model, route):
+    first, second, third = (run(model, route, None, seed=seed) for seed in (1, 1, 2))
+    assert first.training["losses"] == second.training["losses"]
+    assert first.metrics == second.metrics
+    assert first.training["losses"] != third.training["losses"]
+
+
+def test_routes_see_the_same_texts_in_the_same_order(model, monkeypatch):
+    seen = {}
+    for route in ("lora", "full", "scratch"):
+        rows = seen.setdefault(route, [])
+        inner = training.Training._gradient
+        monkeypatch.setattr(
+            training.Training,
+            "_gradient",
+            lambda self, r, rows=rows, inner=inner: (rows.append(r.tolist()), inner(self, r))[1],
+        )
+        run(model, route, None, steps=3)
+        monkeypatch.setattr(training.Training, "_gradient", inner)
+    assert seen["lora"] == seen["full"] == seen["scratch"]
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_micro_batches_have_the_gradient_of_the_whole(model, packing):
+    settings = {"dropout": 0.0, "lora_dropout": 0.0, "packing": packing}
+    whole = run(model, "full", None, **settings)
+    parts = run(model, "full", None, micro_batch=3, **settings)
+    assert parts.training["losses"] == pytest.approx(whole.training["losses"], rel=1e-4)
+
+
+def test_balanced_class_weights_are_those_of_the_formula(model):
+    task = planted_task(40)
+    kept = np.flatnonzero((task.train.labels == 0) | (np.arange(40) % 4 == 0))
+    task = with_parts(task, train={"texts": [task.train.texts[i] for i in kept], "labels": task.train.labels[kept]})
+    plain, balanced = (
+        adapt(model, task, "full", config={**SHORT, "class_weights": how}).training["losses"]
+        for how in ("none", "balanced")
+    )
+    assert plain != balanced
+
+
+# -- interruption -------------------------------------------------------------------------------------------------
+
+
+def test_killed_at_random_moments_the_run_ends_with_equal_numbers(model, tmp_path):
+    """A checkpoint after every step, killed wherever it is; losses and metrics must be equal, bit for bit."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["routes", "tokenworth.adaptation", "transformers.models.llama.modeling_llama"])
+    settings = {"steps": 60, "checkpoint_seconds": 0, "selection": "best", "eval_steps": 20}
+    whole = run(model, "lora", tmp_path / "whole", **settings)
+    rng, kills = random.Random(0), 0
+    folder = tmp_path / "killed"
+    for _ in range(40):
+        process = context.Process(target=run, args=(model, "lora", folder), kwargs=settings)
+        process.start()
+        _wait_for(folder / "checkpoints", process)
+        process.join(rng.uniform(0.0, 0.25))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.join()
+        if (folder / "result.json").is_file():
+            break
+    result = run(model, "lora", folder, **settings)
+    assert kills >= 3
+    assert result.resumed_from_step > 0
+    assert result.training["losses"] == whole.training["losses"]
+    assert result.training["evaluations"] == whole.training["evaluations"]
+    assert result.metrics == whole.metrics
+    assert not (folder / "checkpoints").exists()
+
+
+def _wait_for(folder, process):
+    limit = time.monotonic() + 60
+    while not list(folder.glob("step-*")) and process.is_alive() and time.monotonic() < limit:
+        time.sleep(0.005)
+
+
+def stop_at(monkeypatch, step):
+    """Fail at a step, as a power cut would."""
+    inner = training.Training._step
+
+    def fail(self):
+        if self.running.step == step:
+            raise KeyboardInterrupt
+        inner(self)
+
+    monkeypatch.setattr(training.Training, "_step", fail)
+    return inner
+
+
+def interrupted(model, folder, monkeypatch, step=8, **settings):
+    inner = stop_at(monkeypatch, step)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, "full", folder, checkpoint_seconds=0, **settings)
+    monkeypatch.setattr(training.Training, "_step", inner)
+
+
+def test_a_checkpoint_cut_in_half_falls_back_to_the_one_before(model, tmp_path, monkeypatch, caplog):
+    whole = run(model, "full", None)
+    interrupted(model, tmp_path / "run", monkeypatch)
+    kept = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    assert [path.name for path in kept] == ["step-00000007", "step-00000008"]
+    damaged = kept[-1] / "optimiser.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    result = run(model, "full", tmp_path / "run", checkpoint_seconds=0)
+    assert result.resumed_from_step == 7
+    assert result.training["losses"] == whole.training["losses"]
+    assert "damaged" in caplog.text
+
+
+def test_a_changed_configuration_is_refused_and_shown(model, tmp_path, monkeypatch):
+    interrupted(model, tmp_path / "run", monkeypatch)
+    with pytest.raises(SettingError, match=r"lr was 0.001 and is 0.01; steps was 12 and is 13"):
+        run(model, "full", tmp_path / "run", lr=0.01, steps=13)
+    with pytest.raises(SettingError, match="route was 'full' and is 'lora'"):
+        run(model, "lora", tmp_path / "run")
+    assert run(model, "full", tmp_path / "run", checkpoint_seconds=5).resumed_from_step == 8  # changes no number
+
+
+def test_checkpoints_of_other_weights_are_refused(model, tmp_path, monkeypatch):
+    other = model_at(tmp_path, seed=5)
+    interrupted(model, tmp_path / "run", monkeypatch)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"model": other}))
+    with pytest.raises(SettingError, match="another backbone"):
+        run(other, "full", tmp_path / "run")
+
+
+def test_a_finished_run_is_read_and_not_run(model, tmp_path, monkeypatch):
+    first = run(model, "lora", tmp_path / "run")
+    stop_at(monkeypatch, 0)
+    again = run(model, "lora", tmp_path / "run")
+    assert again.metrics == first.metrics
+    assert again.predictions.equals(AdaptResult.load(tmp_path / "run").predictions)
+
+
+def full_disk(model, folder):
+    """A process whose files may not grow: what a full disk does to a checkpoint."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    try:
+        run(model, "full", folder, checkpoint_seconds=0)
+    except AdaptError as error:
+        os._exit(7 if "checkpoint of step 1 cannot be written" in str(error) else 8)
+
+
+def test_a_full_disk_at_checkpoint_time_is_one_sentence_and_leaves_nothing_half(model, tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=full_disk, args=(model, tmp_path / "run"))
+    process.start()
+    process.join()
+    assert process.exitcode == 7
+    assert not list((tmp_path / "run" / "checkpoints").glob("*"))
+    assert run(model, "full", tmp_path / "run").resumed_from_step == 0
+
+
+# -- safe stops ---------------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_stops_before_the_update_and_names_the_batch(model, monkeypatch):
+    inner, kept = training.Training._pass, {}
+
+    def poisoned(self, part, total, counted):
+        if self.running.step == 4:
+            kept["before"] = self._weights()
+            kept["training"] = self
+            return float("nan")
+        return inner(self, part, total, counted)
+
+    monkeypatch.setattr(training.Training, "_pass", poisoned)
+    with pytest.raises(AdaptError, match=r"step 5: the loss is nan .* on the batch of training texts") as failure:
+        run(model, "full", None)
+    rows = Order(40, 8, 0).rows(4)
+    assert ", ".join(map(str, rows.tolist())) in str(failure.value)
+    after = kept["training"]._weights()
+    assert all(torch.equal(after[name], value) for name, value in kept["before"].items())
+
+
+def test_out_of_memory_halves_the_passes_and_keeps_the_gradient(model, monkeypatch):
+    plain = run(model, "full", None, dropout=0.0)
+    inner = training.Training._pass
+
+    def short(self, part, total, counted):
+        if len(part) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return inner(self, part, total, counted)
+
+    monkeypatch.setattr(training.Training, "_pass", short)
+    halved = run(model, "full", None, dropout=0.0)
+    assert halved.training["micro_batch"] == 2
+    assert halved.training["halvings"] == 2
+    assert halved.training["losses"] == pytest.approx(plain.training["losses"], rel=1e-4)
+    assert any("passes of 2 texts" in sentence for sentence in halved.sentences)
+
+
+def test_no_memory_for_one_text_is_one_sentence(model, monkeypatch):
+    def never(*_):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(training.Training, "_pass", never)
+    with pytest.raises(AdaptError, match="no memory for 1 text"):
+        run(model, "full", None)
+
+
+def test_the_best_step_is_kept_when_asked_for(model):
+    result = run(model, "full", None, selection="best", eval_steps=3, metric="accuracy", n_train=80)
+    steps = [row["step"] for row in result.training["evaluations"]]
+    values = [row["accuracy"] for row in result.training["evaluations"]]
+    assert steps == [3, 6, 9, 12]
+    assert result.training["best_step"] == steps[int(np.argmax(values))]
+    assert result.validation["accuracy"] == pytest.approx(max(values))
+    assert result.task["texts"]["train"] + result.task["texts"]["validation"] == 80
+
+
+def test_the_test_split_is_read_once_and_at_the_end(model, monkeypatch):
+    from tokenworth.adaptation.tuned import TunedPredictor
+
+    task, inner, calls = planted_task(80), TunedPredictor.scores, []
+    monkeypatch.setattr(TunedPredictor, "scores", lambda self, texts: (calls.append(len(texts)), inner(self, texts))[1])
+    adapt(model, task, "full", config={**SHORT, "selection": "best", "eval_steps": 4, "calibrate": True})
+    assert calls.count(len(task.test)) == 1
