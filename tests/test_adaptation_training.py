@@ -18,6 +18,7 @@ from routes import SHORT, model_at, run
 from small_models import FAMILIES, write_folder
 from tokenworth.adaptation import AdaptResult, adapt
 from tokenworth.adaptation.classifier import make_classifier
+from tokenworth.adaptation.optimiser import Adafactor
 from tokenworth.adaptation.order import Order, learning_rate
 from tokenworth.adaptation.packing import Packer, StepCost, can_pack, packed_batch, padded_batch
 from tokenworth.backbones import load_backbone
@@ -98,6 +99,26 @@ def test_the_rate_is_that_of_the_published_schedule():
         assert learning_rate(step, 200, 0.5, 0.05) == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-12)
         optimiser.step()
         schedule.step()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0], ids=["small", "ordinary", "clipped"])
+def test_adafactor_is_that_of_transformers(scale):
+    from transformers.optimization import Adafactor as Slow
+
+    torch.manual_seed(0)
+    shapes = [(5, 7), (6,), (1, 4), (2, 3, 4)]
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [torch.nn.Parameter(weights.detach().clone()) for weights in ours]
+    fast = Adafactor(ours, lr=0.01, clip_threshold=1.0, weight_decay=0.1)
+    slow = Slow(theirs, lr=0.01, weight_decay=0.1, relative_step=False, scale_parameter=False, warmup_init=False)
+    for _ in range(20):
+        for own, other in zip(ours, theirs, strict=True):
+            own.grad = scale * torch.randn(own.shape) * torch.rand(own.shape[-1])
+            other.grad = own.grad.clone()
+        fast.step()
+        slow.step()
+    for own, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-6)
 
 
 # -- the same numbers ---------------------------------------------------------------------------------------------

@@ -9,25 +9,85 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from tokenworth.adaptation.devices import spread_like, whole
 from tokenworth.adaptation.settings import AdaptConfig
 
+_DECAY = -0.8
+_EPS = 1e-30
+
+
+class Adafactor(torch.optim.Optimizer):
+    """Adafactor without relative step, parameter scaling and first moment, as the protocol has it.
+
+        row, col = b row + (1 - b) mean_j (g^2 + 1e-30), the same over i          b = 1 - step^-0.8
+        update   = g (row_i / mean(row))^-1/2 col_j^-1/2, divided by max(1, RMS(update) / clip_threshold)
+        weights  = (1 - lr weight_decay) weights - lr update
+
+    The same numbers as transformers' class to rounding (a test says so) in a quarter of its time on a CPU: sums over
+    rows and columns are matrix products, no second matrix of the update's size is made, and no RMS of the weights.
+    """
+
+    def __init__(
+        self, parameters: list[nn.Parameter], *, lr: float, clip_threshold: float, weight_decay: float
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "clip_threshold": clip_threshold, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        assert closure is None, "the loop computes gradients itself"
+        for group in self.param_groups:
+            for weights in group["params"]:
+                if weights.grad is not None:
+                    self._update(weights, weights.grad.float(), group)
+
+    def _update(self, weights: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[weights]
+        state["step"] = state.get("step", 0) + 1
+        kept = 1 - state["step"] ** _DECAY
+        update = _factored(grad, state, kept) if grad.ndim > 1 else _plain(grad, state, kept)
+        rms = whole(torch.linalg.vector_norm(update)) / update.numel() ** 0.5
+        divisor = max(1.0, float(rms) / group["clip_threshold"])
+        weights.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] / divisor)
+
+
+def _factored(grad: Tensor, state: dict[str, Any], kept: float) -> Tensor:
+    """The scaled gradient of a matrix, its second moment kept as that of rows and columns."""
+    row, column = _means(grad.square())
+    if "row" not in state:
+        state["row"], state["column"] = torch.zeros_like(row), torch.zeros_like(column)
+    row = state["row"].mul_(kept).add_(row + _EPS, alpha=1 - kept)
+    column = state["column"].mul_(kept).add_(column + _EPS, alpha=1 - kept)
+    scale = (row / row.mean(dim=-1, keepdim=True)).rsqrt_()
+    return (grad * scale.unsqueeze(-1)).mul_(column.rsqrt().unsqueeze(-2))
+
+
+def _means(square: Tensor) -> tuple[Tensor, Tensor]:
+    """Means over columns and over rows; a product with ones is many times faster than a sum down the columns."""
+    if square.ndim != 2 or isinstance(square, DTensor):
+        return square.mean(dim=-1), square.mean(dim=-2)
+    n, m = square.shape
+    return square.mv(square.new_full((m,), 1 / m)), square.new_full((1, n), 1 / n).mm(square)[0]
+
+
+def _plain(grad: Tensor, state: dict[str, Any], kept: float) -> Tensor:
+    """The scaled gradient of a vector."""
+    if "square" not in state:
+        state["square"] = torch.zeros_like(grad)
+    mean = state["square"].mul_(kept).add_(grad.square() + _EPS, alpha=1 - kept)
+    return mean.rsqrt().mul_(grad)
+
 
 def make_optimiser(parameters: dict[str, nn.Parameter], config: AdaptConfig) -> torch.optim.Optimizer:
-    """No relative step, no parameter scaling: the learning rate is the one given."""
-    from transformers.optimization import Adafactor
-
-    optimiser: torch.optim.Optimizer = Adafactor(
+    """The optimiser of the protocol over the parameters that learn."""
+    return Adafactor(
         list(parameters.values()),
         lr=config.lr,
         clip_threshold=config.clip_threshold,
         weight_decay=config.weight_decay,
-        relative_step=False,
-        scale_parameter=False,
-        warmup_init=False,
     )
-    return optimiser
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

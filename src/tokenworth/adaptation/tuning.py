@@ -78,6 +78,7 @@ def _trial(job: Job, fit: Callable[[Job], Fitted], number: int, config: AdaptCon
         "loop_seconds": fitted.cost["loop_seconds"],
     }
     if done is not None:
+        done.parent.mkdir(parents=True, exist_ok=True)
         write_text(done, json.dumps(trial))
     return trial
 

@@ -11,7 +11,7 @@ import torch
 
 from tokenworth.version import __version__
 
-PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "scikit-learn", "numpy", "pandas")
+PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "accelerate", "scikit-learn", "numpy", "pandas")
 
 
 def describe_environment() -> dict[str, Any]:
