@@ -166,3 +166,40 @@ def _ranked(rank: int, a: SimpleNamespace) -> dict:
     best = {f"best_{key}": a.probes[3][key] for key in ("f1", "f1_low", "f1_high", "accuracy")}
     return {**best, "name": a.backbone["name"], "rank": rank, "tied": rank == 2, "best_layer": 4,
             "seconds": 26.8 * rank, "n_parameters": 13_900_000, "failed": None, **scores}  # fmt: skip
+
+
+def adapted(n_classes: int = 2, route: str = "lora", *, whole: bool = True) -> SimpleNamespace:
+    """A route's result; ``whole`` with a diagnosis, a search and suspicious labels."""
+    rng = np.random.default_rng(0)
+    names = [PWNED, "positive"] if n_classes == 2 else [_intent(i) for i in range(n_classes)]
+    counts = [30] * n_classes
+    metrics = {"weighted_f1": 0.871, "macro_f1": 0.86, "accuracy": 0.873, "balanced_accuracy": 0.86, "log_loss": 0.41,
+               "brier": 0.2, "ece": 0.05}  # fmt: skip
+    metrics |= {f"{name}_low": v - 0.02 for name, v in metrics.items()} | {
+        f"{n}_high": v + 0.02 for n, v in metrics.items()
+    }
+    pairs = [{"true": names[0], "predicted": names[1], "texts": 7}]
+    confusion = {**_confusion(names, counts, 0.87, rng), "mistakes": pairs}
+    del confusion["probe"]
+    scores = {f"{name}_{when}": 0.5 for name in ("ntps", "retained_auc", "probe_f1", "hscore", "logme",
+                                                 "probe_accuracy") for when in ("before", "after")}  # fmt: skip
+    diagnosis = {"layers": [{"layer": layer, **scores} for layer in range(4)],
+                 "updates": [{"name": "layers.0.q_proj", "shape": [64, 64], "relative_size": 0.02,
+                              "effective_rank": 6.1, "intruders": 1, "looked_at": 10}]}  # fmt: skip
+    suspicious = {"row": 3, "text": f"a text {PWNED}", "label": names[0], "suggested": names[1], "p_label": 0.02,
+                  "p_suggested": 0.95}  # fmt: skip
+    bins = [{"confidence": c, "accuracy": a, "texts": n} for c, a, n in ((0.55, 0.6, 20), (0.97, 0.93, 80))]
+    trained = route in ("lora", "full", "scratch")
+    return SimpleNamespace(
+        route=route, task={"name": "sms <i>spam</i>", "label_names": names, "texts": {"train": 90, "test": 60},
+                           "notes": []},
+        backbone=None if route == "bow" else {"name": "wikinovels-14m", "n_parameters": 1, "notes": []}, seed=0,
+        settings={"metric": "weighted_f1", "steps": 100, "targets": ["auto"]}, metrics=metrics,
+        train_metrics={"texts": 90, **metrics}, temperature=1.2, parameters={"trainable": 1000, "total": 9000},
+        training={"losses": list(np.exp(-np.arange(900) / 300))} if trained else {},
+        facts={"majority": {"weighted_f1": 0.33}}, cost={"seconds": 12.0, "train_flops": 1e12 if trained else None},
+        confusion=confusion, calibration=bins, mislabelled=[suspicious] if whole else [],
+        diagnosis=diagnosis if whole and trained else {},
+        tuning=[{"lr": 1e-4, "rank": 8, "steps": 50, "weighted_f1": 0.8}] if whole else [],
+        sentences=["LoRA reached weighted F1 0.871."], environment={"torch": "2.13.0"},
+    )  # fmt: skip

@@ -20,7 +20,14 @@ from tokenworth.adaptation import AdaptResult, adapt
 from tokenworth.adaptation.classifier import make_classifier
 from tokenworth.adaptation.optimiser import Adafactor
 from tokenworth.adaptation.order import Order, learning_rate
-from tokenworth.adaptation.packing import Packer, StepCost, can_pack, packed_batch, padded_batch
+from tokenworth.adaptation.packing import (
+    ATTENTION_WEIGHT,
+    StepCost,
+    can_pack,
+    packed_batch,
+    padded_batch,
+    plan_groups,
+)
 from tokenworth.backbones import load_backbone
 from tokenworth.errors import AdaptError, SettingError
 
@@ -70,13 +77,40 @@ def test_packed_and_padded_batches_have_the_same_gradient(model):
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
 
 
-def test_the_cheaper_batch_is_taken(model):
-    backbone = load_backbone(model, dtype="float32")
-    even = [np.arange(4, 24, dtype=np.int32)] * 4
-    cost = StepCost(token=100.0, pair=1.0, text=0.0)
-    assert Packer(backbone, TEXTS, cost, packing=True).packs(ROWS)
-    assert not Packer(backbone, even, cost, packing=True).packs(ROWS)  # nothing is padded: packing only adds pairs
-    assert not Packer(backbone, TEXTS, cost, packing=False).packs(ROWS)
+def partitions(texts):
+    """Every way to cut a list into groups of neighbours."""
+    if not texts:
+        yield []
+    for size in range(1, len(texts) + 1):
+        for rest in partitions(texts[size:]):
+            yield [texts[:size], *rest]
+
+
+@pytest.mark.parametrize("pass_flops", [0.0, 300.0, 1e9])
+def test_the_cheapest_cut_of_a_batch_is_found(pass_flops):
+    """Against all cuts of the sorted texts, each group padded or packed."""
+    cost, rng = StepCost(token=10.0, pair=1.0, text=0.0), np.random.default_rng(0)
+    dear = StepCost(10.0, ATTENTION_WEIGHT, 0.0)
+    for _ in range(20):
+        lengths = rng.integers(1, 40, 6)
+        groups = plan_groups(np.arange(6), lengths, cost, pass_flops, most=6, packing=True)
+        assert sorted(np.concatenate([group.rows for group in groups])) == list(range(6))
+        price = sum((dear.packed if g.packed else dear.padded)(lengths[g.rows]) + pass_flops for g in groups)
+        best = min(
+            sum(min(dear.packed(np.array(part)), dear.padded(np.array(part))) + pass_flops for part in cut)
+            for cut in partitions(sorted(lengths))
+        )
+        assert price == pytest.approx(best)
+        assert len(groups) == 1 or pass_flops < 1e9
+
+
+def test_texts_of_one_length_are_padded_and_no_group_is_larger_than_allowed():
+    cost, even = StepCost(token=100.0, pair=1.0, text=0.0), np.full(8, 20)
+    assert [group.packed for group in plan_groups(np.arange(8), even, cost, 1.0, most=8, packing=True)] == [False]
+    small = plan_groups(np.arange(8), even, cost, 1.0, most=3, packing=True)
+    assert max(len(group.rows) for group in small) <= 3
+    as_drawn = plan_groups(np.array([5, 2, 7]), np.arange(8), cost, 1.0, most=2, packing=False)
+    assert [group.rows.tolist() for group in as_drawn] == [[5, 2], [7]]
 
 
 def test_every_text_is_drawn_once_a_pass_and_the_order_depends_on_the_seed_alone():
@@ -287,12 +321,12 @@ def test_a_full_disk_at_checkpoint_time_is_one_sentence_and_leaves_nothing_half(
 def test_a_loss_that_is_no_number_stops_before_the_update_and_names_the_batch(model, monkeypatch):
     inner, kept = training.Training._pass, {}
 
-    def poisoned(self, part, total, counted):
+    def poisoned(self, group, weight, counted):
         if self.running.step == 4:
             kept["before"] = self._weights()
             kept["training"] = self
             return float("nan")
-        return inner(self, part, total, counted)
+        return inner(self, group, weight, counted)
 
     monkeypatch.setattr(training.Training, "_pass", poisoned)
     with pytest.raises(AdaptError, match=r"step 5: the loss is nan .* on the batch of training texts") as failure:
@@ -307,10 +341,10 @@ def test_out_of_memory_halves_the_passes_and_keeps_the_gradient(model, monkeypat
     plain = run(model, "full", None, dropout=0.0)
     inner = training.Training._pass
 
-    def short(self, part, total, counted):
-        if len(part) > 2:
+    def short(self, group, weight, counted):
+        if len(group.rows) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return inner(self, part, total, counted)
+        return inner(self, group, weight, counted)
 
     monkeypatch.setattr(training.Training, "_pass", short)
     halved = run(model, "full", None, dropout=0.0)

@@ -7,7 +7,7 @@ import pytest
 
 import tokenworth as tw
 
-ROOMS = ("scores", "tasks", "backbones", "encode", "probes", "assessment", "pretrain", "report", "cli")
+ROOMS = ("scores", "tasks", "backbones", "encode", "probes", "assessment", "adaptation", "pretrain", "report", "cli")
 REQUIRED = object()
 
 # Public calls that must keep these parameters, with their defaults: what is before "*" may be given by position.
@@ -16,6 +16,9 @@ CALLS = {
                                "max_texts": None, "seed": 0}),
     "assess": (["model", "task"], {"layers": "all", "pooling": "mean", "prefix": "sum", "max_texts": None,
                                    "batch_tokens": None, "device": "auto", "dtype": "auto", "seed": 0, "out": None}),
+    "adapt": (["model", "task", "route"], {"seed": 0, "config": None, "out": None}),
+    "load_classifier": (["path"], {}),
+    "Classifier.predict": (["self", "texts"], {}),
     "write_report": (["result", "path"], {}),
     "scores.ContextMoments": (["dim", "prefix"], {"prefix": "sum"}),
     "scores.ContextMoments.update": (["self", "states", "mask"], {}),

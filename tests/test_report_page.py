@@ -6,7 +6,7 @@ import re
 import pytest
 
 from browser import charts, chromium, complaints, open_page, requests, resize
-from report_results import PWNED, assessment, empty_assessment, ranking
+from report_results import PWNED, adapted, assessment, empty_assessment, ranking
 from tokenworth.report import write_report
 from tokenworth.report.values import ABSENT
 
@@ -22,6 +22,8 @@ PAGES = {
     "nothing known": (empty_assessment(), set()),
     "ranking": (ranking(), {"chart-ranking", "chart-overlay-probe_f1", "chart-overlay-retained_auc",
                             "chart-overlay-hscore"}),
+    "lora": (adapted(), {"chart-loss", "chart-reliability", "chart-confusion", "chart-diagnosis"}),
+    "bag of words": (adapted(12, "bow", whole=False), {"chart-reliability", "chart-confusion"}),
 }  # fmt: skip
 
 

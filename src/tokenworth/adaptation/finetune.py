@@ -34,7 +34,7 @@ def fit_lora(job: Job) -> Fitted:
     if job.config.quantise is not None:
         quantise(backbone, job.config.quantise)
     with quiet_transformers():
-        adapter = add_lora(backbone, job.config, job.seed)
+        adapter = add_lora(backbone.model, backbone.name, job.config, job.seed)
     return _fit(job, backbone, backbone.dtype, adapter=adapter, base=base)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tokenworth.adaptation.settings import AdaptConfig
-from tokenworth.backbones import LORA_TARGETS, Backbone
+from tokenworth.backbones import LORA_TARGETS
 from tokenworth.backbones.catalog import find_published
 from tokenworth.errors import SettingError, first_line
 
@@ -46,15 +46,21 @@ def linear_maps(model: nn.Module) -> Counter[str]:
     return Counter(path.rpartition(".")[2] for path, module in model.named_modules() if _is_linear(module))
 
 
-def add_lora(backbone: Backbone, config: AdaptConfig, seed: int) -> Any:
-    """Put LoRA into the model (in place) and freeze the rest; returns peft's wrapper, which saves the adapter.
+def add_lora(model: nn.Module, name: str, config: AdaptConfig, seed: int) -> Any:
+    """Put LoRA into a base model (in place) and freeze the rest; returns peft's wrapper, which saves the adapter.
+
+    Args:
+        model: base model; may be on the meta device.
+        name: as the user gave it.
+        config: rank, alpha, dropout, targets and further fields of peft.
+        seed: of the random matrices.
 
     Raises:
         SettingError: targets that match nothing, or peft fields it does not know.
     """
     from peft import LoraConfig, get_peft_model
 
-    targets = target_modules(backbone.model, backbone.name, config.targets)
+    targets = target_modules(model, name, config.targets)
     try:
         settings = LoraConfig(
             **{
@@ -70,7 +76,7 @@ def add_lora(backbone: Backbone, config: AdaptConfig, seed: int) -> Any:
         raise SettingError(f"peft does not take these settings of LoRA ({first_line(error)})") from error
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return get_peft_model(backbone.model, settings)
+        return get_peft_model(model, settings)
 
 
 def _is_linear(module: nn.Module) -> bool:

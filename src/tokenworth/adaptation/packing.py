@@ -1,8 +1,9 @@
-"""Batches for training: texts behind each other without padding where the model keeps them apart, else padded.
+"""Batches for training: one batch as a few passes that compute little but real tokens.
 
-A pack is one row of S tokens in which every text sees itself alone: positions start anew and the attention mask is
-block-diagonal.  The linear maps then run on real tokens only; attention pays for S^2 pairs instead of B T^2, which is
-why long texts of one length are better padded.  Both give the same states to rounding, so batches stay as drawn.
+The texts of a batch are sorted by length and cut into groups, each a pass of its own that adds to the gradient: padded
+to its longest text, or packed, one behind the other in one row where each sees itself alone (positions start anew, the
+attention mask is block-diagonal).  The cheapest cut is found exactly, from counted FLOPs and a price for every pass.
+All cuts give the same gradient to rounding, so batches stay as drawn.
 
 Axes: B texts, T tokens of the longest, S tokens of all, D width.
 """
@@ -10,7 +11,7 @@ Axes: B texts, T tokens of the longest, S tokens of all, D width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,11 @@ from torch import Tensor
 from tokenworth.backbones import Backbone
 from tokenworth.encode import pool
 from tokenworth.encode.batches import make_batch
-from tokenworth.errors import SettingError
+
+ATTENTION_WEIGHT = 1.4
+"""How much longer a FLOP of attention takes than one of a linear map (measured on a CPU, 45 against 65 GFLOP/s)."""
+PASS_FLOPS_PER_BLOCK = {"cpu": 1.5e8}
+_PASS_FLOPS_ELSEWHERE = 1e11  # launching kernels takes the time of very many products
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,27 +148,67 @@ def can_pack(backbone: Backbone) -> bool:
     return apart < (1e-4 if backbone.dtype in {torch.float32, torch.float64} else 0.05)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Group:
+    """Texts of one pass, shortest first."""
+
+    rows: np.ndarray
+    packed: bool
+
+
 class Packer:
-    """Makes the cheaper of the two batches for some texts."""
+    """Cuts batches into the cheapest passes and makes them."""
 
     def __init__(self, backbone: Backbone, ids: list[np.ndarray], cost: StepCost, *, packing: bool) -> None:
-        if any(len(text) == 0 for text in ids):
-            raise SettingError("a text without a single token cannot be put into a batch")
         self.backbone, self.ids, self.cost, self.packing = backbone, ids, cost, packing
         self.lengths_N = np.array([len(text) for text in ids], dtype=np.int64)
+        self.pass_flops = pass_price(backbone.device.type, backbone.n_layers)
 
-    def packs(self, rows: np.ndarray) -> bool:
-        """Whether these texts are better packed."""
-        lengths_B = self.lengths_N[rows]
-        return self.packing and self.cost.packed(lengths_B) < self.cost.padded(lengths_B)
+    def plan(self, rows: np.ndarray, most: int) -> list[Group]:
+        """The cheapest groups of at most so many texts."""
+        return plan_groups(rows, self.lengths_N, self.cost, self.pass_flops, most=most, packing=self.packing)
 
-    def batch(self, rows: np.ndarray, dtype: torch.dtype) -> TextBatch:
-        """The batch of these texts; dtype is that in which attention is computed."""
-        if self.packs(rows):
-            return packed_batch(self.backbone, self.ids, rows, dtype)
-        return padded_batch(self.backbone, self.ids, rows)
+    def batch(self, group: Group, dtype: torch.dtype) -> TextBatch:
+        """The inputs of a group; dtype is that in which attention is computed."""
+        if group.packed:
+            return packed_batch(self.backbone, self.ids, group.rows, dtype)
+        return padded_batch(self.backbone, self.ids, group.rows)
 
-    def flops(self, rows: np.ndarray) -> float:
-        """Counted FLOPs of a pass over these texts."""
-        lengths_B = self.lengths_N[rows]
-        return self.cost.packed(lengths_B) if self.packs(rows) else self.cost.padded(lengths_B)
+    def flops(self, group: Group) -> float:
+        """Counted FLOPs of a pass."""
+        lengths_B = self.lengths_N[group.rows]
+        return self.cost.packed(lengths_B) if group.packed else self.cost.padded(lengths_B)
+
+
+def pass_price(device: str, n_blocks: int) -> float:
+    """FLOPs that could be computed in the time one more pass takes whatever its size."""
+    return n_blocks * PASS_FLOPS_PER_BLOCK.get(device, _PASS_FLOPS_ELSEWHERE)
+
+
+def plan_groups(
+    rows: np.ndarray, lengths_N: np.ndarray, cost: StepCost, pass_flops: float, *, most: int, packing: bool
+) -> list[Group]:
+    """Cut some texts, sorted by length, where the sum of prices is least: O(B^2) by dynamic programming.
+
+    Without packing there is one padded group, or several of `most` texts in the order drawn.
+    """
+    if not packing:
+        return [Group(rows[start : start + most], packed=False) for start in range(0, len(rows), most)]
+    ordered = rows[np.argsort(lengths_N[rows], kind="stable")]
+    lengths_B = lengths_N[ordered]
+    dear = replace(cost, pair=ATTENTION_WEIGHT * cost.pair)
+    best: list[tuple[float, int, bool]] = [(0.0, 0, False)]  # price of the first texts, where their last group begins
+    for end in range(1, len(ordered) + 1):
+        choices = []
+        for start in range(max(0, end - most), end):
+            part, before = lengths_B[start:end], best[start][0] + pass_flops
+            choices.append((before + dear.padded(part), start, False))
+            if end - start > 1:
+                choices.append((before + dear.packed(part), start, True))
+        best.append(min(choices))
+    groups, end = [], len(ordered)
+    while end:
+        _, start, packed = best[end]
+        groups.append(Group(ordered[start:end], packed))
+        end = start
+    return groups[::-1]

@@ -18,6 +18,7 @@ from tokenworth.adaptation.predictor import Predictor
 from tokenworth.adaptation.probe import load_probe
 from tokenworth.adaptation.prompt import load_prompt
 from tokenworth.adaptation.tuned import load_tuned
+from tokenworth.backbones import Backbone
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.probes.quality import softmax
 
@@ -83,16 +84,27 @@ class Classifier:
             ) from error
 
 
-def load_classifier(path: str | Path, **loading: Any) -> Classifier:
+def load_classifier(
+    path: str | Path,
+    *,
+    model: str | Backbone | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    allow_pickle: bool = False,
+) -> Classifier:
     """Read what `adapt` saved.
 
     Args:
         path: the folder given as `out`, or the folder `model` in it.
-        loading: `model` (where the backbone lies now, or a loaded one), `device`, `dtype`, `allow_pickle`.
+        model: where the backbone of a probe, prompt or adapter lies now, or a loaded one; None: where it lay.
+        device: "auto", "cpu", "cuda", "mps".
+        dtype: number format of that backbone; None takes the one it was used in.
+        allow_pickle: also load a backbone whose weights are not safetensors.
 
     Raises:
         AdaptError: it is no saved classifier, is damaged, or belongs to another backbone.
     """
+    loading = {"model": model, "device": device, "dtype": dtype, "allow_pickle": allow_pickle}
     folder = Path(path) / MODEL if (Path(path) / MODEL).is_dir() else Path(path)
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))

@@ -25,7 +25,7 @@ from tokenworth.adaptation.classifier import TextClassifier, trainable
 from tokenworth.adaptation.devices import Devices, spread_like, whole
 from tokenworth.adaptation.optimiser import make_optimiser, read_state, set_rate, write_state
 from tokenworth.adaptation.order import Order, learning_rate
-from tokenworth.adaptation.packing import Packer
+from tokenworth.adaptation.packing import Group, Packer
 from tokenworth.adaptation.settings import AdaptConfig
 from tokenworth.adaptation.tracking import Tracker
 from tokenworth.encode.forward import is_out_of_memory
@@ -126,7 +126,15 @@ class Training:
         if self.config.selection == "best" and self.best:
             self._put(self.best)
         self.classifier.eval()
+        self._add_up_counts()
         return Outcome(self.running, resumed)
+
+    def _add_up_counts(self) -> None:
+        """Every process counted its own texts."""
+        counts = torch.tensor([self.running.tokens, self.running.places, self.running.flops], dtype=torch.float64)
+        self.devices.processes.add_up(counts)
+        self.running.tokens, self.running.places = int(counts[0]), int(counts[1])
+        self.running.flops = float(counts[2])
 
     # -- one step -------------------------------------------------------------------------------------------------
 
@@ -167,32 +175,30 @@ class Training:
         self.optimiser.zero_grad(set_to_none=True)
         # Dropout depends on seed, step and process alone, not on what came before.
         torch.manual_seed(self._step_seed())
-        size = self.running.micro_batch
-        parts = [own[start : start + size] for start in range(0, max(1, len(own)), size)]
+        groups = self.data.packer.plan(own, self.running.micro_batch)
+        # A process without a text of its own takes part in the exchange of gradients with weight 0.
+        idle = [Group(np.array([0]), packed=False)] if not groups else []
         loss, counted = 0.0, [0, 0, 0.0]
-        for place, part in enumerate(parts):
-            with self.devices.without_sync(self.model, last=place == len(parts) - 1):
-                loss += self._pass(part, total, counted)
+        for place, group in enumerate(groups or idle):
+            with self.devices.without_sync(self.model, last=place >= len(groups) - 1):
+                loss += self._pass(group, 0.0 if idle else 1 / total, counted)
         self.running.tokens += int(counted[0])
         self.running.places += int(counted[1])
         self.running.flops += counted[2]
         return loss
 
-    def _pass(self, part: np.ndarray, total: float, counted: list[float]) -> float:
-        """One forward and backward pass; a process without a text of its own takes part with weight 0."""
-        packer, idle = self.data.packer, not len(part)
-        rows = np.array([0]) if idle else part
-        batch = packer.batch(rows, self.dtype)
+    def _pass(self, group: Group, weight: float, counted: list[float]) -> float:
+        """One forward and backward pass."""
+        batch = self.data.packer.batch(group, self.dtype)
         with self._autocast():
             logits_BC = self.model(batch)
-        targets_B = self.labels_N[torch.from_numpy(rows).to(self.device)]
-        summed = cross_entropy(logits_BC, targets_B, weight=self.weights_C, reduction="sum")
-        loss: Tensor = summed * (0.0 if idle else 1 / total)
+        targets_B = self.labels_N[torch.from_numpy(group.rows).to(self.device)]
+        loss: Tensor = weight * cross_entropy(logits_BC, targets_B, weight=self.weights_C, reduction="sum")
         self.devices.backward(loss)
-        if not idle:
+        if weight:
             counted[0] += batch.tokens
             counted[1] += batch.places
-            counted[2] += packer.flops(rows)
+            counted[2] += self.data.packer.flops(group)
         return loss.item()
 
     def _autocast(self) -> AbstractContextManager[Any]:

@@ -51,7 +51,7 @@ def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[dict
     trials = []
     for number, config in enumerate(candidates(job.config, job.route, job.seed)):
         trials.append(_trial(job, fit, number, config))
-        _log.info("trial %d of %d: %s", number + 1, job.config.tune, trials[-1])
+        _log.info("trial %d of %d: %s", number + 1, job.config.tune, _in_words(trials[-1], job.config.metric))
     sign = -1.0 if job.config.metric in LOWER_IS_BETTER else 1.0
     best = max(trials, key=lambda trial: sign * trial[job.config.metric])
     chosen = {name: best[name] for name in ("lr", "rank", "steps")}
@@ -81,6 +81,10 @@ def _trial(job: Job, fit: Callable[[Job], Fitted], number: int, config: AdaptCon
         done.parent.mkdir(parents=True, exist_ok=True)
         write_text(done, json.dumps(trial))
     return trial
+
+
+def _in_words(trial: dict[str, Any], metric: str) -> str:
+    return f"lr {trial['lr']:.1e}, rank {trial['rank']}, {trial['steps']:,} steps: {metric} {trial[metric]:.3f}"
 
 
 def _plain(value: Any) -> Any:

@@ -22,6 +22,20 @@ def meta_model(config: Any) -> nn.Module:
     return model.eval()
 
 
+def meta_named(name: str) -> nn.Module:
+    """The base model of a published name, hub id or folder, shapes only.
+
+    Raises:
+        BackboneError: it is not found.
+    """
+    return meta_model(_config_of(name))
+
+
+def _config_of(name: str) -> Any:
+    entry = None if is_local(name) else find_published(name)
+    return read_config(find_source(name)) if entry is None else published_config(entry)
+
+
 def account_of(name: str, *, context: int = 128) -> Account:
     """Count a backbone by name: published name, hub id or folder; nothing but its configuration is read.
 
@@ -29,7 +43,7 @@ def account_of(name: str, *, context: int = 128) -> Account:
         BackboneError: it is not found, or cannot be counted.
     """
     entry = None if is_local(name) else find_published(name)
-    config = read_config(find_source(name)) if entry is None else published_config(entry)
+    config = _config_of(name)
     found = account(meta_model(config), entry.name if entry else name, context=context)
     return replace(found, with_head=_with_head(config, found))
 

@@ -17,6 +17,8 @@ from tokenworth.errors import SettingError
 if TYPE_CHECKING:
     import numpy as np
 
+    from tokenworth.adaptation import AdaptConfig
+    from tokenworth.adaptation.forecast import RouteForecast
     from tokenworth.assessment.forecast import Forecast
     from tokenworth.tasks import Task
 
@@ -33,11 +35,16 @@ def doctor(
     device: options.Device = "auto",
     memory_gb: options.MemoryGb = None,
     tokenizer: options.Tokenizer = None,
+    route: Annotated[str | None, typer.Option(help="Also forecast lora, full or scratch.")] = None,
+    config: options.Config = None,
+    steps: options.Steps = None,
+    batch: options.Batch = None,
+    rank: options.Rank = None,
     json: options.Json = False,
 ) -> None:
-    """What this machine has, and what an assessment would take on it: FLOPs, time, memory, disk."""
+    """What this machine has, and what an assessment or a route would take on it: FLOPs, time, memory, disk."""
     facts = _machine()
-    if (model is None) != (task is None):
+    if (model is None) != (task is None) or (route is not None and model is None):
         raise SettingError("a forecast needs both --model and --task")
     if model is not None and task is not None:
         from tokenworth.tasks import load_task
@@ -46,6 +53,12 @@ def doctor(
         loaded = loaded.sample(max_texts) if max_texts is not None else loaded
         found = _forecast(model, loaded, max_length, dtype, device, memory_gb, tokenizer)
         facts |= {f"forecast {name}": value for name, value in _shown(found, raw=json).items()}
+        if route is not None:
+            from tokenworth.adaptation import make_config
+
+            wished = make_config(config, steps=steps, batch=batch, rank=rank, max_length=max_length)
+            planned = _route_forecast(model, loaded, route, wished, dtype, device, tokenizer)
+            facts |= {f"{route} {name}": value for name, value in _shown(planned, raw=json).items()}
     if json:
         typer.echo(encoder.dumps(facts, indent=1))
         return
@@ -98,6 +111,30 @@ def _forecast(
     )
 
 
+def _route_forecast(
+    model: str, task: Task, route: str, config: AdaptConfig, dtype: str, device: str, tokenizer: str | None
+) -> RouteForecast:
+    from tokenworth.adaptation.forecast import forecast_route
+    from tokenworth.assessment.forecast import measure_rates
+    from tokenworth.backbones import resolve_device, resolve_dtype
+
+    place = resolve_device(device)
+    precision = resolve_dtype(dtype, place)
+    lengths_N = _lengths(model, task, config.max_length, tokenizer)
+    n_train = len(task.train)
+    return forecast_route(
+        model.removesuffix("@random"),
+        route,
+        config,
+        task.n_classes,
+        lengths_N[:n_train],
+        lengths_N[n_train:],
+        measure_rates(place, precision).forward,
+        bytes_a_weight=precision.itemsize,
+        device=place.type,
+    )
+
+
 def _lengths(model: str, task: Task, max_length: int | None, tokenizer: str | None) -> np.ndarray:
     """Tokens of each text; of many texts a sample is tokenised and repeated."""
     import numpy as np
@@ -112,8 +149,8 @@ def _lengths(model: str, task: Task, max_length: int | None, tokenizer: str | No
     return np.resize(np.minimum(np.array(found, dtype=np.int64), int(min(limit, 10**9))), len(texts))
 
 
-def _shown(found: Forecast, *, raw: bool) -> dict[str, Any]:
-    facts = {**asdict(found), "seconds": found.seconds}
+def _shown(found: Forecast | RouteForecast, *, raw: bool) -> dict[str, Any]:
+    facts = {name: value for name, value in asdict(found).items() if name != "route"} | {"seconds": found.seconds}
     return facts if raw else {name.replace("_", " "): in_words(value) for name, value in facts.items()}
 
 

@@ -1,0 +1,132 @@
+"""What a trained route will take, before anything is loaded: parameters, tokens, FLOPs, seconds, bytes.
+
+The model is built without weights, with its adapters, and its FLOPs are counted as in the run itself; batches are drawn
+as the run will draw them.  Seconds are the FLOPs at a share of the matrix rate measured on this machine, and a constant
+for every block and step; docs/routes.md compares them with runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from tokenworth.adaptation.flops import count_training
+from tokenworth.adaptation.lora import add_lora
+from tokenworth.adaptation.order import Order
+from tokenworth.adaptation.packing import StepCost, pass_price, plan_groups
+from tokenworth.adaptation.settings import TRAINED, AdaptConfig
+from tokenworth.backbones.meta import meta_named
+from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.errors import SettingError
+
+TRAINING_SHARE = 0.8
+"""Share of the matrix rate that training reaches on a CPU."""
+SECONDS_PER_BLOCK = {"lora": 6e-3, "full": 3e-3, "scratch": 3e-3}
+"""Of a step, whatever its size: calls of the library, dropout, the optimiser's small tensors."""
+EVALUATED_TRAIN_TEXTS = 2000
+_STEPS_DRAWN = 300
+
+
+@dataclass(frozen=True, slots=True)
+class RouteForecast:
+    """One trained route of one backbone on one task."""
+
+    route: str
+    trainable: int
+    total: int
+    tokens: int
+    """Real tokens trained on."""
+    train_flops: float
+    train_seconds: float
+    evaluate_flops: float
+    evaluate_seconds: float
+    memory_bytes: int
+    """Weights, gradients and the optimiser's state; activations come on top."""
+    checkpoint_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Training and the evaluations at the end."""
+        return self.train_seconds + self.evaluate_seconds
+
+
+def forecast_route(
+    name: str,
+    route: str,
+    config: AdaptConfig,
+    n_classes: int,
+    train_lengths_N: np.ndarray,
+    test_lengths_M: np.ndarray,
+    rate: float,
+    *,
+    bytes_a_weight: int = 4,
+    device: str = "cpu",
+    seed: int = 0,
+) -> RouteForecast:
+    """The forecast of lora, full or scratch.
+
+    Args:
+        name: published name, hub id or folder; only its configuration is read.
+        route: one of TRAINED.
+        config: settings of the run.
+        n_classes: C.
+        train_lengths_N: tokens of each training text.
+        test_lengths_M: tokens of each test text.
+        rate: matrix products in FLOP/s on the device, in the format of the products.
+        bytes_a_weight: of frozen weights; those that learn take 4.
+        device: kind of device, "cpu" or "cuda".
+        seed: of the order of texts.
+
+    Raises:
+        SettingError: a route that trains nothing.
+        BackboneError: the backbone is not found, or cannot be counted.
+    """
+    if route not in TRAINED:
+        raise SettingError(f"a forecast is made of {', '.join(TRAINED)}; the route {route} trains no network")
+    model = meta_named(name)
+    if route == "lora":
+        with quiet_transformers():
+            add_lora(model, name, config, seed)
+    pooled = model.get_input_embeddings().embedding_dim * (1 + config.pooling.count("+"))  # type: ignore[operator]
+    head = nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
+    cost = count_training(model, head, pooled, torch.device("meta"))
+    learning = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()) if weights.requires_grad)
+    total = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()))
+    blocks = _blocks(model)
+    tokens, flops = _training(config, train_lengths_N, cost.training, pass_price(device, blocks), seed)
+    evaluated = np.concatenate([test_lengths_M, train_lengths_N[:EVALUATED_TRAIN_TEXTS]]).astype(np.float64)
+    forward = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
+    return RouteForecast(
+        route=route,
+        trainable=learning,
+        total=total,
+        tokens=tokens,
+        train_flops=flops,
+        train_seconds=flops / (TRAINING_SHARE * rate) + config.steps * blocks * SECONDS_PER_BLOCK[route],
+        evaluate_flops=forward,
+        evaluate_seconds=forward / (TRAINING_SHARE * rate),
+        memory_bytes=bytes_a_weight * (total - learning) + 8 * learning,
+        checkpoint_bytes=4 * learning,
+    )
+
+
+def _training(
+    config: AdaptConfig, lengths_N: np.ndarray, cost: StepCost, pass_flops: float, seed: int
+) -> tuple[int, float]:
+    """Real tokens and FLOPs of all steps, from some of the batches that will be drawn."""
+    order, drawn = Order(len(lengths_N), config.batch, seed), min(config.steps, _STEPS_DRAWN)
+    most, tokens, flops = config.micro_batch or config.batch, 0, 0.0
+    for step in range(drawn):
+        rows = order.rows(step)
+        tokens += int(lengths_N[rows].sum())
+        for group in plan_groups(rows, lengths_N, cost, pass_flops, most=most, packing=config.packing):
+            lengths_B = lengths_N[group.rows]
+            flops += cost.packed(lengths_B) if group.packed else cost.padded(lengths_B)
+    return round(tokens * config.steps / drawn), flops * config.steps / drawn
+
+
+def _blocks(model: nn.Module) -> int:
+    return max((len(part) for part in model.modules() if isinstance(part, nn.ModuleList)), default=1)

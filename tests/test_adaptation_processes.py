@@ -1,0 +1,53 @@
+"""Several processes, really started by torchrun: the same batches, the same schedule, the numbers of one."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from planted import planted_task, rows_of, write_rows
+from routes import model_at
+
+SETTINGS = "steps: 12\nlr: 0.001\nrank: 4\ndropout: 0\nlora_dropout: 0\nmislabelled: false\n"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    model_at(home, lm_head=True)
+    write_rows(home / "reviews.csv", rows_of(planted_task(60, 40)))
+    (home / "run.yaml").write_text(SETTINGS)
+    return home
+
+
+def adapt(home, route, out, *more, processes=1, launcher=("torch.distributed.run",)):
+    start = [sys.executable, "-m", "tokenworth"]
+    if processes > 1:
+        start = [sys.executable, "-m", *launcher, f"--nproc_per_node={processes}", "-m", "tokenworth"]
+        start[3:3] = ["--standalone"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    arguments = ["adapt", "reviews.csv", "--model", "llama", "--route", route, "--out", out, "--config", "run.yaml"]
+    done = subprocess.run(
+        [*start, *arguments, "--dtype", "float32", "--json", *more], cwd=home, env=environment, capture_output=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads((home / out / "result.json").read_text())
+
+
+@pytest.mark.parametrize("route", ["lora", "full"])
+def test_processes_share_batches_and_find_the_numbers_of_one(home, route):
+    """8 texts over 3 processes: uneven shares, one gradient; the schedule advances once a step."""
+    one = adapt(home, route, f"one-{route}")
+    three = adapt(home, route, f"three-{route}", processes=3)
+    assert three["training"]["losses"] == pytest.approx(one["training"]["losses"], rel=1e-4)
+    assert three["metrics"]["log_loss"] == pytest.approx(one["metrics"]["log_loss"], rel=1e-3)
+    assert three["cost"]["processes"] == 3
+    assert three["cost"]["tokens"] == one["cost"]["tokens"]
+
+
+@pytest.mark.parametrize("route", ["bow", "probe", "prompt"])
+def test_routes_without_a_loop_end_in_every_process(home, route):
+    assert adapt(home, route, f"two-{route}", processes=2)["metrics"]["accuracy"] >= 0.4
