@@ -57,12 +57,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(
-        f"torch {torch.__version__}, transformers {transformers.__version__}, {options.threads} CPU thread(s), float32; "
-        f"{options.name}, {options.steps} steps of 8 texts cut at {options.max_length} tokens; real tokens/s, medians "
+        f"torch {torch.__version__}, transformers {transformers.__version__}, {options.threads} CPU thread(s), "
+        f"float32; {options.name}, {options.steps} steps of 8 texts cut at {options.max_length} tokens; real tokens/s, medians "
         f"of {options.pairs} interleaved runs; loss: mean of the last half\n"
     )
-    heads = ("texts", "route", "ours", "Trainer", "ours / Trainer", "Trainer, Adafactor", "loss ours / Trainer, Adafactor",
-             "padded ours / Trainer", "without packing", "with transformers' Adafactor")  # fmt: skip
+    heads = ("texts", "route", "ours", "Trainer", "ours / Trainer", "Trainer, Adafactor",
+             "loss ours / Trainer, Adafactor", "padded ours / Trainer", "without packing", "with transformers' Adafactor")  # fmt: skip
     print(f"| {' | '.join(heads)} |\n|---|---|{'--:|' * (len(heads) - 2)}")
     for mix in options.mixes:
         task = mixed_task(options.data, MIXES[mix])
@@ -70,7 +70,7 @@ def main() -> None:
             print(row(mix, route, task, options), flush=True)
 
 
-def mixed_task(data: Path, names: tuple[str, ...], texts: int = 400) -> Task:
+def mixed_task(data: Path, names: tuple[str, ...], texts: int = 120) -> Task:
     """The same number of texts of each task, two classes."""
     parts = [load_task(name, data=data).sample(texts // len(names)) for name in names]
     train, test = (

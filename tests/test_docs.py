@@ -18,15 +18,16 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
 
 
-def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+def test_python_of_the_pages_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_folder(tmp_path / "my-model", "llama")
     rows = [{"text": f"{word} number {i}", "label": word} for i in range(20) for word in ("good", "bad")]
     pd.DataFrame(rows).to_csv("reviews.csv", index=False)
     examples = blocks(ROOT / "README.md", "python")
-    assert len(examples) == 2
-    for example in examples:
-        exec(compile(example, "README.md", "exec"), {})
+    assert len(examples) == 3
+    names = {}
+    for example in [*examples, *blocks(ROOT / "docs" / "routes.md", "python")]:
+        exec(compile(example, "README.md", "exec"), names)
     assert "The best probe" in capsys.readouterr().out
     assert (tmp_path / "report.html").stat().st_size > 1_000_000
 
