@@ -7,8 +7,11 @@ import sys
 
 import pytest
 
+import tokenworth as tw
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
+from tokenworth.adaptation import load_classifier
+from tokenworth.errors import SettingError
 
 SETTINGS = "steps: 12\nlr: 0.001\nrank: 4\ndropout: 0\nlora_dropout: 0\nmislabelled: false\n"
 
@@ -46,6 +49,22 @@ def test_processes_share_batches_and_find_the_numbers_of_one(home, route):
     assert three["metrics"]["log_loss"] == pytest.approx(one["metrics"]["log_loss"], rel=1e-3)
     assert three["cost"]["processes"] == 3
     assert three["cost"]["tokens"] == one["cost"]["tokens"]
+
+
+@pytest.mark.parametrize("route", ["lora", "full"])
+def test_sharded_weights_find_the_numbers_of_one(home, route):
+    """FSDP over two processes; the classifier that is saved is whole."""
+    one = adapt(home, route, f"one-{route}")
+    two = adapt(home, route, f"sharded-{route}", "--shard", processes=2)
+    assert two["training"]["losses"] == pytest.approx(one["training"]["losses"], rel=1e-4)
+    assert two["metrics"]["log_loss"] == pytest.approx(one["metrics"]["log_loss"], rel=1e-3)
+    assert two["parameters"] == one["parameters"]
+    assert len(load_classifier(home / f"sharded-{route}").predict(["w1 w2", "w3"])) == 2
+
+
+def test_sharding_one_process_is_refused(home):
+    with pytest.raises(SettingError, match="start them with torchrun"):
+        tw.adapt(str(home / "llama"), planted_task(40), "full", config={"shard": True})
 
 
 @pytest.mark.parametrize("route", ["bow", "probe", "prompt"])

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
 
+from tokenworth.errors import SettingError
 from tokenworth.features import Processes, join_processes
 
 
@@ -18,6 +19,9 @@ class Devices:
 
     processes = Processes()
     wrapped = False
+    """Whether gradients travel, so that all processes must make steps alike."""
+    sharded = False
+    """Whether weights are spread over the processes: all must make the same number of passes."""
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """The model as the loop calls it."""
@@ -37,7 +41,7 @@ class Devices:
 
 
 class Accelerated(Devices):
-    """Several processes, started by torchrun or `accelerate launch`: DDP, or FSDP where its configuration says so."""
+    """Several processes with a replica each, started by torchrun or `accelerate launch`: DDP through accelerate."""
 
     wrapped = True
 
@@ -61,8 +65,39 @@ class Accelerated(Devices):
         return nullcontext() if last else self.accelerator.no_sync(model)
 
 
-def find_devices() -> Devices:
-    """One process unless a launcher started several."""
+class Sharded(Devices):
+    """Several processes that hold a part of the weights each: FSDP of torch, as in `tokenworth.features.sharding`."""
+
+    wrapped = True
+    sharded = True
+
+    def __init__(self) -> None:
+        self.processes = join_processes()
+        if self.processes.size < 2:
+            raise SettingError("shard spreads a model over several processes; start them with torchrun")
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Spread block by block, and the rest with the head."""
+        from torch.distributed.fsdp import fully_shard
+
+        blocks = max((part for part in model.modules() if isinstance(part, nn.ModuleList)), key=len)
+        for block in (*blocks, model):
+            fully_shard(block)
+        return model
+
+    def backward(self, loss: Tensor) -> None:
+        """FSDP averages gradients; scaled so that the average over processes is the sum."""
+        super().backward(loss * self.processes.size)
+
+
+def find_devices(*, shard: bool = False) -> Devices:
+    """One process unless a launcher started several.
+
+    Raises:
+        SettingError: sharding asked of one process alone.
+    """
+    if shard:
+        return Sharded()
     return Accelerated() if join_processes().size > 1 else Devices()
 
 
@@ -72,7 +107,9 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def spread_like(tensor: Tensor, pattern: Tensor) -> Tensor:
-    """A whole tensor, spread as another one is."""
-    if isinstance(pattern, DTensor):
-        return distribute_tensor(tensor.to(pattern.device), pattern.device_mesh, pattern.placements)
-    return tensor.to(pattern.device)
+    """A whole tensor spread as another one is, as far as they have dimensions in common; else whole everywhere."""
+    if not isinstance(pattern, DTensor):
+        return tensor.to(pattern.device)
+    common = tensor.shape == pattern.shape[: tensor.ndim]
+    placements = pattern.placements if common else [Replicate() for _ in pattern.placements]
+    return distribute_tensor(tensor.to(pattern.device), pattern.device_mesh, placements)

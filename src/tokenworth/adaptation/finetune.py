@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,31 +29,68 @@ from tokenworth.probes.quality import metric_value, softmax
 from tokenworth.tasks import Split
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Network:
+    """A backbone that may be changed, and what learns of it."""
+
+    backbone: Backbone
+    dtype: torch.dtype
+    """Of products."""
+    adapter: Any = None
+    base: dict[str, Any] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def classifier(self, job: Job) -> TextClassifier:
+        """With the head of the protocol."""
+        config = job.config
+        return make_classifier(
+            self.backbone,
+            job.n_classes,
+            pooling=config.pooling,
+            dropout=config.dropout,
+            bias=config.head_bias,
+            seed=job.seed,
+        )
+
+
 def fit_lora(job: Job) -> Fitted:
     """Low-rank updates of the pretrained weights."""
+    return _fit(job, _lora)
+
+
+def fit_full(job: Job) -> Fitted:
+    """All weights, from the pretrained checkpoint."""
+    return _fit(job, lambda job: _all_learn(Network(_own(job, job.backbone(dtype="float32")), _products(job))))
+
+
+def fit_scratch(job: Job) -> Fitted:
+    """All weights, from the configuration's own random initialisation."""
+    return _fit(job, _scratch)
+
+
+def _lora(job: Job) -> Network:
     backbone = _own(job, job.backbone())
     base = origin_of(backbone, job.loading, job.seed)
     if job.config.quantise is not None:
         quantise(backbone, job.config.quantise)
     with quiet_transformers():
         adapter = add_lora(backbone.model, backbone.name, job.config, job.seed)
-    return _fit(job, backbone, backbone.dtype, adapter=adapter, base=base)
+    return Network(backbone, backbone.dtype, adapter, base)
 
 
-def fit_full(job: Job) -> Fitted:
-    """All weights, from the pretrained checkpoint."""
-    return _fit(job, _own(job, job.backbone(dtype="float32")), _products(job))
-
-
-def fit_scratch(job: Job) -> Fitted:
-    """All weights, from the configuration's own random initialisation."""
+def _scratch(job: Job) -> Network:
     backbone = job.backbone(random=True, dtype="float32")
     if isinstance(job.model, Backbone):
         model = random_model(backbone.model.config, torch.float32, job.seed).to(backbone.device).eval()
         backbone = with_model(backbone, model, f"random, seed {job.seed}")
     if job.config.tokenizer == "retrained":
         backbone = retokenised(backbone, retrained_tokenizer(backbone.tokenizer, job.texts(job.train.texts)), job.seed)
-    return _fit(job, backbone, _products(job), facts={"vocabulary": backbone.structure.n_embeddings})
+    return _all_learn(Network(backbone, _products(job), facts={"vocabulary": backbone.structure.n_embeddings}))
+
+
+def _all_learn(network: Network) -> Network:
+    network.backbone.model.requires_grad_(True)
+    return network
 
 
 def retrained_tokenizer(tokenizer: Any, texts: list[str]) -> Any:
@@ -80,23 +119,12 @@ def _products(job: Job) -> torch.dtype:
     return dtype
 
 
-def _fit(
-    job: Job,
-    backbone: Backbone,
-    dtype: torch.dtype,
-    *,
-    adapter: Any = None,
-    base: dict[str, Any] | None = None,
-    facts: dict[str, Any] | None = None,
-) -> Fitted:
-    config = job.config
-    if adapter is None:
-        backbone.model.requires_grad_(True)
-    classifier = make_classifier(
-        backbone, job.n_classes, pooling=config.pooling, dropout=config.dropout, bias=config.head_bias, seed=job.seed
-    )
-    predictor = TunedPredictor(classifier, backbone, config.max_length, config.prefix, dtype, adapter, base)
+def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
+    config, network = job.config, build(job)
+    backbone, classifier = network.backbone, network.classifier(job)
+    predictor = _predictor(job, network, classifier)
     cost = count_training(backbone.model, classifier.head, classifier.head.in_features, backbone.device)
+    parameters = _counted(classifier)
     data, lengths_N, packs = _data(job, backbone, predictor, cost)
     tracker = make_tracker(config.track, job.folder, f"{job.task.name}-{job.route}", config.asdict())
     loop = training.Training(
@@ -105,7 +133,7 @@ def _fit(
         config,
         seed=job.seed,
         device=backbone.device,
-        dtype=dtype,
+        dtype=network.dtype,
         devices=job.devices,
         checkpoints=checkpoints.Checkpoints(None if job.folder is None else job.folder / "checkpoints"),
         tracker=tracker,
@@ -116,7 +144,26 @@ def _fit(
         outcome = loop.run()
     finally:
         tracker.close()
-    return _fitted(classifier, predictor, outcome, cost, lengths_N, {"packs": packs, **(facts or {})})
+    if job.devices.sharded:  # put together in a network of its own, which one process alone can use
+        network = build(job)
+        classifier = network.classifier(job)
+        predictor = _predictor(job, network, classifier)
+        classifier.load_state_dict(loop.whole_weights())
+    return _fitted(predictor, parameters, outcome, cost, lengths_N, {"packs": packs, **network.facts})
+
+
+def _predictor(job: Job, network: Network, classifier: TextClassifier) -> TunedPredictor:
+    return TunedPredictor(
+        classifier, network.backbone, job.config.max_length, job.config.prefix, network.dtype, network.adapter,
+        network.base,
+    )  # fmt: skip
+
+
+def _counted(classifier: TextClassifier) -> dict[str, int]:
+    return {
+        "trainable": sum(weights.numel() for weights in trainable(classifier).values()),
+        "total": sum(weights.numel() for weights in classifier.parameters()),
+    }
 
 
 def _data(
@@ -146,8 +193,8 @@ def _evaluation(part: Split | None, predictor: TunedPredictor, metric: str) -> A
 
 
 def _fitted(
-    classifier: TextClassifier,
     predictor: TunedPredictor,
+    parameters: dict[str, int],
     outcome: training.Outcome,
     cost: TrainingCost,
     lengths_N: np.ndarray,
@@ -158,10 +205,7 @@ def _fitted(
     return Fitted(
         predictor=predictor,
         backbone=predictor.backbone,
-        parameters={
-            "trainable": sum(weights.numel() for weights in trainable(classifier).values()),
-            "total": sum(weights.numel() for weights in classifier.parameters()),
-        },
+        parameters=parameters,
         training={
             "losses": running.losses,
             "evaluations": running.evaluations,

@@ -121,10 +121,4 @@ def write_state(
     for key, value in {**tensors, **numbers}.items():
         name, _, entry = key.rpartition("|")
         weights = parameters[name]
-        optimiser.state[weights][entry] = _placed(value, weights)
-
-
-def _placed(value: Any, weights: Tensor) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    return spread_like(value, weights) if value.shape == weights.shape else value.to(weights.device)
+        optimiser.state[weights][entry] = spread_like(value, weights) if isinstance(value, Tensor) else value

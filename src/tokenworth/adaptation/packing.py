@@ -26,6 +26,7 @@ from tokenworth.encode.batches import make_batch
 ATTENTION_WEIGHT = 1.4
 """How much longer a FLOP of attention takes than one of a linear map (measured on a CPU, 45 against 65 GFLOP/s)."""
 PASS_FLOPS_PER_BLOCK = {"cpu": 1.5e8}
+_PROHIBITIVE = 1e30
 _PASS_FLOPS_ELSEWHERE = 1e11  # launching kernels takes the time of very many products
 
 
@@ -163,6 +164,10 @@ class Packer:
         self.backbone, self.ids, self.cost, self.packing = backbone, ids, cost, packing
         self.lengths_N = np.array([len(text) for text in ids], dtype=np.int64)
         self.pass_flops = pass_price(backbone.device.type, backbone.n_layers)
+
+    def in_one_pass(self) -> None:
+        """From now on batches are not cut: processes that share weights must make the same number of passes."""
+        self.pass_flops = _PROHIBITIVE
 
     def plan(self, rows: np.ndarray, most: int) -> list[Group]:
         """The cheapest groups of at most so many texts."""

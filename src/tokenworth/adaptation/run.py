@@ -88,7 +88,7 @@ def adapt(
     config = make_config(config)
     if route not in ROUTES:
         raise SettingError(f"route {route!r} is not understood; choose one of {', '.join(ROUTES)}")
-    meter, devices = Meter(), find_devices()
+    meter, devices = Meter(), find_devices(shard=config.shard)
     main = devices.processes.is_main
     loading = {"device": device, "revision": revision, "allow_pickle": allow_pickle, "tokenizer": tokenizer}
     folder = None if out is None else Path(out)

@@ -97,6 +97,9 @@ class AdaptConfig:
     diagnose: bool = False
     """Assess the adapted model and compare its weights with those it started from."""
 
+    shard: bool = False
+    """Under torchrun: spread weights, gradients and optimiser over the processes (FSDP), not a replica each."""
+
     # Keeping and telling
     checkpoint_seconds: float = 60.0
     """Time between checkpoints; 0 writes one after every step."""

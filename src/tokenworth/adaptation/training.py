@@ -100,6 +100,8 @@ class Training:
         self.labels_N = torch.from_numpy(data.labels_N).to(device)
         self.weights_C = data.class_weight_C.to(device)
         self.model = devices.prepare(classifier)
+        if devices.sharded:
+            data.packer.in_one_pass()
         self.parameters = trainable(classifier)
         self.optimiser = make_optimiser(self.parameters, config)
         self.running = Running(micro_batch=config.micro_batch or config.batch)
@@ -128,6 +130,10 @@ class Training:
         self.classifier.eval()
         self._add_up_counts()
         return Outcome(self.running, resumed)
+
+    def whole_weights(self) -> dict[str, Tensor]:
+        """All parameters and buffers, those that are spread put together; all processes must ask."""
+        return {name: whole(value.detach()).cpu() for name, value in self.classifier.state_dict().items()}
 
     def _add_up_counts(self) -> None:
         """Every process counted its own texts."""

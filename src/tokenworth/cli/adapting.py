@@ -63,6 +63,7 @@ def adapt(
     revision: options.Revision = None,
     allow_pickle: options.AllowPickle = False,
     tokenizer: options.Tokenizer = None,
+    shard: options.Shard = False,
     seed: options.Seed = 0,
     cache: options.Cache = None,
     no_cache: options.NoCache = False,
@@ -98,6 +99,7 @@ def adapt(
         track=track,
         checkpoint_seconds=checkpoint_seconds,
         dtype=dtype,
+        shard=shard or None,
     )
     loaded = load(task, text, text_pair, label, group, test, data, drop_overlap, seed)
     loaded = loaded.sample(max_texts, seed=seed) if max_texts is not None else loaded
