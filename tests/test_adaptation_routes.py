@@ -162,6 +162,18 @@ def test_other_kinds_of_lora_come_through_peft(tmp_path, model, extra):
     assert result.settings["peft"] == extra
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+def test_quantised_base_weights_learn_and_load_again(tmp_path, model, bits):
+    pytest.importorskip("bitsandbytes", reason="an extra: pip install tokenworth[quantise]")
+    task = planted_task(40, 20)
+    plain = adapt(model, task, "lora", config=SHORT)
+    result = adapt(model, task, "lora", out=tmp_path, config={**SHORT, "quantise": bits})
+    assert result.parameters == plain.parameters
+    assert result.training["losses"] == pytest.approx(plain.training["losses"], abs=0.2)
+    found = load_classifier(tmp_path).predict_proba(task.test.texts)[:, 0]
+    np.testing.assert_allclose(found, result.predictions["p_class 0"], atol=1e-3)
+
+
 def test_unknown_fields_of_peft_are_one_sentence(model):
     with pytest.raises(SettingError, match="peft does not take these settings"):
         adapt(model, planted_task(40), "lora", config={**SHORT, "peft": {"use_doras": True}})

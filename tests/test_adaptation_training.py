@@ -18,16 +18,10 @@ from routes import SHORT, model_at, run
 from small_models import FAMILIES, write_folder
 from tokenworth.adaptation import AdaptResult, adapt
 from tokenworth.adaptation.classifier import make_classifier
+from tokenworth.adaptation.cuts import ATTENTION_WEIGHT, StepCost, plan_groups
 from tokenworth.adaptation.optimiser import Adafactor
 from tokenworth.adaptation.order import Order, learning_rate
-from tokenworth.adaptation.packing import (
-    ATTENTION_WEIGHT,
-    StepCost,
-    can_pack,
-    packed_batch,
-    padded_batch,
-    plan_groups,
-)
+from tokenworth.adaptation.packing import can_pack, packed_batch, padded_batch
 from tokenworth.backbones import load_backbone
 from tokenworth.errors import AdaptError, SettingError
 

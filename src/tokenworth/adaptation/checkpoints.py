@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tokenworth.errors import AdaptError, first_line
+from tokenworth.adaptation.folders import whole_folder
+from tokenworth.errors import first_line
 
 KEPT = 2
 _log = logging.getLogger("tokenworth")
@@ -53,25 +54,15 @@ class Checkpoints:
         """
         if self.folder is None:
             return
+        remedy = "make room and run the same command again: it goes on from the checkpoint before"
         place = self.folder / f"step-{found.step:08d}"
-        part = place.with_name(place.name + ".part")
-        try:
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
+        with whole_folder(place, f"the checkpoint of step {found.step}", remedy) as part:
             tensors = {"weights": found.weights, "optimiser": found.optimiser}
             for name, held in tensors.items():
                 save_file({key: value.detach().cpu().contiguous() for key, value in held.items()}, _file(part, name))
             digests = {name: _digest(_file(part, name)) for name in tensors}
             text = json.dumps({"step": found.step, "digests": digests, "state": found.state})
             (part / "state.json").write_text(text, encoding="utf-8")
-            shutil.rmtree(place, ignore_errors=True)
-            part.replace(place)
-        except (OSError, SafetensorError) as error:
-            shutil.rmtree(part, ignore_errors=True)
-            raise AdaptError(
-                f"the checkpoint of step {found.step} cannot be written to {self.folder} ({first_line(error)}); make "
-                "room and run the same command again: it goes on from the checkpoint before"
-            ) from error
         for old in self._there()[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 

@@ -18,6 +18,7 @@ from tokenworth.adaptation.flops import TrainingCost, count_training
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.lora import add_lora
 from tokenworth.adaptation.quantised import quantise
+from tokenworth.adaptation.running import Outcome, TrainingData
 from tokenworth.adaptation.tracking import make_tracker
 from tokenworth.adaptation.tuned import TunedPredictor, origin_of
 from tokenworth.backbones import Backbone, resolve_device, resolve_dtype
@@ -70,7 +71,7 @@ def fit_scratch(job: Job) -> Fitted:
 
 def _lora(job: Job) -> Network:
     backbone = _own(job, job.backbone())
-    base = origin_of(backbone, job.loading, job.seed)
+    base = {**origin_of(backbone, job.loading, job.seed), "quantise": job.config.quantise}
     if job.config.quantise is not None:
         quantise(backbone, job.config.quantise)
     with quiet_transformers():
@@ -124,7 +125,7 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
     backbone, classifier = network.backbone, network.classifier(job)
     predictor = _predictor(job, network, classifier)
     cost = count_training(backbone.model, classifier.head, classifier.head.in_features, backbone.device)
-    parameters = _counted(classifier)
+    parameters = _counted(classifier, network)
     data, lengths_N, packs = _data(job, backbone, predictor, cost)
     tracker = make_tracker(config.track, job.folder, f"{job.task.name}-{job.route}", config.asdict())
     loop = training.Training(
@@ -159,21 +160,23 @@ def _predictor(job: Job, network: Network, classifier: TextClassifier) -> TunedP
     )  # fmt: skip
 
 
-def _counted(classifier: TextClassifier) -> dict[str, int]:
+def _counted(classifier: TextClassifier, network: Network) -> dict[str, int]:
+    """What learns, and everything; weights packed in 4 bits hide how many they are, the loaded backbone knows."""
+    learning = sum(weights.numel() for weights in trainable(classifier).values())
     return {
-        "trainable": sum(weights.numel() for weights in trainable(classifier).values()),
-        "total": sum(weights.numel() for weights in classifier.parameters()),
+        "trainable": learning,
+        "total": learning + (0 if network.adapter is None else network.backbone.n_parameters),
     }
 
 
 def _data(
     job: Job, backbone: Backbone, predictor: TunedPredictor, cost: TrainingCost
-) -> tuple[training.TrainingData, np.ndarray, bool]:
+) -> tuple[TrainingData, np.ndarray, bool]:
     """Tokenised training texts, and the metric on the validation part."""
     config = job.config
     tokens = tokenise(backbone, job.texts(job.train.texts), max_length=config.max_length)
     packs = config.packing and packing.can_pack(backbone)
-    data = training.TrainingData(
+    data = TrainingData(
         packing.Packer(backbone, tokens.ids, cost.training, packing=packs),
         job.train.labels,
         torch.from_numpy(job.class_weights()).float(),
@@ -195,7 +198,7 @@ def _evaluation(part: Split | None, predictor: TunedPredictor, metric: str) -> A
 def _fitted(
     predictor: TunedPredictor,
     parameters: dict[str, int],
-    outcome: training.Outcome,
+    outcome: Outcome,
     cost: TrainingCost,
     lengths_N: np.ndarray,
     facts: dict[str, Any],

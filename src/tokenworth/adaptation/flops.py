@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tokenworth.adaptation.packing import StepCost
+from tokenworth.adaptation.cuts import StepCost
 
 _LENGTHS = (4, 8, 12)
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from tokenworth.adaptation.cuts import StepCost, pass_price, plan_groups
 from tokenworth.adaptation.flops import count_training
 from tokenworth.adaptation.lora import add_lora
 from tokenworth.adaptation.order import Order
-from tokenworth.adaptation.packing import StepCost, pass_price, plan_groups
 from tokenworth.adaptation.settings import TRAINED, AdaptConfig
 from tokenworth.backbones.meta import meta_named
 from tokenworth.backbones.quiet import quiet_transformers

@@ -11,7 +11,7 @@ Axes: B texts, T tokens of the longest, S tokens of all, D width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,34 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tokenworth.adaptation.cuts import PROHIBITIVE, Group, StepCost, pass_price, plan_groups
 from tokenworth.backbones import Backbone
 from tokenworth.encode import pool
 from tokenworth.encode.batches import make_batch
-
-ATTENTION_WEIGHT = 1.4
-"""How much longer a FLOP of attention takes than one of a linear map (measured on a CPU, 45 against 65 GFLOP/s)."""
-PASS_FLOPS_PER_BLOCK = {"cpu": 1.5e8}
-_PROHIBITIVE = 1e30
-_PASS_FLOPS_ELSEWHERE = 1e11  # launching kernels takes the time of very many products
-
-
-@dataclass(frozen=True, slots=True)
-class StepCost:
-    """FLOPs of one forward (and backward) pass: per token, per pair of tokens that share a row, and per text."""
-
-    token: float
-    pair: float
-    text: float
-
-    def padded(self, lengths_B: np.ndarray) -> float:
-        """Of texts in one padded batch."""
-        longest, n = float(lengths_B.max()), len(lengths_B)
-        return n * (longest * self.token + longest**2 * self.pair + self.text)
-
-    def packed(self, lengths_B: np.ndarray) -> float:
-        """Of texts in one pack."""
-        total = float(lengths_B.sum())
-        return total * self.token + total**2 * self.pair + len(lengths_B) * self.text
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -149,14 +125,6 @@ def can_pack(backbone: Backbone) -> bool:
     return apart < (1e-4 if backbone.dtype in {torch.float32, torch.float64} else 0.05)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Group:
-    """Texts of one pass, shortest first."""
-
-    rows: np.ndarray
-    packed: bool
-
-
 class Packer:
     """Cuts batches into the cheapest passes and makes them."""
 
@@ -167,7 +135,7 @@ class Packer:
 
     def in_one_pass(self) -> None:
         """From now on batches are not cut: processes that share weights must make the same number of passes."""
-        self.pass_flops = _PROHIBITIVE
+        self.pass_flops = PROHIBITIVE
 
     def plan(self, rows: np.ndarray, most: int) -> list[Group]:
         """The cheapest groups of at most so many texts."""
@@ -183,37 +151,3 @@ class Packer:
         """Counted FLOPs of a pass."""
         lengths_B = self.lengths_N[group.rows]
         return self.cost.packed(lengths_B) if group.packed else self.cost.padded(lengths_B)
-
-
-def pass_price(device: str, n_blocks: int) -> float:
-    """FLOPs that could be computed in the time one more pass takes whatever its size."""
-    return n_blocks * PASS_FLOPS_PER_BLOCK.get(device, _PASS_FLOPS_ELSEWHERE)
-
-
-def plan_groups(
-    rows: np.ndarray, lengths_N: np.ndarray, cost: StepCost, pass_flops: float, *, most: int, packing: bool
-) -> list[Group]:
-    """Cut some texts, sorted by length, where the sum of prices is least: O(B^2) by dynamic programming.
-
-    Without packing there is one padded group, or several of `most` texts in the order drawn.
-    """
-    if not packing:
-        return [Group(rows[start : start + most], packed=False) for start in range(0, len(rows), most)]
-    ordered = rows[np.argsort(lengths_N[rows], kind="stable")]
-    lengths_B = lengths_N[ordered]
-    dear = replace(cost, pair=ATTENTION_WEIGHT * cost.pair)
-    best: list[tuple[float, int, bool]] = [(0.0, 0, False)]  # price of the first texts, where their last group begins
-    for end in range(1, len(ordered) + 1):
-        choices = []
-        for start in range(max(0, end - most), end):
-            part, before = lengths_B[start:end], best[start][0] + pass_flops
-            choices.append((before + dear.padded(part), start, False))
-            if end - start > 1:
-                choices.append((before + dear.packed(part), start, True))
-        best.append(min(choices))
-    groups, end = [], len(ordered)
-    while end:
-        _, start, packed = best[end]
-        groups.append(Group(ordered[start:end], packed))
-        end = start
-    return groups[::-1]

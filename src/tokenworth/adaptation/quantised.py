@@ -5,6 +5,7 @@ Source: Dettmers et al. (2023), QLoRA: Efficient Finetuning of Quantized LLMs.
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -29,7 +30,7 @@ def quantise(backbone: Backbone, bits: int) -> None:
 
 
 def _quantised(module: nn.Linear, bits: int, backbone: Backbone) -> Any:
-    import bitsandbytes as bnb  # type: ignore[import-not-found,unused-ignore]
+    bnb: Any = import_module("bitsandbytes")
 
     has_bias = module.bias is not None
     if bits == 8:

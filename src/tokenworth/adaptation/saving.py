@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from tokenworth.adaptation.bow import load_bow
+from tokenworth.adaptation.folders import whole_folder
 from tokenworth.adaptation.predictor import Predictor
 from tokenworth.adaptation.probe import load_probe
 from tokenworth.adaptation.prompt import load_prompt
@@ -61,10 +61,7 @@ class Classifier:
         Raises:
             AdaptError: it cannot be written.
         """
-        part = folder.with_name(folder.name + ".part")
-        try:
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
+        with whole_folder(folder, "the classifier", "make room there and run the same command again") as part:
             facts = {
                 "format": FORMAT,
                 "kind": self.predictor.kind,
@@ -74,14 +71,6 @@ class Classifier:
                 **(more or {}),
             }
             (part / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            part.replace(folder)
-        except (OSError, SafetensorError) as error:
-            shutil.rmtree(part, ignore_errors=True)
-            raise AdaptError(
-                f"the classifier cannot be written to {folder} ({first_line(error)}); make room there and run the same "
-                "command again"
-            ) from error
 
 
 def load_classifier(

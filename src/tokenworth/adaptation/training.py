@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
@@ -22,10 +22,11 @@ from torch.nn.functional import cross_entropy
 
 from tokenworth.adaptation.checkpoints import Checkpoint, Checkpoints
 from tokenworth.adaptation.classifier import TextClassifier, trainable
+from tokenworth.adaptation.cuts import Group
 from tokenworth.adaptation.devices import Devices, spread_like, whole
 from tokenworth.adaptation.optimiser import make_optimiser, read_state, set_rate, write_state
 from tokenworth.adaptation.order import Order, learning_rate
-from tokenworth.adaptation.packing import Group, Packer
+from tokenworth.adaptation.running import Outcome, Running, TrainingData
 from tokenworth.adaptation.settings import AdaptConfig
 from tokenworth.adaptation.tracking import Tracker
 from tokenworth.encode.forward import is_out_of_memory
@@ -34,44 +35,6 @@ from tokenworth.probes.quality import is_better
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, steps_done, steps)."""
-
-
-@dataclass(slots=True)
-class Running:
-    """Where the loop stands; saved with every checkpoint."""
-
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
-    micro_batch: int = 0
-    """Texts of one forward and backward pass."""
-    halvings: int = 0
-    tokens: int = 0
-    places: int = 0
-    """Tokens computed, padding included."""
-    flops: float = 0.0
-    seconds: float = 0.0
-    evaluations: list[dict[str, float]] = field(default_factory=list)
-    best: float | None = None
-    best_step: int | None = None
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Outcome:
-    """What training gave, apart from the weights themselves."""
-
-    running: Running
-    resumed_from_step: int
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class TrainingData:
-    """What the loop learns from.  N texts, C classes."""
-
-    packer: Packer
-    labels_N: np.ndarray
-    class_weight_C: Tensor
-    evaluate: Callable[[], float] | None
-    """The metric on the validation part; None where there is none."""
 
 
 class Training:

@@ -15,6 +15,7 @@ from tokenworth.adaptation.heads import known_backbone
 from tokenworth.adaptation.job import with_prefix
 from tokenworth.adaptation.packing import padded_batch
 from tokenworth.adaptation.predictor import Floats, origin
+from tokenworth.adaptation.quantised import quantise
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.encode import default_batch_tokens, plan_batches, tokenise
@@ -98,6 +99,8 @@ def load_tuned(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> 
     adapter = None
     if facts["base"] is not None:
         backbone = known_backbone(facts["base"], loading)
+        if facts["base"].get("quantise"):
+            quantise(backbone, facts["base"]["quantise"])
         adapter = _adapted(backbone, folder / "adapter")
     else:
         backbone = load_backbone(str(folder / "backbone"), dtype="float32", device=loading.get("device") or "auto")

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 
 _LINE_EVERY_SECONDS = 10.0
 _RATE_AFTER_SECONDS = 0.5
-_CHATTY = ("transformers", "datasets", "huggingface_hub", "httpx", "urllib3")
+_CHATTY = ("transformers", "datasets", "huggingface_hub", "httpx", "urllib3", "bitsandbytes")
 
 
 def fail(sentence: str) -> None:

@@ -1,0 +1,31 @@
+"""Folders that are there only when they are whole: written under another name, renamed last."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from tokenworth.errors import AdaptError, first_line
+
+
+@contextmanager
+def whole_folder(place: Path, what: str, remedy: str) -> Iterator[Path]:
+    """A folder to write into; it takes its place at the end of the block, or is removed.
+
+    Raises:
+        AdaptError: it cannot be written; the sentence says what it was and the remedy.
+    """
+    part = place.with_name(place.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        shutil.rmtree(place, ignore_errors=True)
+        part.replace(place)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise AdaptError(f"{what} cannot be written to {place.parent} ({first_line(error)}); {remedy}") from error
