@@ -58,11 +58,12 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(
         f"torch {torch.__version__}, transformers {transformers.__version__}, {options.threads} CPU thread(s), "
-        f"float32; {options.name}, {options.steps} steps of 8 texts cut at {options.max_length} tokens; real tokens/s, medians "
-        f"of {options.pairs} interleaved runs; loss: mean of the last half\n"
+        f"float32; {options.name}, {options.steps} steps of 8 texts cut at {options.max_length} tokens; real tokens/s, "
+        f"medians of {options.pairs} interleaved runs; loss: mean of the last half\n"
     )
     heads = ("texts", "route", "ours", "Trainer", "ours / Trainer", "Trainer, Adafactor",
-             "loss ours / Trainer, Adafactor", "padded ours / Trainer", "without packing", "with transformers' Adafactor")  # fmt: skip
+             "loss ours / Trainer, Adafactor", "padded ours / Trainer", "without packing",
+             "with transformers' Adafactor")  # fmt: skip
     print(f"| {' | '.join(heads)} |\n|---|---|{'--:|' * (len(heads) - 2)}")
     for mix in options.mixes:
         task = mixed_task(options.data, MIXES[mix])
