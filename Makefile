@@ -31,7 +31,7 @@ check: $(STAMP) browser
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-# Half an hour on two cores; every table is explained in docs/benchmarks.md.  Real texts and models, and the peers'
+# An hour on two cores; every table is explained in docs/benchmarks.md.  Real texts and models, and the peers'
 # environment, are used where SHARED and PEERS say.
 SHARED ?= ../shared
 PEERS ?= out/peers
@@ -45,6 +45,8 @@ bench-real: $(STAMP)
 	$(BIN)/python bench/forecasts.py --data $(SHARED)/data/tasks --models $(SHARED)/models
 	$(BIN)/python bench/exactness.py --data $(SHARED)/data/tasks --models $(SHARED)/models --texts 100
 	$(BIN)/python bench/published_ntps.py --data $(SHARED)/data/tasks --model $(SHARED)/models/wikinovels-14m
+	$(BIN)/python bench/training.py --data $(SHARED)/data/tasks --models $(SHARED)/models
+	$(BIN)/python bench/route_forecasts.py --data $(SHARED)/data/tasks --models $(SHARED)/models
 	$(BIN)/python bench/memory_growth.py --model $(SHARED)/models/stories260k
 	$(BIN)/python bench/peers/compare.py --env $(PEERS) --data $(SHARED)/data/tasks --texts 400 --nine
 

@@ -19,7 +19,7 @@ from tokenworth.adaptation.likelihood import mean_log_likelihoods, plain_ids
 from tokenworth.adaptation.lora import linear_maps, target_modules
 from tokenworth.adaptation.prompt import EMPTY_TEXTS
 from tokenworth.adaptation.templates import render, template_of, verbalise
-from tokenworth.backbones import load_backbone, meta_model
+from tokenworth.backbones import account_of, load_backbone, meta_model
 from tokenworth.backbones.catalog import CATALOG
 from tokenworth.backbones.config import published_config
 from tokenworth.errors import AdaptError, BackboneError, SettingError, TokenworthError
@@ -106,6 +106,18 @@ def test_an_adapter_is_refused_by_another_backbone(tmp_path, model):
         load_classifier(tmp_path)
 
 
+def test_a_loaded_backbone_serves_a_saved_classifier_and_stays_as_it_is(tmp_path, model):
+    task = planted_task(40, 20)
+    result = adapt(model, task, "lora", out=tmp_path, config=SHORT)
+    backbone = load_backbone(model, dtype="float32")
+    names = list(backbone.model.state_dict())
+    classifier = load_classifier(tmp_path, model=backbone)
+    assert classifier.predict(task.test.texts) == list(result.predictions["predicted"])
+    assert list(backbone.model.state_dict()) == names
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "model").rglob("*") if path.is_file()}
+    assert modes == {(tmp_path / "model").stat().st_mode & 0o666}
+
+
 def test_a_damaged_classifier_is_one_sentence(tmp_path, model):
     adapt(model, planted_task(40), "lora", out=tmp_path, config=SHORT)
     head = tmp_path / "model" / "head.safetensors"
@@ -184,6 +196,8 @@ def test_only_what_should_learn_learns(model):
     head = 2 * 32 * 2 + 2
     counted = {route: adapt(model, planted_task(40), route, config=SHORT).parameters for route in ("lora", "full")}
     per_rank = 3 * (4 * (32 + 32) + 3 * (32 + 48))
+    account = account_of(model)
+    assert (account.parameters, account.lora_parameters(1, list(account.lora))) == (n, per_rank)
     assert counted["full"] == {"trainable": n + head, "total": n + head}
     assert counted["lora"] == {"trainable": 4 * per_rank + head, "total": n + 4 * per_rank + head}
 

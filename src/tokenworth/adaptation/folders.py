@@ -24,6 +24,9 @@ def whole_folder(place: Path, what: str, remedy: str) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         yield part
+        for path in part.rglob("*"):
+            if path.is_file():  # safetensors makes its files for their owner alone; the folder knows what was wished
+                path.chmod(part.stat().st_mode & 0o666)
         shutil.rmtree(place, ignore_errors=True)
         part.replace(place)
     except (OSError, SafetensorError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tokenworth.adaptation.packing import padded_batch
 from tokenworth.adaptation.predictor import Floats, origin
 from tokenworth.adaptation.quantised import quantise
 from tokenworth.backbones import Backbone, load_backbone
+from tokenworth.backbones.load import with_model
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.encode import default_batch_tokens, plan_batches, tokenise
 from tokenworth.encode.forward import is_out_of_memory
@@ -99,6 +101,8 @@ def load_tuned(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> 
     adapter = None
     if facts["base"] is not None:
         backbone = known_backbone(facts["base"], loading)
+        if isinstance(loading.get("model"), Backbone):  # adapters are put into the model itself
+            backbone = with_model(backbone, copy.deepcopy(backbone.model), "copy")
         if facts["base"].get("quantise"):
             quantise(backbone, facts["base"]["quantise"])
         adapter = _adapted(backbone, folder / "adapter")
