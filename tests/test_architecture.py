@@ -24,6 +24,7 @@ ORDER = (
     "probes",
     "assessment",
     "adaptation",
+    "study",
     "pretrain",
     "report",
     "cli",

@@ -7,7 +7,19 @@ import pytest
 
 import tokenworth as tw
 
-ROOMS = ("scores", "tasks", "backbones", "encode", "probes", "assessment", "adaptation", "pretrain", "report", "cli")
+ROOMS = (
+    "scores",
+    "tasks",
+    "backbones",
+    "encode",
+    "probes",
+    "assessment",
+    "adaptation",
+    "study",
+    "pretrain",
+    "report",
+    "cli",
+)
 REQUIRED = object()
 
 # Public calls that must keep these parameters, with their defaults: what is before "*" may be given by position.

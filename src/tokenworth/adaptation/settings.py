@@ -132,6 +132,28 @@ class AdaptConfig:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
+_DATA = frozenset(
+    {"train_size", "class_weights", "calibrate", "validation_share", "metric", "mislabelled", "tune", "selection"}
+)
+_TEXTS = _DATA | {"max_length", "prefix", "dtype"}
+_LORA = frozenset({"rank", "alpha", "lora_dropout", "targets", "peft", "quantise"})
+_PROMPT = frozenset({"shots", "template", "contextual"})
+
+
+def relevant_settings(route: str) -> frozenset[str]:
+    """Names of the settings that can change what a route finds; two runs that differ in others are the same run."""
+    every = frozenset(one.name for one in fields(AdaptConfig)) - {"checkpoint_seconds", "track", "shard"}
+    trained = every - _PROMPT - {"tokenizer"} - _LORA
+    return {
+        "bow": _DATA,
+        "prompt": _TEXTS | _PROMPT,
+        "probe": _TEXTS | {"pooling"},
+        "lora": trained | _LORA,
+        "full": trained,
+        "scratch": trained | {"tokenizer"},
+    }[route]
+
+
 def make_config(given: AdaptConfig | dict[str, Any] | str | Path | None = None, **changes: Any) -> AdaptConfig:
     """Settings from a run file, a mapping or settings, and changes to them (those that are None change nothing).
 

@@ -19,6 +19,7 @@ from tokenworth.backbones.pretrained import causal_class, pretrained_model
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.backbones.structure import examine, position_padding
 from tokenworth.backbones.tokenizer import BYTES, bytes_tokenizer, read_tokenizer, tokenizer_source
+from tokenworth.backbones.weights import weight_files
 from tokenworth.errors import BackboneError, first_line
 
 RANDOM_SUFFIX = "@random"
@@ -82,6 +83,24 @@ def load_backbone(
         body: Any = model.base_model if lm_head else model
         backbone = _backbone(name, parts, body, place, random=is_random)
         return replace(backbone, lm_head=_head_of(model, backbone)) if lm_head else backbone
+
+
+def identity(
+    name: str, *, seed: int = 0, revision: str | None = None, tokenizer: str | None = None, allow_pickle: bool = False
+) -> str:
+    """The fingerprint `load_backbone` would give, without loading: files are read, no model is made.
+
+    Raises:
+        BackboneError: as `load_backbone`, as far as files show it.
+    """
+    base, is_random = _split(name)
+    entry = None if is_local(base) or not is_random else find_published(base)
+    with quiet_transformers():
+        parts = _published(entry, tokenizer, seed) if entry else _from_files(base, revision, tokenizer, is_random, seed)
+    if not is_random:
+        assert parts.source is not None, "only random weights need no files"
+        parts.files += weight_files(parts.source, allow_pickle=allow_pickle)[0]
+    return fingerprint(parts.files, *parts.facts)
 
 
 def _head_of(model: Any, backbone: Backbone) -> nn.Module:

@@ -14,6 +14,7 @@ import tokenworth.cli.cache as cache
 import tokenworth.cli.demo as demo
 import tokenworth.cli.doctor as doctor
 import tokenworth.cli.listing as listing
+import tokenworth.cli.study as study
 from tokenworth.cli.console import fail
 from tokenworth.errors import SettingError, TokenworthError
 
@@ -35,6 +36,7 @@ app.command("backbones")(backbones.backbones)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.add_typer(cache.app, name="cache")
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +33,18 @@ def adapt_table(result: AdaptLike) -> Table:
         between = tight(result.metrics.get(f"{name}_low"), result.metrics.get(f"{name}_high"))
         cells = (words, shown(result.metrics.get(name)), between, shown(result.train_metrics.get(name)))
         table.add_row(*map(Text, cells), style="bold cyan" if name == result.settings.get("metric") else "")
+    return table
+
+
+def frame_table(frame: Any) -> Table:
+    """A pandas table: names to the left, numbers with three decimals to the right."""
+    table = plain_table("")
+    table.title = None  # a title would be folded to the width of a narrow table
+    for column in frame.columns:
+        numeric = frame[column].dtype.kind == "f"
+        table.add_column(str(column).removeprefix("setting "), justify="right" if numeric else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(shown(value) if isinstance(value, float) else str(value)) for value in row))
     return table
 
 

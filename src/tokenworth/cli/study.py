@@ -1,0 +1,94 @@
+"""tokenworth study: run a grid of cells, see how far it is, read it as tables."""
+
+from __future__ import annotations
+
+import json as encoder
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import tokenworth.cli.options as options
+from tokenworth.cli.console import say, set_verbosity
+from tokenworth.errors import TokenworthError
+
+app = typer.Typer(help="Run a grid of backbones, tasks, routes and seeds as cells.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="What to run.", show_default=False)]
+Folder = Annotated[Path | None, typer.Option("--out", help="Folder of the study.", show_default="out/study/NAME")]
+
+
+@app.command()
+def run(
+    study: File,
+    out: Folder = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Cells at a time.", show_default="by machine")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also run cells that failed before.")] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Run every cell that is not finished; the same command goes on where it was."""
+    from tokenworth.study import load_study, run_local
+
+    set_verbosity(verbose=verbose, quiet=quiet)
+    loaded = load_study(study)
+    total, done = len(loaded.cells()), 0
+
+    def report(cell: object, state: str) -> None:
+        nonlocal done
+        done += 1
+        say(f"{done}: {cell}: {state}", quiet=quiet)
+
+    say(f"{loaded.name}: {total} cells", quiet=quiet)
+    counts = run_local(loaded, _place(out, loaded.name), workers=workers, retry_failed=retry_failed, report=report)
+    typer.echo(", ".join(f"{counts[state]} {state}" for state in sorted(counts)))
+    if counts["failed"]:
+        raise TokenworthError(f"{counts['failed']} of {total} cells failed; tokenworth study status says why")
+
+
+@app.command()
+def status(study: File, out: Folder = None, json: options.Json = False) -> None:
+    """Which cells are finished, running, failed (and why) or waiting."""
+    from tokenworth.study import cell_table, load_study
+
+    loaded = load_study(study)
+    table = cell_table(loaded, _place(out, loaded.name))
+    counts = table["state"].value_counts().to_dict()
+    failures = table[table["error"].notna()][["task", "backbone", "route", "seed", "error"]].to_dict("records")
+    if json:
+        typer.echo(encoder.dumps({"cells": len(table), "states": counts, "failures": failures}, indent=1))
+        return
+    typer.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
+    for row in failures:
+        typer.echo(f"! {row['task']} {row['backbone'] or ''} {row['route']} seed {row['seed']}: {row['error']}")
+
+
+@app.command()
+def tables(study: File, out: Folder = None, metric: options.Metric = None, json: options.Json = False) -> None:
+    """A metric by task, backbone and route: means over seeds."""
+    from tokenworth.study import by_route, cell_table, load_study
+
+    loaded = load_study(study)
+    table = by_route(cell_table(loaded, _place(out, loaded.name)), metric or "weighted_f1")
+    if json:
+        typer.echo(table.to_json(orient="records", indent=1))
+        return
+    from tokenworth.report.terminal import show
+    from tokenworth.report.terminal_adapt import frame_table
+
+    typer.echo(f"{loaded.name}: {metric or 'weighted_f1'}, means over seeds")
+    show(frame_table(table))
+
+
+@app.command()
+def export(study: File, to: Annotated[Path, typer.Argument(metavar="FILE")], out: Folder = None) -> None:
+    """Every cell with its coordinates and figures as one .csv, .tsv, .jsonl or .parquet file."""
+    from tokenworth.adaptation.predicting import write_predictions
+    from tokenworth.study import cell_table, load_study
+
+    loaded = load_study(study)
+    write_predictions(cell_table(loaded, _place(out, loaded.name)), to)
+
+
+def _place(out: Path | None, name: str) -> Path:
+    return Path("out") / "study" / name if out is None else out

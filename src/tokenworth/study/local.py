@@ -1,0 +1,180 @@
+"""The local engine: a process a cell, as many at a time as devices and memory allow.
+
+A process of its own frees what a cell took, and a cell that is killed takes no other with it: it is begun again, and
+goes on where its route left a checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from tokenworth.backbones import account_of
+from tokenworth.backbones.load import RANDOM_SUFFIX
+from tokenworth.errors import TokenworthError
+from tokenworth.features.groups import free_memory
+from tokenworth.study.cells import Keys, run_cell
+from tokenworth.study.grid import Cell, Study
+from tokenworth.study.store import BusyError, StudyStore
+
+BASE_BYTES = 800_000_000
+"""Of a process with its libraries and texts."""
+BYTES_PER_PARAMETER = 20
+"""Weights, gradients, optimiser and a copy while evaluating."""
+MOST_BEGINNINGS = 3
+"""A cell whose process dies so often is left as failed by this run."""
+
+_log = logging.getLogger("tokenworth")
+Report = Callable[[Cell, str], None]
+"""Called as report(cell, state) when a cell ends."""
+
+
+@dataclass(slots=True)
+class _Running:
+    cell: Cell
+    key: str
+    process: ForkServerProcess
+    device: str
+    needs: int
+
+
+def run_local(
+    study: Study,
+    root: str | Path,
+    *,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    report: Report | None = None,
+) -> Counter[str]:
+    """Run every cell that is not finished; several of these may work on one folder at the same time.
+
+    Args:
+        study: what to run.
+        root: folder of the study.
+        workers: processes at a time; None takes one a device.
+        retry_failed: also run cells that failed before.
+        report: called when a cell ends.
+
+    Returns:
+        How many cells are in each state at the end.
+    """
+    keys, store = Keys(study), StudyStore(Path(root))
+    waiting = _unfinished(study, keys, store, retry_failed)
+    devices = _devices(workers)
+    engine = _Engine(study, store, report or (lambda *_: None), devices, free_memory())
+    engine.run(waiting)
+    return Counter(store.state(key) if key else "failed" for key in (_key(keys, cell) for cell in study.cells()))
+
+
+def _unfinished(study: Study, keys: Keys, store: StudyStore, retry_failed: bool) -> list[tuple[Cell, str]]:
+    found = []
+    for cell in study.cells():
+        key = _key(keys, cell)
+        if key is None:
+            continue
+        state = store.state(key)
+        if state == "failed" and retry_failed:
+            store.forget(key)
+        elif state in ("finished", "failed"):
+            continue
+        found.append((cell, key))
+    return found
+
+
+def _key(keys: Keys, cell: Cell) -> str | None:
+    """None for a cell whose texts or weights are not there, which is said."""
+    try:
+        return keys.of(cell)
+    except TokenworthError as error:
+        _log.warning("%s cannot be run: %s", cell, error)
+        return None
+
+
+def _devices(workers: int | None) -> list[str]:
+    """One slot a worker: graphics cards in turn, else the processor."""
+    import torch
+
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    n = workers or cards or max(1, (os.cpu_count() or 2) // 2)
+    return [f"cuda:{i % cards}" if cards else "auto" for i in range(n)]
+
+
+class _Engine:
+    """Begins processes while slots and memory last, and ends them."""
+
+    def __init__(self, study: Study, store: StudyStore, report: Report, devices: list[str], memory: int) -> None:
+        self.study, self.store, self.report = study, store, report
+        self.free, self.memory = list(devices), memory
+        self.running: list[_Running] = []
+        self.begun: Counter[str] = Counter()
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["tokenworth.study.cells"])
+
+    def run(self, waiting: list[tuple[Cell, str]]) -> None:
+        """Until nothing is left to begin or to wait for."""
+        while waiting or self.running:
+            place = self._next(waiting)
+            if place is None:
+                self._wait(waiting)
+                continue
+            self._begin(*waiting.pop(place))
+
+    def _next(self, waiting: list[tuple[Cell, str]]) -> int | None:
+        """The first cell that fits into what memory is left; alone, any cell may try."""
+        if not self.free:
+            return None
+        left = self.memory - sum(one.needs for one in self.running)
+        fitting = (i for i, (cell, _) in enumerate(waiting) if not self.running or needed_bytes(cell) <= left)
+        return next(fitting, None)
+
+    def _begin(self, cell: Cell, key: str) -> None:
+        device = self.free.pop(0)
+        process = self.context.Process(target=_work, args=(self.study, cell, key, self.store.root, device))
+        process.start()
+        self.begun[key] += 1
+        self.running.append(_Running(cell, key, process, device, needed_bytes(cell)))
+
+    def _wait(self, waiting: list[tuple[Cell, str]]) -> None:
+        """For a process to end."""
+        while not (ended := [one for one in self.running if not one.process.is_alive()]):
+            time.sleep(0.05)
+        for one in ended:
+            self.running.remove(one)
+            self.free.append(one.device)
+            state = self.store.state(one.key)
+            died = state == "interrupted" and one.process.exitcode != 0
+            if died and self.begun[one.key] < MOST_BEGINNINGS:
+                _log.warning("%s: its process died (%s); it is begun again", one.cell, one.process.exitcode)
+                waiting.insert(0, (one.cell, one.key))
+                continue
+            self.report(one.cell, state)
+
+
+def _work(study: Study, cell: Cell, key: str, root: Path, device: str) -> None:
+    """What the process of a cell does; a failure is kept in the store."""
+    import torch
+
+    torch.set_num_threads(1 if device == "auto" else torch.get_num_threads())
+    try:
+        run_cell(study, cell, key, root, device=device)
+    except BusyError:
+        return  # another command runs it
+    except Exception:
+        return  # kept by the store, told by the engine
+
+
+def needed_bytes(cell: Cell) -> int:
+    """Memory a cell may take, from its backbone's parameters."""
+    if cell.backbone is None:
+        return BASE_BYTES
+    try:
+        return BASE_BYTES + BYTES_PER_PARAMETER * account_of(cell.backbone.removesuffix(RANDOM_SUFFIX)).parameters
+    except TokenworthError:
+        return BASE_BYTES

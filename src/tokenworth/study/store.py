@@ -1,0 +1,140 @@
+"""The store of a study: a folder of small files on any shared file system, one folder a cell.
+
+    STUDY/cells/KEY/cell.json       what the cell is
+                    run/            what its route wrote; a result file in it means that the cell is finished
+                    error.json      why it failed the last time
+
+KEY is a hash of what the numbers depend on: route, settings, seed, texts with their labels and split, and the weights.
+Who runs a cell holds a lock on its folder, which ends with its process however that ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenworth.adaptation.result import RESULT
+from tokenworth.assessment.result import write_text, writing
+from tokenworth.errors import TokenworthError, first_line
+from tokenworth.features.locks import is_held, only_writer
+from tokenworth.study.grid import ASSESS, Cell
+
+FORMAT = 1
+STATES = ("finished", "failed", "running", "interrupted", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStore:
+    """The folder of a study."""
+
+    root: Path
+
+    def folder(self, key: str) -> Path:
+        """Where a cell lies."""
+        return self.root / "cells" / key
+
+    def run_folder(self, key: str) -> Path:
+        """Where its route writes."""
+        return self.folder(key) / "run"
+
+    def state(self, key: str) -> str:
+        """One of STATES."""
+        folder = self.folder(key)
+        if self.is_finished(key):
+            return "finished"
+        if not folder.is_dir():
+            return "waiting"
+        if is_held(folder):
+            return "running"
+        return "failed" if (folder / "error.json").is_file() else "interrupted"
+
+    def is_finished(self, key: str) -> bool:
+        """Whether its result is there; result files are renamed into place, so a half-written one is not."""
+        return any((self.run_folder(key) / name).is_file() for name in (RESULT, "assessment.json"))
+
+    @contextmanager
+    def claimed(self, key: str, cell: Cell) -> Iterator[Path]:
+        """Hold a cell while it runs; what fails in the block is kept beside it.
+
+        Raises:
+            BusyError: another process runs it.
+        """
+        folder = self.folder(key)
+        with writing(folder):
+            write_text(folder / "cell.json", json.dumps(asdict(cell), ensure_ascii=False, indent=1))
+        with _held(folder):
+            try:
+                yield self.run_folder(key)
+            except Exception as error:
+                write_text(folder / "error.json", json.dumps(_described(error), ensure_ascii=False, indent=1))
+                raise
+            (folder / "error.json").unlink(missing_ok=True)
+
+    def error(self, key: str) -> dict[str, Any] | None:
+        """Why a cell failed, if it did."""
+        path = self.folder(key) / "error.json"
+        if not path.is_file():
+            return None
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def forget(self, key: str) -> None:
+        """Remove a failed cell, so that it is tried again from its beginning."""
+        shutil.rmtree(self.folder(key), ignore_errors=True)
+
+    def begun(self) -> list[str]:
+        """Of all cells that were ever begun."""
+        return sorted(path.name for path in (self.root / "cells").glob("*") if (path / "cell.json").is_file())
+
+    def cell(self, key: str) -> Cell:
+        """What a cell is."""
+        return Cell(**json.loads((self.folder(key) / "cell.json").read_text(encoding="utf-8")))
+
+
+class BusyError(TokenworthError):
+    """Another process runs the cell."""
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    busy = f"{folder} is run by another process"
+    try:
+        lock = only_writer(folder, busy)
+        lock.__enter__()
+    except TokenworthError as error:
+        raise BusyError(busy) from error
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    """The sentence of an error that was meant, the traceback of one that was not."""
+    meant = isinstance(error, TokenworthError)
+    return {
+        "kind": type(error).__name__,
+        "message": str(error) if meant else first_line(error),
+        "traceback": None if meant else traceback.format_exc(),
+    }
+
+
+def cell_key(cell: Cell, task_fingerprint: str, weights: str | None) -> str:
+    """24 hex digits that stand for everything a cell's numbers depend on, libraries apart."""
+    facts = {
+        "format": FORMAT,
+        "route": cell.route,
+        "seed": cell.seed,
+        "settings": cell.settings,
+        "task": task_fingerprint,
+        "weights": weights,
+        "kind": ASSESS if cell.route == ASSESS else "adapt",
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:24]

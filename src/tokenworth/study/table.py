@@ -1,0 +1,119 @@
+"""The cells of a study as one table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tokenworth.adaptation.result import RESULT
+from tokenworth.probes.quality import METRICS
+from tokenworth.study.cells import Keys
+from tokenworth.study.grid import Study
+from tokenworth.study.store import StudyStore
+
+_ASSESSED = ("ntps", "ntps_chance", "retained_auc", "k90", "hscore", "logme", "probe_accuracy", "probe_f1")
+
+
+def cell_table(study: Study, root: str | Path) -> pd.DataFrame:
+    """One row a cell of the study, finished or not: its key, state and coordinates, and its figures."""
+    keys, store = Keys(study), StudyStore(Path(root))
+    rows = []
+    for cell in study.cells():
+        key = keys.of(cell)
+        rows.append({"key": key, "state": store.state(key), **_coordinates(store, key, cell), **_figures(store, key)})
+    return pd.DataFrame(rows)
+
+
+def read_table(root: str | Path) -> pd.DataFrame:
+    """One row a finished cell of whatever studies wrote into a folder; needs no study file, texts or weights."""
+    store = StudyStore(Path(root))
+    rows = [
+        {"key": key, "state": "finished", **_coordinates(store, key, store.cell(key)), **_figures(store, key)}
+        for key in store.begun()
+        if store.is_finished(key)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _coordinates(store: StudyStore, key: str, cell: Any) -> dict[str, Any]:
+    error = store.error(key)
+    return {
+        "task": Path(cell.task).stem,
+        "backbone": None if cell.backbone is None else Path(cell.backbone).name,
+        "route": cell.route,
+        "seed": cell.seed,
+        **{f"setting {name}": value for name, value in cell.settings.items()},
+        "error": None if error is None else error["message"],
+    }
+
+
+def _figures(store: StudyStore, key: str) -> dict[str, Any]:
+    folder = store.run_folder(key)
+    if (folder / RESULT).is_file():
+        return _adapted(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+    if (folder / "assessment.json").is_file():
+        return _assessed(json.loads((folder / "assessment.json").read_text(encoding="utf-8")))
+    return {}
+
+
+def _adapted(result: dict[str, Any]) -> dict[str, Any]:
+    metrics, cost = result["metrics"], result["cost"]
+    ends = ("", "_low", "_high")
+    return {
+        **{f"{name}{end}": metrics.get(f"{name}{end}") for name in METRICS for end in ends},
+        "majority_f1": result["facts"]["majority"]["weighted_f1"],
+        "trainable": result["parameters"]["trainable"],
+        "parameters": result["parameters"]["total"],
+        "train_tokens": cost.get("tokens"),
+        "train_flops": cost.get("train_flops"),
+        "seconds": cost["seconds"],
+        "classes": len(result["task"]["label_names"]),
+        "texts": result["task"]["texts"]["train"],
+    }
+
+
+def _assessed(result: dict[str, Any]) -> dict[str, Any]:
+    best = next(row for row in result["layers"] if row["layer"] == result["best_layer"])
+    return {
+        **{name: best.get(name) for name in _ASSESSED},
+        "best_layer": result["best_layer"],
+        "parameters": result["backbone"]["n_parameters"],
+        "seconds": result["timings"]["total"],
+        "classes": len(result["task"]["label_names"]),
+        "texts": result["task"]["texts"]["train"],
+    }
+
+
+def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
+    """Means over seeds of a metric: a row a task, backbone and point of the axes, a column a route.
+
+    What needs no backbone (bow) stands in every row of its task.
+    """
+    done = table[table["state"] == "finished"]
+    if metric not in done or done.empty:
+        return pd.DataFrame(columns=["task", "backbone"])
+    done = done[done[metric].notna()]
+    axes = [column for column in done.columns if column.startswith("setting ") and _varies(done[column])]
+    for column in axes:
+        done = done.assign(**{column: [_ANY if pd.isna(value) else value for value in done[column]]})
+    with_one = _means(done[done["backbone"].notna()], ["task", "backbone", *axes], metric)
+    alone = _means(done[done["backbone"].isna()], ["task"], metric)
+    if alone.empty or with_one.empty:
+        return alone if with_one.empty else with_one
+    return with_one.merge(alone, on="task", how="outer")
+
+
+def _means(rows: pd.DataFrame, index: list[str], metric: str) -> pd.DataFrame:
+    return rows.pivot_table(index=index, columns="route", values=metric, aggfunc="mean").reset_index()
+
+
+_ANY = "any"
+"""Stands for an axis that does not matter to a route."""
+
+
+def _varies(column: pd.Series) -> bool:
+    known = column.dropna()
+    return bool(len(known)) and bool((known != known.iloc[0]).any())

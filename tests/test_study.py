@@ -1,0 +1,190 @@
+"""Studies: cells that are their own keys, run once whatever happens, by one command or several."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from planted import planted_task, rows_of, write_rows
+from routes import model_at
+from tokenworth.backbones import load_backbone
+from tokenworth.backbones.load import identity
+from tokenworth.errors import SettingError
+from tokenworth.study import StudyStore, by_route, cell_table, load_study, read_table, run_local
+from tokenworth.study.cells import Keys, run_cell
+from tokenworth.study.store import BusyError
+
+SMALL = """
+backbones: [llama]
+tasks: [reviews.csv]
+routes: [assess, bow, probe, lora]
+seeds: [0, 1]
+settings: {steps: 4, lr: 0.001, mislabelled: false}
+axes: {rank: [2, 4]}
+"""
+
+
+@pytest.fixture
+def home(tmp_path):
+    model_at(tmp_path)
+    write_rows(tmp_path / "reviews.csv", rows_of(planted_task(60, 40)))
+    (tmp_path / "small.yaml").write_text(SMALL)
+    return tmp_path
+
+
+def test_a_cell_is_made_once_and_only_of_what_matters(home):
+    cells = load_study(home / "small.yaml").cells()
+    counted = {route: sum(cell.route == route for cell in cells) for route in ("assess", "bow", "probe", "lora")}
+    assert counted == {"assess": 2, "bow": 2, "probe": 2, "lora": 4}  # rank matters to LoRA alone
+    bow = next(cell for cell in cells if cell.route == "bow")
+    assert bow.backbone is None
+    assert bow.settings == {"mislabelled": False}
+
+
+def test_keys_are_of_contents_and_not_of_places(home, tmp_path):
+    study = load_study(home / "small.yaml")
+    keys = {str(cell): Keys(study).of(cell) for cell in study.cells()}
+    assert len(set(keys.values())) == len(keys)
+    moved = home / "elsewhere"
+    moved.mkdir()
+    for name in ("llama", "reviews.csv", "small.yaml"):
+        shutil.move(home / name, moved / name)
+    again = load_study(moved / "small.yaml")
+    assert [Keys(again).of(cell) for cell in again.cells()] == list(keys.values())
+    model_at(moved / "new", seed=3)
+    shutil.rmtree(moved / "llama")
+    shutil.move(moved / "new" / "llama", moved / "llama")
+    changed = load_study(moved / "small.yaml")
+    other = {str(cell): Keys(changed).of(cell) for cell in changed.cells()}
+    same = {name for name, key in other.items() if key == keys[name]}
+    assert same == {name for name in keys if " bow " in name}
+
+
+@pytest.mark.parametrize("name", ["", "@random"])
+def test_the_identity_of_a_backbone_is_its_fingerprint_without_loading(home, name):
+    assert identity(f"{home / 'llama'}{name}", seed=2) == load_backbone(f"{home / 'llama'}{name}", seed=2).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tasks: [a]\nroutes: [bow]\nbackbone: [x]", "did you mean 'backbones'"),
+        ("tasks: [a]\nroutes: [lorra]", "choose from assess, bow"),
+        ("tasks: [a]\nroutes: [lora]", "needs backbones"),
+        ("tasks: [a]", "needs routes"),
+        ("tasks: [a]\nroutes: [bow]\naxes: {rnk: [1]}", "did you mean 'rank'"),
+        ("tasks: [a]\nroutes: [bow]\naxes: {rank: 1}", "must be a list of values"),
+        ("tasks: {a: 1}\nroutes: [bow]", "tasks must be a list"),
+    ],
+)
+def test_mistakes_in_a_study_file_are_named(tmp_path, text, message):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(SettingError, match=message):
+        load_study(tmp_path / "study.yaml")
+
+
+def test_a_study_runs_and_is_read_as_a_table(home):
+    study, ended = load_study(home / "small.yaml"), []
+    counts = run_local(study, home / "out", workers=2, report=lambda cell, state: ended.append(state))
+    assert counts == {"finished": 10}
+    assert ended == ["finished"] * 10
+    stamps = {path: path.stat().st_mtime_ns for path in (home / "out").rglob("*.json")}
+    assert run_local(study, home / "out", workers=2) == {"finished": 10}
+    assert {path: path.stat().st_mtime_ns for path in (home / "out").rglob("*.json")} == stamps, "nothing ran again"
+    table = cell_table(study, home / "out")
+    assert set(table["state"]) == {"finished"}
+    assert table[table["route"] == "lora"]["weighted_f1"].between(0, 1).all()
+    assert table[table["route"] == "assess"]["hscore"].notna().all()
+    shutil.rmtree(home / "llama")
+    assert len(read_table(home / "out")) == 10  # without study file, texts or weights
+    wide = by_route(read_table(home / "out"))
+    assert set(wide["setting rank"]) == {2, 4, "any"}
+    assert wide["bow"].notna().all()
+
+
+def test_a_failed_cell_keeps_its_error_and_can_be_tried_again(home):
+    (home / "small.yaml").write_text(SMALL + "max_texts: 40\n")
+    study = load_study(home / "small.yaml")
+    weights = home / "llama" / "model.safetensors"
+    whole = weights.read_bytes()
+    config = json.loads((home / "llama" / "config.json").read_text())
+    (home / "llama" / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
+    counts = run_local(study, home / "out", workers=2)
+    assert counts == {"finished": 2, "failed": 8}
+    table = cell_table(study, home / "out")
+    assert table[table["state"] == "failed"]["error"].str.contains("tensors that config.json asks for").all()
+    assert run_local(study, home / "out", workers=2)["failed"] == 8, "not tried again unless asked"
+    (home / "llama" / "config.json").write_text(json.dumps(config))
+    assert weights.read_bytes() == whole
+    assert run_local(study, home / "out", workers=2, retry_failed=True) == {"finished": 10}
+
+
+def test_a_cell_that_is_run_by_another_is_left_alone(home):
+    study = load_study(home / "small.yaml")
+    cell = next(cell for cell in study.cells() if cell.route == "bow")
+    key, store = Keys(study).of(cell), StudyStore(home / "out")
+    with store.claimed(key, cell):
+        assert store.state(key) == "running"
+        with pytest.raises(BusyError):
+            run_cell(study, cell, key, home / "out")
+    assert store.state(key) == "interrupted"
+    run_cell(study, cell, key, home / "out")
+    assert store.state(key) == "finished"
+
+
+def tokenworth(*arguments, cwd):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
+    command = [sys.executable, "-m", "tokenworth", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, timeout=300, check=False)
+    return SimpleNamespace(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+def begin(home, out):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tokenworth", "study", "run", "small.yaml", "--workers", "2", "--out", out]
+    return subprocess.Popen(
+        command, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def test_two_commands_and_a_kill_lose_nothing_and_do_nothing_twice(home):
+    """Two writers in one folder, one of them killed with all its processes while it works."""
+    study, store = load_study(home / "small.yaml"), StudyStore(home / "out")
+    first, second = begin(home, "out"), begin(home, "out")
+    limit = time.monotonic() + 120
+    while not any(store.is_finished(key) for key in store.begun()) and time.monotonic() < limit:
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    second.wait(timeout=200)
+    assert run_local(study, home / "out", workers=1) == {"finished": 10}
+    runs = [json.loads(path.read_text()) for path in (home / "out").rglob("result.json")]
+    assert len(runs) == 8
+    whole = run_local(study, home / "whole", workers=2)
+    assert whole == {"finished": 10}
+    columns = ["key", "weighted_f1", "log_loss"]
+    one, other = (read_table(home / name)[columns].sort_values("key") for name in ("out", "whole"))
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
+
+
+def test_the_command_line(home):
+    (home / "tiny.yaml").write_text("tasks: [reviews.csv, nowhere.csv]\nroutes: [bow]\n")
+    done = tokenworth("study", "run", "tiny.yaml", cwd=home)
+    assert done.code == 1
+    assert "1 failed, 1 finished" in done.out
+    assert "nowhere.csv" in done.err
+    (home / "tiny.yaml").write_text("tasks: [reviews.csv]\nroutes: [bow]\n")
+    assert tokenworth("study", "run", "tiny.yaml", cwd=home).out.strip() == "1 finished"
+    assert json.loads(tokenworth("study", "status", "tiny.yaml", "--json", cwd=home).out)["states"] == {"finished": 1}
+    assert json.loads(tokenworth("study", "tables", "tiny.yaml", "--json", cwd=home).out)[0]["bow"] > 0.5
+    shown = tokenworth("study", "tables", "tiny.yaml", cwd=home)
+    assert "means over seeds" in shown.out, shown.err
+    assert tokenworth("study", "export", "tiny.yaml", "cells.csv", cwd=home).code == 0
+    assert len(pd.read_csv(home / "cells.csv")) == 1
