@@ -18,7 +18,7 @@ from routes import SHORT, model_at, run
 from small_models import FAMILIES, write_folder
 from tokenworth.adaptation import AdaptResult, adapt
 from tokenworth.adaptation.classifier import make_classifier
-from tokenworth.adaptation.cuts import ATTENTION_WEIGHT, StepCost, plan_groups
+from tokenworth.adaptation.cuts import Prices, StepCost, plan_groups, prices
 from tokenworth.adaptation.optimiser import Adafactor
 from tokenworth.adaptation.order import Order, learning_rate
 from tokenworth.adaptation.packing import can_pack, packed_batch, padded_batch
@@ -83,11 +83,10 @@ def partitions(texts):
 @pytest.mark.parametrize("pass_flops", [0.0, 300.0, 1e9])
 def test_the_cheapest_cut_of_a_batch_is_found(pass_flops):
     """Against all cuts of the sorted texts, each group padded or packed."""
-    cost, rng = StepCost(token=10.0, pair=1.0, text=0.0), np.random.default_rng(0)
-    dear = StepCost(10.0, ATTENTION_WEIGHT, 0.0)
+    dear, rng = StepCost(token=10.0, pair=1.4, text=0.0), np.random.default_rng(0)
     for _ in range(20):
         lengths = rng.integers(1, 40, 6)
-        groups = plan_groups(np.arange(6), lengths, cost, pass_flops, most=6, packing=True)
+        groups = plan_groups(np.arange(6), lengths, Prices(dear, pass_flops), most=6, packing=True)
         assert sorted(np.concatenate([group.rows for group in groups])) == list(range(6))
         price = sum((dear.packed if g.packed else dear.padded)(lengths[g.rows]) + pass_flops for g in groups)
         best = min(
@@ -99,12 +98,20 @@ def test_the_cheapest_cut_of_a_batch_is_found(pass_flops):
 
 
 def test_texts_of_one_length_are_padded_and_no_group_is_larger_than_allowed():
-    cost, even = StepCost(token=100.0, pair=1.0, text=0.0), np.full(8, 20)
-    assert [group.packed for group in plan_groups(np.arange(8), even, cost, 1.0, most=8, packing=True)] == [False]
-    small = plan_groups(np.arange(8), even, cost, 1.0, most=3, packing=True)
+    price, even = Prices(StepCost(token=100.0, pair=1.0, text=0.0), 1.0), np.full(8, 20)
+    assert [group.packed for group in plan_groups(np.arange(8), even, price, most=8, packing=True)] == [False]
+    small = plan_groups(np.arange(8), even, price, most=3, packing=True)
     assert max(len(group.rows) for group in small) <= 3
-    as_drawn = plan_groups(np.array([5, 2, 7]), np.arange(8), cost, 1.0, most=2, packing=False)
+    as_drawn = plan_groups(np.array([5, 2, 7]), np.arange(8), price, most=2, packing=False)
     assert [group.rows.tolist() for group in as_drawn] == [[5, 2], [7]]
+
+
+def test_narrow_heads_make_pairs_dearer_than_their_flops():
+    wide = prices(StepCost(1.0, 768.0, 0.0), "cpu", n_blocks=1, n_heads=1).cost.pair
+    narrow = prices(StepCost(1.0, 96.0, 0.0), "cpu", n_blocks=1, n_heads=1).cost.pair
+    assert wide == pytest.approx(1.4 * 768)
+    assert narrow == 1000.0
+    assert prices(StepCost(1.0, 96.0, 0.0), "cuda", 1, 1).cost.pair == pytest.approx(1.4 * 96)
 
 
 def test_every_text_is_drawn_once_a_pass_and_the_order_depends_on_the_seed_alone():

@@ -11,7 +11,7 @@ Axes: B texts, T tokens of the longest, S tokens of all, D width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenworth.adaptation.cuts import PROHIBITIVE, Group, StepCost, pass_price, plan_groups
+from tokenworth.adaptation.cuts import PROHIBITIVE, Group, StepCost, heads_of, plan_groups, prices
 from tokenworth.backbones import Backbone
 from tokenworth.encode import pool
 from tokenworth.encode.batches import make_batch
@@ -131,15 +131,17 @@ class Packer:
     def __init__(self, backbone: Backbone, ids: list[np.ndarray], cost: StepCost, *, packing: bool) -> None:
         self.backbone, self.ids, self.cost, self.packing = backbone, ids, cost, packing
         self.lengths_N = np.array([len(text) for text in ids], dtype=np.int64)
-        self.pass_flops = pass_price(backbone.device.type, backbone.n_layers)
+        config: Any = backbone.model.config
+        heads = heads_of(config, backbone.width)
+        self.prices = prices(cost, backbone.device.type, backbone.n_layers, heads)
 
     def in_one_pass(self) -> None:
         """From now on batches are not cut: processes that share weights must make the same number of passes."""
-        self.pass_flops = PROHIBITIVE
+        self.prices = replace(self.prices, one_pass=PROHIBITIVE)
 
     def plan(self, rows: np.ndarray, most: int) -> list[Group]:
         """The cheapest groups of at most so many texts."""
-        return plan_groups(rows, self.lengths_N, self.cost, self.pass_flops, most=most, packing=self.packing)
+        return plan_groups(rows, self.lengths_N, self.prices, most=most, packing=self.packing)
 
     def batch(self, group: Group, dtype: torch.dtype) -> TextBatch:
         """The inputs of a group; dtype is that in which attention is computed."""
