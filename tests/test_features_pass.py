@@ -1,6 +1,7 @@
 """One pass, kept: what it leaves, what finds it again, what does not, and how it keeps to its limits."""
 
 import json
+import os
 import time
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from tokenworth.encode import encode, pool, tokenise
 from tokenworth.errors import BackboneError, EncodeError, SettingError, TokenworthError
 from tokenworth.features import default_store
 from tokenworth.features.groups import free_memory, layer_groups, moment_bytes
-from tokenworth.features.locks import only_writer
+from tokenworth.features.locks import BusyError, only_writer
 from tokenworth.features.textset import TextSet
 from tokenworth.scores import ContextMoments
 
@@ -304,3 +305,18 @@ def test_random_weights_cannot_go_to_the_disk(model):
     with pytest.raises(BackboneError, match="not to the disk"):
         load_backbone(f"{model}@random", device="cpu", device_map={"": "disk"})
     assert load_backbone(f"{model}@random", device="cpu", device_map="auto").n_layers == 3
+
+
+def test_a_folder_that_was_renamed_before_it_was_locked_is_not_held(tmp_path, monkeypatch):
+    """Between opening and locking, its writer may finish and give it its name."""
+    (tmp_path / "pass.part").mkdir()
+    opened = os.open
+
+    def open_late(path, flags):
+        place = opened(path, flags)
+        (tmp_path / "pass.part").rename(tmp_path / "pass")
+        return place
+
+    monkeypatch.setattr("tokenworth.features.locks.os.open", open_late)
+    with pytest.raises(BusyError), only_writer(tmp_path / "pass.part", "busy"):
+        pass

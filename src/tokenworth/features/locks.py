@@ -10,6 +10,10 @@ from pathlib import Path
 from tokenworth.errors import TokenworthError
 
 
+class BusyError(TokenworthError):
+    """Another process works in the folder."""
+
+
 @contextmanager
 def only_writer(folder: Path, sentence: str) -> Iterator[None]:
     """Hold a folder for this process alone; the operating system lets go of it when the process ends.
@@ -17,7 +21,7 @@ def only_writer(folder: Path, sentence: str) -> Iterator[None]:
     Where the system has no such locks (Windows) nothing is held.
 
     Raises:
-        TokenworthError: another process holds it; ``sentence`` says so.
+        BusyError: another process holds it; ``sentence`` says so.
     """
     try:
         import fcntl
@@ -29,10 +33,19 @@ def only_writer(folder: Path, sentence: str) -> Iterator[None]:
         try:
             fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise TokenworthError(sentence) from error
+            raise BusyError(sentence) from error
+        if not _is_still(folder, place):  # its holder gave it another name while this process waited to open it
+            raise BusyError(sentence)
         yield
     finally:
         os.close(place)
+
+
+def _is_still(folder: Path, place: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(place), folder.stat())
+    except FileNotFoundError:
+        return False
 
 
 def is_held(folder: Path) -> bool:
@@ -40,7 +53,7 @@ def is_held(folder: Path) -> bool:
     try:
         with only_writer(folder, ""):
             return False
-    except TokenworthError:
+    except BusyError:
         return True
     except OSError:
         return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from tokenworth.adaptation import adapt
 from tokenworth.assessment import assess
 from tokenworth.backbones.load import RANDOM_SUFFIX, identity
+from tokenworth.features.locks import BusyError
 from tokenworth.study.grid import ASSESS, Cell, Study
 from tokenworth.study.store import StudyStore, cell_key
 from tokenworth.tasks import Task, load_task
@@ -66,9 +69,29 @@ def run_cell(study: Study, cell: Cell, key: str, root: Path, *, device: str = "a
     with store.claimed(key, cell) as folder:
         if store.is_finished(key):
             return
-        task = _task(cell.task, study.data, study.max_texts, cell.seed)
-        if cell.route == ASSESS:
-            assert cell.backbone is not None, "checked with the study file"
-            assess(cell.backbone, task, seed=cell.seed, out=folder, device=device, **cell.settings)
-            return
+        _patiently(lambda: _run(study, cell, folder, device))
+
+
+def _run(study: Study, cell: Cell, folder: Path, device: str) -> None:
+    task = _task(cell.task, study.data, study.max_texts, cell.seed)
+    if cell.route == ASSESS:
+        assert cell.backbone is not None, "checked with the study file"
+        assess(cell.backbone, task, seed=cell.seed, out=folder, device=device, **cell.settings)
+    else:
         adapt(cell.backbone, task, cell.route, seed=cell.seed, config=cell.settings, out=folder, device=device)
+
+
+def _patiently(work: Callable[[], None]) -> None:
+    """Do it when it can be: while another cell makes the forward pass that this one needs too, wait and use that."""
+    pause = 0.5
+    while not _done(work):
+        time.sleep(pause)
+        pause = min(2 * pause, 30.0)
+
+
+def _done(work: Callable[[], None]) -> bool:
+    try:
+        work()
+    except BusyError:
+        return False
+    return True

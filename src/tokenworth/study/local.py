@@ -20,9 +20,10 @@ from tokenworth.backbones import account_of
 from tokenworth.backbones.load import RANDOM_SUFFIX
 from tokenworth.errors import TokenworthError
 from tokenworth.features.groups import free_memory
+from tokenworth.features.locks import BusyError
 from tokenworth.study.cells import Keys, run_cell
 from tokenworth.study.grid import Cell, Study
-from tokenworth.study.store import BusyError, StudyStore
+from tokenworth.study.store import StudyStore
 
 BASE_BYTES = 800_000_000
 """Of a process with its libraries and texts."""
@@ -30,6 +31,18 @@ BYTES_PER_PARAMETER = 20
 """Weights, gradients, optimiser and a copy while evaluating."""
 MOST_BEGINNINGS = 3
 """A cell whose process dies so often is left as failed by this run."""
+
+_PRELOADED = (
+    "tokenworth.study.cells",
+    "tokenworth.adaptation.finetune",
+    "tokenworth.adaptation.probe",
+    "transformers.models.auto.modeling_auto",
+    "transformers.generation.utils",
+    "sklearn.linear_model",
+    "peft",
+    "accelerate",
+)
+"""Imported once by the server that cells are forked from."""
 
 _log = logging.getLogger("tokenworth")
 Report = Callable[[Cell, str], None]
@@ -115,7 +128,7 @@ class _Engine:
         self.running: list[_Running] = []
         self.begun: Counter[str] = Counter()
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["tokenworth.study.cells"])
+        self.context.set_forkserver_preload(list(_PRELOADED))
 
     def run(self, waiting: list[tuple[Cell, str]]) -> None:
         """Until nothing is left to begin or to wait for."""

@@ -69,7 +69,7 @@ class StudyStore:
         folder = self.folder(key)
         with writing(folder):
             write_text(folder / "cell.json", json.dumps(asdict(cell), ensure_ascii=False, indent=1))
-        with _held(folder):
+        with only_writer(folder, f"{folder} is run by another process"):
             try:
                 yield self.run_folder(key)
             except Exception as error:
@@ -96,24 +96,6 @@ class StudyStore:
     def cell(self, key: str) -> Cell:
         """What a cell is."""
         return Cell(**json.loads((self.folder(key) / "cell.json").read_text(encoding="utf-8")))
-
-
-class BusyError(TokenworthError):
-    """Another process runs the cell."""
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    busy = f"{folder} is run by another process"
-    try:
-        lock = only_writer(folder, busy)
-        lock.__enter__()
-    except TokenworthError as error:
-        raise BusyError(busy) from error
-    try:
-        yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def _described(error: Exception) -> dict[str, Any]:
