@@ -75,6 +75,7 @@ def test_the_identity_of_a_backbone_is_its_fingerprint_without_loading(home, nam
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("tasks: [a]\nroutes: [lorra, bw]\nsettings: {stps: 1}", r"3 mistakes:\n.*'lorra'.*\n.*'bw'.*\n.*'steps'"),
         ("tasks: [a]\nroutes: [bow]\nbackbone: [x]", "did you mean 'backbones'"),
         ("tasks: [a]\nroutes: [lorra]", "choose from assess, bow"),
         ("tasks: [a]\nroutes: [lora]", "needs backbones"),
@@ -177,11 +178,13 @@ def test_two_commands_and_a_kill_lose_nothing_and_do_nothing_twice(home):
 
 
 def test_the_command_line(home):
-    (home / "tiny.yaml").write_text("tasks: [reviews.csv, nowhere.csv]\nroutes: [bow]\n")
+    (home / "tiny.yaml").write_text(
+        "tasks: [reviews.csv, nowhere.csv, no.csv]\nroutes: [bow, lora]\nbackbones: [none]\n"
+    )
     done = tokenworth("study", "run", "tiny.yaml", cwd=home)
     assert done.code == 1
-    assert "1 failed, 1 finished" in done.out
-    assert "nowhere.csv" in done.err
+    assert all(name in done.err for name in ("nowhere.csv", "no.csv", "none:")), "all mistakes at once"
+    assert not (home / "out").exists(), "before anything runs"
     (home / "tiny.yaml").write_text("tasks: [reviews.csv]\nroutes: [bow]\n")
     assert tokenworth("study", "run", "tiny.yaml", cwd=home).out.strip() == "1 finished"
     assert json.loads(tokenworth("study", "status", "tiny.yaml", "--json", cwd=home).out)["states"] == {"finished": 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as encoder
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,14 @@ import tokenworth.cli.options as options
 from tokenworth.cli.console import say, set_verbosity
 from tokenworth.errors import TokenworthError
 
+if TYPE_CHECKING:
+    from tokenworth.study import Study
+
 app = typer.Typer(help="Run a grid of backbones, tasks, routes and seeds as cells.", no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="What to run.", show_default=False)]
+File = Annotated[str, typer.Argument(metavar="STUDY", help="A file, or a name of `list`.", show_default=False)]
+Only = Annotated[list[str] | None, typer.Option("--only", help="Only this task, backbone or route; several times.")]
+Models = Annotated[Path | None, typer.Option(help="Folder in which backbones lie by name.", show_default=False)]
 Folder = Annotated[Path | None, typer.Option("--out", help="Folder of the study.", show_default="out/study/NAME")]
 
 
@@ -22,16 +27,19 @@ Folder = Annotated[Path | None, typer.Option("--out", help="Folder of the study.
 def run(
     study: File,
     out: Folder = None,
+    only: Only = None,
+    data: options.Data = None,
+    models: Models = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Cells at a time.", show_default="by machine")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also run cells that failed before.")] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Run every cell that is not finished; the same command goes on where it was."""
-    from tokenworth.study import load_study, run_local
+    from tokenworth.study import run_local
 
     set_verbosity(verbose=verbose, quiet=quiet)
-    loaded = load_study(study)
+    loaded = _load(study, only, data, models)
     total, done = len(loaded.cells()), 0
 
     def report(cell: object, state: str) -> None:
@@ -47,11 +55,18 @@ def run(
 
 
 @app.command()
-def status(study: File, out: Folder = None, json: options.Json = False) -> None:
+def status(
+    study: File,
+    out: Folder = None,
+    only: Only = None,
+    data: options.Data = None,
+    models: Models = None,
+    json: options.Json = False,
+) -> None:
     """Which cells are finished, running, failed (and why) or waiting."""
-    from tokenworth.study import cell_table, load_study
+    from tokenworth.study import cell_table
 
-    loaded = load_study(study)
+    loaded = _load(study, only, data, models)
     table = cell_table(loaded, _place(out, loaded.name))
     counts = table["state"].value_counts().to_dict()
     failures = table[table["error"].notna()][["task", "backbone", "route", "seed", "error"]].to_dict("records")
@@ -64,11 +79,19 @@ def status(study: File, out: Folder = None, json: options.Json = False) -> None:
 
 
 @app.command()
-def tables(study: File, out: Folder = None, metric: options.Metric = None, json: options.Json = False) -> None:
+def tables(
+    study: File,
+    out: Folder = None,
+    only: Only = None,
+    data: options.Data = None,
+    models: Models = None,
+    metric: options.Metric = None,
+    json: options.Json = False,
+) -> None:
     """A metric by task, backbone and route: means over seeds."""
-    from tokenworth.study import by_route, cell_table, load_study
+    from tokenworth.study import by_route, cell_table
 
-    loaded = load_study(study)
+    loaded = _load(study, only, data, models)
     table = by_route(cell_table(loaded, _place(out, loaded.name)), metric or "weighted_f1")
     if json:
         typer.echo(table.to_json(orient="records", indent=1))
@@ -81,13 +104,36 @@ def tables(study: File, out: Folder = None, metric: options.Metric = None, json:
 
 
 @app.command()
-def export(study: File, to: Annotated[Path, typer.Argument(metavar="FILE")], out: Folder = None) -> None:
+def export(
+    study: File,
+    to: Annotated[Path, typer.Argument(metavar="FILE")],
+    out: Folder = None,
+    only: Only = None,
+    data: options.Data = None,
+    models: Models = None,
+) -> None:
     """Every cell with its coordinates and figures as one .csv, .tsv, .jsonl or .parquet file."""
     from tokenworth.adaptation.predicting import write_predictions
-    from tokenworth.study import cell_table, load_study
+    from tokenworth.study import cell_table
 
-    loaded = load_study(study)
+    loaded = _load(study, only, data, models)
     write_predictions(cell_table(loaded, _place(out, loaded.name)), to)
+
+
+@app.command("list")
+def list_() -> None:
+    """The studies that come with the package."""
+    from tokenworth.study import load_study, shipped_studies
+
+    for name in shipped_studies():
+        typer.echo(f"{name:<16} {len(load_study(name).cells()):>5} cells")
+
+
+def _load(study: str, only: list[str] | None, data: Path | None, models: Path | None) -> Study:
+    from tokenworth.study import load_study
+
+    loaded = load_study(study, data=data, models=models)
+    return loaded.only(only) if only else loaded
 
 
 def _place(out: Path | None, name: str) -> Path:

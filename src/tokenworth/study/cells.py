@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,25 +12,36 @@ from pathlib import Path
 from tokenworth.adaptation import adapt
 from tokenworth.assessment import assess
 from tokenworth.backbones.load import RANDOM_SUFFIX, identity
+from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.features.locks import BusyError
 from tokenworth.study.grid import ASSESS, Cell, Study
 from tokenworth.study.store import StudyStore, cell_key
 from tokenworth.tasks import Task, load_task
 
 
+def task_of(study: Study, cell: Cell) -> Task:
+    """The labelled texts of a cell.
+
+    Raises:
+        TaskError: they are not there or cannot be used.
+    """
+    variant = json.dumps(study.variants.get(cell.task, {}), sort_keys=True)
+    return _task(cell.task, variant, study.data, study.max_texts, cell.seed)
+
+
 @lru_cache(maxsize=4)
-def _task(name: str, data: str | None, max_texts: int | None, seed: int) -> Task:
-    task = load_task(name, data=data, seed=seed)
+def _task(name: str, variant: str, data: str | None, max_texts: int | None, seed: int) -> Task:
+    how = json.loads(variant)
+    task = load_task(how.pop("source", name), data=data, seed=seed, **how)
     return task if max_texts is None else task.sample(max_texts, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Keys of the cells of a study; texts and weights are read once each."""
+    """Keys of the cells of a study; texts and weights are read once each, and so are failures to."""
 
     study: Study
-    _weights: dict[tuple[str, int], str] = field(default_factory=dict)
-    _tasks: dict[tuple[str, int], str] = field(default_factory=dict)
+    _known: dict[tuple[str, str, int], str | TokenworthError] = field(default_factory=dict)
 
     def of(self, cell: Cell) -> str:
         """The key of a cell.
@@ -37,14 +49,8 @@ class Keys:
         Raises:
             TaskError, BackboneError: its texts or weights are not there.
         """
-        place = (cell.task, cell.seed)
-        if place not in self._tasks:
-            self._tasks[place] = self.task(cell).fingerprint
-        return cell_key(cell, self._tasks[place], self._weights_of(cell))
-
-    def task(self, cell: Cell) -> Task:
-        """The labelled texts of a cell."""
-        return _task(cell.task, self.study.data, self.study.max_texts, cell.seed)
+        texts = self._once(("task", cell.task, cell.seed), lambda: task_of(self.study, cell).fingerprint)
+        return cell_key(cell, texts, self._weights_of(cell))
 
     def _weights_of(self, cell: Cell) -> str | None:
         if cell.backbone is None:
@@ -52,10 +58,44 @@ class Keys:
         name = cell.backbone
         if cell.route == "scratch":  # it never sees the weights
             name = name.removesuffix(RANDOM_SUFFIX) + RANDOM_SUFFIX
-        place = (name, cell.seed if name.endswith(RANDOM_SUFFIX) else 0)
-        if place not in self._weights:
-            self._weights[place] = identity(name, seed=place[1])
-        return self._weights[place]
+        seed = cell.seed if name.endswith(RANDOM_SUFFIX) else 0
+        return self._once(("weights", name, seed), lambda: identity(name, seed=seed))
+
+    def _once(self, place: tuple[str, str, int], make: Callable[[], str]) -> str:
+        if place not in self._known:
+            try:
+                self._known[place] = make()
+            except TokenworthError as error:
+                self._known[place] = error
+        found = self._known[place]
+        if isinstance(found, TokenworthError):
+            raise found
+        return found
+
+    def problems(self) -> list[str]:
+        """What the study names and what cannot be used, a line each."""
+        named = [(name, error) for (_, name, _), error in self._known.items() if isinstance(error, TokenworthError)]
+        return list(dict.fromkeys(f"{name}: {error}" for name, error in named))
+
+    def may_be(self, cell: Cell) -> str | None:
+        """The key of a cell, or None, which is remembered for `problems`."""
+        try:
+            return self.of(cell)
+        except TokenworthError:
+            return None
+
+
+def keyed_cells(study: Study) -> list[tuple[Cell, str]]:
+    """Every cell of a study with its key.
+
+    Raises:
+        SettingError: texts or weights that are not there or cannot be used: all of them, a line each.
+    """
+    keys = Keys(study)
+    found = [(cell, keys.may_be(cell)) for cell in study.cells()]
+    if problems := keys.problems():
+        raise SettingError(f"the study {study.name} cannot be run:\n  " + "\n  ".join(problems))
+    return [(cell, key) for cell, key in found if key is not None]
 
 
 def run_cell(study: Study, cell: Cell, key: str, root: Path, *, device: str = "auto") -> None:
@@ -73,10 +113,10 @@ def run_cell(study: Study, cell: Cell, key: str, root: Path, *, device: str = "a
 
 
 def _run(study: Study, cell: Cell, folder: Path, device: str) -> None:
-    task = _task(cell.task, study.data, study.max_texts, cell.seed)
+    task = task_of(study, cell)
     if cell.route == ASSESS:
         assert cell.backbone is not None, "checked with the study file"
-        assess(cell.backbone, task, seed=cell.seed, out=folder, device=device, **cell.settings)
+        assess(cell.backbone, task, seed=cell.seed, out=folder, device=device, conventions=True, **cell.settings)
     else:
         adapt(cell.backbone, task, cell.route, seed=cell.seed, config=cell.settings, out=folder, device=device)
 

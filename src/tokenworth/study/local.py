@@ -21,9 +21,9 @@ from tokenworth.backbones.load import RANDOM_SUFFIX
 from tokenworth.errors import TokenworthError
 from tokenworth.features.groups import free_memory
 from tokenworth.features.locks import BusyError
-from tokenworth.study.cells import Keys, run_cell
+from tokenworth.study.cells import keyed_cells, run_cell
 from tokenworth.study.grid import Cell, Study
-from tokenworth.study.store import StudyStore
+from tokenworth.study.store import StudyStore, unfinished
 
 BASE_BYTES = 800_000_000
 """Of a process with its libraries and texts."""
@@ -77,37 +77,14 @@ def run_local(
 
     Returns:
         How many cells are in each state at the end.
+
+    Raises:
+        SettingError: texts or weights are not there; said before anything runs.
     """
-    keys, store = Keys(study), StudyStore(Path(root))
-    waiting = _unfinished(study, keys, store, retry_failed)
-    devices = _devices(workers)
-    engine = _Engine(study, store, report or (lambda *_: None), devices, free_memory())
-    engine.run(waiting)
-    return Counter(store.state(key) if key else "failed" for key in (_key(keys, cell) for cell in study.cells()))
-
-
-def _unfinished(study: Study, keys: Keys, store: StudyStore, retry_failed: bool) -> list[tuple[Cell, str]]:
-    found = []
-    for cell in study.cells():
-        key = _key(keys, cell)
-        if key is None:
-            continue
-        state = store.state(key)
-        if state == "failed" and retry_failed:
-            store.forget(key)
-        elif state in ("finished", "failed"):
-            continue
-        found.append((cell, key))
-    return found
-
-
-def _key(keys: Keys, cell: Cell) -> str | None:
-    """None for a cell whose texts or weights are not there, which is said."""
-    try:
-        return keys.of(cell)
-    except TokenworthError as error:
-        _log.warning("%s cannot be run: %s", cell, error)
-        return None
+    cells, store = keyed_cells(study), StudyStore(Path(root))
+    engine = _Engine(study, store, report or (lambda *_: None), _devices(workers), free_memory())
+    engine.run(unfinished(cells, store, retry_failed=retry_failed))
+    return Counter(store.state(key) for _, key in cells)
 
 
 def _devices(workers: int | None) -> list[str]:

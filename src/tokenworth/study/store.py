@@ -108,6 +108,21 @@ def _described(error: Exception) -> dict[str, Any]:
     }
 
 
+def unfinished(
+    cells: list[tuple[Cell, str]], store: StudyStore, *, retry_failed: bool = False
+) -> list[tuple[Cell, str]]:
+    """The cells that are left to run; failed ones only if they are to be tried again, from their beginning."""
+    found = []
+    for cell, key in cells:
+        state = store.state(key)
+        if state == "failed" and retry_failed:
+            store.forget(key)
+        elif state in ("finished", "failed"):
+            continue
+        found.append((cell, key))
+    return found
+
+
 def cell_key(cell: Cell, task_fingerprint: str, weights: str | None) -> str:
     """24 hex digits that stand for everything a cell's numbers depend on, libraries apart."""
     facts = {

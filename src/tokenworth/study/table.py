@@ -10,7 +10,7 @@ import pandas as pd
 
 from tokenworth.adaptation.result import RESULT
 from tokenworth.probes.quality import METRICS
-from tokenworth.study.cells import Keys
+from tokenworth.study.cells import keyed_cells
 from tokenworth.study.grid import Study
 from tokenworth.study.store import StudyStore
 
@@ -19,10 +19,8 @@ _ASSESSED = ("ntps", "ntps_chance", "retained_auc", "k90", "hscore", "logme", "p
 
 def cell_table(study: Study, root: str | Path) -> pd.DataFrame:
     """One row a cell of the study, finished or not: its key, state and coordinates, and its figures."""
-    keys, store = Keys(study), StudyStore(Path(root))
-    rows = []
-    for cell in study.cells():
-        key = keys.of(cell)
+    store, rows = StudyStore(Path(root)), []
+    for cell, key in keyed_cells(study):
         rows.append({"key": key, "state": store.state(key), **_coordinates(store, key, cell), **_figures(store, key)})
     return pd.DataFrame(rows)
 
