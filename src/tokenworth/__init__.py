@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokenworth.adaptation import AdaptConfig, AdaptResult, Classifier, adapt, load_classifier
     from tokenworth.assessment import Assessment, Ranking, assess, rank
     from tokenworth.backbones import Backbone, load_backbone
+    from tokenworth.decision import Decision, decide
     from tokenworth.errors import AdaptError, BackboneError, EncodeError, SettingError, TaskError, TokenworthError
     from tokenworth.report import write_report
     from tokenworth.tasks import Task, load_task
@@ -32,6 +33,7 @@ _ROOMS = {
     "Backbone": "tokenworth.backbones",
     "BackboneError": "tokenworth.errors",
     "Classifier": "tokenworth.adaptation",
+    "Decision": "tokenworth.decision",
     "EncodeError": "tokenworth.errors",
     "Ranking": "tokenworth.assessment",
     "SettingError": "tokenworth.errors",
@@ -40,6 +42,7 @@ _ROOMS = {
     "TokenworthError": "tokenworth.errors",
     "adapt": "tokenworth.adaptation",
     "assess": "tokenworth.assessment",
+    "decide": "tokenworth.decision",
     "load_backbone": "tokenworth.backbones",
     "load_classifier": "tokenworth.adaptation",
     "load_task": "tokenworth.tasks",
@@ -55,6 +58,7 @@ __all__ = [
     "Backbone",
     "BackboneError",
     "Classifier",
+    "Decision",
     "EncodeError",
     "Ranking",
     "SettingError",
@@ -64,6 +68,7 @@ __all__ = [
     "__version__",
     "adapt",
     "assess",
+    "decide",
     "load_backbone",
     "load_classifier",
     "load_task",

@@ -11,6 +11,7 @@ import tokenworth.cli.adapting as adapting
 import tokenworth.cli.assessing as assessing
 import tokenworth.cli.backbones as backbones
 import tokenworth.cli.cache as cache
+import tokenworth.cli.deciding as deciding
 import tokenworth.cli.demo as demo
 import tokenworth.cli.doctor as doctor
 import tokenworth.cli.listing as listing
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command("assess")(assessing.assess)
 app.command("rank")(assessing.rank)
+app.command("decide")(deciding.decide)
 app.command("adapt")(adapting.adapt)
 app.command("predict")(adapting.predict)
 app.command("compare")(adapting.compare)

@@ -15,14 +15,10 @@ from tokenworth.cli.backbones import in_words
 from tokenworth.errors import SettingError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from tokenworth.adaptation import AdaptConfig
     from tokenworth.adaptation.forecast import RouteForecast
     from tokenworth.assessment.forecast import Forecast
     from tokenworth.tasks import Task
-
-_TEXTS_TOKENISED = 2000
 
 
 def doctor(
@@ -96,11 +92,12 @@ def _forecast(
 ) -> Forecast:
     from tokenworth.assessment.forecast import forecast, measure_rates
     from tokenworth.backbones import account_of, resolve_device, resolve_dtype
+    from tokenworth.encode.lengths import token_lengths
     from tokenworth.features.groups import moment_memory
 
     place = resolve_device(device)
     precision = resolve_dtype(dtype, place)
-    lengths_N = _lengths(model, task, max_length, tokenizer)
+    lengths_N = token_lengths(model, task, max_length, tokenizer)
     return forecast(
         account_of(model.removesuffix("@random"), context=max(1, round(float(lengths_N.mean())))),
         lengths_N,
@@ -117,10 +114,11 @@ def _route_forecast(
     from tokenworth.adaptation.forecast import forecast_route
     from tokenworth.assessment.forecast import measure_rates
     from tokenworth.backbones import resolve_device, resolve_dtype
+    from tokenworth.encode.lengths import token_lengths
 
     place = resolve_device(device)
     precision = resolve_dtype(dtype, place)
-    lengths_N = _lengths(model, task, config.max_length, tokenizer)
+    lengths_N = token_lengths(model, task, config.max_length, tokenizer)
     n_train = len(task.train)
     return forecast_route(
         model.removesuffix("@random"),
@@ -133,20 +131,6 @@ def _route_forecast(
         bytes_a_weight=precision.itemsize,
         device=place.type,
     )
-
-
-def _lengths(model: str, task: Task, max_length: int | None, tokenizer: str | None) -> np.ndarray:
-    """Tokens of each text; of many texts a sample is tokenised and repeated."""
-    import numpy as np
-
-    from tokenworth.backbones.tokenizer import tokenizer_of
-
-    words, _ = tokenizer_of(model.removesuffix("@random"), tokenizer)
-    texts = [*task.train.texts, *task.test.texts]
-    chosen = np.random.default_rng(0).permutation(len(texts))[:_TEXTS_TOKENISED]
-    found = [len(ids) for ids in words([texts[i] for i in chosen], verbose=False)["input_ids"]]
-    limit = min(max_length or words.model_max_length, words.model_max_length)
-    return np.resize(np.minimum(np.array(found, dtype=np.int64), int(min(limit, 10**9))), len(texts))
 
 
 def _shown(found: Forecast | RouteForecast, *, raw: bool) -> dict[str, Any]:

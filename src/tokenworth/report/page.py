@@ -18,11 +18,12 @@ import tokenworth.report.classes as classes
 import tokenworth.report.comparison as comparison
 import tokenworth.report.confusion as confusion
 import tokenworth.report.curves as curves
+import tokenworth.report.deciding as deciding
 import tokenworth.report.depth as depth
 import tokenworth.report.probes as probes
 import tokenworth.report.tables as tables
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.report.shapes import AdaptLike, AssessmentLike, RankingLike
+from tokenworth.report.shapes import AdaptLike, AssessmentLike, DecisionLike, RankingLike
 from tokenworth.report.theme import Panel
 from tokenworth.report.values import clean, facts, short
 from tokenworth.version import __version__
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(result: AssessmentLike | RankingLike | AdaptLike, path: str | Path) -> Path:
-    """Writes the page of an Assessment, a Ranking or an AdaptResult and returns its path.
+def write_report(result: AssessmentLike | RankingLike | AdaptLike | DecisionLike, path: str | Path) -> Path:
+    """Writes the page of an Assessment, a Ranking, an AdaptResult or a Decision and returns its path.
 
     The parent folder is made when missing. The page is written beside its final name and renamed, so that an
     interrupted run leaves no half page. About 5 MB, most of it the charts' library.
@@ -43,7 +44,9 @@ def write_report(result: AssessmentLike | RankingLike | AdaptLike, path: str | P
         SettingError: ``result`` is none of these.
         TokenworthError: the file cannot be written; the message names it and the reason.
     """
-    if hasattr(result, "assessments"):
+    if hasattr(result, "options"):
+        html = _decision_page(cast("DecisionLike", result))
+    elif hasattr(result, "assessments"):
         html = _ranking_page(cast("RankingLike", result))
     elif hasattr(result, "route"):
         html = _adapt_page(cast("AdaptLike", result))
@@ -51,7 +54,8 @@ def write_report(result: AssessmentLike | RankingLike | AdaptLike, path: str | P
         html = _assessment_page(result)
     else:
         raise SettingError(
-            f"write_report was given a {type(result).__name__}; give it what assess(), rank() or adapt() returned"
+            f"write_report was given a {type(result).__name__}; give it what assess(), rank(), adapt() or decide() "
+            "returned"
         )
     return _write(html, Path(path))
 
@@ -162,6 +166,25 @@ def _adapt_page(result: AdaptLike) -> str:
         mistakes=mistakes, tuning=adapting.tuning_rows(result), metric=result.settings.get("metric"),
         diagnosed=drawn([adapting.diagnosis_panel(result)]), diagnosis=adapting.diagnosis_rows(result),
         updates=adapting.update_rows(result), mislabelled=adapting.mislabelled_rows(result), details=details,
+    )  # fmt: skip
+
+
+def _decision_page(decision: DecisionLike) -> str:
+    task = clean(decision.task["name"])
+    details = _details(
+        {
+            "Settings": (adapting.flat({k: v for k, v in decision.settings.items() if k != "config"}), ()),
+            "Routes": (adapting.flat(decision.settings.get("config") or {}), ()),
+            "Task": (adapting.flat(decision.task), ("notes",)),
+            "Versions and machine": (adapting.flat(decision.environment), ()),
+        }
+    )
+    return _render(
+        "decision.html.j2", title=f"{task}: which route to take", task=task, details=details,
+        sentences=[clean(sentence) for sentence in decision.sentences], cards=deciding.decision_cards(decision),
+        routes=drawn([deciding.decision_panel(decision)]), table=deciding.decision_rows(decision),
+        warnings=[clean(warning) for warning in decision.warnings], explained=deciding.explained(decision),
+        labels=drawn([deciding.label_panel(decision)]), pilots=deciding.pilot_rows(decision),
     )  # fmt: skip
 
 

@@ -1,0 +1,95 @@
+"""tokenworth decide."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import tokenworth.cli.options as options
+from tokenworth.cli.assessing import load, write_page
+from tokenworth.cli.console import progress_report, say, set_verbosity
+
+
+def decide(
+    task: options.TaskArgument,
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders, hub ids or published names.")],
+    budget: Annotated[str | None, typer.Option(help="Most that a route may cost: 2h, $5 or 1e15flops.")] = None,
+    tolerance: Annotated[float, typer.Option(help="Weighted F1 that may be lost for a lower cost.")] = 0.01,
+    hardware: Annotated[str, typer.Option(help="What routes would run on: here, t4, a100, h100, ...")] = "here",
+    price: Annotated[float | None, typer.Option(help="Money an hour of it costs.")] = None,
+    calibration: Annotated[
+        list[Path] | None, typer.Option(help="Folder of a study of your own to learn from; several times.")
+    ] = None,
+    pilot: Annotated[
+        float | None, typer.Option(help="Share of the learned routes' time to spend on short runs, such as 0.1.")
+    ] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Also say how F1 grows with the number of labels.")] = False,
+    out: options.Out = None,
+    text: options.Text = None,
+    text_pair: options.TextPair = None,
+    label: options.Label = None,
+    group: options.Group = None,
+    test: options.Test = None,
+    data: options.Data = None,
+    drop_overlap: options.DropOverlap = False,
+    max_texts: options.MaxTexts = None,
+    config: options.Config = None,
+    steps: options.Steps = None,
+    batch: options.Batch = None,
+    rank: options.Rank = None,
+    max_length: options.MaxLength = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    seed: options.Seed = 0,
+    cache: options.Cache = None,
+    no_cache: options.NoCache = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Which route is worth its cost: predicted F1 and cost of each, and the cheapest that loses little."""
+    from tokenworth.adaptation import make_config
+    from tokenworth.assessment.result import claimed
+    from tokenworth.decision import decide as run
+
+    set_verbosity(verbose=verbose, quiet=quiet)
+    wished = make_config(config, steps=steps, batch=batch, rank=rank, max_length=max_length)
+    with claimed(out) if out is not None else nullcontext():
+        loaded = load(task, text, text_pair, label, group, test, data, drop_overlap, seed)
+        with progress_report(quiet=quiet) as progress:
+            result = run(
+                loaded,
+                models,
+                budget=budget,
+                tolerance=tolerance,
+                hardware=hardware,
+                price=price,
+                calibration=calibration or (),
+                config=wished,
+                pilot=pilot,
+                labels=labels,
+                max_texts=max_texts,
+                max_length=wished.max_length,
+                device=device,
+                dtype=dtype,
+                seed=seed,
+                cache=options.cache_choice(cache, no_cache),
+                out=out,
+                started=lambda name: say(f"assessing {name}", quiet=quiet),
+                progress=progress,
+            )
+        write_page(result, out, quiet=quiet)
+    if json:
+        typer.echo(result.to_json())
+        return
+    from tokenworth.report.deciding import decision_table
+    from tokenworth.report.terminal import show
+
+    show(decision_table(result))
+    for sentence in result.sentences:
+        typer.echo(f"- {sentence}")
+    for warning in result.warnings:
+        typer.echo(f"! {warning}")

@@ -1,0 +1,101 @@
+"""Calibration: finished cells of studies, each beside what the assessment of its task and backbone said before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tokenworth.adaptation.result import RESULT, AdaptResult
+from tokenworth.assessment import Assessment
+from tokenworth.decision.indicators import INDICATORS, indicators_of
+from tokenworth.errors import SettingError
+from tokenworth.study import StudyStore
+from tokenworth.study.grid import ASSESS, Cell
+
+LEARNED = ("prompt", "lora", "full", "scratch")
+"""Routes of which the outcome is predicted; bow and probe are run with the assessment itself."""
+BUDGET = ("steps", "log_epochs", "log_rate")
+"""What a run was given: optimiser steps, passes over the training texts, learning rate (natural logarithms)."""
+COLUMNS = ("task", "backbone", "route", "seed", "f1", "train_flops", "seconds", "version", *BUDGET, *INDICATORS)
+
+
+def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
+    """One row a finished cell of a learned route, from folders of studies: COLUMNS.
+
+    A cell counts if its task and backbone were assessed in one of the folders.
+
+    Raises:
+        SettingError: a folder holds no study.
+    """
+    said: dict[tuple[str, str], dict[str, float]] = {}
+    runs: list[tuple[Cell, AdaptResult]] = []
+    for folder in folders:
+        store = StudyStore(Path(folder))
+        if not (Path(folder) / "cells").is_dir():
+            raise SettingError(f"{folder} holds no study; give the folder that tokenworth study run wrote")
+        for key in store.begun():
+            cell, place = store.cell(key), store.run_folder(key)
+            if cell.route == ASSESS and (place / "assessment.json").is_file():
+                said.setdefault(_place(cell), indicators_of(Assessment.load(place)))
+            elif cell.route in LEARNED and (place / RESULT).is_file():
+                runs.append((cell, AdaptResult.load(place)))
+    rows = [_row(cell, run, said[_place(cell)]) for cell, run in runs if _place(cell) in said]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _place(cell: Cell) -> tuple[str, str]:
+    return Path(cell.task).name, Path(str(cell.backbone)).name
+
+
+def _row(cell: Cell, run: AdaptResult, said: dict[str, float]) -> dict[str, Any]:
+    task, backbone = _place(cell)
+    return {
+        "task": task,
+        "backbone": backbone,
+        "route": cell.route,
+        "seed": cell.seed,
+        "f1": run.metrics["weighted_f1"],
+        "train_flops": run.cost.get("train_flops"),
+        "seconds": run.cost["seconds"],
+        "version": run.environment.get("tokenworth"),
+        **budget_of(run.settings, run.task["texts"]["train"]),
+        **said,
+    }
+
+
+def budget_of(settings: dict[str, Any], texts: int) -> dict[str, float]:
+    """BUDGET of a run's settings on so many training texts."""
+    used = min(texts, settings.get("train_size") or texts)
+    return {
+        "steps": float(settings["steps"]),
+        "log_epochs": float(np.log(settings["steps"] * settings["batch"] / used)),
+        "log_rate": float(np.log(settings["lr"])),
+    }
+
+
+def shipped_calibration() -> pd.DataFrame:
+    """The cells that come with the package: what docs/results/decision.md was measured on."""
+    return read_calibration(Path(str(files("tokenworth.decision") / "cells.csv")))
+
+
+def read_calibration(path: str | Path) -> pd.DataFrame:
+    """Cells that were written as .csv.
+
+    Raises:
+        SettingError: a column is missing.
+    """
+    table = pd.read_csv(path, dtype={"task": str, "backbone": str, "route": str})
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise SettingError(f"{path} is no table of calibration cells: it has no column {missing[0]}")
+    return table
+
+
+def full_length(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells whose route had the most steps of its task and backbone: what a route brings, pilots apart."""
+    most = table.groupby(["task", "backbone", "route"])["steps"].transform("max")
+    return table[table["steps"] == most].reset_index(drop=True)

@@ -1,0 +1,92 @@
+"""Conformal intervals whose errors come from whole tasks left out: a new task is what the predictor will meet.
+
+Cells of one task are alike, so that tasks, not cells, are exchangeable.  Every task has weight 1 whatever its number of
+cells, and the task to come has weight 1 at infinity (Dunn, Wasserman, Ramdas 2023, pooling the distributions of
+groups); the interval is the quantile of the absolute errors (of log odds) under these weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from tokenworth.decision.predictors import Floats, Predictor, log_odds
+
+Make = Callable[[], Predictor]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Errors:
+    """What a predictor was wrong by on tasks it had not seen, in log odds: .98 for .99 weighs more than .50 for .51."""
+
+    true_N: Floats
+    predicted_N: Floats
+    group_N: np.ndarray
+    """The task of each."""
+
+    @property
+    def error_N(self) -> Floats:
+        """Log odds of the true F1 minus those of the predicted one."""
+        return log_odds(self.true_N) - log_odds(self.predicted_N)
+
+    def weights(self) -> Floats:
+        """Of each error: 1 / (cells of its task); they add up to the number of tasks."""
+        _, place_N, count_G = np.unique(self.group_N, return_inverse=True, return_counts=True)
+        return np.asarray(1.0 / count_G[place_N])
+
+    def mean_absolute(self) -> float:
+        """Mean absolute error in F1, tasks weighing the same."""
+        return float(np.average(np.abs(self.true_N - self.predicted_N), weights=self.weights()))
+
+    def half_width(self, level: float = 0.9) -> float:
+        """Half the width of the interval in log odds; infinite where too few tasks are known for this level.
+
+        With G tasks the quantile is taken at level (G + 1) / G, at most 1: an interval at level .9 needs 9 tasks.
+        """
+        groups = len(np.unique(self.group_N))
+        if groups == 0 or level * (groups + 1) / groups > 1 + 1e-12:
+            return float("inf")
+        size_N = np.abs(self.error_N)
+        order = np.argsort(size_N)
+        reached = np.cumsum(self.weights()[order]) / groups
+        place = int(np.searchsorted(reached, level * (groups + 1) / groups - 1e-9))
+        return float(size_N[order][min(place, len(order) - 1)])
+
+    def interval(self, f1: float, level: float = 0.9) -> tuple[float, float]:
+        """Around a prediction, in [0, 1]."""
+        middle, half = float(log_odds(np.array([f1]))[0]), self.half_width(level)
+        return float(expit(middle - half)), float(expit(middle + half))
+
+    def draw(self, f1: float, n: int, rng: np.random.Generator) -> Floats:
+        """n outcomes of a prediction, errors of all tasks with equal chances."""
+        weight = self.weights()
+        drawn_S = rng.choice(self.error_N, size=n, p=weight / weight.sum())
+        return np.asarray(expit(log_odds(np.array([f1])) + drawn_S))
+
+
+def left_out(cells: pd.DataFrame, by: str = "task") -> list[tuple[np.ndarray, np.ndarray]]:
+    """Places of the cells without and of those with each value of a column."""
+    values = cells[by].to_numpy()
+    return [(np.flatnonzero(values != one), np.flatnonzero(values == one)) for one in sorted(set(values))]
+
+
+def held_out_predictions(make: Make, cells: pd.DataFrame, by: str = "task") -> Floats:
+    """F1 of every cell, predicted from the cells with other values of a column (N); NaN where there are none."""
+    found_N = np.full(len(cells), np.nan)
+    for others, own in left_out(cells, by):
+        if len(others):
+            predictor = make()
+            predictor.fit(cells.iloc[others])
+            found_N[own] = predictor.predict(cells.iloc[own])
+    return found_N
+
+
+def held_out_errors(make: Make, cells: pd.DataFrame) -> Errors:
+    """Errors on tasks left out, one after the other."""
+    predicted_N = held_out_predictions(make, cells)
+    known = ~np.isnan(predicted_N)
+    return Errors(cells["f1"].to_numpy()[known], predicted_N[known], cells["task"].to_numpy()[known])

@@ -1,0 +1,86 @@
+"""What an assessment says of a task and a backbone, as the named numbers that predictors learn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tokenworth.assessment import Assessment
+
+INDICATORS = (
+    "probe_f1",
+    "bow_f1",
+    "majority_f1",
+    "cv_f1",
+    "knn_f1",
+    "ntps",
+    "ntps_excess",
+    "ntps_published",
+    "retained_auc",
+    "k90_share",
+    "ar_r2",
+    "hscore",
+    "logme",
+    "label_r2",
+    "log_texts",
+    "log_tokens",
+    "log_length",
+    "log_classes",
+    "imbalance",
+    "log_parameters",
+    "log_width",
+    "layers",
+)
+"""Names of all indicators; one that does not exist is NaN."""
+_OF_LAYER = (
+    "cv_f1",
+    "knn_f1",
+    "ntps",
+    "ntps_excess",
+    "ntps_published",
+    "retained_auc",
+    "ar_r2",
+    "hscore",
+    "logme",
+    "label_r2",
+)
+
+
+def indicators_of(assessment: Assessment) -> dict[str, float]:
+    """INDICATORS of an assessment; scores are those of its chosen layer, logarithms natural.
+
+    probe_f1 and bow_f1 are weighted F1 on the test split, what the routes probe and bow would report.  log_tokens is
+    that of all training tokens; imbalance is 1 - entropy of the classes / its maximum.
+    """
+    row, probes = assessment.row(), {probe["kind"]: probe for probe in assessment.probes}
+    best = next(probe for probe in assessment.probes if probe["name"] == assessment.confusion["probe"])
+    tokens, texts = assessment.task["tokens"]["train"]["total"], assessment.task["texts"]["train"]
+    width = assessment.backbone["width"]
+    found = {
+        "probe_f1": best["f1"],
+        "bow_f1": probes["bow"]["f1"],
+        "majority_f1": probes["majority"]["f1"],
+        "k90_share": _number(row.get("k90")) / width,
+        "log_texts": np.log(texts),
+        "log_tokens": np.log(max(tokens, 1)),
+        "log_length": np.log(max(tokens, 1) / texts),
+        "log_classes": np.log(len(assessment.task["label_names"])),
+        "imbalance": imbalance(assessment.task["counts"]["classes"]["train"]),
+        "log_parameters": np.log(assessment.backbone["n_parameters"]),
+        "log_width": np.log(width),
+        "layers": assessment.backbone["n_layers"],
+        **{name: _number(row.get(name)) for name in _OF_LAYER},
+    }
+    return {name: float(found[name]) for name in INDICATORS}
+
+
+def imbalance(counts_C: list[int]) -> float:
+    """1 - entropy of the class shares / log C: 0 for equal classes, towards 1 for one that has nearly all texts."""
+    share_C = np.array([count for count in counts_C if count], dtype=float) / sum(counts_C)
+    most = np.log(len(counts_C))
+    return float(1 + (share_C * np.log(share_C)).sum() / most) if most > 0 else 0.0
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,140 @@
+"""Pilots: short runs of the learned routes, the better half of them twice as long, to sharpen the prediction.
+
+A pilot learns from a part of the training texts and is measured on another: the test split is not touched.  What a run
+of an eighth of the steps says of the whole is learned from calibration cells that were run both ways.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tokenworth.adaptation import adapt
+from tokenworth.adaptation.settings import AdaptConfig
+from tokenworth.decision.choose import DRAWS, Option
+from tokenworth.decision.conformal import held_out_errors
+from tokenworth.decision.predicting import LEVEL
+from tokenworth.decision.predictors import LogOdds
+from tokenworth.errors import SettingError
+from tokenworth.tasks import Task
+from tokenworth.tasks.split import split
+
+SHARES = (1 / 8, 1 / 4)
+"""Of the steps, rung by rung."""
+_VALIDATION = 0.2
+_FEWEST_PAIRS = 5
+
+
+def pilot_task(task: Task, seed: int) -> Task:
+    """The training texts alone, a fifth of them in the place of the test part."""
+    kept, cut = split(task.train.labels, _VALIDATION, seed, task.train.groups)
+    return replace(task, train=task.train.take(kept), test=task.train.take(cut))
+
+
+def pilot_pairs(cells: pd.DataFrame, route: str, share: float) -> pd.DataFrame:
+    """Whole runs of a route beside the F1 of the short run of the same task and backbone, in a column pilot_f1."""
+    own = cells[cells["route"] == route]
+    whole = own[own["steps"] == own.groupby(["task", "backbone"])["steps"].transform("max")]
+    short = own.rename(columns={"steps": "pilot_steps", "f1": "pilot_f1"})
+    joined = whole.merge(short[["task", "backbone", "pilot_steps", "pilot_f1"]], on=["task", "backbone"])
+    near = np.isclose(joined["pilot_steps"] / joined["steps"], share, rtol=0.2)
+    return joined[near].reset_index(drop=True)
+
+
+class Piloted:
+    """What short runs of a route say of whole ones."""
+
+    def __init__(self, cells: pd.DataFrame, route: str, share: float) -> None:
+        self.pairs = pilot_pairs(cells, route, share)
+        if self.pairs["task"].nunique() < _FEWEST_PAIRS:
+            raise SettingError(
+                f"the calibration has no runs of {share:g} of the steps for the route {route} to learn from; run them "
+                "as a study, or leave the pilot out"
+            )
+        self.line = self._line()
+        self.line.fit(self.pairs)
+        self.errors = held_out_errors(self._line, self.pairs)
+
+    @staticmethod
+    def _line() -> LogOdds:
+        return LogOdds("pilot", ("pilot_f1", "probe_f1", "log_classes"), against="pilot_f1")
+
+    def sharpen(self, option: Option, said: dict[str, float], pilot_f1: float, rng: np.random.Generator) -> None:
+        """Put the prediction from the pilot in the place of the one from the assessment, if it is the sharper one."""
+        row = pd.DataFrame([{**said, "task": "", "route": option.route, "pilot_f1": pilot_f1}])
+        f1 = float(self.line.predict(row)[0])
+        low, high = self.errors.interval(f1, LEVEL)
+        if high - low < option.f1_high - option.f1_low:
+            option.f1, option.f1_low, option.f1_high = f1, low, high
+            option.draws = self.errors.draw(f1, DRAWS, rng)
+
+
+def run_pilots(
+    options: list[Option],
+    sources: dict[str, str],
+    said: dict[str, dict[str, float]],
+    task: Task,
+    config: AdaptConfig,
+    cells: pd.DataFrame,
+    share: float,
+    *,
+    seed: int,
+    **running: Any,
+) -> list[dict[str, Any]]:
+    """Successive halving over the predicted options that can be afforded, until a share of their time is spent.
+
+    Args:
+        options: weighed; the predictions of those that are run are sharpened.
+        sources: what to load for the name of a backbone.
+        said: indicators by the name of a backbone.
+        task: its training texts are used.
+        config: of the whole runs.
+        cells: calibration, short runs among it.
+        share: of the time of all whole runs, in (0, 1).
+        seed: of split and runs.
+        running: device and the like, for `adapt`.
+
+    Returns:
+        One row a run: model, route, steps, f1, before, after, seconds.
+
+    Raises:
+        SettingError: the share is none, or nothing is known of short runs.
+    """
+    if not 0 < share < 1:
+        raise SettingError(f"pilot {share} is not understood; give a share of the routes' time between 0 and 1")
+    left = [option for option in options if option.source == "predicted" and option.affordable]
+    limit, rng, rows = share * sum(option.cost.seconds for option in left), np.random.default_rng(seed), []
+    own, begun = pilot_task(task, seed), time.perf_counter()
+    for rung in SHARES:
+        reached = {}
+        for option in left:
+            assert option.model is not None, "bow is never predicted"
+            if time.perf_counter() - begun + rung * option.cost.seconds > limit:
+                continue
+            row = _run(option, sources[option.model], own, config, rung, seed, **running)
+            before = option.f1
+            Piloted(cells, option.route, rung).sharpen(option, said[option.model], row["f1"], rng)
+            rows.append({**row, "before": before, "after": option.f1})
+            reached[option.name] = row["f1"]
+        left = sorted((o for o in left if o.name in reached), key=lambda o: -reached[o.name])
+        left = left[: max(1, len(left) // 2)]
+    return rows
+
+
+def _run(
+    option: Option, source: str, task: Task, config: AdaptConfig, rung: float, seed: int, **running: Any
+) -> dict[str, Any]:
+    steps = max(1, round(rung * config.steps))
+    short = replace(config, steps=steps, mislabelled=False)
+    done = adapt(source, task, option.route, seed=seed, config=short, **running)
+    return {
+        "model": option.model,
+        "route": option.route,
+        "steps": steps,
+        "f1": done.metrics["weighted_f1"],
+        "seconds": done.cost["seconds"],
+    }

@@ -1,0 +1,95 @@
+"""A learned route's F1 with its interval, from calibration cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tokenworth.decision.conformal import Errors, held_out_errors
+from tokenworth.decision.indicators import INDICATORS
+from tokenworth.decision.predictors import DEFAULT, Floats, LogOdds, Predictor, predictor
+from tokenworth.errors import SettingError
+
+LEVEL = 0.9
+FEWEST_TASKS = 3
+"""Of calibration, for a prediction at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Weighted F1 of a route."""
+
+    f1: float
+    low: float
+    high: float
+    draws: Floats
+    explanation: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Forecaster:
+    """Predictors of all routes, fitted on calibration cells, with their errors on tasks left out."""
+
+    cells: pd.DataFrame
+    name: str = DEFAULT
+    _fitted: dict[str, tuple[Predictor, Errors]] = field(default_factory=dict)
+
+    def routes(self) -> list[str]:
+        """Routes with enough tasks to learn from."""
+        tasks = self.cells.groupby("route")["task"].nunique()
+        return sorted(str(route) for route, n in tasks.items() if n >= FEWEST_TASKS)
+
+    def predict(self, route: str, said: dict[str, float], *, draws: int, rng: np.random.Generator) -> Prediction:
+        """The F1 of a route where an assessment says this.
+
+        Raises:
+            SettingError: too few calibration tasks have the route.
+        """
+        fitted, errors = self.learned(route)
+        f1 = float(fitted.predict(pd.DataFrame([{**said, "route": route, "task": ""}]))[0])
+        low, high = errors.interval(f1, LEVEL)
+        return Prediction(f1, low, high, errors.draw(f1, draws, rng), self._explained(route, said))
+
+    def fitted(self, route: str) -> Predictor:
+        """The predictor of a route."""
+        return self.learned(route)[0]
+
+    def learned(self, route: str) -> tuple[Predictor, Errors]:
+        """The predictor of a route, and its errors on tasks left out.
+
+        Raises:
+            SettingError: too few calibration tasks have the route.
+        """
+        if route not in self._fitted:
+            if route not in self.routes():
+                raise SettingError(
+                    f"the calibration has fewer than {FEWEST_TASKS} tasks with the route {route}; run a study with it "
+                    "and name its folder with --calibration"
+                )
+            own = self.cells[self.cells["route"] == route].reset_index(drop=True)
+            fitted = predictor(self.name)
+            fitted.fit(own)
+            self._fitted[route] = fitted, held_out_errors(lambda: predictor(self.name), own)
+        return self._fitted[route]
+
+    def _explained(self, route: str, said: dict[str, float]) -> dict[str, Any]:
+        fitted, errors = self.learned(route)
+        return {
+            "predictor": self.name,
+            "indicators": {name: said[name] for name in fitted.indicators},
+            "slopes": fitted.slopes() if isinstance(fitted, LogOdds) else {},
+            "mean_absolute_error": errors.mean_absolute(),
+        }
+
+    def outside(self, said: dict[str, float]) -> list[str]:
+        """Indicators of an assessment that lie beyond all calibration cells, with the range of these."""
+        found = []
+        for name in INDICATORS:
+            low, high = self.cells[name].min(), self.cells[name].max()
+            room = 0.05 * (high - low)
+            if said[name] < low - room or said[name] > high + room:
+                found.append(f"{name} is {said[name]:.3g}, calibrated from {low:.3g} to {high:.3g}")
+        return found

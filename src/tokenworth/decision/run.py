@@ -1,0 +1,254 @@
+"""decide: one assessment a backbone, then what every route would bring and cost, and which to take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tokenworth.adaptation.settings import ROUTES, AdaptConfig, make_config
+from tokenworth.assessment import Assessment, assess
+from tokenworth.assessment.environment import describe_environment
+from tokenworth.assessment.forecast import measure_rates
+from tokenworth.assessment.probing import bow_row
+from tokenworth.backbones import resolve_device, resolve_dtype
+from tokenworth.decision.calibration import calibration_of, full_length, shipped_calibration
+from tokenworth.decision.choose import DRAWS, Option, pick, weigh
+from tokenworth.decision.costs import Cost, bow_cost, route_cost
+from tokenworth.decision.indicators import indicators_of
+from tokenworth.decision.labels import beyond, part_sizes, predicted_curve, run_curve
+from tokenworth.decision.pilot import run_pilots
+from tokenworth.decision.predicting import LEVEL, Forecaster
+from tokenworth.decision.predictors import DEFAULT
+from tokenworth.decision.prices import HERE, Machine, named_machine, parse_budget
+from tokenworth.decision.result import Decision
+from tokenworth.decision.sentences import describe
+from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.features.groups import free_memory
+from tokenworth.tasks import Task, load_task
+
+TOLERANCE = 0.01
+
+
+def decide(
+    task: str | Task,
+    models: Sequence[str],
+    *,
+    budget: str | None = None,
+    tolerance: float = TOLERANCE,
+    hardware: str = HERE,
+    price: float | None = None,
+    calibration: Sequence[str | Path] = (),
+    config: AdaptConfig | dict[str, Any] | str | Path | None = None,
+    predictor: str = DEFAULT,
+    pilot: float | None = None,
+    labels: bool = False,
+    max_texts: int | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    seed: int = 0,
+    out: str | Path | None = None,
+    started: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> Decision:
+    """Which route is worth its cost: bag of words, prompt, probe, LoRA, full training or training from scratch?
+
+    Each backbone is assessed by one forward pass, which already gives the routes bow and probe.  What the learned
+    routes would bring is predicted from finished cells of studies; what they would cost is counted.
+
+    Args:
+        task: anything `load_task` takes, or a Task.
+        models: folders, hub ids or published names; one that fails is reported, and the others go on.
+        budget: most that a route may cost: "2h", "$5" (with `price`) or "1e15flops".
+        tolerance: weighted F1 that may be lost for a lower cost.
+        hardware: what the learned routes would run on: "here", or a card of `HARDWARE`.
+        price: money an hour of it costs.
+        calibration: folders of studies to learn from, beside the cells that come with the package.
+        config: settings of the learned routes.
+        predictor: name of one of `predictors`.
+        pilot: share of the learned routes' time to spend on short runs first.
+        labels: also find out how F1 grows with the number of training texts.
+        max_texts: assess a sample of so many texts of each part; costs are those of all texts.
+        device: of the assessment; what is measured as "here" too.
+        dtype: of the assessment.
+        seed: of everything random.
+        out: folder for decision.json.
+        started: called with the name of each backbone before it is assessed.
+        settings: more of the assessment: pooling, max_length, cache, ...
+
+    Raises:
+        TaskError, BackboneError, SettingError: what is given cannot be used.
+    """
+    task = task if isinstance(task, Task) else load_task(task, seed=seed)
+    limit = None if budget is None else parse_budget(budget, price)
+    if not 0 <= tolerance < 1:
+        raise SettingError(f"tolerance {tolerance} is not understood; give the F1 that may be lost, such as 0.01")
+    run, cells = make_config(config), _cells(calibration)
+    machine = _machine(hardware, price, device, dtype)
+    seen = task if max_texts is None else task.sample(max_texts, seed=seed)
+    looked = _look(seen, models, started, {"device": device, "dtype": dtype, "seed": seed, **settings})
+    work = _Work(task, looked, machine, run, Forecaster(full_length(cells), predictor), seed)
+    options = work.options()
+    weigh(options, limit)
+    running = {"device": device, "cache": settings.get("cache", True)}
+    pilots = []
+    if pilot is not None:
+        pilots = run_pilots(options, looked.models, work.said, seen, run, cells, pilot, seed=seed, **running)
+        weigh(options, limit)
+    chosen = pick(options, tolerance)
+    decision = Decision(
+        task=looked.assessments[0].task,
+        options=[_shown(option) for option in options],
+        recommended=None if chosen is None else _shown(chosen),
+        sentences=describe(options, chosen, tolerance, limit, machine),
+        warnings=[*looked.failures, *work.warnings()],
+        settings={
+            "metric": "weighted_f1",
+            "tolerance": tolerance,
+            "budget": budget,
+            "machine": asdict(machine),
+            "predictor": predictor,
+            "level": LEVEL,
+            "seed": seed,
+            "pilot": pilot,
+            "max_texts": max_texts,
+            "calibration": _described(work.forecaster.cells),
+            "config": run.asdict(),
+        },
+        explanation=work.explained,
+        labels=work.label_curves(seen, max_length=run.max_length, **running) if labels else [],
+        pilots=pilots,
+        environment=describe_environment(),
+        assessments=looked.assessments,
+    )
+    if out is not None:
+        decision.save(out)
+    return decision
+
+
+def _machine(hardware: str, price: float | None, device: str, dtype: str) -> Machine:
+    if hardware != HERE:
+        return named_machine(hardware, price)
+    place = resolve_device(device)
+    rates = measure_rates(place, resolve_dtype(dtype, place))
+    return Machine(HERE, rates.forward, measured=True, memory=float(free_memory()), price=price)
+
+
+def _cells(folders: Sequence[str | Path]) -> pd.DataFrame:
+    own = [calibration_of(folders)] if folders else []
+    return pd.concat([shipped_calibration(), *own], ignore_index=True)
+
+
+def _described(cells: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "cells": len(cells),
+        "tasks": int(cells["task"].nunique()),
+        "backbones": sorted(set(cells["backbone"])),
+        "steps": sorted({int(steps) for steps in cells["steps"]}),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """Assessments of the backbones that could be assessed."""
+
+    assessments: list[Assessment]
+    models: dict[str, str]
+    """What was given, by the name of the backbone."""
+    failures: list[str]
+
+
+def _look(
+    task: Task, models: Sequence[str], started: Callable[[str], None] | None, settings: dict[str, Any]
+) -> _Looked:
+    if not models:
+        raise SettingError("no backbone is named; give at least one folder, hub id or published name")
+    baseline, looked = bow_row(task), _Looked([], {}, [])
+    for model in dict.fromkeys(models):
+        if started:
+            started(model)
+        try:
+            found = assess(model, task, baseline=baseline, **settings)
+        except TokenworthError as error:
+            looked.failures.append(f"{model}: {error}")
+            continue
+        looked.assessments.append(found)
+        looked.models[found.backbone["name"]] = model
+    if not looked.assessments:
+        raise SettingError("no backbone could be assessed: " + "; ".join(looked.failures))
+    return looked
+
+
+@dataclass(slots=True)
+class _Work:
+    """From assessments to options."""
+
+    task: Task
+    looked: _Looked
+    machine: Machine
+    config: AdaptConfig
+    forecaster: Forecaster
+    seed: int
+    said: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Indicators by the name of a backbone."""
+    explained: list[dict[str, Any]] = field(default_factory=list)
+
+    def options(self) -> list[Option]:
+        """bow, and every route of every backbone that something is known of."""
+        rng = np.random.default_rng(self.seed)
+        bow = next(probe for probe in self.looked.assessments[0].probes if probe["kind"] == "bow")
+        found = [_measured(None, "bow", bow, bow_cost(self.task, self.machine), rng)]
+        for one in self.looked.assessments:
+            name = one.backbone["name"]
+            self.said[name] = indicators_of(one)
+            best = next(probe for probe in one.probes if probe["name"] == one.confusion["probe"])
+            found.append(_measured(name, "probe", best, self._cost(name, "probe"), rng))
+            known = self.forecaster.routes()
+            found += [self._predicted(name, route, rng) for route in ROUTES if route in known]
+        return found
+
+    def _cost(self, name: str, route: str) -> Cost:
+        return route_cost(self.looked.models[name], self.task, route, self.machine, self.config)
+
+    def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
+        guess = self.forecaster.predict(route, self.said[name], draws=DRAWS, rng=rng)
+        self.explained.append({"model": name, "route": route, **guess.explanation})
+        return Option(name, route, "predicted", guess.f1, guess.low, guess.high, self._cost(name, route), guess.draws)
+
+    def warnings(self) -> list[str]:
+        """Where an assessment lies beyond the calibration."""
+        return [f"{name}: {what}" for name, said in self.said.items() for what in self.forecaster.outside(said)]
+
+    def label_curves(self, task: Task, **running: Any) -> list[dict[str, Any]]:
+        """F1 by number of training texts: bow once, every other route by backbone."""
+        sizes = part_sizes(task)
+        bow = run_curve(None, task, "bow", sizes, **running)
+        found = [_curve("bow", None, sizes, bow)]
+        for name, model in self.looked.models.items():
+            probe = run_curve(model, task, "probe", sizes, **running)
+            found.append(_curve("probe", name, sizes, probe))
+            for route in self.forecaster.routes():
+                f1 = predicted_curve(self.forecaster, route, self.said[name], sizes, bow, probe)
+                found.append(_curve(route, name, sizes, f1))
+        return found
+
+
+def _curve(route: str, model: str | None, sizes: list[int], f1: list[float]) -> dict[str, Any]:
+    return {"route": route, "model": model, "texts": sizes, "f1": f1, "beyond": beyond(sizes, f1)}
+
+
+def _measured(model: str | None, route: str, row: dict[str, Any], cost: Cost, rng: np.random.Generator) -> Option:
+    """A route that ran with the assessment; its 95 % interval is drawn in to 90 %."""
+    spread = (row["f1_high"] - row["f1_low"]) / (2 * 1.96)
+    draws = np.clip(rng.normal(row["f1"], spread, DRAWS), 0.0, 1.0)
+    half = 1.645 * spread
+    return Option(model, route, "measured", row["f1"], row["f1"] - half, min(1.0, row["f1"] + half), cost, draws)
+
+
+def _shown(option: Option) -> dict[str, Any]:
+    names = ("model", "route", "source", "f1", "f1_low", "f1_high", "affordable", "shortfall", "chance_best")
+    return {name: getattr(option, name) for name in names} | asdict(option.cost)
