@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json as encoder
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +13,7 @@ import typer
 
 import tokenworth.cli.options as options
 from tokenworth.cli.console import say, set_verbosity
-from tokenworth.errors import TokenworthError
+from tokenworth.errors import SettingError, TokenworthError
 
 if TYPE_CHECKING:
     from tokenworth.study import Study
@@ -31,13 +34,20 @@ def run(
     data: options.Data = None,
     models: Models = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Cells at a time.", show_default="by machine")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster.", show_default="one is started here")
+    ] = None,
+    pass_workers: Annotated[int, typer.Option(min=1, help="With ray: workers that share a forward pass.")] = 1,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also run cells that failed before.")] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Run every cell that is not finished; the same command goes on where it was."""
-    from tokenworth.study import run_local
+    from tokenworth.study import run_local, run_on_ray
 
+    if engine not in ("local", "ray"):
+        raise SettingError(f"engine {engine!r} is not understood; choose from local, ray")
     set_verbosity(verbose=verbose, quiet=quiet)
     loaded = _load(study, only, data, models)
     total, done = len(loaded.cells()), 0
@@ -48,7 +58,10 @@ def run(
         say(f"{done}: {cell}: {state}", quiet=quiet)
 
     say(f"{loaded.name}: {total} cells", quiet=quiet)
-    counts = run_local(loaded, _place(out, loaded.name), workers=workers, retry_failed=retry_failed, report=report)
+    execute: Callable[..., Counter[str]] = run_local
+    if engine == "ray":
+        execute = partial(run_on_ray, address=address, pass_workers=pass_workers)
+    counts = execute(loaded, _place(out, loaded.name), workers=workers, retry_failed=retry_failed, report=report)
     typer.echo(", ".join(f"{counts[state]} {state}" for state in sorted(counts)))
     if counts["failed"]:
         raise TokenworthError(f"{counts['failed']} of {total} cells failed; tokenworth study status says why")

@@ -29,7 +29,7 @@ class Errors:
     """The task of each."""
 
     @property
-    def error_N(self) -> Floats:
+    def error_N(self) -> Floats:  # noqa: N802  # the shape is in the name
         """Log odds of the true F1 minus those of the predicted one."""
         return log_odds(self.true_N) - log_odds(self.predicted_N)
 

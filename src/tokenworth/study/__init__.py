@@ -1,19 +1,26 @@
 """Studies: a grid of backbones, tasks, routes, seeds and settings, run as cells that are their own keys."""
 
+from tokenworth.study.evidence import Relation, beside_published, relations, row_means
 from tokenworth.study.grid import Cell, Study
 from tokenworth.study.local import run_local
+from tokenworth.study.on_ray import run_on_ray
 from tokenworth.study.reading import load_study, shipped_studies
 from tokenworth.study.store import StudyStore
 from tokenworth.study.table import by_route, cell_table, read_table
 
 __all__ = [
     "Cell",
+    "Relation",
     "Study",
     "StudyStore",
+    "beside_published",
     "by_route",
     "cell_table",
     "load_study",
     "read_table",
+    "relations",
+    "row_means",
     "run_local",
+    "run_on_ray",
     "shipped_studies",
 ]

@@ -14,7 +14,19 @@ from tokenworth.study.cells import keyed_cells
 from tokenworth.study.grid import Study
 from tokenworth.study.store import StudyStore
 
-_ASSESSED = ("ntps", "ntps_chance", "retained_auc", "k90", "hscore", "logme", "probe_accuracy", "probe_f1")
+_ASSESSED = (
+    "ntps",
+    "ntps_chance",
+    "ntps_excess",
+    "ntps_published",
+    "retained_auc",
+    "k90",
+    "hscore",
+    "logme",
+    "label_r2",
+    "probe_accuracy",
+    "probe_f1",
+)
 
 
 def cell_table(study: Study, root: str | Path) -> pd.DataFrame:
@@ -69,6 +81,7 @@ def _adapted(result: dict[str, Any]) -> dict[str, Any]:
         "train_flops": cost.get("train_flops"),
         "seconds": cost["seconds"],
         "classes": len(result["task"]["label_names"]),
+        "version": result["environment"].get("tokenworth"),
         "texts": result["task"]["texts"]["train"],
     }
 
@@ -78,9 +91,11 @@ def _assessed(result: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: best.get(name) for name in _ASSESSED},
         "best_layer": result["best_layer"],
+        "tokens_of_texts": result["task"]["tokens"]["train"]["total"],
         "parameters": result["backbone"]["n_parameters"],
         "seconds": result["timings"]["total"],
         "classes": len(result["task"]["label_names"]),
+        "version": result["environment"].get("tokenworth"),
         "texts": result["task"]["texts"]["train"],
     }
 
@@ -94,7 +109,7 @@ def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     if metric not in done or done.empty:
         return pd.DataFrame(columns=["task", "backbone"])
     done = done[done[metric].notna()]
-    axes = [column for column in done.columns if column.startswith("setting ") and _varies(done[column])]
+    axes = [column for column in done.columns if column.startswith("setting ") and _varies(done, column)]
     for column in axes:
         done = done.assign(**{column: [_ANY if pd.isna(value) else value for value in done[column]]})
     with_one = _means(done[done["backbone"].notna()], ["task", "backbone", *axes], metric)
@@ -112,6 +127,6 @@ _ANY = "any"
 """Stands for an axis that does not matter to a route."""
 
 
-def _varies(column: pd.Series) -> bool:
-    known = column.dropna()
-    return bool(len(known)) and bool((known != known.iloc[0]).any())
+def _varies(table: pd.DataFrame, column: str) -> bool:
+    """Within a route: what differs between routes only (a learning rate of each) is no axis."""
+    return bool((table.groupby("route")[column].nunique() > 1).any())

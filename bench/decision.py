@@ -1,0 +1,150 @@
+"""How good is the advice?  Predictors compared on tasks and backbones they have not seen, regret, coverage.
+
+    tokenworth study run worth-cpu --models FOLDER --data FOLDER
+    tokenworth study run worth-cpu-pilots --out out/study/worth-cpu --models FOLDER --data FOLDER
+    python bench/decision.py --studies out/study/worth-cpu [--ship]
+
+Writes docs/results/decision.md; with --ship also the cells that come with the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tokenworth.decision.calibration import calibration_of, full_length, read_calibration
+from tokenworth.decision.evaluating import clustered, predictor_row, regret_table, seed_noise
+from tokenworth.decision.pilot import SHARES, Piloted, pilot_pairs
+from tokenworth.decision.predictors import DEFAULT, predictors
+from tokenworth.errors import SettingError
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "results" / "decision.md"
+SHIPPED = ROOT / "src" / "tokenworth" / "decision" / "cells.csv"
+
+
+def main() -> None:
+    """Read the cells, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=Path, nargs="*", default=[])
+    parser.add_argument("--ship", action="store_true")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    options = parser.parse_args()
+    cells = calibration_of(options.studies) if options.studies else read_calibration(SHIPPED)
+    if options.ship:
+        order = ["route", "backbone", "task", "steps", "seed"]
+        cells.sort_values(order).round(6).to_csv(SHIPPED, index=False)
+    whole = full_length(cells)
+    reading = _kept_reading(options.page)
+    parts = [_head(cells, whole), _outcomes(whole), *_predictors(whole), _regret(whole), _pilots(cells), reading]
+    options.page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    print(options.page)
+
+
+def _head(cells: pd.DataFrame, whole: pd.DataFrame) -> str:
+    names = ", ".join(sorted(set(whole["backbone"])))
+    return f"""# How good is the advice?
+
+{len(whole)} whole runs of learned routes on {whole["task"].nunique()} tasks with {names};
+{len(cells) - len(whole)} short ones for the pilots. Study files: `worth-cpu`, `worth-cpu-pilots`.
+
+    python bench/decision.py --studies out/study/worth-cpu
+
+Errors and regret are in points of weighted F1 (100 x F1). Everything is on tasks, or backbones, that the predictor has
+not seen; intervals are 95 % bootstrap intervals over whole tasks. Default predictor: {DEFAULT}."""
+
+
+def _outcomes(whole: pd.DataFrame) -> str:
+    means = whole.pivot_table(index=["backbone", "task"], columns="route", values="f1", aggfunc="mean")
+    known = whole.groupby(["backbone", "task"])[["bow_f1", "probe_f1"]].first()
+    table = known.rename(columns={"bow_f1": "bow", "probe_f1": "probe"}).join(means)
+    best = table.max(axis=1)
+    lines = ["| backbone | task | " + " | ".join(table.columns) + " |", "|---|---|" + "--:|" * len(table.columns)]
+    for (backbone, task), row, top in zip(table.index, table.to_numpy(), best, strict=True):
+        shown = ["-" if np.isnan(v) else f"**{v:.3f}**" if v >= top - 0.005 else f"{v:.3f}" for v in row]
+        lines.append(f"| {backbone} | {task} | " + " | ".join(shown) + " |")
+    return "## What the routes reached\n\nMeans over seeds; **bold**: within half a point of the best.\n\n" + "\n".join(
+        lines
+    )
+
+
+def _predictors(whole: pd.DataFrame) -> list[str]:
+    found = []
+    for route in sorted(set(whole["route"])):
+        cells = whole[whole["route"] == route].reset_index(drop=True)
+        several = len(set(cells["backbone"])) > 1
+        lines = [
+            f"## Predicting {route}\n",
+            f"Noise of the seeds: {100 * seed_noise(cells):.1f} points (mean absolute deviation from a cell's mean).",
+            "Spearman r is that of predicted and true gain over the probe, within a backbone.\n",
+            "| predictor | error | 95 % | Spearman r | coverage at 90 % | 95 % | width | error, backbone left out |",
+            "|---|--:|--:|--:|--:|--:|--:|--:|",
+        ]
+        for one in predictors():
+            row = predictor_row(one.name, cells)
+            other = predictor_row(one.name, cells, by="backbone") if several else None
+            share = [f"{row[name]:.0%}" for name in ("coverage", "coverage_low", "coverage_high")]
+            lines.append(
+                f"| {one.name} | {100 * row['error']:.1f} | {100 * row['error_low']:.1f}-{100 * row['error_high']:.1f} "
+                f"| {_number(row['spearman'])} | {share[0]} | {share[1]}-{share[2]} "
+                f"| {100 * row['width']:.0f} | {'-' if other is None else format(100 * other['error'], '.1f')} |"
+            )
+        found.append("\n".join(lines))
+    return found
+
+
+def _number(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2f}"
+
+
+def _regret(whole: pd.DataFrame) -> str:
+    lines = [
+        "## Following the advice\n",
+        "F1 lost against the best route in hindsight, and FLOPs spent as a share of running every route.\n",
+        "| predictor | rule | regret | 95 % | worst | spent |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for name in dict.fromkeys((DEFAULT, "mean gain", "headroom", "log tokens", "published NTPS", "probe and words")):
+        table = regret_table(whole, name)
+        for rule in sorted(set(table["rule"])) if name == DEFAULT else ["the advice"]:
+            own = table[table["rule"] == rule]
+            low, high = clustered(own["regret"].to_numpy(), own["task"].to_numpy())
+            lines.append(
+                f"| {name} | {rule} | {100 * own['regret'].mean():.2f} | {100 * low:.2f}-{100 * high:.2f} "
+                f"| {100 * own['regret'].max():.1f} | {own['spent'].mean():.1%} |"
+            )
+    return "\n".join(lines)
+
+
+def _pilots(cells: pd.DataFrame) -> str:
+    lines = [
+        "## What a pilot adds\n",
+        "Error of the whole run's F1 as predicted from a short run of the same cell, tasks left out.\n",
+        "| route | share of the steps | pairs | error | error of taking the pilot's F1 as it is |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for route in sorted(set(cells["route"])):
+        for share in SHARES:
+            try:
+                known = Piloted(cells, route, share)
+            except SettingError:
+                continue
+            pairs = pilot_pairs(cells, route, share)
+            plain = (pairs["f1"] - pairs["pilot_f1"]).abs().mean()
+            lines.append(
+                f"| {route} | {share:g} | {len(pairs)} | {100 * known.errors.mean_absolute():.1f} | {100 * plain:.1f} |"
+            )
+    return "\n".join(lines) if len(lines) > 4 else "## What a pilot adds\n\nNo short runs among these cells."
+
+
+def _kept_reading(page: Path) -> str:
+    """What a person wrote under Reading stays."""
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    return "## Reading" + text.partition("## Reading")[2].rstrip() if "## Reading" in text else "## Reading\n\nNot yet."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""What the cells of a study say, beside what the papers printed: relations between figures, with their uncertainty.
+
+The published numbers come with the package (study/published: figures only).  Table 1 of "For Perception Tasks: is LLM
+Pretraining by Next-Token Prediction Worth its Cost?"; the data of figures 2 and 3 of "Next Token Perception Score".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import linregress, rankdata
+
+from tokenworth.study.grid import ASSESS
+from tokenworth.study.table import by_route
+
+PERMUTATIONS = RESAMPLES = 5000
+OURS, PUBLISHED = "this study", "published"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Relation:
+    """Two figures of the same tasks and backbones against each other."""
+
+    name: str
+    title: str
+    x: str
+    """What the horizontal axis shows."""
+    y: str
+    points: pd.DataFrame
+    """backbone, task, x, y, source (OURS or PUBLISHED)."""
+    statistics: list[dict[str, Any]]
+    """One a source and backbone, or one a source: n, r, p, low, high; r2, slope and intercept for a line."""
+    line: bool = False
+
+
+def published(name: str) -> pd.DataFrame:
+    """Printed numbers: "table1" or "ntps"."""
+    return pd.read_csv(Path(str(files("tokenworth.study") / "published" / f"{name}.csv")))
+
+
+def beside_published(table: pd.DataFrame) -> pd.DataFrame:
+    """Weighted F1 by task and backbone, ours and, where Table 1 printed one, the published for lora and scratch."""
+    ours = by_route(table)
+    printed = published("table1")
+    printed["f1"] = printed["f1_percent"] / 100
+    wide = printed.pivot_table(index=["task", "backbone"], columns="route", values="f1").add_prefix("published ")
+    if "backbone" not in ours:
+        return ours
+    joined = ours.merge(wide.reset_index(), on=["task", "backbone"], how="left")
+    return joined.dropna(axis=1, how="all")
+
+
+def row_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean over tasks by backbone and route, as Table 1 prints them."""
+    ours = by_route(table)
+    if "backbone" not in ours:
+        return ours
+    routes = [name for name in ours.columns if ours[name].dtype.kind == "f"]
+    return ours.groupby("backbone", as_index=False)[routes].mean()
+
+
+def relations(table: pd.DataFrame) -> list[Relation]:
+    """Every relation whose figures the study has."""
+    made = [
+        _gap_and_tokens(table),
+        *(_score_and_probe(table, score) for score in ("ntps", "ntps_published", "ntps_excess")),
+        *(_score_and_gain(table, score) for score in ("ntps", "ntps_published", "ntps_excess")),
+    ]
+    return [relation for relation in made if relation is not None]
+
+
+_SCORES = {
+    "ntps": "NTPS, corrected",
+    "ntps_published": "NTPS as the published code computes it",
+    "ntps_excess": "NTPS beyond its chance level",
+}
+
+
+def _assessed(table: pd.DataFrame, score: str) -> pd.DataFrame:
+    own = table[(table["route"] == ASSESS) & (table["state"] == "finished")]
+    if score not in own:
+        return pd.DataFrame(columns=["task", "backbone", score])
+    return own.groupby(["task", "backbone"], as_index=False)[[score]].mean().dropna()
+
+
+def _gap_and_tokens(table: pd.DataFrame) -> Relation | None:
+    """Figure 1 of the first paper: what LoRA brings over scratch, mean over backbones, against log tokens."""
+    wide = by_route(table)
+    if not {"lora", "scratch", "backbone"} <= set(wide.columns):
+        return None
+    wide["gap"] = 100 * (wide["lora"] - wide["scratch"])
+    gaps = wide.dropna(subset=["gap"]).groupby("task", as_index=False)["gap"].mean()
+    points = gaps.merge(_assessed(table, "tokens_of_texts").groupby("task", as_index=False)["tokens_of_texts"].mean())
+    points = points.assign(x=np.log10(points["tokens_of_texts"]), y=points["gap"], backbone="mean", source=OURS)
+    if len(points) < 3:
+        return None
+    return Relation(
+        name="gap-tokens",
+        title="What LoRA brings over training from random weights",
+        x="log10 of the task's training tokens",
+        y="F1 points, LoRA - scratch",
+        points=points[["backbone", "task", "x", "y", "source"]],
+        statistics=[{"source": OURS, "backbone": "mean", **_line(points["x"].to_numpy(), points["y"].to_numpy())}],
+        line=True,
+    )
+
+
+def _score_and_probe(table: pd.DataFrame, score: str) -> Relation | None:
+    wide = by_route(table)
+    if not {"probe", "backbone"} <= set(wide.columns):
+        return None
+    ours = wide.merge(_assessed(table, score), on=["task", "backbone"]).rename(columns={score: "x", "probe": "y"})
+    theirs = published("ntps").rename(columns={"ntps_probe_figure": "x", "probe_accuracy_train": "y"})
+    return _by_backbone(
+        f"{score.replace('_', '-')}-probe", f"{_SCORES[score]}, against the probe", _SCORES[score],
+        "F1 of the probe (published: accuracy on training texts)", ours, theirs if score == "ntps_published" else None,
+    )  # fmt: skip
+
+
+def _score_and_gain(table: pd.DataFrame, score: str) -> Relation | None:
+    wide = by_route(table)
+    if not {"probe", "lora", "backbone"} <= set(wide.columns):
+        return None
+    wide["y"] = 100 * (wide["lora"] - wide["probe"])
+    ours = wide.merge(_assessed(table, score), on=["task", "backbone"]).rename(columns={score: "x"})
+    theirs = published("ntps").rename(columns={"ntps_lora_figure": "x"})
+    theirs["y"] = 100 * (theirs["lora_accuracy"] - theirs["linear_accuracy"])
+    return _by_backbone(
+        f"{score.replace('_', '-')}-gain", f"{_SCORES[score]}, against what LoRA adds to the probe", _SCORES[score],
+        "points, LoRA - probe", ours, theirs if score == "ntps_published" else None,
+    )  # fmt: skip
+
+
+def _by_backbone(
+    name: str, title: str, x: str, y: str, ours: pd.DataFrame, theirs: pd.DataFrame | None
+) -> Relation | None:
+    columns = ["backbone", "task", "x", "y", "source"]
+    parts = [ours.assign(source=OURS)] + ([theirs.assign(source=PUBLISHED)] if theirs is not None else [])
+    points = pd.concat([part[columns] for part in parts], ignore_index=True).dropna()
+    statistics = [
+        {"source": source, "backbone": backbone, **rank_correlation(own["x"].to_numpy(), own["y"].to_numpy())}
+        for (source, backbone), own in points.groupby(["source", "backbone"], sort=False)
+        if len(own) >= 4
+    ]
+    if not any(row["source"] == OURS for row in statistics):
+        return None
+    return Relation(name, title, x, y, points, statistics)
+
+
+def rank_correlation(x_N: np.ndarray, y_N: np.ndarray, *, seed: int = 0) -> dict[str, float]:
+    """Spearman r with its two-sided permutation p-value and 95 % bootstrap interval over the points."""
+    rng = np.random.default_rng(seed)
+    rank_N, other_N = rankdata(x_N), rankdata(y_N)
+    r = float(_correlations(rank_N[None], other_N[None])[0])
+    shuffled_B = _correlations(rank_N[None], _shuffled(other_N, rng))
+    rows = rng.integers(len(x_N), size=(RESAMPLES, len(x_N)))
+    drawn_B = _correlations(rankdata(x_N[rows], axis=1), rankdata(y_N[rows], axis=1))
+    return {"n": len(x_N), "r": r, "p": _p_value(np.abs(shuffled_B), abs(r)), **_ends(drawn_B)}
+
+
+def _line(x_N: np.ndarray, y_N: np.ndarray, *, seed: int = 0) -> dict[str, float]:
+    """Least squares: slope, intercept, R2 with its bootstrap interval and permutation p-value."""
+    rng, fit = np.random.default_rng(seed), linregress(x_N, y_N)
+    r2 = float(_correlations(x_N[None], y_N[None])[0] ** 2)
+    shuffled_B = _correlations(x_N[None], _shuffled(y_N, rng)) ** 2
+    rows = rng.integers(len(x_N), size=(RESAMPLES, len(x_N)))
+    drawn_B = _correlations(x_N[rows], y_N[rows]) ** 2
+    return {
+        "n": len(x_N), "slope": float(fit.slope), "intercept": float(fit.intercept), "r2": r2, "r": float(fit.rvalue),
+        "p": _p_value(shuffled_B, r2), **_ends(drawn_B),
+    }  # fmt: skip
+
+
+def _shuffled(y_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.permuted(np.tile(y_N, (PERMUTATIONS, 1)), axis=1)
+
+
+def _p_value(shuffled_B: np.ndarray, found: float) -> float:
+    return float((1 + (shuffled_B >= found - 1e-12).sum()) / (1 + len(shuffled_B)))
+
+
+def _ends(drawn_B: np.ndarray) -> dict[str, float]:
+    low, high = np.nanpercentile(drawn_B, [2.5, 97.5])
+    return {"low": float(low), "high": float(high)}
+
+
+def _correlations(x_BN: np.ndarray, y_BN: np.ndarray) -> np.ndarray:
+    """Pearson r row by row (B); NaN where one side does not vary."""
+    x_BN, y_BN = x_BN - x_BN.mean(1, keepdims=True), y_BN - y_BN.mean(1, keepdims=True)
+    norm_B = np.sqrt((x_BN**2).sum(1) * (y_BN**2).sum(1))
+    return np.asarray((x_BN * y_BN).sum(1) / np.where(norm_B > 1e-12, norm_B, np.nan))

@@ -1,0 +1,173 @@
+"""The Ray engine: cells as tasks with resource requests, and one forward pass shared by several workers.
+
+The store is the truth, not Ray's memory: a task only runs its cell into the store's folder, which all workers must see
+under the same path (a shared file system).  A worker that dies takes nothing with it: Ray starts the task again, and
+the cell goes on from its route's checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenworth.errors import SettingError
+from tokenworth.features.locks import BusyError
+from tokenworth.study.cells import keyed_cells, run_cell, task_of
+from tokenworth.study.grid import ASSESS, Cell, Study
+from tokenworth.study.local import MOST_BEGINNINGS, Report, needed_bytes
+from tokenworth.study.store import StudyStore, unfinished
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_LOCAL = (None, "", "local")
+
+
+def run_on_ray(
+    study: Study,
+    root: str | Path,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    pass_workers: int = 1,
+    retry_failed: bool = False,
+    report: Report | None = None,
+) -> Counter[str]:
+    """Run every cell that is not finished on a Ray cluster; its numbers are those of the local engine.
+
+    Args:
+        study: what to run.
+        root: folder of the study, seen by all workers under this path.
+        address: of a running cluster ("HOST:PORT" or "auto"); None starts one on this machine and stops it again.
+        workers: processors of a cluster that is started here.
+        pass_workers: workers that share the forward pass of one assessment; their moments are merged.
+        retry_failed: also run cells that failed before.
+        report: called when a cell ends.
+
+    Returns:
+        How many cells are in each state at the end.
+
+    Raises:
+        SettingError: Ray is not installed, the address does not answer, or texts or weights are not there.
+    """
+    cells, store = keyed_cells(study), StudyStore(Path(root).resolve())
+    ray, own = _cluster(address, workers)
+    try:
+        waiting = unfinished(cells, store, retry_failed=retry_failed)
+        running = {_submit(ray, study, cell, key, store.root, pass_workers): (cell, key) for cell, key in waiting}
+        while running:
+            (ended,), _ = ray.wait(list(running), num_returns=1)
+            cell, key = running.pop(ended)
+            if report:
+                report(cell, store.state(key))
+    finally:
+        if own:
+            ray.shutdown()
+    return Counter(store.state(key) for _, key in cells)
+
+
+def _cluster(address: str | None, workers: int | None) -> tuple[ModuleType, bool]:
+    try:
+        import ray
+    except ImportError as error:
+        raise SettingError("the engine ray needs Ray: pip install tokenworth[ray]") from error
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    if ray.is_initialized():
+        return ray, False
+    if address in _LOCAL:
+        ray.init(num_cpus=workers, include_dashboard=False, **quiet)
+        return ray, True
+    _check_answer(str(address))
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise SettingError(f"the Ray cluster at {address} does not take this program in ({error})") from error
+    return ray, True
+
+
+def _check_answer(address: str) -> None:
+    """Ray itself tries for minutes, and then ends the program."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return  # "auto"
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise SettingError(f"the Ray cluster at {address} does not answer ({error}); is it running there?") from error
+
+
+def _submit(ray: Any, study: Study, cell: Cell, key: str, root: Path, pass_workers: int) -> Any:
+    shared = cell.route == ASSESS and pass_workers > 1
+    cards = 1 if ray.cluster_resources().get("GPU") and cell.backbone is not None else 0
+    task = ray.remote(
+        num_cpus=0 if shared else 1,  # the workers of the pass ask for theirs
+        num_gpus=0 if shared else cards,
+        memory=0 if shared else min(needed_bytes(cell), int(ray.cluster_resources().get("memory", 0))),
+        max_retries=MOST_BEGINNINGS - 1,
+    )(_work)
+    return task.remote(study, cell, key, str(root), pass_workers if shared else 1, cards)
+
+
+def _work(study: Study, cell: Cell, key: str, root: str, pass_workers: int, cards: int) -> None:
+    """What the task of a cell does; a failure is kept in the store."""
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        if pass_workers > 1:
+            _shared_pass(study, cell, key, Path(root), pass_workers, cards)
+        else:
+            run_cell(study, cell, key, Path(root))
+    except BusyError:
+        return  # another command runs it
+    except Exception:
+        return  # kept by the store, told by the caller of `report`
+
+
+def _shared_pass(study: Study, cell: Cell, key: str, root: Path, workers: int, cards: int) -> None:
+    """An assessment by several workers, each with a replica and a share of the texts."""
+    import ray
+
+    with StudyStore(root).claimed(key, cell) as folder:
+        if StudyStore(root).is_finished(key):
+            return
+        members: list[Any] = [ray.remote(num_cpus=1, num_gpus=cards)(_Member).remote() for _ in range(workers)]
+        try:
+            place = ray.get(members[0].place.remote())
+            ray.get(
+                [
+                    member.assess.remote(study, cell, str(folder), rank, workers, place)
+                    for rank, member in enumerate(members)
+                ]
+            )
+        finally:
+            for member in members:
+                ray.kill(member)
+
+
+class _Member:
+    """One worker of a shared pass: an actor that joins the others as torchrun would have it."""
+
+    def place(self) -> tuple[str, int]:
+        """Where the first one can be found by the others."""
+        import ray
+
+        with socket.socket() as free:
+            free.bind(("", 0))
+            return str(ray.util.get_node_ip_address()), int(free.getsockname()[1])  # type: ignore[no-untyped-call]
+
+    def assess(self, study: Study, cell: Cell, folder: str, rank: int, size: int, place: tuple[str, int]) -> None:
+        """Join, and make a share of the pass; the first one scores and writes."""
+        import torch
+
+        from tokenworth.assessment import assess
+
+        torch.set_num_threads(1)
+        names = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": 0, "MASTER_ADDR": place[0], "MASTER_PORT": place[1]}
+        os.environ.update({name: str(value) for name, value in names.items()})
+        assert cell.backbone is not None, "checked with the study file"
+        task = task_of(study, cell)
+        assess(cell.backbone, task, seed=cell.seed, out=folder, conventions=True, **cell.settings)

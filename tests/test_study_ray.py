@@ -1,0 +1,116 @@
+"""The Ray engine on a real local cluster: same numbers, a worker killed in the middle, a pass shared by workers."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from planted import planted_task, rows_of, write_rows
+from routes import model_at
+from tokenworth.errors import SettingError
+from tokenworth.study import StudyStore, load_study, read_table, run_local, run_on_ray
+from tokenworth.study.store import unfinished
+
+ray = pytest.importorskip("ray", reason="an extra: pip install tokenworth[ray]")
+
+SMALL = """
+backbones: [llama]
+tasks: [reviews.csv]
+routes: [assess, bow, probe, lora]
+seeds: [0, 1]
+settings: {steps: 4, lr: 0.001, mislabelled: false}
+"""
+COLUMNS = ["key", "weighted_f1", "log_loss", "ntps", "hscore"]
+
+
+@pytest.fixture
+def home(tmp_path):
+    model_at(tmp_path)
+    write_rows(tmp_path / "reviews.csv", rows_of(planted_task(60, 40)))
+    (tmp_path / "small.yaml").write_text(SMALL)
+    return tmp_path
+
+
+def numbers(folder, columns=tuple(COLUMNS)):
+    return read_table(folder)[list(columns)].sort_values("key").reset_index(drop=True)
+
+
+@pytest.fixture
+def cluster():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
+
+
+def test_numbers_are_those_of_the_local_engine(home, cluster):
+    study, ended = load_study(home / "small.yaml"), []
+    assert run_on_ray(study, home / "ray", report=lambda cell, state: ended.append(state)) == {"finished": 8}
+    assert ended == ["finished"] * 8
+    assert run_local(study, home / "local", workers=2) == {"finished": 8}
+    pd.testing.assert_frame_equal(numbers(home / "ray"), numbers(home / "local"))
+
+
+def test_a_pass_shared_by_two_workers_finds_the_same(home, cluster, monkeypatch):
+    study = load_study(home / "small.yaml").only(["assess"])
+    monkeypatch.setenv("TOKENWORTH_CACHE", str(home / "cache"))
+    assert run_on_ray(study, home / "ray", pass_workers=2) == {"finished": 2}
+    assert run_local(study, home / "local", workers=1) == {"finished": 2}
+    columns = ["ntps", "hscore", "logme", "probe_accuracy"]
+    shared, alone = (read_table(home / name).sort_values("key")[columns] for name in ("ray", "local"))
+    pd.testing.assert_frame_equal(shared.reset_index(drop=True), alone.reset_index(drop=True), rtol=1e-4)
+
+
+def test_a_worker_killed_in_the_middle_loses_nothing(home, cluster):
+    (home / "small.yaml").write_text(SMALL.replace("steps: 4", "steps: 300"))
+    study = load_study(home / "small.yaml").only(["lora"])
+    store, killer = StudyStore(home / "ray"), _kill_when_running(home / "ray")
+    try:
+        assert run_on_ray(study, home / "ray") == {"finished": 2}
+    finally:
+        killer.wait(timeout=60)
+    assert killer.returncode == 0, "a worker was killed while its cell ran"
+    assert run_local(study, home / "local", workers=2) == {"finished": 2}
+    pd.testing.assert_frame_equal(numbers(home / "ray", COLUMNS[:3]), numbers(home / "local", COLUMNS[:3]))
+    assert len(store.begun()) == 2
+
+
+KILLER = """
+import os, signal, sys, time
+from pathlib import Path
+import psutil
+limit = time.monotonic() + 60
+while time.monotonic() < limit:
+    if list(Path(sys.argv[1]).glob("cells/*/run/run.json")):
+        for process in psutil.process_iter(["cmdline"]):
+            if "ray::_work" in " ".join(process.info["cmdline"] or []):
+                os.kill(process.pid, signal.SIGKILL)
+                sys.exit(0)
+    time.sleep(0.02)
+sys.exit(1)
+"""
+
+
+def _kill_when_running(folder):
+    return subprocess.Popen([sys.executable, "-c", KILLER, str(folder)])
+
+
+def test_an_address_that_does_not_answer(home):
+    with pytest.raises(SettingError, match=r"127\.0\.0\.1:9 does not answer"):
+        run_on_ray(load_study(home / "small.yaml"), home / "ray", address="127.0.0.1:9")
+
+
+def test_a_worker_without_the_files_keeps_the_sentence(home, cluster, monkeypatch):
+    """The driver saw the weights, the worker does not."""
+    study = load_study(home / "small.yaml").only(["lora", "bow"])
+
+    def then_hidden(cells, store, **settings):
+        (home / "llama").rename(home / "elsewhere")
+        return unfinished(cells, store, **settings)
+
+    monkeypatch.setattr("tokenworth.study.on_ray.unfinished", then_hidden)
+    assert run_on_ray(study, home / "ray") == {"finished": 2, "failed": 2}
+    store = StudyStore((home / "ray").resolve())
+    errors = [store.error(key)["message"] for key in store.begun() if store.error(key)]
+    assert len(errors) == 2
+    assert all("llama" in message for message in errors)
