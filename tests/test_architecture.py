@@ -25,6 +25,7 @@ ORDER = (
     "assessment",
     "adaptation",
     "study",
+    "decision",
     "pretrain",
     "report",
     "cli",

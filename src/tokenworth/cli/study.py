@@ -133,6 +133,34 @@ def export(
     write_predictions(cell_table(loaded, _place(out, loaded.name)), to)
 
 
+@app.command()
+def figures(
+    study: File,
+    out: Folder = None,
+    only: Only = None,
+    data: options.Data = None,
+    models: Models = None,
+    metric: options.Metric = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Figures as PNG and SVG, and one page with all tables, beside the published numbers."""
+    from tokenworth.report.page import write_study_page
+    from tokenworth.report.studying import save_figures
+    from tokenworth.study import beside_published, by_route, cell_table, relations, row_means
+
+    loaded = _load(study, only, data, models)
+    place = _place(out, loaded.name)
+    table = cell_table(loaded, place)
+    if "weighted_f1" not in table:
+        raise TokenworthError(f"no cell of {loaded.name} is finished in {place}; run tokenworth study run first")
+    found, name = relations(table), metric or "weighted_f1"
+    for path in save_figures(found, place / "figures"):
+        say(f"figure: {path}", quiet=quiet)
+    routes = beside_published(table) if name == "weighted_f1" else by_route(table, name)
+    page = write_study_page(loaded.name, table, routes, row_means(table, name), found, place / "report.html")
+    say(f"report: {page}", quiet=quiet)
+
+
 @app.command("list")
 def list_() -> None:
     """The studies that come with the package."""

@@ -108,6 +108,7 @@ def run_pilots(
         raise SettingError(f"pilot {share} is not understood; give a share of the routes' time between 0 and 1")
     left = [option for option in options if option.source == "predicted" and option.affordable]
     limit, rng, rows = share * sum(option.cost.seconds for option in left), np.random.default_rng(seed), []
+    known = {(option.route, rung): Piloted(cells, option.route, rung) for option in left for rung in SHARES}
     own, begun = pilot_task(task, seed), time.perf_counter()
     for rung in SHARES:
         reached = {}
@@ -117,7 +118,7 @@ def run_pilots(
                 continue
             row = _run(option, sources[option.model], own, config, rung, seed, **running)
             before = option.f1
-            Piloted(cells, option.route, rung).sharpen(option, said[option.model], row["f1"], rng)
+            known[option.route, rung].sharpen(option, said[option.model], row["f1"], rng)
             rows.append({**row, "before": before, "after": option.f1})
             reached[option.name] = row["f1"]
         left = sorted((o for o in left if o.name in reached), key=lambda o: -reached[o.name])

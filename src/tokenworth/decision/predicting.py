@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,5 +92,10 @@ class Forecaster:
             low, high = self.cells[name].min(), self.cells[name].max()
             room = 0.05 * (high - low)
             if said[name] < low - room or said[name] > high + room:
-                found.append(f"{name} is {said[name]:.3g}, calibrated from {low:.3g} to {high:.3g}")
+                here, least, most = (_in_words(name, value) for value in (said[name], low, high))
+                found.append(f"{name.removeprefix('log_').replace('_', ' ')} {here}, calibrated from {least} to {most}")
         return found
+
+
+def _in_words(name: str, value: float) -> str:
+    return f"{math.exp(value):,.0f}" if name.startswith("log_") else f"{value:.3g}"

@@ -7,7 +7,7 @@ from a data set or a model could not act even if it were not escaped; it is esca
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,9 +21,10 @@ import tokenworth.report.curves as curves
 import tokenworth.report.deciding as deciding
 import tokenworth.report.depth as depth
 import tokenworth.report.probes as probes
+import tokenworth.report.studying as studying
 import tokenworth.report.tables as tables
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.report.shapes import AdaptLike, AssessmentLike, DecisionLike, RankingLike
+from tokenworth.report.shapes import AdaptLike, AssessmentLike, DecisionLike, RankingLike, RelationLike
 from tokenworth.report.theme import Panel
 from tokenworth.report.values import clean, facts, short
 from tokenworth.version import __version__
@@ -57,6 +58,32 @@ def write_report(result: AssessmentLike | RankingLike | AdaptLike | DecisionLike
             f"write_report was given a {type(result).__name__}; give it what assess(), rank(), adapt() or decide() "
             "returned"
         )
+    return _write(html, Path(path))
+
+
+def write_study_page(
+    name: str, table: Any, routes: Any, means: Any, relations: Sequence[RelationLike], path: str | Path
+) -> Path:
+    """Writes the page of a study and returns its path.
+
+    Args:
+        name: of the study.
+        table: one row a cell, as `cell_table` makes it.
+        routes: a metric by task, backbone and route.
+        means: over tasks, by backbone.
+        relations: figures against figures.
+        path: where to write.
+
+    Raises:
+        TokenworthError: the file cannot be written.
+    """
+    columns = [column for column in table.columns if not str(column).endswith(("_low", "_high"))]
+    html = _render(
+        "study.html.j2", title=name, name=clean(name), routes=studying.frame_rows(routes),
+        cards=studying.study_cards(table["state"].value_counts().to_dict(), table), means=studying.frame_rows(means),
+        panels=drawn(studying.relation_panels(relations)), statistics=studying.statistics_table(relations),
+        cells=studying.frame_rows(table[columns].dropna(axis=1, how="all")),
+    )  # fmt: skip
     return _write(html, Path(path))
 
 

@@ -40,12 +40,19 @@ def frame_table(frame: Any) -> Table:
     """A pandas table: names to the left, numbers with three decimals to the right."""
     table = plain_table("")
     table.title = None  # a title would be folded to the width of a narrow table
-    for column in frame.columns:
-        numeric = frame[column].dtype.kind == "f"
+    filled = frame.loc[:, [bool((frame[column].astype(str) != "").any()) for column in frame.columns]]
+    for column in filled.columns:
+        numeric = filled[column].dtype.kind == "f"
         table.add_column(str(column).removeprefix("setting "), justify="right" if numeric else "left", overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(Text(shown(value) if isinstance(value, float) else str(value)) for value in row))
+    for row in filled.itertuples(index=False):
+        table.add_row(*(Text(_cell(value)) for value in row))
     return table
+
+
+def _cell(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if value.is_integer() and abs(value) > 1 else shown(value)
 
 
 def comparison_table(rows: Sequence[Row], metric: str) -> Table:

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from tokenworth.adaptation import adapt
+from tokenworth.adaptation import adapt, make_config
 from tokenworth.assessment import assess
+from tokenworth.assessment.environment import describe_environment
+from tokenworth.assessment.result import write_text, writing
+from tokenworth.backbones import account_of
 from tokenworth.backbones.load import RANDOM_SUFFIX, identity
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.features.locks import BusyError
-from tokenworth.study.grid import ASSESS, Cell, Study
-from tokenworth.study.store import StudyStore, cell_key
+from tokenworth.study.grid import ASSESS, COUNT, Cell, Study
+from tokenworth.study.store import COUNTED, StudyStore, cell_key
 from tokenworth.tasks import Task, load_task
 
 
@@ -49,6 +52,8 @@ class Keys:
         Raises:
             TaskError, BackboneError: its texts or weights are not there.
         """
+        if cell.route == COUNT:
+            return cell_key(cell, "", cell.backbone)
         texts = self._once(("task", cell.task, cell.seed), lambda: task_of(self.study, cell).fingerprint)
         return cell_key(cell, texts, self._weights_of(cell))
 
@@ -113,12 +118,30 @@ def run_cell(study: Study, cell: Cell, key: str, root: Path, *, device: str = "a
 
 
 def _run(study: Study, cell: Cell, folder: Path, device: str) -> None:
+    if cell.route == COUNT:
+        _count(cell, folder)
+        return
     task = task_of(study, cell)
     if cell.route == ASSESS:
         assert cell.backbone is not None, "checked with the study file"
         assess(cell.backbone, task, seed=cell.seed, out=folder, device=device, conventions=True, **cell.settings)
     else:
         adapt(cell.backbone, task, cell.route, seed=cell.seed, config=cell.settings, out=folder, device=device)
+
+
+def _count(cell: Cell, folder: Path) -> None:
+    """Parameters as Table 2 prints them, the true number, and those of adapters with a head left out."""
+    assert cell.backbone is not None, "checked with the study file"
+    counted = account_of(cell.backbone)
+    rank = cell.settings.get("rank", make_config({}).rank)
+    found = {
+        "printed": counted.counted_in_paper,
+        "parameters": counted.parameters,
+        "trainable": counted.lora_parameters(rank),
+        "environment": describe_environment(),
+    }
+    with writing(folder) as place:
+        write_text(place / COUNTED, json.dumps(found, indent=1))
 
 
 def _patiently(work: Callable[[], None]) -> None:

@@ -25,8 +25,10 @@ from tokenworth.errors import SettingError
 
 ASSESS = "assess"
 """The route that only looks: one assessment."""
-ASSESS_SETTINGS = frozenset({"pooling", "max_length", "dtype"})
+COUNT = "count"
+"""The route that only counts parameters: whole, and of adapters; needs no texts and no weights."""
 WITHOUT_BACKBONE = frozenset({"bow"})
+_OWN_SETTINGS = {ASSESS: frozenset({"pooling", "max_length", "dtype"}), COUNT: frozenset({"rank"})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Cell:
     backbone: str | None
     """None for routes without one."""
     task: str
+    """Empty for routes without texts."""
     route: str
     seed: int
     settings: dict[str, Any] = field(hash=False)
@@ -45,7 +48,7 @@ class Cell:
         """For people: task, backbone, route, seed and what is special."""
         special = "".join(f" {name}={value}" for name, value in sorted(self.settings.items()))
         model = f" {Path(self.backbone).name}" if self.backbone else ""
-        return f"{Path(self.task).name}{model} {self.route} seed {self.seed}{special}"
+        return f"{Path(self.task).name}{model} {self.route} seed {self.seed}{special}".strip()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +56,8 @@ class Study:
     """What a study file says."""
 
     name: str
-    tasks: tuple[str, ...]
     routes: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
     backbones: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -70,9 +73,16 @@ class Study:
         """Every cell once, in the order of the file; what does not matter to a route makes no further cells."""
         seen: dict[str, Cell] = {}
         most = sorted({seed for route in self.routes for seed in self._seeds(route)})
-        for seed, task, route, backbone in product(most, self.tasks, self.routes, self.backbones or (None,)):
+        places = product(most, self.tasks or ("",), self.routes, self.backbones or (None,))
+        for seed, task, route, backbone in places:
             for settings in self._settings(route) if seed in self._seeds(route) else ():
-                cell = Cell(None if route in WITHOUT_BACKBONE else backbone, task, route, seed, settings)
+                cell = Cell(
+                    backbone=None if route in WITHOUT_BACKBONE else backbone,
+                    task="" if route == COUNT else task,
+                    route=route,
+                    seed=seed,
+                    settings=settings,
+                )
                 seen.setdefault(str((cell.backbone, task, route, seed, sorted(settings.items(), key=str))), cell)
         return list(seen.values())
 
@@ -97,7 +107,7 @@ class Study:
         return tuple(self.of_route.get(route, {}).get("seeds", self.seeds))
 
     def _settings(self, route: str) -> Iterator[dict[str, Any]]:
-        matter = ASSESS_SETTINGS if route == ASSESS else relevant_settings(route)
+        matter = _OWN_SETTINGS[route] if route in _OWN_SETTINGS else relevant_settings(route)
         own = {name: value for name, value in self._given(route).items() if name in matter}
         axes = {name: values for name, values in self.axes.items() if name in matter}
         for point in product(*axes.values()):

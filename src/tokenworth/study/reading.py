@@ -12,7 +12,7 @@ from typing import Any
 
 from tokenworth.adaptation.settings import ROUTES, make_config, read_run_file
 from tokenworth.errors import SettingError
-from tokenworth.study.grid import ASSESS, WITHOUT_BACKBONE, Study
+from tokenworth.study.grid import ASSESS, COUNT, WITHOUT_BACKBONE, Study
 
 _READING = {"source", "text", "text_pair", "label", "test"}
 _KEYS = {one.name for one in fields(Study)} - {"of_route"}
@@ -71,9 +71,10 @@ def _shape_problems(found: dict[str, Any]) -> Iterator[str]:
             near = get_close_matches(str(name), _KEYS, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(_KEYS))}"
             yield f"a study has no key {name!r}; {hint}"
-    for name in ("tasks", "routes"):
-        if not found.get(name):
-            yield f"a study needs {name}; write '{name}: [...]'"
+    if not found.get("routes"):
+        yield "a study needs routes; write 'routes: [...]'"
+    if not found.get("tasks") and set(_listed(found.get("routes") or ())) != {COUNT}:
+        yield "a study needs tasks; write 'tasks: [...]'"
     for name in ("tasks", "backbones", "seeds"):
         if not isinstance(found.get(name, ()), str | int | list | tuple):
             yield f"{name} must be a list, not {found[name]!r}"
@@ -90,7 +91,7 @@ def _built(found: dict[str, Any], home: Path, data: str | Path | None, models: s
     return Study(
         **{
             **found,
-            "tasks": tuple(_placed([home], name) for name in _listed(found["tasks"])),
+            "tasks": tuple(_placed([home], name) for name in _listed(found.get("tasks", ()))),
             "routes": _listed(routes) if not isinstance(routes, dict) else tuple(routes),
             "of_route": {route: own or {} for route, own in routes.items()} if isinstance(routes, dict) else {},
             "backbones": tuple(_placed(places, name) for name in _listed(found.get("backbones", ()))),
@@ -113,8 +114,8 @@ def _placed(places: list[Path], name: str) -> str:
 
 def _problems(study: Study) -> Iterator[str]:
     for route in study.routes:
-        if route not in (ASSESS, *ROUTES):
-            yield f"route {route!r} is not understood; choose from {ASSESS}, {', '.join(ROUTES)}"
+        if route not in (ASSESS, COUNT, *ROUTES):
+            yield f"route {route!r} is not understood; choose from {ASSESS}, {COUNT}, {', '.join(ROUTES)}"
         elif route not in WITHOUT_BACKBONE and not study.backbones:
             yield f"the route {route} needs backbones; write 'backbones: [...]'"
     for name, how in study.variants.items():

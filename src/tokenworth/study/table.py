@@ -12,7 +12,7 @@ from tokenworth.adaptation.result import RESULT
 from tokenworth.probes.quality import METRICS
 from tokenworth.study.cells import keyed_cells
 from tokenworth.study.grid import Study
-from tokenworth.study.store import StudyStore
+from tokenworth.study.store import ASSESSED, COUNTED, StudyStore
 
 _ASSESSED = (
     "ntps",
@@ -64,8 +64,12 @@ def _figures(store: StudyStore, key: str) -> dict[str, Any]:
     folder = store.run_folder(key)
     if (folder / RESULT).is_file():
         return _adapted(json.loads((folder / RESULT).read_text(encoding="utf-8")))
-    if (folder / "assessment.json").is_file():
-        return _assessed(json.loads((folder / "assessment.json").read_text(encoding="utf-8")))
+    if (folder / ASSESSED).is_file():
+        return _assessed(json.loads((folder / ASSESSED).read_text(encoding="utf-8")))
+    if (folder / COUNTED).is_file():
+        found = json.loads((folder / COUNTED).read_text(encoding="utf-8"))
+        names = ("printed", "parameters", "trainable")
+        return {**{name: found[name] for name in names}, "version": found["environment"]["tokenworth"]}
     return {}
 
 
@@ -129,4 +133,4 @@ _ANY = "any"
 
 def _varies(table: pd.DataFrame, column: str) -> bool:
     """Within a route: what differs between routes only (a learning rate of each) is no axis."""
-    return bool((table.groupby("route")[column].nunique() > 1).any())
+    return any(len(set(own.dropna())) > 1 for _, own in table.groupby("route")[column])

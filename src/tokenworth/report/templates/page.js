@@ -1,4 +1,15 @@
 "use strict";
+// What is typed into a filter leaves the rows of its table that contain all of its words.
+for (const filter of document.querySelectorAll("input.filter")) {
+  const rows = [...document.getElementById(filter.dataset.table).tBodies[0].rows];
+  filter.addEventListener("input", () => {
+    const words = filter.value.toLowerCase().split(/\s+/);
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+  });
+}
 // Click on a head sorts its table: numbers by value, what has none last, a second click turns the order round.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];

@@ -1,0 +1,218 @@
+"""The decision from end to end: options, costs, advice, budget, pilots, labels, page and command line."""
+
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import tokenworth as tw
+from planted import planted_task, rows_of, write_rows
+from routes import model_at
+from tokenworth.decision import Decision, calibration_of
+from tokenworth.decision.choose import DRAWS, Option, pick, weigh
+from tokenworth.decision.costs import Cost, bow_cost, route_cost
+from tokenworth.decision.indicators import INDICATORS, imbalance, indicators_of
+from tokenworth.decision.labels import beyond
+from tokenworth.decision.pilot import pilot_task
+from tokenworth.decision.prices import Machine, named_machine, parse_budget
+from tokenworth.errors import SettingError
+from tokenworth.study import load_study, run_local
+
+
+def option(route, f1, seconds, spread=0.01):
+    draws = np.random.default_rng(0).normal(f1, spread, DRAWS)
+    cost = Cost(1e9 * seconds, seconds, seconds / 3600, 0, 0, 0.0, 0.0, None, 0)
+    return Option("m", route, "predicted", f1, f1 - spread, f1 + spread, cost, draws)
+
+
+def test_the_cheapest_that_loses_little_is_picked():
+    options = [option("lora", 0.90, 600), option("probe", 0.893, 5), option("bow", 0.80, 1)]
+    weigh(options)
+    assert pick(options, 0.01).route == "probe"
+    assert pick(options, 0.005).route == "lora"
+    assert pick(options, 0.2).route == "bow"
+    assert [o.shortfall for o in options] == pytest.approx([0, 0.007, 0.1])
+    assert sum(o.chance_best for o in options) == pytest.approx(1)
+
+
+def test_a_budget_takes_options_away():
+    options = [option("lora", 0.90, 600), option("bow", 0.80, 1)]
+    weigh(options, parse_budget("1min"))
+    assert pick(options, 0.01).route == "bow"
+    weigh(options, parse_budget("1e5flops"))
+    assert pick(options, 0.01) is None
+    weigh(options, parse_budget("$0.1", price=1.0))
+    assert pick(options, 0.01).route == "bow"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "limit"),
+    [("2h", "seconds", 7200), ("90 min", "seconds", 5400), ("45s", "seconds", 45), ("1.5d", "seconds", 129_600),
+     ("1e15flops", "flops", 1e15), ("$5", "money", 5)],
+)  # fmt: skip
+def test_budgets_are_read(text, kind, limit):
+    found = parse_budget(text, price=2.0)
+    assert (found.kind, found.limit) == (kind, limit)
+
+
+@pytest.mark.parametrize("text", ["two hours", "-1h", "h", "5", "nanh", "$x"])
+def test_budgets_that_are_none(text):
+    with pytest.raises(SettingError, match="write it as 2h"):
+        parse_budget(text, price=1.0)
+
+
+def test_money_needs_a_price():
+    with pytest.raises(SettingError, match="needs --price"):
+        parse_budget("$5")
+
+
+def test_hardware_is_named():
+    assert named_machine("A100", 2.0).money(1800) == 1.0
+    with pytest.raises(SettingError, match="choose from here, t4"):
+        named_machine("abacus")
+
+
+def test_imbalance_is_relative_entropy():
+    assert imbalance([10, 10, 10]) == pytest.approx(0)
+    assert imbalance([30, 10]) == pytest.approx(1 + (0.75 * np.log(0.75) + 0.25 * np.log(0.25)) / np.log(2))
+    assert imbalance([10, 0]) == pytest.approx(1)
+
+
+def test_a_power_law_goes_on():
+    sizes = [100, 200, 400, 800]
+    f1 = [0.9 - 2 * n**-0.5 for n in sizes]
+    found = beyond(sizes, f1)
+    assert [point["texts"] for point in found] == [1600, 3200]
+    assert found[0]["f1"] == pytest.approx(0.9 - 2 * 1600**-0.5, abs=2e-3)
+    assert beyond([100, 200], [0.1, 0.2]) == []
+    assert beyond(sizes, [0.5, 0.4, 0.45, 0.42])[0]["f1"] <= 0.5, "noise is not taken for a rise"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("decision")
+    model_at(folder)
+    write_rows(folder / "reviews.csv", rows_of(planted_task(60, 40)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def decided(home):
+    config = {"steps": 40, "max_length": 32}
+    return tw.decide(str(home / "reviews.csv"), [str(home / "llama")], config=config, out=home / "out")
+
+
+def test_a_decision_has_every_route_with_its_cost(decided, home):
+    table = decided.table()
+    assert {"bow", "probe", "lora", "full", "scratch"} <= set(table["route"])
+    assert (table["f1"].diff().dropna() <= 0).all(), "best first"
+    assert ((table["f1_low"] <= table["f1"]) & (table["f1"] <= table["f1_high"])).all()
+    assert (table["seconds"] > 0).all()
+    assert decided.recommended["shortfall"] <= 0.01
+    cheaper = table[
+        (table["seconds"] < decided.recommended["seconds"]) & (table["route"] != decided.recommended["route"])
+    ]
+    assert (cheaper["shortfall"] > 0.01).all()
+    assert decided.sentences[0].startswith("Take ")
+    assert any("parameters" in warning and "calibrated from" in warning for warning in decided.warnings)
+    again = Decision.load(home / "out")
+    assert again.options == json.loads(decided.to_json())["options"]
+
+
+def test_indicators_come_from_the_assessment(decided):
+    said = indicators_of(decided.assessments[0])
+    assert tuple(said) == INDICATORS
+    assert said["log_texts"] == pytest.approx(np.log(70))
+    summary = decided.assessments[0].summary()
+    assert (said["probe_f1"], said["bow_f1"]) == (summary["best_probe_f1"], summary["bow_f1"])
+
+
+def test_costs_are_counted(home):
+    task = tw.load_task(str(home / "reviews.csv"))
+    machine = Machine("here", 1e10, measured=True, memory=1e9, price=3.6)
+    config = tw.AdaptConfig(steps=10, rank=2, max_length=32)
+    found = {
+        route: route_cost(str(home / "llama"), task, route, machine, config) for route in ("probe", "lora", "full")
+    }
+    assert found["full"].trainable > found["lora"].trainable > found["probe"].trainable
+    assert found["lora"].storage_bytes == 4 * found["lora"].trainable
+    assert found["lora"].million_flops == found["probe"].million_flops
+    assert found["full"].money == pytest.approx(found["full"].seconds / 1000)
+    doubled = route_cost(str(home / "llama"), task, "full", machine, tw.AdaptConfig(steps=20, max_length=32))
+    assert doubled.flops > 1.5 * found["full"].flops
+    assert bow_cost(task, machine).flops == 0
+
+
+def test_own_studies_teach_and_several_backbones_compete(home):
+    (home / "own.yaml").write_text(
+        "backbones: [llama]\ntasks: [reviews.csv]\nroutes: [assess, lora]\nsettings: {steps: 4, mislabelled: false}\n"
+    )
+    run_local(load_study(home / "own.yaml"), home / "study", workers=1)
+    cells = calibration_of([home / "study"])
+    assert list(cells["route"]) == ["lora"]
+    assert cells["steps"][0] == 4
+    with pytest.raises(SettingError, match="holds no study"):
+        calibration_of([home])
+    found = tw.decide(
+        str(home / "reviews.csv"), [str(home / "llama"), str(home / "none")], calibration=[home / "study"],
+        config={"steps": 40, "max_length": 32}, budget="1e3flops", labels=True,
+    )  # fmt: skip
+    assert "reviews" in str(found.task["name"])
+    assert "llama" in found.settings["calibration"]["backbones"]
+    assert any("none" in warning for warning in found.warnings)
+    assert [row["route"] for row in found.options if row["affordable"]] == ["bow"]
+    assert any("Beyond the budget" in sentence for sentence in found.sentences) or found.options[0]["route"] == "bow"
+    curves = {curve["route"]: curve for curve in found.labels}
+    assert curves["bow"]["texts"][-1] == 70
+    assert {"bow", "probe", "lora"} <= set(curves)
+
+
+def test_a_pilot_spends_its_share_and_leaves_the_test_split_alone(home):
+    task = planted_task(100, 40)
+    own = pilot_task(task, 0)
+    assert set(own.test.texts) <= set(task.train.texts)
+    assert not set(own.test.texts) & set(own.train.texts) - set(task.train.texts)
+    assert len(own.train) + len(own.test) == len(task.train)
+    found = tw.decide(task, [str(home / "llama")], config={"steps": 16, "max_length": 32}, pilot=0.9)
+    assert found.pilots
+    assert {row["steps"] for row in found.pilots} <= {2, 4}
+    assert all(0 <= row["f1"] <= 1 for row in found.pilots)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tolerance": 2}, "tolerance 2"),
+        ({"pilot": 3}, "pilot 3"),
+        ({"hardware": "x"}, "hardware 'x'"),
+        ({"budget": "x"}, "budget 'x'"),
+    ],
+)
+def test_mistakes_are_named(home, given, message):
+    with pytest.raises(SettingError, match=message):
+        tw.decide(planted_task(20), [str(home / "llama")], config={"steps": 4}, **given)
+
+
+def tokenworth(*arguments, cwd):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
+    command = [sys.executable, "-m", "tokenworth", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, timeout=300, check=False)
+    return SimpleNamespace(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+def test_the_command_line(home):
+    done = tokenworth(
+        "decide", "reviews.csv", "llama", "--steps", 40, "--max-length", 32, "--budget", "$5", "--price", 2,
+        "--hardware", "a100", "--out", "page", cwd=home,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "- Take " in done.out
+    assert (home / "page" / "report.html").stat().st_size > 1_000_000
+    assert json.loads((home / "page" / "decision.json").read_text())["settings"]["machine"]["name"] == "a100"
+    done = tokenworth("decide", "reviews.csv", "llama", "--budget", "soon", cwd=home)
+    assert done.code == 2
+    assert "write it as 2h" in done.err

@@ -1,0 +1,167 @@
+"""Predictors, conformal intervals and their evaluation, against planted rules and slow truths."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from calibrations import planted_cells
+from tokenworth.decision.calibration import full_length, read_calibration, shipped_calibration
+from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions
+from tokenworth.decision.evaluating import (
+    clustered,
+    coverage,
+    gain_spearman,
+    predictor_row,
+    regret_table,
+    seed_noise,
+)
+from tokenworth.decision.pilot import Piloted, pilot_pairs
+from tokenworth.decision.predictors import Gain, LogOdds, log_odds, predictor, predictors
+from tokenworth.errors import SettingError
+
+
+def test_a_constant_gain_is_found():
+    cells = planted_cells(lambda row, rng: 0.9 * 0 + row["probe_f1"] + 0.03)
+    cells = cells[cells["probe_f1"] < 0.9].reset_index(drop=True)
+    errors = held_out_errors(lambda: Gain("mean gain"), cells)
+    assert errors.mean_absolute() == pytest.approx(0, abs=1e-12)
+
+
+def test_a_line_in_log_odds_is_found_and_explained():
+    def outcome(row, rng):
+        return 1 / (1 + np.exp(-(log_odds(np.array([row["probe_f1"]]))[0] + 0.5 * row["log_texts"] + 0.2)))
+
+    cells = planted_cells(outcome, tasks=60)
+    line = LogOdds("line", ("probe_f1", "log_texts"), penalty=1e-6)
+    line.fit(cells)
+    assert np.abs(line.predict(cells) - cells["f1"]).max() < 1e-3
+    slopes = line.slopes()
+    assert slopes["log_texts"] == pytest.approx(0.5 * cells["log_texts"].std(ddof=0), rel=1e-2)
+    assert abs(slopes["probe_f1"]) < 1e-2
+
+
+def test_ridge_weighs_tasks_and_not_cells():
+    """The slow truth: normal equations written out, weights 1 / cells of the task."""
+    cells = planted_cells(lambda row, rng: row["probe_f1"] * rng.uniform(0.8, 1.0), tasks=12)
+    cells = pd.concat([cells, cells[cells["task"] == "t03"]] * 2, ignore_index=True)
+    line = LogOdds("line", ("probe_f1", "bow_f1"), penalty=3.0)
+    line.fit(cells)
+    x = np.column_stack([log_odds(cells[name].to_numpy()) for name in ("probe_f1", "bow_f1")])
+    z = (x - x.mean(0)) / x.std(0)
+    y = log_odds(cells["f1"].to_numpy()) - log_odds(cells["probe_f1"].to_numpy())
+    weight = np.array([1 / (cells["task"] == task).sum() for task in cells["task"]])
+    middle, mean = (weight @ z) / weight.sum(), (weight @ y) / weight.sum()
+    gram = sum(w * np.outer(row - middle, row - middle) for w, row in zip(weight, z, strict=True))
+    moment = sum(w * (row - middle) * (value - mean) for w, row, value in zip(weight, z, y, strict=True))
+    slopes = np.linalg.solve(gram + 3.0 * np.eye(2), moment)
+    assert list(line.slopes().values()) == pytest.approx(list(slopes), rel=1e-6)
+
+
+def test_no_task_is_predicted_from_itself():
+    cells = planted_cells(lambda row, rng: 0.5)
+    cells.loc[cells["task"] == "t05", "f1"] = 0.9
+    found = held_out_predictions(lambda: Gain("mean gain"), cells)
+    others = cells[cells["task"] != "t05"]
+    own = (cells["task"] == "t05").to_numpy()
+    wanted = cells["probe_f1"][own] + (others["f1"] - others["probe_f1"]).mean()
+    assert found[own] == pytest.approx(np.clip(wanted, 0, 1))
+
+
+def test_every_predictor_survives_missing_indicators():
+    cells = planted_cells(lambda row, rng: row["probe_f1"])
+    cells["ntps_published"] = np.nan
+    cells.loc[::2, "ntps"] = np.nan
+    for one in predictors():
+        assert np.isfinite(held_out_predictions(lambda name=one.name: predictor(name), cells)).all(), one.name
+
+
+def test_half_width_is_the_weighted_quantile():
+    rng = np.random.default_rng(0)
+    group = np.array([f"g{i % 11}" for i in range(40)])
+    errors = Errors(rng.uniform(0.2, 0.9, 40), rng.uniform(0.2, 0.9, 40), group)
+    size = sorted(zip(np.abs(errors.error_N), group, strict=True))
+    reached, slow = 0.0, None
+    for value, name in size:
+        reached += 1 / (group == name).sum() / 11
+        if reached >= 0.8 * 12 / 11 - 1e-9:
+            slow = value
+            break
+    assert errors.half_width(0.8) == slow
+    low, high = errors.interval(0.5, 0.8)
+    assert log_odds(np.array([high]))[0] == pytest.approx(slow, rel=1e-6)
+    assert low == pytest.approx(1 - high)
+
+
+def test_too_few_tasks_promise_nothing():
+    errors = Errors(np.full(8, 0.5), np.full(8, 0.6), np.arange(8).astype(str))
+    assert errors.half_width(0.9) == float("inf")
+    assert errors.interval(0.5, 0.9) == (0.0, 1.0)
+
+
+def test_intervals_cover_what_they_promise():
+    """Many worlds of exchangeable tasks with errors of their own; cells of a task share theirs."""
+    inside = []
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        shift = {f"t{i:02d}": rng.normal(0, 0.5) for i in range(14)}
+
+        def outcome(row, _, shift=shift):
+            return 1 / (1 + np.exp(-(log_odds(np.array([row["probe_f1"]]))[0] + shift[row["task"]])))
+
+        inside.append(coverage("mean gain", planted_cells(outcome, seed=seed))["coverage"])
+    assert 0.86 <= np.mean(inside) <= 0.99
+
+
+def test_the_figures_of_a_predictor():
+    cells = planted_cells(lambda row, rng: row["probe_f1"] * 0.8 + 0.2 * row["bow_f1"], tasks=20, seeds=(0, 1))
+    row = predictor_row("probe and words", cells)
+    assert row["error"] < 0.03
+    assert row["spearman"] > 0.8
+    assert row["error_low"] <= row["error"] <= row["error_high"]
+    assert np.isnan(predictor_row("mean gain", cells)["spearman"]), "a constant ranks nothing"
+    assert predictor_row("probe and words", cells, by="backbone")["error"] < 0.03
+    assert seed_noise(cells) == pytest.approx(0, abs=1e-12)
+    assert gain_spearman(cells, cells["f1"].to_numpy()) == pytest.approx(1)
+
+
+def test_clustered_draws_groups_whole():
+    low, high = clustered(np.array([0.0, 0.0, 1.0, 1.0]), np.array(["a", "a", "b", "b"]))
+    assert (low, high) == (0.0, 1.0)
+
+
+def test_regret_of_rules_in_a_world_where_lora_always_wins():
+    cells = planted_cells(
+        lambda row, rng: max(row["probe_f1"], row["bow_f1"]) * 0.9 + 0.1, routes=("lora", "scratch"), tasks=12
+    )
+    cells.loc[cells["route"] == "scratch", "f1"] -= 0.1
+    table = regret_table(cells, "probe and words", tolerance=0.0)
+    means = table.groupby("rule")["regret"].mean()
+    assert means["always lora"] == pytest.approx(0, abs=1e-12)
+    assert means["always bow"] > 0.05
+    assert means["always scratch"] == pytest.approx(0.1, abs=1e-9)
+    assert (table["regret"] >= -1e-12).all()
+    assert table[table["rule"] == "always bow"]["spent"].max() == 0
+
+
+def test_pilots_are_paired_and_learned_from():
+    def outcome(row, rng):
+        return row["probe_f1"] * (0.7 if row["steps"] == 125 else 0.9)
+
+    cells = planted_cells(outcome, steps=(125, 1000))
+    pairs = pilot_pairs(cells, "lora", 1 / 8)
+    assert len(pairs) == 28
+    assert (pairs["pilot_f1"] / pairs["f1"]).to_numpy() == pytest.approx(0.7 / 0.9)
+    assert Piloted(cells, "lora", 1 / 8).errors.mean_absolute() < 0.02
+    assert set(full_length(cells)["steps"]) == {1000}
+    with pytest.raises(SettingError, match=r"no runs of 0\.25 of the steps for the route lora"):
+        Piloted(cells, "lora", 1 / 4)
+
+
+def test_the_cells_that_come_with_the_package(tmp_path):
+    cells = shipped_calibration()
+    assert {"lora", "scratch", "full"} <= set(cells["route"])
+    assert cells["f1"].between(0, 1).all()
+    assert cells.notna()[["probe_f1", "bow_f1", "log_texts", "steps", "train_flops"]].all().all()
+    cells.drop(columns="hscore").to_csv(tmp_path / "cells.csv", index=False)
+    with pytest.raises(SettingError, match="has no column hscore"):
+        read_calibration(tmp_path / "cells.csv")
