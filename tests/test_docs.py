@@ -29,7 +29,8 @@ def test_python_of_the_pages_runs(tmp_path, monkeypatch, capsys):
     examples = blocks(ROOT / "README.md", "python")
     assert len(examples) == 3
     names = {}
-    for example in [*examples, *blocks(ROOT / "docs" / "routes.md", "python")]:
+    pages = [ROOT / "docs" / name for name in ("routes.md", "decision.md")]
+    for example in [*examples, *(block for page in pages for block in blocks(page, "python"))]:
         exec(compile(example, "README.md", "exec"), names)
     assert "The best probe" in capsys.readouterr().out
     assert (tmp_path / "report.html").stat().st_size > 1_000_000

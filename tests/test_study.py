@@ -77,7 +77,7 @@ def test_the_identity_of_a_backbone_is_its_fingerprint_without_loading(home, nam
     [
         ("tasks: [a]\nroutes: [lorra, bw]\nsettings: {stps: 1}", r"3 mistakes:\n.*'lorra'.*\n.*'bw'.*\n.*'steps'"),
         ("tasks: [a]\nroutes: [bow]\nbackbone: [x]", "did you mean 'backbones'"),
-        ("tasks: [a]\nroutes: [lorra]", "choose from assess, bow"),
+        ("tasks: [a]\nroutes: [lorra]", "choose from assess, count, bow"),
         ("tasks: [a]\nroutes: [lora]", "needs backbones"),
         ("tasks: [a]", "needs routes"),
         ("tasks: [a]\nroutes: [bow]\naxes: {rnk: [1]}", "did you mean 'rank'"),
@@ -182,7 +182,7 @@ def test_the_command_line(home):
         "tasks: [reviews.csv, nowhere.csv, no.csv]\nroutes: [bow, lora]\nbackbones: [none]\n"
     )
     done = tokenworth("study", "run", "tiny.yaml", cwd=home)
-    assert done.code == 1
+    assert done.code == 2
     assert all(name in done.err for name in ("nowhere.csv", "no.csv", "none:")), "all mistakes at once"
     assert not (home / "out").exists(), "before anything runs"
     (home / "tiny.yaml").write_text("tasks: [reviews.csv]\nroutes: [bow]\n")

@@ -80,7 +80,8 @@ class Keys:
     def problems(self) -> list[str]:
         """What the study names and what cannot be used, a line each."""
         named = [(name, error) for (_, name, _), error in self._known.items() if isinstance(error, TokenworthError)]
-        return list(dict.fromkeys(f"{name}: {error}" for name, error in named))
+        sentences = (str(error) if str(error).startswith(name) else f"{name}: {error}" for name, error in named)
+        return list(dict.fromkeys(sentences))
 
     def may_be(self, cell: Cell) -> str | None:
         """The key of a cell, or None, which is remembered for `problems`."""
