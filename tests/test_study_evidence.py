@@ -9,7 +9,7 @@ from scipy.stats import linregress, spearmanr
 
 from tokenworth.report.page import write_study_page
 from tokenworth.report.studying import save_figures
-from tokenworth.study import beside_published, load_study, relations, row_means, shipped_studies
+from tokenworth.study import beside_published, by_route, load_study, relations, row_means, shipped_studies
 from tokenworth.study.evidence import published, rank_correlation
 
 
@@ -140,3 +140,11 @@ def test_table_2_is_a_study_and_exact(tmp_path):
     table = read_table(tmp_path).set_index("setting rank")
     assert table["trainable"].to_dict() == {2: 1_310_720, 4: 2_621_440, 8: 5_242_880, 16: 10_485_760}
     assert (table["printed"] > table["parameters"]).all()
+
+
+def test_cells_of_two_versions_are_told_apart():
+    table = planted_table(tasks=1)
+    newer = table.assign(version="2", weighted_f1=table["weighted_f1"] + 0.1)
+    wide = by_route(pd.concat([table.assign(version="1"), newer], ignore_index=True)).set_index("version")
+    assert wide.loc["2", "lora"] - wide.loc["1", "lora"] == pytest.approx(0.1)
+    assert "version" not in by_route(newer).columns

@@ -23,6 +23,9 @@ def decide(
     calibration: Annotated[
         list[Path] | None, typer.Option(help="Folder of a study of your own to learn from; several times.")
     ] = None,
+    predictor: Annotated[
+        str | None, typer.Option(help="Another predictor of docs/results/decision.md.", show_default="the default")
+    ] = None,
     pilot: Annotated[
         float | None, typer.Option(help="Share of the learned routes' time to spend on short runs, such as 0.1.")
     ] = None,
@@ -54,6 +57,7 @@ def decide(
     from tokenworth.adaptation import make_config
     from tokenworth.assessment.result import claimed
     from tokenworth.decision import decide as run
+    from tokenworth.decision.predictors import DEFAULT
 
     set_verbosity(verbose=verbose, quiet=quiet)
     wished = make_config(config, steps=steps, batch=batch, rank=rank, max_length=max_length)
@@ -70,6 +74,7 @@ def decide(
                 calibration=calibration or (),
                 config=wished,
                 pilot=pilot,
+                predictor=predictor or DEFAULT,
                 labels=labels,
                 max_texts=max_texts,
                 max_length=wished.max_length,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,7 @@ from tokenworth.decision.indicators import INDICATORS, indicators_of
 from tokenworth.errors import SettingError
 from tokenworth.study import StudyStore
 from tokenworth.study.grid import ASSESS, Cell
+from tokenworth.study.store import TEXT_LOSS
 
 LEARNED = ("prompt", "lora", "full", "scratch")
 """Routes of which the outcome is predicted; bow and probe are run with the assessment itself."""
@@ -41,11 +43,17 @@ def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
         for key in store.begun():
             cell, place = store.cell(key), store.run_folder(key)
             if cell.route == ASSESS and (place / "assessment.json").is_file():
-                said.setdefault(_place(cell), indicators_of(Assessment.load(place)))
+                said.setdefault(_place(cell), indicators_of(Assessment.load(place), _loss(place)))
             elif cell.route in LEARNED and (place / RESULT).is_file():
                 runs.append((cell, AdaptResult.load(place)))
     rows = [_row(cell, run, said[_place(cell)]) for cell, run in runs if _place(cell) in said]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _loss(folder: Path) -> dict[str, float | None]:
+    path = folder / TEXT_LOSS
+    found: dict[str, float | None] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
 
 
 def _place(cell: Cell) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ INDICATORS = (
     "log_parameters",
     "log_width",
     "layers",
+    "nll",
+    "bits_per_byte",
 )
 """Names of all indicators; one that does not exist is NaN."""
 _OF_LAYER = (
@@ -47,11 +50,15 @@ _OF_LAYER = (
 )
 
 
-def indicators_of(assessment: Assessment) -> dict[str, float]:
+def indicators_of(assessment: Assessment, loss: Mapping[str, float | None] | None = None) -> dict[str, float]:
     """INDICATORS of an assessment; scores are those of its chosen layer, logarithms natural.
 
     probe_f1 and bow_f1 are weighted F1 on the test split, what the routes probe and bow would report.  log_tokens is
     that of all training tokens; imbalance is 1 - entropy of the classes / its maximum.
+
+    Args:
+        assessment: of the task and the backbone.
+        loss: what `text_loss` found, for nll and bits_per_byte: an optional pass of its own.
     """
     row, probes = assessment.row(), {probe["kind"]: probe for probe in assessment.probes}
     best = next(probe for probe in assessment.probes if probe["name"] == assessment.confusion["probe"])
@@ -70,6 +77,7 @@ def indicators_of(assessment: Assessment) -> dict[str, float]:
         "log_parameters": np.log(assessment.backbone["n_parameters"]),
         "log_width": np.log(width),
         "layers": assessment.backbone["n_layers"],
+        **{name: _number((loss or {}).get(name)) for name in ("nll", "bits_per_byte")},
         **{name: _number(row.get(name)) for name in _OF_LAYER},
     }
     return {name: float(found[name]) for name in INDICATORS}

@@ -17,6 +17,8 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tokenworth.errors import SettingError
+
 Floats = NDArray[np.float64]
 
 REFERENCE = {"prompt": "majority_f1", "lora": "probe_f1", "full": "probe_f1", "scratch": "bow_f1"}
@@ -131,6 +133,7 @@ def predictors() -> list[Predictor]:
         Gain("NTPS beyond chance", ("ntps_excess",)),
         LogOdds("probe and words", ("probe_f1", "bow_f1")),
         LogOdds("task", TASK),
+        LogOdds("task and text loss", (*TASK, "nll", "bits_per_byte")),
         LogOdds("task and scores", TASK + SCORES),
         LogOdds("task, scores and budget", (*TASK, *SCORES, "log_epochs", "log_parameters")),
     ]
@@ -141,5 +144,12 @@ DEFAULT = "task"
 
 
 def predictor(name: str = DEFAULT) -> Predictor:
-    """One of `predictors` by name."""
-    return next(one for one in predictors() if one.name == name)
+    """One of `predictors` by name.
+
+    Raises:
+        SettingError: there is none.
+    """
+    found = {one.name: one for one in predictors()}
+    if name not in found:
+        raise SettingError(f"predictor {name!r} is not known; choose from {', '.join(found)}")
+    return found[name]

@@ -24,9 +24,11 @@ from tokenworth.decision.labels import beyond, part_sizes, predicted_curve, run_
 from tokenworth.decision.pilot import run_pilots
 from tokenworth.decision.predicting import LEVEL, Forecaster
 from tokenworth.decision.predictors import DEFAULT
+from tokenworth.decision.predictors import predictor as predictor_named
 from tokenworth.decision.prices import HERE, Machine, named_machine, parse_budget
 from tokenworth.decision.result import Decision
 from tokenworth.decision.sentences import describe
+from tokenworth.encode.textloss import loss_of
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.features.groups import free_memory
 from tokenworth.tasks import Task, load_task
@@ -204,12 +206,19 @@ class _Work:
         found = [_measured(None, "bow", bow, bow_cost(self.task, self.machine), rng)]
         for one in self.looked.assessments:
             name = one.backbone["name"]
-            self.said[name] = indicators_of(one)
+            self.said[name] = indicators_of(one, self._loss(name))
             best = next(probe for probe in one.probes if probe["name"] == one.confusion["probe"])
             found.append(_measured(name, "probe", best, self._cost(name, "probe"), rng))
             known = self.forecaster.routes()
             found += [self._predicted(name, route, rng) for route in ROUTES if route in known]
         return found
+
+    def _loss(self, name: str) -> dict[str, float]:
+        """Of the task's texts under the backbone, by a pass of its own, where the predictor asks for it."""
+        if not {"nll", "bits_per_byte"} & set(predictor_named(self.forecaster.name).indicators):
+            return {}
+        texts, most = self.task.train.texts, self.config.max_length
+        return loss_of(self.looked.models[name], texts, max_length=most, seed=self.seed)
 
     def _cost(self, name: str, route: str) -> Cost:
         return route_cost(self.looked.models[name], self.task, route, self.machine, self.config)

@@ -12,13 +12,14 @@ from pathlib import Path
 from tokenworth.adaptation import adapt, make_config
 from tokenworth.assessment import assess
 from tokenworth.assessment.environment import describe_environment
-from tokenworth.assessment.result import write_text, writing
+from tokenworth.assessment.result import jsonable, write_text, writing
 from tokenworth.backbones import account_of
 from tokenworth.backbones.load import RANDOM_SUFFIX, identity
+from tokenworth.encode.textloss import loss_of
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.features.locks import BusyError
 from tokenworth.study.grid import ASSESS, COUNT, Cell, Study
-from tokenworth.study.store import COUNTED, StudyStore, cell_key
+from tokenworth.study.store import COUNTED, TEXT_LOSS, StudyStore, cell_key
 from tokenworth.tasks import Task, load_task
 
 
@@ -124,10 +125,19 @@ def _run(study: Study, cell: Cell, folder: Path, device: str) -> None:
         return
     task = task_of(study, cell)
     if cell.route == ASSESS:
-        assert cell.backbone is not None, "checked with the study file"
-        assess(cell.backbone, task, seed=cell.seed, out=folder, device=device, conventions=True, **cell.settings)
+        assess_cell(cell, task, folder, device=device)
     else:
         adapt(cell.backbone, task, cell.route, seed=cell.seed, config=cell.settings, out=folder, device=device)
+
+
+def assess_cell(cell: Cell, task: Task, folder: Path, *, device: str = "auto") -> None:
+    """One assessment; how well a decoder predicts the texts stands beside it."""
+    assert cell.backbone is not None, "checked with the study file"
+    most = cell.settings.get("max_length")
+    loss = loss_of(cell.backbone, task.train.texts, max_length=most, device=device, seed=cell.seed)
+    with writing(folder) as place:
+        write_text(place / TEXT_LOSS, json.dumps(jsonable(loss)))
+    assess(cell.backbone, task, seed=cell.seed, out=folder, device=device, conventions=True, **cell.settings)
 
 
 def _count(cell: Cell, folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenworth.errors import SettingError
 from tokenworth.features.locks import BusyError
-from tokenworth.study.cells import keyed_cells, run_cell, task_of
+from tokenworth.study.cells import assess_cell, keyed_cells, run_cell, task_of
 from tokenworth.study.grid import ASSESS, Cell, Study
 from tokenworth.study.local import MOST_BEGINNINGS, Report, needed_bytes
 from tokenworth.study.store import StudyStore, unfinished
@@ -163,11 +163,7 @@ class _Member:
         """Join, and make a share of the pass; the first one scores and writes."""
         import torch
 
-        from tokenworth.assessment import assess
-
         torch.set_num_threads(1)
         names = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": 0, "MASTER_ADDR": place[0], "MASTER_PORT": place[1]}
         os.environ.update({name: str(value) for name, value in names.items()})
-        assert cell.backbone is not None, "checked with the study file"
-        task = task_of(study, cell)
-        assess(cell.backbone, task, seed=cell.seed, out=folder, conventions=True, **cell.settings)
+        assess_cell(cell, task_of(study, cell), Path(folder))

@@ -27,7 +27,7 @@ from tokenworth.features.locks import is_held, only_writer
 from tokenworth.study.grid import ASSESS, Cell
 
 FORMAT = 1
-ASSESSED, COUNTED = "assessment.json", "count.json"
+ASSESSED, COUNTED, TEXT_LOSS = "assessment.json", "count.json", "text_loss.json"
 STATES = ("finished", "failed", "running", "interrupted", "waiting")
 
 

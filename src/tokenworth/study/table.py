@@ -107,7 +107,8 @@ def _assessed(result: dict[str, Any]) -> dict[str, Any]:
 def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     """Means over seeds of a metric: a row a task, backbone and point of the axes, a column a route.
 
-    What needs no backbone (bow) stands in every row of its task.
+    What needs no backbone (bow) stands in every row of its task.  Cells of several versions of the program stand in
+    rows of their own: they are never averaged.
     """
     done = table[table["state"] == "finished"]
     if metric not in done or done.empty:
@@ -116,11 +117,12 @@ def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     axes = [column for column in done.columns if column.startswith("setting ") and _varies(done, column)]
     for column in axes:
         done = done.assign(**{column: [_ANY if pd.isna(value) else value for value in done[column]]})
-    with_one = _means(done[done["backbone"].notna()], ["task", "backbone", *axes], metric)
-    alone = _means(done[done["backbone"].isna()], ["task"], metric)
+    apart = ["version"] if "version" in done and len(set(done["version"])) > 1 else []
+    with_one = _means(done[done["backbone"].notna()], ["task", "backbone", *axes, *apart], metric)
+    alone = _means(done[done["backbone"].isna()], ["task", *apart], metric)
     if alone.empty or with_one.empty:
         return alone if with_one.empty else with_one
-    return with_one.merge(alone, on="task", how="outer")
+    return with_one.merge(alone, on=["task", *apart], how="outer")
 
 
 def _means(rows: pd.DataFrame, index: list[str], metric: str) -> pd.DataFrame:

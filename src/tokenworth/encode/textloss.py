@@ -1,0 +1,88 @@
+"""How well a decoder predicts texts: negative log-likelihood a token and bits a byte, by a forward pass of its own.
+
+Axes: B texts of a batch, T tokens of the longest, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from tokenworth.backbones import Backbone, load_backbone
+from tokenworth.encode.batches import plan_batches
+from tokenworth.encode.forward import default_batch_tokens
+from tokenworth.encode.tokens import tokenise
+from tokenworth.errors import BackboneError
+
+_LOGITS_AT_ONCE = 20_000_000
+_NONE = {"nll": math.nan, "bits_per_byte": math.nan, "tokens": 0.0}
+
+
+def text_loss(
+    backbone: Backbone, texts: Sequence[str], *, max_length: int | None = None, most: int = 500, seed: int = 0
+) -> dict[str, float]:
+    """Mean loss of next-token prediction over a sample of texts.
+
+    Every token but the first of a text is predicted from those before it.  Bytes are those of the texts as they are
+    decoded from the tokens that were kept, without the first one.
+
+    Args:
+        backbone: loaded with its LM head.
+        texts: at least one with two tokens.
+        max_length: tokens kept of a text.
+        most: texts of the sample.
+        seed: of the sample.
+
+    Returns:
+        nll (nats a token), bits_per_byte, tokens; NaN for both where the model predicts no next tokens.
+    """
+    if not backbone.causal or backbone.lm_head is None:
+        return _NONE
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(texts))[:most])
+    tokens = tokenise(backbone, [texts[i] for i in chosen], max_length=max_length)
+    ids = [one for one in tokens.ids if len(one) > 1]
+    total, count = 0.0, sum(len(one) - 1 for one in ids)
+    with torch.inference_mode():
+        for rows in plan_batches([len(one) for one in ids], default_batch_tokens(backbone)):
+            total += _batch_loss(backbone, [ids[row] for row in rows])
+    size = sum(len(_decoded(backbone, one).encode()) for one in ids)
+    return {"nll": total / max(count, 1), "bits_per_byte": total / math.log(2) / max(size, 1), "tokens": count}
+
+
+def loss_of(name: str, texts: Sequence[str], *, device: str = "auto", seed: int = 0, **sample: Any) -> dict[str, float]:
+    """`text_loss` of a backbone by its name; NaN where it has no head that predicts next tokens."""
+    try:
+        backbone = load_backbone(name, lm_head=True, device=device, seed=seed)
+    except BackboneError:
+        return _NONE
+    return text_loss(backbone, texts, seed=seed, **sample)
+
+
+def _batch_loss(backbone: Backbone, ids: list[Any]) -> float:
+    """Summed loss of right-padded texts; a causal model never sees the padding behind them."""
+    longest = max(map(len, ids))
+    ids_BT = torch.full((len(ids), longest), backbone.pad_id)
+    mask_BT = torch.zeros(len(ids), longest, dtype=torch.long)
+    for row, one in enumerate(ids):
+        ids_BT[row, : len(one)] = torch.as_tensor(np.asarray(one, dtype=np.int64))
+        mask_BT[row, : len(one)] = 1
+    ids_BT, mask_BT = ids_BT.to(backbone.device), mask_BT.to(backbone.device)
+    model: Any = backbone.model
+    states_BTD = model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
+    kept = mask_BT[:, 1:].bool()
+    states_ND, wanted_N = states_BTD[:, :-1][kept], ids_BT[:, 1:][kept]
+    head: Any = backbone.lm_head
+    words: Any = model.get_input_embeddings()
+    size, total = max(1, _LOGITS_AT_ONCE // words.num_embeddings), 0.0
+    for begin in range(0, len(states_ND), size):
+        logits_NV = head(states_ND[begin : begin + size]).float()
+        total += float(torch.nn.functional.cross_entropy(logits_NV, wanted_N[begin : begin + size], reduction="sum"))
+    return total
+
+
+def _decoded(backbone: Backbone, ids: Any) -> str:
+    return str(backbone.tokenizer.decode(list(map(int, ids))[1:], skip_special_tokens=True))
