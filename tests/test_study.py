@@ -183,7 +183,7 @@ def test_the_command_line(home):
     )
     done = tokenworth("study", "run", "tiny.yaml", cwd=home)
     assert done.code == 2
-    assert all(name in done.err for name in ("nowhere.csv", "no.csv", "none:")), "all mistakes at once"
+    assert all(name in done.err for name in ("nowhere.csv", "no.csv", "none is no folder")), "all mistakes at once"
     assert not (home / "out").exists(), "before anything runs"
     (home / "tiny.yaml").write_text("tasks: [reviews.csv]\nroutes: [bow]\n")
     assert tokenworth("study", "run", "tiny.yaml", cwd=home).out.strip() == "1 finished"
