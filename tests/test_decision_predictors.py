@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from calibrations import planted_cells
-from tokenworth.decision.calibration import full_length, read_calibration, shipped_calibration
+from tokenworth.decision.calibration import full_length, published_cells, read_calibration, shipped_calibration
 from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions
 from tokenworth.decision.evaluating import (
     clustered,
@@ -165,3 +165,11 @@ def test_the_cells_that_come_with_the_package(tmp_path):
     cells.drop(columns="hscore").to_csv(tmp_path / "cells.csv", index=False)
     with pytest.raises(SettingError, match="has no column hscore"):
         read_calibration(tmp_path / "cells.csv")
+
+
+def test_the_published_runs_can_be_learned_from():
+    cells = published_cells()
+    assert len(cells) == 96
+    assert cells.groupby("backbone").size().eq(12).all()
+    assert np.isfinite(held_out_predictions(predictor, cells)).all()
+    assert cells["log_parameters"].max() == pytest.approx(np.log(8.03e9), abs=0.1)

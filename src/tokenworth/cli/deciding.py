@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +20,8 @@ def decide(
     hardware: Annotated[str, typer.Option(help="What routes would run on: here, t4, a100, h100, ...")] = "here",
     price: Annotated[float | None, typer.Option(help="Money an hour of it costs.")] = None,
     calibration: Annotated[
-        list[Path] | None, typer.Option(help="Folder of a study of your own to learn from; several times.")
+        list[str] | None,
+        typer.Option(help="Folder of a study of your own to learn from, or published; several times."),
     ] = None,
     predictor: Annotated[
         str | None, typer.Option(help="Another predictor of docs/results/decision.md.", show_default="the default")

@@ -16,6 +16,7 @@ from tokenworth.assessment import Assessment
 from tokenworth.decision.indicators import INDICATORS, indicators_of
 from tokenworth.errors import SettingError
 from tokenworth.study import StudyStore
+from tokenworth.study.evidence import published
 from tokenworth.study.grid import ASSESS, Cell
 from tokenworth.study.store import TEXT_LOSS
 
@@ -23,6 +24,8 @@ LEARNED = ("prompt", "lora", "full", "scratch")
 """Routes of which the outcome is predicted; bow and probe are run with the assessment itself."""
 BUDGET = ("steps", "log_epochs", "log_rate")
 """What a run was given: optimiser steps, passes over the training texts, learning rate (natural logarithms)."""
+PUBLISHED, PUBLISHED_STEPS = "published", 5000.0
+"""What names the second paper's runs among calibration folders, and the steps they had."""
 COLUMNS = ("task", "backbone", "route", "seed", "f1", "train_flops", "seconds", "version", *BUDGET, *INDICATORS)
 
 
@@ -84,6 +87,32 @@ def budget_of(settings: dict[str, Any], texts: int) -> dict[str, float]:
         "log_epochs": float(np.log(settings["steps"] * settings["batch"] / used)),
         "log_rate": float(np.log(settings["lr"])),
     }
+
+
+def published_cells() -> pd.DataFrame:
+    """The second paper's LoRA runs (figure 3: 8 backbones of .3 to 8 B parameters, 12 tasks), as far as they are known.
+
+    Accuracy stands in the place of F1; the probe is the paper's linear one; all other indicators are unknown.
+    """
+    rows = [
+        dict.fromkeys(COLUMNS, float("nan"))
+        | {
+            "task": row["task"],
+            "backbone": row["backbone"],
+            "route": "lora",
+            "seed": 0,
+            "f1": row["lora_accuracy"],
+            "steps": PUBLISHED_STEPS,
+            "version": "published",
+            "probe_f1": row["linear_accuracy"],
+            "ntps_published": row["ntps_lora_figure"],
+            "log_texts": float(np.log(row["train_rows"])),
+            "log_classes": float(np.log(row["classes"])),
+            "log_parameters": float(np.log(row["parameters"])),
+        }
+        for row in published("ntps").to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def shipped_calibration() -> pd.DataFrame:

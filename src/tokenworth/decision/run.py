@@ -16,7 +16,13 @@ from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.forecast import measure_rates
 from tokenworth.assessment.probing import bow_row
 from tokenworth.backbones import resolve_device, resolve_dtype
-from tokenworth.decision.calibration import calibration_of, full_length, shipped_calibration
+from tokenworth.decision.calibration import (
+    PUBLISHED,
+    calibration_of,
+    full_length,
+    published_cells,
+    shipped_calibration,
+)
 from tokenworth.decision.choose import DRAWS, Option, pick, weigh
 from tokenworth.decision.costs import Cost, bow_cost, route_cost
 from tokenworth.decision.indicators import indicators_of
@@ -69,7 +75,8 @@ def decide(
         tolerance: weighted F1 that may be lost for a lower cost.
         hardware: what the learned routes would run on: "here", or a card of `HARDWARE`.
         price: money an hour of it costs.
-        calibration: folders of studies to learn from, beside the cells that come with the package.
+        calibration: folders of studies to learn from, beside the cells that come with the package; "published" adds
+            the second paper's LoRA runs.
         config: settings of the learned routes.
         predictor: name of one of `predictors`.
         pilot: share of the learned routes' time to spend on short runs first.
@@ -141,8 +148,9 @@ def _machine(hardware: str, price: float | None, device: str, dtype: str) -> Mac
 
 
 def _cells(folders: Sequence[str | Path]) -> pd.DataFrame:
-    own = [calibration_of(folders)] if folders else []
-    return pd.concat([shipped_calibration(), *own], ignore_index=True)
+    own = [folder for folder in folders if str(folder) != PUBLISHED]
+    parts = [shipped_calibration(), *([calibration_of(own)] if own else [])]
+    return pd.concat([*parts, *([published_cells()] if len(own) < len(folders) else [])], ignore_index=True)
 
 
 def _described(cells: pd.DataFrame) -> dict[str, Any]:
