@@ -1,15 +1,12 @@
 """The decision from end to end: options, costs, advice, budget, pilots, labels, page and command line."""
 
 import json
-import os
-import subprocess
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import tokenworth as tw
+from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.decision import Decision, calibration_of
@@ -195,13 +192,6 @@ def test_a_pilot_spends_its_share_and_leaves_the_test_split_alone(home):
 def test_mistakes_are_named(home, given, message):
     with pytest.raises(SettingError, match=message):
         tw.decide(planted_task(20), [str(home / "llama")], config={"steps": 4}, **given)
-
-
-def tokenworth(*arguments, cwd):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
-    command = [sys.executable, "-m", "tokenworth", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, timeout=300, check=False)
-    return SimpleNamespace(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
 
 def test_the_command_line(home):

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.backbones import load_backbone
@@ -140,13 +140,6 @@ def test_a_cell_that_is_run_by_another_is_left_alone(home):
     assert store.state(key) == "interrupted"
     run_cell(study, cell, key, home / "out")
     assert store.state(key) == "finished"
-
-
-def tokenworth(*arguments, cwd):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
-    command = [sys.executable, "-m", "tokenworth", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, timeout=300, check=False)
-    return SimpleNamespace(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
 
 def begin(home, out):

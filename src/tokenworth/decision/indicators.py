@@ -9,33 +9,6 @@ import numpy as np
 
 from tokenworth.assessment import Assessment
 
-INDICATORS = (
-    "probe_f1",
-    "bow_f1",
-    "majority_f1",
-    "cv_f1",
-    "knn_f1",
-    "ntps",
-    "ntps_excess",
-    "ntps_published",
-    "retained_auc",
-    "k90_share",
-    "ar_r2",
-    "hscore",
-    "logme",
-    "label_r2",
-    "log_texts",
-    "log_tokens",
-    "log_length",
-    "log_classes",
-    "imbalance",
-    "log_parameters",
-    "log_width",
-    "layers",
-    "nll",
-    "bits_per_byte",
-)
-"""Names of all indicators; one that does not exist is NaN."""
 _OF_LAYER = (
     "cv_f1",
     "knn_f1",
@@ -48,6 +21,24 @@ _OF_LAYER = (
     "logme",
     "label_r2",
 )
+INDICATORS = (
+    "probe_f1",
+    "bow_f1",
+    "majority_f1",
+    *_OF_LAYER,
+    "k90_share",
+    "log_texts",
+    "log_tokens",
+    "log_length",
+    "log_classes",
+    "imbalance",
+    "log_parameters",
+    "log_width",
+    "layers",
+    "nll",
+    "bits_per_byte",
+)
+"""Names of all indicators; one that does not exist is NaN."""
 
 
 def indicators_of(assessment: Assessment, loss: Mapping[str, float | None] | None = None) -> dict[str, float]:
