@@ -203,3 +203,53 @@ def adapted(n_classes: int = 2, route: str = "lora", *, whole: bool = True) -> S
         tuning=[{"lr": 1e-4, "rank": 8, "steps": 50, "weighted_f1": 0.8}] if whole else [],
         sentences=["LoRA reached weighted F1 0.871."], environment={"torch": "2.13.0"},
     )  # fmt: skip
+
+
+def decided(*, labels: bool = True) -> SimpleNamespace:
+    """A decision between five routes, with hostile names."""
+
+    def row(model, route, source, f1, seconds, **more):
+        return {
+            "model": model, "route": route, "source": source, "f1": f1, "f1_low": f1 - 0.05, "f1_high": f1 + 0.04,
+            "affordable": True, "shortfall": 0.9 - f1, "chance_best": 0.2, "flops": 1e9 * seconds, "seconds": seconds,
+            "money": 0.01 * seconds, "trainable": 1000, "storage_bytes": 4000, "million_flops": 1e12,
+            "million_seconds": 90.0, "million_money": 0.2, "memory_bytes": 10**8, **more,
+        }  # fmt: skip
+
+    options = [
+        row(PWNED, "lora", "predicted", 0.9, 900.0),
+        row(PWNED, "probe", "measured", 0.895, 6.0),
+        row(PWNED, "scratch", "predicted", 0.86, 700.0, affordable=False, shortfall=None, chance_best=None),
+        row(None, "bow", "measured", 0.8, 1.0, flops=0),
+    ]
+    curve = {"texts": [100, 200, 400], "f1": [0.5, 0.6, 0.65], "beyond": [{"texts": 800.0, "f1": 0.68}]}
+    return SimpleNamespace(
+        task={"name": PWNED, "notes": [PWNED]},
+        options=options,
+        recommended=options[1],
+        sentences=[f"Take a probe of {PWNED}."],
+        warnings=[f"{PWNED}: parameters 500, calibrated from 1 to 2"],
+        settings={
+            "budget": PWNED,
+            "calibration": {"cells": 12, "tasks": 9, "backbones": [PWNED]},
+            "config": {"steps": 4},
+        },
+        explanation=[
+            {
+                "model": PWNED,
+                "route": "lora",
+                "predictor": "p",
+                "indicators": {"probe_f1": 0.8},
+                "slopes": {"probe_f1": 0.1},
+                "mean_absolute_error": 0.03,
+            },
+        ],
+        labels=[{"route": "bow", "model": None, **curve}, {"route": "probe", "model": PWNED, **curve}]
+        if labels
+        else [],
+        pilots=[
+            {"model": PWNED, "route": "lora", "steps": 10, "f1": 0.7, "before": 0.8, "after": 0.85, "seconds": 3.0}
+        ],
+        environment={"tokenworth": "0"},
+        assessments=[],
+    )

@@ -2,12 +2,15 @@
 
 import math
 import re
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from browser import charts, chromium, complaints, open_page, requests, resize
-from report_results import PWNED, adapted, assessment, empty_assessment, ranking
+from report_results import PWNED, adapted, assessment, decided, empty_assessment, ranking
 from tokenworth.report import write_report
+from tokenworth.report.page import write_study_page
 from tokenworth.report.values import ABSENT
 
 DEPTH = {f"chart-depth-{key}" for key in ("probe_f1", "knn_accuracy", "cv_accuracy", "label_r2", "hscore", "logme",
@@ -23,6 +26,8 @@ PAGES = {
     "ranking": (ranking(), {"chart-ranking", "chart-overlay-probe_f1", "chart-overlay-retained_auc",
                             "chart-overlay-hscore"}),
     "lora": (adapted(), {"chart-loss", "chart-reliability", "chart-confusion", "chart-diagnosis"}),
+    "decision": (decided(), {"chart-routes", "chart-labels"}),
+    "decision without labels": (decided(labels=False), {"chart-routes"}),
     "bag of words": (adapted(12, "bow", whole=False), {"chart-reliability", "chart-confusion"}),
 }  # fmt: skip
 
@@ -192,3 +197,40 @@ def test_numbers_beyond_the_finite_are_absent_not_printed(tmp_path):
     page = write_report(result, tmp_path / "page.html").read_text(encoding="utf-8")
     body = page[page.index("<main>") :]
     assert re.search(r"\b(NaN|Infinity|nan|inf|None)\b", re.sub(r"window\.\w+", "", body)) is None
+
+
+def test_a_study_page_sorts_and_filters(driver, tmp_path):
+    table = pd.DataFrame(
+        [
+            {
+                "key": str(i),
+                "state": "finished",
+                "task": task,
+                "backbone": PWNED,
+                "route": route,
+                "seed": 0,
+                "weighted_f1": f1,
+            }
+            for i, (task, route, f1) in enumerate([("sst2", "lora", 0.8), ("imdb", "lora", 0.7), ("imdb", "bow", 0.9)])
+        ]
+    )
+    routes = table.pivot_table(index=["task", "backbone"], columns="route", values="weighted_f1").reset_index()
+    points = pd.DataFrame(
+        {"backbone": PWNED, "task": list("abcd"), "x": [1.0, 2, 3, 4], "y": [1.0, 3, 2, 4], "source": "this study"}
+    )
+    statistics = [{"source": "this study", "backbone": PWNED, "n": 4, "r": 0.8, "p": 0.3, "low": -1.0, "high": 1.0}]
+    relation = SimpleNamespace(
+        name="one", title="One against the other", x="one", y="other", points=points, statistics=statistics, line=False
+    )
+    open_page(driver, write_study_page("a study", table, routes, routes, [relation], tmp_path / "study.html"))
+    assert set(charts(driver)) == {"chart-one"}
+    assert not complaints(driver)
+    assert driver.execute_script("return window.pwned") is None
+    rows = "return [...document.querySelectorAll('#cells tbody tr')].filter((row) => !row.hidden).length"
+    assert driver.execute_script(rows) == 3
+    box = driver.find_element("css selector", "input.filter[data-table=cells]")
+    box.send_keys("imdb lora")
+    assert driver.execute_script(rows) == 1
+    box.clear()
+    box.send_keys("nothing at all")
+    assert driver.execute_script(rows) == 0
