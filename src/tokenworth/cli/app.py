@@ -15,6 +15,7 @@ import tokenworth.cli.deciding as deciding
 import tokenworth.cli.demo as demo
 import tokenworth.cli.doctor as doctor
 import tokenworth.cli.listing as listing
+import tokenworth.cli.scaling as scaling
 import tokenworth.cli.study as study
 from tokenworth.cli.console import fail
 from tokenworth.errors import SettingError, TokenworthError
@@ -39,6 +40,7 @@ app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.add_typer(cache.app, name="cache")
 app.add_typer(study.app, name="study")
+app.add_typer(scaling.app, name="scaling")
 
 
 def main() -> None:

@@ -1,7 +1,20 @@
 """Pretraining: documents that are on every machine, and one flat loop that makes a small decoder of them."""
 
 from tokenworth.pretrain.config import PretrainError, TinyConfig, TinyRun
+from tokenworth.pretrain.planning import Plan, plans
+from tokenworth.pretrain.scaling import ScalingFit, fit_scaling, read_runs
 from tokenworth.pretrain.texts import package_texts
 from tokenworth.pretrain.tiny import pretrain_tiny
 
-__all__ = ["PretrainError", "TinyConfig", "TinyRun", "package_texts", "pretrain_tiny"]
+__all__ = [
+    "Plan",
+    "PretrainError",
+    "ScalingFit",
+    "TinyConfig",
+    "TinyRun",
+    "fit_scaling",
+    "package_texts",
+    "plans",
+    "pretrain_tiny",
+    "read_runs",
+]

@@ -1,0 +1,127 @@
+"""Scaling laws: known constants come back, gradients are true, plans are optimal, mistakes are named."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import approx_fprime
+
+from commands import tokenworth
+from tokenworth.errors import SettingError
+from tokenworth.pretrain.planning import compute_optimal, inference_optimal, plans
+from tokenworth.pretrain.scaling import ScalingFit, _model, fit_scaling, isoflop_minima, read_runs
+
+HOFFMANN = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}
+KAPLAN = {"N_c": 6.4e13, "alpha_N": 0.076, "D_c": 1.8e13, "alpha_D": 0.103}
+
+
+def made(form, values, noise=0.0, seed=0):
+    """Runs on a grid of sizes and tokens with the losses of a law."""
+    n, d = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e10, 7), np.geomspace(1e9, 3e11, 6)))
+    fit = ScalingFit(form, values, {}, {}, 0, 0.0)
+    loss = fit.loss(n, d) * np.exp(noise * np.random.default_rng(seed).normal(size=len(n)))
+    return pd.DataFrame({"parameters": n, "tokens": d, "loss": loss, "flops": 6 * n * d})
+
+
+@pytest.mark.parametrize(("form", "values"), [("chinchilla", HOFFMANN), ("kaplan", KAPLAN)])
+def test_published_constants_come_back(form, values):
+    fit = fit_scaling(made(form, values), form, bootstrap=0)
+    assert fit.error < 1e-4
+    for name, value in values.items():
+        tolerance = 0.15 if name in ("A", "B", "N_c", "D_c") else 0.02
+        assert fit.constants[name] == pytest.approx(value, rel=tolerance), name
+
+
+@pytest.mark.parametrize(
+    ("form", "p"), [("chinchilla", [0.5, 6.0, 0.34, 6.0, 0.28]), ("kaplan", [30.0, 0.08, 30.0, 0.1])]
+)
+def test_gradients_are_true(form, p):
+    n, d = np.array([16.0, 20.0]), np.array([21.0, 24.0])
+    slow = approx_fprime(np.array(p), lambda q: _model(form, q, n, d)[0], 1e-7)
+    assert pytest.approx(slow, rel=1e-4, abs=1e-5) == _model(form, np.array(p), n, d)[1].T
+
+
+def test_the_interval_holds_the_truth_under_noise():
+    fit = fit_scaling(made("chinchilla", HOFFMANN, noise=0.003), bootstrap=60)
+    for name in ("alpha", "beta", "E"):
+        assert fit.low[name] <= HOFFMANN[name] <= fit.high[name], name
+        assert fit.low[name] < fit.constants[name] < fit.high[name]
+
+
+def test_parabolas_find_the_optimum_of_every_budget():
+    fit = ScalingFit("chinchilla", HOFFMANN, {}, {}, 0, 0.0)
+    rows = []
+    for flops in (1e18, 1e19, 1e20):
+        best = compute_optimal(fit, flops)
+        for factor in (0.5, 0.7, 1.0, 1.4, 2.0):
+            n = best * factor
+            tokens = flops / 6 / n
+            rows.append({"parameters": n, "tokens": tokens, "loss": float(fit.loss(n, tokens)), "flops": flops})
+    runs = pd.DataFrame(rows)
+    minima = isoflop_minima(runs)
+    wanted = [compute_optimal(fit, flops) for flops in (1e18, 1e19, 1e20)]
+    assert minima["parameters"].to_numpy() == pytest.approx(wanted, rel=0.02)
+    line = fit_scaling(runs, "isoflop", bootstrap=0)
+    assert line.constants["a"] == pytest.approx(0.28 / 0.62, rel=0.01)
+    assert compute_optimal(line, 1e21) == pytest.approx(compute_optimal(fit, 1e21), rel=0.05)
+
+
+def test_the_closed_form_is_the_optimum():
+    fit = ScalingFit("chinchilla", HOFFMANN, {}, {}, 0, 0.0)
+    best = compute_optimal(fit, 1e21)
+    assert best == pytest.approx(inference_optimal(fit, 1e21, 0.0), rel=1e-3)
+    assert all(fit.loss(best, 1e21 / 6 / best) <= fit.loss(best * f, 1e21 / 6 / (best * f)) for f in (0.9, 1.1))
+
+
+def test_what_is_served_makes_models_smaller():
+    fit = ScalingFit("chinchilla", HOFFMANN, {}, {}, 0, 0.0)
+    alone, thumb, serving = plans(fit, 1e21, served=1e12)
+    assert serving.parameters < alone.parameters
+    assert serving.tokens_per_parameter > alone.tokens_per_parameter
+    assert serving.train_flops + serving.serve_flops == pytest.approx(1e21)
+    assert thumb.tokens_per_parameter == pytest.approx(20)
+    assert alone.loss <= thumb.loss
+    spent = [6 * n * d + 2 * n * 1e12 for n, d in [(serving.parameters, serving.tokens)]]
+    assert spent == pytest.approx([1e21])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("parameters,tokens\n1,2\n", "has no column loss; it has parameters, tokens"),
+        ("parameters,tokens,loss\n1,2,3\n1,-2,3\n", "row 2: tokens must be above 0, not -2"),
+        ("parameters,tokens,loss\n1,2,many\n", "row 1: loss must be above 0, not many"),
+    ],
+)
+def test_mistakes_in_a_table_of_runs(tmp_path, text, message):
+    (tmp_path / "runs.csv").write_text(text)
+    with pytest.raises(SettingError, match=message):
+        read_runs(tmp_path / "runs.csv")
+
+
+def test_too_few_runs_and_unknown_forms():
+    with pytest.raises(SettingError, match="4 runs are too few for the form chinchilla"):
+        fit_scaling(made("chinchilla", HOFFMANN).head(4))
+    with pytest.raises(SettingError, match="choose from chinchilla, kaplan, isoflop"):
+        fit_scaling(made("chinchilla", HOFFMANN), "cubic")
+    with pytest.raises(SettingError, match="several sizes at equal FLOPs"):
+        fit_scaling(
+            made("chinchilla", HOFFMANN).assign(flops=lambda t: t["tokens"] * 1e9).query("parameters < 2e7"), "isoflop"
+        )
+
+
+def test_the_command_line(tmp_path):
+    made("chinchilla", HOFFMANN).drop(columns="flops").to_csv(tmp_path / "runs.csv", index=False)
+    done = tokenworth("scaling", "fit", "runs.csv", "--bootstrap", 0, "--out", "fit", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "alpha" in done.out
+    stored = json.loads((tmp_path / "fit" / "fit.json").read_text())
+    assert stored["constants"]["beta"] == pytest.approx(0.28, rel=0.02)
+    done = tokenworth("scaling", "plan", "fit", "--flops", 1e21, "--served", 1e12, "--json", cwd=tmp_path)
+    assert [row["name"] for row in json.loads(done.out)] == [
+        "compute-optimal",
+        "20 tokens a parameter",
+        "training and serving",
+    ]
+    assert tokenworth("scaling", "plan", "nowhere", "--flops", 1e21, cwd=tmp_path).code == 2
