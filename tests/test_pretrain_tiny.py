@@ -14,7 +14,8 @@ from tokenworth.backbones import load_backbone
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.pretrain import PretrainError, TinyConfig, pretrain_tiny
 from tokenworth.pretrain import tiny as tiny_module
-from tokenworth.pretrain.tiny import MIN_DOCUMENTS, SEPARATOR, bits_per_byte, learning_rate
+from tokenworth.pretrain.tiny import MIN_DOCUMENTS, bits_per_byte, learning_rate
+from tokenworth.pretrain.tokenizer import SEPARATOR
 
 SMALL = TinyConfig(vocabulary=300, layers=2, width=32, heads=2, block_tokens=32, batch=8, steps=20, learning_rate=3e-3,
                    held_out_share=0.03)  # fmt: skip

@@ -17,6 +17,7 @@ import tokenworth.cli.doctor as doctor
 import tokenworth.cli.listing as listing
 import tokenworth.cli.scaling as scaling
 import tokenworth.cli.study as study
+import tokenworth.cli.tokenizing as tokenizing
 from tokenworth.cli.console import fail
 from tokenworth.errors import SettingError, TokenworthError
 
@@ -41,6 +42,7 @@ app.command("demo")(demo.demo)
 app.add_typer(cache.app, name="cache")
 app.add_typer(study.app, name="study")
 app.add_typer(scaling.app, name="scaling")
+app.add_typer(tokenizing.app, name="tokenizer")
 
 
 def main() -> None:

@@ -18,9 +18,8 @@ from torch.nn.functional import cross_entropy
 
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.pretrain.config import PretrainError, TinyConfig, TinyRun
+from tokenworth.pretrain.tokenizer import TokenizerConfig, train_tokenizer
 
-SEPARATOR = "<|endoftext|>"
-"""Stands before every document and behind the last one; the tokenizer does not add it to a text by itself."""
 MIN_DOCUMENTS = 20
 
 
@@ -52,7 +51,8 @@ def pretrain_tiny(
 
     # 1. Documents, some of them held out; a tokenizer; one stream of tokens of each part.
     train, held_out = _split(documents, config, rng)
-    tokenizer = _train_tokenizer(train, config)
+    bpe = TokenizerConfig(vocabulary=config.vocabulary, split_digits=False, max_length=config.block_tokens)
+    tokenizer = train_tokenizer(train, bpe)
     train_N, held_out_N = _pack(tokenizer, train), _pack(tokenizer, held_out)
     n_bytes, tokens = _n_bytes(train), config.steps * config.batch * config.block_tokens
     log(f"documents  {len(train):,} to learn from, {n_bytes:,} bytes; {len(held_out):,} held out")
@@ -142,21 +142,6 @@ def _split(documents: Sequence[str], config: TinyConfig, rng: torch.Generator) -
 
 def _n_bytes(documents: Iterable[str]) -> int:
     return sum(len(text.encode()) for text in documents)
-
-
-def _train_tokenizer(documents: Sequence[str], config: TinyConfig) -> Any:
-    """Byte-level BPE: merges of frequent neighbours, starting from the 256 bytes, so that no text is unknown."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=config.vocabulary, show_progress=False, special_tokens=[SEPARATOR],
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())  # fmt: skip
-    bpe.train_from_iterator(documents, trainer)
-    special = {"bos_token": SEPARATOR, "eos_token": SEPARATOR, "clean_up_tokenization_spaces": False}
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, model_max_length=config.block_tokens, **special)
 
 
 def _pack(tokenizer: Any, documents: list[str]) -> Tensor:

@@ -1,0 +1,211 @@
+"""Tokenizers over bytes: BPE or Unigram, so that no text is unknown and every byte string comes back as it was.
+
+Both start from the 256 bytes (byte fallback by construction) and never normalise.  Training is the tokenizers
+library's; what is saved is a plain transformers folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+from tokenworth.adaptation.settings import read_run_file
+from tokenworth.errors import SettingError
+from tokenworth.tasks import load_texts
+
+SEPARATOR = "<|endoftext|>"
+"""Stands before every document and behind the last one; a tokenizer does not add it to a text by itself."""
+KINDS = ("bpe", "unigram")
+_BYTES = 256
+_FERTILITY_TEXTS = 2000
+_UNSEEN_STEP = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerConfig:
+    """What a tokenizer is."""
+
+    kind: Literal["bpe", "unigram"] = "bpe"
+    vocabulary: int = 8192
+    """Tokens, special ones among them."""
+    split_digits: bool = True
+    """Every digit a token of its own, so that numbers are written by place."""
+    special: tuple[str, ...] = (SEPARATOR,)
+    """The first one begins and ends documents."""
+    max_length: int = 1_000_000
+    """Tokens the saved tokenizer says a model can read."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise SettingError(f"a tokenizer of kind {self.kind!r} is not known; choose from {', '.join(KINDS)}")
+        least = _BYTES + len(self.special)
+        if self.vocabulary < least:
+            raise SettingError(f"a vocabulary of {self.vocabulary} is too small: bytes and special tokens take {least}")
+        if not self.special:
+            raise SettingError("a tokenizer needs one special token at least, to stand between documents")
+
+
+def train_tokenizer(documents: Iterable[str], config: TokenizerConfig | None = None) -> Any:
+    """A fast transformers tokenizer trained on documents; the same documents in the same order give the same one.
+
+    Args:
+        documents: texts, read once.
+        config: settings; None takes the defaults.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    config = config or TokenizerConfig()
+    shared: dict[str, Any] = {
+        "vocab_size": config.vocabulary,
+        "show_progress": False,
+        "special_tokens": list(config.special),
+        "initial_alphabet": pre_tokenizers.ByteLevel.alphabet(),
+    }
+    made: Any = Tokenizer(models.BPE())
+    trainer: Any = trainers.BpeTrainer(**shared)
+    if config.kind == "unigram":
+        made, trainer = Tokenizer(models.Unigram()), trainers.UnigramTrainer(unk_token=config.special[0], **shared)
+    by_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    digits = [pre_tokenizers.Digits(individual_digits=True)] if config.split_digits else []
+    made.pre_tokenizer = pre_tokenizers.Sequence([*digits, by_bytes]) if digits else by_bytes
+    made.decoder = decoders.ByteLevel()
+    made.train_from_iterator(iter(documents), trainer)
+    if config.kind == "unigram":
+        made.model = _in_order(made, len(config.special))
+    names = {"bos_token": config.special[0], "eos_token": config.special[0], "clean_up_tokenization_spaces": False}
+    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=config.max_length, **names)
+
+
+def _in_order(trained: Any, special: int) -> Any:
+    """The Unigram model in an order of its own.
+
+    The library gives bytes it never saw falling scores, .0001 apart, in the order of a hash map that differs between
+    runs; here they get them in the order of their letters.
+    """
+    from tokenizers import models
+
+    vocabulary = [(piece, score) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
+    score_of = dict(vocabulary[special:])
+    letters = sorted((piece for piece in score_of if len(piece) == 1), key=lambda piece: -score_of[piece])
+    gaps = [score_of[before] - score_of[after] for before, after in pairwise(letters)]
+    unseen = len(letters) - 1
+    while unseen > 0 and abs(gaps[unseen - 1] - _UNSEEN_STEP) < _UNSEEN_STEP / 100:
+        unseen -= 1
+    falling = [score_of[piece] for piece in letters[unseen:]]
+    score_of |= dict(zip(sorted(letters[unseen:]), falling, strict=True))
+    rest = sorted(score_of.items(), key=lambda one: (-one[1], one[0]))
+    return models.Unigram([*vocabulary[:special], *rest], unk_id=0)
+
+
+class ByteCodec:
+    """Any byte string to token ids and back, for a tokenizer of `train_tokenizer`.
+
+    What is UTF-8 is tokenised as text; every other byte is the token of that byte.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        from tokenizers.pre_tokenizers import ByteLevel
+
+        self.tokenizer = tokenizer
+        letters = _letters()
+        self._byte_of = {letter: byte for byte, letter in letters.items()}
+        assert set(self._byte_of) == set(ByteLevel.alphabet()), "the library's alphabet is the known one"
+        vocabulary = tokenizer.get_vocab()
+        self._single = {byte: vocabulary[letter] for byte, letter in letters.items()}
+        self._special = {tokenizer.convert_tokens_to_ids(one): one.encode() for one in tokenizer.all_special_tokens}
+
+    def encode(self, data: bytes) -> list[int]:
+        """Token ids; special tokens written out in the data are not taken for special ones."""
+        found: list[int] = []
+        for text, stray in _runs(data):
+            found += self._text_ids(text)
+            found += [self._single[byte] for byte in stray]
+        return found
+
+    def _text_ids(self, text: str) -> list[int]:
+        return list(
+            self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+        )
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """The bytes of token ids."""
+        return b"".join(self._bytes(int(one)) for one in ids)
+
+    def _bytes(self, one: int) -> bytes:
+        if one in self._special:
+            return self._special[one]
+        return bytes(self._byte_of[letter] for letter in self.tokenizer.convert_ids_to_tokens(one))
+
+
+def _letters() -> dict[int, str]:
+    """The letter of each byte in byte-level vocabularies: printable Latin-1 is itself, the rest stands from 256 on."""
+    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(_BYTES) if byte not in plain]
+    return {byte: chr(byte) for byte in plain} | {byte: chr(_BYTES + i) for i, byte in enumerate(others)}
+
+
+def _runs(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Runs of UTF-8, each with the bytes behind it that are none."""
+    at = 0
+    while at < len(data):
+        try:
+            text, end = data[at:].decode(), len(data)
+            yield text, b""
+        except UnicodeDecodeError as error:
+            begin, end = at + error.start, at + error.end
+            yield data[at:begin].decode(), data[begin:end]
+        at = end
+
+
+def fertility(tokenizer: Any, texts: Sequence[str]) -> dict[str, float]:
+    """Tokens a word (split at white space), bytes a token, and texts and tokens they were counted on."""
+    ids = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    tokens, words = sum(map(len, ids)), sum(len(text.split()) for text in texts)
+    size = sum(len(text.encode()) for text in texts)
+    return {
+        "texts": len(texts),
+        "tokens": tokens,
+        "tokens_per_word": tokens / max(words, 1),
+        "bytes_per_token": size / max(tokens, 1),
+    }
+
+
+def train_from_file(path: str | Path, out: str | Path) -> dict[str, Any]:
+    """Train what a YAML file says, save it, and report how many tokens each source takes.
+
+    The file has the fields of TokenizerConfig, and `sources`: names with a .txt, .csv, .jsonl or .parquet file each.
+
+    Raises:
+        SettingError: an unknown key, or no sources.
+        TaskError: a source cannot be read.
+    """
+    found = read_run_file(path)
+    sources = found.pop("sources", None)
+    if not isinstance(sources, Mapping) or not sources:
+        raise SettingError(f"{path}: a tokenizer needs sources; write 'sources: {{name: file}}'")
+    known = set(TokenizerConfig.__dataclass_fields__)
+    if unknown := sorted(set(found) - known):
+        raise SettingError(f"{path}: a tokenizer has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    config = TokenizerConfig(**{**found, **({"special": tuple(found["special"])} if "special" in found else {})})
+    home = Path(path).resolve().parent
+    texts = {str(name): read_documents(home / str(place)) for name, place in sources.items()}
+    tokenizer = train_tokenizer((text for own in texts.values() for text in own), config)
+    tokenizer.save_pretrained(out)
+    rows = [{"source": name, **fertility(tokenizer, own[:_FERTILITY_TEXTS])} for name, own in texts.items()]
+    return {"kind": config.kind, "vocabulary": len(tokenizer), "sources": rows}
+
+
+def read_documents(path: Path) -> list[str]:
+    """Documents of a file: paragraphs of a .txt file, rows of a table."""
+    if path.suffix != ".txt":
+        return load_texts(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} cannot be read as UTF-8 text ({error})") from error
+    return [part for part in text.split("\n\n") if part.strip()]
