@@ -61,7 +61,7 @@ class Piloted:
 
     @staticmethod
     def _line() -> LogOdds:
-        return LogOdds("pilot", ("pilot_f1", "probe_f1", "log_classes"), against="pilot_f1")
+        return LogOdds("pilot", ("pilot_f1", "probe_f1", "bow_f1", "log_classes"))
 
     def sharpen(self, option: Option, said: dict[str, float], pilot_f1: float, rng: np.random.Generator) -> None:
         """Put the prediction from the pilot in the place of the one from the assessment, if it is the sharper one."""
