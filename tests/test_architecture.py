@@ -23,6 +23,7 @@ ORDER = (
     "features",
     "probes",
     "assessment",
+    "training",
     "adaptation",
     "study",
     "decision",

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-import tokenworth.adaptation.checkpoints as checkpoints
 import tokenworth.adaptation.packing as packing
 import tokenworth.adaptation.training as training
+import tokenworth.training.checkpoints as checkpoints
 from tokenworth.adaptation.classifier import TextClassifier, make_classifier, trainable
 from tokenworth.adaptation.flops import TrainingCost, count_training
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.lora import add_lora
 from tokenworth.adaptation.quantised import quantise
 from tokenworth.adaptation.running import Outcome, TrainingData
-from tokenworth.adaptation.tracking import make_tracker
 from tokenworth.adaptation.tuned import TunedPredictor, origin_of
 from tokenworth.backbones import Backbone, resolve_device, resolve_dtype
 from tokenworth.backbones.load import random_model, retokenised, with_model
@@ -28,6 +27,7 @@ from tokenworth.encode import tokenise
 from tokenworth.errors import SettingError
 from tokenworth.probes.quality import metric_value, softmax
 from tokenworth.tasks import Split
+from tokenworth.training.tracking import make_tracker
 
 
 @dataclass(frozen=True, eq=False, slots=True)

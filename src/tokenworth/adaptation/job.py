@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworth.adaptation.devices import Devices
 from tokenworth.adaptation.predictor import Predictor
 from tokenworth.adaptation.settings import AdaptConfig
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.load import RANDOM_SUFFIX
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Split, Task
+from tokenworth.training.devices import Devices
 
 Progress = Callable[[str, int, int], None]
 Ints = NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Adafactor as the protocol sets it, and its state as tensors and numbers by name.
+"""Adafactor as the protocol sets it.
 
 Source: Shazeer and Stern (2018), Adafactor: Adaptive Learning Rates with Sublinear Memory Cost.
 """
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from tokenworth.adaptation.devices import spread_like, whole
 from tokenworth.adaptation.settings import AdaptConfig
+from tokenworth.training.devices import whole
 
 _DECAY = -0.8
 _EPS = 1e-30
@@ -88,37 +88,3 @@ def make_optimiser(parameters: dict[str, nn.Parameter], config: AdaptConfig) -> 
         clip_threshold=config.clip_threshold,
         weight_decay=config.weight_decay,
     )
-
-
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """The learning rate of the next step."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-
-
-def read_state(
-    optimiser: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and plain numbers of the state, by "parameter|entry"."""
-    tensors: dict[str, Tensor] = {}
-    numbers: dict[str, Any] = {}
-    for name, weights in parameters.items():
-        for entry, value in optimiser.state.get(weights, {}).items():
-            if isinstance(value, Tensor):
-                tensors[f"{name}|{entry}"] = whole(value)
-            else:
-                numbers[f"{name}|{entry}"] = value
-    return tensors, numbers
-
-
-def write_state(
-    optimiser: torch.optim.Optimizer,
-    parameters: dict[str, nn.Parameter],
-    tensors: dict[str, Tensor],
-    numbers: dict[str, Any],
-) -> None:
-    """The way back from `read_state`."""
-    for key, value in {**tensors, **numbers}.items():
-        name, _, entry = key.rpartition("|")
-        weights = parameters[name]
-        optimiser.state[weights][entry] = spread_like(value, weights) if isinstance(value, Tensor) else value

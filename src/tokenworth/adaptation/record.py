@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation.result import RESULT, AdaptResult
-from tokenworth.assessment.result import write_text
-from tokenworth.errors import SettingError
+from tokenworth.training.record import note_or_compare
 
 RUN = "run.json"
 _FREE = frozenset({"checkpoint_seconds", "track"})
@@ -30,21 +29,5 @@ def begin(folder: Path, facts: dict[str, Any]) -> AdaptResult | None:
     Raises:
         SettingError: another run lies there; the error shows in what they differ.
     """
-    path = folder / RUN
-    if path.is_file():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            before = {}  # cut short before anything else was written
-        changed = [
-            f"{name} was {before.get(name)!r} and is {facts.get(name)!r}"
-            for name in sorted({*before, *facts})
-            if before and before.get(name) != facts.get(name)
-        ]
-        if changed:
-            raise SettingError(
-                f"{folder} holds a run with other settings: {'; '.join(changed)}. Name another folder with --out, go "
-                "on with the old settings, or remove the folder"
-            )
-    write_text(path, json.dumps(facts, indent=1, ensure_ascii=False))
+    note_or_compare(folder / RUN, facts)
     return AdaptResult.load(folder) if (folder / RESULT).is_file() else None

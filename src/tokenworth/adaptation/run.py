@@ -20,7 +20,6 @@ import tokenworth.adaptation.prompt as prompt
 import tokenworth.adaptation.record as record
 import tokenworth.adaptation.tuning as tuning
 from tokenworth.adaptation.cost import Meter
-from tokenworth.adaptation.devices import find_devices
 from tokenworth.adaptation.evaluation import Evaluation, evaluate_route
 from tokenworth.adaptation.job import Fitted, Job, Progress
 from tokenworth.adaptation.parts import divide
@@ -34,6 +33,7 @@ from tokenworth.assessment.result import claimed
 from tokenworth.backbones import Backbone
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Task, load_task
+from tokenworth.training.devices import find_devices
 
 FITS = {
     "bow": bow.fit_bow,

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from tokenworth.adaptation.bow import load_bow
-from tokenworth.adaptation.folders import whole_folder
 from tokenworth.adaptation.predictor import Predictor
 from tokenworth.adaptation.probe import load_probe
 from tokenworth.adaptation.prompt import load_prompt
@@ -21,6 +20,7 @@ from tokenworth.adaptation.tuned import load_tuned
 from tokenworth.backbones import Backbone
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.probes.quality import softmax
+from tokenworth.training.folders import whole_folder
 
 FORMAT = 1
 FACTS = "classifier.json"

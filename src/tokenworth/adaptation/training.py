@@ -20,18 +20,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tokenworth.adaptation.checkpoints import Checkpoint, Checkpoints
 from tokenworth.adaptation.classifier import TextClassifier, trainable
 from tokenworth.adaptation.cuts import Group
-from tokenworth.adaptation.devices import Devices, spread_like, whole
-from tokenworth.adaptation.optimiser import make_optimiser, read_state, set_rate, write_state
+from tokenworth.adaptation.optimiser import make_optimiser
 from tokenworth.adaptation.order import Order, learning_rate
 from tokenworth.adaptation.running import Outcome, Running, TrainingData
 from tokenworth.adaptation.settings import AdaptConfig
-from tokenworth.adaptation.tracking import Tracker
 from tokenworth.encode.forward import is_out_of_memory
 from tokenworth.errors import AdaptError, SettingError
 from tokenworth.probes.quality import is_better
+from tokenworth.training.checkpoints import Checkpoint, Checkpoints
+from tokenworth.training.devices import Devices, spread_like, whole
+from tokenworth.training.state import read_state, set_rate, write_state
+from tokenworth.training.tracking import Tracker
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, steps_done, steps)."""

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from tokenworth.backbones.catalog import Published
+from tokenworth.backbones.decoder import register as register_decoder
 from tokenworth.backbones.files import Source
 from tokenworth.backbones.openelm import register as register_openelm
 from tokenworth.errors import BackboneError, first_line
@@ -39,6 +40,7 @@ def read_config(source: Source) -> Any:
     from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig
 
     register_openelm()
+    register_decoder()
     path = source.folder / "config.json"
     try:
         stated = json.loads(path.read_text(encoding="utf-8"))

@@ -13,9 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from tokenworth.adaptation.settings import read_run_file
 from tokenworth.errors import SettingError
 from tokenworth.tasks import load_texts
+from tokenworth.training.reading import read_run_file
 
 SEPARATOR = "<|endoftext|>"
 """Stands before every document and behind the last one; a tokenizer does not add it to a text by itself."""

@@ -10,9 +10,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tokenworth.adaptation.settings import ROUTES, make_config, read_run_file
+from tokenworth.adaptation.settings import ROUTES, make_config
 from tokenworth.errors import SettingError
 from tokenworth.study.grid import ASSESS, COUNT, WITHOUT_BACKBONE, Study
+from tokenworth.training.reading import read_run_file
 
 _READING = {"source", "text", "text_pair", "label", "test"}
 _KEYS = {one.name for one in fields(Study)} - {"of_route"}

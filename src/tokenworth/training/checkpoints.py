@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tokenworth.adaptation.folders import whole_folder
-from tokenworth.errors import first_line
+from tokenworth.errors import AdaptError, TokenworthError, first_line
+from tokenworth.training.folders import whole_folder
 
 KEPT = 2
 _log = logging.getLogger("tokenworth")
@@ -43,20 +43,20 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of one run; a folder of None keeps nothing."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None, failure: type[TokenworthError] = AdaptError) -> None:
+        self.folder, self.failure = folder, failure
 
     def save(self, found: Checkpoint) -> None:
         """Write one and remove all but the newest two.
 
         Raises:
-            AdaptError: it cannot be written; those before are still there.
+            AdaptError: or another ``failure``: it cannot be written; those before are still there.
         """
         if self.folder is None:
             return
         remedy = "make room and run the same command again: it goes on from the checkpoint before"
         place = self.folder / f"step-{found.step:08d}"
-        with whole_folder(place, f"the checkpoint of step {found.step}", remedy) as part:
+        with whole_folder(place, f"the checkpoint of step {found.step}", remedy, self.failure) as part:
             tensors = {"weights": found.weights, "optimiser": found.optimiser}
             for name, held in tensors.items():
                 save_file({key: value.detach().cpu().contiguous() for key, value in held.items()}, _file(part, name))

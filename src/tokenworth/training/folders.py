@@ -9,15 +9,15 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from tokenworth.errors import AdaptError, first_line
+from tokenworth.errors import AdaptError, TokenworthError, first_line
 
 
 @contextmanager
-def whole_folder(place: Path, what: str, remedy: str) -> Iterator[Path]:
+def whole_folder(place: Path, what: str, remedy: str, failure: type[TokenworthError] = AdaptError) -> Iterator[Path]:
     """A folder to write into; it takes its place at the end of the block, or is removed.
 
     Raises:
-        AdaptError: it cannot be written; the sentence says what it was and the remedy.
+        AdaptError: or another ``failure``: it cannot be written; the sentence says what it was and the remedy.
     """
     part = place.with_name(place.name + ".part")
     try:
@@ -31,4 +31,4 @@ def whole_folder(place: Path, what: str, remedy: str) -> Iterator[Path]:
         part.replace(place)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)
-        raise AdaptError(f"{what} cannot be written to {place.parent} ({first_line(error)}); {remedy}") from error
+        raise failure(f"{what} cannot be written to {place.parent} ({first_line(error)}); {remedy}") from error

@@ -1,0 +1,67 @@
+"""Next-token loss and its gradient without ever holding all logits.
+
+For N tokens and V pieces the logits, their softmax and its gradient are three arrays of N V numbers (8192 pieces and
+3072 tokens: 100 MB each).  Here some hundred tokens at a time go from states to loss to gradient while they are in the
+cache.  The products are the same three as before: no FLOP more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_CHUNK = 512
+
+
+class _HeadLoss(torch.autograd.Function):
+    """sum_n -log softmax(states_n W')[target_n] over tokens whose target is not negative."""
+
+    @staticmethod
+    def forward(ctx: Any, states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+        wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        states_ND, weight_VD = _as_autocast(states_ND), _as_autocast(weight_VD)
+        total = torch.zeros((), dtype=torch.float64, device=states_ND.device)
+        d_states = torch.empty_like(states_ND) if wanted else None
+        d_weight = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted else None
+        for begin in range(0, len(states_ND), _CHUNK):
+            own = slice(begin, begin + _CHUNK)
+            x, target = states_ND[own], targets_N[own]
+            logits = (x @ weight_VD.T).float()
+            counted = target >= 0
+            place = target.clamp(min=0)[:, None]
+            norm = logits.logsumexp(-1, keepdim=True)
+            total += ((norm - logits.gather(1, place))[:, 0] * counted).sum(dtype=torch.float64)
+            if d_states is not None and d_weight is not None:
+                slope = logits.sub_(norm).exp_()
+                slope.scatter_add_(1, place, slope.new_full(place.shape, -1.0))
+                slope = slope.mul_(counted[:, None]).to(x.dtype)
+                torch.mm(slope, weight_VD, out=d_states[own])
+                d_weight += slope.T @ x
+        if d_states is not None and d_weight is not None:
+            ctx.save_for_backward(d_states, d_weight)
+        return total.float()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        d_states, d_weight = ctx.saved_tensors
+        return d_states * grad.to(d_states.dtype), d_weight * grad, None
+
+
+def head_loss(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+    """Sum of -log p of the targets, in nats; negative targets are left out.
+
+    Args:
+        states_ND: what the head reads.
+        weight_VD: the head, without bias.
+        targets_N: ids.
+    """
+    loss: Tensor = _HeadLoss.apply(states_ND, weight_VD, targets_N)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def _as_autocast(tensor: Tensor) -> Tensor:
+    """In the format autocast would multiply it in."""
+    kind = tensor.device.type
+    return tensor.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else tensor

@@ -1,0 +1,126 @@
+"""From sources to what the loop learns from: tokenizer, shards, sequences, held-out documents."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.errors import SettingError, first_line
+from tokenworth.pretrain.config import PretrainError
+from tokenworth.pretrain.documents import stream_documents
+from tokenworth.pretrain.evaluation import HeldOut, read_held_out
+from tokenworth.pretrain.loop import Material
+from tokenworth.pretrain.mixing import Blocks, Mixture
+from tokenworth.pretrain.settings import PretrainConfig, SourceConfig, TrainingConfig
+from tokenworth.pretrain.shards import Packed, pack, read_shards
+from tokenworth.pretrain.tokenizer import TokenizerConfig, train_tokenizer
+
+_TOKENIZER_BYTES = 20_000_000  # of each source; more changes few pieces and takes minutes
+_HEAD_BYTES = 1 << 20
+
+
+def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
+    """Train the run's tokenizer into RUN/tokenizer, or load the one that is named.
+
+    Raises:
+        SettingError: it cannot be loaded, has no token that ends a text, or the sources have too few different pieces.
+    """
+    wanted = config.tokenizer
+    if isinstance(config.model, str):
+        return _loaded(config.model)
+    if isinstance(wanted, str):
+        return _loaded(wanted)
+    place = folder / "tokenizer"
+    if not (place / "tokenizer.json").is_file():
+        tokenizer = _trained(wanted, config.sources)
+        with quiet_transformers():
+            tokenizer.save_pretrained(place)
+    return _loaded(str(place))
+
+
+def _trained(wanted: TokenizerConfig, sources: Mapping[str, SourceConfig]) -> Any:
+    texts = chain.from_iterable(_beginning(stream_documents(name, one)) for name, one in sources.items() if one.weight)
+    tokenizer = train_tokenizer(texts, wanted)
+    if len(tokenizer) < wanted.vocabulary:
+        raise SettingError(
+            f"the sources support a vocabulary of {len(tokenizer):,} pieces, not {wanted.vocabulary:,}; set vocabulary "
+            f"to {len(tokenizer):,} or less, or bring more text"
+        )
+    return tokenizer
+
+
+def _beginning(documents: Iterator[str]) -> Iterator[str]:
+    left = _TOKENIZER_BYTES
+    for text in documents:
+        yield text
+        left -= len(text)
+        if left <= 0:
+            return
+
+
+def _loaded(place: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_transformers():
+            found = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True, use_fast=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise SettingError(f"no tokenizer can be loaded from {place} ({first_line(error)})") from error
+    if found.eos_token_id is None:
+        raise SettingError(f"the tokenizer in {place} has no token that ends a text (eos_token); documents need one")
+    return found
+
+
+def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, Packed]:
+    """Token shards of every source, and of what is only evaluated on; by name, in RUN/shards."""
+    share = config.training.held_out_share
+    learnt = {name: (one, share) for name, one in config.sources.items()}
+    held = {name: (one, 1.0) for name, one in config.held_out.items()}
+    return {
+        name: pack(
+            stream_documents(name, one),
+            tokenizer,
+            folder / "shards" / name,
+            documents_from=_described(one, part, config.seed),
+            held_share=part,
+            seed=config.seed,
+        )
+        for name, (one, part) in {**learnt, **held}.items()
+    }
+
+
+def _described(source: SourceConfig, share: float, seed: int) -> str:
+    """What was packed, by content as far as a megabyte of each file tells."""
+    digest = hashlib.sha256(repr((source.text, share, seed)).encode())
+    path = Path(source.path)
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as opened:
+                digest.update(f"{file.name}:{file.stat().st_size}".encode() + opened.read(_HEAD_BYTES))
+    return f"{path.name}, {digest.hexdigest()[:12]}"
+
+
+def gather(config: PretrainConfig, tokenizer: Any, folder: Path) -> Material:
+    """The material of a run whose shards are packed."""
+    training = config.training
+    blocks = {name: _blocks(name, folder, training, config.seed) for name in config.sources}
+    held: dict[str, HeldOut] = {}
+    for name in (*config.sources, *config.held_out):
+        found = read_held_out(folder / "shards" / name, training.context, training.held_out_tokens)
+        if found is not None:
+            held[name] = found
+    if not held:
+        raise PretrainError(
+            "no document is held out: raise held_out_share, or name documents under held_out, so that what was learnt "
+            "can be measured"
+        )
+    return Material(Mixture(blocks, config.sources, training, config.seed), held, tokenizer)
+
+
+def _blocks(name: str, folder: Path, training: TrainingConfig, seed: int) -> Blocks:
+    tokens, starts = read_shards(folder / "shards" / name, "train")
+    return Blocks(name, tokens, starts, training.context, seed)

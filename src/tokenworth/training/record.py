@@ -1,0 +1,35 @@
+"""What a folder's run was started with, so that it goes on only as what it began."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenworth.assessment.result import write_text
+from tokenworth.errors import SettingError
+
+
+def note_or_compare(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write the facts of a run, or check that they are those which are written there.
+
+    Raises:
+        SettingError: another run lies there; the error shows in what they differ.
+    """
+    if path.is_file():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            before = {}  # cut short before anything else was written
+        changed = [
+            f"{name} was {before.get(name)!r} and is {facts.get(name)!r}"
+            for name in sorted({*before, *facts})
+            if before and before.get(name) != facts.get(name)
+        ]
+        if changed:
+            raise SettingError(
+                f"{path.parent} holds a run with other settings: {'; '.join(changed)}. Name another folder with --out, "
+                "go on with the old settings, or remove the folder"
+            )
+    write_text(path, json.dumps(facts, indent=1, ensure_ascii=False))
