@@ -253,3 +253,23 @@ def decided(*, labels: bool = True) -> SimpleNamespace:
         environment={"tokenworth": "0"},
         assessments=[],
     )
+
+
+def pretrained():
+    """A pretraining run of two sources, one of them with a hostile name, and its curves."""
+    from tokenworth.pretrain import PretrainPage, PretrainRun
+
+    figures = {"train_tokens": 9000, "held_tokens": 500, "train_documents": 90, "held_documents": 5}
+    source = {**figures, "train_bytes": 40_000, "held_bytes": 2000, "passes": 5.5}
+    held = {"nll": 3.2, "perplexity": 24.5, "bits_per_byte": 1.75}
+    run = PretrainRun(
+        settings={"sources": {}, "model": {"layers": 2}, "training": {"tokens": 50_000}, "tokenizer": PWNED, "seed": 0},
+        parameters={"total": 13_900_000, "non_embedding": 10_600_000, "active": 13_900_000},
+        train_flops_per_token=9e7, tokenizer={"fingerprint": "ab", "vocabulary": 300},
+        sources={"wiki": source, PWNED: {**source, "train_tokens": 0}}, environment={"torch": "2.13"}, tokens=49_600,
+        seconds=75.0, tokens_per_second=660.0, held_out={"wiki": held, PWNED: held},
+        samples=[{"prompt": "The", "continuation": PWNED}], finished=True)  # fmt: skip
+    journal = [{"step": i, "tokens": 16 * i, "loss": 8 - i / 500} for i in range(1, 3100)]
+    looks = {"wiki": held, PWNED: held}
+    journal += [{"step": i, "tokens": 16 * i, "held_out": looks} for i in (0, 10, 100, 1000, 3100)]
+    return PretrainPage(run=run, journal=journal)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from browser import charts, chromium, complaints, open_page, requests, resize
-from report_results import PWNED, adapted, assessment, decided, empty_assessment, ranking
+from report_results import PWNED, adapted, assessment, decided, empty_assessment, pretrained, ranking
 from tokenworth.report import write_report
 from tokenworth.report.page import write_study_page
 from tokenworth.report.values import ABSENT
@@ -28,6 +28,7 @@ PAGES = {
     "lora": (adapted(), {"chart-loss", "chart-reliability", "chart-confusion", "chart-diagnosis"}),
     "decision": (decided(), {"chart-routes", "chart-labels"}),
     "decision without labels": (decided(labels=False), {"chart-routes"}),
+    "pretraining": (pretrained(), {"chart-loss", "chart-held-out"}),
     "bag of words": (adapted(12, "bow", whole=False), {"chart-reliability", "chart-confusion"}),
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ import tokenworth.cli.deciding as deciding
 import tokenworth.cli.demo as demo
 import tokenworth.cli.doctor as doctor
 import tokenworth.cli.listing as listing
+import tokenworth.cli.pretraining as pretraining
 import tokenworth.cli.scaling as scaling
 import tokenworth.cli.study as study
 import tokenworth.cli.tokenizing as tokenizing
@@ -35,6 +36,7 @@ app.command("adapt")(adapting.adapt)
 app.command("predict")(adapting.predict)
 app.command("compare")(adapting.compare)
 app.command("export")(adapting.export)
+app.command("pretrain")(pretraining.pretrain)
 app.command("tasks")(listing.tasks)
 app.command("backbones")(backbones.backbones)
 app.command("doctor")(doctor.doctor)

@@ -78,7 +78,7 @@ class Pretraining:
         self.devices, self.device, self.dtype = devices, device, dtype
         self.tracker, self.identity, self.progress = tracker, identity, progress
         if config.activation_checkpointing:
-            model.gradient_checkpointing_enable()
+            _checkpoint_activations(model)
         balance = float(getattr(model.config, "router_aux_loss_coef", 0.0) or 0.0)
         self.objective = NextToken(model.to(device), cross_documents=config.cross_documents, balance=balance)
         self.whole_model = model
@@ -266,3 +266,9 @@ def _adamw(parameters: dict[str, nn.Parameter], config: TrainingConfig) -> torch
         {"params": [p for p in values if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
+
+
+def _checkpoint_activations(model: Any) -> None:
+    """Under the name the installed transformers has for it."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()

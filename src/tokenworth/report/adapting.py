@@ -9,13 +9,11 @@ from typing import Any
 import tokenworth.report.theme as theme
 from tokenworth.report.cards import Card
 from tokenworth.report.shapes import AdaptLike, Row
+from tokenworth.report.smoothing import running_mean, thinned
 from tokenworth.report.tables import parameters
 from tokenworth.report.terminal_adapt import METRIC_NAMES
 from tokenworth.report.theme import Key, Panel
 from tokenworth.report.values import ABSENT, clean, cut, duration, number, shown, tight
-
-_POINTS = 600
-"""A longer loss curve is drawn by means over equal stretches."""
 
 
 def adapt_cards(result: AdaptLike) -> list[Card]:
@@ -71,8 +69,8 @@ def loss_panel(result: AdaptLike) -> Panel:
     losses = [float(value) for value in result.training.get("losses") or []]
     if not losses:
         return replace(panel, reason="This route runs no training loop.")
-    steps, means = _thinned(losses)
-    smooth = _running(means)
+    steps, means = thinned(losses)
+    smooth = running_mean(means)
     traces = [
         theme.line(steps, list(means), colour=theme.SOFT, width=1, hoverinfo="skip"),
         theme.line(steps, list(smooth), hovertemplate="step %{x:,}<br><b>%{y:.3f}</b> nats<extra></extra>"),
@@ -80,22 +78,6 @@ def loss_panel(result: AdaptLike) -> Panel:
     x, y = theme.axis(name="step", nticks=6), theme.axis(name="nats a text", rangemode="tozero", nticks=6)
     keys = (Key("line", "running mean"), Key("thin", "batches", theme.SOFT))
     return replace(panel, figure=theme.figure(traces, x, y), keys=keys, height=240)
-
-
-def _thinned(losses: list[float]) -> tuple[list[int], list[float]]:
-    width = -(-len(losses) // _POINTS)
-    parts = [losses[start : start + width] for start in range(0, len(losses), width)]
-    return [min((i + 1) * width, len(losses)) for i in range(len(parts))], [sum(part) / len(part) for part in parts]
-
-
-def _running(values: list[float], share: float = 0.05) -> list[float]:
-    """Exponential mean over about a twentieth of the curve."""
-    weight = 2 / (max(1.0, share * len(values)) + 1)
-    found, mean = [], values[0]
-    for value in values:
-        mean += weight * (value - mean)
-        found.append(mean)
-    return found
 
 
 def reliability_panel(result: AdaptLike) -> Panel:

@@ -20,11 +20,12 @@ import tokenworth.report.confusion as confusion
 import tokenworth.report.curves as curves
 import tokenworth.report.deciding as deciding
 import tokenworth.report.depth as depth
+import tokenworth.report.pretraining as pretraining
 import tokenworth.report.probes as probes
 import tokenworth.report.studying as studying
 import tokenworth.report.tables as tables
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.report.shapes import AdaptLike, AssessmentLike, DecisionLike, RankingLike, RelationLike
+from tokenworth.report.shapes import AdaptLike, AssessmentLike, DecisionLike, PretrainLike, RankingLike, RelationLike
 from tokenworth.report.theme import Panel
 from tokenworth.report.values import clean, facts, short
 from tokenworth.version import __version__
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(result: AssessmentLike | RankingLike | AdaptLike | DecisionLike, path: str | Path) -> Path:
-    """Writes the page of an Assessment, a Ranking, an AdaptResult or a Decision and returns its path.
+def write_report(
+    result: AssessmentLike | RankingLike | AdaptLike | DecisionLike | PretrainLike, path: str | Path
+) -> Path:
+    """Writes the page of an Assessment, a Ranking, an AdaptResult, a Decision or a PretrainPage; returns its path.
 
     The parent folder is made when missing. The page is written beside its final name and renamed, so that an
     interrupted run leaves no half page. About 5 MB, most of it the charts' library.
@@ -45,7 +48,9 @@ def write_report(result: AssessmentLike | RankingLike | AdaptLike | DecisionLike
         SettingError: ``result`` is none of these.
         TokenworthError: the file cannot be written; the message names it and the reason.
     """
-    if hasattr(result, "options"):
+    if hasattr(result, "journal"):
+        html = _pretrain_page(cast("PretrainLike", result))
+    elif hasattr(result, "options"):
         html = _decision_page(cast("DecisionLike", result))
     elif hasattr(result, "assessments"):
         html = _ranking_page(cast("RankingLike", result))
@@ -212,6 +217,28 @@ def _decision_page(decision: DecisionLike) -> str:
         routes=drawn([deciding.decision_panel(decision)]), table=deciding.decision_rows(decision),
         warnings=[clean(warning) for warning in decision.warnings], explained=deciding.explained(decision),
         labels=drawn([deciding.label_panel(decision)]), pilots=deciding.pilot_rows(decision),
+    )  # fmt: skip
+
+
+def _pretrain_page(page: PretrainLike) -> str:
+    run = page.run
+    settings = {name: value for name, value in run.settings.items() if name not in {"training", "model", "tokenizer"}}
+    parts = {name: run.settings[name] for name in ("model", "training", "tokenizer")}
+    named = {name: value if isinstance(value, dict) else {"from": value} for name, value in parts.items()}
+    details = _details(
+        {
+            "Model": (adapting.flat(named["model"]), ()),
+            "Training": (adapting.flat(named["training"]), ()),
+            "Tokenizer": (adapting.flat({**named["tokenizer"], **run.tokenizer}), ()),
+            "Sources": (adapting.flat(settings), ()),
+            "Versions and machine": (adapting.flat(run.environment), ()),
+        }
+    )
+    return _render(
+        "pretrain.html.j2", title="Pretraining", sentences=pretraining.pretrain_sentences(page), details=details,
+        cards=pretraining.pretrain_cards(page), sources=pretraining.source_table(page),
+        curves=drawn([pretraining.loss_panel(page), pretraining.held_out_panel(page)]),
+        samples=[{name: clean(text) for name, text in one.items()} for one in run.samples],
     )  # fmt: skip
 
 

@@ -1,0 +1,231 @@
+"""Whole pretraining runs: exact resume after kill -9, several processes, experts, pages, and what stops a run."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from commands import tokenworth
+from corpora import config_of, run_file
+from tokenworth.errors import SettingError
+from tokenworth.pretrain import PretrainError, PretrainPage, pretrain
+from tokenworth.pretrain.journal import read_journal
+from tokenworth.pretrain.loop import Pretraining
+
+
+def losses(run):
+    return [row["loss"] for row in read_journal(run / "metrics.jsonl") if "loss" in row]
+
+
+def weights(run, tokens=2560):
+    return AutoModelForCausalLM.from_pretrained(run / "checkpoints" / f"tokens-{tokens}").state_dict()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def whole(home):
+    """A run of 20 steps that nothing disturbs."""
+    pretrain(config_of(home), home / "whole")
+    return home / "whole"
+
+
+def test_a_run_learns_and_leaves_plain_checkpoints(whole):
+    page = PretrainPage.load(whole)
+    run, found = page.run, losses(whole)
+    assert run.finished
+    assert len(found) == 20
+    assert sum(found[-3:]) < 0.9 * sum(found[:3])
+    assert found[0] == pytest.approx(5.7, abs=0.6)  # nats of 300 pieces known nothing of
+    names = sorted(int(path.name.split("-")[1]) for path in (whole / "checkpoints").iterdir())
+    assert names == [0, 512, 1536, 2560]
+    folder = whole / "checkpoints" / "tokens-2560"
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert model.num_parameters() == run.parameters["total"]
+    assert tokenizer("the cat")["input_ids"]
+    assert {"one", "two"} == set(run.held_out)
+    looks = [row["held_out"]["one"]["bits_per_byte"] for row in page.journal if "held_out" in row]
+    assert len(looks) == 4
+    assert looks[-1] < looks[0]
+    assert run.samples[0]["prompt"] == "the cat"
+
+
+def test_flops_are_those_of_the_products(home, whole):
+    """6 FLOPs a parameter in a product and token, and attention: 12 T D a layer for all pairs of places."""
+    run = PretrainPage.load(whole).run
+    matrices = run.parameters["non_embedding"] - 5 * 32 + 300 * 32
+    assert run.train_flops_per_token == pytest.approx(6 * matrices + 2 * 12 * 32 * 32, rel=1e-6)
+
+
+def test_a_finished_run_is_read_and_not_made_again(home, whole):
+    before = (whole / "metrics.jsonl").stat().st_mtime_ns
+    assert pretrain(config_of(home), whole).finished
+    assert (whole / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_another_run_in_the_folder_is_refused_with_the_difference(home, whole):
+    with pytest.raises(SettingError, match=r"lr was 0\.01 and is 0\.02"):
+        pretrain(config_of(home, lr=0.02), whole)
+
+
+# -- interruption -------------------------------------------------------------------------------------------------
+
+
+LONG = 300 * 128
+
+
+def _run(home, out):
+    pretrain(config_of(home, checkpoint_seconds=0, tokens=LONG), out)
+
+
+def test_killed_at_random_moments_the_run_ends_with_equal_numbers(home):
+    """A checkpoint after every step; killed wherever it is: losses, figures and weights are equal, bit for bit."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["corpora", "tokenworth.pretrain.run", "transformers.models.llama.modeling_llama"])
+    rng, kills, out, whole = random.Random(0), 0, home / "killed", home / "long"
+    pretrain(config_of(home, tokens=LONG), whole)
+    for _ in range(60):
+        process = context.Process(target=_run, args=(home, out))
+        process.start()
+        _wait_for(out / "state", process)
+        process.join(rng.uniform(0.0, 0.6))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.join()
+        if (out / "run.json").is_file() and json.loads((out / "run.json").read_text())["finished"]:
+            break
+    _run(home, out)
+    assert kills >= 3
+    assert losses(out) == losses(whole)
+    looks = [[row for row in read_journal(one / "metrics.jsonl") if "held_out" in row] for one in (out, whole)]
+    assert looks[0] == looks[1]
+    for name, value in weights(whole, LONG).items():
+        assert torch.equal(weights(out, LONG)[name], value)
+
+
+def _wait_for(place, process):
+    while process.is_alive() and not place.exists():
+        time.sleep(0.01)
+
+
+def test_a_loss_that_is_no_number_stops_before_the_update(home, monkeypatch):
+    kept = Pretraining._passes
+
+    def poisoned(self, own):
+        found = kept(self, own)
+        if self.position.step == 3:
+            next(iter(self.parameters.values())).grad.fill_(float("nan"))
+        return found
+
+    monkeypatch.setattr(Pretraining, "_passes", poisoned)
+    with pytest.raises(PretrainError, match=r"step 4: the loss is .* nothing was updated"):
+        pretrain(config_of(home), home / "nan")
+    monkeypatch.undo()
+    assert len(losses(home / "nan")) == 3
+
+
+def test_out_of_memory_halves_the_micro_batch_and_changes_no_number(home, whole, monkeypatch):
+    kept = Pretraining._passes
+
+    def short(self, own):
+        if self.position.micro_batch > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return kept(self, own)
+
+    monkeypatch.setattr(Pretraining, "_passes", short)
+    run = pretrain(config_of(home), home / "short")
+    assert run.micro_batch == 1
+    assert losses(home / "short") == pytest.approx(losses(whole), rel=1e-4)
+
+
+def test_activation_checkpointing_changes_no_number(home, whole):
+    pretrain(config_of(home, activation_checkpointing=True), home / "checkpointed")
+    assert losses(home / "checkpointed") == pytest.approx(losses(whole), rel=1e-5)
+
+
+# -- several processes --------------------------------------------------------------------------------------------
+
+
+def _launched(home, out, processes=2, model=None, **training):
+    file = run_file(home, model=model, **training)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    start = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--standalone"]
+    command = [*start, "-m", "tokenworth", "pretrain", str(file), "--out", str(home / out), "--quiet"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    return home / out
+
+
+@pytest.mark.parametrize("way", [{}, {"shard": True}, {"ring": True}], ids=["replicas", "fsdp2", "ring"])
+def test_two_processes_find_the_numbers_of_one(home, whole, way):
+    run = _launched(home, f"two-{'-'.join(way)}", **way)
+    assert losses(run) == pytest.approx(losses(whole), rel=1e-4)
+    last = [PretrainPage.load(one).run.held_out["one"]["nll"] for one in (run, whole)]
+    assert last[0] == pytest.approx(last[1], rel=1e-4)
+    for name, value in weights(whole).items():
+        torch.testing.assert_close(weights(run)[name], value, rtol=1e-2, atol=2e-4)
+
+
+def test_a_ring_of_grouped_heads_keeps_documents_apart(home):
+    shape = {"layers": 1, "width": 32, "heads": 4, "kv_heads": 2}
+    pretrain(config_of(home, model=shape), home / "grouped")
+    run = _launched(home, "grouped-ring", model=shape, ring=True)
+    assert losses(run) == pytest.approx(losses(home / "grouped"), rel=1e-4)
+
+
+@pytest.mark.parametrize("way", ["ring", "shard"])
+def test_one_process_is_told_to_bring_others(home, way):
+    with pytest.raises(SettingError, match="start them with torchrun"):
+        pretrain(config_of(home, **{way: True}), home / "alone")
+
+
+# -- other models -------------------------------------------------------------------------------------------------
+
+
+def test_experts_are_trained_evenly_and_saved_as_mixtral(home):
+    shape = {"layers": 2, "width": 32, "heads": 2, "experts": 4, "inner_width": 32}
+    run = pretrain(config_of(home, model=shape), home / "experts")
+    folder = home / "experts" / "checkpoints" / "tokens-2560"
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert type(model).__name__ == "MixtralForCausalLM"
+    assert run.parameters["active"] < run.parameters["total"] == model.num_parameters()
+    found = losses(home / "experts")
+    assert sum(found[-3:]) < 0.9 * sum(found[:3])
+
+
+def test_a_run_goes_on_from_a_checkpoint(home, whole):
+    folder = str(whole / "checkpoints" / "tokens-2560")
+    again = pretrain(config_of(home, model=folder), home / "on")
+    assert losses(home / "on")[0] < losses(whole)[3]
+    assert again.tokenizer["vocabulary"] == 300
+    with pytest.raises(SettingError, match="reads 32 tokens, less than the context of 64"):
+        pretrain(config_of(home, model=folder, context=64), home / "longer")
+
+
+# -- command line -------------------------------------------------------------------------------------------------
+
+
+def test_the_command_trains_reports_and_prints(tmp_path):
+    run_file(tmp_path)
+    done = tokenworth("pretrain", "run.yaml", "--out", "run", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "bits a byte" in done.out
+    assert (tmp_path / "run" / "report.html").is_file()
+    again = tokenworth("pretrain", "run.yaml", "--out", "run", "--json", cwd=tmp_path)
+    assert json.loads(again.out)["finished"]
+    refused = tokenworth("pretrain", "run.yaml", "--out", "run", "--tokens", "2000", cwd=tmp_path)
+    assert refused.code == 2
+    assert "tokens was 2560 and is 2000" in refused.err
