@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from commands import tokenworth
 from corpora import config_of, run_file
 from tokenworth.errors import SettingError
+from tokenworth.features.locks import BusyError
 from tokenworth.pretrain import PretrainError, PretrainPage, pretrain
 from tokenworth.pretrain.journal import read_journal
 from tokenworth.pretrain.loop import Pretraining
@@ -154,6 +156,20 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_no_number(home, whole,
 def test_activation_checkpointing_changes_no_number(home, whole):
     pretrain(config_of(home, activation_checkpointing=True), home / "checkpointed")
     assert losses(home / "checkpointed") == pytest.approx(losses(whole), rel=1e-5)
+
+
+def test_runs_that_share_shards_pack_once_and_find_the_same(home, whole):
+    import fcntl
+
+    for name in ("first", "second"):
+        pretrain(replace(config_of(home), shards=str(home / "shared")), home / name)
+        assert losses(home / name) == losses(whole)
+        assert not (home / name / "shards").exists()
+    place = os.open(home / "shared", os.O_RDONLY)
+    fcntl.flock(place, fcntl.LOCK_EX)
+    with pytest.raises(BusyError, match="another run is packing"):
+        pretrain(replace(config_of(home), shards=str(home / "shared")), home / "third")
+    os.close(place)
 
 
 # -- several processes --------------------------------------------------------------------------------------------

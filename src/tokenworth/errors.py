@@ -24,6 +24,10 @@ class AdaptError(TokenworthError, RuntimeError):
     """A route cannot be run to its end, or what it saved cannot be used."""
 
 
+class PretrainError(TokenworthError, RuntimeError):
+    """The documents do not suffice, or pretraining cannot go on."""
+
+
 class SettingError(TokenworthError, ValueError):
     """An option has a value that is not understood."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,8 +12,14 @@ from tokenworth.cli.assessing import print_result
 from tokenworth.cli.console import progress_report, say, set_verbosity
 
 if TYPE_CHECKING:
+    from tokenworth.pretrain.loop import Progress
     from tokenworth.tasks import Task
 
+_STEPS = 800
+"""Of pretraining: a number and no time budget, so that a seed gives the same model on a slower day."""
+_TRAINING: dict[str, Any] = {
+    "context": 128, "batch": 8, "lr": 6e-3, "warmup_share": 0.05, "held_out_share": 0.02, "trace_per_decade": 0,
+}  # fmt: skip
 _ROUTE_STEPS = 300
 """Of a learned route: what a demo can wait for."""
 
@@ -29,7 +35,7 @@ def demo(
 ) -> None:
     """Offline: pretrain a small model on installed packages' docstrings, ask what it bought, follow the advice."""
     from tokenworth.assessment import rank
-    from tokenworth.pretrain import TinyConfig, package_texts, pretrain_tiny
+    from tokenworth.pretrain import package_texts
     from tokenworth.report import write_report
     from tokenworth.tasks import load_task
 
@@ -37,16 +43,8 @@ def demo(
     say("docstrings: building the task from installed packages", quiet=quiet)
     task = load_task("docstrings", seed=seed)
     documents = package_texts(exclude=[*task.train.texts, *task.test.texts], seed=seed)
-    config = TinyConfig(seed=seed) if steps is None else TinyConfig(seed=seed, steps=steps)
-    folder = out / "model"
     with progress_report(quiet=quiet) as progress:
-        pretrain_tiny(
-            documents,
-            folder,
-            config,
-            log=lambda line: say(line, quiet=quiet),
-            progress=progress and (lambda step, steps, _loss: progress("pretrain", step, steps)),
-        )
+        folder = _pretrained(documents, out / "pretrain", steps or _STEPS, seed, progress, quiet=quiet)
         result = rank(
             task,
             [str(folder), f"{folder}@random"],
@@ -63,6 +61,35 @@ def demo(
     print_result(result, json=json)
     _follow(task, folder, out, max_texts, seed, quiet=quiet)
     say(f"report: {page.resolve()}", quiet=quiet)
+
+
+def _pretrained(
+    documents: list[str], run: Path, steps: int, seed: int, progress: Progress | None, *, quiet: bool
+) -> Path:
+    """The last checkpoint of a small run on the documents."""
+    import pandas as pd
+
+    from tokenworth.assessment.result import write_table, writing
+    from tokenworth.pretrain import PretrainPage, make_config, pretrain
+    from tokenworth.report import write_report
+
+    say(f"pretraining on {len(documents):,} documents", quiet=quiet)
+    with writing(run) as place:
+        write_table(place / "documents.parquet", pd.DataFrame({"text": documents}))
+    config = make_config(
+        {
+            "sources": {"packages": str(run / "documents.parquet")},
+            "tokenizer": {"vocabulary": 2048},
+            "model": {"layers": 4, "width": 128, "heads": 4},
+            "training": {**_TRAINING, "tokens": steps * _TRAINING["batch"] * _TRAINING["context"]},
+            "seed": seed,
+        }
+    )
+    found = pretrain(config, run, progress=progress)
+    write_report(PretrainPage.load(run), run / "report.html")
+    bits = found.held_out["packages"]["bits_per_byte"]
+    say(f"{found.parameters['total']:,} parameters, {bits:.3f} bits a byte on held-out documents", quiet=quiet)
+    return run / "checkpoints" / f"tokens-{found.tokens}"
 
 
 def _follow(task: Task, folder: Path, out: Path, max_texts: int | None, seed: int, *, quiet: bool) -> None:

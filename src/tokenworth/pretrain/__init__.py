@@ -1,6 +1,6 @@
 """Pretraining: tokenizers, token shards, the loop, its schedules and parallel forms, scaling laws."""
 
-from tokenworth.pretrain.config import PretrainError, TinyConfig, TinyRun
+from tokenworth.errors import PretrainError
 from tokenworth.pretrain.planning import Plan, plans
 from tokenworth.pretrain.result import PretrainPage, PretrainRun
 from tokenworth.pretrain.run import pretrain
@@ -14,7 +14,6 @@ from tokenworth.pretrain.settings import (
     read_config,
 )
 from tokenworth.pretrain.texts import package_texts
-from tokenworth.pretrain.tiny import pretrain_tiny
 from tokenworth.pretrain.tokenizer import ByteCodec, TokenizerConfig, fertility, train_tokenizer
 
 __all__ = [
@@ -27,8 +26,6 @@ __all__ = [
     "PretrainRun",
     "ScalingFit",
     "SourceConfig",
-    "TinyConfig",
-    "TinyRun",
     "TokenizerConfig",
     "TrainingConfig",
     "fertility",
@@ -37,7 +34,6 @@ __all__ = [
     "package_texts",
     "plans",
     "pretrain",
-    "pretrain_tiny",
     "read_config",
     "read_runs",
     "train_tokenizer",

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from tokenworth.encode.forward import is_out_of_memory
-from tokenworth.pretrain.config import PretrainError
+from tokenworth.errors import PretrainError
 from tokenworth.pretrain.evaluation import HeldOut, evaluate
 from tokenworth.pretrain.journal import Journal
 from tokenworth.pretrain.mixing import Mixture

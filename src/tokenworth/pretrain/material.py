@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from tokenworth.assessment.result import writing
 from tokenworth.backbones.quiet import quiet_transformers
-from tokenworth.errors import SettingError, first_line
-from tokenworth.pretrain.config import PretrainError
+from tokenworth.errors import PretrainError, SettingError, first_line
+from tokenworth.features.locks import only_writer
 from tokenworth.pretrain.documents import stream_documents
 from tokenworth.pretrain.evaluation import HeldOut, read_held_out
 from tokenworth.pretrain.loop import Material
@@ -19,6 +22,7 @@ from tokenworth.pretrain.settings import PretrainConfig, SourceConfig, TrainingC
 from tokenworth.pretrain.shards import Packed, pack, read_shards
 from tokenworth.pretrain.tokenizer import TokenizerConfig, train_tokenizer
 
+_log = logging.getLogger("tokenworth")
 _TOKENIZER_BYTES = 20_000_000  # of each source; more changes few pieces and takes minutes
 _HEAD_BYTES = 1 << 20
 
@@ -34,8 +38,9 @@ def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
         return _loaded(config.model)
     if isinstance(wanted, str):
         return _loaded(wanted)
-    place = folder / "tokenizer"
+    place = _home(config, folder) / "tokenizer"
     if not (place / "tokenizer.json").is_file():
+        _log.info("training a tokenizer of %s pieces", f"{wanted.vocabulary:,}")
         tokenizer = _trained(wanted, config.sources)
         with quiet_transformers():
             tokenizer.save_pretrained(place)
@@ -75,8 +80,34 @@ def _loaded(place: str) -> Any:
     return found
 
 
+def shard_folder(config: PretrainConfig, folder: Path) -> Path:
+    """Where the token shards of a run lie."""
+    return _home(config, folder) / "shards"
+
+
+def _home(config: PretrainConfig, folder: Path) -> Path:
+    """Of tokenizer and shards: the run's own folder, or the one it shares with others."""
+    return folder if config.shards is None else Path(config.shards)
+
+
+@contextmanager
+def alone_in_shards(config: PretrainConfig) -> Iterator[None]:
+    """While a run prepares its shards in a shared folder no other one does.
+
+    Raises:
+        BusyError: another one does so now.
+    """
+    if config.shards is None:
+        yield
+        return
+    with writing(config.shards) as place:
+        sentence = f"another run is packing into {place} now; start this one when that has been done"
+        with only_writer(place, sentence):
+            yield
+
+
 def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, Packed]:
-    """Token shards of every source, and of what is only evaluated on; by name, in RUN/shards."""
+    """Token shards of every source, and of what is only evaluated on; by name, in RUN/shards or a shared folder."""
     share = config.training.held_out_share
     learnt = {name: (one, share) for name, one in config.sources.items()}
     held = {name: (one, 1.0) for name, one in config.held_out.items()}
@@ -84,7 +115,7 @@ def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, 
         name: pack(
             stream_documents(name, one),
             tokenizer,
-            folder / "shards" / name,
+            shard_folder(config, folder) / name,
             documents_from=_described(one, part, config.seed),
             held_share=part,
             seed=config.seed,
@@ -107,10 +138,11 @@ def _described(source: SourceConfig, share: float, seed: int) -> str:
 def gather(config: PretrainConfig, tokenizer: Any, folder: Path) -> Material:
     """The material of a run whose shards are packed."""
     training = config.training
-    blocks = {name: _blocks(name, folder, training, config.seed) for name in config.sources}
+    shards = shard_folder(config, folder)
+    blocks = {name: _blocks(name, shards, training, config.seed) for name in config.sources}
     held: dict[str, HeldOut] = {}
     for name in (*config.sources, *config.held_out):
-        found = read_held_out(folder / "shards" / name, training.context, training.held_out_tokens)
+        found = read_held_out(shard_folder(config, folder) / name, training.context, training.held_out_tokens)
         if found is not None:
             held[name] = found
     if not held:
@@ -121,6 +153,6 @@ def gather(config: PretrainConfig, tokenizer: Any, folder: Path) -> Material:
     return Material(Mixture(blocks, config.sources, training, config.seed), held, tokenizer)
 
 
-def _blocks(name: str, folder: Path, training: TrainingConfig, seed: int) -> Blocks:
-    tokens, starts = read_shards(folder / "shards" / name, "train")
+def _blocks(name: str, shards: Path, training: TrainingConfig, seed: int) -> Blocks:
+    tokens, starts = read_shards(shards / name, "train")
     return Blocks(name, tokens, starts, training.context, seed)

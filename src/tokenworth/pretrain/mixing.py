@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenworth.pretrain.config import PretrainError
+from tokenworth.errors import PretrainError
 from tokenworth.pretrain.settings import SourceConfig, TrainingConfig
 from tokenworth.pretrain.shards import Ints
 

@@ -11,8 +11,7 @@ from torch import Tensor
 from tokenworth.backbones.config import read_config
 from tokenworth.backbones.files import find_source
 from tokenworth.backbones.quiet import quiet_transformers
-from tokenworth.errors import SettingError, first_line
-from tokenworth.pretrain.config import PretrainError
+from tokenworth.errors import PretrainError, SettingError, first_line
 from tokenworth.pretrain.ring import RING, register
 from tokenworth.pretrain.settings import ModelConfig, TrainingConfig
 from tokenworth.training.folders import whole_folder

@@ -18,7 +18,7 @@ from tokenworth.errors import SettingError
 from tokenworth.features import Processes
 from tokenworth.pretrain.journal import read_journal
 from tokenworth.pretrain.loop import Material, Pretraining, Progress
-from tokenworth.pretrain.material import gather, make_tokenizer, pack_all
+from tokenworth.pretrain.material import alone_in_shards, gather, make_tokenizer, pack_all
 from tokenworth.pretrain.objective import NextToken
 from tokenworth.pretrain.publishing import loaded_model, new_model, samples
 from tokenworth.pretrain.result import RUN, PretrainRun
@@ -28,7 +28,7 @@ from tokenworth.training.devices import Devices, find_devices
 from tokenworth.training.record import note_or_compare
 from tokenworth.training.tracking import make_tracker
 
-_FREE = ("checkpoint_seconds", "track", "device")
+_FREE = ("checkpoint_seconds", "track", "device", "shards")
 """Settings that change no number."""
 
 
@@ -52,8 +52,8 @@ def pretrain(config: PretrainConfig | str | Path, out: str | Path, *, progress: 
         with devices.processes.together():
             if devices.processes.is_main:
                 note_or_compare(folder / "started.json", _facts(config))
-                tokenizer = make_tokenizer(config, folder)
-                pack_all(config, tokenizer, folder)
+                with alone_in_shards(config):
+                    pack_all(config, make_tokenizer(config, folder), folder)
         tokenizer = make_tokenizer(config, folder)
         if (done := _finished(folder)) is not None:
             return done
@@ -154,8 +154,10 @@ def count_flops(model: Any, context: int) -> float:
 def _facts(config: PretrainConfig) -> dict[str, Any]:
     """Everything a run's numbers depend on, as JSON keeps it."""
     facts = config.asdict()
-    facts["training"] = {name: value for name, value in facts["training"].items() if name not in _FREE}
-    return dict(json.loads(json.dumps({**facts.pop("training"), **facts})))
+    training = facts.pop("training")
+    return dict(
+        json.loads(json.dumps({name: value for name, value in {**training, **facts}.items() if name not in _FREE}))
+    )
 
 
 def _finished(folder: Path) -> PretrainRun | None:

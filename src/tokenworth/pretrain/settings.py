@@ -146,6 +146,8 @@ class PretrainConfig:
     model: ModelConfig | str = field(default_factory=ModelConfig)
     """The decoder's parts, or the folder of a checkpoint to go on from (with its tokenizer)."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    shards: str | None = None
+    """Folder of tokenizer and token shards that several runs share; None: the run's own."""
     prompts: tuple[str, ...] = ("The", "In the year")
     """Beginnings for which the report shows what the model writes."""
     seed: int = 0
@@ -193,6 +195,8 @@ def _top(values: Mapping[str, Any], home: Path) -> dict[str, Any]:
         raise SettingError(f"{both[0]!r} is a source and held out; give the two different names")
     found["tokenizer"] = _folder_or(values, "tokenizer", TokenizerConfig, "a tokenizer has", home)
     found["model"] = _folder_or(values, "model", ModelConfig, "a model has", home)
+    if values.get("shards"):
+        found["shards"] = str(home / str(values["shards"]))
     if "prompts" in values:
         found["prompts"] = tuple(map(str, values["prompts"] or ()))
     return found

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworth.assessment.result import write_text
-from tokenworth.errors import SettingError, first_line
-from tokenworth.pretrain.config import PretrainError
+from tokenworth.errors import PretrainError, SettingError, first_line
 
+_log = logging.getLogger("tokenworth")
 SHARD_TOKENS = 1 << 24
 _BATCH = 500
 Ints = NDArray[np.integer[Any]]
@@ -73,6 +74,7 @@ def pack(
     if found is not None:
         check_shards(found, folder, print_of_tokenizer, documents_from)
         return found
+    _log.info("packing %s", folder.name)
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
