@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pages import write_page
 from tokenworth.decision.calibration import calibration_of, full_length, published_cells, read_calibration
 from tokenworth.decision.conformal import held_out_errors
 from tokenworth.decision.evaluating import clustered, predictor_row, regret_table, seed_noise
@@ -40,7 +41,6 @@ def main() -> None:
         order = ["route", "backbone", "task", "steps", "seed"]
         cells.sort_values(order).round(6).to_csv(SHIPPED, index=False)
     whole = full_length(cells)
-    reading = _kept_reading(options.page)
     parts = [
         _head(cells, whole),
         _outcomes(whole),
@@ -48,9 +48,8 @@ def main() -> None:
         _regret(whole),
         _published(whole),
         _pilots(cells),
-        reading,
     ]
-    options.page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_page(options.page, ["\n\n".join(parts)])
     print(options.page)
 
 
@@ -184,12 +183,6 @@ def _with_theirs(make: Callable[[], LogOdds], ours: pd.DataFrame, theirs: pd.Dat
         line.fit(pd.concat([part[part["task"] != task] for part in (ours, theirs)], ignore_index=True))
         found.append(np.abs(line.predict(own) - own["f1"]).mean())
     return float(np.mean(found))
-
-
-def _kept_reading(page: Path) -> str:
-    """What a person wrote under Reading stays."""
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    return "## Reading" + text.partition("## Reading")[2].rstrip() if "## Reading" in text else "## Reading\n\nNot yet."
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pages import write_page
+
 SIZES = ((2, 32), (2, 64), (3, 96), (4, 128), (5, 160))
 TOKENS = (200_000, 600_000, 1_800_000)
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "ladder.md"
@@ -98,10 +100,7 @@ def _write(runs: pd.DataFrame, options: argparse.Namespace) -> None:
         cells = [f"{row.loss:.3f} ({row.bits_per_byte:.3f})" for row in own.sort_values("tokens").itertuples()]
         lines.append(f"| {int(own['parameters'].iloc[0]):,} | " + " | ".join(cells) + " |")
     lines += ["", *_fits(runs)]
-    written = options.page.read_text(encoding="utf-8") if options.page.is_file() else ""
-    reading = written.partition("\n## Reading\n")[2]
-    text = "\n".join(lines) + (f"\n\n## Reading\n{reading}" if reading else "")
-    options.page.write_text(text.rstrip() + "\n", encoding="utf-8")
+    write_page(options.page, lines)
 
 
 def _fits(runs: pd.DataFrame) -> list[str]:

@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from pages import write_page
+
 MODELS = ("tinystories-656k", "babyllama-tok361", "wikinovels-14m")
 TASKS = ("clickbait", "sms_spam", "intent_classification", "sst2", "emotion", "banking77")
 OF_MODEL = ("prompt", "probe", "lora", "full", "scratch")
@@ -96,11 +98,7 @@ def _write(cells: list[Cell], options: argparse.Namespace) -> None:
     for name in options.names:
         lines += [f"## {name}", "", *_table(found, name, options.tasks), ""]
     lines += ["## What it took", "", *_costs(found, options), ""]
-    options.page.parent.mkdir(parents=True, exist_ok=True)
-    written = options.page.read_text(encoding="utf-8") if options.page.is_file() else ""
-    reading = written.partition("\n## Reading\n")[2]
-    text = "\n".join(lines) + (f"\n## Reading\n{reading}" if reading else "")
-    options.page.write_text(text.rstrip() + "\n", encoding="utf-8")
+    write_page(options.page, lines)
 
 
 def _head(found: dict[Cell, Any], options: argparse.Namespace) -> list[str]:
