@@ -27,6 +27,7 @@ ORDER = (
     "study",
     "decision",
     "pretrain",
+    "tracing",
     "report",
     "cli",
 )

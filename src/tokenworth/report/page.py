@@ -23,8 +23,10 @@ import tokenworth.report.depth as depth
 import tokenworth.report.probes as probes
 import tokenworth.report.studying as studying
 import tokenworth.report.tables as tables
+import tokenworth.report.tracing as tracing
+import tokenworth.report.tracing_chart as tracing_chart
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.report.shapes import AdaptLike, AssessmentLike, DecisionLike, RankingLike, RelationLike
+from tokenworth.report.shapes import AdaptLike, AssessmentLike, DecisionLike, RankingLike, RelationLike, TraceLike
 from tokenworth.report.theme import Panel
 from tokenworth.report.values import clean, facts, short
 from tokenworth.version import __version__
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(result: AssessmentLike | RankingLike | AdaptLike | DecisionLike, path: str | Path) -> Path:
-    """Writes the page of an Assessment, a Ranking, an AdaptResult or a Decision and returns its path.
+def write_report(result: AssessmentLike | RankingLike | AdaptLike | DecisionLike | TraceLike, path: str | Path) -> Path:
+    """Writes the page of an Assessment, a Ranking, an AdaptResult, a Decision or a Trace and returns its path.
 
     The parent folder is made when missing. The page is written beside its final name and renamed, so that an
     interrupted run leaves no half page. About 5 MB, most of it the charts' library.
@@ -47,6 +49,8 @@ def write_report(result: AssessmentLike | RankingLike | AdaptLike | DecisionLike
     """
     if hasattr(result, "options"):
         html = _decision_page(cast("DecisionLike", result))
+    elif hasattr(result, "checkpoints"):
+        html = _trace_page(cast("TraceLike", result))
     elif hasattr(result, "assessments"):
         html = _ranking_page(cast("RankingLike", result))
     elif hasattr(result, "route"):
@@ -55,8 +59,8 @@ def write_report(result: AssessmentLike | RankingLike | AdaptLike | DecisionLike
         html = _assessment_page(result)
     else:
         raise SettingError(
-            f"write_report was given a {type(result).__name__}; give it what assess(), rank(), adapt() or decide() "
-            "returned"
+            f"write_report was given a {type(result).__name__}; give it what assess(), rank(), adapt(), decide() or "
+            "trace() returned"
         )
     return _write(html, Path(path))
 
@@ -212,6 +216,34 @@ def _decision_page(decision: DecisionLike) -> str:
         routes=drawn([deciding.decision_panel(decision)]), table=deciding.decision_rows(decision),
         warnings=[clean(warning) for warning in decision.warnings], explained=deciding.explained(decision),
         labels=drawn([deciding.label_panel(decision)]), pilots=deciding.pilot_rows(decision),
+    )  # fmt: skip
+
+
+def _trace_page(trace: TraceLike) -> str:
+    parts = [
+        {
+            "panel": panel,
+            "sentences": [clean(sentence) for sentence in task["sentences"][1:]],
+            "crossings": tracing.crossing_rows(task, trace),
+        }
+        for panel, task in zip(drawn(tracing_chart.trace_panels(trace)), trace.tasks, strict=True)
+    ]
+    details = _details(
+        {
+            "Run": (adapting.flat(trace.run), ()),
+            "Settings": (adapting.flat({k: v for k, v in trace.settings.items() if k != "config"}), ()),
+            "LoRA and scratch": (adapting.flat(trace.settings.get("config") or {}), ()),
+            "Versions and machine": (adapting.flat(trace.environment), ()),
+        }
+    )
+    held_out = trace.run.get("held_out_sources")
+    return _render(
+        "trace.html.j2", title=f"{clean(trace.run['name'])}: perception along pretraining", details=details,
+        name=clean(trace.run["name"]), sentences=[clean(sentence) for sentence in trace.sentences], parts=parts,
+        cards=tracing.trace_cards(trace), answers=tracing.answer_rows(trace), fits=tracing.fit_rows(trace),
+        relations=tracing.relation_rows(trace), checkpoints=tracing.checkpoint_rows(trace),
+        notes=[clean(note) for note in trace.notes],
+        loss="bits a byte of held-out text" if held_out else "bits a byte of the task's own texts",
     )  # fmt: skip
 
 
