@@ -17,7 +17,7 @@ from tokenworth.report.values import ABSENT, clean, cut, number, shown, tight
 
 ROUTES = {"probe": "probe", "lora": "LoRA"}
 REFERENCES = {"bow": "bag of words", "scratch": "scratch", "both": "both"}
-ANSWERS = {"yes": "yes", "no": "no", "unclear": "cannot tell", "without": "no, random weights do as well"}
+ANSWERS = {"yes": "yes", "no": "no", "unclear": "cannot tell", "without": "no: random does"}
 SCORES = {
     "cv_accuracy": "Cross-fitted accuracy",
     "cv_loss": "Cross-fitted loss",
@@ -31,6 +31,8 @@ SCORES = {
     "retained_auc": "Retained area",
     "k90": "k90",
 }
+_NOWHERE = "nowhere in sight"
+"""A crossing more than a thousand runs away."""
 
 
 def tokens_text(count: Any) -> str:
@@ -76,8 +78,11 @@ def _crossing_flops(trace: TraceLike, crossing: Row) -> str:
 
 
 def last_row(trace: TraceLike, task: Row) -> Row:
-    """The last checkpoint of a task."""
-    return [row for row in trace.rows if row["task"] == task["name"]][-1]
+    """The last checkpoint of a task, with LoRA's figures at the last one that it adapted."""
+    rows = [row for row in trace.rows if row["task"] == task["name"]]
+    adapted = [row for row in rows if number(row["lora_f1"]) is not None]
+    names = [name for name in rows[-1] if name.startswith("lora_")] if adapted else []
+    return {**rows[-1], **{name: adapted[-1][name] for name in names}}
 
 
 def between(crossing: Row) -> str:
@@ -98,7 +103,7 @@ def trace_cards(trace: TraceLike) -> list[Card]:
     adapted = sum(bool(one["adapted"]) for one in trace.checkpoints)
     return [
         Card("Worth its cost", f"{yes} of {len(trace.tasks)}", ("tasks within this run",), accent=True),
-        Card("Pretraining", f"{tokens_text(run['tokens'])} tokens", loss),
+        Card("Tokens seen", tokens_text(run["tokens"]), loss),
         Card("FLOPs", flops_text(run["flops"]), (f"{flops_text(run['flops_per_token'])} a token",)),
         Card("Parameters", parameters(run["parameters"])),
         Card("Checkpoints", str(len(trace.checkpoints)), (f"{adapted} adapted by LoRA",)),
@@ -107,22 +112,24 @@ def trace_cards(trace: TraceLike) -> list[Card]:
 
 def answer_rows(trace: TraceLike) -> Table:
     """One row a task."""
-    heads = ("Task", "Worth it", "Route", "After tokens", "FLOPs", "Lead at the end", "Probe", "LoRA", "Bag of words",
-             "Scratch")  # fmt: skip
+    heads = ("Task", "Worth it", "Route", "After tokens", "Lead at the end", "Probe", "LoRA", "Bag of words", "Scratch")
     return Table(heads, tuple(_answer(trace, task) for task in trace.tasks))
 
 
 def _answer(trace: TraceLike, task: Row) -> TableRow:
     found, end = task["verdict"], last_row(trace, task)
     name, crossed = clean(task["name"]), found["state"] != "never"
-    lead = tight(found["lead_low"], found["lead_high"])
+    flops = f"{_crossing_flops(trace, found)} FLOPs" if crossed else ""
     cells = (
         Cell(name, name.casefold(), (f"{task['texts']['test']:,} test texts",)),
         Cell(ANSWERS[found["answer"]], found["answer"]),
         Cell(ROUTES[found["route"]], found["route"]),
-        Cell(tokens_text(found["tokens"]) if crossed else "never", number(found["tokens"]), (between(found),)),
-        Cell(_crossing_flops(trace, found), number(found["tokens"])),
-        Cell(f"{found['lead']:+.3f}", found["lead"], (lead,)),
+        Cell(
+            tokens_text(found["tokens"]) if crossed else "never",
+            number(found["tokens"]),
+            tuple(text for text in (between(found), flops) if text not in ("", "never")),
+        ),
+        Cell(f"{found['lead']:+.3f}", found["lead"], (tight(found["lead_low"], found["lead_high"]),)),
         *(_f1(end, route) for route in ("probe", "lora", "bow", "scratch")),
     )
     return TableRow(cells, best=found["answer"] == "yes")
@@ -185,35 +192,35 @@ def _score(row: Row, key: str) -> Cell:
 
 
 def relation_rows(trace: TraceLike) -> Table:
-    """One row a score and layer: how well it follows the loss, task by task; its relation to F1 stands underneath."""
+    """One row a score: how well it follows the loss at the chosen layer, task by task; more stands underneath."""
     names = [clean(task["name"]) for task in trace.tasks]
     several = ("Median",) if len(names) > 1 else ()
     known = [{(one["score"], one["layer"], one["target"]): one for one in task["relations"]} for task in trace.tasks]
-    keys = [(s, layer) for s in SCORES for layer in ("chosen", "last") if any((s, layer, "loss") in k for k in known)]
-    rows = [_relation(score, layer, known, bool(several)) for score, layer in keys]
-    return Table(("Score", "Layer", *several, *names), tuple(rows))
+    scores = [name for name in SCORES if any((name, "chosen", "loss") in one for one in known)]
+    return Table(("Score", *several, *names), tuple(_relation(name, known, bool(several)) for name in scores))
 
 
-def _relation(score: str, layer: str, known: Sequence[Mapping[Any, Row]], several: bool) -> TableRow:
-    found = [one.get((score, layer, "loss")) for one in known]
-    with_f1 = [one.get((score, layer, "f1")) for one in known]
-    middle = median([one["r"] for one in found if one])
-    overall = (Cell(f"{middle:+.2f}", middle, _beside(with_f1)),) if several else ()
-    cells = (_correlation(loss, f1, several) for loss, f1 in zip(found, with_f1, strict=True))
-    return TableRow((Cell(SCORES[score], SCORES[score]), Cell(layer, layer), *overall, *cells))
+def _relation(score: str, known: Sequence[Mapping[Any, Row]], several: bool) -> TableRow:
+    overall = (_correlation(score, known, ""),) if several else ()
+    cells = [_correlation(score, [one], _ends(one.get((score, "chosen", "loss")), several)) for one in known]
+    return TableRow((Cell(SCORES[score], SCORES[score]), *overall, *cells))
 
 
-def _beside(with_f1: Sequence[Row | None]) -> tuple[str, ...]:
-    values = [one["r"] for one in with_f1 if one]
-    return (f"with F1 {median(values):+.2f}",) if values else ()
+def _ends(one: Row | None, several: bool) -> str:
+    """The interval, only where there is room for it."""
+    return "" if one is None or several else tight(one["low"], one["high"], 2)
 
 
-def _correlation(loss: Row | None, f1: Row | None, several: bool) -> Cell:
-    """The interval only where there is room for it."""
-    if not loss:
-        return Cell(ABSENT)
-    ends = tight(loss["low"], loss["high"], 2)
-    return Cell(f"{loss['r']:+.2f}", loss["r"], (*((ends,) if ends and not several else ()), *_beside([f1])))
+def _correlation(score: str, known: Sequence[Mapping[Any, Row]], ends: str) -> Cell:
+    """Median over tasks: with the loss at the chosen layer, and at the last one; with F1."""
+
+    def middle(layer: str, target: str) -> float | None:
+        values = [one[score, layer, target]["r"] for one in known if (score, layer, target) in one]
+        return median(values) if values else None
+
+    value, last, f1 = middle("chosen", "loss"), middle("last", "loss"), middle("chosen", "f1")
+    beside = [f"{words} {r:+.2f}" for words, r in (("last layer", last), ("with F1", f1)) if r is not None]
+    return Cell(ABSENT if value is None else f"{value:+.2f}", value, (*([ends] if ends else []), *beside))
 
 
 def fit_rows(trace: TraceLike) -> list[tuple[str, ...]]:
@@ -223,14 +230,13 @@ def fit_rows(trace: TraceLike) -> list[tuple[str, ...]]:
 
 def _fit(task: Row, fit: Row) -> tuple[str, ...]:
     meets = fit["crossings"]["bow"]
-    never = "not within 1,000 runs"
-    ends = (flops_text(meets[end]) if meets[end] else never for end in ("low", "high"))
+    ends = [flops_text(meets[end]) if meets[end] else _NOWHERE for end in ("low", "high")]
     return (
         f"{clean(task['name'])}, {ROUTES[fit['route']]}",
         {"line": "a + b ln C", "power": "top - A / C^alpha"}[fit["form"]],
         str(fit["points"]),
         f"{fit['slope']:+.3f} ({tight(fit['slope_low'], fit['slope_high'])})",
         shown(fit["left_out_error"]),
-        (flops_text(meets["flops"]) if meets["flops"] else never) + (", extrapolated" if meets["beyond"] else ""),
-        " to ".join(ends),
+        f"{flops_text(meets['flops'])}{', extrapolated' if meets['beyond'] else ''}" if meets["flops"] else _NOWHERE,
+        _NOWHERE if ends[0] == _NOWHERE else " to ".join(ends),
     )

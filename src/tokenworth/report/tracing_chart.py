@@ -1,7 +1,7 @@
 """Perception against tokens: one chart a task, whose axis the page switches to FLOPs.
 
 FLOPs are tokens times a constant, so the switch changes the ticks and nothing else.  On the logarithmic axis 0 tokens
-stand at the left edge, joined by a dotted line.
+stand at the left edge, joined by a dotted line that is straight in tokens.
 """
 
 from __future__ import annotations
@@ -159,12 +159,21 @@ def _curve(route: str, rows: Sequence[Row], axis: _Axis) -> list[theme.Trace]:
     )  # fmt: skip
     if not solid:
         return [*bars, points]
-    start = theme.line(x[:2], y[:2], colour=colour, line={"dash": "dot"}, hoverinfo="skip")
+    start = theme.line(*_from_zero(known, name, axis), colour=colour, line={"dash": "dot"}, hoverinfo="skip")
     ring = theme.dots(
         x[:1], y[:1], colour=colour, marker={"symbol": "circle-open", "line": {"width": 2}},
         hovertext=[_hover(route, known[0])], hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     return [*bars, start, points, ring]
+
+
+def _from_zero(known: Sequence[Row], name: str, axis: _Axis) -> tuple[list[float], list[float | None]]:
+    """From 0 tokens to the next checkpoint, straight in tokens as the crossings are, so bent on a logarithmic axis."""
+    (start, end), to = series(known[:2], name), known[1]["tokens"]
+    assert start is not None
+    assert end is not None
+    shares = [0.0, *(axis.first / to * (to / axis.first) ** (i / 30) for i in range(31))]
+    return [axis.place(share * to) for share in shares], [start + share * (end - start) for share in shares]
 
 
 def _hover(route: str, row: Row) -> str:

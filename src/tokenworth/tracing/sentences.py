@@ -132,8 +132,9 @@ def _gains(gains: Sequence[dict[str, Any]]) -> list[str]:
 def _gain(gain: dict[str, Any]) -> str:
     start = "random weights" if gain["from_tokens"] == 0 else f"{amount(gain['from_tokens'])} tokens"
     noise = "; within the noise of the test texts" if gain["low"] <= 0 <= gain["high"] else ""
+    end = amount(gain["to_tokens"])
     return (
-        f"{ROUTES[gain['route']]} by {gain['gain']:+.3f} weighted F1 from {start} to {amount(gain['to_tokens'])} tokens "
+        f"{ROUTES[gain['route']]} by {gain['gain']:+.3f} weighted F1 from {start} to {end} tokens "
         f"(95 %: {gain['low']:+.3f} to {gain['high']:+.3f}{noise})"
     )
 
@@ -179,20 +180,13 @@ def overall(tasks: Sequence[dict[str, Any]], run: dict[str, Any]) -> list[str]:
     answers = [task["sentences"][0] for task in tasks]
     if len(tasks) == 1:
         return answers
-    counted = {
-        name: [t["name"] for t in tasks if t["verdict"]["answer"] == name] for name in (YES, NO, UNCLEAR, WITHOUT)
-    }
-    words = {
-        YES: "it was on",
-        NO: "it was not on",
-        UNCLEAR: "it cannot be told on",
-        WITHOUT: "random weights did as well on",
-    }
-    said = [f"{words[name]} {', '.join(names)}" for name, names in counted.items() if names]
+    named = {kind: [t["name"] for t in tasks if t["verdict"]["answer"] == kind] for kind in (YES, NO, UNCLEAR, WITHOUT)}
+    others = {NO: "They were not on", UNCLEAR: "This cannot be told on", WITHOUT: "Random weights did as well on"}
     first = (
-        f"Was {amount(run['tokens'])} tokens of next-token pretraining worth its cost? On {len(counted[YES])} of "
-        f"{len(tasks)} tasks: {'; '.join(said)}."
+        f"{amount(run['tokens'])} tokens of next-token pretraining were worth their cost on {len(named[YES])} of "
+        f"{len(tasks)} tasks{': ' if named[YES] else ''}{', '.join(named[YES])}."
     )
+    first = " ".join([first, *(f"{words} {', '.join(named[kind])}." for kind, words in others.items() if named[kind])])
     return [first, *answers]
 
 
