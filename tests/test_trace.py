@@ -283,9 +283,28 @@ def test_json_and_mistakes_of_the_command_line(traced):
     wrong = tokenworth("trace", "run", "reviews.csv", "--adapt", "12", "--out", "elsewhere", cwd=home)
     assert wrong.code == 2
     assert wrong.err == "tokenworth: --adapt names a checkpoint of 12 tokens; there are 0, 1000, 8000\n"
-    nowhere = tokenworth("trace", "nowhere", "reviews.csv", cwd=home)
-    assert nowhere.code == 2
-    assert "nowhere is no folder" in nowhere.err
+
+
+@pytest.mark.parametrize("tokens", [[0], [5000], [0, 12_345], [700, 800, 900]])
+def test_short_runs_have_a_page_too(tokens, tmp_path):
+    run = planted_run(tokens)
+    part = planted_part(run, probe=lambda _tokens: 0.6, bow=0.9, n_test=100)
+    html = write_report(planted_trace([part], run), tmp_path / "trace.html").read_text(encoding="utf-8")
+    assert part.task["verdict"]["answer"] == "no"
+    assert part.task["fits"] == part.task["relations"] == []
+    assert "Which score follows" not in html
+
+
+def test_what_random_weights_do_as_well_is_said_to_gain_by_pretraining():
+    part = planted_part(planted_run(), probe=rising(0.75, 0.05), bow=0.6)
+    assert part.task["verdict"]["answer"] == "yes"
+    assert "yes, though the linear probe is ahead of the bag of words" in part.task["sentences"][0]
+    assert "tokens of pretraining add 0.1" in part.task["sentences"][0]
+
+
+def test_a_folder_that_is_none():
+    with pytest.raises(SettingError, match="nowhere is no folder"):
+        read_run("nowhere")
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,12 @@ def _answer(task: dict[str, Any], run: dict[str, Any]) -> str:
     where = "at its end" if found["end"] == run["tokens"] else f"at {amount(found['end'])} tokens"
     if found["answer"] == NO:
         return f"{task['name']}: no, not within this run of {end} tokens: {where} {route} is {_lead(found)} {best}."
+    if found["answer"] == YES and found["state"] == START and found["tokens"] == 0:
+        gain = found["gain"] or {}
+        return (
+            f"{task['name']}: yes, though {route} is ahead of {best} already with random weights: {end} tokens of "
+            f"pretraining add {gain.get('gain', 0.0):.3f} weighted F1, and {where} it is {_lead(found)} it."
+        )
     if found["answer"] == YES:
         both = "both the bag of words and training from random weights" if found["reference"] == "both" else best
         return (
