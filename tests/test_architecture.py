@@ -28,6 +28,7 @@ ORDER = (
     "study",
     "decision",
     "pretrain",
+    "tracing",
     "report",
     "cli",
 )

@@ -60,6 +60,8 @@ def test_a_full_disk_leaves_the_old_page_and_no_half_page(tmp_path, monkeypatch)
 
 def test_something_that_is_no_result():
     with pytest.raises(
-        SettingError, match=r"given a dict; give it what assess\(\), rank\(\), adapt\(\) or decide\(\) returned"
+        SettingError,
+        match=r"given a dict; give it what assess\(\), rank\(\), adapt\(\), decide\(\) or "
+        r"trace\(\) returned",
     ):
         write_report({}, "report.html")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tokenworth.errors import AdaptError, BackboneError, EncodeError, SettingError, TaskError, TokenworthError
     from tokenworth.report import write_report
     from tokenworth.tasks import Task, load_task
+    from tokenworth.tracing import Trace, trace
 
 _ROOMS = {
     "AdaptConfig": "tokenworth.adaptation",
@@ -40,6 +41,7 @@ _ROOMS = {
     "Task": "tokenworth.tasks",
     "TaskError": "tokenworth.errors",
     "TokenworthError": "tokenworth.errors",
+    "Trace": "tokenworth.tracing",
     "adapt": "tokenworth.adaptation",
     "assess": "tokenworth.assessment",
     "decide": "tokenworth.decision",
@@ -47,6 +49,7 @@ _ROOMS = {
     "load_classifier": "tokenworth.adaptation",
     "load_task": "tokenworth.tasks",
     "rank": "tokenworth.assessment",
+    "trace": "tokenworth.tracing",
     "write_report": "tokenworth.report",
 }
 
@@ -65,6 +68,7 @@ __all__ = [
     "Task",
     "TaskError",
     "TokenworthError",
+    "Trace",
     "__version__",
     "adapt",
     "assess",
@@ -74,6 +78,7 @@ __all__ = [
     "load_task",
     "rank",
     "scores",
+    "trace",
     "write_report",
 ]
 

@@ -19,6 +19,7 @@ import tokenworth.cli.pretraining as pretraining
 import tokenworth.cli.scaling as scaling
 import tokenworth.cli.study as study
 import tokenworth.cli.tokenizing as tokenizing
+import tokenworth.cli.tracing as tracing
 from tokenworth.cli.console import fail
 from tokenworth.errors import SettingError, TokenworthError
 
@@ -37,6 +38,7 @@ app.command("predict")(adapting.predict)
 app.command("compare")(adapting.compare)
 app.command("export")(adapting.export)
 app.command("pretrain")(pretraining.pretrain)
+app.command("trace")(tracing.trace)
 app.command("tasks")(listing.tasks)
 app.command("backbones")(backbones.backbones)
 app.command("doctor")(doctor.doctor)

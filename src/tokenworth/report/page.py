@@ -24,8 +24,18 @@ import tokenworth.report.pretraining as pretraining
 import tokenworth.report.probes as probes
 import tokenworth.report.studying as studying
 import tokenworth.report.tables as tables
+import tokenworth.report.tracing as tracing
+import tokenworth.report.tracing_chart as tracing_chart
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.report.shapes import AdaptLike, AssessmentLike, DecisionLike, PretrainLike, RankingLike, RelationLike
+from tokenworth.report.shapes import (
+    AdaptLike,
+    AssessmentLike,
+    DecisionLike,
+    PretrainLike,
+    RankingLike,
+    RelationLike,
+    TraceLike,
+)
 from tokenworth.report.theme import Panel
 from tokenworth.report.values import clean, facts, short
 from tokenworth.version import __version__
@@ -37,9 +47,9 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(
-    result: AssessmentLike | RankingLike | AdaptLike | DecisionLike | PretrainLike, path: str | Path
+    result: AssessmentLike | RankingLike | AdaptLike | DecisionLike | PretrainLike | TraceLike, path: str | Path
 ) -> Path:
-    """Writes the page of an Assessment, a Ranking, an AdaptResult, a Decision or a PretrainPage; returns its path.
+    """Writes the page of an Assessment, a Ranking, an AdaptResult, a Decision, a PretrainPage or a Trace.
 
     The parent folder is made when missing. The page is written beside its final name and renamed, so that an
     interrupted run leaves no half page. About 5 MB, most of it the charts' library.
@@ -52,6 +62,8 @@ def write_report(
         html = _pretrain_page(cast("PretrainLike", result))
     elif hasattr(result, "options"):
         html = _decision_page(cast("DecisionLike", result))
+    elif hasattr(result, "checkpoints"):
+        html = _trace_page(cast("TraceLike", result))
     elif hasattr(result, "assessments"):
         html = _ranking_page(cast("RankingLike", result))
     elif hasattr(result, "route"):
@@ -60,8 +72,8 @@ def write_report(
         html = _assessment_page(result)
     else:
         raise SettingError(
-            f"write_report was given a {type(result).__name__}; give it what assess(), rank(), adapt() or decide() "
-            "returned"
+            f"write_report was given a {type(result).__name__}; give it what assess(), rank(), adapt(), decide() or "
+            "trace() returned"
         )
     return _write(html, Path(path))
 
@@ -239,6 +251,34 @@ def _pretrain_page(page: PretrainLike) -> str:
         cards=pretraining.pretrain_cards(page), sources=pretraining.source_table(page),
         curves=drawn([pretraining.loss_panel(page), pretraining.held_out_panel(page)]),
         samples=[{name: clean(text) for name, text in one.items()} for one in run.samples],
+    )  # fmt: skip
+
+
+def _trace_page(trace: TraceLike) -> str:
+    parts = [
+        {
+            "panel": panel,
+            "sentences": [clean(sentence) for sentence in task["sentences"][1:]],
+            "crossings": tracing.crossing_rows(task, trace),
+        }
+        for panel, task in zip(drawn(tracing_chart.trace_panels(trace)), trace.tasks, strict=True)
+    ]
+    details = _details(
+        {
+            "Run": (adapting.flat(trace.run), ()),
+            "Settings": (adapting.flat({k: v for k, v in trace.settings.items() if k != "config"}), ()),
+            "LoRA and scratch": (adapting.flat(trace.settings.get("config") or {}), ()),
+            "Versions and machine": (adapting.flat(trace.environment), ()),
+        }
+    )
+    held_out = trace.run.get("held_out_sources")
+    return _render(
+        "trace.html.j2", title=f"{clean(trace.run['name'])}: perception along pretraining", details=details,
+        name=clean(trace.run["name"]), sentences=[clean(sentence) for sentence in trace.sentences], parts=parts,
+        cards=tracing.trace_cards(trace), answers=tracing.answer_rows(trace), fits=tracing.fit_rows(trace),
+        relations=tracing.relation_rows(trace), checkpoints=tracing.checkpoint_rows(trace),
+        notes=[clean(note) for note in trace.notes],
+        loss="bits a byte of held-out text" if held_out else "bits a byte of the task's own texts",
     )  # fmt: skip
 
 

@@ -10,6 +10,17 @@ for (const filter of document.querySelectorAll("input.filter")) {
     }
   });
 }
+// The charts of a trace have the ticks of both axes with them.
+const axes = [...document.querySelectorAll(".switch button[data-axis]")];
+for (const button of axes) {
+  button.addEventListener("click", () => {
+    axes.forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+    for (const chart of document.querySelectorAll(".plotly-graph-div")) {
+      const ticks = chart.layout && chart.layout.meta && chart.layout.meta.axes;
+      if (ticks) Plotly.relayout(chart, ticks[button.dataset.axis]);
+    }
+  });
+}
 // Click on a head sorts its table: numbers by value, what has none last, a second click turns the order round.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];

@@ -1,0 +1,74 @@
+"""What a trace is: plain data that can be saved, read again and shown by anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tokenworth.assessment.result import jsonable, write_table, write_text, writing
+from tokenworth.errors import TokenworthError
+
+TRACE, TABLE, PAGE = "trace.json", "trace.parquet", "trace.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """Perception along one pretraining run.  Every field is JSON-able; a number that does not exist is None."""
+
+    run: dict[str, Any]
+    """name, folder, parameters, tokens and flops of its last checkpoint, flops_per_token, sources of held-out text."""
+    checkpoints: list[dict[str, Any]]
+    """One a checkpoint, fewest tokens first: tokens, flops, bits_per_byte, loss, fingerprint, adapted."""
+    tasks: list[dict[str, Any]]
+    """One a task: name, source, n_classes, texts, fingerprint; references (bow, scratch), crossings, gains, fits,
+    relations, costs, verdict and sentences; see docs/trace.md."""
+    rows: list[dict[str, Any]]
+    """One a task and checkpoint: task, tokens, flops, bits_per_byte, probe_f1, lora_f1, bow_f1, scratch_f1 (each with
+    _low and _high), best_layer, and every score of measuring.SCORES at the chosen layer (NAME) and the last one
+    (last_NAME).
+    """
+    settings: dict[str, Any]
+    sentences: list[str]
+    """The answer first."""
+    notes: list[str] = field(default_factory=list)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    def table(self) -> pd.DataFrame:
+        """One row a task and checkpoint, as in `rows`; what does not exist is NaN."""
+        frame = pd.DataFrame(self.rows)
+        words = [name for name in ("task", "probe") if name in frame]
+        numbers = [name for name in frame.columns if name not in words]
+        return frame.astype(dict.fromkeys(numbers, "float64")).astype({"tokens": "int64"})
+
+    def to_json(self) -> str:
+        """The whole result as JSON."""
+        return json.dumps(jsonable(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
+
+    def save(self, folder: str | Path) -> None:
+        """Write trace.parquet (`table`) and trace.json into a folder, each under a temporary name first.
+
+        Raises:
+            TokenworthError: the folder cannot be written.
+        """
+        with writing(folder) as place:
+            write_table(place / TABLE, self.table())
+            write_text(place / TRACE, self.to_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Read trace.json, or the folder that holds it.
+
+        Raises:
+            TokenworthError: it is not there or not a trace.
+        """
+        path = Path(path)
+        path = path / TRACE if path.is_dir() else path
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{one.name: data[one.name] for one in fields(cls)})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TokenworthError(f"{path} holds no trace ({error!r}); run tokenworth trace again") from error

@@ -1,0 +1,200 @@
+"""The answer in plain words: after how many tokens pretraining was worth its cost, and what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tokenworth.tracing.crossing import NEVER, START
+
+ROUTES = {"probe": "the linear probe", "lora": "LoRA"}
+REFERENCES = {"bow": "the bag of words", "scratch": "training from random weights", "both": "both"}
+YES, UNCLEAR, NO, WITHOUT = "yes", "unclear", "no", "without"
+
+
+def amount(count: float) -> str:
+    """Tokens as people say them: 0, 950, 12 k, 1.3 M, 2.1 B."""
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= 0.9995 * size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f}"
+
+
+def verdict_of(crossings: Sequence[dict[str, Any]], gains: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The answer for one task, from the route that passes all references first, else the one ahead at the end.
+
+    YES: it stays above them from some tokens on, and its lead at the end is beyond the noise of the test texts.
+    UNCLEAR: the lead at the end is within that noise.  NO: it is behind at the end.
+    WITHOUT: ahead already at 0 tokens, and no gain over 0 tokens beyond the noise: random weights do as well.
+    """
+    overall = [one for one in crossings if one["reference"] == _hardest(crossings)]
+    passed = [one for one in overall if one["state"] != NEVER]
+    best = min(passed, key=lambda one: one["tokens"]) if passed else max(overall, key=lambda one: one["lead"])
+    gain = next((one for one in gains if one["route"] == best["route"]), None)
+    if best["state"] == START and gain is not None and gain["from_tokens"] == 0 and gain["low"] <= 0:
+        answer = WITHOUT
+    elif best["lead_low"] <= 0 <= best["lead_high"]:
+        answer = UNCLEAR
+    else:
+        answer = YES if best["lead"] > 0 else NO
+    return {"answer": answer, **best, "gain": gain}
+
+
+def _hardest(crossings: Sequence[dict[str, Any]]) -> str:
+    named = {one["reference"] for one in crossings}
+    return "both" if "both" in named else "bow"
+
+
+def task_sentences(task: dict[str, Any], run: dict[str, Any]) -> list[str]:
+    """The answer for a task, then its crossings, its gains over random weights, and the price."""
+    return [
+        _answer(task, run),
+        *(_crossings(task, route) for route in ROUTES if any(c["route"] == route for c in task["crossings"])),
+        *_gains(task["gains"]),
+        *_extrapolated(task, run),
+        *_price(task, run),
+    ]
+
+
+def _answer(task: dict[str, Any], run: dict[str, Any]) -> str:
+    found, end = task["verdict"], amount(run["tokens"])
+    route, best = ROUTES[found["route"]], _best_without(task)
+    if found["answer"] == WITHOUT:
+        return (
+            f"{task['name']}: no: {route} is ahead of {best} already with random weights, and {end} tokens of "
+            "pretraining add nothing beyond the noise of the test texts."
+        )
+    where = "at its end" if found["end"] == run["tokens"] else f"at {amount(found['end'])} tokens"
+    if found["answer"] == NO:
+        return f"{task['name']}: no, not within this run of {end} tokens: {where} {route} is {_lead(found)} {best}."
+    if found["answer"] == YES and found["state"] == START and found["tokens"] == 0:
+        gain = found["gain"] or {}
+        return (
+            f"{task['name']}: yes, though {route} is ahead of {best} already with random weights: {end} tokens of "
+            f"pretraining add {gain.get('gain', 0.0):.3f} weighted F1, and {where} it is {_lead(found)} it."
+        )
+    if found["answer"] == YES:
+        both = "both the bag of words and training from random weights" if found["reference"] == "both" else best
+        return (
+            f"{task['name']}: yes, {_when(found, run)}. From there on {route} stays above {both}; {where} it is "
+            f"{_lead(found)} {best}."
+        )
+    return (
+        f"{task['name']}: this run of {end} tokens cannot tell: {where} {route} is {_lead(found)} {best}, within the "
+        "noise of the test texts."
+    )
+
+
+def _best_without(task: dict[str, Any]) -> str:
+    """The best that needs no pretraining."""
+    references = task["references"]
+    name = max(references, key=lambda one: references[one]["f1"])
+    return f"{REFERENCES[name]} ({references[name]['f1']:.3f})"
+
+
+def _lead(found: dict[str, Any]) -> str:
+    """How far ahead or behind, always said as a positive number; an interval that reaches over 0 has a negative end."""
+    sign, side = (1, "ahead of") if found["lead"] > 0 else (-1, "behind")
+    low, high = sorted((sign * found["lead_low"], sign * found["lead_high"]))
+    return f"{abs(found['lead']):.3f} weighted F1 (95 %: {low:.3f} to {high:.3f}) {side}"
+
+
+def _when(found: dict[str, Any], run: dict[str, Any]) -> str:
+    if found["state"] == START:
+        return f"already at the first checkpoint ({amount(found['tokens'])} tokens)"
+    flops = f"{found['tokens'] * run['flops_per_token']:.1e} FLOPs"
+    return f"after about {amount(found['tokens'])} tokens ({flops}; {_interval(found)})"
+
+
+def _interval(found: dict[str, Any]) -> str:
+    """Of a crossing's tokens; an open end is said in words."""
+    if found["low"] is None:
+        return "95 %: not within this run"
+    high = "beyond this run" if found["high"] is None else amount(found["high"])
+    return f"95 %: {amount(found['low'])} to {high}"
+
+
+def _crossings(task: dict[str, Any], route: str) -> str:
+    parts = []
+    for one in task["crossings"]:
+        if one["route"] != route or one["reference"] == "both":
+            continue
+        name = REFERENCES[one["reference"]]
+        if one["state"] == NEVER:
+            seen = f" (in {1 - one['share_never']:.0%} of the resamples it does)" if one["share_never"] < 0.995 else ""
+            parts.append(f"never stays above {name} within this run{seen}")
+        elif one["state"] == START:
+            parts.append(f"is above {name} from the first checkpoint on, {amount(one['tokens'])} tokens")
+        else:
+            parts.append(f"passes {name} at {amount(one['tokens'])} tokens ({_interval(one)})")
+    return f"{_capital(ROUTES[route])} {', and '.join(parts)}."
+
+
+def _gains(gains: Sequence[dict[str, Any]]) -> list[str]:
+    """What pretraining itself moved, whether or not it was enough."""
+    return [f"Pretraining itself moved {', and '.join(map(_gain, gains))}."] if gains else []
+
+
+def _gain(gain: dict[str, Any]) -> str:
+    start = "random weights" if gain["from_tokens"] == 0 else f"{amount(gain['from_tokens'])} tokens"
+    noise = "; within the noise of the test texts" if gain["low"] <= 0 <= gain["high"] else ""
+    end = amount(gain["to_tokens"])
+    return (
+        f"{ROUTES[gain['route']]} by {gain['gain']:+.3f} weighted F1 from {start} to {end} tokens "
+        f"(95 %: {gain['low']:+.3f} to {gain['high']:+.3f}{noise})"
+    )
+
+
+def _extrapolated(task: dict[str, Any], run: dict[str, Any]) -> list[str]:
+    """Where a fit would meet the bag of words beyond the run; said as what it is."""
+    found = []
+    for fit in task["fits"]:
+        crossing = fit["crossings"].get("bow")
+        never = any(
+            one["route"] == fit["route"] and one["reference"] == "bow" and one["state"] == NEVER
+            for one in task["crossings"]
+        )
+        if not (crossing and never and crossing["beyond"]):
+            continue
+        if crossing["flops"] is None:
+            found.append(
+                f"The fitted curve of {ROUTES[fit['route']]} does not reach the bag of words within a thousand times "
+                "the FLOPs of this run (extrapolation)."
+            )
+            continue
+        tokens = amount(crossing["flops"] / run["flops_per_token"])
+        high = "not at all" if crossing["high"] is None else f"{crossing['high']:.1e}"
+        low = "not at all" if crossing["low"] is None else f"{crossing['low']:.1e}"
+        found.append(
+            f"If the fitted curve went on, {ROUTES[fit['route']]} would reach the bag of words at {tokens} tokens, "
+            f"{crossing['flops']:.1e} FLOPs (95 %: {low} to {high}); this is an extrapolation beyond the run."
+        )
+    return found
+
+
+def _price(task: dict[str, Any], run: dict[str, Any]) -> list[str]:
+    one = (task.get("costs") or {}).get("lora")
+    if not one or not run["flops"]:
+        return []
+    times = run["flops"] / one
+    many = f"{times:,.0f} times" if times >= 2 else f"{times:.2g} times"
+    return [f"The whole pretraining took {run['flops']:.1e} FLOPs, {many} one LoRA run on this task ({one:.1e})."]
+
+
+def overall(tasks: Sequence[dict[str, Any]], run: dict[str, Any]) -> list[str]:
+    """The first sentence of a trace of several tasks, then the answer for each."""
+    answers = [task["sentences"][0] for task in tasks]
+    if len(tasks) == 1:
+        return answers
+    named = {kind: [t["name"] for t in tasks if t["verdict"]["answer"] == kind] for kind in (YES, NO, UNCLEAR, WITHOUT)}
+    others = {NO: "They were not on", UNCLEAR: "This cannot be told on", WITHOUT: "Random weights did as well on"}
+    first = (
+        f"{amount(run['tokens'])} tokens of next-token pretraining were worth their cost on {len(named[YES])} of "
+        f"{len(tasks)} tasks{': ' if named[YES] else ''}{', '.join(named[YES])}."
+    )
+    first = " ".join([first, *(f"{words} {', '.join(named[kind])}." for kind, words in others.items() if named[kind])])
+    return [first, *answers]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

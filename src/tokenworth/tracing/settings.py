@@ -1,0 +1,100 @@
+"""What is asked of a trace."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tokenworth.adaptation import AdaptConfig, make_config
+from tokenworth.errors import SettingError
+from tokenworth.training.reading import read_run_file
+
+STEPS = 1000
+"""Optimiser steps of LoRA and scratch where nothing else is asked: a trace runs many."""
+WORDS = ("ends", "last", "all", "none")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TraceSettings:
+    """Everything a trace's numbers depend on but the run and the tasks."""
+
+    adapted: tuple[int, ...]
+    """Tokens of the checkpoints that LoRA adapts; none: scratch is not trained either."""
+    seeds: tuple[int, ...]
+    """Of each learned route, one run a seed."""
+    config: AdaptConfig
+    """The same for LoRA and scratch: steps, batch, learning rate and length are the adaptation budget."""
+    seed: int
+    """Of samples, folds and resampling."""
+    max_texts: int | None
+    max_length: int | None
+    """Tokens kept of a text, by probe and routes alike."""
+
+    def asdict(self) -> dict[str, Any]:
+        """As JSON writes it."""
+        return {
+            **asdict(self),
+            "adapted": list(self.adapted),
+            "seeds": list(self.seeds),
+            "config": self.config.asdict(),
+        }
+
+
+def choose_adapted(wish: str, tokens: list[int]) -> tuple[int, ...]:
+    """The checkpoints that are adapted, by their tokens.
+
+    Args:
+        wish: "ends" (first, last, and the one nearest the middle in log tokens), "last", "all", "none", or "N,N,...".
+        tokens: of the checkpoints there are, fewest first.
+
+    Raises:
+        SettingError: a word or a number that is not among them.
+    """
+    ready = {"none": [], "all": tokens, "last": tokens[-1:], "ends": _ends(tokens)}
+    if wish in ready:
+        return tuple(ready[wish])
+    try:
+        asked = sorted({int(part.replace("_", "")) for part in wish.split(",")})
+    except ValueError as error:
+        raise SettingError(
+            f"--adapt {wish!r} is not understood; choose {', '.join(WORDS)}, or tokens of checkpoints such as "
+            f"{tokens[0]},{tokens[-1]}"
+        ) from error
+    missing = [one for one in asked if one not in tokens]
+    if missing:
+        raise SettingError(
+            f"--adapt names a checkpoint of {missing[0]} tokens; there are {', '.join(map(str, tokens))}"
+        )
+    return tuple(asked)
+
+
+def _ends(tokens: list[int]) -> list[int]:
+    """First, middle and last; the middle by log tokens of those after the first step."""
+    seen = [one for one in tokens if one > 0]
+    if not seen:
+        return tokens
+    middle = (math.log(seen[0]) + math.log(seen[-1])) / 2
+    nearest = min(seen, key=lambda one: abs(math.log(one) - middle))
+    return sorted({tokens[0], nearest, tokens[-1]})
+
+
+def budget(given: AdaptConfig | dict[str, Any] | str | Path | None, max_length: int | None) -> AdaptConfig:
+    """Settings of LoRA and scratch: the protocol with fewer steps, and what is given on top."""
+    if isinstance(given, str | Path):
+        given = read_run_file(given)
+    config = given if isinstance(given, AdaptConfig) else make_config({"steps": STEPS, **(given or {})})
+    kept = config.max_length if max_length is None else max_length
+    return replace(config, max_length=kept, mislabelled=False, diagnose=False)
+
+
+def seeds_from(first: int, count: int) -> tuple[int, ...]:
+    """`count` seeds from `first` on.
+
+    Raises:
+        SettingError: fewer than one.
+    """
+    if count < 1:
+        raise SettingError(f"--seeds is the number of runs of each learned route, at least 1, not {count}")
+    return tuple(range(first, first + count))
