@@ -17,6 +17,7 @@ ROOMS = (
     "adaptation",
     "study",
     "pretrain",
+    "measures",
     "report",
     "cli",
 )
