@@ -98,12 +98,20 @@ def test_the_configuration_itself_is_left_alone():
     assert longer.max_position_embeddings == 128
 
 
+def test_the_trained_length_may_be_told():
+    """Configurations often state more than a model has ever read."""
+    longer = extended(transformers.LlamaConfig(**SMALL), 4.0, "yarn", trained=16)
+    assert longer.rope_parameters["original_max_position_embeddings"] == 16
+    assert longer.max_position_embeddings == 64
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"method": "magic"}, "choose from yarn, ntk, linear, base"),
         ({"factor": 1.0}, "makes no context longer"),
         ({"method": "base"}, "needs one"),
+        ({"trained": 1}, "no context to make longer"),
         ({"method": "ntk", "base": 1e6}, "needs one"),
     ],
 )

@@ -136,7 +136,7 @@ def positions(
     typer.echo(f"{found.model}: nats a token on {found.texts} documents of {found.length} tokens")
     typer.echo(f"full: all before it; recent: {found.window} at most; gain: recent - full, 95 % intervals")
     rows = [
-        {"position": _range(row), "full": _ends(row, "full"), "recent": _nats(row, "recent"),
+        {"position": _range(row), "full": _ends(row, "full", ""), "recent": _nats(row, "recent"),
          "gain": _ends(row, "gain"), "": "beyond the window" if row["beyond"] else ""}
         for row in found.bins
     ]  # fmt: skip
@@ -216,13 +216,14 @@ def extend(
     factor: Annotated[float, typer.Option(help="How many times as long.")] = 4.0,
     method: Annotated[str, typer.Option(help="yarn, ntk, linear or base.")] = "yarn",
     base: Annotated[float | None, typer.Option(help="The new base, for --method base.")] = None,
+    trained: Annotated[int | None, typer.Option(help="Trained length.", show_default="as config.json says")] = None,
     json: options.Json = False,
 ) -> None:
     """Make a checkpoint ready for a longer context: the same weights, rotary positions scaled."""
     from tokenworth.assessment.result import jsonable
     from tokenworth.measures import extend_checkpoint
 
-    found = extend_checkpoint(model, out, factor=factor, method=method, base=base)
+    found = extend_checkpoint(model, out, factor=factor, method=method, base=base, trained=trained)
     if json:
         typer.echo(encoder.dumps(jsonable(found.asdict()), indent=1))
         return
@@ -266,8 +267,9 @@ def _nats(row: dict[str, Any], name: str) -> str:
     return f"{row[name]:.3f}"
 
 
-def _ends(row: dict[str, Any], name: str) -> str:
-    return f"{row[name]:+.3f} ({row[f'{name}_low']:+.3f} to {row[f'{name}_high']:+.3f})"
+def _ends(row: dict[str, Any], name: str, sign: str = "+") -> str:
+    value, low, high = (f"{row[key]:{sign}.3f}" for key in (name, f"{name}_low", f"{name}_high"))
+    return f"{value} ({low} to {high})"
 
 
 def _share(row: dict[str, Any], name: str) -> str:

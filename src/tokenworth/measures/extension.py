@@ -57,7 +57,9 @@ class Extension:
         return asdict(self)
 
 
-def extended(config: Any, factor: float, method: str = "yarn", *, base: float | None = None) -> Any:
+def extended(
+    config: Any, factor: float, method: str = "yarn", *, base: float | None = None, trained: int | None = None
+) -> Any:
     """A copy of a configuration for a context `factor` times as long.
 
     Args:
@@ -65,6 +67,7 @@ def extended(config: Any, factor: float, method: str = "yarn", *, base: float | 
         factor: s, above 1.
         method: one of METHODS.
         base: the new base, for the method "base" alone.
+        trained: tokens the model was trained to read, where the configuration states another number.
 
     Raises:
         SettingError: no rotary positions, angles that are already scaled, or settings that contradict each other.
@@ -75,10 +78,12 @@ def extended(config: Any, factor: float, method: str = "yarn", *, base: float | 
         raise SettingError(f"factor {factor:g} makes no context longer; take one above 1, such as 4")
     if (method == "base") != (base is not None):
         raise SettingError("a new base is for the method base, which needs one; give --method base --base 500000")
+    if trained is not None and trained < 2:
+        raise SettingError(f"a model trained to read {trained} tokens has no context to make longer")
     found = deepcopy(config)
     text = found.get_text_config()
     rope = _plain_rope(text)
-    before = int(text.max_position_embeddings)
+    before = trained or int(text.max_position_embeddings)
     text.rope_parameters = {**rope, **_scaling(text, rope, factor, method, base, before)}
     text.max_position_embeddings = round(factor * before)
     return found
@@ -136,7 +141,13 @@ def ntk_base(base: float, factor: float, d: int) -> float:
 
 
 def extend_checkpoint(
-    name: str | Path, out: str | Path, *, factor: float = 4.0, method: str = "yarn", base: float | None = None
+    name: str | Path,
+    out: str | Path,
+    *,
+    factor: float = 4.0,
+    method: str = "yarn",
+    base: float | None = None,
+    trained: int | None = None,
 ) -> Extension:
     """Write a checkpoint with the same weights, bit for bit, that reads `factor` times as many tokens.
 
@@ -146,6 +157,7 @@ def extend_checkpoint(
         factor: s, above 1.
         method: one of METHODS.
         base: the new base, for the method "base" alone.
+        trained: tokens the model was trained to read, where its configuration states another number.
 
     Raises:
         BackboneError: the model is missing or damaged.
@@ -156,9 +168,9 @@ def extend_checkpoint(
         if Path(out).resolve() == source.folder.resolve():
             raise SettingError(f"{out} is the model itself; choose another folder with --out")
         config = read_config(source)
-        changed = extended(config, factor, method, base=base)
+        changed = extended(config, factor, method, base=base, trained=trained)
         weights, _ = weight_files(source)
-    before, text = int(config.get_text_config().max_position_embeddings), changed.get_text_config()
+    before, text = trained or int(config.get_text_config().max_position_embeddings), changed.get_text_config()
     copied = [*weights, *source.matching((*TOKENIZER_PATTERNS, "generation_config.json", "*.index.json"))]
     with writing(out) as place, TemporaryDirectory(dir=place, prefix=".writing-") as unfinished:
         for path in copied:
