@@ -29,6 +29,7 @@ ORDER = (
     "decision",
     "pretrain",
     "tracing",
+    "measures",
     "report",
     "cli",
 )
@@ -164,7 +165,7 @@ def test_help_of_the_command_line_is_light():
 
 
 def test_rooms_leave_the_heavy_libraries_for_later():
-    rooms = "scores, tasks, backbones, encode, features, probes, assessment, report, cli"
+    rooms = "scores, tasks, backbones, encode, features, probes, assessment, measures, report, cli"
     assert not loaded_by(f"from tokenworth import {rooms}") & {"transformers", "datasets", "sklearn", "plotly"}
 
 

@@ -18,6 +18,7 @@ ROOMS = (
     "study",
     "pretrain",
     "tracing",
+    "measures",
     "report",
     "cli",
 )

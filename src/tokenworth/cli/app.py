@@ -15,6 +15,7 @@ import tokenworth.cli.deciding as deciding
 import tokenworth.cli.demo as demo
 import tokenworth.cli.doctor as doctor
 import tokenworth.cli.listing as listing
+import tokenworth.cli.measuring as measuring
 import tokenworth.cli.pretraining as pretraining
 import tokenworth.cli.scaling as scaling
 import tokenworth.cli.study as study
@@ -43,10 +44,12 @@ app.command("tasks")(listing.tasks)
 app.command("backbones")(backbones.backbones)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.command("extend")(measuring.extend)
 app.add_typer(cache.app, name="cache")
 app.add_typer(study.app, name="study")
 app.add_typer(scaling.app, name="scaling")
 app.add_typer(tokenizing.app, name="tokenizer")
+app.add_typer(measuring.app, name="measure")
 
 
 def main() -> None:

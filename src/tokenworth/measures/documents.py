@@ -1,0 +1,114 @@
+"""Documents from files, as rows of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tokenworth.errors import SettingError, first_line
+from tokenworth.measures.decoder import Decoder
+from tokenworth.pretrain.tokenizer import SEPARATOR, read_documents
+
+Ids = NDArray[np.int64]
+_AT_ONCE = 64
+
+
+def documents_of(paths: Sequence[str | Path], *, whole: bool = False) -> list[str]:
+    """Documents of all files, in order.
+
+    Rows of a table (.csv, .tsv, .jsonl, .parquet); of a .txt file, which may be packed as .txt.zst, what stands between
+    separators where there are any, else its paragraphs, or all of it.
+
+    Args:
+        paths: files.
+        whole: a .txt file is one document.
+
+    Raises:
+        SettingError: a text file cannot be read, or there is nothing in the files.
+        TaskError: a table cannot be read.
+    """
+    found = [text for path in map(Path, paths) for text in _of_file(path, whole=whole) if text.strip()]
+    if not found:
+        raise SettingError(f"{', '.join(map(str, paths))}: no documents; give files with text in them")
+    return found
+
+
+def _of_file(path: Path, *, whole: bool) -> list[str]:
+    if path.suffixes[-2:] == [".txt", ".zst"]:
+        with TemporaryDirectory() as folder:
+            plain = Path(folder, path.stem)
+            plain.write_bytes(_unpacked(path))
+            return _of_file(plain, whole=whole)
+    if path.suffix != ".txt":
+        return read_documents(path)
+    text = "\n\n".join(read_documents(path))
+    if SEPARATOR in text:
+        return text.split(SEPARATOR)
+    return [text] if whole else text.split("\n\n")
+
+
+def _unpacked(path: Path) -> bytes:
+    import pyarrow as pa
+
+    try:
+        with pa.input_stream(str(path), compression="zstd") as stream:
+            return bytes(stream.read())
+    except OSError as error:
+        raise SettingError(f"{path} cannot be read as zstd ({first_line(error)}); fetch it again") from error
+
+
+def tokens_of(decoder: Decoder, text: str) -> list[int]:
+    """Token ids of a text, without special tokens around it."""
+    return list(decoder.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def rows_of(decoder: Decoder, documents: Sequence[str], length: int, *, most: int, seed: int = 0) -> Tensor:
+    """The first `length` tokens of documents that have so many, in seeded order: (N, length), N <= most.
+
+    Only where these are fewer than `most`, the next pieces of the same documents follow.  The token that begins a
+    document stands first where the tokenizer has one.
+
+    Raises:
+        SettingError: fewer than two pieces are as long as that.
+    """
+    head = [] if decoder.begin is None else [decoder.begin]
+    order = np.random.default_rng(seed).permutation(len(documents))
+    rows: list[list[int]] = []
+    later: list[list[int]] = []
+    longest = 0
+    for start in range(0, len(order), _AT_ONCE):
+        texts = [documents[i] for i in order[start : start + _AT_ONCE]]
+        for ids in decoder.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]:
+            longest = max(longest, len(head) + len(ids))
+            pieces = _pieces(head, ids, length)
+            rows += pieces[:1]
+            later += pieces[1:]
+        if len(rows) >= most:
+            break
+    rows = [*rows, *later][:most]
+    if len(rows) < 2:
+        raise SettingError(
+            f"{len(rows)} of {len(documents)} documents have {length} tokens (the longest has {longest}), and two are "
+            "needed; bring longer documents, or ask for shorter texts"
+        )
+    return torch.tensor(rows)
+
+
+def _pieces(head: list[int], ids: list[int], length: int) -> list[list[int]]:
+    """A document cut into rows of one length, the rest left out; each begins as a document does."""
+    size = length - len(head)
+    return [head + ids[start : start + size] for start in range(0, len(ids) - size + 1, size)]
+
+
+def packed(decoder: Decoder, documents: Sequence[str]) -> tuple[Ids, Ids]:
+    """All documents as one stream of tokens (N,), and how many tokens of its document stand before each (N,)."""
+    head = [] if decoder.begin is None else [decoder.begin]
+    found = decoder.tokenizer(list(documents), add_special_tokens=False, verbose=False)["input_ids"]
+    rows = [np.array(head + ids, dtype=np.int64) for ids in found]
+    return np.concatenate(rows), np.concatenate([np.arange(len(row)) for row in rows])

@@ -1,0 +1,175 @@
+"""What a model can be made to recite: spans of its training documents, from the tokens before them.
+
+A span of m tokens is extractable with a prefix of k tokens if greedy continuation of the k tokens before it gives it
+back: exactly, or approximately, with a normalised edit distance
+
+    d = (least number of insertions, deletions and replacements) / m  <=  0.1 .
+
+Rates are given by prefix length and by how often the span's m tokens stand in the corpus.  Spans of documents that the
+model never saw (`held_out`) are the control: what is recited there is text that anybody could have guessed.
+
+Sources: Carlini et al. (2023), ICLR, arXiv 2202.07646 (k-extractable spans by repetition and context); Lee et al.
+(2022), ACL, arXiv 2107.06499 (duplicates); Ippolito et al. (2023), INLG, arXiv 2210.17546 (approximate recitation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tokenworth.errors import SettingError
+from tokenworth.measures.decoder import Decoder, continued
+from tokenworth.measures.documents import packed
+from tokenworth.measures.intervals import share_interval
+from tokenworth.measures.spans import Spans
+
+Ids = NDArray[np.int64]
+APPROXIMATE = 0.1
+"""Edits a token of the span up to which a recitation counts as approximate."""
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Memorisation:
+    """Rates of recited spans with Wilson's 95 % intervals."""
+
+    model: str
+    span: int
+    """Tokens of a span."""
+    tokens: int
+    """Of the corpus in which spans were counted."""
+    rates: list[dict[str, Any]]
+    """A row a prefix length and number of times: prefix, times, times_last, spans, exact, approximate, their ends."""
+    examples: list[dict[str, Any]]
+    """Spans that were recited exactly, the rarest first: prefix, times, text."""
+
+    def asdict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Trial:
+    """Spans to be recited, with all that stands before them."""
+
+    times: int
+    """The lower end of its group."""
+    window_NT: torch.Tensor
+    """Longest prefix, then the span."""
+    counts: list[int]
+
+
+def measure_memorisation(
+    decoder: Decoder,
+    documents: Sequence[str],
+    held_out: Sequence[str] = (),
+    *,
+    prefixes: Sequence[int] = (8, 32, 64),
+    span: int = 32,
+    most: int = 200,
+    seed: int = 0,
+) -> Memorisation:
+    """Rates of extractable spans; the same spans for every prefix length.
+
+    Args:
+        decoder: the audited model.
+        documents: all it was trained on: how often a span stands is counted in these alone.
+        held_out: documents it was not trained on; spans of them that also stand in `documents` are left out.
+        prefixes: lengths k in tokens.
+        span: m in tokens.
+        most: spans of a group (standing once, 2 or 3 times, 4 to 7 times, ...).
+        seed: of the sample.
+
+    Raises:
+        SettingError: no document is long enough for the longest prefix and a span.
+    """
+    if not prefixes or min(prefixes) < 1 or span < 1:
+        raise SettingError(f"prefixes {list(prefixes)} and span {span} count tokens; take 1 or more")
+    decoder.check_length(max(prefixes) + span)
+    tokens, trials = _trials(decoder, documents, held_out, max(prefixes), span, most, np.random.default_rng(seed))
+    rows, examples = [], []
+    for prefix in prefixes:
+        for trial in trials:
+            distance_N = _recited(decoder, trial.window_NT, prefix, span)
+            rows.append(_rates(prefix, trial, distance_N))
+            examples += [
+                {
+                    "prefix": prefix,
+                    "times": trial.counts[i],
+                    "text": decoder.tokenizer.decode(trial.window_NT[i, -span:]),
+                }
+                for i in np.flatnonzero(distance_N == 0)[:_EXAMPLES]
+            ]
+    examples.sort(key=lambda one: (one["times"], one["prefix"]))
+    return Memorisation(decoder.name, span, tokens, rows, examples[:_EXAMPLES])
+
+
+def _trials(
+    decoder: Decoder, documents: Sequence[str], held_out: Sequence[str], before: int, span: int, most: int,
+    rng: np.random.Generator,
+) -> tuple[int, list[_Trial]]:  # fmt: skip
+    stream_N, place_N = packed(decoder, documents)
+    if place_N.max() + 1 < before + span:
+        raise SettingError(
+            f"the longest of {len(documents)} documents has {place_N.max() + 1} tokens, and a prefix of {before} with "
+            f"a span of {span} takes {before + span}; bring longer documents, or ask for shorter prefixes"
+        )
+    spans = Spans.of(stream_N, place_N, span)
+    trials = [
+        _trial(spans, times, places, before) for times, places in spans.sample(place_N, before, most, rng).items()
+    ]
+    if held_out:
+        other_N, other_place_N = packed(decoder, held_out)
+        unseen = spans.unseen(Spans.of(other_N, other_place_N, span))
+        found = unseen.sample(other_place_N, before, most, rng)
+        trials = [_trial(unseen, times, places, before) for times, places in found.items()] + trials
+    return len(stream_N), [trial for trial in trials if trial.counts]
+
+
+def _trial(spans: Spans, times: int, places: list[int], before: int) -> _Trial:
+    windows = [spans.stream_N[place - before : place + spans.span] for place in places]
+    counts = [spans.times(place) if times else 0 for place in places]
+    return _Trial(times, torch.from_numpy(np.array(windows, dtype=np.int64).reshape(len(places), -1)), counts)
+
+
+def _recited(decoder: Decoder, window_NT: torch.Tensor, prefix: int, span: int) -> NDArray[np.float64]:
+    """Normalised edit distance of the greedy continuation from the span."""
+    before_NK = window_NT[:, -span - prefix : -span]
+    said_NM = continued(decoder, before_NK, span)[:, prefix:]
+    return edit_distance(said_NM.numpy(), window_NT[:, -span:].numpy()) / span
+
+
+def edit_distance(a_NM: Ids, b_NM: Ids) -> Ids:
+    """Levenshtein distance of each row of one to the same row of the other, all rows at once: O(M^2) steps."""
+    rows, length = a_NM.shape
+    above = np.tile(np.arange(length + 1), (rows, 1))
+    for i in range(1, length + 1):
+        current = np.empty_like(above)
+        current[:, 0] = i
+        for j in range(1, length + 1):
+            replaced = above[:, j - 1] + (a_NM[:, i - 1] != b_NM[:, j - 1])
+            current[:, j] = np.minimum(replaced, np.minimum(above[:, j], current[:, j - 1]) + 1)
+        above = current
+    return above[:, -1]
+
+
+def _rates(prefix: int, trial: _Trial, distance_N: NDArray[np.float64]) -> dict[str, Any]:
+    of = len(distance_N)
+    row: dict[str, Any] = {
+        "prefix": prefix,
+        "times": trial.times,
+        "times_last": max(2 * trial.times - 1, 0),
+        "spans": of,
+    }
+    for name, hits in (
+        ("exact", int((distance_N == 0).sum())),
+        ("approximate", int((distance_N <= APPROXIMATE).sum())),
+    ):
+        low, high = share_interval(hits, of)
+        row |= {name: hits / of, f"{name}_low": low, f"{name}_high": high}
+    return row
