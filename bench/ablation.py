@@ -60,7 +60,7 @@ def _folder(name: str, seed: int, out: Path) -> Path:
 
 
 def _train(name: str, seed: int, options: argparse.Namespace) -> None:
-    from tokenworth.pretrain import make_config, pretrain
+    from tokenworth.pretraining import make_config, pretrain
 
     config = make_config(
         {
@@ -82,7 +82,7 @@ def _train(name: str, seed: int, options: argparse.Namespace) -> None:
 
 
 def _write(options: argparse.Namespace) -> None:
-    from tokenworth.pretrain import PretrainRun
+    from tokenworth.pretraining import PretrainRun
 
     found = {
         name: [

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _train(layers: int, width: int, tokens: int, options: argparse.Namespace) -> None:
-    from tokenworth.pretrain import make_config, pretrain
+    from tokenworth.pretraining import make_config, pretrain
 
     config = make_config(
         {
@@ -66,7 +66,7 @@ def _train(layers: int, width: int, tokens: int, options: argparse.Namespace) ->
 
 def _finished(out: Path) -> pd.DataFrame:
     """One row a run; all parameters are in products, as embedding and head are one matrix: C is about 6 N D."""
-    from tokenworth.pretrain import PretrainRun
+    from tokenworth.pretraining import PretrainRun
 
     rows: list[dict[str, Any]] = []
     for layers, width in SIZES:
@@ -106,7 +106,7 @@ def _write(runs: pd.DataFrame, options: argparse.Namespace) -> None:
 def _fits(runs: pd.DataFrame) -> list[str]:
     """Each form on all runs, and what it predicts of those it did not see."""
     from tokenworth.errors import SettingError
-    from tokenworth.pretrain import fit_scaling
+    from tokenworth.pretraining import fit_scaling
 
     lines = ["| form | fitted to | constants (95 % over runs) | predicted | error |", "|---|---|---|---|--:|"]
     largest, longest = runs["parameters"].max(), runs["tokens"].max()

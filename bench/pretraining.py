@@ -81,10 +81,10 @@ def ours(folder: Path, *, cross: bool):
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    from tokenworth.pretrain import ModelConfig, SourceConfig, TrainingConfig
-    from tokenworth.pretrain.loop import Material, Pretraining
-    from tokenworth.pretrain.mixing import Blocks, Mixture
-    from tokenworth.pretrain.publishing import new_model
+    from tokenworth.pretraining import ModelConfig, SourceConfig, TrainingConfig
+    from tokenworth.pretraining.loop import Material, Pretraining
+    from tokenworth.pretraining.mixing import Blocks, Mixture
+    from tokenworth.pretraining.publishing import new_model
     from tokenworth.training.devices import Devices
     from tokenworth.training.tracking import Tracker
 

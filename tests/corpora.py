@@ -2,7 +2,7 @@
 
 import random
 
-from tokenworth.pretrain import make_config
+from tokenworth.pretraining import make_config
 
 SUBJECTS = ["the cat", "a dog", "my friend", "the old king", "every child", "no bird"]
 VERBS = ["sees", "likes", "follows", "forgets", "paints", "counts"]

@@ -257,7 +257,7 @@ def decided(*, labels: bool = True) -> SimpleNamespace:
 
 def pretrained():
     """A pretraining run of two sources, one of them with a hostile name, and its curves."""
-    from tokenworth.pretrain import PretrainPage, PretrainRun
+    from tokenworth.pretraining import PretrainPage, PretrainRun
 
     figures = {"train_tokens": 9000, "held_tokens": 500, "train_documents": 90, "held_documents": 5}
     source = {**figures, "train_bytes": 40_000, "held_bytes": 2000, "passes": 5.5}

@@ -27,7 +27,7 @@ ORDER = (
     "adaptation",
     "study",
     "decision",
-    "pretrain",
+    "pretraining",
     "tracing",
     "measures",
     "report",

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from corpora import config_of, run_file, sentences, write_corpus
 from tokenworth.errors import SettingError
 from tokenworth.features import Processes
-from tokenworth.pretrain import (
+from tokenworth.pretraining import (
     ModelConfig,
     PretrainError,
     SourceConfig,
@@ -22,15 +22,15 @@ from tokenworth.pretrain import (
     make_config,
     train_tokenizer,
 )
-from tokenworth.pretrain.documents import stream_documents
-from tokenworth.pretrain.evaluation import evaluate, read_held_out
-from tokenworth.pretrain.head_loss import head_loss
-from tokenworth.pretrain.material import gather, make_tokenizer, pack_all
-from tokenworth.pretrain.mixing import Blocks, Mixture
-from tokenworth.pretrain.objective import NextToken, document_mask, positions_in
-from tokenworth.pretrain.publishing import new_model
-from tokenworth.pretrain.schedule import rate_at, trace_steps
-from tokenworth.pretrain.shards import pack, read_shards
+from tokenworth.pretraining.documents import stream_documents
+from tokenworth.pretraining.evaluation import evaluate, read_held_out
+from tokenworth.pretraining.head_loss import head_loss
+from tokenworth.pretraining.material import gather, make_tokenizer, pack_all
+from tokenworth.pretraining.mixing import Blocks, Mixture
+from tokenworth.pretraining.objective import NextToken, document_mask, positions_in
+from tokenworth.pretraining.publishing import new_model
+from tokenworth.pretraining.schedule import rate_at, trace_steps
+from tokenworth.pretraining.shards import pack, read_shards
 
 # -- loss ---------------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ def test_a_source_that_is_nowhere_is_named(monkeypatch):
 
 def test_shards_hold_every_document_between_separators(tokenizer, tmp_path, monkeypatch):
     """Small shards: joined, the parts give back all documents in order, train and held-out apart."""
-    monkeypatch.setattr("tokenworth.pretrain.shards.SHARD_TOKENS", 1000)
+    monkeypatch.setattr("tokenworth.pretraining.shards.SHARD_TOKENS", 1000)
     texts = [*sentences(120), "<|endoftext|> written out"]
     packed = pack(texts, tokenizer, tmp_path / "s", documents_from="x", held_share=0.2, seed=0)
     assert len(packed.train) > 2
@@ -314,7 +314,7 @@ def test_mistakes_in_the_file_are_one_sentence(values, says):
 
 
 def test_paths_are_relative_to_the_file_and_flags_go_before_it(tmp_path):
-    from tokenworth.pretrain import read_config
+    from tokenworth.pretraining import read_config
 
     config = read_config(run_file(tmp_path), tokens=1280, seed=7)
     assert config.sources["one"].path == str(tmp_path / "one.txt")

@@ -18,9 +18,9 @@ from commands import tokenworth
 from corpora import config_of, run_file
 from tokenworth.errors import SettingError
 from tokenworth.features.locks import BusyError
-from tokenworth.pretrain import PretrainError, PretrainPage, pretrain
-from tokenworth.pretrain.journal import read_journal
-from tokenworth.pretrain.loop import Pretraining
+from tokenworth.pretraining import PretrainError, PretrainPage, pretrain
+from tokenworth.pretraining.journal import read_journal
+from tokenworth.pretraining.loop import Pretraining
 
 
 def losses(run):
@@ -95,7 +95,9 @@ def _run(home, out):
 def test_killed_at_random_moments_the_run_ends_with_equal_numbers(home):
     """A checkpoint after every step; killed wherever it is: losses, figures and weights are equal, bit for bit."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["corpora", "tokenworth.pretrain.run", "transformers.models.llama.modeling_llama"])
+    context.set_forkserver_preload(
+        ["corpora", "tokenworth.pretraining.run", "transformers.models.llama.modeling_llama"]
+    )
     rng, kills, out, whole = random.Random(0), 0, home / "killed", home / "long"
     pretrain(config_of(home, tokens=LONG), whole)
     for _ in range(60):

@@ -9,8 +9,8 @@ from scipy.optimize import approx_fprime
 
 from commands import tokenworth
 from tokenworth.errors import SettingError
-from tokenworth.pretrain.planning import compute_optimal, inference_optimal, plans
-from tokenworth.pretrain.scaling import ScalingFit, _model, fit_scaling, isoflop_minima, read_runs
+from tokenworth.pretraining.planning import compute_optimal, inference_optimal, plans
+from tokenworth.pretraining.scaling import ScalingFit, _model, fit_scaling, isoflop_minima, read_runs
 
 HOFFMANN = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}
 KAPLAN = {"N_c": 6.4e13, "alpha_N": 0.076, "D_c": 1.8e13, "alpha_D": 0.103}

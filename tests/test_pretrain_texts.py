@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tokenworth.pretrain import package_texts, texts
+from tokenworth.pretraining import package_texts, texts
 from tokenworth.tasks import load_task
 from tokenworth.tasks.docstrings import mask_names
 

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from commands import tokenworth
 from tokenworth.errors import SettingError
-from tokenworth.pretrain.tokenizer import KINDS, SEPARATOR, ByteCodec, TokenizerConfig, fertility, train_tokenizer
+from tokenworth.pretraining.tokenizer import KINDS, SEPARATOR, ByteCodec, TokenizerConfig, fertility, train_tokenizer
 
 DOCUMENTS = [f"The {animal} number {i} ran home in {1900 + i}, naïve and glad.\n\tEnd" for i in range(60)
              for animal in ("cat", "horse", "Löwe", "狐")]  # fmt: skip

@@ -16,7 +16,7 @@ ROOMS = (
     "assessment",
     "adaptation",
     "study",
-    "pretrain",
+    "pretraining",
     "tracing",
     "measures",
     "report",

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from tokenworth.assessment import Assessment, Ranking, assess, rank
     from tokenworth.backbones import Backbone, load_backbone
     from tokenworth.decision import Decision, decide
-    from tokenworth.errors import AdaptError, BackboneError, EncodeError, SettingError, TaskError, TokenworthError
+    from tokenworth.errors import (
+        AdaptError,
+        BackboneError,
+        EncodeError,
+        PretrainError,
+        SettingError,
+        TaskError,
+        TokenworthError,
+    )  # fmt: skip
+    from tokenworth.pretraining import PretrainRun, pretrain
     from tokenworth.report import write_report
     from tokenworth.tasks import Task, load_task
     from tokenworth.tracing import Trace, trace
@@ -36,6 +45,8 @@ _ROOMS = {
     "Classifier": "tokenworth.adaptation",
     "Decision": "tokenworth.decision",
     "EncodeError": "tokenworth.errors",
+    "PretrainError": "tokenworth.errors",
+    "PretrainRun": "tokenworth.pretraining",
     "Ranking": "tokenworth.assessment",
     "SettingError": "tokenworth.errors",
     "Task": "tokenworth.tasks",
@@ -48,6 +59,7 @@ _ROOMS = {
     "load_backbone": "tokenworth.backbones",
     "load_classifier": "tokenworth.adaptation",
     "load_task": "tokenworth.tasks",
+    "pretrain": "tokenworth.pretraining",
     "rank": "tokenworth.assessment",
     "trace": "tokenworth.tracing",
     "write_report": "tokenworth.report",
@@ -63,6 +75,8 @@ __all__ = [
     "Classifier",
     "Decision",
     "EncodeError",
+    "PretrainError",
+    "PretrainRun",
     "Ranking",
     "SettingError",
     "Task",
@@ -76,6 +90,7 @@ __all__ = [
     "load_backbone",
     "load_classifier",
     "load_task",
+    "pretrain",
     "rank",
     "scores",
     "trace",

@@ -12,7 +12,7 @@ from tokenworth.cli.assessing import print_result
 from tokenworth.cli.console import progress_report, say, set_verbosity
 
 if TYPE_CHECKING:
-    from tokenworth.pretrain.loop import Progress
+    from tokenworth.pretraining.loop import Progress
     from tokenworth.tasks import Task
 
 _STEPS = 800
@@ -35,7 +35,7 @@ def demo(
 ) -> None:
     """Offline: pretrain a small model on installed packages' docstrings, ask what it bought, follow the advice."""
     from tokenworth.assessment import rank
-    from tokenworth.pretrain import package_texts
+    from tokenworth.pretraining import package_texts
     from tokenworth.report import write_report
     from tokenworth.tasks import load_task
 
@@ -70,7 +70,7 @@ def _pretrained(
     import pandas as pd
 
     from tokenworth.assessment.result import write_table, writing
-    from tokenworth.pretrain import PretrainPage, make_config, pretrain
+    from tokenworth.pretraining import PretrainPage, make_config, pretrain
     from tokenworth.report import write_report
 
     say(f"pretraining on {len(documents):,} documents", quiet=quiet)

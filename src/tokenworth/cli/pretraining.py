@@ -30,8 +30,8 @@ def pretrain(
 
     RUN holds checkpoints/tokens-N (plain transformers folders), metrics.jsonl, run.json and report.html.
     """
-    from tokenworth.pretrain import PretrainPage, read_config
-    from tokenworth.pretrain import pretrain as train
+    from tokenworth.pretraining import PretrainPage, read_config
+    from tokenworth.pretraining import pretrain as train
     from tokenworth.report import write_report
 
     set_verbosity(verbose=verbose, quiet=quiet)

@@ -27,7 +27,7 @@ def fit(
 ) -> None:
     """Constants of a law with 95 % bootstrap intervals; OUT gets fit.json."""
     from tokenworth.assessment.result import jsonable, write_text, writing
-    from tokenworth.pretrain.scaling import fit_scaling, read_runs
+    from tokenworth.pretraining.scaling import fit_scaling, read_runs
 
     found = fit_scaling(read_runs(runs), form, bootstrap=bootstrap, seed=seed)
     text = encoder.dumps(jsonable(found.asdict()), indent=1)
@@ -53,8 +53,8 @@ def plan(
     json: options.Json = False,
 ) -> None:
     """Parameters and tokens for a budget: best for training alone, and with serving paid from it."""
-    from tokenworth.pretrain.planning import plans
-    from tokenworth.pretrain.scaling import ScalingFit
+    from tokenworth.pretraining.planning import plans
+    from tokenworth.pretraining.scaling import ScalingFit
 
     path = fitted / "fit.json" if fitted.is_dir() else fitted
     try:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tokenworth.errors import SettingError, first_line
 from tokenworth.measures.decoder import Decoder
-from tokenworth.pretrain.tokenizer import SEPARATOR, read_documents
+from tokenworth.pretraining.tokenizer import SEPARATOR, read_documents
 
 Ids = NDArray[np.int64]
 _AT_ONCE = 64

@@ -14,13 +14,13 @@ from tokenworth.assessment.result import writing
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import PretrainError, SettingError, first_line
 from tokenworth.features.locks import only_writer
-from tokenworth.pretrain.documents import stream_documents
-from tokenworth.pretrain.evaluation import HeldOut, read_held_out
-from tokenworth.pretrain.loop import Material
-from tokenworth.pretrain.mixing import Blocks, Mixture
-from tokenworth.pretrain.settings import PretrainConfig, SourceConfig, TrainingConfig
-from tokenworth.pretrain.shards import Packed, pack, read_shards
-from tokenworth.pretrain.tokenizer import TokenizerConfig, train_tokenizer
+from tokenworth.pretraining.documents import stream_documents
+from tokenworth.pretraining.evaluation import HeldOut, read_held_out
+from tokenworth.pretraining.loop import Material
+from tokenworth.pretraining.mixing import Blocks, Mixture
+from tokenworth.pretraining.settings import PretrainConfig, SourceConfig, TrainingConfig
+from tokenworth.pretraining.shards import Packed, pack, read_shards
+from tokenworth.pretraining.tokenizer import TokenizerConfig, train_tokenizer
 
 _log = logging.getLogger("tokenworth")
 _TOKENIZER_BYTES = 20_000_000  # of each source; more changes few pieces and takes minutes

@@ -16,14 +16,14 @@ from tokenworth.assessment.result import claimed
 from tokenworth.backbones.precision import resolve_device, resolve_dtype
 from tokenworth.errors import SettingError
 from tokenworth.features import Processes
-from tokenworth.pretrain.journal import read_journal
-from tokenworth.pretrain.loop import Material, Pretraining, Progress
-from tokenworth.pretrain.material import alone_in_shards, gather, make_tokenizer, pack_all
-from tokenworth.pretrain.objective import NextToken
-from tokenworth.pretrain.publishing import loaded_model, new_model, samples
-from tokenworth.pretrain.result import RUN, PretrainRun
-from tokenworth.pretrain.settings import PretrainConfig, TrainingConfig, read_config
-from tokenworth.pretrain.shards import Packed, tokenizer_fingerprint
+from tokenworth.pretraining.journal import read_journal
+from tokenworth.pretraining.loop import Material, Pretraining, Progress
+from tokenworth.pretraining.material import alone_in_shards, gather, make_tokenizer, pack_all
+from tokenworth.pretraining.objective import NextToken
+from tokenworth.pretraining.publishing import loaded_model, new_model, samples
+from tokenworth.pretraining.result import RUN, PretrainRun
+from tokenworth.pretraining.settings import PretrainConfig, TrainingConfig, read_config
+from tokenworth.pretraining.shards import Packed, tokenizer_fingerprint
 from tokenworth.training.devices import Devices, find_devices
 from tokenworth.training.record import note_or_compare
 from tokenworth.training.tracking import make_tracker

@@ -1,11 +1,11 @@
 """Pretraining: tokenizers, token shards, the loop, its schedules and parallel forms, scaling laws."""
 
 from tokenworth.errors import PretrainError
-from tokenworth.pretrain.planning import Plan, plans
-from tokenworth.pretrain.result import PretrainPage, PretrainRun
-from tokenworth.pretrain.run import pretrain
-from tokenworth.pretrain.scaling import ScalingFit, fit_scaling, read_runs
-from tokenworth.pretrain.settings import (
+from tokenworth.pretraining.planning import Plan, plans
+from tokenworth.pretraining.result import PretrainPage, PretrainRun
+from tokenworth.pretraining.run import pretrain
+from tokenworth.pretraining.scaling import ScalingFit, fit_scaling, read_runs
+from tokenworth.pretraining.settings import (
     ModelConfig,
     PretrainConfig,
     SourceConfig,
@@ -13,8 +13,8 @@ from tokenworth.pretrain.settings import (
     make_config,
     read_config,
 )
-from tokenworth.pretrain.texts import package_texts
-from tokenworth.pretrain.tokenizer import ByteCodec, TokenizerConfig, fertility, train_tokenizer
+from tokenworth.pretraining.texts import package_texts
+from tokenworth.pretraining.tokenizer import ByteCodec, TokenizerConfig, fertility, train_tokenizer
 
 __all__ = [
     "ByteCodec",

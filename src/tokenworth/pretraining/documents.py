@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.errors import SettingError, TaskError, first_line
-from tokenworth.pretrain.settings import SourceConfig
+from tokenworth.pretraining.settings import SourceConfig
 from tokenworth.tasks import load_texts
 
 _COLUMNS = ("text", "content", "document", "body")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tokenworth.errors import SettingError
-from tokenworth.pretrain.tokenizer import TokenizerConfig
+from tokenworth.pretraining.tokenizer import TokenizerConfig
 from tokenworth.training.reading import checked, read_run_file
 
 _EXAMPLE = "write 'sources: {wiki: wiki.parquet}'"

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from tokenworth.errors import PretrainError
-from tokenworth.pretrain.settings import SourceConfig, TrainingConfig
-from tokenworth.pretrain.shards import Ints
+from tokenworth.pretraining.settings import SourceConfig, TrainingConfig
+from tokenworth.pretraining.shards import Ints
 
 
 @dataclass(frozen=True, eq=False, slots=True)

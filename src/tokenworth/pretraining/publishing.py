@@ -12,8 +12,8 @@ from tokenworth.backbones.config import read_config
 from tokenworth.backbones.files import find_source
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import PretrainError, SettingError, first_line
-from tokenworth.pretrain.ring import RING, register
-from tokenworth.pretrain.settings import ModelConfig, TrainingConfig
+from tokenworth.pretraining.ring import RING, register
+from tokenworth.pretraining.settings import ModelConfig, TrainingConfig
 from tokenworth.training.folders import whole_folder
 
 _ROUNDING = 32  # of the inner width: products of odd sizes are slower

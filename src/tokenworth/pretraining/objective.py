@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokenworth.pretrain.head_loss import head_loss
-from tokenworth.pretrain.ring import RING, own_part
+from tokenworth.pretraining.head_loss import head_loss
+from tokenworth.pretraining.ring import RING, own_part
 
 
 class NextToken(nn.Module):

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from tokenworth.errors import SettingError
-from tokenworth.pretrain.scaling import ScalingFit
+from tokenworth.pretraining.scaling import ScalingFit
 
 TRAIN_FLOPS, SERVE_FLOPS = 6.0, 2.0
 """Of a token and parameter: forward and backward, forward alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tokenworth.pretrain.settings import TrainingConfig
+from tokenworth.pretraining.settings import TrainingConfig
 
 
 def rate_at(step: int, config: TrainingConfig) -> float:

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from tokenworth.encode.forward import is_out_of_memory
 from tokenworth.errors import PretrainError
-from tokenworth.pretrain.evaluation import HeldOut, evaluate
-from tokenworth.pretrain.journal import Journal
-from tokenworth.pretrain.mixing import Mixture
-from tokenworth.pretrain.objective import NextToken
-from tokenworth.pretrain.publishing import publish
-from tokenworth.pretrain.schedule import rate_at, trace_steps
-from tokenworth.pretrain.settings import TrainingConfig
+from tokenworth.pretraining.evaluation import HeldOut, evaluate
+from tokenworth.pretraining.journal import Journal
+from tokenworth.pretraining.mixing import Mixture
+from tokenworth.pretraining.objective import NextToken
+from tokenworth.pretraining.publishing import publish
+from tokenworth.pretraining.schedule import rate_at, trace_steps
+from tokenworth.pretraining.settings import TrainingConfig
 from tokenworth.training.checkpoints import Checkpoint, Checkpoints
 from tokenworth.training.devices import Devices, spread_like, whole
 from tokenworth.training.state import read_state, set_rate, write_state

@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenworth.assessment.result import jsonable, write_text
 from tokenworth.errors import SettingError
-from tokenworth.pretrain.journal import read_journal
+from tokenworth.pretraining.journal import read_journal
 
 RUN = "run.json"
 

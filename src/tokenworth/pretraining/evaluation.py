@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tokenworth.features import Processes
-from tokenworth.pretrain.mixing import Sequences
-from tokenworth.pretrain.shards import read_shards
+from tokenworth.pretraining.mixing import Sequences
+from tokenworth.pretraining.shards import read_shards
 
 
 @dataclass(frozen=True, eq=False, slots=True)
