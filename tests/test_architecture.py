@@ -26,6 +26,7 @@ ORDER = (
     "adaptation",
     "study",
     "decision",
+    "corpus",
     "pretrain",
     "report",
     "cli",

@@ -16,6 +16,7 @@ ROOMS = (
     "assessment",
     "adaptation",
     "study",
+    "corpus",
     "pretrain",
     "report",
     "cli",

@@ -45,19 +45,42 @@ class Hit:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Runs:
+class Runs:
     """Runs of one length of all texts, sorted by hash."""
 
     words: int
     hashes: np.ndarray
     owners: np.ndarray
+    sieve: np.ndarray
+    """A bit for every 1/16 of a run: most hashes that are not there are told by one look."""
+
+    @classmethod
+    def of(cls, words: int, hashes: np.ndarray, owners: np.ndarray) -> Runs:
+        """From hashes that are sorted already."""
+        sieve = np.zeros(1 << max(7, (2 * len(hashes)).bit_length()), dtype=np.uint8)
+        place = hashes >> _shift(sieve)
+        np.bitwise_or.at(sieve, (place >> np.uint64(3)).astype(np.int64), _bit(place))
+        return cls(words, hashes, owners, sieve)
+
+    def perhaps(self, hashes: np.ndarray) -> np.ndarray:
+        """Indices of the hashes that may be there."""
+        place = hashes >> _shift(self.sieve)
+        return np.flatnonzero(self.sieve[(place >> np.uint64(3)).astype(np.int64)] & _bit(place))
+
+
+def _shift(sieve: np.ndarray) -> np.uint64:
+    return np.uint64(64 - 3 - (len(sieve).bit_length() - 1))
+
+
+def _bit(place: np.ndarray) -> np.ndarray:
+    return np.uint8(1) << (place.astype(np.uint8) & np.uint8(7))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TaskIndex:
     """What to look for."""
 
-    runs: tuple[_Runs, ...]
+    runs: tuple[Runs, ...]
     owner: tuple[tuple[str, str, int], ...]
     """Task, split and row of each text."""
     total: np.ndarray
@@ -122,11 +145,11 @@ def index_of(tasks: Sequence[Task], n: int = 13, splits: Sequence[str] = SPLITS)
     return TaskIndex(tuple(_sorted(length, own) for length, own in sorted(parts.items())), tuple(owner), total)
 
 
-def _sorted(length: int, parts: list[tuple[np.ndarray, np.ndarray]]) -> _Runs:
+def _sorted(length: int, parts: list[tuple[np.ndarray, np.ndarray]]) -> Runs:
     hashes = np.concatenate([one for one, _ in parts])
     owners = np.concatenate([one for _, one in parts])
     order = np.argsort(hashes, kind="stable")
-    return _Runs(length, hashes[order], owners[order])
+    return Runs.of(length, hashes[order], owners[order])
 
 
 def find(texts: Sequence[str], index: TaskIndex) -> Iterator[Hit]:
@@ -137,6 +160,8 @@ def find(texts: Sequence[str], index: TaskIndex) -> Iterator[Hit]:
         text_of = words.text_of()
         for runs in index.runs:
             hashes, at = gram_hashes(words, runs.words)
+            perhaps = runs.perhaps(hashes)
+            hashes, at = hashes[perhaps], at[perhaps]
             low, high = (np.searchsorted(runs.hashes, hashes, side) for side in ("left", "right"))
             found = np.flatnonzero(high > low)
             pairs: dict[tuple[int, int], list[int]] = {}

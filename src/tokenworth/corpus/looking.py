@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tokenworth.corpus.contamination import Hit, TaskIndex, _Runs, find
+from tokenworth.corpus.contamination import Hit, Runs, TaskIndex, find
 from tokenworth.corpus.store import read_array, read_json, write_arrays, write_json
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def load_index(path: str) -> TaskIndex:
     """What `save_index` wrote."""
     place = Path(path)
     lengths = [int(one) for one in read_array(place, "lengths")]
-    runs = (_Runs(one, read_array(place, f"hashes-{one}"), read_array(place, f"owners-{one}")) for one in lengths)
+    runs = (Runs.of(one, read_array(place, f"hashes-{one}"), read_array(place, f"owners-{one}")) for one in lengths)
     owner = tuple((str(task), str(split), int(row)) for task, split, row in read_json(place / "owner.json"))
     return TaskIndex(tuple(runs), owner, read_array(place, "total"))
 

@@ -15,8 +15,10 @@ _LINE_END = re.compile("\r\n?|\u2028|\x85")
 _HALVES = re.compile("[\ud800-\udfff]")
 _MARKS = re.compile("[\u0300-\u036f]")
 _WORD = re.compile(r"[^\W\d_]+")
-_MIXED = re.compile(r"(?=\w*[A-Za-z])(?=\w*[\u0370-\u03ff\u0400-\u04ff])[^\W\d_]+")
-_LANGUAGE_CHARACTERS = 1000
+_MIXED = re.compile("(?:[A-Za-z][\u0370-\u04ff]|[\u0370-\u04ff]+[A-Za-z])[A-Za-z\u0370-\u04ff]*")
+_SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|[\xc2\xc3\xe2] ")
+"""Wrongly decoded characters come in runs, or lost their second one to a space."""
+_LANGUAGE_CHARACTERS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def _bare(text: str) -> str:
 
 def _repaired(text: str) -> str:
     """Wrong encodings only: quotes, ligatures, widths and HTML entities are left as the author wrote them."""
-    if text.isascii():
+    if text.isascii() or not _SUSPICIOUS.search(text):
         return text
     ftfy = library("ftfy", "repairing mojibake")
     if not ftfy.badness.is_bad(text):
@@ -85,7 +87,7 @@ def _settings() -> Any:
 
 
 def language(text: str) -> tuple[str, float]:
-    """Most likely language of the first 1,000 characters as an ISO 639 code, and the model's probability of it.
+    """Most likely language of the first 400 characters as an ISO 639 code, and the model's probability of it.
 
     The model comes with its library (176 languages) and needs no network; "und" where there is no letter.
 
@@ -109,4 +111,5 @@ def mixed_words(text: str) -> float:
     """Share of words in which Latin letters stand beside Greek or Cyrillic ones, as in disguised spam."""
     if text.isascii():
         return 0.0
-    return len(_MIXED.findall(text)) / max(1, len(_WORD.findall(text)))
+    mixed = len(_MIXED.findall(text))
+    return mixed / max(1, len(_WORD.findall(text))) if mixed else 0.0

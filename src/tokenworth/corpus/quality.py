@@ -6,7 +6,7 @@ these count words; Raffel et al. (2020), Exploring the limits of transfer learni
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
@@ -17,6 +17,7 @@ from tokenworth.corpus.words import Words, blocks, gram_hashes, words_of
 STOP_WORDS = frozenset("the be to of and that have with".split())
 _BULLETS = ("•", "-", "*", "‣", "◦", "·")  # noqa: RUF001
 _ENDS = (".", "!", "?", '"', "”", "'", "’", "。", "！", "？", "…")  # noqa: RUF001
+_LETTER = re.compile(r"[^\W\d_]")
 _TOP, _REPEATED = (2, 3, 4), (5, 10)
 
 
@@ -75,8 +76,8 @@ def _refusal(text: str, rules: QualityRules, repetition: dict[str, float]) -> st
         "symbols": lambda: (text.count("#") + text.count("...") + text.count("…")) / few,
         "bullet_lines": lambda: _share(_lines(text), lambda line: line.startswith(_BULLETS)),
         "ellipsis_lines": lambda: _share(_lines(text), lambda line: line.endswith(("...", "…"))),
-        "alphabetic_words": lambda: sum(map(_has_letter, words)) / few,
-        "stop_words": lambda: len(STOP_WORDS.intersection(text.lower().split())),
+        "alphabetic_words": lambda: _with_letter(words) / few,
+        "stop_words": lambda: _stop_words(text, words, rules.min_stop_words or 0),
         "repeated_lines": lambda: _repeated(_lines(text)),
         "repeated_paragraphs": lambda: _repeated([part for part in text.split("\n\n") if part.strip()]),
         "braces": lambda: text.count("{") + text.count("}"),
@@ -102,8 +103,16 @@ def _share(lines: list[str], holds: Callable[[str], bool]) -> float:
     return sum(map(holds, lines)) / max(1, len(lines))
 
 
-def _has_letter(word: str) -> bool:
-    return word.isalpha() or any(map(str.isalpha, word))
+def _with_letter(words: list[str]) -> int:
+    """Those of letters alone are counted without looking into them."""
+    rest = [word for word in words if not word.isalpha()]
+    return len(words) - len(rest) + sum(1 for word in rest if _LETTER.search(word))
+
+
+def _stop_words(text: str, words: list[str], enough: int) -> int:
+    """Different ones, in lower case only where there are not enough without."""
+    found = len(STOP_WORDS.intersection(words))
+    return found if found >= enough else len(STOP_WORDS.intersection(text.lower().split()))
 
 
 def _repeated(parts: list[str]) -> float:
@@ -127,12 +136,8 @@ def _runs(words: Words, n: int) -> tuple[np.ndarray, np.ndarray]:
     begins = np.flatnonzero(np.concatenate([np.ones(min(1, len(key)), bool), key[1:] != key[:-1]]))
     times = np.diff(np.append(begins, len(key)))
     owner = (key[begins] >> np.uint64(44)).astype(np.int64)
-    top = np.zeros(size)
+    top = np.zeros(size, dtype=np.int64)
     np.maximum.at(top, owner, times)
     total, distinct = np.bincount(text.astype(np.int64), minlength=size), np.bincount(owner, minlength=size)
     return np.where(top > 1, top, 0), 1 - distinct / np.maximum(total, 1) * (total > 0) - (total == 0)
 
-
-def summary(reasons: Sequence[str | None]) -> Counter[str]:
-    """How many each rule refused."""
-    return Counter(reason for reason in reasons if reason is not None)

@@ -17,6 +17,7 @@ import tokenworth.report.cards as cards
 import tokenworth.report.classes as classes
 import tokenworth.report.comparison as comparison
 import tokenworth.report.confusion as confusion
+import tokenworth.report.corpora as corpora
 import tokenworth.report.curves as curves
 import tokenworth.report.deciding as deciding
 import tokenworth.report.depth as depth
@@ -24,9 +25,9 @@ import tokenworth.report.probes as probes
 import tokenworth.report.studying as studying
 import tokenworth.report.tables as tables
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.report.shapes import AdaptLike, AssessmentLike, DecisionLike, RankingLike, RelationLike
+from tokenworth.report.shapes import AdaptLike, AssessmentLike, DecisionLike, RankingLike, RelationLike, Row
 from tokenworth.report.theme import Panel
-from tokenworth.report.values import clean, facts, short
+from tokenworth.report.values import ABSENT, clean, facts, short
 from tokenworth.version import __version__
 
 if TYPE_CHECKING:
@@ -83,6 +84,26 @@ def write_study_page(
         cards=studying.study_cards(table["state"].value_counts().to_dict(), table), means=studying.frame_rows(means),
         panels=drawn(studying.relation_panels(relations)), statistics=studying.statistics_table(relations),
         cells=studying.frame_rows(table[columns].dropna(axis=1, how="all")),
+    )  # fmt: skip
+    return _write(html, Path(path))
+
+
+def write_corpus_page(report: Row, path: str | Path) -> Path:
+    """Writes the page of a corpus and returns its path.
+
+    Args:
+        report: what report.json of a build holds.
+        path: where to write.
+
+    Raises:
+        TokenworthError: the file cannot be written.
+    """
+    html = _render(
+        "corpus.html.j2", title=clean(report["name"]), name=clean(report["name"]), cards=corpora.corpus_cards(report),
+        flow=drawn([corpora.flow_panel(report)]), tables=corpora.count_tables(report), absent=ABSENT,
+        counts=drawn([corpora.mix_panel(report), *corpora.count_panels(report)]), samples=corpora.samples(report),
+        notes=[clean(note) for note in report["notes"]], stages=corpora.stage_table(report),
+        details=_details({"Settings": (adapting.flat(report["settings"]), ())}),
     )  # fmt: skip
     return _write(html, Path(path))
 
