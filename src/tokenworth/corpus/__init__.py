@@ -1,6 +1,5 @@
 """Corpora: raw documents to shuffled text that one can answer for, and the calls its stages are made of."""
 
-
 from tokenworth.corpus.contamination import contamination
 from tokenworth.corpus.document import Amount, Document, Ledger
 from tokenworth.corpus.duplicates import near_duplicates

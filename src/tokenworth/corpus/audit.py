@@ -88,7 +88,7 @@ def audit(corpus: Corpus, *, engine: Engine | None = None, progress: Progress | 
 def _findings(flow: Flow, shards: list[Shard]) -> dict[str, Any]:
     near = next(stage for stage in flow.corpus.stages if isinstance(stage, Near))
     looking = [with_index(one, flow.root, flow.notes) for one in flow.corpus.stages if isinstance(one, Decontaminate)]
-    stages = (Extract(), Normalise(), Quality(), Redact(), *looking)
+    stages: tuple[Any, ...] = (Extract(), Normalise(), Quality(), Redact(), *looking)
     found = flow.run("count", _count, [_Job(shard, stages) for shard in shards])
     by_stage = {stage.name: _added([one[stage.name] for one in found]) for stage in stages}
     reading = _added([shard.ledger() for shard in shards])

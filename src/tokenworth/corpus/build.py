@@ -79,9 +79,7 @@ class Flow:
         self.history.append((name, list(self.keys)))
 
 
-def build(
-    corpus: Corpus, out: str | Path, *, engine: Engine | None = None, progress: Progress | None = None
-) -> Flow:
+def build(corpus: Corpus, out: str | Path, *, engine: Engine | None = None, progress: Progress | None = None) -> Flow:
     """Make what a corpus file says; OUT/text-00000.parquet and so on, and last OUT/corpus.json.
 
     Args:
@@ -141,12 +139,12 @@ def with_index(stage: Decontaminate, root: Path, notes: list[str]) -> Decontamin
     from tokenworth.tasks import load_task
 
     tasks = [load_task(name) for name in stage.tasks]
-    for task in tasks:
-        if without_test_part(task) and "train" not in stage.splits:
-            notes.append(
-                f"task {task.name} has no test part of its own: its test texts are those that seed {task.seed} holds "
-                "out; write 'splits: [test, train]' to keep all of its texts out of the corpus"
-            )
+    notes += [
+        f"task {task.name} has no test part of its own: its test texts are those that seed {task.seed} holds out; write "
+        "'splits: [test, train]' to keep all of its texts out of the corpus"
+        for task in tasks
+        if without_test_part(task) and "train" not in stage.splits
+    ]
     key = digest(["index", 1, stage.n, [task.fingerprint for task in tasks], [task.name for task in tasks]])
     path = root / f"index-{key}"
     if not (path / "owner.json").is_file():
@@ -271,9 +269,7 @@ def _chosen(flow: Flow, source_of: list[str], sizes: list[np.ndarray]) -> tuple[
     return chosen, facts
 
 
-def _scatter(
-    flow: Flow, shards: list[Shard], chosen: list[np.ndarray], files: int, key: str
-) -> tuple[Path, ...]:
+def _scatter(flow: Flow, shards: list[Shard], chosen: list[np.ndarray], files: int, key: str) -> tuple[Path, ...]:
     """Documents of every shard by output file."""
     folder = flow.root / f"scatter-{key}"
     entries = [np.repeat(np.arange(len(taken)), taken) for taken in chosen]
@@ -303,5 +299,3 @@ def ledgers(flow: Flow) -> list[tuple[str, dict[str, Ledger]]]:
         found.append((name, own))
         before = keys
     return found
-
-

@@ -54,7 +54,9 @@ def stages_of(history: Sequence[tuple[str, Mapping[str, Ledger]]]) -> Row:
         together = Ledger()
         for source, ledger in own.items():
             found = ledger.as_json()
-            rows.append({"stage": stage, "source": source, **{k: found[k] for k in ("taken", "given", "dropped", "changed")}})
+            rows.append(
+                {"stage": stage, "source": source, **{k: found[k] for k in ("taken", "given", "dropped", "changed")}}
+            )
             together.add(ledger)
         samples += [{"stage": stage, **sample} for sample in together.samples]
         for fact, counts in together.facts.items():

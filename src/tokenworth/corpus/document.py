@@ -107,12 +107,11 @@ class Ledger:
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Ledger:
         """What `as_json` gave."""
-        amounts = {name: Amount(**found[name]) for name in ("taken", "given")}
-        reasons = {
-            name: {reason: Amount(**amount) for reason, amount in found[name].items()} for name in ("dropped", "changed")
-        }
-        plain = {name: found[name] for name in ("facts", "notes", "samples")}
-        return cls(**amounts, **reasons, **plain)
+        made = cls(Amount(**found["taken"]), Amount(**found["given"]))
+        for name in ("dropped", "changed"):
+            getattr(made, name).update({reason: Amount(**amount) for reason, amount in found[name].items()})
+        made.facts, made.notes, made.samples = found["facts"], found["notes"], found["samples"]
+        return made
 
 
 def _around_change(before: str, after: str) -> tuple[str, str]:

@@ -4,7 +4,8 @@ Two documents become candidates when all rows of one band of their sketches agre
 similarity s that happens with probability 1 - (1 - s^r)^b.  Whether a candidate pair is one is then counted on the
 documents' runs of words, so that a pair below the threshold is never joined (but two may be in one cluster through a
 third).
-Source: Broder (1997), On the resemblance and containment of documents; Leskovec et al., Mining of Massive Datasets, 3.4.
+Sources: Broder (1997), On the resemblance and containment of documents; Leskovec et al., Mining of Massive Datasets,
+3.4.
 """
 
 from __future__ import annotations
@@ -74,10 +75,8 @@ def candidates(columns: Columns, threshold: float) -> np.ndarray:
     """
     n_bands, rows = bands(threshold)
     known = np.flatnonzero(columns(0, 1)[0] != EMPTY)
-    pairs = [np.zeros((0, 2), np.int64)]
-    for band in range(n_bands):
-        pairs.append(_agreeing(columns(band * rows, (band + 1) * rows)[:, known]))
-    every = np.concatenate(pairs)
+    pairs = (_agreeing(columns(band * rows, (band + 1) * rows)[:, known]) for band in range(n_bands))
+    every = np.concatenate([np.zeros((0, 2), np.int64), *pairs])
     merged = _distinct(every[:, 0] << 32 | every[:, 1])
     return known[np.stack([merged >> 32, merged & (2**32 - 1)], axis=1)]
 

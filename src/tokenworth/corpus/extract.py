@@ -9,7 +9,9 @@ from tokenworth.corpus.extras import library
 _DEEPEST = 800
 """Nested elements up to which the careful way is taken; beyond, the parser it uses gives up without a word."""
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w:-]*)([^<>]*)>")
-_VOID = frozenset("area base br col embed hr img input link meta source track wbr p li".split())
+_VOID = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "li", "link", "meta", "p", "source", "track", "wbr"]
+)
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*\n?")
 _VERBATIM = re.compile(r"\\begin\{comment\}.*?\\end\{comment\}", re.DOTALL)
 _BODY = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.DOTALL)
@@ -56,7 +58,7 @@ def depth(html: str) -> int:
 
 
 def plain_latex(text: str) -> str:
-    """LaTeX between \\begin{document} and \\end{document}, without comments; a file without them as a whole."""
+    """The document environment of LaTeX without comments; a file that has none as a whole."""
     text = _VERBATIM.sub("", text)
     text = _COMMENT.sub(r"\1", text)
     body = _BODY.search(text)

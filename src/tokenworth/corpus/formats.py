@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -227,12 +228,9 @@ def page(document: Document, path: Path, data: bytes, charset: str = "") -> Iter
 
 def _named(data: bytes, charset: str) -> str | None:
     """The page in the encoding that it, or its server, names."""
-    import re
-
     found = re.search(rb"charset=[\"']?([\w-]+)", data[:4096], re.IGNORECASE)
-    for name in (charset, found[1].decode("ascii") if found else ""):
-        try:
-            return codecs.decode(data, name) if name else None
-        except (LookupError, UnicodeDecodeError):
-            continue
-    return None
+    name = charset or (found[1].decode("ascii") if found else "")
+    try:
+        return codecs.decode(data, name) if name else None
+    except (LookupError, UnicodeDecodeError):
+        return None

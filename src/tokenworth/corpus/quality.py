@@ -14,8 +14,8 @@ import numpy as np
 
 from tokenworth.corpus.words import Words, blocks, gram_hashes, words_of
 
-STOP_WORDS = frozenset("the be to of and that have with".split())
-_BULLETS = ("•", "-", "*", "‣", "◦", "·")  # noqa: RUF001
+STOP_WORDS = frozenset(["the", "be", "to", "of", "and", "that", "have", "with"])
+_BULLETS = ("•", "-", "*", "‣", "◦", "·")
 _ENDS = (".", "!", "?", '"', "”", "'", "’", "。", "！", "？", "…")  # noqa: RUF001
 _LETTER = re.compile(r"[^\W\d_]")
 _TOP, _REPEATED = (2, 3, 4), (5, 10)
@@ -140,4 +140,3 @@ def _runs(words: Words, n: int) -> tuple[np.ndarray, np.ndarray]:
     np.maximum.at(top, owner, times)
     total, distinct = np.bincount(text.astype(np.int64), minlength=size), np.bincount(owner, minlength=size)
     return np.where(top > 1, top, 0), 1 - distinct / np.maximum(total, 1) * (total > 0) - (total == 0)
-

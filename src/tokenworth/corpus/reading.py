@@ -80,7 +80,7 @@ def _made(kind: type[Any], what: str, found: Any, problems: list[str], **ready: 
     for name in found.keys() & known:
         try:
             values[name] = _fitting(found[name], hints[name])
-        except ValueError as error:
+        except ValueError as error:  # noqa: PERF203 - every mistake is told, not the first
             wrong.append(f"{what}: {name} must be {error}, not {found[name]!r}")
     needed = {one.name for one in own if one.default is MISSING and one.default_factory is MISSING}
     wrong += [f"{what} needs {name!r}" for name in sorted(needed - found.keys())]

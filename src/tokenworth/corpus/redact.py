@@ -160,7 +160,9 @@ _VERSION_BEFORE = re.compile(
 _DATE = re.compile(r"\b(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ]\d{1,2}\b|\b\d{1,2}[-./]\d{1,2}[-./](?:19|20)\d\d\b")
 _NORTH_AMERICAN = re.compile(r"(?:1[-. ])?[2-9]\d\d[-. ][2-9]\d\d[-. ]\d{4}|0\d{2,4}[/ ]\d{5,8}(?:-\d{1,5})?")
 _ABROAD = re.compile(r"\(\d|00[1-9]\d")
-_CALL_BEFORE = re.compile(r"\b(?:phone|tel|telephone|call|mobile|cell|fax|whatsapp|sms)\b\W*(?:\w+\W*)?\Z", re.IGNORECASE)
+_CALL_BEFORE = re.compile(
+    r"\b(?:phone|tel|telephone|call|mobile|cell|fax|whatsapp|sms)\b\W*(?:\w+\W*)?\Z", re.IGNORECASE
+)
 _HAS_DIGITS = re.compile(r"\d(?:[ \-./()]{0,2}\d){6}")
 _HAS_ADDRESS = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d")
 _HAS_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
@@ -182,7 +184,6 @@ _KEYS = {
 }
 """What keys of known services begin with, and how they go on."""
 _NAMES = ("pass", "secret", "token", "key", "Pass", "Secret", "Token", "Key", "PASS", "SECRET", "TOKEN", "KEY")
-
 
 
 def _key_rule(begin: str, rest: str) -> Rule:
@@ -230,7 +231,8 @@ RULES = (
         "PHONE",
         _HAS_DIGITS.search,
         re.compile(
-            r"(?<![\w.+/=$€£#-])(?:(?:\+|00)\d{1,3}[-. /]?)?(?:\(\d{1,5}\)[-. /]?)?\d{1,5}(?:[-. /]?\d{2,5}){1,5}(?![\w%]|[-.,:/]\d)"
+            r"(?<![\w.+/=$€£#-])(?:(?:\+|00)\d{1,3}[-. /]?)?(?:\(\d{1,5}\)[-. /]?)?"
+            r"\d{1,5}(?:[-. /]?\d{2,5}){1,5}(?![\w%]|[-.,:/]\d)"
         ),
         _is_phone,
     ),

@@ -49,7 +49,9 @@ def parts_of(corpus: Corpus, source: Source) -> list[Part]:
     """
     files = [str(path) for path in _files(source)] if source.kind not in ("docstrings", "hub") else [source.path]
     if not files:
-        raise SettingError(f"source {source.name}: there is no file to read in {source.path}; name its kind or remove it")
+        raise SettingError(
+            f"source {source.name}: there is no file to read in {source.path}; name its kind or remove it"
+        )
     runs: list[list[str]] = [[]]
     size = 0
     for file in files:
@@ -132,9 +134,7 @@ def read_part(part: Part, *, max_bytes: int, file: int = 0, item: int = 0) -> It
         item: items of it that are passed over.
     """
     for number in range(file, len(part.files)):
-        done = 0
-        for one in _read_file(part.source, part.files[number], max_bytes):
-            done += 1
+        for done, one in enumerate(_read_file(part.source, part.files[number], max_bytes), 1):
             if number > file or done > item:
                 yield number, done, one
 

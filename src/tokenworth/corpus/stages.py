@@ -8,9 +8,8 @@ over the shards (`CorpusStage`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -100,10 +99,10 @@ class Normalise:
         ledger.count("languages", code)
         if document.kind == "code":
             return found
-        reason = self._refusal(normal.text, code)
-        if reason:
-            ledger.drop(found, reason)
-        return None if reason else found
+        if refusal := self._refusal(normal.text, code):
+            ledger.drop(found, refusal)
+            return None
+        return found
 
     def _language(self, text: str) -> str:
         code, probability = language(text)

@@ -154,7 +154,9 @@ def read_parquet(source: Source, path: Path, max_bytes: int) -> Iterator[Documen
             for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
                 for row in batch.to_pylist():
                     where = f"{path}, row {number}"
-                    yield _fitting(row_document(source, f"{identity(source, path)}:{number}", row, where), max_bytes, where)
+                    yield _fitting(
+                        row_document(source, f"{identity(source, path)}:{number}", row, where), max_bytes, where
+                    )
                     number += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         end = Document("", f"{identity(source, path)}#end", source.name)

@@ -65,7 +65,7 @@ def read(job: ReadJob) -> int:
     gathered: list[Item] = []
     size = 0
     items = read_part(job.part, max_bytes=job.limits.document_bytes, file=file, item=item)
-    for file, item, one in items:  # noqa: B020 - where to go on from
+    for file, item, one in items:
         gathered.append(one)
         size += one.size if isinstance(one, Document) else 0
         if len(gathered) >= job.limits.documents or size >= job.limits.bytes:

@@ -61,8 +61,8 @@ def flow_panel(found: Row) -> Panel:
     def node(name: str) -> int:
         return nodes.setdefault(name, len(nodes))
 
-    for row in (row for row in found["stages"] if row["stage"] == "read"):
-        links.append((node(row["source"]), node("read"), *_value(row["taken"]), _LINK))
+    reading = [row for row in found["stages"] if row["stage"] == "read"]
+    links += [(node(row["source"]), node("read"), *_value(row["taken"]), _LINK) for row in reading]
     stages = list(dict.fromkeys(row["stage"] for row in found["stages"]))
     left = _amount(found, "read", "taken")
     for stage, after in zip(stages, [*stages[1:], "ready"], strict=True):
@@ -149,7 +149,9 @@ def mix_panel(found: Row) -> Panel:
         for key, name, colour in sides
     ]  # fmt: skip
     y = theme.axis(name="share of bytes", tickformat=".0%", rangemode="tozero")
-    figure = theme.figure(traces, theme.axis(type="category"), y, barmode="group", margin={"l": 56, "r": 14, "t": 8, "b": 44})
+    figure = theme.figure(
+        traces, theme.axis(type="category"), y, barmode="group", margin={"l": 56, "r": 14, "t": 8, "b": 44}
+    )
     keys = tuple(Key("bar", name, colour) for _, name, colour in sides)
     says = f"Bytes of text; {found['synthetic_share']:.1%} were written by models."
     return Panel(name="mix", title="The mix", says=says, figure=figure, keys=keys, height=250)
@@ -168,14 +170,19 @@ def stage_table(found: Row) -> Table:
 
 def _stage_row(row: Row, what: str, reason: str, amount: Mapping[str, int]) -> TableRow:
     words = [Cell(clean(word), clean(word)) for word in (row["stage"], row["source"], what)]
-    numbers = [Cell(f"{amount['documents']:,}", amount["documents"]), Cell(f"{amount['bytes'] / 1e6:,.3f}", amount["bytes"])]
+    numbers = [
+        Cell(f"{amount['documents']:,}", amount["documents"]),
+        Cell(f"{amount['bytes'] / 1e6:,.3f}", amount["bytes"]),
+    ]
     return TableRow((*words, Cell(clean(reason) if reason else "", clean(reason)), *numbers))
 
 
 def count_tables(found: Row) -> list[tuple[str, str, Table]]:
     """Name, title and table of personal data, clusters and contamination, where there are any."""
     personal = found["facts"].get("personal", {})
-    clusters = [(name, size, number) for name, own in found["clusters"].items() for size, number in own["sizes"].items()]
+    clusters = [
+        (name, size, number) for name, own in found["clusters"].items() for size, number in own["sizes"].items()
+    ]
     spoilt = [(row["task"], row["split"], row["texts"], row["documents"]) for row in found["contamination"]]
     tables = (
         ("personal", "Personal data by type", ("Type", "Found"), list(personal.items())),
