@@ -140,8 +140,8 @@ def with_index(stage: Decontaminate, root: Path, notes: list[str]) -> Decontamin
 
     tasks = [load_task(name) for name in stage.tasks]
     notes += [
-        f"task {task.name} has no test part of its own: its test texts are those that seed {task.seed} holds out; write "
-        "'splits: [test, train]' to keep all of its texts out of the corpus"
+        f"task {task.name} has no test part of its own: its test texts are those that seed {task.seed} holds out; "
+        "write 'splits: [test, train]' to keep all of its texts out of the corpus"
         for task in tasks
         if without_test_part(task) and "train" not in stage.splits
     ]
