@@ -226,9 +226,7 @@ def _write(flow: Flow, out: Path) -> None:
     key = digest(["write", asdict(flow.corpus.mix), flow.corpus.seed, facts, flow.keys])
     total = sum(int((size * taken).sum()) for size, taken in zip(sizes, chosen, strict=True))
     if total == 0:
-        raise TokenworthError(
-            f"no document is left to write; {out / 'report.json'} and the report say which stage dropped them"
-        )
+        raise TokenworthError(f"no document is left to write: {_losses(flow)}")
     files = max(1, round(total / (flow.corpus.mix.shard_mb * 1e6)))
     if (out / CORPUS).is_file() and read_json(out / CORPUS).get("key") != key:
         (out / CORPUS).unlink()  # from here on the folder holds no whole corpus
@@ -240,6 +238,12 @@ def _write(flow: Flow, out: Path) -> None:
     ]
     counts = added(flow.run("write", collect, collecting))
     write_json(out / CORPUS, {"name": flow.corpus.name, "key": key, "files": files, **facts, **counts})
+
+
+def _losses(flow: Flow) -> str:
+    """What each stage dropped, in words."""
+    lost = {name: sum(a.documents for one in own.values() for a in one.dropped.values()) for name, own in ledgers(flow)}
+    return ", ".join(f"{name} dropped {number:,}" for name, number in lost.items() if number) or "none was read"
 
 
 def _chosen(flow: Flow, source_of: list[str], sizes: list[np.ndarray]) -> tuple[list[np.ndarray], dict[str, Any]]:

@@ -6,7 +6,7 @@ A file is read in chunks, so that neither a long file nor a long line has to fit
 from __future__ import annotations
 
 import codecs
-import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterator
@@ -51,12 +51,50 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _stream(path: Path) -> Any:
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")
+        return Gzip(path)
     if path.suffix == ".zst":
         import pyarrow as pa
 
         return pa.input_stream(str(path), compression="zstd")
     return path.open("rb")
+
+
+class Gzip(io.RawIOBase):
+    """Members of a gzip file; a broken one ends the stream after all that could be had of it, with `problem` set."""
+
+    def __init__(self, path: Path) -> None:
+        self.file, self.problem = path.open("rb"), ""
+        self._member, self._waiting = zlib.decompressobj(wbits=31), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = b""
+        while not data and not self.problem:
+            self._waiting = self._waiting or self.file.read(CHUNK)
+            if not self._waiting:
+                self.problem = "" if self._member.eof else "the compressed file ends before its end mark"
+                break
+            data = self._next(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _next(self, most: int) -> bytes:
+        """Of the present member; bytes behind its end begin the next one."""
+        if self._member.eof:
+            self._member = zlib.decompressobj(wbits=31)
+        try:
+            data = self._member.decompress(self._waiting, most)
+        except zlib.error as error:
+            self.problem = first_line(error)
+            return b""
+        self._waiting = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+        return data
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
 class Chunks:
@@ -70,6 +108,7 @@ class Chunks:
             while chunk := self._next(file):
                 self.read += len(chunk)
                 yield chunk
+            self.problem = self.problem or getattr(file, "problem", "")
 
     def _next(self, file: IO[bytes]) -> bytes:
         try:
@@ -137,7 +176,8 @@ def read_text(source: Source, path: Path, max_bytes: int) -> Iterator[Document |
 
 def _pieces(data: bytes, mark: bytes | None, max_bytes: int) -> tuple[list[bytes], bytes]:
     """Whole documents, and the beginning of the next one."""
-    *whole, rest = data.replace(b"\r\n", b"\n").split(mark) if mark else [data]
+    data = data.replace(b"\r\n", b"\n")
+    *whole, rest = data.split(mark) if mark else [data]
     cut: list[bytes] = []
     for piece in whole:
         parts, last = _cut(piece, max_bytes)

@@ -82,7 +82,7 @@ def _split_pattern(path: Path) -> tuple[Path, str]:
 def _is_wanted(source: Source, path: Path) -> bool:
     """In a folder: files of the source's kind, or of any known kind; a plain text source takes every file."""
     kind = ending_kind(path)
-    return kind == source.kind or (source.kind is None and kind is not None) or source.kind == "text"
+    return source.kind == "text" or (kind is not None and source.kind in (None, kind))
 
 
 def ending_kind(path: Path) -> str | None:

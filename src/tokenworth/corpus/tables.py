@@ -103,9 +103,12 @@ def read_csv(source: Source, path: Path, max_bytes: int) -> Iterator[Document | 
             if b"\0" in file.read(8192):
                 yield binary(source, path)
                 return
-        with opened(path) as file:
+        with opened(path) as raw:
+            file = io.BufferedReader(raw) if isinstance(raw, io.RawIOBase) else raw
             text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
             yield from _csv_rows(source, path, csv.DictReader(text, delimiter=delimiter), max_bytes)
+            if problem := getattr(raw, "problem", ""):
+                raise EOFError(problem)
     except (csv.Error, EOFError, OSError) as error:
         end = Document("", f"{identity(source, path)}#end", source.name)
         yield Refused(end, "broken file", f"{path} cannot be read further ({first_line(error)}); export it again")
