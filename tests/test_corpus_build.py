@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -19,8 +20,9 @@ from tokenworth.corpus.engines import Local
 from tokenworth.corpus.reading import load_corpus
 from tokenworth.errors import TokenworthError
 
-WORDS = ("the of and to with have that be lamp river stone cloud garden window engine letter morning winter paper ship "
-         "music table street forest island bridge market orange silver doctor teacher captain").split()  # fmt: skip
+WORDS = ["the", "of", "and", "to", "with", "have", "that", "be", "lamp", "river", "stone", "cloud", "garden", "window",
+         "engine", "letter", "morning", "winter", "paper", "ship", "music", "table", "street", "forest", "island",
+         "bridge", "market", "orange", "silver", "doctor", "teacher", "captain"]  # fmt: skip
 
 
 def prose(rng, words=90):
@@ -84,11 +86,14 @@ def test_every_document_is_kept_or_dropped_for_a_reason(folder):
     report = describe(flow, folder / "out")
     dropped = {}
     for row in report["stages"]:
-        assert row["taken"]["documents"] == row["given"]["documents"] + sum(r["documents"] for r in row["dropped"].values())
+        assert row["taken"]["documents"] == row["given"]["documents"] + sum(
+            r["documents"] for r in row["dropped"].values()
+        )
         for reason, amount in row["dropped"].items():
             dropped[row["stage"], row["source"], reason] = amount["documents"]
     assert dropped == {
-        ("quality", "one", "min_words"): 1, ("exact", "one", "exact duplicate"): 2, ("exact", "two", "exact duplicate"): 1,
+        ("quality", "one", "min_words"): 1,
+        ("exact", "one", "exact duplicate"): 2, ("exact", "two", "exact duplicate"): 1,
         ("near", "one", "near duplicate"): 1, ("decontaminate", "two", "holds test text of task"): 1,
     }  # fmt: skip
     assert len(texts) == 65 + 43 - sum(dropped.values()) == report["output"]["documents"]
@@ -104,10 +109,20 @@ def test_every_document_is_kept_or_dropped_for_a_reason(folder):
 
 def test_shards_and_workers_change_no_document_and_workers_not_even_their_order(folder):
     _, one = made(folder)
-    _, two = made(folder, "two", engine=Local(2))
+    with closing(Local(2)) as workers:
+        _, two = made(folder, "two", engine=workers)
     pd.testing.assert_frame_equal(one, two)
     _, large = made(folder, "large", shard_documents=1000)
     assert sorted(large["id"]) == sorted(one["id"])
+
+
+def test_a_killed_worker_is_one_sentence(folder):
+    with closing(Local(2)) as workers, pytest.raises(TokenworthError, match="a worker was killed"):
+        list(workers.map(_dies, [0, 1]))
+
+
+def _dies(job):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_second_build_makes_nothing_and_a_changed_setting_only_what_depends_on_it(folder):

@@ -24,7 +24,9 @@ def task_of(train, test, notes=()):
     return Task("planted", "here", ("a", "b"), *parts, tuple(notes), count(*parts, 2), 0)
 
 
-TASK = task_of([sentence(30) for _ in range(20)], [sentence(30), sentence(20), "A short but whole Sentence, here!", "tiny one"])
+TASK = task_of(
+    [sentence(30) for _ in range(20)], [sentence(30), sentence(20), "A short but whole Sentence, here!", "tiny one"]
+)
 FILLER = [sentence(400) for _ in range(10)]
 
 
@@ -79,7 +81,9 @@ def test_clean_texts_have_no_hit():
 def test_hits_are_those_of_plain_sets():
     rng = random.Random(5)
     small = "abcde"
-    task = task_of([" ".join(rng.choices(small, k=12)) for _ in range(6)], [" ".join(rng.choices(small, k=12)) for _ in range(6)])
+    task = task_of(
+        [" ".join(rng.choices(small, k=12)) for _ in range(6)], [" ".join(rng.choices(small, k=12)) for _ in range(6)]
+    )
     texts = [" ".join(rng.choices(small, k=200)) for _ in range(5)]
 
     def runs(text):

@@ -123,7 +123,7 @@ def test_how_texts_are_cut_into_blocks_does_not_matter(monkeypatch):
 
 
 def test_words_are_what_they_look_like():
-    texts = ["The cat, the CAT!", "naïve Straße", "日本語 abc", "हिन्दी x", "", "a1_b2", "𝔘x 😀 y", "𠀀𠀁"]
+    texts = ["The cat, the CAT!", "naïve Straße", "日本語 abc", "हिन्दी x", "", "a1_b2", "𝔘x 😀 y", "𠀀𠀁"]  # noqa: RUF001
     words = words_of(texts)
     assert np.diff(words.first).tolist() == [4, 2, 4, 2, 0, 2, 2, 2]
     assert words.hashes[0] == words.hashes[2]

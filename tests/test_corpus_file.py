@@ -72,14 +72,14 @@ shard_documents: 0
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("sources: {a: {path: a.txt, weight: 0.7}, b: {path: a.txt, weight: 0.7}}", "sum to 1.4, not to 1; scaled they would be a 0.5, b 0.5"),
+        ("sources: {a: {path: a.txt, weight: 0.7}, b: {path: a.txt, weight: 0.7}}", "sum to 1.4, not to 1; scaled they would be a 0.5, b 0.5"),  # noqa: E501
         ("sources: {a: {path: a.txt, weight: 1}, b: a.txt}", "some sources have weights and b none"),
         ("sources: {}", "a corpus needs sources"),
         ("stages: [near]", "a corpus needs sources"),
         ("- a", "must hold 'sources: ...', not list"),
         ("sources: {a: a.txt}\nstages: [decontaminate]", "stage decontaminate needs tasks"),
         ("sources: {a: a.txt}\nstages: {near: {threshold: 2}}", "threshold = 2"),
-        ("sources: {a: {path: a.txt, synthetic: true, weight: 1}}\nmix: {max_synthetic: 0.2}", "max_synthetic allows 0.2"),
+        ("sources: {a: {path: a.txt, synthetic: true, weight: 1}}\nmix: {max_synthetic: 0.2}", "max_synthetic allows 0.2"),  # noqa: E501
         ("sources: [", "cannot be read as YAML"),
     ],
 )  # fmt: skip

@@ -121,12 +121,18 @@ def test_a_binary_file_among_texts_is_told(tmp_path):
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.txt.gz", "a.csv.gz"])
 def test_of_a_broken_gzip_member_what_stands_before_is_taken(tmp_path, name):
     rows = [f'{{"text": "document {i} {"x" * (i % 50)}"}}' for i in range(20_000)]
-    body = "\n".join(rows) if "jsonl" in name else "\n\n".join(rows) if "txt" in name else "text\n" + "\n".join(map(json.dumps, rows))
+    body = (
+        "\n".join(rows)
+        if "jsonl" in name
+        else "\n\n".join(rows)
+        if "txt" in name
+        else "text\n" + "\n".join(map(json.dumps, rows))
+    )
     whole = gzip.compress(body.encode())
     (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     found = items(tmp_path / name, **({"documents": "paragraphs"} if "txt" in name else {}))
     assert len(texts(found)) > 100
-    ((reason, sentence),) = [one for one in refused(found) if one[0] == "broken file"]
+    ((_, sentence),) = [one for one in refused(found) if one[0] == "broken file"]
     assert sentence.startswith(str(tmp_path / name))
 
 
@@ -149,10 +155,14 @@ def test_a_page_in_the_encoding_it_names(tmp_path):
 
 
 def test_malformed_rows_are_told(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": \n[1]\n{"body": "x"}\n{"text": ""}\n{"text": 5}\n' + "[" * 5000)
+    (tmp_path / "a.jsonl").write_text(
+        '{"text": "one"}\n{"text": \n[1]\n{"body": "x"}\n{"text": ""}\n{"text": 5}\n' + "[" * 5000
+    )
     found = items(tmp_path)
     assert texts(found) == ["one"]
-    assert [reason for reason, _ in refused(found)] == ["malformed row"] * 2 + ["no text in its row"] * 3 + ["malformed row"]
+    assert [reason for reason, _ in refused(found)] == ["malformed row"] * 2 + ["no text in its row"] * 3 + [
+        "malformed row"
+    ]
     assert "line 4: no text in text; there are body" in refused(found)[2][1]
     (tmp_path / "b.parquet").write_bytes(b"PAR1 not really")
     ((reason, sentence),) = refused(items(tmp_path / "b.parquet"))

@@ -17,7 +17,7 @@ PARAGRAPHS = [
     "Its keeper writes the weather into a book, and the books of two centuries stand on a shelf in the lower room.",
     "Visitors who climb the stairs can see the islands to the west, and with some luck the ferry that goes to them.",
 ]
-PAGE = f"""<html><head><title>Lighthouse</title><script>var secret = "tracker";</script><style>p {{}}</style></head><body>
+PAGE = f"""<html><head><title>Lighthouse</title><script>var secret = "tracker";</script><style>p {{}}</style></head><body>  # noqa: E501
 <nav><ul><li><a href="/">Home page link</a></li><li><a href="/shop">Shop for lamps</a></li></ul></nav>
 <article><h1>The lighthouse</h1>{"".join(f"<p>{text}</p>" for text in PARAGRAPHS)}</article>
 <footer>Cookie settings and imprint</footer></body></html>"""
@@ -50,13 +50,17 @@ def test_depth_is_that_of_the_tags():
 
 
 def test_latex_without_comments_and_preamble():
-    text = "\\documentclass{x} % a\n\\begin{document}\nTwo 50\\% of it% gone\nend.\n\\begin{comment}no\\end{comment}\\end{document} z"
+    text = "\\documentclass{x} % a\n\\begin{document}\nTwo 50\\% of it% gone\nend.\n\\begin{comment}no\\end{comment}\\end{document} z"  # noqa: E501
     assert plain_latex(text) == "Two 50\\% of itend."
     assert plain_latex("only % x\ntext") == "only text"
 
 
 def test_extraction_counts_what_it_did():
-    documents = [Document(PAGE, "a", "web", "html"), Document("<nav></nav>", "b", "web", "html"), Document("x", "c", "web")]
+    documents = [
+        Document(PAGE, "a", "web", "html"),
+        Document("<nav></nav>", "b", "web", "html"),
+        Document("x", "c", "web"),
+    ]
     ledger = Ledger()
     kept = Extract()(documents, ledger)
     assert [(one.id, one.kind) for one in kept] == [("a", "text"), ("c", "text")]
@@ -68,7 +72,7 @@ def test_extraction_counts_what_it_did():
     ("text", "after", "changes"),
     [
         ("schÃ¶n", "schön", ("mojibake",)),
-        ("it costs â‚¬5 â€“ fine", "it costs €5 – fine", ("mojibake",)),
+        ("it costs â‚¬5 â€“ fine", "it costs €5 – fine", ("mojibake",)),  # noqa: RUF001
         ("e\u0301", "é", ("composed",)),
         ("a\x00b\x07c\ufeff", "abc", ("control characters",)),
         ("a\r\nb\rc", "a\nb\nc", ("line ends",)),
@@ -105,7 +109,7 @@ def test_languages_are_told_without_a_network():
 
 
 def test_disguised_words_are_counted():
-    assert mixed_words("pаypal bаnk now") == pytest.approx(2 / 3)  # with Cyrillic letters
+    assert mixed_words("pаypal bаnk now") == pytest.approx(2 / 3)  # with Cyrillic letters  # noqa: RUF001
     assert mixed_words("Привет world, αβγ abc") == 0
 
 

@@ -99,14 +99,11 @@ def _engine(name: str, workers: int, address: str | None) -> Iterator[Engine]:
 
     if name not in ENGINES:
         raise SettingError(f"engine {name!r} is not understood; choose from {', '.join(ENGINES)}")
-    if name == "local":
-        yield Local(workers)
-        return
-    on_ray = OnRay(workers, address)
+    chosen: Engine = Local(workers) if name == "local" else OnRay(workers, address)
     try:
-        yield on_ray
+        yield chosen
     finally:
-        on_ray.close()
+        chosen.close()
 
 
 def _tell_build(report: Mapping[str, Any], place: Path) -> None:

@@ -24,12 +24,17 @@ class Engine(Protocol):
         """Results in the order of the jobs."""
         ...
 
+    def close(self) -> None:
+        """Give back what was started."""
+        ...
+
 
 class Local:
-    """Local processes; with one worker, this process."""
+    """Local processes, which stay until `close`; with one worker, this process."""
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
         """Results in order; twice as many jobs as workers are under way.
@@ -37,30 +42,38 @@ class Local:
         Raises:
             TokenworthError: a worker was killed.
         """
-        if self.workers == 1 or len(jobs) < 2:
+        if self.workers == 1:
             yield from map(function, jobs)
             return
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tokenworth.corpus.work"])
-        with ProcessPoolExecutor(min(self.workers, len(jobs)), mp_context=context) as pool:
-            try:
-                yield from self._results(pool, function, jobs)
-            except BrokenProcessPool as error:
-                raise TokenworthError(
-                    "a worker was killed, perhaps for want of memory; run the same command again with fewer --workers "
-                    "or a smaller shard_mb: it goes on where it was"
-                ) from error
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-
-    def _results(self, pool: ProcessPoolExecutor, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
         running: deque[Future[R]] = deque()
-        for job in jobs:
-            if len(running) >= _AHEAD * self.workers:
+        try:
+            for job in jobs:
+                if len(running) >= _AHEAD * self.workers:
+                    yield running.popleft().result()
+                running.append(self._workers().submit(function, job))
+            while running:
                 yield running.popleft().result()
-            running.append(pool.submit(function, job))
-        while running:
-            yield running.popleft().result()
+        except BrokenProcessPool as error:
+            raise TokenworthError(
+                "a worker was killed, perhaps for want of memory; run the same command again with fewer --workers or a "
+                "smaller shard_mb: it goes on where it was"
+            ) from error
+        finally:
+            for one in running:
+                one.cancel()
+
+    def _workers(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["tokenworth.corpus.work"])
+            self._pool = ProcessPoolExecutor(self.workers, mp_context=context)
+        return self._pool
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
 
 
 class OnRay:

@@ -67,9 +67,11 @@ class Gzip(io.RawIOBase):
         self._member, self._waiting = zlib.decompressobj(wbits=31), b""
 
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """The next bytes; 0 at the end, whole or broken."""
         data = b""
         while not data and not self.problem:
             self._waiting = self._waiting or self.file.read(CHUNK)
@@ -93,6 +95,7 @@ class Gzip(io.RawIOBase):
         return data
 
     def close(self) -> None:
+        """The file."""
         self.file.close()
         super().close()
 
