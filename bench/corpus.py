@@ -87,23 +87,34 @@ def _card(rng: random.Random, *, valid: bool) -> str:
 
 
 def _iban(rng: random.Random, *, valid: bool) -> str:
+    """A German account: 98 minus the remainder modulo 97 is its check number, the next one is not."""
     body = _number(rng, 18)
     check = 98 - int(body + "131400") % 97
-    return f"DE{(check if valid else check % 97 + 2):02d}{body}" if valid or check % 97 + 2 != check else "DE00" + body
+    return f"DE{check if valid else (check - 1) % 97 + 2:02d}{body}"
 
 
 def personal(rng: random.Random) -> Iterator[tuple[str, str]]:
     """One of each type."""
     name = "".join(rng.choices("abcdefghijklmnop", k=rng.randint(3, 9)))
-    yield (
-        "EMAIL",
-        f"{name}{rng.choice(('', '.x', '+tag', '_9'))}@{name[::-1]}.{rng.choice(('com', 'co.uk', 'org', 'io'))}",
-    )
-    area, line = f"{rng.randint(200, 999)}", f"{rng.randint(200, 999)}"
-    yield "PHONE", rng.choice((
-        f"{rng.randint(1900, 2020)}-{rng.randint(2021, 2030)}", f"{rng.random():.9f}", f"{rng.randint(1, 999)},000,000",
-        f"{rng.randint(2000, 2024)}-0{rng.randint(1, 9)}-1{rng.randint(0, 9)}",
-    ))  # fmt: skip
+    more, domain = rng.choice(("", ".x", "+tag", "_9")), rng.choice(("com", "co.uk", "org", "io"))
+    yield "EMAIL", f"{name}{more}@{name[::-1]}.{domain}"
+    area, line, rest = f"{rng.randint(200, 999)}", f"{rng.randint(200, 999)}", _number(rng, 4)
+    abroad = f"+49 {rng.randint(30, 99)} {_number(rng, 7)}"
+    yield "PHONE", rng.choice((f"+1 {area} {line} {rest}", f"({area}) {line}-{rest}", f"{area}-{line}-{rest}", abroad))
+    yield "SSN", f"{rng.randint(100, 599):03d}-{rng.randint(1, 99):02d}-{rng.randint(1, 9999):04d}"
+    yield "IBAN", _iban(rng, valid=True)
+    yield "CARD", _card(rng, valid=True)
+    four = ".".join(str(rng.randint(1, 254)) for _ in range(4))
+    yield "IP", rng.choice((four, ":".join(f"{rng.randint(4096, 65535):x}" for _ in range(8))))
+    yield "KEY", rng.choice(("AKIA", "ASIA")) + "".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", k=16))
+
+
+def near_misses(rng: random.Random) -> Iterator[tuple[str, str]]:
+    """What looks like each type and is none."""
+    yield "EMAIL", rng.choice(("@decorator", "user@localhost", "a @ b.com", "x@", "me@host"))
+    years = f"{rng.randint(1900, 2020)}-{rng.randint(2021, 2030)}"
+    date = f"{rng.randint(2000, 2024)}-0{rng.randint(1, 9)}-17"
+    yield "PHONE", rng.choice((years, date, f"{rng.random():.9f}", f"{rng.randint(1, 999)},000,000"))
     yield "SSN", f"{rng.choice(('000', '666', '912'))}-{rng.randint(1, 99):02d}-{_number(rng, 4)}"
     yield "IBAN", _iban(rng, valid=False)
     yield "CARD", _card(rng, valid=False)

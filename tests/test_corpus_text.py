@@ -17,8 +17,8 @@ PARAGRAPHS = [
     "Its keeper writes the weather into a book, and the books of two centuries stand on a shelf in the lower room.",
     "Visitors who climb the stairs can see the islands to the west, and with some luck the ferry that goes to them.",
 ]
-PAGE = f"""<html><head><title>Lighthouse</title><script>var secret = "tracker";</script><style>p {{}}</style></head><body>  # noqa: E501
-<nav><ul><li><a href="/">Home page link</a></li><li><a href="/shop">Shop for lamps</a></li></ul></nav>
+PAGE = f"""<html><head><title>Lighthouse</title><script>var secret = "tracker";</script><style>p {{}}</style></head>
+<body><nav><ul><li><a href="/">Home page link</a></li><li><a href="/shop">Shop for lamps</a></li></ul></nav>
 <article><h1>The lighthouse</h1>{"".join(f"<p>{text}</p>" for text in PARAGRAPHS)}</article>
 <footer>Cookie settings and imprint</footer></body></html>"""
 PROSE = " ".join(PARAGRAPHS)
