@@ -27,6 +27,7 @@ ORDER = (
     "adaptation",
     "study",
     "decision",
+    "corpus",
     "pretraining",
     "tracing",
     "measures",

@@ -16,6 +16,7 @@ ROOMS = (
     "assessment",
     "adaptation",
     "study",
+    "corpus",
     "pretraining",
     "tracing",
     "measures",

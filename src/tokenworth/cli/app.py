@@ -11,6 +11,7 @@ import tokenworth.cli.adapting as adapting
 import tokenworth.cli.assessing as assessing
 import tokenworth.cli.backbones as backbones
 import tokenworth.cli.cache as cache
+import tokenworth.cli.corpus as corpus
 import tokenworth.cli.deciding as deciding
 import tokenworth.cli.demo as demo
 import tokenworth.cli.doctor as doctor
@@ -47,6 +48,7 @@ app.command("demo")(demo.demo)
 app.command("extend")(measuring.extend)
 app.add_typer(cache.app, name="cache")
 app.add_typer(study.app, name="study")
+app.add_typer(corpus.app, name="corpus")
 app.add_typer(scaling.app, name="scaling")
 app.add_typer(tokenizing.app, name="tokenizer")
 app.add_typer(measuring.app, name="measure")

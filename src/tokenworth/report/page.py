@@ -1,32 +1,14 @@
-"""One self-contained HTML page: charts, tables and words in a single file that needs no network.
-
-A content security policy allows only the scripts written here (by a nonce) and no request of any kind, so that text
-from a data set or a model could not act even if it were not escaped; it is escaped as well.
-"""
+"""The front door of the pages: which page a result has, and where it is written."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-import tokenworth.report.adapting as adapting
-import tokenworth.report.cards as cards
-import tokenworth.report.classes as classes
-import tokenworth.report.comparison as comparison
-import tokenworth.report.confusion as confusion
-import tokenworth.report.curves as curves
-import tokenworth.report.deciding as deciding
-import tokenworth.report.depth as depth
-import tokenworth.report.pretraining as pretraining
-import tokenworth.report.probes as probes
-import tokenworth.report.studying as studying
-import tokenworth.report.tables as tables
-import tokenworth.report.tracing as tracing
-import tokenworth.report.tracing_chart as tracing_chart
-from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.errors import SettingError
+from tokenworth.report.rendering import write_page
+from tokenworth.report.run_pages import corpus_page, pretrain_page, study_page, trace_page
 from tokenworth.report.shapes import (
     AdaptLike,
     AssessmentLike,
@@ -34,16 +16,20 @@ from tokenworth.report.shapes import (
     PretrainLike,
     RankingLike,
     RelationLike,
+    Row,
     TraceLike,
 )
-from tokenworth.report.theme import Panel
-from tokenworth.report.values import clean, facts, short
-from tokenworth.version import __version__
+from tokenworth.report.task_pages import adapt_page, assessment_page, decision_page, ranking_page
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-_TEMPLATES = Path(__file__).parent / "templates"
+_PAGES: dict[str, Callable[[Any], str]] = {
+    "journal": pretrain_page,
+    "options": decision_page,
+    "checkpoints": trace_page,
+    "assessments": ranking_page,
+    "route": adapt_page,
+    "layers": assessment_page,
+}
+"""By a field that only such a result has."""
 
 
 def write_report(
@@ -58,24 +44,13 @@ def write_report(
         SettingError: ``result`` is none of these.
         TokenworthError: the file cannot be written; the message names it and the reason.
     """
-    if hasattr(result, "journal"):
-        html = _pretrain_page(cast("PretrainLike", result))
-    elif hasattr(result, "options"):
-        html = _decision_page(cast("DecisionLike", result))
-    elif hasattr(result, "checkpoints"):
-        html = _trace_page(cast("TraceLike", result))
-    elif hasattr(result, "assessments"):
-        html = _ranking_page(cast("RankingLike", result))
-    elif hasattr(result, "route"):
-        html = _adapt_page(cast("AdaptLike", result))
-    elif hasattr(result, "layers"):
-        html = _assessment_page(result)
-    else:
+    make = next((make for name, make in _PAGES.items() if hasattr(result, name)), None)
+    if make is None:
         raise SettingError(
             f"write_report was given a {type(result).__name__}; give it what assess(), rank(), adapt(), decide() or "
             "trace() returned"
         )
-    return _write(html, Path(path))
+    return write_page(make(result), Path(path))
 
 
 def write_study_page(
@@ -94,241 +69,17 @@ def write_study_page(
     Raises:
         TokenworthError: the file cannot be written.
     """
-    columns = [column for column in table.columns if not str(column).endswith(("_low", "_high"))]
-    html = _render(
-        "study.html.j2", title=name, name=clean(name), routes=studying.frame_rows(routes),
-        cards=studying.study_cards(table["state"].value_counts().to_dict(), table), means=studying.frame_rows(means),
-        panels=drawn(studying.relation_panels(relations)), statistics=studying.statistics_table(relations),
-        cells=studying.frame_rows(table[columns].dropna(axis=1, how="all")),
-    )  # fmt: skip
-    return _write(html, Path(path))
+    return write_page(study_page(name, table, routes, means, relations), Path(path))
 
 
-def _write(html: str, path: Path) -> Path:
-    if path.is_dir():
-        raise TokenworthError(f"{path} is a folder; name the report's file, for example {path / 'report.html'}")
-    unfinished = path.with_name(f"{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(html, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        _discard(unfinished)
-        reason = error.strerror or str(error)
-        raise TokenworthError(
-            f"the report could not be written to {path} ({reason}); free some space there or name another folder"
-        ) from error
-    return path
+def write_corpus_page(report: Row, path: str | Path) -> Path:
+    """Writes the page of a corpus and returns its path.
 
+    Args:
+        report: what report.json of a build holds.
+        path: where to write.
 
-def _discard(unfinished: Path) -> None:
-    try:
-        unfinished.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder itself is out of reach; the message of the first error is the useful one
-
-
-def _assessment_page(result: AssessmentLike) -> str:
-    task, backbone = clean(result.task["name"]), short(result.backbone["name"], 1)
-    few = len(result.task.get("label_names") or ()) <= classes.FEW
-    groups = [(group, drawn(panels)) for group, panels in depth.depth_groups(result)]
-    pair = [panel for panel in (classes.balance_panel(result), classes.recall_panel(result)) if panel]
-    return _render(
-        "assessment.html.j2", title=f"{task} × {backbone}", task=task, backbone=backbone, result=result,  # noqa: RUF001
-        sentences=[clean(sentence) for sentence in result.sentences], cards=cards.assessment_cards(result),
-        probes=drawn([probes.probes_panel(result)]), groups=groups, curves=drawn(curves.best_layer_panels(result)),
-        balance=drawn(pair), confusion=drawn([confusion.confusion_panel(result)]),
-        mistakes=confusion.most_confused(result), few=few, table=tables.layer_table(result),
-        doubts=tables.doubts(result), details=_assessment_details(result),
-    )  # fmt: skip
-
-
-def _assessment_details(result: AssessmentLike) -> list[tuple[str, list[tuple[str, str]]]]:
-    return _details(
-        {
-            "Task": (result.task, ("label_names", "notes")),
-            "Backbone": (result.backbone, ("notes",)),
-            "Settings": (result.settings, ()),
-            "Timings, seconds": (result.timings, ()),
-            "Versions and machine": (result.environment, ()),
-        }
-    )
-
-
-def _details(
-    parts: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]],
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    return [(name, facts(values or {}, skip)) for name, (values, skip) in parts.items() if values]
-
-
-def _ranking_page(ranking: RankingLike) -> str:
-    task = clean(ranking.task["name"])
-    details = _details({"Task": (ranking.task, ("label_names",)), "Versions and machine": (ranking.environment, ())})
-    return _render(
-        "ranking.html.j2", title=f"{task}: backbones compared", task=task,
-        sentences=[clean(sentence) for sentence in ranking.sentences], cards=cards.ranking_cards(ranking),
-        ranking=drawn([comparison.ranking_panel(ranking)]), overlays=drawn(comparison.overlay_panels(ranking)),
-        colours=comparison.colours(ranking), table=tables.ranking_rows(ranking), details=details,
-        parts=[_part(assessment) for assessment in ranking.assessments],
-    )  # fmt: skip
-
-
-_KICKERS = {
-    "bow": "What any language model has to beat",
-    "prompt": "Asked, not trained",
-    "probe": "A linear read-out of frozen features",
-    "lora": "Low-rank updates of pretrained weights",
-    "full": "All pretrained weights fine-tuned",
-    "scratch": "The same network from random weights",
-}
-
-
-def _adapt_page(result: AdaptLike) -> str:
-    task, backbone = clean(result.task["name"]), short(result.backbone["name"], 1) if result.backbone else ""
-    what = f"{result.route}, {backbone}" if backbone else result.route
-    few = len(result.task.get("label_names") or ()) <= classes.FEW
-    panels = [adapting.loss_panel(result), adapting.reliability_panel(result)]
-    mistakes = [
-        {**row, "true": clean(row["true"]), "predicted": clean(row["predicted"])}
-        for row in (result.confusion.get("mistakes") or [])[:12]
-    ]
-    details = _details(
-        {
-            "Settings": (adapting.flat(result.settings), ()),
-            "Cost": (adapting.flat(result.cost), ()),
-            "What the route found": (adapting.flat(result.facts), ()),
-            "Task": (adapting.flat(result.task), ("notes",)),
-            "Backbone": (adapting.flat(result.backbone), ("notes",)),
-            "Versions and machine": (adapting.flat(result.environment), ()),
-        }
-    )
-    return _render(
-        "adapt.html.j2", title=f"{task} × {what}", kicker=_KICKERS.get(result.route, ""), task=task, what=what,  # noqa: RUF001
-        sentences=[clean(sentence) for sentence in result.sentences], cards=adapting.adapt_cards(result),
-        metrics=adapting.metric_rows(result), train_texts=f"{int(result.train_metrics.get('texts', 0)):,}",
-        curves=drawn(panels), confusion=drawn([confusion.confusion_panel(result, "this route")]), few=few,
-        mistakes=mistakes, tuning=adapting.tuning_rows(result), metric=result.settings.get("metric"),
-        diagnosed=drawn([adapting.diagnosis_panel(result)]), diagnosis=adapting.diagnosis_rows(result),
-        updates=adapting.update_rows(result), mislabelled=adapting.mislabelled_rows(result), details=details,
-    )  # fmt: skip
-
-
-def _decision_page(decision: DecisionLike) -> str:
-    task = clean(decision.task["name"])
-    details = _details(
-        {
-            "Settings": (adapting.flat({k: v for k, v in decision.settings.items() if k != "config"}), ()),
-            "Routes": (adapting.flat(decision.settings.get("config") or {}), ()),
-            "Task": (adapting.flat(decision.task), ("notes",)),
-            "Versions and machine": (adapting.flat(decision.environment), ()),
-        }
-    )
-    return _render(
-        "decision.html.j2", title=f"{task}: which route to take", task=task, details=details,
-        sentences=[clean(sentence) for sentence in decision.sentences], cards=deciding.decision_cards(decision),
-        routes=drawn([deciding.decision_panel(decision)]), table=deciding.decision_rows(decision),
-        warnings=[clean(warning) for warning in decision.warnings], explained=deciding.explained(decision),
-        labels=drawn([deciding.label_panel(decision)]), pilots=deciding.pilot_rows(decision),
-    )  # fmt: skip
-
-
-def _pretrain_page(page: PretrainLike) -> str:
-    run = page.run
-    settings = {name: value for name, value in run.settings.items() if name not in {"training", "model", "tokenizer"}}
-    parts = {name: run.settings[name] for name in ("model", "training", "tokenizer")}
-    named = {name: value if isinstance(value, dict) else {"from": value} for name, value in parts.items()}
-    details = _details(
-        {
-            "Model": (adapting.flat(named["model"]), ()),
-            "Training": (adapting.flat(named["training"]), ()),
-            "Tokenizer": (adapting.flat({**named["tokenizer"], **run.tokenizer}), ()),
-            "Sources": (adapting.flat(settings), ()),
-            "Versions and machine": (adapting.flat(run.environment), ()),
-        }
-    )
-    return _render(
-        "pretrain.html.j2", title="Pretraining", sentences=pretraining.pretrain_sentences(page), details=details,
-        cards=pretraining.pretrain_cards(page), sources=pretraining.source_table(page),
-        curves=drawn([pretraining.loss_panel(page), pretraining.held_out_panel(page)]),
-        samples=[{name: clean(text) for name, text in one.items()} for one in run.samples],
-    )  # fmt: skip
-
-
-def _trace_page(trace: TraceLike) -> str:
-    parts = [
-        {
-            "panel": panel,
-            "sentences": [clean(sentence) for sentence in task["sentences"][1:]],
-            "crossings": tracing.crossing_rows(task, trace),
-        }
-        for panel, task in zip(drawn(tracing_chart.trace_panels(trace)), trace.tasks, strict=True)
-    ]
-    details = _details(
-        {
-            "Run": (adapting.flat(trace.run), ()),
-            "Settings": (adapting.flat({k: v for k, v in trace.settings.items() if k != "config"}), ()),
-            "LoRA and scratch": (adapting.flat(trace.settings.get("config") or {}), ()),
-            "Versions and machine": (adapting.flat(trace.environment), ()),
-        }
-    )
-    held_out = trace.run.get("held_out_sources")
-    return _render(
-        "trace.html.j2", title=f"{clean(trace.run['name'])}: perception along pretraining", details=details,
-        name=clean(trace.run["name"]), sentences=[clean(sentence) for sentence in trace.sentences], parts=parts,
-        cards=tracing.trace_cards(trace), answers=tracing.answer_rows(trace), fits=tracing.fit_rows(trace),
-        relations=tracing.relation_rows(trace), checkpoints=tracing.checkpoint_rows(trace),
-        notes=[clean(note) for note in trace.notes],
-        loss="bits a byte of held-out text" if held_out else "bits a byte of the task's own texts",
-    )  # fmt: skip
-
-
-def _part(result: AssessmentLike) -> dict[str, Any]:
-    """What a comparison repeats of each backbone: its sentences and its doubts."""
-    sentences = [clean(sentence) for sentence in result.sentences]
-    return {"name": clean(result.backbone["name"]), "sentences": sentences, "doubts": tables.doubts(result)}
-
-
-def drawn(panels: Iterable[Panel]) -> list[Panel]:
-    """Every panel with its chart as HTML; plotly writes text into scripts with <, > and / as escapes."""
-    from plotly.io import to_html
-
-    def chart(panel: Panel) -> str:
-        return to_html(
-            panel.figure, full_html=False, include_plotlyjs=False, div_id=f"chart-{panel.name}",
-            default_height=f"{panel.height}px", config=_config(panel),
-        )  # fmt: skip
-
-    return [replace(panel, html=chart(panel)) if panel.figure else panel for panel in panels]
-
-
-def _config(panel: Panel) -> dict[str, Any]:
-    buttons = [["zoom2d", "pan2d", "resetScale2d", "toImage"]]
-    return {"responsive": True, "displaylogo": False, "displayModeBar": panel.zoom, "modeBarButtons": buttons,
-            "showTips": False, "plotlyServerURL": ""}  # fmt: skip
-
-
-def _render(template: str, **values: Any) -> str:
-    from plotly.offline import get_plotlyjs
-
-    environment = _environment()
-    main = environment.get_template(template).render(values)
-    nonce = hashlib.sha256(main.encode()).hexdigest()[:32]  # no text inside the page can know the hash of the page
-    main = main.replace("<script>", f'<script nonce="{nonce}">')  # those of the charts: all other text is escaped
-    page = environment.get_template("page.html.j2")
-    return page.render(
-        title=values["title"], main=main, nonce=nonce, plotly=get_plotlyjs(), version=__version__,
-        style=_source("style.css"), script=_source("page.js"),
-    )  # fmt: skip
-
-
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-
-
-def _source(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
+    Raises:
+        TokenworthError: the file cannot be written.
+    """
+    return write_page(corpus_page(report), Path(path))

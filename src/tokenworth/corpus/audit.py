@@ -1,0 +1,147 @@
+"""What is in documents as they are: counts, personal data, duplicates, texts of tasks.  Nothing is changed or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tokenworth.corpus.build import Flow, read_sources, with_index
+from tokenworth.corpus.config import Corpus, Source
+from tokenworth.corpus.deciding import cluster_sizes, decide
+from tokenworth.corpus.describe import contamination_rows
+from tokenworth.corpus.document import Amount, Ledger
+from tokenworth.corpus.engines import Engine, Local
+from tokenworth.corpus.reading import load_corpus
+from tokenworth.corpus.sources import parts_of
+from tokenworth.corpus.stages import Decontaminate, Exact, Extract, Near, Normalise, Quality, Redact
+from tokenworth.corpus.store import Shard
+from tokenworth.corpus.work import ObserveJob, observe
+from tokenworth.errors import SettingError, TokenworthError
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    shard: Shard
+    stages: tuple[Any, ...]
+
+
+def audited(path: str | Path, *, text: Sequence[str] = (), tasks: Sequence[str] = (), n: int = 13) -> Corpus:
+    """A corpus file, or a file or folder of documents, as a corpus to audit.
+
+    Args:
+        path: .yaml is a corpus file; its tasks are looked for, too.
+        text: columns that hold the text, where documents are rows.
+        tasks: whose texts to look for, as `load_task` takes them.
+        n: words of a run.
+
+    Raises:
+        SettingError: mistakes in the corpus file, or nothing at the path.
+    """
+    place = Path(path)
+    if place.suffix in (".yaml", ".yml"):
+        corpus = load_corpus(place)
+    elif place.exists() or "*" in str(path):
+        corpus = Corpus(name=place.stem, sources=(Source(name=place.stem, path=str(place.resolve())),), stages=())
+    else:
+        raise SettingError(f"there is no {path} to audit; give a corpus file, or a file or folder of documents")
+    own = next((stage for stage in corpus.stages if isinstance(stage, Decontaminate)), None)
+    wanted = (*(own.tasks if own else ()), *tasks)
+    sources = tuple(replace(one, text=tuple(text)) for one in corpus.sources) if text else corpus.sources
+    stages = (Decontaminate(tasks=wanted, n=n, splits=()),) if wanted else ()
+    return replace(corpus, sources=sources, stages=(*(_near(corpus),), *stages))
+
+
+def _near(corpus: Corpus) -> Near:
+    return next((stage for stage in corpus.stages if isinstance(stage, Near)), Near())
+
+
+def audit(corpus: Corpus, *, engine: Engine | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """What is in the documents of a corpus.
+
+    Args:
+        corpus: what `audited` gave.
+        engine: where jobs run; None takes this process.
+        progress: called as progress(what, done, of how many).
+
+    Returns:
+        documents and bytes by source, `refused` when read, `languages`, `personal` data by type, what `quality` rules
+        would refuse, `duplicates` (exact and near clusters), `contamination` by task and split, and `notes`.
+
+    Raises:
+        SettingError: a source has no file.
+        TaskError: a task cannot be loaded.
+        TokenworthError: no room for temporary files, or no document.
+    """
+    with TemporaryDirectory(prefix="tokenworth-audit-") as folder:
+        parts = [part for source in corpus.sources for part in parts_of(corpus, source)]
+        flow = Flow(corpus, Path(folder), parts, engine or Local(), progress or (lambda *_: None))
+        read_sources(flow)
+        shards = [shard for i in flow.members() for shard in flow.shards_of(i)]
+        return _findings(flow, shards)
+
+
+def _findings(flow: Flow, shards: list[Shard]) -> dict[str, Any]:
+    near = next(stage for stage in flow.corpus.stages if isinstance(stage, Near))
+    looking = [with_index(one, flow.root, flow.notes) for one in flow.corpus.stages if isinstance(one, Decontaminate)]
+    stages: tuple[Any, ...] = (Extract(), Normalise(), Quality(), Redact(), *looking)
+    found = flow.run("count", _count, [_Job(shard, stages) for shard in shards])
+    by_stage = {stage.name: _added([one[stage.name] for one in found]) for stage in stages}
+    reading = _added([shard.ledger() for shard in shards])
+    if reading.given.documents == 0:
+        raise TokenworthError(f"{flow.corpus.name} holds no document to audit; {'; '.join(reading.notes[:3])}")
+    return {
+        "name": flow.corpus.name,
+        "sources": _by_source(flow),
+        "refused": _numbers(reading.dropped),
+        "languages": by_stage["normalise"].facts.get("languages", {}),
+        "to_normalise": _numbers(by_stage["normalise"].changed),
+        "personal": by_stage["redact"].facts.get("personal", {}),
+        "quality": _numbers(by_stage["quality"].dropped),
+        "duplicates": {stage.name: _clusters(flow, stage, shards) for stage in (Exact(), near)},
+        "contamination": contamination_rows(list(by_stage.values())),
+        "notes": [*flow.notes, *reading.notes],
+    }
+
+
+def _count(job: _Job) -> dict[str, Ledger]:
+    """Every stage on the documents as they are (text of HTML and LaTeX taken first); what comes out is let go."""
+    documents = job.shard.read()
+    found = {}
+    for stage in job.stages:
+        ledger = Ledger()
+        after = stage(documents, ledger)
+        documents = after if stage.name == "extract" else documents
+        found[stage.name] = ledger
+    return found
+
+
+def _added(found: list[Ledger]) -> Ledger:
+    total = Ledger()
+    for one in found:
+        total.add(one)
+    return total
+
+
+def _numbers(reasons: dict[str, Amount]) -> dict[str, int]:
+    return {reason: amount.documents for reason, amount in reasons.items()}
+
+
+def _by_source(flow: Flow) -> dict[str, dict[str, int]]:
+    found = {}
+    for source in flow.corpus.sources:
+        own = [i for i, part in enumerate(flow.parts) if part.source == source]
+        amount = sum((shard.ledger().given for i in own for shard in flow.shards_of(i)), Amount())
+        found[source.name] = {"documents": amount.documents, "bytes": amount.bytes}
+    return found
+
+
+def _clusters(flow: Flow, stage: Any, shards: list[Shard]) -> dict[str, Any]:
+    seen = flow.root / f"seen-{stage.name}"
+    jobs = [ObserveJob(shard, stage, seen / f"{number:06d}") for number, shard in enumerate(shards)]
+    flow.run(f"{stage.name}: look", observe, jobs)
+    return cluster_sizes(decide(stage, [job.path for job in jobs]))

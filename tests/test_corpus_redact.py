@@ -1,0 +1,106 @@
+"""Redaction: what is personal goes, what only looks like it stays, and offsets are those of the input."""
+
+import random
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokenworth.corpus import redact
+from tokenworth.corpus.redact import TYPES, luhn
+from tokenworth.errors import SettingError
+
+PERSONAL = {
+    "EMAIL": ["jane.doe+news@mail.example.co.uk", "x_y@exämple.de", "a@b.io"],
+    "PHONE": ["+49 30 1234567", "+1-212-555-0187", "(212) 555-0187", "212-555-0187", "0044 20 7946 0958"],
+    "SSN": ["123-45-6789", "899-99-9999"],
+    "IBAN": ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432", "NL91ABNA0417164300"],
+    "CARD": ["4111 1111 1111 1111", "5500-0055-5555-5559", "378282246310005"],
+    "IP": ["192.168.17.4", "8.8.8.8", "2001:db8::8a2e:370:7334", "fe80::1ff:fe23:4567:890a"],
+    "KEY": ["AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1B2" * 9, "sk-proj-" + "Ab3d" * 8,
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----"],
+}  # fmt: skip
+NOT_PERSONAL = [
+    "card 4111 1111 1111 1112", "card 1234567812345678", "GB82WEST12345698765433", "version 1.2.3.4", "1.2.3.4-beta",
+    "v10.0.19.41", "numpy==1.26.4.1", "300.1.2.3", "000-12-3456", "666-12-3456", "123-00-4567", "on 2021-03-04 12:00:59",  # noqa: E501
+    "1998-2003", "3.14159265358979", "ISBN 978-3-16-148410-0", "1,000,000,000", "std::vector::at", "12:30:45",
+    "user@localhost", "@decorator", "token: Optional", "password = None", "task-specific-words-and-more", "127.0.0.1",
+    "call me at 5", "pages 123-456", "0x1f:2e", "::", "section 4.3.2.1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind, own in PERSONAL.items() for value in own])
+def test_what_is_personal_is_replaced_by_its_type(kind, value):
+    text = f"Before, {value} and after."
+    redacted, findings = redact(text)
+    assert redacted == f"Before, <{kind}> and after."
+    assert [(one.type, text[one.start : one.end]) for one in findings] == [(kind, value)]
+
+
+@pytest.mark.parametrize("text", NOT_PERSONAL)
+def test_what_only_looks_like_it_stays(text):
+    assert redact(f"Here is {text}, as it was.") == (f"Here is {text}, as it was.", [])
+
+
+def test_an_assigned_secret_goes_and_its_name_stays():
+    assert redact('api_key = "aB3dE5gH7j"')[0] == 'api_key = "<KEY>"'
+
+
+def test_only_the_wanted_types():
+    text = "a@b.io or 8.8.8.8"
+    assert redact(text, ["IP"])[0] == "a@b.io or <IP>"
+    with pytest.raises(SettingError, match="no type 'NAME'; there are KEY, EMAIL"):
+        redact(text, ["NAME"])
+
+
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=30), st.sampled_from([one for own in PERSONAL.values() for one in own])), max_size=8
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_offsets_are_those_of_the_input_and_nothing_is_left_to_find(parts):
+    text = " ".join(parts)
+    redacted, findings = redact(text)
+    rebuilt, last = "", 0
+    for one in findings:
+        assert last <= one.start < one.end <= len(text)
+        assert one.type in TYPES
+        rebuilt += text[last : one.start] + f"<{one.type}>"
+        last = one.end
+    assert rebuilt + text[last:] == redacted
+
+
+def test_a_second_pass_finds_nothing():
+    text = " ".join(value for own in PERSONAL.values() for value in own)
+    assert redact(redact(text)[0])[1] == []
+
+
+def slow_luhn(digits):
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (2 if place % 2 else 1)
+        total += value if value < 10 else value - 9
+    return total % 10 == 0
+
+
+def test_luhn_is_its_definition_and_catches_every_changed_digit():
+    rng = random.Random(0)
+    for _ in range(200):
+        digits = "".join(rng.choices("0123456789", k=16))
+        assert luhn(digits) == slow_luhn(digits)
+    valid = "4111111111111111"
+    changed = [valid[:i] + str((int(valid[i]) + 3) % 10) + valid[i + 1 :] for i in range(16)]
+    assert luhn(valid)
+    assert not any(map(luhn, changed))
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 200_000, "1-" * 100_000, "a@" * 100_000, "A1" * 100_000, ":" * 200_000, "a.b@c." * 30_000, "(1" * 90_000,  # noqa: E501
+             "sk-" * 60_000, "-----BEGIN " * 20_000, "eyJ" * 60_000, "1 2 3 " * 40_000, "+1 " * 60_000]
+)  # fmt: skip
+def test_no_text_takes_long(text):
+    begin = time.perf_counter()
+    redact(text)
+    assert time.perf_counter() - begin < 10, "a pattern backtracks"
