@@ -253,7 +253,7 @@ def test_the_command_line_goes_on_after_a_kill(traced, tmp_path):
     write_run(tmp_path / "run")
     shutil.copy(home / "reviews.csv", tmp_path)
     process, cells = begin(tmp_path), tmp_path / "run" / "trace" / "cells"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while len(list(cells.glob("*.json"))) < 3 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)

@@ -64,7 +64,7 @@ class Measurer:
         name, settings = str(checkpoint.folder.resolve()), self.settings
         found = assess(
             name, self.task, max_length=settings.max_length, seed=settings.seed, device=self.device, cache=self.cache,
-            baseline=bow, progress=self.progress,
+            baseline=bow, progress=self._named(f"{checkpoint.tokens:,} tokens"),
         )  # fmt: skip
         length = settings.max_length
         loss = loss_of(name, self.task.train.texts, max_length=length, device=self.device, seed=settings.seed)
@@ -86,13 +86,18 @@ class Measurer:
             self.started(f"{self.task.name}: {where}, seed {seed}")
             found = adapt(
                 str(checkpoint.folder.resolve()), self.task, route, seed=seed, config=config, out=work,
-                device=self.device, cache=self.cache, progress=self.progress,
+                device=self.device, cache=self.cache, progress=self._named(f"{where}, seed {seed}"),
             )  # fmt: skip
             return _of_route(found)
 
         relevant = relevant_settings(route)
         settings = {name: value for name, value in config.asdict().items() if name in relevant}
         return self.cells.once({**self._what(route, weights), "seed": seed, "settings": settings}, make)
+
+    def _named(self, part: str) -> Progress | None:
+        """Progress under a name of its own: the rate of one part says nothing about the next."""
+        report = self.progress
+        return None if report is None else lambda what, done, total: report(f"{part}: {what}", done, total)
 
     def _what(self, kind: str, weights: str) -> dict[str, Any]:
         what: dict[str, Any] = {"kind": kind, "weights": weights, "task": self.task.fingerprint}
