@@ -18,7 +18,7 @@ from commands import tokenworth
 from corpora import config_of, run_file
 from tokenworth.errors import SettingError
 from tokenworth.features.locks import BusyError
-from tokenworth.pretraining import PretrainError, PretrainPage, pretrain
+from tokenworth.pretraining import PretrainError, PretrainPage, pretrain, read_runs
 from tokenworth.pretraining.journal import read_journal
 from tokenworth.pretraining.loop import Pretraining
 
@@ -191,7 +191,9 @@ def _launched(home, out, processes=2, model=None, **training):
 def test_two_processes_find_the_numbers_of_one(home, whole, way):
     run = _launched(home, f"two-{'-'.join(way)}", **way)
     assert losses(run) == pytest.approx(losses(whole), rel=1e-4)
-    last = [PretrainPage.load(one).run.held_out["one"]["nll"] for one in (run, whole)]
+    pages = [PretrainPage.load(one).run for one in (run, whole)]
+    assert pages[0].train_flops_per_token == pages[1].train_flops_per_token
+    last = [page.held_out["one"]["nll"] for page in pages]
     assert last[0] == pytest.approx(last[1], rel=1e-4)
     for name, value in weights(whole).items():
         torch.testing.assert_close(weights(run)[name], value, rtol=1e-2, atol=2e-4)
@@ -231,6 +233,16 @@ def test_a_run_goes_on_from_a_checkpoint(home, whole):
     assert again.tokenizer["vocabulary"] == 300
     with pytest.raises(SettingError, match="reads 32 tokens, less than the context of 64"):
         pretrain(config_of(home, model=folder, context=64), home / "longer")
+
+
+def test_finished_runs_are_a_table_for_a_scaling_law(home, whole):
+    table = read_runs(home)
+    run = PretrainPage.load(whole).run
+    rows = table[(table["parameters"] == run.parameters["total"]) & (table["loss"] == run.held_out["one"]["nll"])]
+    assert len(rows) >= 1
+    assert set(rows["flops"]) == {run.train_flops_per_token * 2560}
+    with pytest.raises(SettingError, match="no finished pretraining runs"):
+        read_runs(home / "whole")
 
 
 # -- command line -------------------------------------------------------------------------------------------------

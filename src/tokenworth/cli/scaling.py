@@ -17,7 +17,10 @@ app = typer.Typer(help="Fit scaling laws to finished runs, and plan with them.",
 
 @app.command()
 def fit(
-    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="Table with parameters, tokens, loss in nats a token.")],
+    runs: Annotated[
+        Path,
+        typer.Argument(metavar="RUNS", help="Table of parameters, tokens, loss in nats; or a folder of runs."),
+    ],
     form: Annotated[str, typer.Option(help="chinchilla, kaplan or isoflop.")] = "chinchilla",
     bootstrap: Annotated[int, typer.Option(min=0, help="Samples of runs for the intervals.")] = 200,
     out: options.Out = None,

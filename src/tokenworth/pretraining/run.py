@@ -138,14 +138,15 @@ def count_parameters(model: Any) -> dict[str, int]:
 
 def count_flops(model: Any, context: int) -> float:
     """FLOPs of forward and backward a token of a full sequence, counted on the model itself."""
-    if model.config._attn_implementation != "sdpa":
-        return 0.0
+    kept = model.config._attn_implementation  # a ring is counted as the attention it computes
+    model.config._attn_implementation = "sdpa"
     objective = NextToken(model, cross_documents=True)
     ids = torch.zeros(1, context, dtype=torch.long)
     # Only the plain form of attention is made of products that the counter sees on every device.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         nats, balance = objective(ids, ids, ids)
         (nats + balance).backward()
+    model.config._attn_implementation = kept
     for weights in model.parameters():
         weights.grad = None
     return counter.get_total_flops() / context

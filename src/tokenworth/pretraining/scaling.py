@@ -23,6 +23,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 from tokenworth.errors import SettingError
+from tokenworth.pretraining.result import PretrainRun
 
 Floats = NDArray[np.float64]
 Objective = Callable[[Floats], tuple[float, Floats]]
@@ -65,12 +66,17 @@ class ScalingFit:
 def read_runs(path: str | Path) -> pd.DataFrame:
     """Runs from a .csv, .tsv, .jsonl or .parquet file with columns parameters, tokens, loss (nats) and perhaps flops.
 
+    Or from a folder of finished pretraining runs: all their parameters, FLOPs as counted, and the loss on the first of
+    their held-out sources.
+
     Raises:
         SettingError: it cannot be read, a column is missing, or a value is not positive.
     """
     readers: dict[str, Callable[[str | Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
     readers[".tsv"] = lambda file: pd.read_csv(file, sep="\t")
     readers[".jsonl"] = lambda file: pd.read_json(file, lines=True)
+    if Path(path).is_dir():
+        return _finished_runs(Path(path))
     reader = readers.get(Path(path).suffix)
     if reader is None:
         raise SettingError(f"{path}: runs are read from {', '.join(readers)} files")
@@ -87,6 +93,23 @@ def read_runs(path: str | Path) -> pd.DataFrame:
     if "flops" not in table:
         table["flops"] = 6.0 * table["parameters"] * table["tokens"]
     return table
+
+
+def _finished_runs(folder: Path) -> pd.DataFrame:
+    found = (PretrainRun.load(place.parent) for place in sorted(folder.glob("*/run.json")))
+    rows = [
+        {
+            "parameters": run.parameters["total"],
+            "tokens": run.tokens,
+            "loss": next(iter(run.held_out.values()))["nll"],
+            "flops": run.train_flops_per_token * run.tokens,
+        }
+        for run in found
+        if run.finished and run.held_out
+    ]
+    if not rows:
+        raise SettingError(f"{folder} holds no finished pretraining runs (no */run.json that is finished)")
+    return pd.DataFrame(rows)
 
 
 def fit_scaling(runs: pd.DataFrame, form: str = "chinchilla", *, bootstrap: int = 200, seed: int = 0) -> ScalingFit:
