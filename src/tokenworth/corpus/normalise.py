@@ -15,6 +15,7 @@ _LINE_END = re.compile("\r\n?|\u2028|\x85")
 _HALVES = re.compile("[\ud800-\udfff]")
 _MARKS = re.compile("[\u0300-\u036f]")
 _WORD = re.compile(r"[^\W\d_]+")
+_OTHER = re.compile("[\u0370-\u04ff]")
 _MIXED = re.compile("(?:[A-Za-z][\u0370-\u04ff]|[\u0370-\u04ff]+[A-Za-z])[A-Za-z\u0370-\u04ff]*")
 _SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|[\xc2\xc3\xe2] ")
 """Wrongly decoded characters come in runs, or lost their second one to a space."""
@@ -109,7 +110,7 @@ def _detector() -> Any:
 
 def mixed_words(text: str) -> float:
     """Share of words in which Latin letters stand beside Greek or Cyrillic ones, as in disguised spam."""
-    if text.isascii():
+    if text.isascii() or not _OTHER.search(text):
         return 0.0
     mixed = len(_MIXED.findall(text))
     return mixed / max(1, len(_WORD.findall(text))) if mixed else 0.0
