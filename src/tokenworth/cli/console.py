@@ -99,6 +99,11 @@ class _Rate:
         return (done - self.first) / (now - self.start) if enough else None
 
 
+def _a_second(rate: float) -> str:
+    """Few are told with a decimal: 0/s is no rate."""
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
+
+
 class _BarReport:
     def __init__(self, bar: Progress) -> None:
         self.bar, self.rate = bar, _Rate()
@@ -111,7 +116,7 @@ class _BarReport:
             if self.task is not None:
                 self.bar.remove_task(self.task)
             self.task = self.bar.add_task(part, total=total, rate="")
-        self.bar.update(self.task, completed=done, rate=f"{rate:,.0f}/s" if rate else "")
+        self.bar.update(self.task, completed=done, rate=_a_second(rate) if rate else "")
 
 
 class _LineReport:
@@ -123,7 +128,7 @@ class _LineReport:
         if rate is None or perf_counter() - self.last < _LINE_EVERY_SECONDS:
             return
         self.last = perf_counter()
-        say(f"{part}: {done / total:.0%}, {rate:,.0f}/s, {(total - done) / rate:,.0f} s left", quiet=False)
+        say(f"{part}: {done / total:.0%}, {_a_second(rate)}, {(total - done) / rate:,.0f} s left", quiet=False)
 
 
 def print_rows(rows: list[dict[str, Any]], *, json: bool, right: Collection[str] = ()) -> None:
