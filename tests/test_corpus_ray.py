@@ -23,4 +23,3 @@ def test_ray_gives_the_same_documents_in_the_same_order(tmp_path):
         with pytest.raises(TokenworthError, match="meant for a person"):
             list(engine.map(fails, [1]))
     pd.testing.assert_frame_equal(spread, local)
-
