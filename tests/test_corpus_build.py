@@ -57,7 +57,7 @@ BASE = {
 
 def written(folder, **changes):
     found = {**BASE, **changes}
-    text = yaml.safe_dump(found, sort_keys=False).replace("TASK", str(folder / "task"))
+    text = yaml.safe_dump(found, sort_keys=False).replace("TASK", "task")
     (folder / "corpus.yaml").write_text(text)
     return folder / "corpus.yaml"
 
