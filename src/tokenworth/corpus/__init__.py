@@ -1,6 +1,7 @@
 """Corpora: raw documents to shuffled text that one can answer for, and the calls its stages are made of."""
 
 from tokenworth.corpus.contamination import contamination
+from tokenworth.corpus.diversity import diversity
 from tokenworth.corpus.document import Amount, Document, Ledger
 from tokenworth.corpus.duplicates import near_duplicates
 from tokenworth.corpus.extract import extract_text
@@ -12,6 +13,7 @@ __all__ = [
     "Finding",
     "Ledger",
     "contamination",
+    "diversity",
     "extract_text",
     "near_duplicates",
     "redact",

@@ -228,16 +228,24 @@ def _write(flow: Flow, out: Path) -> None:
     if total == 0:
         raise TokenworthError(f"no document is left to write: {_losses(flow)}")
     files = max(1, round(total / (flow.corpus.mix.shard_mb * 1e6)))
-    if (out / CORPUS).is_file() and read_json(out / CORPUS).get("key") != key:
-        (out / CORPUS).unlink()  # from here on the folder holds no whole corpus
-        for old in out.glob("text-*.parquet"):
-            old.unlink()
+    _make_way(flow.root, out, key)
     scattered = _scatter(flow, [shard for _, shard in shards], chosen, files, key)
     collecting = [
         CollectJob(scattered, number, flow.corpus.seed, out / f"text-{number:05d}.parquet") for number in range(files)
     ]
     counts = added(flow.run("write", collect, collecting))
     write_json(out / CORPUS, {"name": flow.corpus.name, "key": key, "files": files, **facts, **counts})
+
+
+def _make_way(root: Path, out: Path, key: str) -> None:
+    """Remove the files of any other output, finished or not; from then on the folder holds no whole corpus."""
+    begun = root / "written.json"
+    if begun.is_file() and read_json(begun) == key:
+        return
+    (out / CORPUS).unlink(missing_ok=True)
+    for old in out.glob("text-*.parquet"):
+        old.unlink()
+    write_json(begun, key)
 
 
 def _losses(flow: Flow) -> str:

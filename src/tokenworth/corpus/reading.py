@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -27,7 +27,7 @@ def load_corpus(path: str | Path) -> Corpus:
     found = _mapping(place)
     problems = list(_unknown("a corpus", found, {one.name for one in fields(Corpus)}))
     sources = _sources(found.get("sources"), place.resolve().parent, problems)
-    stages = _stages(found.get("stages"), problems)
+    stages = _stages(found.get("stages"), place.resolve().parent, problems)
     mix = _made(Mix, "mix", found.get("mix") or {}, problems)
     rest = {name: found[name] for name in found.keys() - {"sources", "stages", "mix"}}
     corpus = _made(
@@ -131,8 +131,6 @@ def _sources(found: Any, home: Path, problems: list[str]) -> tuple[Source, ...]:
 
 
 def _placed(source: Source, home: Path) -> Source:
-    from dataclasses import replace
-
     return source if source.kind in ("docstrings", "hub") else replace(source, path=str(home / source.path))
 
 
@@ -155,7 +153,7 @@ def _source_problems(source: Source, home: Path) -> Iterator[str]:
     )
 
 
-def _stages(found: Any, problems: list[str]) -> tuple[Any, ...]:
+def _stages(found: Any, home: Path, problems: list[str]) -> tuple[Any, ...]:
     """A list of names, or names with their settings; without any, all that need no settings."""
     if found is None:
         return tuple(stage() for name, stage in STAGES.items() if name != "decontaminate")
@@ -169,7 +167,14 @@ def _stages(found: Any, problems: list[str]) -> tuple[Any, ...]:
     made = [_made(STAGES[name], f"stage {name}", own or {}, problems) for name, own in known.items()]
     if any(getattr(stage, "tasks", None) == () for stage in made):
         problems.append("stage decontaminate needs tasks; write 'tasks: [...]'")
-    return tuple(stage for stage in made if stage is not None)
+    return tuple(_with_tasks(stage, home) for stage in made if stage is not None)
+
+
+def _with_tasks(stage: Any, home: Path) -> Any:
+    """Tasks that lie beside the corpus file by their paths; other names are those of `load_task`."""
+    if not hasattr(stage, "tasks"):
+        return stage
+    return replace(stage, tasks=tuple(str(home / one) if (home / one).exists() else one for one in stage.tasks))
 
 
 def _problems(sources: tuple[Source, ...], mix: Mix | None, corpus: Corpus | None) -> Iterator[str]:
