@@ -1,6 +1,5 @@
 """Pieces of pretraining against the slow truth: loss, masks, schedules, shards, mixing, held-out figures, settings."""
 
-import gzip
 import json
 import math
 
@@ -155,7 +154,7 @@ def test_documents_of_every_kind_of_file_are_the_same(tmp_path, kind):
         ("a.parquet", b"PAR1 no", "cannot be read"),
         ("a.jsonl", b'{"text": "one"}\n{"tex', "cannot be read"),
         ("a.jsonl", b'{"a": "one", "b": "two"}\n', "say which holds the text"),
-        ("a.gz", gzip.compress(b"x"), "ends in none of"),
+        ("a.gz", b"anything", "ends in none of"),
     ],
 )
 def test_sources_that_cannot_be_read_are_named(tmp_path, name, data, says):

@@ -83,7 +83,7 @@ def held_out_panel(page: PretrainLike) -> Panel:
     panel = Panel(
         name="held-out",
         title="Documents it has not learnt from",
-        says="Bits a byte by source; 8 is knowing nothing. Tokens on a logarithmic axis, the first weights left out.",
+        says="Bits a byte by source; tokens on a logarithmic axis, the first weights left out.",
         trust="Bits a byte compare models of any tokenizer; nats a token do not.",
     )
     looks = [row for row in page.journal if "held_out" in row and row["tokens"] > 0]
