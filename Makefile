@@ -38,6 +38,8 @@ PEERS ?= out/peers
 bench: $(STAMP)
 	$(BIN)/python bench/one_pass.py
 	$(BIN)/python bench/layer_scale.py
+	$(BIN)/python bench/pretraining.py
+	$(BIN)/python bench/engines.py
 	@test -d $(SHARED)/data/tasks || echo "no real texts at $(SHARED) (set SHARED): the other benchmarks are left out"
 	@test ! -d $(SHARED)/data/tasks || $(MAKE) --no-print-directory bench-real
 
