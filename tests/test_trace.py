@@ -248,18 +248,18 @@ OPTIONS = ["--steps", "6", "--lr", "1e-3", "--rank", "4", "--seeds", "2"]
 
 
 def test_the_command_line_goes_on_after_a_kill(traced, tmp_path):
-    """Killed when the first checkpoints are kept; the same command ends with the numbers of an undisturbed run."""
+    """Killed when the first part is kept; the same command ends with the numbers of an undisturbed run."""
     result, home = traced
     write_run(tmp_path / "run")
     shutil.copy(home / "reviews.csv", tmp_path)
     process, cells = begin(tmp_path), tmp_path / "run" / "trace" / "cells"
     deadline = time.monotonic() + 240
-    while len(list(cells.glob("*.json"))) < 3 and time.monotonic() < deadline and process.poll() is None:
+    while not list(cells.glob("*.json")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = stamps(tmp_path / "run" / "trace")
-    assert len(kept) >= 3
+    assert kept
     done = tokenworth("trace", "run", "reviews.csv", *OPTIONS, cwd=tmp_path)
     assert done.code == 0, done.err
     after = stamps(tmp_path / "run" / "trace")
