@@ -98,6 +98,8 @@ def join_processes() -> Processes:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return Processes()
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if torch.cuda.is_available():  # "cuda" is then this process's own card
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     try:
         dist.init_process_group(backend, timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -81,8 +80,3 @@ def figures(nats: float, tokens: int, size: int) -> dict[str, float]:
     """
     nll = nats / tokens
     return {"nll": nll, "perplexity": math.exp(min(nll, 700.0)), "bits_per_byte": nats / math.log(2) / max(1, size)}
-
-
-def held_out_summary(found: dict[str, Any]) -> str:
-    """The figures of all sources in a line."""
-    return ", ".join(f"{name} {one['bits_per_byte']:.3f} bits a byte" for name, one in found.items())

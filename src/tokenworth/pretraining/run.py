@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ def _trained(
     if devices.processes.is_main:
         run.save(folder)
     device = resolve_device(training.device)
-    tracker = make_tracker(training.track, folder / "logs", "pretrain", training_settings(training))
+    track = training.track if devices.processes.is_main else None
+    tracker = make_tracker(track, folder / "logs", "pretrain", asdict(training))
     loop = Pretraining(
         model, material, training, folder=folder, devices=devices, device=device,
         dtype=resolve_dtype(training.dtype, device), tracker=tracker,
@@ -91,11 +93,6 @@ def _trained(
         run.save(folder)
     devices.processes.wait()
     return run
-
-
-def training_settings(training: TrainingConfig) -> dict[str, Any]:
-    """As a tracker shows them."""
-    return asdict(training)
 
 
 def _begun(config: PretrainConfig, model: Any, material: Material, packed: dict[str, Packed]) -> PretrainRun:
@@ -179,8 +176,6 @@ def _check_processes(training: TrainingConfig, processes: Processes) -> None:
         )
 
 
-def _main_claims(folder: Path, processes: Processes) -> Any:
+def _main_claims(folder: Path, processes: Processes) -> AbstractContextManager[None]:
     """Only the main process holds the folder: the others work in it for the same run."""
-    from contextlib import nullcontext
-
     return claimed(folder) if processes.is_main else nullcontext()
