@@ -23,7 +23,7 @@ browser:
 
 # One thread a process, two processes: on two cores the faster way round.
 test: $(STAMP) browser
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 check: $(STAMP) browser
 	$(BIN)/ruff format --check .

@@ -418,6 +418,7 @@ def test_a_class_absent_from_train_is_never_predicted_and_breaks_nothing(model):
         assert len(result.confusion["counts"]) == 3
 
 
+@pytest.mark.slow
 def test_ten_thousand_classes(model):
     n = 10_000
     texts = [f"{WORDS[i % 60]} {WORDS[i // 60 % 60]} {WORDS[i // 3600]}" for i in range(n)]

@@ -147,6 +147,7 @@ def test_a_tokenizer_named_apart(tmp_path):
     assert other.fingerprint != load_backbone(str(folder), device="cpu").fingerprint
 
 
+@pytest.mark.slow
 def test_the_tables_for_people(command):
     shown = command("backbones", "--params", "--ranks", "4")
     assert "312.49M" in shown

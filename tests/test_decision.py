@@ -144,6 +144,7 @@ def test_costs_are_counted(home):
     assert bow_cost(task, machine).flops == 0
 
 
+@pytest.mark.slow
 def test_own_studies_teach_and_several_backbones_compete(home):
     (home / "own.yaml").write_text(
         "backbones: [llama]\ntasks: [reviews.csv]\nroutes: [assess, lora]\nsettings: {steps: 4, mislabelled: false}\n"

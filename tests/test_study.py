@@ -150,6 +150,7 @@ def begin(home, out):
     )
 
 
+@pytest.mark.slow
 def test_two_commands_and_a_kill_lose_nothing_and_do_nothing_twice(home):
     """Two writers in one folder, one of them killed with all its processes while it works."""
     study, store = load_study(home / "small.yaml"), StudyStore(home / "out")

@@ -127,6 +127,7 @@ def test_every_shipped_study_is_understood(name):
     assert {cell.backbone for cell in smaller} <= {None, study.backbones[0]}
 
 
+@pytest.mark.slow
 def test_the_smoke_study_runs(shared, tmp_path):
     from tokenworth.study import run_local
 

@@ -247,6 +247,7 @@ def begin(home):
 OPTIONS = ["--steps", "6", "--lr", "1e-3", "--rank", "4", "--seeds", "2"]
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_on_after_a_kill(traced, tmp_path):
     """Killed when the first part is kept; the same command ends with the numbers of an undisturbed run."""
     result, home = traced
