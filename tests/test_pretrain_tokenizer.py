@@ -47,10 +47,7 @@ def test_digits_stand_alone(kind):
     assert len(whole.tokenize("1920 1921 1922")) < len(TRAINED[kind].tokenize("1920 1921 1922"))
 
 
-_UNSTEADY = pytest.mark.xfail(strict=False, reason="the library's Unigram trainer now and then orders pieces anew")
-
-
-@pytest.mark.parametrize("kind", ["bpe", pytest.param("unigram", marks=_UNSTEADY)])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_same_documents_give_the_same_tokenizer(kind, tmp_path):
     again = train_tokenizer(DOCUMENTS, TokenizerConfig(kind=kind, vocabulary=400))
     assert again.get_vocab() == TRAINED[kind].get_vocab()

@@ -23,6 +23,7 @@ KINDS = ("bpe", "unigram")
 _BYTES = 256
 _FERTILITY_TEXTS = 2000
 _UNSEEN_STEP = 1e-4
+_DECIMALS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +85,13 @@ def train_tokenizer(documents: Iterable[str], config: TokenizerConfig | None = N
 def _in_order(trained: Any, special: int) -> Any:
     """The Unigram model in an order of its own.
 
-    The library gives bytes it never saw falling scores, .0001 apart, in the order of a hash map that differs between
-    runs; here they get them in the order of their letters.
+    The library sums in the order of a hash map that differs between runs: scores that should be equal differ in their
+    last bits, which rounding takes away.  Bytes it never saw get falling scores, .0001 apart, in that order; here they
+    get them in the order of their letters.
     """
     from tokenizers import models
 
-    vocabulary = [(piece, score) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
+    vocabulary = [(piece, round(score, _DECIMALS)) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
     score_of = dict(vocabulary[special:])
     letters = sorted((piece for piece in score_of if len(piece) == 1), key=lambda piece: -score_of[piece])
     gaps = [score_of[before] - score_of[after] for before, after in pairwise(letters)]
