@@ -22,4 +22,4 @@ def planted_cells(outcome, *, tasks=14, backbones=("one", "two"), routes=("lora"
                         row |= {"steps": float(n), "log_epochs": 0.0, "log_rate": -7.0, "train_flops": 1e12}
                         row |= {"seconds": 60.0, "version": "0"}
                         rows.append({**row, "f1": float(np.clip(outcome(row, rng), 0, 1))})
-    return pd.DataFrame(rows)[list(COLUMNS)]
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))

@@ -128,6 +128,21 @@ def test_indicators_come_from_the_assessment(decided):
     assert (said["probe_f1"], said["bow_f1"]) == (summary["best_probe_f1"], summary["bow_f1"])
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_a_decision_by_another_metric(home, metric):
+    found = tw.decide(
+        str(home / "reviews.csv"), [str(home / "llama")], config={"steps": 40, "max_length": 32}, metric=metric
+    )
+    bow = next(probe for probe in found.assessments[0].probes if probe["kind"] == "bow")
+    measured = next(row for row in found.options if row["route"] == "bow")
+    assert measured["f1"] == bow[metric]
+    assert measured["f1_low"] <= bow[metric] <= measured["f1_high"]
+    said = found.sentences[0]
+    assert f"{metric.replace('_f1', ' F1')} 0." in said or f"{metric.replace('_f1', ' F1')} 1." in said
+    learned = found.explanation[0]
+    assert learned["route"] in ("lora", "full", "scratch", "prompt")
+
+
 def test_costs_are_counted(home):
     task = tw.load_task(str(home / "reviews.csv"))
     machine = Machine("here", 1e10, measured=True, memory=1e9, price=3.6)
@@ -188,6 +203,7 @@ def test_a_pilot_spends_its_share_and_leaves_the_test_split_alone(home):
         ({"pilot": 3}, "pilot 3"),
         ({"hardware": "x"}, "hardware 'x'"),
         ({"budget": "x"}, "budget 'x'"),
+        ({"metric": "ece"}, "metric 'ece' is not one a decision can be made by; choose weighted_f1, accuracy"),
     ],
 )
 def test_mistakes_are_named(home, given, message):
@@ -197,8 +213,8 @@ def test_mistakes_are_named(home, given, message):
 
 def test_the_command_line(home):
     done = tokenworth(
-        "decide", "reviews.csv", "llama", "--steps", 40, "--max-length", 32, "--budget", "$5", "--price", 2,
-        "--hardware", "a100", "--out", "page", cwd=home,
+        "decide", "reviews.csv", "llama", "--metric", "f1", "--steps", 40, "--max-length", 32, "--budget",
+        "$5", "--price", 2, "--hardware", "a100", "--out", "page", cwd=home,
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "- Take " in done.out

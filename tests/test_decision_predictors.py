@@ -3,6 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from calibrations import planted_cells
 from tokenworth.decision.calibration import full_length, published_cells, read_calibration, shipped_calibration
@@ -15,6 +19,8 @@ from tokenworth.decision.evaluating import (
     regret_table,
     seed_noise,
 )
+from tokenworth.decision.line import Line
+from tokenworth.decision.metrics import under
 from tokenworth.decision.pilot import Piloted, pilot_pairs
 from tokenworth.decision.predictors import Gain, LogOdds, log_odds, predictor, predictors
 from tokenworth.errors import SettingError
@@ -55,6 +61,19 @@ def test_ridge_weighs_tasks_and_not_cells():
     moment = sum(w * (row - middle) * (value - mean) for w, row, value in zip(weight, z, y, strict=True))
     slopes = np.linalg.solve(gram + 3.0 * np.eye(2), moment)
     assert list(line.slopes().values()) == pytest.approx(list(slopes), rel=1e-6)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 2.5])
+def test_a_line_is_that_of_scikit_learn(penalty):
+    rng = np.random.default_rng(3)
+    x, y, weight = rng.normal(5, [1, 2, 0.1, 0], (40, 4)), rng.normal(size=40), rng.uniform(0.5, 2, 40)
+    x[::3, 1], x[:, 2] = np.nan, np.nan
+    line = Line(penalty)
+    line.fit(x, y, weight)
+    theirs = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), Ridge(penalty, solver="svd"))
+    theirs.fit(x, y, ridge__sample_weight=weight)
+    assert line.predict(x) == pytest.approx(theirs.predict(x), rel=1e-9)
+    assert line.slope_F == pytest.approx(theirs[-1].coef_, rel=1e-9, abs=1e-12)
 
 
 def test_no_task_is_predicted_from_itself():
@@ -165,6 +184,18 @@ def test_the_cells_that_come_with_the_package(tmp_path):
     cells.drop(columns="hscore").to_csv(tmp_path / "cells.csv", index=False)
     with pytest.raises(SettingError, match="has no column hscore"):
         read_calibration(tmp_path / "cells.csv")
+
+
+def test_cells_by_another_metric():
+    cells = shipped_calibration().assign(accuracy=0.5, probe_accuracy=0.25, bow_accuracy=0.1, majority_accuracy=0.2)
+    cells.loc[0, "accuracy"] = float("nan")
+    moved = under(cells, "accuracy")
+    assert len(moved) == len(cells) - 1
+    assert set(moved["f1"]) == {0.5}
+    assert set(moved["probe_f1"]) == {0.25}
+    assert set(moved["majority_f1"]) == {0.2}
+    assert under(cells, "weighted_f1") is cells
+    assert list(under(published_cells(), "accuracy")["f1"]) == list(published_cells()["f1"])
 
 
 def test_the_published_runs_can_be_learned_from():

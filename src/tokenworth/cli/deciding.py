@@ -15,8 +15,9 @@ from tokenworth.cli.console import progress_report, say, set_verbosity
 def decide(
     task: options.TaskArgument,
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders, hub ids or published names.")],
+    metric: Annotated[str, typer.Option(help="Compare by weighted_f1 (f1), accuracy or macro_f1.")] = "weighted_f1",
     budget: Annotated[str | None, typer.Option(help="Most that a route may cost: 2h, $5 or 1e15flops.")] = None,
-    tolerance: Annotated[float, typer.Option(help="Weighted F1 that may be lost for a lower cost.")] = 0.01,
+    tolerance: Annotated[float, typer.Option(help="How much of the metric may be lost for a lower cost.")] = 0.01,
     hardware: Annotated[str, typer.Option(help="What routes would run on: here, t4, a100, h100, ...")] = "here",
     price: Annotated[float | None, typer.Option(help="Money an hour of it costs.")] = None,
     calibration: Annotated[
@@ -67,6 +68,7 @@ def decide(
             result = run(
                 loaded,
                 models,
+                metric=metric,
                 budget=budget,
                 tolerance=tolerance,
                 hardware=hardware,

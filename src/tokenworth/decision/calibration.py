@@ -13,7 +13,8 @@ import pandas as pd
 
 from tokenworth.adaptation.result import RESULT, AdaptResult
 from tokenworth.assessment import Assessment
-from tokenworth.decision.indicators import INDICATORS, indicators_of
+from tokenworth.decision.indicators import INDICATORS, indicators_of, references_of
+from tokenworth.decision.metrics import DEFAULT_METRIC, IN_WORDS, OTHERS
 from tokenworth.errors import SettingError
 from tokenworth.study import StudyStore
 from tokenworth.study.evidence import published
@@ -26,7 +27,19 @@ BUDGET = ("steps", "log_epochs", "log_rate")
 """What a run was given: optimiser steps, passes over the training texts, learning rate (natural logarithms)."""
 PUBLISHED, PUBLISHED_STEPS = "published", 5000.0
 """What names the second paper's runs among calibration folders, and the steps they had."""
-COLUMNS = ("task", "backbone", "route", "seed", "f1", "train_flops", "seconds", "version", *BUDGET, *INDICATORS)
+COLUMNS = (
+    "task",
+    "backbone",
+    "route",
+    "seed",
+    "f1",
+    "train_flops",
+    "seconds",
+    "version",
+    *BUDGET,
+    *INDICATORS,
+    *OTHERS,
+)
 
 
 def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
@@ -46,11 +59,20 @@ def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
         for key in store.begun():
             cell, place = store.cell(key), store.run_folder(key)
             if cell.route == ASSESS and (place / "assessment.json").is_file():
-                said.setdefault(_place(cell), indicators_of(Assessment.load(place), _loss(place)))
+                said.setdefault(_place(cell), _said(place))
             elif cell.route in LEARNED and (place / RESULT).is_file():
                 runs.append((cell, AdaptResult.load(place)))
     rows = [_row(cell, run, said[_place(cell)]) for cell, run in runs if _place(cell) in said]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _said(folder: Path) -> dict[str, float]:
+    """Indicators of an assessment, and its references by every other metric."""
+    one = Assessment.load(folder)
+    others = (metric for metric in IN_WORDS if metric != DEFAULT_METRIC)
+    return indicators_of(one, _loss(folder)) | {
+        f"{who}_{metric}": value for metric in others for who, value in references_of(one, metric).items()
+    }
 
 
 def _loss(folder: Path) -> dict[str, float | None]:
@@ -70,7 +92,8 @@ def _row(cell: Cell, run: AdaptResult, said: dict[str, float]) -> dict[str, Any]
         "backbone": backbone,
         "route": cell.route,
         "seed": cell.seed,
-        "f1": run.metrics["weighted_f1"],
+        "f1": run.metrics[DEFAULT_METRIC],
+        **{metric: run.metrics[metric] for metric in IN_WORDS if metric != DEFAULT_METRIC},
         "train_flops": run.cost.get("train_flops"),
         "seconds": run.cost["seconds"],
         "version": run.environment.get("tokenworth"),
@@ -102,9 +125,11 @@ def published_cells() -> pd.DataFrame:
             "route": "lora",
             "seed": 0,
             "f1": row["lora_accuracy"],
+            "accuracy": row["lora_accuracy"],
             "steps": PUBLISHED_STEPS,
             "version": "published",
             "probe_f1": row["linear_accuracy"],
+            "probe_accuracy": row["linear_accuracy"],
             "ntps_published": row["ntps_lora_figure"],
             "log_texts": float(np.log(row["train_rows"])),
             "log_classes": float(np.log(row["classes"])),

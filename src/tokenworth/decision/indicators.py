@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.assessment import Assessment
+from tokenworth.decision.metrics import DEFAULT_METRIC, REFERENCES, of_probe
 
 _OF_LAYER = (
     "cv_f1",
@@ -41,24 +42,24 @@ INDICATORS = (
 """Names of all indicators; one that does not exist is NaN."""
 
 
-def indicators_of(assessment: Assessment, loss: Mapping[str, float | None] | None = None) -> dict[str, float]:
+def indicators_of(
+    assessment: Assessment, loss: Mapping[str, float | None] | None = None, *, metric: str = DEFAULT_METRIC
+) -> dict[str, float]:
     """INDICATORS of an assessment; scores are those of its chosen layer, logarithms natural.
 
-    probe_f1 and bow_f1 are weighted F1 on the test split, what the routes probe and bow would report.  log_tokens is
+    probe_f1 and bow_f1 are the metric on the test split, what the routes probe and bow would report.  log_tokens is
     that of all training tokens; imbalance is 1 - entropy of the classes / its maximum.
 
     Args:
         assessment: of the task and the backbone.
         loss: what `text_loss` found, for nll and bits_per_byte: an optional pass of its own.
+        metric: one of `metrics.IN_WORDS`.
     """
-    row, probes = assessment.row(), {probe["kind"]: probe for probe in assessment.probes}
-    best = next(probe for probe in assessment.probes if probe["name"] == assessment.confusion["probe"])
+    row = assessment.row()
     tokens, texts = assessment.task["tokens"]["train"]["total"], assessment.task["texts"]["train"]
     width = assessment.backbone["width"]
     found = {
-        "probe_f1": best["f1"],
-        "bow_f1": probes["bow"]["f1"],
-        "majority_f1": probes["majority"]["f1"],
+        **{f"{who}_f1": value for who, value in references_of(assessment, metric).items()},
         "k90_share": _number(row.get("k90")) / width,
         "log_texts": np.log(texts),
         "log_tokens": np.log(max(tokens, 1)),
@@ -72,6 +73,13 @@ def indicators_of(assessment: Assessment, loss: Mapping[str, float | None] | Non
         **{name: _number(row.get(name)) for name in _OF_LAYER},
     }
     return {name: float(found[name]) for name in INDICATORS}
+
+
+def references_of(assessment: Assessment, metric: str) -> dict[str, float]:
+    """The metric of the chosen probe, of a bag of words and of the majority class on the test split."""
+    rows = {probe["kind"]: probe for probe in assessment.probes}
+    rows["probe"] = next(probe for probe in assessment.probes if probe["name"] == assessment.confusion["probe"])
+    return {who: of_probe(rows[who], metric) for who in REFERENCES}
 
 
 def imbalance(counts_C: list[int]) -> float:

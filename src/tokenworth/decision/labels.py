@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tokenworth.adaptation import adapt
+from tokenworth.decision.metrics import DEFAULT_METRIC
 from tokenworth.decision.predicting import Forecaster
 from tokenworth.tasks import Task
 
@@ -32,21 +33,23 @@ def part_sizes(task: Task) -> list[int]:
     return [*(round(share * n) for share in SHARES if share * n >= least), n]
 
 
-def run_curve(model: str | None, task: Task, route: str, sizes: Iterable[int], **settings: Any) -> list[float]:
-    """Mean weighted F1 of bow or probe after learning from so many texts; parts are drawn SEEDS times."""
+def run_curve(
+    model: str | None, task: Task, route: str, sizes: Iterable[int], *, metric: str = DEFAULT_METRIC, **settings: Any
+) -> list[float]:
+    """Mean of the metric of bow or probe after learning from so many texts; parts are drawn SEEDS times."""
     found = []
     for size in sizes:
         seeds = range(SEEDS if size < len(task.train) else 1)
-        values = [_run(model, task, route, size, seed, **settings) for seed in seeds]
+        values = [_run(model, task, route, size, seed, **settings)[metric] for seed in seeds]
         found.append(float(np.mean(values)))
     return found
 
 
-def _run(model: str | None, task: Task, route: str, size: int, seed: int, **settings: Any) -> float:
+def _run(model: str | None, task: Task, route: str, size: int, seed: int, **settings: Any) -> dict[str, float]:
     config = {"train_size": size, "mislabelled": False, "max_length": settings.get("max_length")}
     rest = {name: value for name, value in settings.items() if name != "max_length"}
     with _silent():
-        return float(adapt(model, task, route, seed=seed, config=config, **rest).metrics["weighted_f1"])
+        return adapt(model, task, route, seed=seed, config=config, **rest).metrics
 
 
 @contextmanager
@@ -64,7 +67,7 @@ def _silent() -> Iterator[None]:
 def predicted_curve(
     forecaster: Forecaster, route: str, said: dict[str, float], sizes: list[int], bow: list[float], probe: list[float]
 ) -> list[float]:
-    """Weighted F1 of a learned route at each size, from what bow and probe reach there."""
+    """The metric of a learned route at each size, from what bow and probe reach there."""
     rows = [
         {**said, "route": route, "task": "", "bow_f1": b, "probe_f1": p, "log_texts": float(np.log(n))}
         for n, b, p in zip(sizes, bow, probe, strict=True)

@@ -73,6 +73,16 @@ class Piloted:
             option.draws = self.errors.draw(f1, DRAWS, rng)
 
 
+def check_share(share: float | None) -> None:
+    """Refuse a pilot's share before anything runs.
+
+    Raises:
+        SettingError: it is none.
+    """
+    if share is not None and not 0 < share < 1:
+        raise SettingError(f"pilot {share} is not understood; give a share of the routes' time between 0 and 1")
+
+
 def run_pilots(
     options: list[Option],
     sources: dict[str, str],
@@ -82,6 +92,7 @@ def run_pilots(
     cells: pd.DataFrame,
     share: float,
     *,
+    metric: str,
     seed: int,
     **running: Any,
 ) -> list[dict[str, Any]]:
@@ -95,6 +106,7 @@ def run_pilots(
         config: of the whole runs.
         cells: calibration, short runs among it.
         share: of the time of all whole runs, in (0, 1).
+        metric: what the runs are judged by.
         seed: of split and runs.
         running: device and the like, for `adapt`.
 
@@ -102,10 +114,8 @@ def run_pilots(
         One row a run: model, route, steps, f1, before, after, seconds.
 
     Raises:
-        SettingError: the share is none, or nothing is known of short runs.
+        SettingError: nothing is known of short runs.
     """
-    if not 0 < share < 1:
-        raise SettingError(f"pilot {share} is not understood; give a share of the routes' time between 0 and 1")
     left = [option for option in options if option.source == "predicted" and option.affordable]
     limit, rng, rows = share * sum(option.cost.seconds for option in left), np.random.default_rng(seed), []
     known = {(option.route, rung): Piloted(cells, option.route, rung) for option in left for rung in SHARES}
@@ -116,7 +126,7 @@ def run_pilots(
             assert option.model is not None, "bow is never predicted"
             if time.perf_counter() - begun + rung * option.cost.seconds > limit:
                 continue
-            row = _run(option, sources[option.model], own, config, rung, seed, **running)
+            row = _run(option, sources[option.model], own, config, rung, seed, metric, **running)
             before = option.f1
             known[option.route, rung].sharpen(option, said[option.model], row["f1"], rng)
             rows.append({**row, "before": before, "after": option.f1})
@@ -127,7 +137,7 @@ def run_pilots(
 
 
 def _run(
-    option: Option, source: str, task: Task, config: AdaptConfig, rung: float, seed: int, **running: Any
+    option: Option, source: str, task: Task, config: AdaptConfig, rung: float, seed: int, metric: str, **running: Any
 ) -> dict[str, Any]:
     steps = max(1, round(rung * config.steps))
     short = replace(config, steps=steps, mislabelled=False)
@@ -136,6 +146,6 @@ def _run(
         "model": option.model,
         "route": option.route,
         "steps": steps,
-        "f1": done.metrics["weighted_f1"],
+        "f1": done.metrics[metric],
         "seconds": done.cost["seconds"],
     }

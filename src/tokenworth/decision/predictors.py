@@ -6,17 +6,14 @@ odds predict ln(F1 / (1 - F1)), so that a point near 1 is not taken for a point 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from tokenworth.decision.line import Line
 from tokenworth.errors import SettingError
 
 Floats = NDArray[np.float64]
@@ -46,16 +43,14 @@ class Gain:
 
     name: str
     indicators: tuple[str, ...] = ()
-    _line: Pipeline | None = None
+    _line: Line = field(default_factory=Line)
 
     def fit(self, cells: pd.DataFrame) -> None:
         """Learn the mean gain and its slopes."""
-        self._line = _pipeline(LinearRegression())
         self._line.fit(_known(cells, self.indicators), cells["f1"].to_numpy() - reference(cells))
 
     def predict(self, cells: pd.DataFrame) -> Floats:
         """F1 in [0, 1] of each row."""
-        assert self._line is not None, "fitted before"
         return np.clip(reference(cells) + self._line.predict(_known(cells, self.indicators)), 0.0, 1.0)
 
 
@@ -71,36 +66,34 @@ class LogOdds:
     penalty: float = _PENALTY
     against: str | None = None
     """Column of the reference; None takes that of the route."""
-    _line: Pipeline | None = None
+    _line: Line = field(default_factory=Line)
 
     def fit(self, cells: pd.DataFrame) -> None:
         """Learn slopes and mean; every task weighs the same, however many cells it has."""
         weight_N = 1.0 / cells.groupby("task")["f1"].transform("size").to_numpy(dtype=float)
-        self._line = _pipeline(Ridge(self.penalty))
+        self._line = Line(self.penalty)
         move_N = log_odds(cells["f1"].to_numpy()) - log_odds(reference(cells, self.against))
-        self._line.fit(_known(cells, self.indicators, odds=True), move_N, ridge__sample_weight=weight_N)
+        self._line.fit(_known(cells, self.indicators, odds=True), move_N, weight_N)
 
     def predict(self, cells: pd.DataFrame) -> Floats:
         """F1 in [0, 1] of each row."""
-        assert self._line is not None, "fitted before"
         move_N = self._line.predict(_known(cells, self.indicators, odds=True))
         return np.asarray(1.0 / (1.0 + np.exp(-(log_odds(reference(cells, self.against)) + move_N))))
 
     def slopes(self) -> dict[str, float]:
         """Change of the log odds by one standard deviation of each indicator: how the prediction is explained."""
-        assert self._line is not None, "fitted before"
-        return dict(zip(self.indicators, map(float, self._line[-1].coef_), strict=True))
-
-
-def _pipeline(line: LinearRegression | Ridge) -> Pipeline:
-    """Unknown indicators take their mean."""
-    return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), line)
+        return dict(zip(self.indicators, map(float, self._line.slope_F), strict=True))
 
 
 def reference(cells: pd.DataFrame, column: str | None = None) -> Floats:
     """The F1 known beforehand that the route of each row is seen against (N)."""
-    rows = cells.to_dict("records")
-    return np.array([row[column or REFERENCE[row["route"]]] for row in rows], dtype=float)
+    if column is not None:
+        return cells[column].to_numpy(dtype=float)
+    route_N, found_N = cells["route"].to_numpy(), np.full(len(cells), np.nan)
+    for route in set(route_N):
+        own_N = route_N == route
+        found_N[own_N] = cells[REFERENCE[route]].to_numpy(dtype=float)[own_N]
+    return found_N
 
 
 def log_odds(f1: Floats) -> Floats:

@@ -27,7 +27,8 @@ from tokenworth.decision.choose import DRAWS, Option, pick, weigh
 from tokenworth.decision.costs import Cost, bow_cost, route_cost
 from tokenworth.decision.indicators import indicators_of
 from tokenworth.decision.labels import beyond, part_sizes, predicted_curve, run_curve
-from tokenworth.decision.pilot import run_pilots
+from tokenworth.decision.metrics import DEFAULT_METRIC, metric_named, of_probe, under
+from tokenworth.decision.pilot import check_share, run_pilots
 from tokenworth.decision.predicting import LEVEL, Forecaster
 from tokenworth.decision.predictors import DEFAULT
 from tokenworth.decision.predictors import predictor as predictor_named
@@ -46,6 +47,7 @@ def decide(
     task: str | Task,
     models: Sequence[str],
     *,
+    metric: str = DEFAULT_METRIC,
     budget: str | None = None,
     tolerance: float = TOLERANCE,
     hardware: str = HERE,
@@ -71,8 +73,10 @@ def decide(
     Args:
         task: anything `load_task` takes, or a Task.
         models: folders, hub ids or published names; one that fails is reported, and the others go on.
+        metric: what routes are compared by: "weighted_f1" (or "f1"), "accuracy" or "macro_f1"; the fields of the result
+            that are named f1 hold it.
         budget: most that a route may cost: "2h", "$5" (with `price`) or "1e15flops".
-        tolerance: weighted F1 that may be lost for a lower cost.
+        tolerance: how much of the metric may be lost for a lower cost.
         hardware: what the learned routes would run on: "here", or a card of `HARDWARE`.
         price: money an hour of it costs.
         calibration: folders of studies to learn from, beside the cells that come with the package; "published" adds
@@ -96,27 +100,31 @@ def decide(
     limit = None if budget is None else parse_budget(budget, price)
     if not 0 <= tolerance < 1:
         raise SettingError(f"tolerance {tolerance} is not understood; give the F1 that may be lost, such as 0.01")
-    run, cells = make_config(config), _cells(calibration)
+    check_share(pilot)
+    metric = metric_named(metric)
+    run, cells = make_config(config), under(_cells(calibration), metric)
     machine = _machine(hardware, price, device, dtype)
     seen = task if max_texts is None else task.sample(max_texts, seed=seed)
     looked = _look(seen, models, started, {"device": device, "dtype": dtype, "seed": seed, **settings})
-    work = _Work(task, looked, machine, run, Forecaster(full_length(cells), predictor), seed)
+    work = _Work(task, looked, machine, run, Forecaster(full_length(cells), predictor), seed, metric)
     options = work.options()
     weigh(options, limit)
     running = {"device": device, "cache": settings.get("cache", True)}
     pilots = []
     if pilot is not None:
-        pilots = run_pilots(options, looked.models, work.said, seen, run, cells, pilot, seed=seed, **running)
+        pilots = run_pilots(
+            options, looked.models, work.said, seen, run, cells, pilot, metric=metric, seed=seed, **running
+        )
         weigh(options, limit)
     chosen = pick(options, tolerance)
     decision = Decision(
         task=looked.assessments[0].task,
         options=[_shown(option) for option in options],
         recommended=None if chosen is None else _shown(chosen),
-        sentences=describe(options, chosen, tolerance, limit, machine),
+        sentences=describe(options, chosen, tolerance, limit, machine, metric=metric),
         warnings=[*looked.failures, *work.warnings()],
         settings={
-            "metric": "weighted_f1",
+            "metric": metric,
             "tolerance": tolerance,
             "budget": budget,
             "machine": asdict(machine),
@@ -203,6 +211,7 @@ class _Work:
     config: AdaptConfig
     forecaster: Forecaster
     seed: int
+    metric: str
     said: dict[str, dict[str, float]] = field(default_factory=dict)
     """Indicators by the name of a backbone."""
     explained: list[dict[str, Any]] = field(default_factory=list)
@@ -211,12 +220,12 @@ class _Work:
         """bow, and every route of every backbone that something is known of."""
         rng = np.random.default_rng(self.seed)
         bow = next(probe for probe in self.looked.assessments[0].probes if probe["kind"] == "bow")
-        found = [_measured(None, "bow", bow, bow_cost(self.task, self.machine), rng)]
+        found = [_measured(None, "bow", bow, self.metric, bow_cost(self.task, self.machine), rng)]
         for one in self.looked.assessments:
             name = one.backbone["name"]
-            self.said[name] = indicators_of(one, self._loss(name))
+            self.said[name] = indicators_of(one, self._loss(name), metric=self.metric)
             best = next(probe for probe in one.probes if probe["name"] == one.confusion["probe"])
-            found.append(_measured(name, "probe", best, self._cost(name, "probe"), rng))
+            found.append(_measured(name, "probe", best, self.metric, self._cost(name, "probe"), rng))
             known = self.forecaster.routes()
             found += [self._predicted(name, route, rng) for route in ROUTES if route in known]
         return found
@@ -243,10 +252,10 @@ class _Work:
     def label_curves(self, task: Task, **running: Any) -> list[dict[str, Any]]:
         """F1 by number of training texts: bow once, every other route by backbone."""
         sizes = part_sizes(task)
-        bow = run_curve(None, task, "bow", sizes, **running)
+        bow = run_curve(None, task, "bow", sizes, metric=self.metric, **running)
         found = [_curve("bow", None, sizes, bow)]
         for name, model in self.looked.models.items():
-            probe = run_curve(model, task, "probe", sizes, **running)
+            probe = run_curve(model, task, "probe", sizes, metric=self.metric, **running)
             found.append(_curve("probe", name, sizes, probe))
             for route in self.forecaster.routes():
                 f1 = predicted_curve(self.forecaster, route, self.said[name], sizes, bow, probe)
@@ -258,12 +267,15 @@ def _curve(route: str, model: str | None, sizes: list[int], f1: list[float]) -> 
     return {"route": route, "model": model, "texts": sizes, "f1": f1, "beyond": beyond(sizes, f1)}
 
 
-def _measured(model: str | None, route: str, row: dict[str, Any], cost: Cost, rng: np.random.Generator) -> Option:
+def _measured(
+    model: str | None, route: str, row: dict[str, Any], metric: str, cost: Cost, rng: np.random.Generator
+) -> Option:
     """A route that ran with the assessment; its 95 % interval is drawn in to 90 %."""
-    spread = (row["f1_high"] - row["f1_low"]) / (2 * 1.96)
-    draws = np.clip(rng.normal(row["f1"], spread, DRAWS), 0.0, 1.0)
+    value, low, high = (of_probe(row, metric, end) for end in ("", "_low", "_high"))
+    spread = (high - low) / (2 * 1.96)
+    draws = np.clip(rng.normal(value, spread, DRAWS), 0.0, 1.0)
     half = 1.645 * spread
-    return Option(model, route, "measured", row["f1"], row["f1"] - half, min(1.0, row["f1"] + half), cost, draws)
+    return Option(model, route, "measured", value, value - half, min(1.0, value + half), cost, draws)
 
 
 def _shown(option: Option) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tokenworth.decision.choose import Option, pick, regret_of_missing
+from tokenworth.decision.metrics import DEFAULT_METRIC, IN_WORDS
 from tokenworth.decision.prices import Budget, Machine
 
 _WORDS = {
@@ -16,7 +17,13 @@ _WORDS = {
 
 
 def describe(
-    options: list[Option], chosen: Option | None, tolerance: float, budget: Budget | None, machine: Machine
+    options: list[Option],
+    chosen: Option | None,
+    tolerance: float,
+    budget: Budget | None,
+    machine: Machine,
+    *,
+    metric: str = DEFAULT_METRIC,
 ) -> list[str]:
     """Sentences for people; `options` are weighed."""
     if chosen is None:
@@ -27,7 +34,7 @@ def describe(
         ]
     within = [option for option in options if option.affordable]
     return [
-        _advice(chosen, machine),
+        _advice(chosen, machine, metric),
         *_reason(chosen, within[0], tolerance, machine),
         *_doubt(chosen, options, tolerance),
         *_changes(chosen, options, budget, machine),
@@ -39,10 +46,10 @@ def in_words(option: Option) -> str:
     return _WORDS[option.route] + ("" if option.model is None else f" of {option.model}")
 
 
-def _advice(chosen: Option, machine: Machine) -> str:
+def _advice(chosen: Option, machine: Machine, metric: str) -> str:
     what = in_words(chosen)
     return (
-        f"Take {what}: weighted F1 {chosen.f1:.3f} ({chosen.source}, 90 % interval {chosen.f1_low:.3f} to "
+        f"Take {what}: {IN_WORDS[metric]} {chosen.f1:.3f} ({chosen.source}, 90 % interval {chosen.f1_low:.3f} to "
         f"{chosen.f1_high:.3f}) for {_cost(chosen, machine)}."
     )
 
@@ -88,7 +95,7 @@ def _under(options: list[Option], chosen: Option) -> str:
 
 
 def points(difference: float) -> str:
-    """F1 points: .013 is 1.3 points."""
+    """Points of the metric: .013 is 1.3 points."""
     shown = f"{100 * difference:.1f}"
     return f"{shown} point" + ("" if shown == "1.0" else "s")
 

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Support-weighted F1 and accuracy on held-out texts, each with a 95 % bootstrap interval over texts."""
+    """Support-weighted F1, accuracy and macro F1 on held-out texts, with 95 % bootstrap intervals over texts."""
 
     accuracy: float
     accuracy_low: float
@@ -29,6 +29,8 @@ class Metrics:
     f1_low: float
     f1_high: float
     macro_f1: float
+    macro_f1_low: float
+    macro_f1_high: float
 
 
 def evaluate(true_N: Counts, predicted_N: Counts, n_classes: int, *, seed: int = 0) -> Metrics:
@@ -40,7 +42,7 @@ def evaluate(true_N: Counts, predicted_N: Counts, n_classes: int, *, seed: int =
     if not len(true_N):
         raise ValueError("no held-out texts to evaluate on")
     (accuracy, f1, macro, _), resampled = label_scores(true_N, predicted_N, n_classes, seed=seed)
-    accuracy_range, f1_range = (np.quantile(values, [0.025, 0.975]) for values in resampled[:2])
+    accuracy_range, f1_range, macro_range = (np.quantile(values, [0.025, 0.975]) for values in resampled[:3])
     return Metrics(
         accuracy=float(accuracy[0]),
         accuracy_low=float(accuracy_range[0]),
@@ -49,6 +51,8 @@ def evaluate(true_N: Counts, predicted_N: Counts, n_classes: int, *, seed: int =
         f1_low=float(f1_range[0]),
         f1_high=float(f1_range[1]),
         macro_f1=float(macro[0]),
+        macro_f1_low=float(macro_range[0]),
+        macro_f1_high=float(macro_range[1]),
     )
 
 

@@ -21,6 +21,17 @@ _SLOWEST_CHART = 0.1
 """Seconds; what is faster stands at this end of the axis."""
 
 
+def metric_word(decision: DecisionLike) -> str:
+    """What routes are compared by: weighted F1."""
+    words = {"accuracy": "accuracy", "macro_f1": "macro F1"}
+    return words.get(str(decision.settings.get("metric")), "weighted F1")
+
+
+def _head(decision: DecisionLike) -> str:
+    word = metric_word(decision)
+    return word[0].upper() + word[1:]
+
+
 def is_chosen(decision: DecisionLike, row: Row) -> bool:
     """Whether an option is the one that is advised."""
     chosen = decision.recommended or {}
@@ -30,7 +41,18 @@ def is_chosen(decision: DecisionLike, row: Row) -> bool:
 def decision_table(decision: DecisionLike) -> rich.table.Table:
     """One line a route, best expected F1 first; the advised one is marked."""
     table = plain_table(f"routes for {cut(decision.task['name'], 60)}")
-    heads = ("", "route", "backbone", "F1", "90 %", "", "FLOPs", "time", "a million predictions", "learns")
+    heads = (
+        "",
+        "route",
+        "backbone",
+        metric_word(decision),
+        "90 %",
+        "",
+        "FLOPs",
+        "time",
+        "a million predictions",
+        "learns",
+    )
     money = any(number(row.get("money")) is not None for row in decision.options)
     for head in (*heads, *(("price",) if money else ())):
         words = head in ("", "route", "backbone")
@@ -67,8 +89,8 @@ def _money(row: Row) -> str:
 
 def decision_rows(decision: DecisionLike) -> Table:
     """The same for the page, with what each route leaves behind."""
-    heads = ("Route", "Backbone", "F1", "Loses", "Best with chance", "FLOPs", "Time", "Price", "A million predictions",
-             "Learns", "To keep", "Memory")  # fmt: skip
+    heads = ("Route", "Backbone", _head(decision), "Loses", "Best with chance", "FLOPs", "Time", "Price",
+             "A million predictions", "Learns", "To keep", "Memory")  # fmt: skip
     return Table(heads, tuple(_page_row(decision, row) for row in decision.options))
 
 
@@ -117,7 +139,7 @@ def decision_cards(decision: DecisionLike) -> list[Card]:
     return [
         Card("Advice", chosen["route"], (clean(what),), accent=True),
         Card(
-            "Weighted F1",
+            _head(decision),
             shown(chosen["f1"]),
             (f"{tight(chosen['f1_low'], chosen['f1_high'])} (90 %)", chosen["source"]),
         ),
@@ -132,12 +154,12 @@ def decision_cards(decision: DecisionLike) -> list[Card]:
 
 
 def decision_panel(decision: DecisionLike) -> Panel:
-    """F1 with its interval against the time it takes to get it."""
+    """The metric with its interval against the time it takes to get it."""
     keys = (Key("dot", "advised"), Key("ring", "measured"), Key("ring", "predicted", theme.SERIES[1]))
     return Panel(
         name="routes",
         title="What each route brings, and what it takes",
-        says="Weighted F1 with its 90 % interval against the time to get it, on a logarithmic axis.",
+        says=f"{_head(decision)} with its 90 % interval against the time to get it, on a logarithmic axis.",
         trust="Up and to the left is better. An interval that reaches over all others says: run it, or a pilot, first.",
         figure=_scatter(decision),
         keys=keys,
@@ -161,7 +183,7 @@ def _scatter(decision: DecisionLike) -> theme.Figure:
         hovertext=[_hover(row) for row in rows], hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     ends = [number(row[name]) for row in rows for name in ("f1", "f1_low", "f1_high")]
-    y = theme.axis(name="weighted F1", range=theme.padded(ends), nticks=6)
+    y = theme.axis(name=metric_word(decision), range=theme.padded(ends), nticks=6)
     return theme.figure([*bars, points], _time_axis(), y, margin={"l": 46, "r": 60, "t": 8, "b": 40})
 
 
@@ -176,7 +198,7 @@ def _time_axis() -> dict[str, Any]:
 
 def _hover(row: Row) -> str:
     return (
-        f"{row['route']}, {hover(row['model'] or 'no backbone')}<br><b>F1 {shown(row['f1'])}</b> "
+        f"{row['route']}, {hover(row['model'] or 'no backbone')}<br><b>{shown(row['f1'])}</b> "
         f"({tight(row['f1_low'], row['f1_high'])}, {row['source']})<br>{duration(row['seconds'])}"
     )
 
@@ -197,11 +219,11 @@ def explained(decision: DecisionLike) -> list[dict[str, Any]]:
 
 
 def label_panel(decision: DecisionLike) -> Panel:
-    """F1 against training texts for the routes that can be run on parts of them."""
+    """The metric against training texts for the routes that can be run on parts of them."""
     panel = Panel(
         name="labels",
         title="How many labels does it need?",
-        says="F1 on the test texts after learning from fewer texts; the line goes on by a power law (dashed).",
+        says=f"{_head(decision)} on the test texts after learning from fewer; the line goes on by a power law (dots).",
         trust="Means over draws of the smaller parts. A flat line says that more labels would not help this route.",
         height=260,
     )
@@ -221,7 +243,8 @@ def label_panel(decision: DecisionLike) -> Panel:
             Key("line", f"{curve['route']} {clean(short(curve['model'], 1)) if curve['model'] else ''}", colour)
         )
     x = theme.axis(name="training texts", type="log")
-    return replace(panel, figure=theme.figure(traces, x, theme.axis(name="weighted F1", nticks=6)), keys=tuple(keys))
+    y = theme.axis(name=metric_word(decision), nticks=6)
+    return replace(panel, figure=theme.figure(traces, x, y), keys=tuple(keys))
 
 
 def pilot_rows(decision: DecisionLike) -> list[tuple[str, ...]]:

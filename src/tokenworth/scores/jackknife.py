@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
+from scipy.special import stdtrit
 from torch import Tensor
 
 from tokenworth.scores.pooled import PooledMoments, add_up
@@ -46,7 +46,7 @@ def interval(estimate: Tensor, replicates: Tensor, *, level: float = 0.95) -> In
     n_groups = len(replicates)
     spread = (replicates - replicates.mean(0)).square().sum(0)
     error = (spread * (n_groups - 1) / n_groups).sqrt()
-    width = float(stats.t.ppf((1 + level) / 2, n_groups - 1)) * error
+    width = float(stdtrit(n_groups - 1, (1 + level) / 2)) * error
     return Interval(estimate, error, estimate - width, estimate + width, replicates)
 
 
