@@ -1,14 +1,78 @@
-"""The command line in a process of its own, as a user starts it."""
+"""The command line in processes of its own, one or several.
 
+Starting Python and its libraries costs seconds, so they are forked from a server that has imported them.  That the
+command starts from nothing too is what test_cli_process sees, and under torchrun the tests of several processes.
+"""
+
+import multiprocessing
 import os
-import subprocess
+import socket
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+
+_PRELOADED = [
+    "commands", "tokenworth.cli", "tokenworth.assessment", "tokenworth.adaptation", "tokenworth.study",
+    "tokenworth.report", "transformers", "transformers.models.llama.modeling_llama", "peft", "sklearn.linear_model",
+]  # fmt: skip
+_PLAIN = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
+_LIMIT = 300
 
 
 def tokenworth(*arguments, cwd):
     """Exit code and what was printed; a narrow terminal, no network, one thread."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
-    command = [sys.executable, "-m", "tokenworth", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, timeout=300, check=False)
-    return SimpleNamespace(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+    return _ended([_started(arguments, cwd, {})])[0]
+
+
+def together(size, *arguments, cwd):
+    """The same command in several processes that know of each other as torchrun's do: what each of them said."""
+    group = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    ranks = [{"RANK": rank, "LOCAL_RANK": rank, **group} for rank in range(size)]
+    return _ended([_started(arguments, cwd, rank) for rank in ranks])
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def _started(arguments, cwd, more):
+    environment = {**os.environ, **_PLAIN, **{name: str(value) for name, value in more.items()}}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    folder = TemporaryDirectory()
+    printed = [Path(folder.name) / name for name in ("out", "err")]
+    process = context.Process(target=_run, args=(list(map(str, arguments)), str(cwd), environment, printed))
+    process.start()
+    return process, folder, printed
+
+
+def _ended(started):
+    found = []
+    for process, folder, printed in started:
+        process.join(_LIMIT)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError(f"a command has not ended after {_LIMIT} s")
+        with folder:
+            out, err = (path.read_bytes().decode() for path in printed)
+        found.append(SimpleNamespace(code=process.exitcode, out=out, err=err))
+    return found
+
+
+def _run(arguments, cwd, environment, printed):
+    """What the process does: take the place of a fresh one, then call what the console script calls."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    for stream, path in zip((sys.stdout, sys.stderr), printed, strict=True):
+        stream.flush()
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
+    sys.argv = ["tokenworth", *arguments]
+
+    from tokenworth.cli import main
+
+    main()

@@ -1,15 +1,12 @@
 """tokenworth adapt, predict, compare, export and the forecast of a route, as a user starts them."""
 
 import json
-import os
-import subprocess
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import commands
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.adaptation import AdaptConfig, adapt
@@ -22,10 +19,7 @@ SETTINGS = "steps: 12\nlr: 0.001\nrank: 4\nmislabelled: false\npooling: last\nhe
 
 
 def tokenworth(*arguments, cwd, code=0):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
-    command = [sys.executable, "-m", "tokenworth", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, timeout=300, check=False)
-    found = SimpleNamespace(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+    found = commands.tokenworth(*arguments, cwd=cwd)
     assert found.code == code, found.err
     assert "Traceback" not in found.err
     return found

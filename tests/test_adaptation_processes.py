@@ -1,4 +1,4 @@
-"""Several processes, really started by torchrun: the same batches, the same schedule, the numbers of one."""
+"""Several processes, once really started by torchrun: the same batches, the same schedule, the numbers of one."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import tokenworth as tw
+from commands import together, tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.adaptation import load_classifier
@@ -25,19 +26,28 @@ def home(tmp_path_factory):
     return home
 
 
-def adapt(home, route, out, *more, processes=1, launcher=("torch.distributed.run",)):
-    start = [sys.executable, "-m", "tokenworth"]
-    if processes > 1:
-        start = [sys.executable, "-m", *launcher, f"--nproc_per_node={processes}", "-m", "tokenworth"]
-        start[3:3] = ["--standalone"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    arguments = ["adapt", "reviews.csv", "--model", "llama", "--route", route, "--out", out, "--config", "run.yaml"]
-    done = subprocess.run(
-        [*start, *arguments, "--dtype", "float32", "--json", *more], cwd=home, env=environment, capture_output=True,
-        timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()
+def command(route, out, *more):
+    run = ["adapt", "reviews.csv", "--model", "llama", "--route", route, "--out", out, "--config", "run.yaml"]
+    return [*run, "--dtype", "float32", "--json", *more]
+
+
+def adapt(home, route, out, *more, processes=1):
+    arguments = command(route, out, *more)
+    for done in together(processes, *arguments, cwd=home) if processes > 1 else [tokenworth(*arguments, cwd=home)]:
+        assert done.code == 0, done.err
     return json.loads((home / out / "result.json").read_text())
+
+
+def test_torchrun_starts_what_the_other_tests_fork(home):
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "tokenworth"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [*start, *command("lora", "torchrun")], cwd=home, env=environment, capture_output=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    found = json.loads((home / "torchrun" / "result.json").read_text())
+    assert found["cost"]["processes"] == 2
+    assert found["training"]["losses"] == adapt(home, "lora", "forked", processes=2)["training"]["losses"]
 
 
 @pytest.mark.parametrize("route", ["lora", "full"])

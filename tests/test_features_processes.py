@@ -3,13 +3,13 @@
 import json
 import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 
 import pytest
 import torch
 
+from commands import free_port
 from passes import contents, run_pass, shared_pass, store_at
 from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
@@ -32,12 +32,6 @@ def context():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["passes", "tokenworth.features", "transformers.models.llama.modeling_llama"])
     return context
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def together(context, model, folder, size, kill=None, **settings):
