@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +23,8 @@ from torch import nn
 
 CONTEXT, BATCH, WIDTH, LAYERS, HEADS, PIECES = 256, 12, 384, 6, 6, 8192
 STEPS = 3
+Way = Callable[[], list[float]]
+"""Runs STEPS steps and gives the seconds of each."""
 
 
 def main() -> None:
@@ -76,7 +80,7 @@ def stream() -> np.ndarray:
     return tokens
 
 
-def ours(folder: Path, *, cross: bool):
+def ours(folder: Path, *, cross: bool) -> Way:
     """Our loop, from shards."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
@@ -89,7 +93,7 @@ def ours(folder: Path, *, cross: bool):
     from tokenworth.training.tracking import Tracker
 
     folder.mkdir()
-    sizes = {"tokens": 10_000_000, "context": CONTEXT, "batch": BATCH, "trace_per_decade": 0}
+    sizes: dict[str, Any] = {"tokens": 10_000_000, "context": CONTEXT, "batch": BATCH, "trace_per_decade": 0}
     training = TrainingConfig(**sizes, cross_documents=cross)
     level = models.WordLevel({str(i): i for i in range(PIECES)}, unk_token="0")
     words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(level), eos_token="0")
@@ -103,7 +107,7 @@ def ours(folder: Path, *, cross: bool):
     return lambda: [timed(loop._step) for _ in range(STEPS)]
 
 
-def eager():
+def eager() -> Way:
     """A decoder and a loop as short as they come: fused attention, AdamW, cross-entropy over all logits."""
     model, blocks = Plain(), torch.from_numpy(stream())
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
@@ -113,7 +117,7 @@ def eager():
         rows = torch.stack([blocks[i : i + CONTEXT + 1] for i in begin])
         loss = F.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
 
@@ -134,7 +138,8 @@ class Plain(nn.Module):
         x = self.words(ids) + self.places.weight[: ids.shape[1]]
         for block in self.blocks:
             x = block(x)
-        return F.linear(self.norm(x), self.words.weight)
+        logits: torch.Tensor = F.linear(self.norm(x), self.words.weight)
+        return logits
 
 
 class PlainBlock(nn.Module):
@@ -151,10 +156,11 @@ class PlainBlock(nn.Module):
         shape = (*x.shape[:2], 3, HEADS, WIDTH // HEADS)
         q, k, v = self.qkv(self.one(x)).view(shape).permute(2, 0, 3, 1, 4)
         x = x + self.out(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
-        return x + self.down(F.gelu(self.up(self.two(x))))
+        y: torch.Tensor = x + self.down(F.gelu(self.up(self.two(x))))
+        return y
 
 
-def trainer(folder: Path):
+def trainer(folder: Path) -> Way:
     """transformers' Trainer with its Llama of our shape, fused AdamW, no evaluation, no checkpoints."""
     from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
@@ -175,11 +181,11 @@ def trainer(folder: Path):
     ]
     found: list[float] = []
 
-    class Clock(TrainerCallback):
-        def on_step_begin(self, *_args, **_more) -> None:
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, *_args: Any, **_more: Any) -> None:
             self.began = time.perf_counter()
 
-        def on_step_end(self, *_args, **_more) -> None:
+        def on_step_end(self, *_args: Any, **_more: Any) -> None:
             found.append(time.perf_counter() - self.began)
 
     def run() -> list[float]:
@@ -193,7 +199,7 @@ def trainer(folder: Path):
     return run
 
 
-def timed(step) -> float:
+def timed(step: Callable[[], None]) -> float:
     began = time.perf_counter()
     step()
     return time.perf_counter() - began
