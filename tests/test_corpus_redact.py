@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenworth.corpus import redact
-from tokenworth.corpus.redact import TYPES, luhn
+from tokenworth.corpus.personal import luhn
+from tokenworth.corpus.redact import TYPES
 from tokenworth.errors import SettingError
 
 PERSONAL = {

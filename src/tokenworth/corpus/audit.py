@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tokenworth.corpus.build import Flow, read_sources, with_index
+from tokenworth.corpus.cleaning import Extract, Normalise, Quality, Redact
 from tokenworth.corpus.config import Corpus, Source
 from tokenworth.corpus.deciding import cluster_sizes, decide
+from tokenworth.corpus.decontamination import Decontaminate
+from tokenworth.corpus.deduplication import Exact, Near
 from tokenworth.corpus.describe import contamination_rows
 from tokenworth.corpus.document import Amount, Ledger
 from tokenworth.corpus.engines import Engine, Local
+from tokenworth.corpus.flow import Flow, Progress
 from tokenworth.corpus.reading import load_corpus
 from tokenworth.corpus.sources import parts_of
-from tokenworth.corpus.stages import Decontaminate, Exact, Extract, Near, Normalise, Quality, Redact
+from tokenworth.corpus.staging import read_sources, with_index
 from tokenworth.corpus.store import Shard
 from tokenworth.corpus.work import ObserveJob, observe
 from tokenworth.errors import SettingError, TokenworthError
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

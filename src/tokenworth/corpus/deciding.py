@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tokenworth.corpus.deduplication import Near
 from tokenworth.corpus.duplicates import Columns, Gather, candidates, clusters, ranges, similarities
-from tokenworth.corpus.stages import Near
 from tokenworth.corpus.store import read_array
 
 _BUCKETS = (2, 3, 5, 10, 100, 1000)

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tokenworth.corpus.build import CORPUS, Flow, ledgers
 from tokenworth.corpus.config import Corpus
 from tokenworth.corpus.document import Ledger
+from tokenworth.corpus.flow import Flow, ledgers
+from tokenworth.corpus.output import CORPUS
 from tokenworth.corpus.store import read_json
 from tokenworth.version import __version__
 
