@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from tokenworth.corpus.document import Document, Ledger
 from tokenworth.corpus.extract import extract_text, plain_latex
+from tokenworth.corpus.names import RECOGNISER, Recogniser, recogniser
 from tokenworth.corpus.normalise import language, mixed_words, normalised
 from tokenworth.corpus.quality import QualityRules, judge
 from tokenworth.corpus.redact import TYPES, redact
@@ -110,6 +111,12 @@ class Redact:
 
     name: ClassVar[str] = "redact"
     types: tuple[str, ...] = TYPES
+    names: bool = False
+    """Names of persons and places, too, by an entity recogniser."""
+    recogniser: str = RECOGNISER
+    """An installed model of spaCy, or a folder."""
+    fingerprint: str = ""
+    """Of the recogniser, found by the build."""
 
     def __post_init__(self) -> None:
         if unknown := set(self.types) - set(TYPES):
@@ -117,10 +124,11 @@ class Redact:
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """All documents."""
-        return [self._redacted(document, ledger) for document in documents]
+        names = recogniser(self.recogniser) if self.names else None
+        return [self._redacted(document, ledger, names) for document in documents]
 
-    def _redacted(self, document: Document, ledger: Ledger) -> Document:
-        text, findings = redact(document.text, self.types)
+    def _redacted(self, document: Document, ledger: Ledger, names: Recogniser | None) -> Document:
+        text, findings = redact(document.text, self.types, names=names)
         for finding in findings:
             ledger.count("personal", finding.type)
         for kind in dict.fromkeys(finding.type for finding in findings):

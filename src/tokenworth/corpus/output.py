@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from tokenworth.corpus.flow import Flow, ledgers
+from tokenworth.corpus.handing import annealing_shares, write_run_file
 from tokenworth.corpus.mix import copies, places, shares
 from tokenworth.corpus.sources import digest
 from tokenworth.corpus.store import Shard, read_json, write_arrays, write_json
+from tokenworth.corpus.variety import Variety, allowed, measured_variety
 from tokenworth.corpus.writing import CollectJob, MeasureJob, ScatterJob, added, collect, measure, scatter
 from tokenworth.errors import TokenworthError
 
@@ -27,8 +29,10 @@ def write_output(flow: Flow, out: Path) -> None:
     shards = [(i, shard) for i in flow.members() for shard in flow.shards_of(i)]
     jobs = [MeasureJob(shard, shard.path.with_suffix(".sizes")) for _, shard in shards]
     sizes = flow.run("measure", measure, jobs)
-    chosen, facts = _chosen(flow, [flow.parts[i].source.name for i, _ in shards], sizes)
-    key = digest(["write", asdict(flow.corpus.mix), flow.corpus.seed, facts, flow.keys])
+    owners = [flow.parts[i].source.name for i, _ in shards]
+    variety = measured_variety(flow, [shard for _, shard in shards], owners, sizes)
+    chosen, facts = _chosen(flow, owners, sizes, variety)
+    key = digest(["write", _mix_facts(flow), flow.corpus.seed, facts, flow.keys])
     total = sum(int((size * taken).sum()) for size, taken in zip(sizes, chosen, strict=True))
     if total == 0:
         raise TokenworthError(f"no document is left to write: {_losses(flow)}")
@@ -39,7 +43,16 @@ def write_output(flow: Flow, out: Path) -> None:
         CollectJob(scattered, number, flow.corpus.seed, out / f"text-{number:05d}.parquet") for number in range(files)
     ]
     counts = added(flow.run("write", collect, collecting))
-    write_json(out / CORPUS, {"name": flow.corpus.name, "key": key, "files": files, **facts, **counts})
+    shares_got = {name: own if name in counts["documents"] else 0.0 for name, own in facts["wanted_share"].items()}
+    write_run_file(flow.corpus, shares_got, out)
+    annealing = annealing_shares(flow.corpus, shares_got)
+    found = {"name": flow.corpus.name, "key": key, "files": files, "annealing": annealing, **facts, **counts}
+    write_json(out / CORPUS, found)
+
+
+def _mix_facts(flow: Flow) -> dict[str, Any]:
+    """Settings of the mix that the texts depend on beyond the bytes wanted of each source."""
+    return {name: value for name, value in asdict(flow.corpus.mix).items() if name in ("total_mb", "shard_mb")}
 
 
 def _make_way(root: Path, out: Path, key: str) -> None:
@@ -59,15 +72,18 @@ def _losses(flow: Flow) -> str:
     return ", ".join(f"{name} dropped {number:,}" for name, number in lost.items() if number) or "none was read"
 
 
-def _chosen(flow: Flow, source_of: list[str], sizes: list[np.ndarray]) -> tuple[list[np.ndarray], dict[str, Any]]:
+def _chosen(
+    flow: Flow, source_of: list[str], sizes: list[np.ndarray], variety: list[Variety]
+) -> tuple[list[np.ndarray], dict[str, Any]]:
     """How often every document of every shard is taken, and the mix that comes of it."""
     corpus = flow.corpus
     names = [source.name for source in corpus.sources]
     rows = {name: [i for i, own in enumerate(source_of) if own == name] for name in names}
     every = {name: np.concatenate([np.zeros(0, np.int64), *(sizes[i] for i in rows[name])]) for name in names}
     available = {name: int(own.sum()) for name, own in every.items()}
-    wanted = shares(available, corpus.sources, corpus.mix)
-    flow.notes += wanted.notes
+    parts, notes = allowed(variety, corpus.mix.least_variety)
+    wanted = shares(available, corpus.sources, corpus.mix, parts)
+    flow.notes += [*notes, *wanted.notes]
     chosen: list[np.ndarray] = [np.zeros(0, np.int64)] * len(sizes)
     for number, name in enumerate(names):
         taken = copies(every[name], wanted.bytes[name], (corpus.seed, number))
@@ -81,6 +97,7 @@ def _chosen(flow: Flow, source_of: list[str], sizes: list[np.ndarray]) -> tuple[
         "wanted_share": {name: own / total if total else 0.0 for name, own in wanted.bytes.items()},
         "weights": {source.name: source.weight for source in corpus.sources},
         "synthetic": [source.name for source in corpus.sources if source.synthetic],
+        "variety": [{**one.asdict(), "part": parts.get(one.source, 1.0)} for one in variety],
         "seed": corpus.seed,
     }
     return chosen, facts

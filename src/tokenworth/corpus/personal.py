@@ -9,6 +9,16 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Something personal at text[start:end]."""
+
+    type: str
+    start: int
+    """Characters from the beginning of the text as it was given."""
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """How one type is found."""
 

@@ -6,38 +6,30 @@ Rules (`personal.py`) are tried in order, and of two findings that overlap the o
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
-from tokenworth.corpus.personal import RULES, Rule
+from tokenworth.corpus.names import Recogniser
+from tokenworth.corpus.personal import RULES, Finding, Rule
 from tokenworth.errors import SettingError
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something personal at text[start:end]."""
-
-    type: str
-    start: int
-    """Characters from the beginning of the text as it was given."""
-    end: int
-
 
 TYPES = tuple(dict.fromkeys(rule.type for rule in RULES))
 """The types there are."""
 _TESTS = tuple(dict.fromkeys(rule.may_hold for rule in RULES))
 
 
-def redact(text: str, types: Collection[str] | None = None) -> tuple[str, list[Finding]]:
+def redact(
+    text: str, types: Collection[str] | None = None, *, names: Recogniser | None = None
+) -> tuple[str, list[Finding]]:
     """Text with personal data replaced by placeholders such as <EMAIL>, and what was found.
 
     Found are e-mail addresses, phone numbers, US social security numbers, IBANs (checksum modulo 97), card numbers
     (Luhn's checksum, a known network's prefix), IPv4 and IPv6 addresses, and access keys (of known forms, private keys,
-    values assigned to names such as `password`).  Names of persons and places are not.
+    values assigned to names such as `password`); names of persons and places with a recogniser alone.
 
     Args:
         text: any text.
         types: those wanted, of `TYPES`; None takes all.
+        names: also finds PERSON and PLACE, such as `names.recogniser()`; what a rule found goes before.
 
     Returns:
         The text, and findings in order of their places in the input; text[start:end] is what was replaced.
@@ -56,8 +48,24 @@ def redact(text: str, types: Collection[str] | None = None) -> tuple[str, list[F
             for one in found:
                 covered[one.start : one.end] = b"\x01" * (one.end - one.start)
             taken += found
-    wanted = sorted((one for one in taken if types is None or one.type in types), key=lambda one: one.start)
+    wanted = [one for one in taken if types is None or one.type in types]
+    if names is not None:
+        wanted += _beside(wanted, names(text), len(text))
+    wanted.sort(key=lambda one: one.start)
     return _replaced(text, wanted), wanted
+
+
+def _beside(taken: Sequence[Finding], names: Sequence[Finding], size: int) -> list[Finding]:
+    """Names that touch nothing found before; of those that overlap the first."""
+    covered = bytearray(size)
+    for one in taken:
+        covered[one.start : one.end] = b"\x01" * (one.end - one.start)
+    found = []
+    for one in sorted(names, key=lambda one: (one.start, -one.end)):
+        if one.end > one.start and 1 not in covered[one.start : one.end]:
+            covered[one.start : one.end] = b"\x01" * (one.end - one.start)
+            found.append(one)
+    return found
 
 
 def _found(rule: Rule, text: str) -> list[Finding]:

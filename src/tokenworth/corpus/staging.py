@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -11,9 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from tokenworth.corpus.cleaning import Redact
 from tokenworth.corpus.deciding import cluster_sizes, decide
 from tokenworth.corpus.decontamination import Decontaminate
+from tokenworth.corpus.deduplication import Semantic
 from tokenworth.corpus.flow import Flow
+from tokenworth.corpus.models import fingerprint_of
+from tokenworth.corpus.names import recogniser_version
+from tokenworth.corpus.predicting import Perplexity
 from tokenworth.corpus.sources import digest
 from tokenworth.corpus.stages import facts_of, is_corpus_stage
 from tokenworth.corpus.store import read_array, read_json, write_arrays, write_json
@@ -37,24 +42,34 @@ def read_sources(flow: Flow) -> None:
             _log.warning(flow.notes[-1])
 
 
-def run_stages(flow: Flow) -> None:
-    """All stages of the corpus file; those of one shard that follow each other run together."""
-    for whole_corpus, group in groupby(_prepared(flow), key=is_corpus_stage):
-        stages = list(group)
-        if whole_corpus:
-            for stage in stages:
-                _corpus_stage(flow, stage)
-        else:
-            _shard_stages(flow, stages)
+def run_stages(flow: Flow, stages: Sequence[Any]) -> None:
+    """Stages that are `prepared`, in order; those of one shard that follow each other run together."""
+    for whole_corpus, group in groupby(stages, key=is_corpus_stage):
+        if not whole_corpus:
+            _shard_stages(flow, list(group))
+            continue
+        for stage in group:
+            _corpus_stage(flow, stage)
 
 
-def _prepared(flow: Flow) -> Iterator[Any]:
-    """The stages, with what they need made."""
-    for stage in flow.corpus.stages:
-        yield with_index(stage, flow.root, flow.notes) if isinstance(stage, Decontaminate) else stage
+def prepared(stage: Any, root: Path, notes: list[str]) -> Any:
+    """A stage that can be run: it knows its tasks' texts, or the contents of its model.
+
+    Raises:
+        TaskError: a task cannot be loaded.
+        BackboneError: a model cannot be found.
+        SettingError: names are to be found and no recogniser is installed.
+    """
+    if isinstance(stage, Decontaminate):
+        return _with_index(stage, root, notes)
+    if isinstance(stage, (Semantic, Perplexity)):
+        return replace(stage, fingerprint=fingerprint_of(stage.model))
+    if isinstance(stage, Redact) and stage.names:
+        return replace(stage, fingerprint=recogniser_version(stage.recogniser))
+    return stage
 
 
-def with_index(stage: Decontaminate, root: Path, notes: list[str]) -> Decontaminate:
+def _with_index(stage: Decontaminate, root: Path, notes: list[str]) -> Decontaminate:
     """A stage that knows where the runs of its tasks' texts lie."""
     from tokenworth.corpus.contamination import index_of
     from tokenworth.corpus.looking import save_index, without_test_part
@@ -76,20 +91,13 @@ def with_index(stage: Decontaminate, root: Path, notes: list[str]) -> Decontamin
     return replace(stage, index=str(path))
 
 
-def _stage_facts(stage: Any) -> dict[str, Any]:
-    facts = facts_of(stage)
-    if "index" in facts:  # by what is in it, not by where it lies
-        facts["index"] = Path(facts["index"]).name
-    return facts
-
-
 def _shard_stages(flow: Flow, stages: Sequence[Any]) -> None:
     """Stages that need no other shard, one after the other with the documents in memory."""
     steps: list[list[tuple[Any, str]]] = [[] for _ in flow.parts]
     start = list(flow.keys)
     for stage in stages:
         for i in flow.members(stage):
-            flow.keys[i] = digest([_stage_facts(stage), flow.corpus.keep_dropped, flow.keys[i]])
+            flow.keys[i] = digest([facts_of(stage), flow.corpus.keep_dropped, flow.keys[i]])
             steps[i].append((stage, flow.keys[i]))
         flow.passed(stage.name)
     jobs = [
@@ -104,9 +112,9 @@ def _shard_stages(flow: Flow, stages: Sequence[Any]) -> None:
 def _corpus_stage(flow: Flow, stage: Any) -> None:
     """Observe every shard, decide, drop."""
     members = flow.members(stage)
-    facts = _stage_facts(stage)
+    facts, seen_by = facts_of(stage), facts_of(stage, stage.seen_by)
     jobs = [
-        ObserveJob(shard, stage, flow.root / digest([facts, shard.key]) / f"{shard.number:05d}.seen")
+        ObserveJob(shard, stage, flow.root / digest(["seen", seen_by, shard.key]) / f"{shard.number:05d}.seen")
         for i in members
         for shard in flow.shards_of(i)
     ]
