@@ -117,10 +117,11 @@ def _stages(found: Any, home: Path, problems: list[str]) -> tuple[Any, ...]:
 
 
 def _placed_stage(stage: Any, home: Path) -> Any:
-    """Tasks and models that lie beside the corpus file by their paths; other names are those of `load_task`, ..."""
+    """Tasks, models and recognisers that lie beside the corpus file by their paths; other names stay as they are."""
     if hasattr(stage, "tasks"):
         return replace(stage, tasks=tuple(beside(home, one) for one in stage.tasks))
-    return replace(stage, model=beside(home, stage.model)) if hasattr(stage, "model") else stage
+    name = next((name for name in ("model", "recogniser") if hasattr(stage, name)), None)
+    return stage if name is None else replace(stage, **{name: beside(home, getattr(stage, name))})
 
 
 def beside(home: Path, name: str) -> str:
