@@ -27,8 +27,8 @@ import numpy as np
 from tokenworth.corpus import contamination, extract_text, redact
 from tokenworth.corpus.build import build
 from tokenworth.corpus.engines import Local
+from tokenworth.corpus.personal import luhn
 from tokenworth.corpus.reading import load_corpus
-from tokenworth.corpus.redact import luhn
 from tokenworth.tasks.task import Split, Task, count
 
 _WORD = re.compile(r"[^\W_]+")

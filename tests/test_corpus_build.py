@@ -13,10 +13,13 @@ import pandas as pd
 import pytest
 import yaml
 
+import tokenworth.corpus.output as output_of
+import tokenworth.corpus.staging as staging
 from commands import tokenworth
-from tokenworth.corpus.build import build, ledgers
+from tokenworth.corpus.build import build
 from tokenworth.corpus.describe import describe
 from tokenworth.corpus.engines import Local
+from tokenworth.corpus.flow import ledgers
 from tokenworth.corpus.reading import load_corpus
 from tokenworth.errors import TokenworthError
 
@@ -193,12 +196,12 @@ def test_killed_anywhere_it_goes_on(folder):
     pd.testing.assert_frame_equal(output(folder / "killed"), whole)
 
 
-@pytest.mark.parametrize("name", ["collect", "apply", "chain", "scatter"])
-def test_stopped_within_a_stage_it_goes_on(folder, name, monkeypatch):
+@pytest.mark.parametrize(
+    ("module", "name"), [(output_of, "collect"), (staging, "apply"), (staging, "chain"), (output_of, "scatter")]
+)
+def test_stopped_within_a_stage_it_goes_on(folder, module, name, monkeypatch):
     """A stop after the third job of a kind; what was made before is not made again."""
     _, whole = made(folder, "whole")
-    import tokenworth.corpus.build as module
-
     real, calls = getattr(module, name), []
 
     def stops(job):
@@ -220,16 +223,14 @@ def test_stopped_within_a_stage_it_goes_on(folder, name, monkeypatch):
 
 def test_what_was_written_before_is_no_whole_corpus_while_another_is_made(folder, monkeypatch):
     made(folder)
-    import tokenworth.corpus.build as module
-
-    real = module.collect
+    real = output_of.collect
 
     def stops(job):
         if job.number == 2:
             raise KeyboardInterrupt
         return real(job)
 
-    monkeypatch.setattr(module, "collect", stops)
+    monkeypatch.setattr(output_of, "collect", stops)
     with pytest.raises(KeyboardInterrupt):
         made(folder, seed=5)
     assert not (folder / "out" / "corpus.json").exists()

@@ -25,7 +25,8 @@ def test_the_shortest_file_has_all_stages_that_need_no_settings(tmp_path):
     corpus = load_corpus(written(tmp_path, "sources: {own: a.txt}"))
     assert corpus.name == "corpus"
     assert corpus.sources == (Source(name="own", path=str(tmp_path / "a.txt")),)
-    assert [stage.name for stage in corpus.stages] == [name for name in STAGES if name != "decontaminate"]
+    assert [stage.name for stage in corpus.stages] == ["extract", "normalise", "quality", "redact", "exact", "near"]
+    assert set(STAGES) - {stage.name for stage in corpus.stages} == {"semantic", "perplexity", "decontaminate"}
 
 
 def test_settings_take_their_types(tmp_path):
@@ -81,6 +82,22 @@ shard_documents: 0
         ("sources: {a: a.txt}\nstages: {near: {threshold: 2}}", "threshold = 2"),
         ("sources: {a: {path: a.txt, synthetic: true, weight: 1}}\nmix: {max_synthetic: 0.2}", "max_synthetic allows 0.2"),  # noqa: E501
         ("sources: [", "cannot be read as YAML"),
+        ("sources: {a: a.txt}\nstages: [semantic]", "stage semantic needs 'model'"),
+        ("sources: {a: a.txt}\nstages: {semantic: {model: m, treshold: 1}}", "has no key 'treshold'; did you mean 'threshold'?"),  # noqa: E501
+        ("sources: {a: a.txt}\nstages: {semantic: {model: m, threshold: 1.5}}", "give a cosine above 0 and up to 1"),
+        ("sources: {a: a.txt}\nstages: {semantic: {model: m, fingerprint: x}}", "has no key 'fingerprint'"),
+        ("sources: {a: a.txt}\nstages: {perplexity: {model: m}}", "perplexity has no limit; write 'max_bits_per_byte: 2.5'"),  # noqa: E501
+        ("sources: {a: a.txt}\nstages: {perplexity: {model: m, max_bits_per_byte: 1, min_bits_per_byte: 2}}", "which are none"),  # noqa: E501
+        ("sources: {a: {path: a.txt, annealing_weight: 1}, b: a.txt}", "have annealing weights and b none"),
+        ("sources: {a: {path: a.txt, annealing_weight: 0.3}, b: {path: a.txt, annealing_weight: 0.3}}", "annealing weights of the sources sum to 0.6, not to 1; scaled they would be a 0.5, b 0.5"),  # noqa: E501
+        ("sources: {a: {path: a.txt, annealing_weight: 2}}", "annealing_weight must lie in [0, 1], not 2"),
+        ("sources: {a: a.txt}\nmix: {annealing_share: 1}", "annealing_share must lie between 0 and 1"),
+        ("sources: {a: a.txt}\nmix: {least_variety: 2}", "least_variety is a share of real text's variety"),
+        ("sources: {a: {path: a.txt, synthetic: true}}\nmix: {least_variety: 0.5}", "and there is none; mark what people wrote"),  # noqa: E501
+        ("sources: {a: a.txt}\npack: {tokeniser: b}", "pack has no key 'tokeniser'; did you mean 'tokenizer'?"),
+        ("sources: {a: a.txt}\npack: {tokenizer: 3}", "pack: tokenizer must be a folder or settings"),
+        ("sources: {a: a.txt}\npack: {held_out_share: 1}", "held_out_share must lie between 0 and 1"),
+        ("sources: {a: a.txt}\npack: yes", "pack takes lines such as 'key: value', not True"),
     ],
 )  # fmt: skip
 def test_a_single_mistake_is_one_sentence(tmp_path, text, part):
@@ -105,6 +122,27 @@ def test_without_weights_everything_is_taken_and_models_text_is_capped():
     assert shares({"a": 60, "b": 100}, sources, Mix()).bytes == {"a": 60, "b": 100}
     assert shares({"a": 60, "b": 100}, sources, Mix(max_synthetic=0.25)).bytes == pytest.approx({"a": 60, "b": 20})
     assert shares({"a": 60, "b": 40}, sources, Mix(total_mb=50e-6)).bytes == pytest.approx({"a": 30, "b": 20})
+
+
+def test_a_source_of_which_a_part_is_allowed_leaves_the_rest_to_the_others():
+    found = shares({"a": 300, "b": 20}, SOURCES[:2], Mix(), {"b": 0.5})
+    assert found.bytes == pytest.approx({"a": 40 * 6, "b": 40})
+    assert shares({"a": 300, "b": 20}, SOURCES[:2], Mix(), {"b": 0.0}).bytes == {"a": 300, "b": 0}
+    sources = (Source(name="a"), Source(name="b", synthetic=True))
+    assert shares({"a": 60, "b": 100}, sources, Mix(), {"b": 0.5}).bytes == {"a": 60, "b": 50}
+    assert shares({"a": 60, "b": 0}, (sources[1],), Mix(), {"b": 0.0}).bytes == {"b": 0}
+
+
+def test_models_beside_the_file_are_found_there_and_other_names_are_left(tmp_path):
+    (tmp_path / "own").mkdir()
+    stages = "sources: {a: a.txt}\nstages: {semantic: {model: MODEL}}"
+    for given, wanted in (
+        ("own", tmp_path / "own"),
+        ("own@random", f"{tmp_path / 'own'}@random"),
+        ("org/name", "org/name"),
+    ):
+        (stage,) = load_corpus(written(tmp_path, stages.replace("MODEL", given))).stages
+        assert stage.model == str(wanted)
 
 
 def test_copies_come_to_what_is_wanted_within_half_a_document():

@@ -1,14 +1,21 @@
 """Redaction: what is personal goes, what only looks like it stays, and offsets are those of the input."""
 
+import json
 import random
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenworth.corpus import redact
-from tokenworth.corpus.redact import TYPES, luhn
+import tokenworth.corpus.names as names_of
+from test_corpus_build import made
+from tokenworth.corpus import Finding, redact
+from tokenworth.corpus.describe import describe
+from tokenworth.corpus.personal import luhn
+from tokenworth.corpus.redact import TYPES
 from tokenworth.errors import SettingError
 
 PERSONAL = {
@@ -104,3 +111,92 @@ def test_no_text_takes_long(text):
     begin = time.perf_counter()
     redact(text)
     assert time.perf_counter() - begin < 10, "a pattern backtracks"
+
+
+# -- names --------------------------------------------------------------------------------------------------------
+
+
+NAMES = {"Ada Lovelace": "PERSON", "Ada": "PERSON", "London": "GPE", "Danube": "LOC", "Monday": "DATE"}
+
+
+def entities(text):
+    """What a recogniser says of a text: every name in it, inner ones too, by spaCy's labels."""
+    found = [
+        (name, label, place)
+        for name, label in NAMES.items()
+        for place in range(len(text))
+        if text.startswith(name, place)
+    ]
+    return [SimpleNamespace(label_=label, start_char=at, end_char=at + len(name)) for name, label, at in found]
+
+
+class Spacy:
+    """Stands in for the library: one installed model, whose pipeline keeps what it was given."""
+
+    def __init__(self):
+        self.given = []
+
+    def load(self, name, exclude):
+        assert "ner" not in exclude
+        if name != "en_core_web_sm":
+            raise OSError(f"[E050] Can't find model '{name}'.")
+        pipeline = lambda text: self.given.append(text) or SimpleNamespace(ents=entities(text))  # noqa: E731
+        pipeline.meta = {"lang": "en", "name": "core_web_sm", "version": "3.8.0", "spacy_version": ">=3.8.0"}
+        return pipeline
+
+
+@pytest.fixture
+def spacy(monkeypatch):
+    library = Spacy()
+    monkeypatch.setitem(sys.modules, "spacy", library)
+    names_of._pipeline.cache_clear()
+    names_of.recogniser.cache_clear()
+    yield library
+    names_of._pipeline.cache_clear()
+    names_of.recogniser.cache_clear()
+
+
+def test_names_are_replaced_by_their_type_and_rules_go_before(spacy):
+    text = "Ada Lovelace of London, ada@London.org, met the Danube on Monday."
+    redacted, findings = redact(text, names=names_of.recogniser())
+    assert redacted == "<PERSON> of <PLACE>, <EMAIL>, met the <PLACE> on Monday."
+    assert [(one.type, text[one.start : one.end]) for one in findings] == [
+        ("PERSON", "Ada Lovelace"), ("PLACE", "London"), ("EMAIL", "ada@London.org"), ("PLACE", "Danube")
+    ]  # fmt: skip
+    assert redact(text)[0] == text.replace("ada@London.org", "<EMAIL>"), "not unless they are asked for"
+
+
+def test_any_callable_is_a_recogniser():
+    assert redact("I am Bo.", names=lambda text: [Finding("PERSON", 5, 7)]) == (
+        "I am <PERSON>.",
+        [Finding("PERSON", 5, 7)],
+    )
+
+
+def test_long_texts_are_read_in_pieces_at_the_places_of_the_whole(spacy, monkeypatch):
+    monkeypatch.setattr(names_of, "_AT_ONCE", 40)
+    text = "Ada Lovelace came to London. " * 9 + "x" * 100 + " Ada"
+    redacted, _ = redact(text, names=names_of.recogniser())
+    assert redacted == "<PERSON> came to <PLACE>. " * 9 + "x" * 100 + " <PERSON>"
+    assert max(map(len, spacy.given)) == 40
+    assert "".join(spacy.given) == text
+
+
+def test_a_build_counts_names_and_says_which_recogniser_is_missing(spacy, tmp_path):
+    rows = [{"text": "Ada Lovelace lived in London."}, {"text": "Nobody lived nowhere."}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    sources = {"a": {"path": "a.jsonl"}}
+    flow, texts = made(tmp_path, sources=sources, stages={"redact": {"names": True}})
+    assert set(texts["text"]) == {"<PERSON> lived in <PLACE>.", "Nobody lived nowhere."}
+    assert describe(flow, tmp_path / "out")["facts"]["personal"] == {"PERSON": 1, "PLACE": 1}
+    with pytest.raises(
+        SettingError, match=r"cannot load the entity recogniser xx_ent \(.*python -m spacy download xx_ent"
+    ):
+        made(tmp_path, sources=sources, stages={"redact": {"names": True, "recogniser": "xx_ent"}})
+
+
+def test_without_the_library_names_are_one_sentence(spacy, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    (tmp_path / "a.txt").write_text("Ada")
+    with pytest.raises(SettingError, match="pip install spacy && python -m spacy download en_core_web_sm"):
+        made(tmp_path, sources={"a": {"path": "a.txt"}}, stages={"redact": {"names": True}})

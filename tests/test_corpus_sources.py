@@ -9,7 +9,7 @@ import pytest
 
 from tokenworth.corpus import Document
 from tokenworth.corpus.config import Corpus, Source
-from tokenworth.corpus.formats import Refused
+from tokenworth.corpus.refusals import Refused
 from tokenworth.corpus.sources import parts_of, read_part
 from tokenworth.errors import SettingError
 

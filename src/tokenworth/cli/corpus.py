@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as encoder
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from tokenworth.cli.console import progress_report, say, set_verbosity
 from tokenworth.errors import SettingError
 
 if TYPE_CHECKING:
+    from tokenworth.corpus.config import Corpus
     from tokenworth.corpus.engines import Engine
 
 app = typer.Typer(help="Raw documents to text to pretrain on.", no_args_is_help=True)
@@ -35,7 +37,10 @@ def build(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Shuffled files of text with a report of where every document went; the same command goes on where it was."""
+    """Shuffled files of text with a report of where every document went; the same command goes on where it was.
+
+    OUT/pretrain.yaml is what tokenworth pretrain trains on; with `pack` in the file its token shards are made, too.
+    """
     from tokenworth.corpus.build import build as run
     from tokenworth.corpus.describe import describe
     from tokenworth.corpus.reading import load_corpus
@@ -44,10 +49,11 @@ def build(
 
     set_verbosity(verbose=verbose, quiet=quiet)
     corpus = load_corpus(file)
+    _check_tokenizer(corpus)
     place = out or Path("out") / "corpus" / corpus.name
     with _engine(engine, workers, address) as where, progress_report(quiet=quiet) as progress:
         flow = run(corpus, place, engine=where, progress=progress)
-    report = describe(flow, place)
+    report = describe(flow, place, tokens=_packed(corpus, place))
     write_json(place / "report.json", report)
     page = write_corpus_page(report, place / "report.html")
     for note in report["notes"]:
@@ -93,6 +99,22 @@ def audit(
         _tell_audit(found)
 
 
+def _check_tokenizer(corpus: Corpus) -> None:
+    """Before hours are spent on the documents; pretraining is loaded where it is asked for."""
+    if corpus.pack is not None:
+        from tokenworth.pretraining.packing import check_tokenizer
+
+        check_tokenizer(corpus.pack.tokenizer)
+
+
+def _packed(corpus: Corpus, place: Path) -> dict[str, dict[str, Any]]:
+    if corpus.pack is None:
+        return {}
+    from tokenworth.pretraining.packing import pack_corpus
+
+    return {name: asdict(one) for name, one in pack_corpus(place).items()}
+
+
 @contextmanager
 def _engine(name: str, workers: int, address: str | None) -> Iterator[Engine]:
     from tokenworth.corpus.engines import ENGINES, Local, OnRay
@@ -117,6 +139,8 @@ def _tell_build(report: Mapping[str, Any], place: Path) -> None:
         typer.echo(f"{stage:<14}{left:>12,} left{'; dropped: ' + said if said else ''}")
     for row in report["mix"]:
         typer.echo(f"{row['source']:<24}{row['got_share']:>8.2%} of the bytes, {row['wanted_share']:.2%} wanted")
+    for row in report["tokens"]:
+        typer.echo(f"{row['source']:<24}{row['tokens']:>12,} tokens, {row['held_out_tokens']:,} of them held out")
 
 
 def _together(found: Iterator[Mapping[str, Mapping[str, int]]]) -> dict[str, int]:
@@ -130,8 +154,10 @@ def _together(found: Iterator[Mapping[str, Mapping[str, int]]]) -> dict[str, int
 def _tell_audit(found: Mapping[str, Any]) -> None:
     for source, amount in found["sources"].items():
         typer.echo(f"{source:<24}{amount['documents']:>12,} documents{amount['bytes'] / 1e6:>12,.2f} MB")
-    for title, name in (("not read", "refused"), ("languages", "languages"), ("to normalise", "to_normalise"),
-                        ("personal data", "personal"), ("low quality", "quality")):  # fmt: skip
+    counted = [("not read", "refused"), ("languages", "languages"), ("to normalise", "to_normalise"),
+               ("personal data", "personal"), ("low quality", "quality")]  # fmt: skip
+    predicted = [("perplexity", "perplexity"), ("bits a byte", "bits_per_byte")] if found["bits_per_byte"] else []
+    for title, name in [*counted, *predicted]:
         counts = sorted(found[name].items(), key=lambda one: -one[1])[:12]
         typer.echo(f"{title:<24}{', '.join(f'{reason} {number:,}' for reason, number in counts) or 'none'}")
     for name, own in found["duplicates"].items():

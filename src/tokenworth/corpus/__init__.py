@@ -5,7 +5,8 @@ from tokenworth.corpus.diversity import diversity
 from tokenworth.corpus.document import Amount, Document, Ledger
 from tokenworth.corpus.duplicates import near_duplicates
 from tokenworth.corpus.extract import extract_text
-from tokenworth.corpus.redact import Finding, redact
+from tokenworth.corpus.personal import Finding
+from tokenworth.corpus.redact import redact
 
 __all__ = [
     "Amount",

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tokenworth.corpus.build import Flow, read_sources, with_index
+from tokenworth.corpus.cleaning import Extract, Normalise, Quality, Redact
 from tokenworth.corpus.config import Corpus, Source
 from tokenworth.corpus.deciding import cluster_sizes, decide
+from tokenworth.corpus.decontamination import Decontaminate
+from tokenworth.corpus.deduplication import Exact, Near
 from tokenworth.corpus.describe import contamination_rows
 from tokenworth.corpus.document import Amount, Ledger
 from tokenworth.corpus.engines import Engine, Local
+from tokenworth.corpus.flow import Flow, Progress
 from tokenworth.corpus.reading import load_corpus
 from tokenworth.corpus.sources import parts_of
-from tokenworth.corpus.stages import Decontaminate, Exact, Extract, Near, Normalise, Quality, Redact
+from tokenworth.corpus.stages import is_corpus_stage
+from tokenworth.corpus.staging import prepared, read_sources
 from tokenworth.corpus.store import Shard
 from tokenworth.corpus.work import ObserveJob, observe
 from tokenworth.errors import SettingError, TokenworthError
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ class _Job:
 
 def audited(path: str | Path, *, text: Sequence[str] = (), tasks: Sequence[str] = (), n: int = 13) -> Corpus:
     """A corpus file, or a file or folder of documents, as a corpus to audit.
+
+    Of a corpus file the settings of its stages are those that look; without one, and for stages it does not have, the
+    defaults are.
 
     Args:
         path: .yaml is a corpus file; its tasks are looked for, too.
@@ -49,15 +54,13 @@ def audited(path: str | Path, *, text: Sequence[str] = (), tasks: Sequence[str] 
         corpus = Corpus(name=place.stem, sources=(Source(name=place.stem, path=str(place.resolve())),), stages=())
     else:
         raise SettingError(f"there is no {path} to audit; give a corpus file, or a file or folder of documents")
-    own = next((stage for stage in corpus.stages if isinstance(stage, Decontaminate)), None)
-    wanted = (*(own.tasks if own else ()), *tasks)
+    own = {stage.name: stage for stage in corpus.stages}
+    wanted = (*(own["decontaminate"].tasks if "decontaminate" in own else ()), *tasks)
     sources = tuple(replace(one, text=tuple(text)) for one in corpus.sources) if text else corpus.sources
-    stages = (Decontaminate(tasks=wanted, n=n, splits=()),) if wanted else ()
-    return replace(corpus, sources=sources, stages=(*(_near(corpus),), *stages))
-
-
-def _near(corpus: Corpus) -> Near:
-    return next((stage for stage in corpus.stages if isinstance(stage, Near)), Near())
+    always = [own.get(stage.name, stage) for stage in (Redact(), Near())]
+    asked = [own[name] for name in ("perplexity", "semantic") if name in own]
+    looking = [Decontaminate(tasks=wanted, n=n, splits=())] if wanted else []
+    return replace(corpus, sources=sources, stages=(*always, *asked, *looking))
 
 
 def audit(corpus: Corpus, *, engine: Engine | None = None, progress: Progress | None = None) -> dict[str, Any]:
@@ -70,11 +73,13 @@ def audit(corpus: Corpus, *, engine: Engine | None = None, progress: Progress | 
 
     Returns:
         documents and bytes by source, `refused` when read, `languages`, `personal` data by type, what `quality` rules
-        would refuse, `duplicates` (exact and near clusters), `contamination` by task and split, and `notes`.
+        would refuse, `perplexity` (what its limits would refuse, where a corpus file has them) and `bits_per_byte`,
+        `duplicates` (clusters by stage), `contamination` by task and split, and `notes`.
 
     Raises:
         SettingError: a source has no file.
         TaskError: a task cannot be loaded.
+        BackboneError: a model cannot be loaded.
         TokenworthError: no room for temporary files, or no document.
     """
     with TemporaryDirectory(prefix="tokenworth-audit-") as folder:
@@ -86,11 +91,12 @@ def audit(corpus: Corpus, *, engine: Engine | None = None, progress: Progress | 
 
 
 def _findings(flow: Flow, shards: list[Shard]) -> dict[str, Any]:
-    near = next(stage for stage in flow.corpus.stages if isinstance(stage, Near))
-    looking = [with_index(one, flow.root, flow.notes) for one in flow.corpus.stages if isinstance(one, Decontaminate)]
-    stages: tuple[Any, ...] = (Extract(), Normalise(), Quality(), Redact(), *looking)
+    own = [prepared(stage, flow.root, flow.notes) for stage in flow.corpus.stages]
+    stages = (Extract(), Normalise(), Quality(), *(stage for stage in own if not is_corpus_stage(stage)))
     found = flow.run("count", _count, [_Job(shard, stages) for shard in shards])
     by_stage = {stage.name: _added([one[stage.name] for one in found]) for stage in stages}
+    predicted = by_stage.get("perplexity", Ledger())
+    twice = (Exact(), *filter(is_corpus_stage, own))
     reading = _added([shard.ledger() for shard in shards])
     if reading.given.documents == 0:
         raise TokenworthError(f"{flow.corpus.name} holds no document to audit; {'; '.join(reading.notes[:3])}")
@@ -102,7 +108,9 @@ def _findings(flow: Flow, shards: list[Shard]) -> dict[str, Any]:
         "to_normalise": _numbers(by_stage["normalise"].changed),
         "personal": by_stage["redact"].facts.get("personal", {}),
         "quality": _numbers(by_stage["quality"].dropped),
-        "duplicates": {stage.name: _clusters(flow, stage, shards) for stage in (Exact(), near)},
+        "perplexity": _numbers(predicted.dropped),
+        "bits_per_byte": predicted.facts.get("bits per byte", {}),
+        "duplicates": {stage.name: _clusters(flow, stage, shards) for stage in twice},
         "contamination": contamination_rows(list(by_stage.values())),
         "notes": [*flow.notes, *reading.notes],
     }

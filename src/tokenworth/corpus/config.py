@@ -26,6 +26,8 @@ class Source:
     """What a document of a .txt file is, one of PARTS."""
     weight: float | None = None
     """Share of the output's bytes, in (0, 1]; all sources have one, or none has."""
+    annealing_weight: float | None = None
+    """The same in the last part of a pretraining run's tokens; all sources have one, or none has."""
     repeats: float = 1.0
     """How often a document may stand in the output at most."""
     synthetic: bool = False
@@ -44,6 +46,20 @@ class Mix:
     """Megabytes of text in an output file, held in memory when it is shuffled."""
     max_synthetic: float | None = None
     """Largest share of the output's bytes that models may have written."""
+    least_variety: float | None = None
+    """Variety of a synthetic source, as a share of that of real text, below which less of it is used."""
+    annealing_share: float = 0.1
+    """Last part of a pretraining run's tokens that follows the sources' `annealing_weight`, where they have one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pack:
+    """Token shards to make of the output, ready for pretraining."""
+
+    tokenizer: dict[str, Any] | str = field(default_factory=dict)
+    """Folder of one, or the settings (kind, vocabulary, ...) of one to train on the output."""
+    held_out_share: float = 0.01
+    """Share of every source's documents that nothing is to be learnt from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +70,7 @@ class Corpus:
     sources: tuple[Source, ...]
     stages: tuple[Any, ...]
     mix: Mix = field(default_factory=Mix)
+    pack: Pack | None = None
     seed: int = 0
     shard_documents: int = 2000
     """Most documents of a shard on the way."""

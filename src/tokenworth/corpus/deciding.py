@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tokenworth.corpus.deduplication import Near, Semantic
 from tokenworth.corpus.duplicates import Columns, Gather, candidates, clusters, ranges, similarities
-from tokenworth.corpus.stages import Near
+from tokenworth.corpus.semantic import Vectors, same_meaning
 from tokenworth.corpus.store import read_array
 
 _BUCKETS = (2, 3, 5, 10, 100, 1000)
@@ -19,9 +20,11 @@ def decide(stage: Any, seen: Sequence[Path]) -> np.ndarray:
     """Cluster of every document of all shards in order: the number of its first member.
 
     Args:
-        stage: exact or near.
+        stage: exact, near or semantic.
         seen: folders that `observe` wrote, one a shard.
     """
+    if isinstance(stage, Semantic):
+        return same_meaning(Vectors(seen), stage.threshold, stage.clusters)
     if isinstance(stage, Near):
         return _near(stage, seen)
     return _exact(seen)

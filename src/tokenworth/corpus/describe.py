@@ -8,9 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tokenworth.corpus.build import CORPUS, Flow, ledgers
 from tokenworth.corpus.config import Corpus
 from tokenworth.corpus.document import Ledger
+from tokenworth.corpus.flow import Flow, ledgers
+from tokenworth.corpus.output import CORPUS
+from tokenworth.corpus.stages import FOUND
 from tokenworth.corpus.store import read_json
 from tokenworth.version import __version__
 
@@ -18,12 +20,13 @@ _MOST_NOTES = 200
 Row = dict[str, Any]
 
 
-def describe(flow: Flow, out: Path) -> Row:
+def describe(flow: Flow, out: Path, *, tokens: Mapping[str, Row] | None = None) -> Row:
     """The report of a finished build.
 
     Args:
         flow: what `build` returned.
         out: its folder.
+        tokens: what was packed of each source, as plain data.
     """
     history = ledgers(flow)
     written = read_json(out / CORPUS)
@@ -34,6 +37,8 @@ def describe(flow: Flow, out: Path) -> Row:
         "contamination": contamination_rows([ledger for _, own in history for ledger in own.values()]),
         "lengths": written["lengths"],
         "mix": mix_rows(written),
+        "variety": written["variety"],
+        "tokens": token_rows(tokens or {}),
         "synthetic_share": _synthetic_share(written),
         "output": {
             "documents": sum(written["documents"].values()),
@@ -84,7 +89,7 @@ def contamination_rows(found: Sequence[Ledger]) -> list[Row]:
 
 
 def mix_rows(written: Mapping[str, Any]) -> list[Row]:
-    """By source: share of the output's bytes that was wanted and that it got."""
+    """By source: share of the output's bytes that was wanted and that it got, and of the tokens when annealing."""
     total = sum(written["bytes"].values())
     return [
         {
@@ -96,9 +101,23 @@ def mix_rows(written: Mapping[str, Any]) -> list[Row]:
             "documents": written["documents"].get(source, 0),
             "bytes": written["bytes"].get(source, 0),
             "synthetic": source in written["synthetic"],
+            "annealing_share": written["annealing"].get(source),
         }
         for source, share in written["wanted_share"].items()
     ]
+
+
+def token_rows(packed: Mapping[str, Row]) -> list[Row]:
+    """By source: tokens and documents of its shards, held-out ones among them, and bytes a token."""
+    rows = []
+    for source, own in packed.items():
+        tokens = own["train_tokens"] + own["held_tokens"]
+        rows.append({
+            "source": source, "tokens": tokens, "held_out_tokens": own["held_tokens"],
+            "documents": own["train_documents"] + own["held_documents"], "shards": len(own["train"]) + len(own["held"]),
+            "bytes_per_token": (own["train_bytes"] + own["held_bytes"]) / tokens,
+        })  # fmt: skip
+    return rows
 
 
 def _synthetic_share(written: Mapping[str, Any]) -> float:
@@ -118,6 +137,9 @@ def settings_of(corpus: Corpus) -> Row:
     found = asdict(corpus)
     found["sources"] = {one.pop("name"): one for one in found["sources"]}
     found["stages"] = {stage.name: asdict(stage) for stage in corpus.stages}
+    if corpus.pack is None:
+        del found["pack"]
     for own in found["stages"].values():
-        own.pop("index", None)
+        for name in FOUND:
+            own.pop(name, None)
     return found

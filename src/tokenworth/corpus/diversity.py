@@ -68,7 +68,7 @@ def _bleu(own: int, split: Sequence[Sequence[str]], tables: Sequence[Sequence[Co
     logs = []
     for order, runs in enumerate(tables[own]):
         others = [table[order] for i, table in enumerate(tables) if i != own]
-        common = sum(min(count, max(other[run] for other in others)) for run, count in runs.items())
+        common = sum(min(count, max(other.get(run, 0) for other in others)) for run, count in runs.items())
         if common == 0:
             return 0.0
         logs.append(math.log(common / runs.total()))

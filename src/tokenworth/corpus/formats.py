@@ -1,157 +1,18 @@
-"""Plain files as documents: texts, pages, code and LaTeX; what cannot be read is refused with a sentence, never lost.
-
-A file is read in chunks, so that neither a long file nor a long line has to fit into memory.
-"""
+"""Plain files as documents: texts, pages, code and LaTeX."""
 
 from __future__ import annotations
 
 import codecs
-import io
 import re
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from tokenworth.corpus.config import Source
 from tokenworth.corpus.document import Document
-from tokenworth.errors import TokenworthError, first_line
+from tokenworth.corpus.refusals import BINARY, TOO_LONG, Refused, binary, broken, identity, not_utf8
+from tokenworth.corpus.streams import Chunks
 
-CHUNK = 1 << 20
 _HEAD = 8192
-BINARY, NOT_UTF8, BROKEN, TOO_LONG = "binary file", "not UTF-8", "broken file", "longer than max_document_mb"
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """What should have been a document."""
-
-    document: Document
-    """As much of it as could be read."""
-    reason: str
-    sentence: str
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """A file's bytes, uncompressed where its ending is .gz or .zst.
-
-    Raises:
-        TokenworthError: it cannot be opened.
-    """
-    try:
-        file: Any = _stream(path)
-    except OSError as error:
-        raise TokenworthError(f"{path} cannot be read ({first_line(error)}); check its permissions") from error
-    with file:
-        yield file
-
-
-def _stream(path: Path) -> Any:
-    if path.suffix == ".gz":
-        return Gzip(path)
-    if path.suffix == ".zst":
-        import pyarrow as pa
-
-        return pa.input_stream(str(path), compression="zstd")
-    return path.open("rb")
-
-
-class Gzip(io.RawIOBase):
-    """Members of a gzip file; a broken one ends the stream after all that could be had of it, with `problem` set."""
-
-    def __init__(self, path: Path) -> None:
-        self.file, self.problem = path.open("rb"), ""
-        self._member, self._waiting = zlib.decompressobj(wbits=31), b""
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """The next bytes; 0 at the end, whole or broken."""
-        data = b""
-        while not data and not self.problem:
-            self._waiting = self._waiting or self.file.read(CHUNK)
-            if not self._waiting:
-                self.problem = "" if self._member.eof else "the compressed file ends before its end mark"
-                break
-            data = self._next(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def _next(self, most: int) -> bytes:
-        """Of the present member; bytes behind its end begin the next one."""
-        if self._member.eof:
-            self._member = zlib.decompressobj(wbits=31)
-        try:
-            data = self._member.decompress(self._waiting, most)
-        except zlib.error as error:
-            self.problem = first_line(error)
-            return b""
-        self._waiting = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-        return data
-
-    def close(self) -> None:
-        """The file."""
-        self.file.close()
-        super().close()
-
-
-class Chunks:
-    """A file in chunks; how far it could be read, and why not further."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.problem, self.read = path, "", 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        with opened(self.path) as file:
-            while chunk := self._next(file):
-                self.read += len(chunk)
-                yield chunk
-            self.problem = self.problem or getattr(file, "problem", "")
-
-    def _next(self, file: IO[bytes]) -> bytes:
-        try:
-            return bytes(file.read(CHUNK))
-        except (EOFError, OSError, zlib.error) as error:
-            self.problem = first_line(error)
-            return b""
-
-
-def identity(source: Source, path: Path) -> str:
-    """The file as seen from the source's path."""
-    base = Path(source.path)
-    try:
-        inner = path.relative_to(base).as_posix() if base.is_dir() else path.name
-    except ValueError:
-        inner = path.name
-    return f"{source.name}/{inner}"
-
-
-def broken(source: Source, path: Path, chunks: Chunks) -> Refused:
-    """The end of a file that could not be read to its end."""
-    where = f"after {chunks.read:,} bytes of content"
-    sentence = f"{path} breaks off {where} ({chunks.problem}); what stood before was taken, copy the file again"
-    return Refused(Document("", f"{identity(source, path)}#end", source.name), BROKEN, sentence)
-
-
-def binary(source: Source, path: Path) -> Refused:
-    """A file with a zero byte at its beginning."""
-    sentence = f"{path} is binary, not text; it was left out"
-    return Refused(Document("", identity(source, path), source.name), BINARY, sentence)
-
-
-def not_utf8(document: Document, path: Path, where: str, data: bytes, error: UnicodeDecodeError) -> Refused:
-    """Bytes that are no text; they are kept as escapes."""
-    sentence = (
-        f"{path}, {where}: byte 0x{data[error.start]:02x} is not UTF-8; convert it, for example with: iconv -f latin1 "
-        "-t utf-8"
-    )
-    text = data.decode("utf-8", "backslashreplace")
-    return Refused(Document(text, document.id, document.source, document.kind), NOT_UTF8, sentence)
 
 
 def read_text(source: Source, path: Path, max_bytes: int) -> Iterator[Document | Refused]:

@@ -18,21 +18,28 @@ class Shares:
     notes: tuple[str, ...]
 
 
-def shares(available: Mapping[str, int], sources: Sequence[Source], mix: Mix) -> Shares:
+def shares(
+    available: Mapping[str, int], sources: Sequence[Source], mix: Mix, parts: Mapping[str, float] | None = None
+) -> Shares:
     """Bytes of each source.
 
     With weights w, the total T is the largest with w T <= repeats * available for every source, or what `total_mb`
-    asks for.  Without weights every source is taken whole, `repeats` times, all cut alike to `total_mb`.
+    asks for.  Without weights every source is taken whole, `repeats` times, all cut alike to `total_mb`.  A source of
+    which a part only is allowed has its weight, or its bytes, cut to that part; the others share what it leaves.
 
     Args:
         available: bytes there are of each source.
         sources: those of the corpus file.
         mix: what is wanted.
+        parts: in [0, 1], of sources that are not to be used whole.
     """
     most = {one.name: available[one.name] * one.repeats for one in sources}
+    parts = parts or {}
     wanted = None if mix.total_mb is None else mix.total_mb * 1e6
     if any(one.weight is not None for one in sources):
-        return _weighted(most, sources, wanted)
+        weights = {one.name: (one.weight or 0.0) * parts.get(one.name, 1.0) for one in sources}
+        return _weighted(most, weights, wanted)
+    most = {name: own * parts.get(name, 1.0) for name, own in most.items()}
     most = _capped(most, sources, mix.max_synthetic)
     total = sum(most.values())
     scale = 1.0 if wanted is None or total == 0 else min(1.0, wanted / total)
@@ -40,9 +47,12 @@ def shares(available: Mapping[str, int], sources: Sequence[Source], mix: Mix) ->
     return Shares({name: own * scale for name, own in most.items()}, notes)
 
 
-def _weighted(most: Mapping[str, float], sources: Sequence[Source], wanted: float | None) -> Shares:
-    weights = {one.name: one.weight or 0.0 for one in sources}
-    reach = {name: most[name] / weight for name, weight in weights.items()}
+def _weighted(most: Mapping[str, float], weights: Mapping[str, float], wanted: float | None) -> Shares:
+    whole = sum(weights.values())
+    weights = {name: weight / whole for name, weight in weights.items()} if whole else weights
+    reach = {name: most[name] / weight for name, weight in weights.items() if weight}
+    if not reach:
+        return Shares(dict.fromkeys(weights, 0.0), ())
     scarcest = min(reach, key=lambda name: reach[name])
     total = reach[scarcest] if wanted is None else min(wanted, reach[scarcest])
     notes = () if wanted is None or total >= wanted else (_short(total, wanted, f"source {scarcest}"),)

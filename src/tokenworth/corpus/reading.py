@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields, replace
-from difflib import get_close_matches
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-from tokenworth.corpus.config import KINDS, PARTS, Corpus, Mix, Source
-from tokenworth.corpus.stages import STAGES
+from tokenworth.corpus.config import KINDS, PARTS, Corpus, Mix, Pack, Source
+from tokenworth.corpus.making import made, unknown
+from tokenworth.corpus.stages import ON_REQUEST, STAGES
 from tokenworth.errors import SettingError, first_line
 
 _TOLERANCE = 1e-6
@@ -25,14 +24,16 @@ def load_corpus(path: str | Path) -> Corpus:
     """
     place = Path(path)
     found = _mapping(place)
-    problems = list(_unknown("a corpus", found, {one.name for one in fields(Corpus)}))
+    problems = list(unknown("a corpus", found, {one.name for one in fields(Corpus)}))
     sources = _sources(found.get("sources"), place.resolve().parent, problems)
     stages = _stages(found.get("stages"), place.resolve().parent, problems)
-    mix = _made(Mix, "mix", found.get("mix") or {}, problems)
-    rest = {name: found[name] for name in found.keys() - {"sources", "stages", "mix"}}
-    corpus = _made(
-        Corpus, "a corpus", {"name": place.stem, **rest}, problems, sources=sources, stages=stages, mix=mix or Mix()
-    )
+    mix = made(Mix, "mix", found.get("mix") or {}, problems)
+    pack = _pack(found["pack"], place.resolve().parent, problems) if "pack" in found else None
+    rest = {name: found[name] for name in found.keys() - {"sources", "stages", "mix", "pack"}}
+    corpus = made(
+        Corpus, "a corpus", {"name": place.stem, **rest}, problems, sources=sources, stages=stages, mix=mix or Mix(),
+        pack=pack,
+    )  # fmt: skip
     problems += _problems(sources, mix, corpus)
     if problems:
         raise _refused(place, list(dict.fromkeys(problems)))
@@ -59,75 +60,18 @@ def _refused(path: Path, problems: list[str]) -> SettingError:
     return SettingError(f"{path} has {len(problems)} mistakes:\n  " + "\n  ".join(problems))
 
 
-def _unknown(what: str, found: Mapping[Any, Any], known: set[str]) -> Iterator[str]:
-    for name in found:
-        if name not in known:
-            near = get_close_matches(str(name), known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
-            yield f"{what} has no key {name!r}; {hint}"
-
-
-def _made(kind: type[Any], what: str, found: Any, problems: list[str], **ready: Any) -> Any:
-    """An object of a settings class, or None where a problem was found; values in the type that is asked for."""
-    if not isinstance(found, Mapping):
-        problems.append(f"{what} takes lines such as 'key: value', not {found!r}")
-        return None
-    hints = get_type_hints(kind)
-    own = [one for one in fields(kind) if one.name not in {*ready, "index"}]
-    known = {one.name for one in own}
-    wrong = list(_unknown(what, found, known | set(ready)))
-    values = {}
-    for name in found.keys() & known:
-        try:
-            values[name] = _fitting(found[name], hints[name])
-        except ValueError as error:  # noqa: PERF203 - every mistake is told, not the first
-            wrong.append(f"{what}: {name} must be {error}, not {found[name]!r}")
-    needed = {one.name for one in own if one.default is MISSING and one.default_factory is MISSING}
-    wrong += [f"{what} needs {name!r}" for name in sorted(needed - found.keys())]
-    problems += wrong
-    if wrong:
-        return None
-    try:
-        return kind(**values, **ready)
-    except SettingError as error:
-        problems.append(str(error))
-        return None
-
-
-def _fitting(value: Any, wanted: Any) -> Any:
-    """The value if it has the wanted type; a single word stands for a list of one.
-
-    Raises:
-        ValueError: what is wanted, in words.
-    """
-    choices = get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else (wanted,)
-    if value is None and type(None) in choices:
-        return None
-    (kind,) = [one for one in choices if one is not type(None)]
-    if get_origin(kind) is tuple:
-        values = [value] if isinstance(value, str) else value
-        if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
-            raise ValueError("a list of words")
-        return tuple(values)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    raise ValueError({float: "a number", int: "a whole number", bool: "true or false", str: "text"}[kind])
-
-
 def _sources(found: Any, home: Path, problems: list[str]) -> tuple[Source, ...]:
     if not isinstance(found, Mapping) or not found:
         problems.append("a corpus needs sources; write 'sources: {name: {path: file}}'")
         return ()
-    made = []
+    sources = []
     for name, own in found.items():
         given = {"path": own} if isinstance(own, str) else own
-        source = _made(Source, f"source {name}", given, problems, name=str(name))
+        source = made(Source, f"source {name}", given, problems, name=str(name))
         if source is not None:
             problems += _source_problems(source, home)
-            made.append(_placed(source, home))
-    return tuple(made)
+            sources.append(_placed(source, home))
+    return tuple(sources)
 
 
 def _placed(source: Source, home: Path) -> Source:
@@ -144,6 +88,8 @@ def _source_problems(source: Source, home: Path) -> Iterator[str]:
         yield f"{what}: there is no {home / source.path}" if source.path else f"{what} needs a path"
     if source.weight is not None and not 0 < source.weight <= 1:
         yield f"{what}: weight must lie above 0 and up to 1, not {source.weight:g}"
+    if source.annealing_weight is not None and not 0 <= source.annealing_weight <= 1:
+        yield f"{what}: annealing_weight must lie in [0, 1], not {source.annealing_weight:g}"
     if source.repeats <= 0:
         yield f"{what}: repeats must lie above 0, not {source.repeats:g}"
     yield from (
@@ -156,36 +102,52 @@ def _source_problems(source: Source, home: Path) -> Iterator[str]:
 def _stages(found: Any, home: Path, problems: list[str]) -> tuple[Any, ...]:
     """A list of names, or names with their settings; without any, all that need no settings."""
     if found is None:
-        return tuple(stage() for name, stage in STAGES.items() if name != "decontaminate")
+        return tuple(stage() for name, stage in STAGES.items() if name not in ON_REQUEST)
     if isinstance(found, list):
         found = dict.fromkeys(one if isinstance(one, str) else str(one) for one in found)
     if not isinstance(found, Mapping):
         problems.append(f"stages must be a list of names, or names with their settings, not {found!r}")
         return ()
-    problems += [f"stages: {one}" for one in _unknown("a corpus", found, set(STAGES))]
+    problems += [f"stages: {one}" for one in unknown("a corpus", found, set(STAGES))]
     known = {name: own for name, own in found.items() if name in STAGES}
-    made = [_made(STAGES[name], f"stage {name}", own or {}, problems) for name, own in known.items()]
-    if any(getattr(stage, "tasks", None) == () for stage in made):
+    stages = [made(STAGES[name], f"stage {name}", own or {}, problems) for name, own in known.items()]
+    if any(getattr(stage, "tasks", None) == () for stage in stages):
         problems.append("stage decontaminate needs tasks; write 'tasks: [...]'")
-    return tuple(_with_tasks(stage, home) for stage in made if stage is not None)
+    return tuple(_placed_stage(stage, home) for stage in stages if stage is not None)
 
 
-def _with_tasks(stage: Any, home: Path) -> Any:
-    """Tasks that lie beside the corpus file by their paths; other names are those of `load_task`."""
-    if not hasattr(stage, "tasks"):
-        return stage
-    return replace(stage, tasks=tuple(str(home / one) if (home / one).exists() else one for one in stage.tasks))
+def _placed_stage(stage: Any, home: Path) -> Any:
+    """Tasks, models and recognisers that lie beside the corpus file by their paths; other names stay as they are."""
+    if hasattr(stage, "tasks"):
+        return replace(stage, tasks=tuple(beside(home, one) for one in stage.tasks))
+    name = next((name for name in ("model", "recogniser") if hasattr(stage, name)), None)
+    return stage if name is None else replace(stage, **{name: beside(home, getattr(stage, name))})
+
+
+def beside(home: Path, name: str) -> str:
+    """A path seen from the corpus file's folder where there is such a thing, else the name; `@random` may follow."""
+    base, mark, _ = name.partition("@random")
+    return str(home / base) + mark if (home / base).exists() else name
+
+
+def _pack(found: Any, home: Path, problems: list[str]) -> Pack | None:
+    """Its tokenizer's settings are looked at where tokenizers are made."""
+    given = {} if found is None else found
+    tokenizer = given.get("tokenizer") or {} if isinstance(given, Mapping) else {}
+    if not isinstance(tokenizer, str | Mapping):
+        problems.append(f"pack: tokenizer must be a folder or settings such as 'kind: bpe', not {tokenizer!r}")
+        return None
+    rest = {name: given[name] for name in given if name != "tokenizer"} if isinstance(given, Mapping) else given
+    where = beside(home, tokenizer) if isinstance(tokenizer, str) else dict(tokenizer)
+    pack: Pack | None = made(Pack, "pack", rest, problems, tokenizer=where)
+    if pack is not None and not 0 < pack.held_out_share < 1:
+        problems.append(f"pack: held_out_share must lie between 0 and 1, not {pack.held_out_share:g}")
+    return pack
 
 
 def _problems(sources: tuple[Source, ...], mix: Mix | None, corpus: Corpus | None) -> Iterator[str]:
-    weights = [source.weight for source in sources]
-    given = [weight for weight in weights if weight is not None]
-    if given and len(given) < len(weights):
-        lacking = ", ".join(source.name for source in sources if source.weight is None)
-        yield f"some sources have weights and {lacking} none; give all of them one, or none"
-    elif given and abs(sum(given) - 1) > _TOLERANCE:
-        shares = ", ".join(f"{source.name} {source.weight / sum(given):.4g}" for source in sources if source.weight)
-        yield f"the weights of the sources sum to {sum(given):.6g}, not to 1; scaled they would be {shares}"
+    yield from _weight_problems({source.name: source.weight for source in sources}, "weights")
+    yield from _weight_problems({source.name: source.annealing_weight for source in sources}, "annealing weights")
     if mix is not None:
         yield from _mix_problems(sources, mix)
     if corpus is not None:
@@ -194,11 +156,28 @@ def _problems(sources: tuple[Source, ...], mix: Mix | None, corpus: Corpus | Non
                 yield f"{name} must lie above 0, not {getattr(corpus, name)}"
 
 
+def _weight_problems(weights: Mapping[str, float | None], what: str) -> Iterator[str]:
+    given = {name: weight for name, weight in weights.items() if weight is not None}
+    total = sum(given.values())
+    if given and len(given) < len(weights):
+        lacking = ", ".join(name for name in weights if name not in given)
+        yield f"some sources have {what} and {lacking} none; give all of them one, or none"
+    elif given and abs(total - 1) > _TOLERANCE:
+        shares = ", ".join(f"{name} {weight / total:.4g}" for name, weight in given.items() if total)
+        yield f"the {what} of the sources sum to {total:.6g}, not to 1; scaled they would be {shares}"
+
+
 def _mix_problems(sources: tuple[Source, ...], mix: Mix) -> Iterator[str]:
     for name in ("total_mb", "shard_mb"):
         value = getattr(mix, name)
         if value is not None and value <= 0:
             yield f"mix: {name} must lie above 0, not {value:g}"
+    if mix.least_variety is not None and not 0 < mix.least_variety <= 1:
+        yield f"mix: least_variety is a share of real text's variety, above 0 and up to 1, not {mix.least_variety:g}"
+    if mix.least_variety is not None and sources and all(source.synthetic for source in sources):
+        yield "mix: least_variety compares synthetic sources with real ones, and there is none; mark what people wrote"
+    if not 0 < mix.annealing_share < 1:
+        yield f"mix: annealing_share must lie between 0 and 1, not {mix.annealing_share:g}"
     if mix.max_synthetic is None:
         return
     share = sum(source.weight or 0 for source in sources if source.synthetic)

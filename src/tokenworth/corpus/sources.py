@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tokenworth.corpus.config import Corpus, Source
 from tokenworth.corpus.document import Document
-from tokenworth.corpus.formats import Refused, read_code, read_html, read_latex, read_text
+from tokenworth.corpus.formats import read_code, read_html, read_latex, read_text
+from tokenworth.corpus.refusals import Refused
 from tokenworth.corpus.tables import read_csv, read_hub, read_jsonl, read_parquet
 from tokenworth.corpus.web import read_warc
 from tokenworth.errors import SettingError

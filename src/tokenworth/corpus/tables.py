@@ -11,16 +11,8 @@ from typing import Any
 
 from tokenworth.corpus.config import Source
 from tokenworth.corpus.document import Document
-from tokenworth.corpus.formats import (
-    TOO_LONG,
-    Chunks,
-    Refused,
-    binary,
-    broken,
-    identity,
-    not_utf8,
-    opened,
-)
+from tokenworth.corpus.refusals import TOO_LONG, Refused, binary, broken, identity, not_utf8
+from tokenworth.corpus.streams import Chunks, opened
 from tokenworth.errors import SettingError, first_line
 
 _MALFORMED, _NO_TEXT = "malformed row", "no text in its row"

@@ -8,7 +8,8 @@ from pathlib import Path
 from tokenworth.corpus.config import Source
 from tokenworth.corpus.document import Document
 from tokenworth.corpus.extras import library
-from tokenworth.corpus.formats import TOO_LONG, Refused, identity, page
+from tokenworth.corpus.formats import page
+from tokenworth.corpus.refusals import TOO_LONG, Refused, identity
 from tokenworth.errors import first_line
 
 _HTML = ("text/html", "application/xhtml")

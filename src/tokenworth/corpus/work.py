@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.corpus.document import Amount, Document, Ledger
-from tokenworth.corpus.formats import Refused
+from tokenworth.corpus.refusals import Refused
 from tokenworth.corpus.sources import Item, Part, read_part
 from tokenworth.corpus.store import Shard, read_array, read_json, write_arrays, write_json
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,45 @@ def text_loss(
     if not backbone.causal or backbone.lm_head is None:
         return _NONE
     chosen = np.sort(np.random.default_rng(seed).permutation(len(texts))[:most])
-    tokens = tokenise(backbone, [texts[i] for i in chosen], max_length=max_length)
-    ids = [one for one in tokens.ids if len(one) > 1]
-    total, count = 0.0, sum(len(one) - 1 for one in ids)
-    with torch.inference_mode():
-        for rows in plan_batches([len(one) for one in ids], default_batch_tokens(backbone)):
-            total += _batch_loss(backbone, [ids[row] for row in rows])
-    size = sum(len(_decoded(backbone, one).encode()) for one in ids)
+    found = text_losses(backbone, [texts[i] for i in chosen], max_length=max_length)
+    total, count, size = float(found.nats_N.sum()), int(found.tokens_N.sum()), int(found.bytes_N.sum())
     return {"nll": total / max(count, 1), "bits_per_byte": total / math.log(2) / max(size, 1), "tokens": count}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TextLosses:
+    """What a decoder makes of each of N texts; all 0 for a text of fewer than two tokens."""
+
+    nats_N: np.ndarray
+    """Sum of -log p over the predicted tokens: all but the first."""
+    tokens_N: np.ndarray
+    """Predicted ones."""
+    bytes_N: np.ndarray
+    """Of the predicted tokens, decoded."""
+
+    @property
+    def bits_per_byte(self) -> np.ndarray:
+        """(N,) float64; NaN where nothing was predicted."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.bytes_N > 0, self.nats_N / math.log(2) / self.bytes_N, math.nan)
+
+
+def text_losses(backbone: Backbone, texts: Sequence[str], *, max_length: int | None = None) -> TextLosses:
+    """Loss of next-token prediction of every text.
+
+    Args:
+        backbone: a causal one, loaded with its LM head.
+        texts: N, of any length.
+        max_length: tokens kept of a text.
+    """
+    ids = tokenise(backbone, texts, max_length=max_length).ids
+    rows = np.array([row for row, one in enumerate(ids) if len(one) > 1], dtype=np.int64)
+    nats_N, bytes_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=np.int64)
+    with torch.inference_mode():
+        for batch in plan_batches([len(ids[row]) for row in rows], default_batch_tokens(backbone)):
+            nats_N[rows[batch]] = _batch_loss(backbone, [ids[row] for row in rows[batch]])
+    bytes_N[rows] = [len(_decoded(backbone, ids[row]).encode("utf-8", "surrogatepass")) for row in rows]
+    return TextLosses(nats_N, np.array([len(one) - 1 for one in ids], dtype=np.int64).clip(0), bytes_N)
 
 
 def loss_of(name: str, texts: Sequence[str], *, device: str = "auto", seed: int = 0, **sample: Any) -> dict[str, float]:
@@ -62,8 +94,8 @@ def loss_of(name: str, texts: Sequence[str], *, device: str = "auto", seed: int 
     return text_loss(backbone, texts, seed=seed, **sample)
 
 
-def _batch_loss(backbone: Backbone, ids: list[Any]) -> float:
-    """Summed loss of right-padded texts; a causal model never sees the padding behind them."""
+def _batch_loss(backbone: Backbone, ids: list[Any]) -> np.ndarray:
+    """(B,) summed loss of each right-padded text; a causal model never sees the padding behind them."""
     longest = max(map(len, ids))
     ids_BT = torch.full((len(ids), longest), backbone.pad_id)
     mask_BT = torch.zeros(len(ids), longest, dtype=torch.long)
@@ -77,11 +109,13 @@ def _batch_loss(backbone: Backbone, ids: list[Any]) -> float:
     states_ND, wanted_N = states_BTD[:, :-1][kept], ids_BT[:, 1:][kept]
     head: Any = backbone.lm_head
     words: Any = model.get_input_embeddings()
-    size, total = max(1, _LOGITS_AT_ONCE // words.num_embeddings), 0.0
+    size, parts = max(1, _LOGITS_AT_ONCE // words.num_embeddings), []
     for begin in range(0, len(states_ND), size):
         logits_NV = head(states_ND[begin : begin + size]).float()
-        total += float(torch.nn.functional.cross_entropy(logits_NV, wanted_N[begin : begin + size], reduction="sum"))
-    return total
+        wanted = wanted_N[begin : begin + size]
+        parts.append(torch.nn.functional.cross_entropy(logits_NV, wanted, reduction="none").double().cpu())
+    owner_N = np.repeat(np.arange(len(ids)), [len(one) - 1 for one in ids])
+    return np.bincount(owner_N, weights=torch.cat(parts).numpy(), minlength=len(ids))
 
 
 def _decoded(backbone: Backbone, ids: Any) -> str:

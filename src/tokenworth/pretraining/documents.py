@@ -25,7 +25,7 @@ def stream_documents(name: str, source: SourceConfig) -> Iterator[str]:
         SettingError: there is no such file or data set, it cannot be read, or which column holds the text is unclear.
     """
     path = Path(source.path)
-    found = _files(name, path) if path.exists() else None
+    found = _files(name, path) if path.exists() or "*" in source.path else None
     streams = _from_hub(name, source) if found is None else (_of_file(name, file, source) for file in found)
     for stream in streams:
         for text in stream:
@@ -33,10 +33,16 @@ def stream_documents(name: str, source: SourceConfig) -> Iterator[str]:
                 yield text
 
 
-def _files(name: str, path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """A file itself, all files below a folder, or those whose names fit a pattern; sorted."""
     if path.is_file():
         return [path]
-    files = sorted(one for one in path.rglob("*") if one.is_file() and _reader(one) is not None)
+    found = path.rglob("*") if path.is_dir() else path.parent.glob(path.name)
+    return sorted(one for one in found if one.is_file())
+
+
+def _files(name: str, path: Path) -> list[Path]:
+    files = files_of(path) if path.is_file() else [one for one in files_of(path) if _reader(one) is not None]
     if not files:
         raise SettingError(f"the source {name}: {path} holds no file that ends in {', '.join(READERS)}")
     return files
@@ -50,6 +56,8 @@ def _of_file(name: str, path: Path, source: SourceConfig) -> Iterator[str]:
     reader = _reader(path)
     if reader is None:
         raise SettingError(f"the source {name}: {path} ends in none of {', '.join(READERS)}")
+    if source.source is not None and reader is not _parquet:
+        raise SettingError(f"the source {name}: {path} is no .parquet file, so it has no rows of {source.source!r}")
     try:
         yield from reader(path, source)
     except (OSError, UnicodeDecodeError, ValueError, TaskError) as error:
@@ -83,14 +91,18 @@ def _compressed(path: Path, _source: SourceConfig) -> Iterator[str]:
 
 
 def _parquet(path: Path, source: SourceConfig) -> Iterator[str]:
+    import pyarrow.compute as compute
     import pyarrow.parquet as parquet
 
     with parquet.ParquetFile(path) as file:
         column = source.text or _column(path, file.schema_arrow.names)
         if column not in file.schema_arrow.names:
             raise SettingError(f"{path} has no column {column!r}; it has {', '.join(file.schema_arrow.names)}")
-        for batch in file.iter_batches(_ROWS, columns=[column]):
-            yield from (str(value) for value in batch.column(0).to_pylist() if value is not None)
+        if source.source is not None and "source" not in file.schema_arrow.names:
+            raise SettingError(f"{path} has no column 'source', so it has no rows of {source.source!r}")
+        for batch in file.iter_batches(_ROWS, columns=[column] if source.source is None else [column, "source"]):
+            rows = batch if source.source is None else batch.filter(compute.equal(batch["source"], source.source))
+            yield from (str(value) for value in rows[column].to_pylist() if value is not None)
 
 
 def _lines(path: Path, source: SourceConfig) -> Iterator[str]:

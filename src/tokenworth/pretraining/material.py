@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -14,7 +15,7 @@ from tokenworth.assessment.result import writing
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import PretrainError, SettingError, first_line
 from tokenworth.features.locks import only_writer
-from tokenworth.pretraining.documents import stream_documents
+from tokenworth.pretraining.documents import files_of, stream_documents
 from tokenworth.pretraining.evaluation import HeldOut, read_held_out
 from tokenworth.pretraining.loop import Material
 from tokenworth.pretraining.mixing import Blocks, Mixture
@@ -35,16 +36,35 @@ def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
     """
     wanted = config.tokenizer
     if isinstance(config.model, str):
-        return _loaded(config.model)
+        return load_tokenizer(config.model)
     if isinstance(wanted, str):
-        return _loaded(wanted)
+        return load_tokenizer(wanted)
     place = _home(config, folder) / "tokenizer"
     if not (place / "tokenizer.json").is_file():
         _log.info("training a tokenizer of %s pieces", f"{wanted.vocabulary:,}")
-        tokenizer = _trained(wanted, config.sources)
+        _save(_trained(wanted, config.sources), place)
+    return load_tokenizer(str(place))
+
+
+def _save(tokenizer: Any, place: Path) -> None:
+    """Into a folder that is whole or not there.
+
+    Raises:
+        PretrainError: no room.
+    """
+    part = place.with_name(place.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
         with quiet_transformers():
-            tokenizer.save_pretrained(place)
-    return _loaded(str(place))
+            tokenizer.save_pretrained(part)
+        shutil.rmtree(place, ignore_errors=True)
+        part.replace(place)
+    except Exception as error:  # the library in Rust raises Exception itself where there is no room
+        shutil.rmtree(part, ignore_errors=True)
+        raise PretrainError(
+            f"the tokenizer cannot be written to {place} ({first_line(error)}); make room and run the same command "
+            "again"
+        ) from error
 
 
 def _trained(wanted: TokenizerConfig, sources: Mapping[str, SourceConfig]) -> Any:
@@ -67,7 +87,12 @@ def _beginning(documents: Iterator[str]) -> Iterator[str]:
             return
 
 
-def _loaded(place: str) -> Any:
+def load_tokenizer(place: str) -> Any:
+    """A fast tokenizer from a folder.
+
+    Raises:
+        SettingError: it cannot be loaded, or has no token that ends a text.
+    """
     from transformers import AutoTokenizer
 
     try:
@@ -119,6 +144,7 @@ def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, 
             documents_from=_described(one, part, config.seed),
             held_share=part,
             seed=config.seed,
+            by_text=one.source is not None,  # a corpus repeats documents of sources with `repeats`
         )
         for name, (one, part) in {**learnt, **held}.items()
     }
@@ -126,12 +152,12 @@ def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, 
 
 def _described(source: SourceConfig, share: float, seed: int) -> str:
     """What was packed, by content as far as a megabyte of each file tells."""
-    digest = hashlib.sha256(repr((source.text, share, seed)).encode())
+    chosen = () if source.source is None else (source.source,)
+    digest = hashlib.sha256(repr((source.text, share, seed, *chosen)).encode())
     path = Path(source.path)
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            with file.open("rb") as opened:
-                digest.update(f"{file.name}:{file.stat().st_size}".encode() + opened.read(_HEAD_BYTES))
+    for file in files_of(path):
+        with file.open("rb") as opened:
+            digest.update(f"{file.name}:{file.stat().st_size}".encode() + opened.read(_HEAD_BYTES))
     return f"{path.name}, {digest.hexdigest()[:12]}"
 
 

@@ -19,7 +19,10 @@ class SourceConfig:
     """Documents of one kind."""
 
     path: str
-    """A .txt, .txt.zst, .csv, .tsv, .jsonl or .parquet file, a folder of such files, or a Hugging Face dataset id."""
+    """A .txt, .txt.zst, .csv, .tsv, .jsonl or .parquet file, a folder of such files, a pattern with *, or a Hugging
+    Face dataset id."""
+    source: str | None = None
+    """Of .parquet files only the rows whose column `source` says this, as those of a corpus do."""
     weight: float = 1.0
     """Share of the training sequences, against the weights of the other sources."""
     annealing_weight: float | None = None
@@ -153,8 +156,12 @@ class PretrainConfig:
     seed: int = 0
 
     def asdict(self) -> dict[str, Any]:
-        """As JSON writes it."""
-        return asdict(self) | {"prompts": list(self.prompts)}
+        """As JSON writes it; a source whose rows are all taken says nothing of them."""
+        found = asdict(self) | {"prompts": list(self.prompts)}
+        for own in (*found["sources"].values(), *found["held_out"].values()):
+            if own["source"] is None:
+                del own["source"]
+        return found
 
 
 def read_config(path: str | Path, **changes: Any) -> PretrainConfig:
@@ -226,4 +233,4 @@ def _folder_or(values: Mapping[str, Any], name: str, kind: type, owner: str, hom
 
 def _placed(path: str, home: Path) -> str:
     """Relative to the file that names it, if there is such a thing; else as it is: a hub id looks like a path."""
-    return str(home / path) if (home / path).exists() else path
+    return str(home / path) if (home / path).exists() or "*" in path else path

@@ -59,11 +59,13 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
 
 
 def pack(
-    documents: Iterable[str], tokenizer: Any, folder: Path, *, documents_from: str, held_share: float, seed: int
-) -> Packed:
+    documents: Iterable[str], tokenizer: Any, folder: Path, *, documents_from: str, held_share: float, seed: int,
+    by_text: bool = False,
+) -> Packed:  # fmt: skip
     """Write documents as shards, or read what an earlier call with the same arguments has written.
 
-    A document is held out by a hash of the seed and its number, so that more documents move none.
+    A document is held out by a hash of the seed and its number, so that more documents move none; `by_text`, by one of
+    its text, so that none is learnt from and held out at once where it stands several times.
 
     Raises:
         SettingError: the shards there were made by another tokenizer or from other documents.
@@ -80,7 +82,7 @@ def pack(
         folder.mkdir(parents=True)
         parts = {"train": _Writer(folder, "train", tokenizer), "held": _Writer(folder, "held", tokenizer)}
         for batch in _batches(enumerate(documents)):
-            for part, texts in _divided(batch, held_share, seed).items():
+            for part, texts in _divided(batch, held_share, seed, by_text=by_text).items():
                 parts[part].add(texts)
         packed = _packed(parts, print_of_tokenizer, documents_from)
         write_text(folder / "index.json", json.dumps(asdict(packed), indent=1))
@@ -201,10 +203,10 @@ def _batches(numbered: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, st
         yield batch
 
 
-def _divided(batch: list[tuple[int, str]], held_share: float, seed: int) -> dict[str, list[str]]:
+def _divided(batch: list[tuple[int, str]], held_share: float, seed: int, *, by_text: bool) -> dict[str, list[str]]:
     parts: dict[str, list[str]] = {"train": [], "held": []}
     for number, text in batch:
-        digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
+        digest = hashlib.sha256(f"{seed}:{text if by_text else number}".encode("utf-8", "surrogatepass")).digest()
         held = int.from_bytes(digest[:8], "big") < held_share * 2**64
         parts["held" if held else "train"].append(text)
     return parts

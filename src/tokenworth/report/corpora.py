@@ -13,6 +13,7 @@ from tokenworth.report.theme import Key, Panel
 from tokenworth.report.values import ABSENT, clean, cut, label
 
 _FEW = 5
+_VARIETY = ("Source", "Distinct pairs", "Distinct runs of 4", "Self-BLEU", "Compression", "Of real text's", "Used")
 _LINK, _LOST = "rgba(59,130,214,0.28)", "rgba(139,147,157,0.35)"
 
 
@@ -119,7 +120,11 @@ def count_panels(found: Row) -> list[Panel]:
     languages = dict(sorted(found["facts"].get("languages", {}).items(), key=lambda one: -one[1])[:20])
     lengths = {int(size): number for size, number in found["lengths"].items()}
     named = {_size(size): lengths[size] for size in sorted(lengths)}
+    bits = found["facts"].get("bits per byte", {})
+    bits = {edge: bits[edge] for edge in sorted(bits, key=lambda edge: (edge[0].isalpha(), len(edge), edge))}
+    predicted = [_bars("bits", "Bits a byte under the model", bits, "Before the limits; each bar from its number on.")]
     return [
+        *(predicted if bits else []),
         _bars("languages", "Languages", languages, "As told by a model from each document's beginning; und: unknown."),
         _bars("lengths", "Lengths of the documents written", named, "Up to so much; each bar twice the one before."),
     ]
@@ -140,7 +145,9 @@ def _bars(name: str, title: str, counts: Mapping[str, int], says: str) -> Panel:
 def mix_panel(found: Row) -> Panel:
     """The mix that was wanted beside the one that came out."""
     rows = found["mix"]
-    sides = (("wanted_share", "wanted", theme.GREY), ("got_share", "got", theme.ACCENT))
+    sides = [("wanted_share", "wanted", theme.GREY), ("got_share", "got", theme.ACCENT)]
+    if any(row["annealing_share"] is not None for row in rows):
+        sides.append(("annealing_share", "when annealing", theme.SERIES[1]))
     traces = [
         {
             "type": "bar", "x": [label(row["source"]) for row in rows], "y": [row[key] for row in rows],
@@ -178,13 +185,22 @@ def _stage_row(row: Row, what: str, reason: str, amount: Mapping[str, int]) -> T
 
 
 def count_tables(found: Row) -> list[tuple[str, str, Table]]:
-    """Name, title and table of personal data, clusters and contamination, where there are any."""
+    """Name, title and table of tokens, personal data, clusters and contamination, where there are any."""
     personal = found["facts"].get("personal", {})
     clusters = [
         (name, size, number) for name, own in found["clusters"].items() for size, number in own["sizes"].items()
     ]
+    tokens = [(row["source"], row["tokens"], row["held_out_tokens"], row["documents"], row["shards"],
+               f"{row['bytes_per_token']:.2f}") for row in found["tokens"]]  # fmt: skip
+    variety = [
+        (row["source"], *(f"{row[key]:.3f}" for key in ("distinct_2", "distinct_4", "self_bleu", "compression")),
+         "" if row["ratio"] is None else f"{row['ratio']:.2f}", f"{row['part']:.0%}")
+        for row in found["variety"]
+    ]  # fmt: skip
     spoilt = [(row["task"], row["split"], row["texts"], row["documents"]) for row in found["contamination"]]
     tables = (
+        ("tokens", "Tokens packed", ("Source", "Tokens", "Held out", "Documents", "Shards", "Bytes a token"), tokens),
+        ("variety", "Variety of what models wrote", _VARIETY, variety),
         ("personal", "Personal data by type", ("Type", "Found"), list(personal.items())),
         ("clusters", "Clusters of duplicates by size", ("Stage", "Documents", "Clusters"), clusters),
         ("contamination", "Texts of tasks", ("Task", "Split", "Texts found", "In documents"), spoilt),

@@ -1,0 +1,101 @@
+"""Files in chunks, so that neither a long file nor a long line has to fit into memory."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from tokenworth.errors import TokenworthError, first_line
+
+CHUNK = 1 << 20
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """A file's bytes, uncompressed where its ending is .gz or .zst.
+
+    Raises:
+        TokenworthError: it cannot be opened.
+    """
+    try:
+        file: Any = _stream(path)
+    except OSError as error:
+        raise TokenworthError(f"{path} cannot be read ({first_line(error)}); check its permissions") from error
+    with file:
+        yield file
+
+
+def _stream(path: Path) -> Any:
+    if path.suffix == ".gz":
+        return Gzip(path)
+    if path.suffix == ".zst":
+        import pyarrow as pa
+
+        return pa.input_stream(str(path), compression="zstd")
+    return path.open("rb")
+
+
+class Gzip(io.RawIOBase):
+    """Members of a gzip file; a broken one ends the stream after all that could be had of it, with `problem` set."""
+
+    def __init__(self, path: Path) -> None:
+        self.file, self.problem = path.open("rb"), ""
+        self._member, self._waiting = zlib.decompressobj(wbits=31), b""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """The next bytes; 0 at the end, whole or broken."""
+        data = b""
+        while not data and not self.problem:
+            self._waiting = self._waiting or self.file.read(CHUNK)
+            if not self._waiting:
+                self.problem = "" if self._member.eof else "the compressed file ends before its end mark"
+                break
+            data = self._next(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _next(self, most: int) -> bytes:
+        """Of the present member; bytes behind its end begin the next one."""
+        if self._member.eof:
+            self._member = zlib.decompressobj(wbits=31)
+        try:
+            data = self._member.decompress(self._waiting, most)
+        except zlib.error as error:
+            self.problem = first_line(error)
+            return b""
+        self._waiting = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+        return data
+
+    def close(self) -> None:
+        """The file."""
+        self.file.close()
+        super().close()
+
+
+class Chunks:
+    """A file in chunks; how far it could be read, and why not further."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.problem, self.read = path, "", 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        with opened(self.path) as file:
+            while chunk := self._next(file):
+                self.read += len(chunk)
+                yield chunk
+            self.problem = self.problem or getattr(file, "problem", "")
+
+    def _next(self, file: IO[bytes]) -> bytes:
+        try:
+            return bytes(file.read(CHUNK))
+        except (EOFError, OSError, zlib.error) as error:
+            self.problem = first_line(error)
+            return b""
