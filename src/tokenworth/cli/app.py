@@ -15,6 +15,7 @@ import tokenworth.cli.corpus as corpus
 import tokenworth.cli.deciding as deciding
 import tokenworth.cli.demo as demo
 import tokenworth.cli.doctor as doctor
+import tokenworth.cli.lengths as lengths
 import tokenworth.cli.listing as listing
 import tokenworth.cli.measuring as measuring
 import tokenworth.cli.pretraining as pretraining
@@ -45,7 +46,7 @@ app.command("tasks")(listing.tasks)
 app.command("backbones")(backbones.backbones)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
-app.command("extend")(measuring.extend)
+app.command("extend")(lengths.extend)
 app.add_typer(cache.app, name="cache")
 app.add_typer(study.app, name="study")
 app.add_typer(corpus.app, name="corpus")
