@@ -23,6 +23,7 @@ import tokenworth.cli.scaling as scaling
 import tokenworth.cli.study as study
 import tokenworth.cli.tokenizing as tokenizing
 import tokenworth.cli.tracing as tracing
+import tokenworth.cli.weighing as weighing
 from tokenworth.cli.console import fail
 from tokenworth.errors import SettingError, TokenworthError
 
@@ -41,6 +42,7 @@ app.command("predict")(adapting.predict)
 app.command("compare")(adapting.compare)
 app.command("export")(adapting.export)
 app.command("pretrain")(pretraining.pretrain)
+app.command("mixture")(weighing.mixture)
 app.command("trace")(tracing.trace)
 app.command("tasks")(listing.tasks)
 app.command("backbones")(backbones.backbones)
