@@ -12,7 +12,7 @@ import tokenworth.cli.measured as measured
 import tokenworth.cli.options as options
 
 app = typer.Typer(
-    help="Exposure, memory, routing, positions and retrieval of a decoder.", no_args_is_help=True
+    help="Exposure, memory, test texts seen, routing, positions and retrieval of a decoder.", no_args_is_help=True
 )
 
 
@@ -101,6 +101,59 @@ def memorisation(
         typer.echo(
             f"recited after {one['prefix']} tokens, stands {one['times']} times: {measured.shortened(one['text'])}"
         )
+
+
+@app.command()
+def completion(
+    model: measured.Model,
+    task: options.TaskArgument,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(help="train, shuffled, or files of texts it cannot have seen.", show_default="train"),
+    ] = None,
+    length: Annotated[int, typer.Option(min=8, help="Tokens of a text that are looked at.")] = 128,
+    texts: measured.Most = 200,
+    text: options.Text = None,
+    label: options.Label = None,
+    test: options.Test = None,
+    data: options.Data = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    dtype: measured.Dtype = "float32",
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Whether a model seems to have read a task's test texts: does it complete them, and are they too familiar?"""
+    from tokenworth.measures import documents_of, measure_completion, shuffled
+    from tokenworth.tasks import load_task
+
+    decoder = measured.load(model, device, dtype, seed, quiet)
+    loaded = load_task(task, text=text, label=label, test=test, data=data, seed=seed)
+    name = ", ".join(control or ["train"])
+    own = {"train": lambda: loaded.train.texts, "shuffled": lambda: shuffled(loaded.test.texts, seed)}
+    others = own[name]() if name in own else documents_of(control or ())
+    found = measure_completion(
+        decoder,
+        loaded.test.texts,
+        others,
+        control_name=name,
+        length=min(length, decoder.context),
+        most=texts,
+        seed=seed,
+    )
+    if measured.given("completion", found.asdict(), out, json=json, quiet=quiet):
+        return
+    rows = [
+        {"texts": row["texts"], "of": row["of"] if row["of"] == "test" else f"control: {name}",
+         "completed": measured.share(row, "exact"), "within a tenth": measured.share(row, "approximate"),
+         "least likely fifth, nats": measured.ends(row, "minimum"), "bits over zlib's": measured.ends(row, "zlib", "")}
+        for row in found.rows
+    ]  # fmt: skip
+    measured.show(rows, left=("of",))
+    typer.echo("\n".join(found.sentences()))
+    for one in found.examples:
+        typer.echo(f"given {measured.shortened(one['given'])} completed {measured.shortened(one['completed'])}")
 
 
 @app.command()
