@@ -85,9 +85,10 @@ def page(runs: dict[float, PretrainRun], rows: dict[float, list[dict[str, Any]]]
         "in equal parts, 2,048 pieces, context 128, float32, one thread, seed 0. The load is that of 200 texts of 128 "
         "tokens of wikitext2_test."
     )
+    checkpoint = f"out/router/balance-0/checkpoints/tokens-{one.tokens}"
     commands = [
         "    python bench/router.py --data CORPORA",
-        f"    tokenworth measure router out/router/balance-0/checkpoints/tokens-{one.tokens} CORPORA/wikitext2_test.txt.zst",
+        f"    tokenworth measure router {checkpoint} CORPORA/wikitext2_test.txt.zst",
     ]
     lines = ["# Experts, balanced and left alone", "", setting, "", *commands, ""]
     lines += [f"| {' | '.join(HEADS)} |", f"|{'--:|' * (len(HEADS) - 1)}---|"]
