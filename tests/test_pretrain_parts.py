@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,15 @@ def test_balance_is_least_for_even_experts_and_reaches_the_router(tmp_path):
     assert 1.9 < even.item() < 2.6  # K experts asked of X, evenly: X * K * (1/X) * ... = K
     even.backward()
     assert model.model.layers[0].mlp.gate.weight.grad.abs().sum() > 0
+
+
+def test_layers_that_are_uneven_in_opposite_ways_are_not_balanced(tmp_path):
+    config = config_of(tmp_path, model={"layers": 2, "width": 32, "heads": 2, "experts": 4})
+    model = new_model(config.model, config.training, make_tokenizer(config, tmp_path / "run"), 0)
+    first = torch.tensor([9.0, 9.0, 0.0, 0.0]).repeat(64, 1)
+    layers = (first, first.flip(1))  # together every expert is chosen as often
+    balance = NextToken(model, balance=1.0)._balance(SimpleNamespace(router_logits=layers))
+    assert balance.item() == pytest.approx(4, rel=1e-3), "2 of 4 experts, each of all tokens: 4 * 2 * (1 * 1/2)"
 
 
 # -- schedules ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import tokenworth.cli.corpus as corpus
 import tokenworth.cli.deciding as deciding
 import tokenworth.cli.demo as demo
 import tokenworth.cli.doctor as doctor
+import tokenworth.cli.lengths as lengths
 import tokenworth.cli.listing as listing
 import tokenworth.cli.measuring as measuring
 import tokenworth.cli.pretraining as pretraining
@@ -22,6 +23,7 @@ import tokenworth.cli.scaling as scaling
 import tokenworth.cli.study as study
 import tokenworth.cli.tokenizing as tokenizing
 import tokenworth.cli.tracing as tracing
+import tokenworth.cli.weighing as weighing
 from tokenworth.cli.console import fail
 from tokenworth.errors import SettingError, TokenworthError
 
@@ -40,12 +42,13 @@ app.command("predict")(adapting.predict)
 app.command("compare")(adapting.compare)
 app.command("export")(adapting.export)
 app.command("pretrain")(pretraining.pretrain)
+app.command("mixture")(weighing.mixture)
 app.command("trace")(tracing.trace)
 app.command("tasks")(listing.tasks)
 app.command("backbones")(backbones.backbones)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
-app.command("extend")(measuring.extend)
+app.command("extend")(lengths.extend)
 app.add_typer(cache.app, name="cache")
 app.add_typer(study.app, name="study")
 app.add_typer(corpus.app, name="corpus")

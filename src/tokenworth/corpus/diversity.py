@@ -9,6 +9,8 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 
+LIMITS = {"distinct_2": 0.85, "compression": 0.9}
+"""Variety beside real text below which `alarm` rings."""
 _WORD = re.compile(r"[^\W_]+")
 _ORDERS = (1, 2, 3, 4)
 _COMPRESSED_BYTES = 8_000_000
@@ -76,3 +78,39 @@ def _bleu(own: int, split: Sequence[Sequence[str]], tables: Sequence[Sequence[Co
     nearest = min((len(words) for i, words in enumerate(split) if i != own), key=lambda n: (abs(n - length), n))
     penalty = 1.0 if length > nearest else math.exp(1 - nearest / max(1, length))
     return penalty * math.exp(sum(logs) / len(logs))
+
+
+def beside_real(texts: Sequence[str], real: Sequence[str], *, seed: int = 0) -> dict[str, float]:
+    """How varied texts are beside real ones of the same kind: 1 as much, less: less.
+
+    distinct_1 to distinct_4 of the texts over those of the real ones, and compression the other way round, on equal
+    numbers of words: documents are drawn in seeded order until both have as many as the smaller side.
+    """
+    sides = [_words_in_order(side, seed) for side in (texts, real)]
+    size = min(map(len, sides))
+    own, other = ([words[:size]] for words in (sides[0], sides[1]))
+    found = {f"distinct_{n}": _distinct(own, n) / max(_distinct(other, n), 1e-9) for n in _ORDERS}
+    packed = [_compression([" ".join(words) for words in side]) for side in (own, other)]
+    return {**found, "compression": packed[1] / max(packed[0], 1e-9)}
+
+
+def _words_in_order(texts: Sequence[str], seed: int) -> list[str]:
+    order = random.Random(seed).sample(range(len(texts)), len(texts))  # noqa: S311 - a sample, not a secret
+    return [word for i in order for word in _WORD.findall(texts[i].lower())]
+
+
+def alarm(texts: Sequence[str], real: Sequence[str], *, seed: int = 0) -> list[str]:
+    """Sentences about measures in which texts are less varied than real ones beyond `LIMITS`; empty: no alarm.
+
+    For a corpus that models wrote, or a mixture with such text, before something is trained on it.
+
+    Sources: Shumailov et al. (2024), Nature 631, 755-759 (models that learn from their own samples collapse);
+    Gerstgrasser et al. (2024), arXiv 2404.01413 (not so where real text is kept).
+    """
+    found = beside_real(texts, real, seed=seed)
+    return [
+        f"{name} is {found[name]:.2f} of what it is in real text (alarm below {limit:g}): keep more real text in the "
+        "mixture"
+        for name, limit in LIMITS.items()
+        if found[name] < limit
+    ]

@@ -1,5 +1,6 @@
-"""Measures of a pretrained decoder beside its loss: exposure, memory, entropy, routing, use of long contexts."""
+"""Measures of a pretrained decoder beside its loss: exposure, memory, test texts, entropy, routing, long contexts."""
 
+from tokenworth.measures.completion import Completion, measure_completion, shuffled
 from tokenworth.measures.decoder import Decoder, decoder_of, load_decoder
 from tokenworth.measures.documents import documents_of, rows_of
 from tokenworth.measures.entropy import Identity, Source, identity
@@ -12,6 +13,7 @@ from tokenworth.measures.router import RouterLoad, router_load
 
 __all__ = [
     "METHODS",
+    "Completion",
     "Decoder",
     "Exposure",
     "Extension",
@@ -27,10 +29,12 @@ __all__ = [
     "extended",
     "identity",
     "load_decoder",
+    "measure_completion",
     "measure_exposure",
     "measure_memorisation",
     "measure_positions",
     "measure_retrieval",
     "router_load",
     "rows_of",
+    "shuffled",
 ]

@@ -1,4 +1,4 @@
-"""Intervals: bootstrap over texts for means, Wilson's for shares."""
+"""Intervals: bootstrap over texts for means and for one sample above another, Wilson's for shares."""
 
 from __future__ import annotations
 
@@ -44,3 +44,16 @@ def share_interval(hits: int, of: int) -> tuple[float, float]:
     middle = (share + z2 / (2 * of)) / (1 + z2 / of)
     half = _Z / (1 + z2 / of) * math.sqrt(share * (1 - share) / of + z2 / (4 * of**2))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def precedence(a_N: Floats, b_M: Floats, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float, float]:
+    """The chance that a value of one sample lies above one of the other: the area under the ROC curve.
+
+    P(a > b) + P(a = b) / 2, with its 95 % percentile bootstrap interval; both samples are drawn anew.
+    """
+    above_NM = (a_N[:, None] > b_M) + 0.5 * (a_N[:, None] == b_M)
+    rng = np.random.default_rng(seed)
+    drawn = [rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=resamples) / len(x) for x in (a_N, b_M)]
+    chances_R = np.einsum("rn,nm,rm->r", drawn[0], above_NM, drawn[1], optimize=True)
+    low, high = np.quantile(chances_R.clip(0, 1), [0.025, 0.975])  # sums of rounded shares
+    return float(above_NM.mean()), float(low), float(high)

@@ -1,6 +1,7 @@
 """Pretraining: tokenizers, token shards, the loop, its schedules and parallel forms, scaling laws."""
 
 from tokenworth.errors import PretrainError
+from tokenworth.pretraining.group_dro import ExcessLoss
 from tokenworth.pretraining.planning import Plan, plans
 from tokenworth.pretraining.result import PretrainPage, PretrainRun
 from tokenworth.pretraining.run import pretrain
@@ -15,9 +16,12 @@ from tokenworth.pretraining.settings import (
 )
 from tokenworth.pretraining.texts import package_texts
 from tokenworth.pretraining.tokenizer import ByteCodec, TokenizerConfig, fertility, train_tokenizer
+from tokenworth.pretraining.weighing import FoundWeights, WeighingConfig, find_weights
 
 __all__ = [
     "ByteCodec",
+    "ExcessLoss",
+    "FoundWeights",
     "ModelConfig",
     "Plan",
     "PretrainConfig",
@@ -28,7 +32,9 @@ __all__ = [
     "SourceConfig",
     "TokenizerConfig",
     "TrainingConfig",
+    "WeighingConfig",
     "fertility",
+    "find_weights",
     "fit_scaling",
     "make_config",
     "package_texts",

@@ -16,10 +16,10 @@ _CHUNK = 512
 
 
 class _HeadLoss(torch.autograd.Function):
-    """sum_n -log softmax(states_n W')[target_n] over tokens whose target is not negative."""
+    """sum_n scale_n -log softmax(states_n W')[target_n] over tokens whose target is not negative."""
 
     @staticmethod
-    def forward(ctx: Any, states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+    def forward(ctx: Any, states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, scale_N: Tensor | None) -> Tensor:
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         states_ND, weight_VD = _as_autocast(states_ND), _as_autocast(weight_VD)
         total = torch.zeros((), dtype=torch.float64, device=states_ND.device)
@@ -29,7 +29,7 @@ class _HeadLoss(torch.autograd.Function):
             own = slice(begin, begin + _CHUNK)
             x, target = states_ND[own], targets_N[own]
             logits = (x @ weight_VD.T).float()
-            counted = target >= 0
+            counted = target >= 0 if scale_N is None else scale_N[own] * (target >= 0)
             place = target.clamp(min=0)[:, None]
             norm = logits.logsumexp(-1, keepdim=True)
             total += ((norm - logits.gather(1, place))[:, 0] * counted).sum(dtype=torch.float64)
@@ -44,21 +44,35 @@ class _HeadLoss(torch.autograd.Function):
         return total.float()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         d_states, d_weight = ctx.saved_tensors
-        return d_states * grad.to(d_states.dtype), d_weight * grad, None
+        return d_states * grad.to(d_states.dtype), d_weight * grad, None, None
 
 
-def head_loss(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+def head_loss(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, scale_N: Tensor | None = None) -> Tensor:
     """Sum of -log p of the targets, in nats; negative targets are left out.
 
     Args:
         states_ND: what the head reads.
         weight_VD: the head, without bias.
         targets_N: ids.
+        scale_N: what each target counts for, without a gradient; None: 1.
     """
-    loss: Tensor = _HeadLoss.apply(states_ND, weight_VD, targets_N)  # type: ignore[no-untyped-call]
+    loss: Tensor = _HeadLoss.apply(states_ND, weight_VD, targets_N, scale_N)  # type: ignore[no-untyped-call]
     return loss
+
+
+@torch.no_grad()
+def token_losses(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+    """-log p of each target, (N,) nats in float32, without a gradient; 0 for negative targets."""
+    states_ND, weight_VD = _as_autocast(states_ND), _as_autocast(weight_VD)
+    found = torch.empty(len(targets_N), device=states_ND.device)
+    for begin in range(0, len(states_ND), _CHUNK):
+        own = slice(begin, begin + _CHUNK)
+        logits, target = (states_ND[own] @ weight_VD.T).float(), targets_N[own]
+        losses = logits.logsumexp(-1) - logits.gather(1, target.clamp(min=0)[:, None])[:, 0]
+        found[own] = losses * (target >= 0)
+    return found
 
 
 def _as_autocast(tensor: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tokenworth.encode.forward import is_out_of_memory
 from tokenworth.errors import PretrainError
+from tokenworth.pretraining.emphasis import Chosen, Evenly
 from tokenworth.pretraining.evaluation import HeldOut, evaluate
 from tokenworth.pretraining.journal import Journal
 from tokenworth.pretraining.mixing import Mixture
@@ -72,11 +73,13 @@ class Pretraining:
         dtype: torch.dtype,
         tracker: Tracker,
         identity: str,
+        emphasis: Evenly | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.material, self.config, self.folder = material, config, folder
         self.devices, self.device, self.dtype = devices, device, dtype
         self.tracker, self.identity, self.progress = tracker, identity, progress
+        self.emphasis = emphasis or Evenly()
         if config.activation_checkpointing:
             _checkpoint_activations(model)
         balance = float(getattr(model.config, "router_aux_loss_coef", 0.0) or 0.0)
@@ -131,19 +134,23 @@ class Pretraining:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         position.step += 1
+        emphasis = self.emphasis.accept()
         row = {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
         self.tracker.log(row, position.step)
         seconds = perf_counter() - began
-        self.journal.add({"step": position.step, "tokens": self.tokens, **row, "seconds": round(seconds, 4)})
+        self.journal.add(
+            {"step": position.step, "tokens": self.tokens, **row, **emphasis, "seconds": round(seconds, 4)}
+        )
         if self.progress:
             self.progress("pretrain", position.step, config.steps)
 
-    def _gradient(self, chosen: list[tuple[int, int]]) -> float:
+    def _gradient(self, chosen: Chosen) -> float:
         """Gradient of the mean loss of a step, in as many passes as memory asks for; returns the loss in nats."""
         processes = self.devices.processes
         own = chosen if self.config.ring else chosen[processes.rank :: processes.size]
         while True:
             try:
+                self.emphasis.weigh(own, self.token_nats, processes.add_up)
                 summed = self._passes(own)
                 break
             except (RuntimeError, MemoryError) as error:
@@ -153,21 +160,34 @@ class Pretraining:
         processes.add_up(summed)
         return summed.item()
 
-    def _passes(self, own: list[tuple[int, int]]) -> Tensor:
+    def _passes(self, own: Chosen) -> Tensor:
         self.optimiser.zero_grad(set_to_none=True)
         size = self.position.micro_batch
         parts = [own[i : i + size] for i in range(0, len(own), size)]
         summed = torch.zeros(1, dtype=torch.float64)
         for place, part in enumerate(parts):
             with self.devices.without_sync(self.called, last=place == len(parts) - 1):
-                sequences = self.material.mixture.read(part)
-                inputs = (sequences.ids_BT, sequences.targets_BT, sequences.documents_BT)
+                inputs, scale_B = self._inputs(part), self.emphasis.scale(part)
                 with self._autocast():
-                    nats, balance = self.called(*(x.to(self.device) for x in inputs))
+                    nats, balance = self.called(*inputs, None if scale_B is None else scale_B.to(self.device))
                 mean = nats / self.config.step_tokens
                 self.devices.backward(mean + balance * (len(part) / self.config.batch))
                 summed += mean.detach().double().cpu()
         return summed
+
+    def _inputs(self, part: Chosen) -> list[Tensor]:
+        sequences = self.material.mixture.read(part)
+        return [x.to(self.device) for x in (sequences.ids_BT, sequences.targets_BT, sequences.documents_BT)]
+
+    def token_nats(self, chosen: Chosen, objective: NextToken | None = None) -> Tensor:
+        """-log p of every token of sequences, (B, T) nats on the CPU, of the model in training or of another one."""
+        size = self.position.micro_batch
+        with self._autocast():
+            found = [
+                (objective or self.objective).token_nats(*self._inputs(chosen[i : i + size])).cpu()
+                for i in range(0, len(chosen), size)
+            ]
+        return torch.cat(found)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:
@@ -184,7 +204,7 @@ class Pretraining:
         self.position.micro_batch = (size + 1) // 2
         self.position.halvings += 1
 
-    def _not_finite(self, chosen: list[tuple[int, int]], loss: float, norm: float) -> str:
+    def _not_finite(self, chosen: Chosen, loss: float, norm: float) -> str:
         names = self.material.mixture.names
         rows = ", ".join(f"{names[source]} {place}" for source, place in chosen[:8])
         return (
@@ -235,6 +255,7 @@ class Pretraining:
         tensors, numbers = read_state(self.optimiser, self.parameters)
         weights = {name: whole(value.detach()) for name, value in self.parameters.items()}
         state = {"position": asdict(self.position), "optimiser": numbers, "identity": self.identity}
+        state["emphasis"] = self.emphasis.state()
         with self.devices.processes.together():
             if self.devices.processes.is_main:
                 self.checkpoints.save(Checkpoint(self.position.step, weights, tensors, state))
@@ -254,6 +275,7 @@ class Pretraining:
             for name, value in found.weights.items():
                 self.parameters[name].copy_(spread_like(value, self.parameters[name]))
         write_state(self.optimiser, self.parameters, found.optimiser, found.state["optimiser"])
+        self.emphasis.restore(found.state.get("emphasis", {}))
         self.journal.begin(found.step)
         return found.step
 

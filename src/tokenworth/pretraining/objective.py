@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokenworth.pretraining.head_loss import head_loss
+from tokenworth.pretraining.head_loss import head_loss, token_losses
 from tokenworth.pretraining.ring import RING, own_part
 
 
@@ -26,8 +26,32 @@ class NextToken(nn.Module):
         self.experts = int(getattr(model.config, "num_local_experts", 0) or 0)
         self.ring = model.config._attn_implementation == RING
 
-    def forward(self, ids_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum over targets of -log p in nats (negative targets do not count), and the balance loss of this pass."""
+    def forward(
+        self, ids_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor, scale_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Sum over targets of -log p in nats (negative targets do not count), and the balance loss of this pass.
+
+        With `scale_B` the targets of a sequence count for so much each.
+        """
+        output, targets_BT = self._read(ids_BT, targets_BT, documents_BT)
+        scale_N = None if scale_B is None else scale_B[:, None].expand_as(targets_BT).flatten()
+        nats = head_loss(output.last_hidden_state.flatten(0, 1), self._head, targets_BT.flatten(), scale_N)
+        return nats, self._balance(output) if self.experts else nats.new_zeros(())
+
+    @torch.no_grad()
+    def token_nats(self, ids_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor) -> Tensor:
+        """-log p of each target, (B, T) nats, without a gradient; in a ring (B, T / processes): this one's part."""
+        output, targets_BT = self._read(ids_BT, targets_BT, documents_BT)
+        found = token_losses(output.last_hidden_state.flatten(0, 1), self._head, targets_BT.flatten())
+        return found.view(targets_BT.shape)
+
+    @property
+    def _head(self) -> Tensor:
+        weight: Tensor = self.model.get_output_embeddings().weight
+        return weight
+
+    def _read(self, ids_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor) -> tuple[Any, Tensor]:
+        """What the model says before its head, and the targets it is to be held against."""
         more: dict[str, Any] = {"output_router_logits": True} if self.experts else {}
         if self.cross_documents:
             documents_BT = torch.zeros_like(documents_BT)
@@ -38,17 +62,21 @@ class NextToken(nn.Module):
         else:
             more["attention_mask"] = document_mask(documents_BT)
         output = self.model.base_model(input_ids=ids_BT, position_ids=positions_BT, use_cache=False, **more)
-        head = self.model.get_output_embeddings()
-        nats = head_loss(output.last_hidden_state.flatten(0, 1), head.weight, targets_BT.flatten())
-        return nats, self._balance(output) if self.experts else nats.new_zeros(())
+        return output, targets_BT
 
     def _balance(self, output: Any) -> Tensor:
-        """Source: Fedus, Zoph and Shazeer (2021), Switch Transformers, eq. 4-6, as Mixtral has it."""
+        """Mean over the layers: a loss over the counts of all layers together lets each be uneven its own way.
+
+        Source: Fedus, Zoph and Shazeer (2021), Switch Transformers, eq. 4-6.
+        """
         from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
         config = self.model.config
-        loss: Tensor = load_balancing_loss_func(output.router_logits, self.experts, config.num_experts_per_tok)
-        return self.balance * loss
+        layers = [
+            load_balancing_loss_func((logits,), self.experts, config.num_experts_per_tok)
+            for logits in output.router_logits
+        ]
+        return self.balance * torch.stack(layers).mean()
 
 
 def document_mask(documents_BT: Tensor) -> Tensor | None:

@@ -17,6 +17,7 @@ from tokenworth.assessment.result import claimed
 from tokenworth.backbones.precision import resolve_device, resolve_dtype
 from tokenworth.errors import SettingError
 from tokenworth.features import Processes
+from tokenworth.pretraining.emphasis import Emphasis
 from tokenworth.pretraining.journal import read_journal
 from tokenworth.pretraining.loop import Material, Pretraining, Progress
 from tokenworth.pretraining.material import alone_in_shards, gather, make_tokenizer, pack_all
@@ -33,12 +34,16 @@ _FREE = ("checkpoint_seconds", "track", "device", "shards")
 """Settings that change no number."""
 
 
-def pretrain(config: PretrainConfig | str | Path, out: str | Path, *, progress: Progress | None = None) -> PretrainRun:
+def pretrain(
+    config: PretrainConfig | str | Path, out: str | Path, *, emphasis: Emphasis | None = None,
+    progress: Progress | None = None,
+) -> PretrainRun:  # fmt: skip
     """Train a decoder on next tokens, from first weights or from a checkpoint; called again, it goes on.
 
     Args:
         config: settings, or the YAML file that holds them.
         out: RUN: checkpoints/tokens-N (plain transformers folders), metrics.jsonl, run.json, shards, tokenizer, state.
+        emphasis: how much each sequence of a step counts, such as `ExcessLoss`; None: all alike.
         progress: called as progress(what, steps_done, steps).
 
     Raises:
@@ -52,7 +57,7 @@ def pretrain(config: PretrainConfig | str | Path, out: str | Path, *, progress: 
     with _main_claims(folder, devices.processes):
         with devices.processes.together():
             if devices.processes.is_main:
-                note_or_compare(folder / "started.json", _facts(config))
+                note_or_compare(folder / "started.json", _facts(config, emphasis))
                 with alone_in_shards(config):
                     pack_all(config, make_tokenizer(config, folder), folder)
         tokenizer = make_tokenizer(config, folder)
@@ -60,12 +65,12 @@ def pretrain(config: PretrainConfig | str | Path, out: str | Path, *, progress: 
             return done
         packed = pack_all(config, tokenizer, folder)
         material = gather(config, tokenizer, folder)
-        return _trained(config, folder, devices, material, packed, progress)
+        return _trained(config, folder, devices, material, packed, emphasis, progress)
 
 
 def _trained(
     config: PretrainConfig, folder: Path, devices: Devices, material: Material, packed: dict[str, Packed],
-    progress: Progress | None,
+    emphasis: Emphasis | None, progress: Progress | None,
 ) -> PretrainRun:  # fmt: skip
     training, tokenizer = config.training, material.tokenizer
     model = (
@@ -83,7 +88,7 @@ def _trained(
         model, material, training, folder=folder, devices=devices, device=device,
         dtype=resolve_dtype(training.dtype, device), tracker=tracker,
         identity=json.dumps([tokenizer_fingerprint(tokenizer), {name: asdict(one) for name, one in packed.items()}]),
-        progress=progress)  # fmt: skip
+        emphasis=None if emphasis is None else emphasis.made(config, device), progress=progress)  # fmt: skip
     resumed = loop.run()
     tracker.close()
     run = _ended(run, loop, resumed)
@@ -149,9 +154,9 @@ def count_flops(model: Any, context: int) -> float:
     return counter.get_total_flops() / context
 
 
-def _facts(config: PretrainConfig) -> dict[str, Any]:
+def _facts(config: PretrainConfig, emphasis: Emphasis | None) -> dict[str, Any]:
     """Everything a run's numbers depend on, as JSON keeps it."""
-    facts = config.asdict()
+    facts = config.asdict() | ({} if emphasis is None else {"emphasis": emphasis.facts()})
     training = facts.pop("training")
     return dict(
         json.loads(json.dumps({name: value for name, value in {**training, **facts}.items() if name not in _FREE}))

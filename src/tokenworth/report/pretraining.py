@@ -101,6 +101,34 @@ def held_out_panel(page: PretrainLike) -> Panel:
     return replace(panel, figure=theme.figure(traces, *axes), keys=tuple(keys), height=260)
 
 
+def weight_panels(page: PretrainLike) -> list[Panel]:
+    """What each source counted for along a run under group DRO; none for other runs."""
+    rows = [row for row in page.journal if "weights" in row]
+    if not rows:
+        return []
+    traces, keys = [], []
+    for place, name in enumerate(rows[0]["weights"]):
+        colour = theme.SERIES[place % len(theme.SERIES)]
+        places, means = thinned([float(row["weights"][name]) for row in rows])
+        tokens = [rows[end - 1]["tokens"] for end in places]
+        said = f"{clean(name)}<br>%{{x:,}} tokens<br><b>%{{y:.3f}}</b><extra></extra>"
+        traces.append(theme.line(tokens, list(means), colour=colour, hovertemplate=said))
+        keys.append(Key("line", clean(name), colour))
+    x, y = theme.axis(name="tokens", nticks=6), theme.axis(name="weight", nticks=6, rangemode="tozero")
+    return [
+        Panel(
+            name="weights",
+            title="Weights of the sources",
+            says="A source gains weight while the run predicts it worse than the reference does.",
+            trust="The weights found are the means over the run; curves that still climb at its end ask for more "
+            "tokens or another round.",
+            figure=theme.figure(traces, x, y),
+            keys=tuple(keys),
+            height=260,
+        )
+    ]
+
+
 def source_table(page: PretrainLike) -> Table:
     """What was learnt from, how often, and how well its held-out part is predicted."""
     heads = ("Source", "Documents", "Tokens", "Seen", "Bytes a token", "Nats a token", "Perplexity", "Bits a byte")

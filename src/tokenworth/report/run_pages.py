@@ -34,7 +34,9 @@ def pretrain_page(page: PretrainLike) -> str:
     return render(
         "pretrain.html.j2", title="Pretraining", sentences=pretraining.pretrain_sentences(page), details=stated,
         cards=pretraining.pretrain_cards(page), sources=pretraining.source_table(page),
-        curves=drawn([pretraining.loss_panel(page), pretraining.held_out_panel(page)]),
+        curves=drawn(
+            [pretraining.loss_panel(page), pretraining.held_out_panel(page), *pretraining.weight_panels(page)]
+        ),
         samples=[{name: clean(text) for name, text in one.items()} for one in run.samples],
     )  # fmt: skip
 
