@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
-        _empty(Path(folder), options.cells, options.runs)
+        if options.cells:
+            _empty(Path(folder), options.cells, options.runs)
         if options.models and options.data:
             _real(Path(folder), options)
 
