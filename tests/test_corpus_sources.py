@@ -103,6 +103,23 @@ def test_web_archives_give_their_pages(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_data_set_in_the_layout_of_the_hub(tmp_path):
+    place = tmp_path / "own" / "stories"
+    (place / "data").mkdir(parents=True)
+    for split, rows in {"train": ["one", "two", "three"], "test": ["four"]}.items():
+        pd.DataFrame({"text": rows}).to_parquet(place / "data" / f"{split}-00000-of-00001.parquet")
+    (place / "README.md").write_text(
+        "---\nconfigs:\n- config_name: plain\n  data_files:\n  - {split: train, path: data/train-*}\n"
+        "  - {split: test, path: data/test-*}\n---\nStories.\n"
+    )
+    found = items(f"{place}:plain", kind="hub")
+    assert texts(found) == ["one", "two", "three"]
+    assert [one.id for one in found][:2] == [f"s/{place}:plain:0", f"s/{place}:plain:1"]
+    assert texts(items(f"{place}@test", kind="hub")) == ["four"]
+    with pytest.raises(SettingError, match="cannot be had .*without a network bring its files"):
+        items(f"{place}@nowhere", kind="hub")
+
+
 def test_docstrings_of_a_package():
     found = items("typer", kind="docstrings")
     assert len(found) > 10
