@@ -35,7 +35,7 @@ def write_output(flow: Flow, out: Path) -> None:
     key = digest(["write", _mix_facts(flow), flow.corpus.seed, facts, flow.keys])
     total = sum(int((size * taken).sum()) for size, taken in zip(sizes, chosen, strict=True))
     if total == 0:
-        raise TokenworthError(f"no document is left to write: {_losses(flow)}")
+        raise TokenworthError(f"no document is left to write: {_losses(flow)}{_exhausted(flow, facts)}")
     files = max(1, round(total / (flow.corpus.mix.shard_mb * 1e6)))
     _make_way(flow.root, out, key)
     scattered = _scatter(flow, [shard for _, shard in shards], chosen, files, key)
@@ -64,6 +64,15 @@ def _make_way(root: Path, out: Path, key: str) -> None:
     for old in out.glob("text-*.parquet"):
         old.unlink()
     write_json(begun, key)
+
+
+def _exhausted(flow: Flow, facts: dict[str, Any]) -> str:
+    """Sources that have a weight and no document: they allow nothing of the others."""
+    weighted = [one.name for one in flow.corpus.sources if one.weight]
+    names = [name for name in weighted if not facts["available"][name]]
+    if not names or len(names) == len(weighted):
+        return ""
+    return f"; nothing is left of {', '.join(names)}, and by the weights nothing of the others: leave it out"
 
 
 def _losses(flow: Flow) -> str:
