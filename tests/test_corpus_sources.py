@@ -116,7 +116,7 @@ def test_a_data_set_in_the_layout_of_the_hub(tmp_path):
     assert texts(found) == ["one", "two", "three"]
     assert [one.id for one in found][:2] == [f"s/{place}:plain:0", f"s/{place}:plain:1"]
     assert texts(items(f"{place}@test", kind="hub")) == ["four"]
-    with pytest.raises(SettingError, match="cannot be had .*without a network bring its files"):
+    with pytest.raises(SettingError, match=r"cannot be had .*without a network bring its files"):
         items(f"{place}@nowhere", kind="hub")
 
 
