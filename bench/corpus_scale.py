@@ -26,6 +26,7 @@ from tokenworth.corpus.engines import Local
 from tokenworth.corpus.reading import load_corpus
 
 WORDS, VOCABULARY, EVERY, CHANGED = 150, 60_000, 20, 0.01
+THRESHOLD, RUN = 0.8, 5
 _ROWS = 10_000
 _PER_FILE = 100_000
 
@@ -37,22 +38,22 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
-        planted, size = written(Path(folder), options.documents)
+        near, size = written(Path(folder), options.documents)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             found = pool.submit(run, Path(folder), options.workers).result()
         disk = sum(path.stat().st_size for path in (Path(folder) / "out" / "work").rglob("*") if path.is_file())
     print(f"{options.documents:,} documents, {size / 1e6:,.0f} MB, {options.workers} worker(s)")
     print(f"{found['seconds']:,.0f} s, {options.documents / found['seconds']:,.0f} documents a second")
     print(f"peak memory of a process {found['memory']:,.0f} MB, work folder {disk / 1e6:,.0f} MB")
-    print(f"planted {planted:,}, dropped {found['dropped']:,}")
+    print(f"pairs planted with a Jaccard of {THRESHOLD} or more {near:,}, dropped {found['dropped']:,}")
 
 
 def written(folder: Path, documents: int) -> tuple[int, int]:
-    """Parquet files of documents; how many of them repeat an earlier one, and bytes of text."""
+    """Parquet files of documents; how many are near-duplicates of the one before, and bytes of text."""
     rng = np.random.default_rng(0)
     chance = 1 / np.arange(1, VOCABULARY + 1)
     words = np.array([f"w{i:x}" for i in range(VOCABULARY)])
-    planted, size = 0, 0
+    near, size = 0, 0
     (folder / "docs").mkdir()
     for number, begin in enumerate(range(0, documents, _PER_FILE)):
         with pq.ParquetWriter(folder / "docs" / f"{number:04d}.parquet", pa.schema([("text", pa.string())])) as writer:
@@ -63,9 +64,16 @@ def written(folder: Path, documents: int) -> tuple[int, int]:
                 rows[copies] = np.where(swapped, rows[copies], rows[copies - 1])
                 texts = [" ".join(words[row]) for row in rows]
                 writer.write_table(pa.table({"text": texts}))
-                planted, size = planted + len(copies), size + sum(map(len, texts))
+                near += sum(jaccard(rows[i - 1], rows[i]) >= THRESHOLD for i in copies)
+                size += sum(map(len, texts))
     (folder / "corpus.yaml").write_text("sources:\n  a: {path: docs}\nstages: [near]\n")
-    return planted, size
+    return near, size
+
+
+def jaccard(one: np.ndarray, other: np.ndarray) -> float:
+    """Of the sets of runs of five words."""
+    sets = [set(map(bytes, np.lib.stride_tricks.sliding_window_view(words, RUN))) for words in (one, other)]
+    return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
 def run(folder: Path, workers: int) -> dict[str, float]:

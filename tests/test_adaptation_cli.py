@@ -129,3 +129,26 @@ def test_the_forecast_of_flops_and_parameters_is_what_happens(tmp_path, route):
 def test_routes_without_training_are_not_forecast(tmp_path):
     with pytest.raises(SettingError, match="trains no network"):
         forecast_route(model_at(tmp_path), "bow", AdaptConfig(), 2, np.ones(4), np.ones(2), 1e9)
+
+
+def wandb_run(home, out, code=0):
+    pytest.importorskip("wandb", reason="an extra: pip install tokenworth[wandb]")
+    plain = ("--route", "full", "--model", "llama", "--config", "run.yaml", "--quiet")
+    return tokenworth("adapt", "reviews.csv", *plain, "--track", "wandb", "--out", out, cwd=home, code=code)
+
+
+def test_wandb_keeps_the_curves_without_an_account(home, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    wandb_run(home, "offline")
+    (kept,) = (home / "offline").rglob("run-*.wandb")
+    held = kept.read_bytes()
+    assert all(name in held for name in (b"loss", b"learning_rate", b"gradient_norm"))
+
+
+def test_wandb_without_an_account_is_one_sentence(home, monkeypatch):
+    monkeypatch.setenv("HOME", str(home))  # nobody is logged in there
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    told = wandb_run(home, "online", code=2).err
+    assert "No API key" in told
+    assert "WANDB_MODE=offline" in told

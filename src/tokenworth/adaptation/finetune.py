@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,10 +142,8 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
         identity=f"{backbone.fingerprint} {job.task.fingerprint} {torch.__version__}",
         progress=job.progress,
     )
-    try:
+    with closing(tracker):
         outcome = loop.run()
-    finally:
-        tracker.close()
     if job.devices.sharded:  # put together in a network of its own, which one process alone can use
         network = build(job)
         classifier = network.classifier(job)

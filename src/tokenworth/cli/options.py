@@ -98,3 +98,10 @@ def cache_choice(cache: Path | None, no_cache: bool) -> Path | bool:
     if no_cache and cache is not None:
         raise SettingError("--cache and --no-cache contradict each other; give one of them")
     return not no_cache if cache is None else cache
+
+
+# Of a pretraining run's file, each in the place of what the file says.
+RunTokens = Annotated[int | None, typer.Option(min=1, help="Tokens of a run.", show_default="the file's")]
+RunDevice = Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps.", show_default="the file's")]
+RunDtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16.", show_default="the file's")]
+RunSeed = Annotated[int | None, typer.Option(help="Of weights and order.", show_default="the file's")]

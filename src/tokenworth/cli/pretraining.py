@@ -18,10 +18,10 @@ def pretrain(
     out: Annotated[
         Path | None, typer.Option(help="RUN, the folder of the run.", show_default="out/pretrain/NAME of the file")
     ] = None,
-    tokens: Annotated[int | None, typer.Option(min=1, help="Tokens to learn from.", show_default="the file's")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps.", show_default="the file's")] = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16.", show_default="the file's")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights and order.", show_default="the file's")] = None,
+    tokens: options.RunTokens = None,
+    device: options.RunDevice = None,
+    dtype: options.RunDtype = None,
+    seed: options.RunSeed = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

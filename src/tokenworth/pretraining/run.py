@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,8 @@ def _trained(
         dtype=resolve_dtype(training.dtype, device), tracker=tracker,
         identity=json.dumps([tokenizer_fingerprint(tokenizer), {name: asdict(one) for name, one in packed.items()}]),
         emphasis=None if emphasis is None else emphasis.made(config, device), progress=progress)  # fmt: skip
-    resumed = loop.run()
-    tracker.close()
+    with closing(tracker):
+        resumed = loop.run()
     run = _ended(run, loop, resumed)
     if devices.processes.is_main:
         last = folder / "checkpoints" / f"tokens-{loop.tokens}"

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tokenworth.errors import SettingError
+from tokenworth.errors import SettingError, first_line
 
 _EVERY_STEPS = 10
 
@@ -38,7 +38,7 @@ def make_tracker(kind: str | None, folder: Path | None, run: str, settings: dict
     """A tracker by name; None logs nowhere.
 
     Raises:
-        SettingError: its library is not installed, or there is no folder to log to.
+        SettingError: its library is not installed, there is no folder to log to, or nobody is logged in.
     """
     if kind is None:
         return Tracker()
@@ -46,14 +46,32 @@ def make_tracker(kind: str | None, folder: Path | None, run: str, settings: dict
         raise SettingError(f"track {kind} needs a library that is not installed: pip install {kind}")
     if folder is None:
         raise SettingError(f"track {kind} writes into the folder of the run; name one with --out")
-    from accelerate.tracking import TensorBoardTracker, WandBTracker
-
     folder.mkdir(parents=True, exist_ok=True)
-    if kind == "tensorboard":
-        tracker: Any = TensorBoardTracker(run, logging_dir=str(folder))
-    else:
-        tracker = WandBTracker("tokenworth", name=run, dir=str(folder))
-    if hasattr(tracker, "start"):
-        tracker.start()
+    tracker = _tensorboard(folder, run) if kind == "tensorboard" else _wandb(folder, run)
     tracker.store_init_configuration({name: str(value) for name, value in settings.items()})
     return _Accelerate(tracker)
+
+
+def _tensorboard(folder: Path, run: str) -> Any:
+    from accelerate.tracking import TensorBoardTracker
+
+    tracker = TensorBoardTracker(run, logging_dir=str(folder))
+    tracker.start()
+    return tracker
+
+
+def _wandb(folder: Path, run: str) -> Any:
+    from accelerate import PartialState
+    from accelerate.tracking import WandBTracker
+    from wandb.errors import Error
+
+    PartialState()  # accelerate's logger asks for it
+    tracker = WandBTracker("tokenworth", name=run, dir=str(folder))
+    try:
+        tracker.start()
+    except Error as error:
+        raise SettingError(
+            f"track wandb could not begin: {first_line(error)}  Without an account WANDB_MODE=offline keeps the "
+            "curves in the folder of the run"
+        ) from error
+    return tracker
