@@ -7,6 +7,7 @@ import torch
 
 import slow_truth as slow
 from tokenworth.scores import ContextMoments, PooledMoments, ar_r2, ntps, ntps_curve, retained
+from tokenworth.scores.published import PublishedCode
 
 # The package puts a relative ridge of 1e-8 under C0; the condition of C0 (some hundreds after scaling) and the gaps
 # between neighbouring eigenvalues multiply it.
@@ -192,6 +193,16 @@ def test_published_code_from_the_whole_null_space_on(k):
     expected = slow.published_ntps(sample.texts, sample.z, slow.one_hot(sample.labels, 3), k)
     found = ntps(slow.context_of(sample), slow.pooled_of(sample), k, convention="published-code")
     assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_published_code_of_many_k_at_once():
+    sample = published_sample(14)
+    context, pooled = slow.context_of(sample), slow.pooled_of(sample)
+    ks = [0.05, 0.2, 0.5, 0.9, 3]
+    found = PublishedCode.of(context, pooled).curve(pooled, ks).numpy()
+    assert np.isnan(found[0]), "no direction is left of a twentieth of ten"
+    expected = [slow.published_ntps(sample.texts, sample.z, slow.one_hot(sample.labels, 14), k) for k in ks[1:]]
+    np.testing.assert_allclose(found[1:], expected, atol=1e-5)
 
 
 def test_published_code_drops_directions_below_its_absolute_threshold():

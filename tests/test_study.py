@@ -77,7 +77,7 @@ def test_the_identity_of_a_backbone_is_its_fingerprint_without_loading(home, nam
     [
         ("tasks: [a]\nroutes: [lorra, bw]\nsettings: {stps: 1}", r"3 mistakes:\n.*'lorra'.*\n.*'bw'.*\n.*'steps'"),
         ("tasks: [a]\nroutes: [bow]\nbackbone: [x]", "did you mean 'backbones'"),
-        ("tasks: [a]\nroutes: [lorra]", "choose from assess, count, bow"),
+        ("tasks: [a]\nroutes: [lorra]", "choose from assess, published, count, bow"),
         ("tasks: [a]\nroutes: [lora]", "needs backbones"),
         ("tasks: [a]", "needs routes"),
         ("tasks: [a]\nroutes: [bow]\naxes: {rnk: [1]}", "did you mean 'rank'"),

@@ -10,7 +10,8 @@ from scipy.stats import linregress, spearmanr
 from tokenworth.report.page import write_study_page
 from tokenworth.report.studying import save_figures
 from tokenworth.study import beside_published, by_route, load_study, relations, row_means, shipped_studies
-from tokenworth.study.evidence import published, rank_correlation
+from tokenworth.study.correlation import rank_correlation
+from tokenworth.study.evidence import published
 
 
 def planted_table(tasks=12):

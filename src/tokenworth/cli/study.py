@@ -146,18 +146,30 @@ def figures(
     """Figures as PNG and SVG, and one page with all tables, beside the published numbers."""
     from tokenworth.report.page import write_study_page
     from tokenworth.report.studying import save_figures
-    from tokenworth.study import beside_published, by_route, cell_table, relations, row_means
+    from tokenworth.study import (
+        beside_published,
+        by_route,
+        cell_table,
+        choose,
+        chosen_relations,
+        relations,
+        row_means,
+        sweeps,
+    )
 
     loaded = _load(study, only, data, models)
     place = _place(out, loaded.name)
     table = cell_table(loaded, place)
     if "weighted_f1" not in table:
         raise TokenworthError(f"no cell of {loaded.name} is finished in {place}; run tokenworth study run first")
-    found, name = relations(table), metric or "weighted_f1"
+    grids, name = sweeps(loaded, place, table), metric or "weighted_f1"
+    choices = [choose(grid) for grid in grids]
+    found = [*relations(table), *chosen_relations(grids, choices)]
     for path in save_figures(found, place / "figures"):
         say(f"figure: {path}", quiet=quiet)
     routes = beside_published(table) if name == "weighted_f1" else by_route(table, name)
-    page = write_study_page(loaded.name, table, routes, row_means(table, name), found, place / "report.html")
+    means, path = row_means(table, name), place / "report.html"
+    page = write_study_page(loaded.name, table, routes, means, found, path, choices=choices)
     say(f"report: {page}", quiet=quiet)
 
 

@@ -40,9 +40,8 @@ def logistic_probe(
 
     Ties go to the stronger penalty.
     """
-    mean, scale = train_ND.mean(0), train_ND.std(0)
-    scale = np.where(scale > 1e-6 * max(float(scale.max()), 1e-30), scale, 1.0)
-    train_ND, test_MD = (train_ND - mean) / scale, (test_MD - mean) / scale
+    train_ND, mean, scale = standardised(train_ND)
+    test_MD = (test_MD - mean) / scale
     rows = _search_rows(labels_N, seed)
     groups = None if groups_N is None else groups_N[rows]
     folds = grouped_folds(labels_N[rows], SEARCH_FOLDS, groups_N=groups, seed=seed)
@@ -52,6 +51,13 @@ def logistic_probe(
     predicted_M = np.asarray(model.predict(test_MD)) if len(test_MD) else np.zeros(0, dtype=np.int64)
     linear = from_logistic(model, int(labels_N.max()) + 1, mean_D=mean, scale_D=scale)
     return LogisticProbe(predicted_M, INVERSE_PENALTIES[best], accuracy[best], converged, linear)
+
+
+def standardised(rows_ND: Floats) -> tuple[Floats, Floats, Floats]:
+    """Features with mean 0 and standard deviation 1, the mean and the deviation (D,); what does not vary stays."""
+    mean, scale = rows_ND.mean(0), rows_ND.std(0)
+    scale = np.where(scale > 1e-6 * max(float(scale.max()), 1e-30), scale, 1.0)
+    return (rows_ND - mean) / scale, mean, scale
 
 
 def _search_rows(labels_N: Ints, seed: int) -> Ints:

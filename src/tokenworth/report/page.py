@@ -12,6 +12,7 @@ from tokenworth.report.run_pages import corpus_page, pretrain_page, study_page, 
 from tokenworth.report.shapes import (
     AdaptLike,
     AssessmentLike,
+    ChoiceLike,
     DecisionLike,
     PretrainLike,
     RankingLike,
@@ -54,7 +55,14 @@ def write_report(
 
 
 def write_study_page(
-    name: str, table: Any, routes: Any, means: Any, relations: Sequence[RelationLike], path: str | Path
+    name: str,
+    table: Any,
+    routes: Any,
+    means: Any,
+    relations: Sequence[RelationLike],
+    path: str | Path,
+    *,
+    choices: Sequence[ChoiceLike] = (),
 ) -> Path:
     """Writes the page of a study and returns its path.
 
@@ -65,11 +73,12 @@ def write_study_page(
         means: over tasks, by backbone.
         relations: figures against figures.
         path: where to write.
+        choices: layers and k chosen for a figure, and what their correlations are worth.
 
     Raises:
         TokenworthError: the file cannot be written.
     """
-    return write_page(study_page(name, table, routes, means, relations), Path(path))
+    return write_page(study_page(name, table, routes, means, relations, choices), Path(path))
 
 
 def write_corpus_page(report: Row, path: str | Path) -> Path:

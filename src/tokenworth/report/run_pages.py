@@ -12,7 +12,7 @@ import tokenworth.report.studying as studying
 import tokenworth.report.tracing as tracing
 import tokenworth.report.tracing_chart as tracing_chart
 from tokenworth.report.rendering import details, drawn, render
-from tokenworth.report.shapes import PretrainLike, RelationLike, Row, TraceLike
+from tokenworth.report.shapes import ChoiceLike, PretrainLike, RelationLike, Row, TraceLike
 from tokenworth.report.values import ABSENT, clean
 
 
@@ -70,13 +70,16 @@ def trace_page(trace: TraceLike) -> str:
     )  # fmt: skip
 
 
-def study_page(name: str, table: Any, routes: Any, means: Any, relations: Sequence[RelationLike]) -> str:
+def study_page(
+    name: str, table: Any, routes: Any, means: Any, relations: Sequence[RelationLike], choices: Sequence[ChoiceLike]
+) -> str:
     """A study."""
     columns = [column for column in table.columns if not str(column).endswith(("_low", "_high"))]
     return render(
         "study.html.j2", title=name, name=clean(name), routes=studying.frame_rows(routes),
         cards=studying.study_cards(table["state"].value_counts().to_dict(), table), means=studying.frame_rows(means),
         panels=drawn(studying.relation_panels(relations)), statistics=studying.statistics_table(relations),
+        choices=studying.choices_table(choices),
         cells=studying.frame_rows(table[columns].dropna(axis=1, how="all")),
     )  # fmt: skip
 

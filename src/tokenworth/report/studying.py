@@ -11,7 +11,7 @@ import numpy as np
 import tokenworth.report.theme as theme
 from tokenworth.errors import SettingError
 from tokenworth.report.cards import Card
-from tokenworth.report.shapes import RelationLike, Row
+from tokenworth.report.shapes import ChoiceLike, RelationLike, Row
 from tokenworth.report.tables import Cell, Table, TableRow
 from tokenworth.report.theme import Key, Panel
 from tokenworth.report.values import ABSENT, clean, hover, number, short, shown, tight
@@ -121,6 +121,23 @@ def statistics_table(relations: Sequence[RelationLike]) -> Table:
 def _correlation(row: Row) -> tuple[Cell, Cell]:
     between = tight(row["low"], row["high"], 2) + (" (of R2)" if "r2" in row else "")
     return Cell(shown(row["r"], 2), number(row["r"])), Cell(between, number(row["low"]))
+
+
+def choices_table(choices: Sequence[ChoiceLike]) -> Table:
+    """Layers and k chosen for a figure, with r and p as published and as they ought to be."""
+    heads = ("Figure", "Backbone", "Tasks", "Layer", "k", "r", "p as published", "p, choosing counted", "r elsewhere")
+    rows = [
+        TableRow(
+            (
+                Cell(clean(one.figure), one.figure), Cell(clean(short(one.backbone)), clean(one.backbone)),
+                Cell(str(one.tasks), one.tasks), Cell(str(one.layer), one.layer), Cell(shown(one.share, 2), one.share),
+                Cell(shown(one.r, 2), one.r), Cell(f"{one.p:.2g}", one.p), Cell(f"{one.p_chosen:.2g}", one.p_chosen),
+                Cell(shown(one.r_elsewhere, 2), one.r_elsewhere),
+            )
+        )
+        for one in choices
+    ]  # fmt: skip
+    return Table(heads, tuple(rows))
 
 
 def save_figures(relations: Sequence[RelationLike], folder: Path) -> list[Path]:

@@ -83,7 +83,7 @@ def score_layer(
     known = [None] * len(groups) if rows is None else rows
     statistics = _Statistics(
         fixed=None if reason or context is None else frame(context, total),
-        published=PublishedCode.of(context, total, SHARE) if conventions and context and not reason else None,
+        published=PublishedCode.of(context, total) if conventions and context and not reason else None,
     )
     sample = _Sample(
         full=statistics.of(total),
@@ -127,7 +127,7 @@ class _Statistics:
         found |= _curves(self.fixed.relabelled(moments))
         if self.published is not None:
             found["ntps_weighted"] = _scalar(self._weighted(moments))
-            found["ntps_published"] = _scalar(self.published.score(moments))
+            found["ntps_published"] = self.published.curve(moments, [SHARE])[0]
         return found
 
     def without(self, total: PooledMoments, group: PooledMoments, rows_ND: Tensor | None) -> dict[str, Tensor]:

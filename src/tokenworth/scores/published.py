@@ -8,6 +8,7 @@ own rank.  Shuffled labels score the same (docs/results has the figures); use `n
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,33 +31,39 @@ def published_code_ntps(context: ContextMoments, pooled: PooledMoments, k: int |
     Returns:
         The score; NaN where k rounds down to no direction.
     """
-    return PublishedCode.of(context, pooled, k).score(pooled)
+    return float(PublishedCode.of(context, pooled).curve(pooled, [k])[0])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PublishedCode:
-    """The parts of the score that do not change when the same texts get other labels."""
+    """The parts of the score that do not change when the same texts get other labels or k."""
 
-    context_basis_Dk: Tensor
+    context_basis_DR: Tensor
+    """Orthonormal; its first k columns span the k weakest directions of the encoder."""
     whitener_DR: Tensor
-    k: int | float
 
     @classmethod
-    def of(cls, context: ContextMoments, pooled: PooledMoments, k: int | float) -> PublishedCode:
+    def of(cls, context: ContextMoments, pooled: PooledMoments) -> PublishedCode:
         """Both eigenproblems as far as they do not see labels."""
         c0, c1, _, _ = context.second_moments(center=False)
         directions = _ascending_directions(c1 @ c1.T, _whitener(c0))
-        chosen = directions[:, : _count(k, directions.shape[1])]
-        return cls(torch.linalg.qr(chosen).Q, _whitener(pooled.second_moments(center=False)[0]), k)
+        return cls(torch.linalg.qr(directions).Q, _whitener(pooled.second_moments(center=False)[0]))
 
-    def score(self, pooled: PooledMoments) -> float:
-        """The score of the same texts under these labels."""
+    def curve(self, pooled: PooledMoments, ks: Sequence[int | float]) -> Tensor:
+        """The score of the same texts under these labels for each k (K,); NaN where k rounds down to no direction."""
         szy = pooled.second_moments(center=False)[1]
         directions = _ascending_directions(szy @ szy.T, self.whitener_DR)
-        chosen = directions[:, : _count(self.k, directions.shape[1])]
-        if not chosen.shape[1] or not self.context_basis_Dk.shape[1]:
+        kept_RR = (self.context_basis_DR.T @ directions).square().cumsum(0)
+        scores = [
+            self._score(kept_RR, directions, _count(k, kept_RR.shape[0]), _count(k, kept_RR.shape[1])) for k in ks
+        ]
+        return torch.tensor(scores, dtype=torch.float64)
+
+    @staticmethod
+    def _score(kept_RR: Tensor, directions_DR: Tensor, of_context: int, of_labels: int) -> float:
+        if not of_context or not of_labels:
             return float("nan")
-        return float((self.context_basis_Dk.T @ chosen).square().sum() / chosen.square().sum())
+        return float(kept_RR[of_context - 1, :of_labels].sum() / directions_DR[:, :of_labels].square().sum())
 
 
 def _count(k: int | float, rank: int) -> int:

@@ -1,5 +1,6 @@
 """Studies: a grid of backbones, tasks, routes, seeds and settings, run as cells that are their own keys."""
 
+from tokenworth.study.choosing import Choice, Sweep, choose, chosen_relations, sweeps
 from tokenworth.study.evidence import Relation, beside_published, relations, row_means
 from tokenworth.study.grid import Cell, Study
 from tokenworth.study.local import run_local
@@ -10,12 +11,16 @@ from tokenworth.study.table import by_route, cell_table, read_table
 
 __all__ = [
     "Cell",
+    "Choice",
     "Relation",
     "Study",
     "StudyStore",
+    "Sweep",
     "beside_published",
     "by_route",
     "cell_table",
+    "choose",
+    "chosen_relations",
     "load_study",
     "read_table",
     "relations",
@@ -23,4 +28,5 @@ __all__ = [
     "run_local",
     "run_on_ray",
     "shipped_studies",
+    "sweeps",
 ]

@@ -18,8 +18,9 @@ from tokenworth.backbones.load import RANDOM_SUFFIX, identity
 from tokenworth.encode.textloss import loss_of
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.features.locks import BusyError
-from tokenworth.study.grid import ASSESS, COUNT, Cell, Study
-from tokenworth.study.store import COUNTED, TEXT_LOSS, StudyStore, cell_key
+from tokenworth.study.as_published import published_protocol
+from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, Cell, Study
+from tokenworth.study.store import COUNTED, PUBLISHED, TEXT_LOSS, StudyStore, cell_key
 from tokenworth.tasks import Task, load_task
 
 
@@ -126,6 +127,8 @@ def _run(study: Study, cell: Cell, folder: Path, device: str) -> None:
     task = task_of(study, cell)
     if cell.route == ASSESS:
         assess_cell(cell, task, folder, device=device)
+    elif cell.route == AS_PUBLISHED:
+        _as_published(cell, task, folder, device)
     else:
         adapt(cell.backbone, task, cell.route, seed=cell.seed, config=cell.settings, out=folder, device=device)
 
@@ -138,6 +141,13 @@ def assess_cell(cell: Cell, task: Task, folder: Path, *, device: str = "auto") -
     with writing(folder) as place:
         write_text(place / TEXT_LOSS, json.dumps(jsonable(loss)))
     assess(cell.backbone, task, seed=cell.seed, out=folder, device=device, conventions=True, **cell.settings)
+
+
+def _as_published(cell: Cell, task: Task, folder: Path, device: str) -> None:
+    assert cell.backbone is not None, "checked with the study file"
+    with writing(folder) as place:
+        found = published_protocol(cell.backbone, task, seed=cell.seed, device=device, **cell.settings)
+        write_text(place / PUBLISHED, json.dumps(jsonable(found), indent=1))
 
 
 def _count(cell: Cell, folder: Path) -> None:

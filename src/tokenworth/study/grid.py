@@ -27,8 +27,11 @@ ASSESS = "assess"
 """The route that only looks: one assessment."""
 COUNT = "count"
 """The route that only counts parameters: whole, and of adapters; needs no texts and no weights."""
+AS_PUBLISHED = "published"
+"""The route that only looks, by the published code's own protocol."""
 WITHOUT_BACKBONE = frozenset({"bow"})
-_OWN_SETTINGS = {ASSESS: frozenset({"pooling", "max_length", "dtype"}), COUNT: frozenset({"rank"})}
+_OF_A_PASS = frozenset({"pooling", "max_length", "dtype"})
+_OWN_SETTINGS = {ASSESS: _OF_A_PASS, AS_PUBLISHED: _OF_A_PASS, COUNT: frozenset({"rank"})}
 
 
 @dataclass(frozen=True, slots=True)

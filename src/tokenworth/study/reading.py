@@ -12,7 +12,7 @@ from typing import Any
 
 from tokenworth.adaptation.settings import ROUTES, make_config
 from tokenworth.errors import SettingError
-from tokenworth.study.grid import ASSESS, COUNT, WITHOUT_BACKBONE, Study
+from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, WITHOUT_BACKBONE, Study
 from tokenworth.training.reading import read_run_file
 
 _READING = {"source", "text", "text_pair", "label", "test"}
@@ -115,8 +115,8 @@ def _placed(places: list[Path], name: str) -> str:
 
 def _problems(study: Study) -> Iterator[str]:
     for route in study.routes:
-        if route not in (ASSESS, COUNT, *ROUTES):
-            yield f"route {route!r} is not understood; choose from {ASSESS}, {COUNT}, {', '.join(ROUTES)}"
+        if route not in (known := (ASSESS, AS_PUBLISHED, COUNT, *ROUTES)):
+            yield f"route {route!r} is not understood; choose from {', '.join(known)}"
         elif route not in WITHOUT_BACKBONE and not study.backbones:
             yield f"the route {route} needs backbones; write 'backbones: [...]'"
     for name, how in study.variants.items():

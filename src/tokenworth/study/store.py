@@ -27,7 +27,7 @@ from tokenworth.features.locks import is_held, only_writer
 from tokenworth.study.grid import ASSESS, Cell
 
 FORMAT = 1
-ASSESSED, COUNTED, TEXT_LOSS = "assessment.json", "count.json", "text_loss.json"
+ASSESSED, COUNTED, TEXT_LOSS, PUBLISHED = "assessment.json", "count.json", "text_loss.json", "published.json"
 STATES = ("finished", "failed", "running", "interrupted", "waiting")
 
 
@@ -58,7 +58,7 @@ class StudyStore:
 
     def is_finished(self, key: str) -> bool:
         """Whether its result is there; result files are renamed into place, so a half-written one is not."""
-        return any((self.run_folder(key) / name).is_file() for name in (RESULT, ASSESSED, COUNTED))
+        return any((self.run_folder(key) / name).is_file() for name in (RESULT, ASSESSED, COUNTED, PUBLISHED))
 
     @contextmanager
     def claimed(self, key: str, cell: Cell) -> Iterator[Path]:

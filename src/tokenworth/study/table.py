@@ -12,7 +12,7 @@ from tokenworth.adaptation.result import RESULT
 from tokenworth.probes.quality import METRICS
 from tokenworth.study.cells import keyed_cells
 from tokenworth.study.grid import Study
-from tokenworth.study.store import ASSESSED, COUNTED, StudyStore
+from tokenworth.study.store import ASSESSED, COUNTED, PUBLISHED, StudyStore
 
 _ASSESSED = (
     "ntps",
@@ -66,6 +66,8 @@ def _figures(store: StudyStore, key: str) -> dict[str, Any]:
         return _adapted(json.loads((folder / RESULT).read_text(encoding="utf-8")))
     if (folder / ASSESSED).is_file():
         return _assessed(json.loads((folder / ASSESSED).read_text(encoding="utf-8")))
+    if (folder / PUBLISHED).is_file():
+        return _as_published(json.loads((folder / PUBLISHED).read_text(encoding="utf-8")))
     if (folder / COUNTED).is_file():
         found = json.loads((folder / COUNTED).read_text(encoding="utf-8"))
         names = ("printed", "parameters", "trainable")
@@ -101,6 +103,18 @@ def _assessed(result: dict[str, Any]) -> dict[str, Any]:
         "classes": len(result["task"]["label_names"]),
         "version": result["environment"].get("tokenworth"),
         "texts": result["task"]["texts"]["train"],
+    }
+
+
+def _as_published(found: dict[str, Any]) -> dict[str, Any]:
+    last = found["layers"][-1]
+    return {
+        "train_accuracy": last["train_accuracy"],
+        "train_squared_error": last["train_squared_error"],
+        "seconds": found["seconds"],
+        "classes": found["classes"],
+        "version": found["environment"]["tokenworth"],
+        "texts": found["texts"],
     }
 
 

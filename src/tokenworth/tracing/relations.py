@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenworth.study.evidence import rank_correlation
+from tokenworth.study.correlation import rank_correlation
 from tokenworth.tracing.measuring import SCORES
 
 FEWEST = 4

@@ -1,0 +1,196 @@
+"""Layer and k chosen for each panel, as in the published figures, and what a correlation found in this way is worth.
+
+One model has three different scores in the three published figures, so layer and k were chosen for each.  The cells of
+the route `published` hold the whole grid.  Here the best Spearman r over it is found as published, tested against
+shuffles of which each may choose anew, and checked on tasks that it was not chosen on.
+
+Axes: T tasks, L layers, K shares, B shuffles.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from tokenworth.study.cells import keyed_cells
+from tokenworth.study.correlation import correlations, p_value, rank_correlation
+from tokenworth.study.evidence import OURS, Relation
+from tokenworth.study.grid import AS_PUBLISHED, Study
+from tokenworth.study.store import PUBLISHED, StudyStore
+from tokenworth.study.table import by_route
+
+SHUFFLES, HALVINGS = 2000, 200
+FEWEST_TASKS = 6
+"""Below this a half has too few tasks for a correlation."""
+FIGURES = {
+    "accuracy": "accuracy of a logistic read-out on its training rows",
+    "squared error": "minus the squared error of a linear read-out on its training rows",
+    "gain": "minus what LoRA adds to the probe (test accuracy)",
+}
+"""What stands on the vertical axis, in the direction in which the published r is positive."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sweep:
+    """The scores of one backbone on some tasks for every layer and k, and what they are put against."""
+
+    figure: str
+    backbone: str
+    tasks: tuple[str, ...]
+    shares: tuple[float, ...]
+    score_TLK: np.ndarray
+    outcome_TL: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The layer and k with the largest r, and what that r is worth."""
+
+    figure: str
+    backbone: str
+    tasks: int
+    layer: int
+    share: float
+    r: float
+    """Spearman, over the tasks it was chosen on."""
+    p: float
+    """As if layer and k had been known beforehand."""
+    p_chosen: float
+    """Against shuffled tasks, each with the layer and k that suit it best."""
+    r_elsewhere: float
+    """Chosen on a random half of the tasks, taken on the other; mean over halvings."""
+
+
+def sweeps(study: Study, root: str | Path, table: pd.DataFrame) -> list[Sweep]:
+    """One a figure and backbone with enough finished cells of the route `published`."""
+    held = _held(study, StudyStore(Path(root)))
+    gains = _gains(table)
+    return [
+        sweep
+        for backbone, cells in held.items()
+        for figure in FIGURES
+        if (sweep := _sweep(figure, backbone, cells, gains.get(backbone, {}))) is not None
+    ]
+
+
+def _held(study: Study, store: StudyStore) -> dict[str, dict[str, Any]]:
+    """By backbone and task: what a cell of the route holds."""
+    found: dict[str, dict[str, Any]] = {}
+    for cell, key in keyed_cells(study):
+        path = store.run_folder(key) / PUBLISHED
+        if cell.route == AS_PUBLISHED and cell.backbone is not None and path.is_file():
+            own = found.setdefault(Path(cell.backbone).name, {})
+            own.setdefault(Path(cell.task).stem, json.loads(path.read_text(encoding="utf-8")))
+    return found
+
+
+def _gains(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Accuracy of LoRA less that of the probe, by backbone and task."""
+    wide = by_route(table, "accuracy")
+    if not {"probe", "lora", "backbone"} <= set(wide.columns):
+        return {}
+    wide = wide.assign(gain=wide["lora"] - wide["probe"]).dropna(subset=["gain"])
+    return {str(name): dict(zip(own["task"], own["gain"], strict=True)) for name, own in wide.groupby("backbone")}
+
+
+def _sweep(figure: str, backbone: str, cells: dict[str, Any], gains: dict[str, float]) -> Sweep | None:
+    tasks = tuple(task for task in cells if figure != "gain" or task in gains)
+    if len(tasks) < FEWEST_TASKS:
+        return None
+    score = np.array([[row["ntps"] for row in cells[task]["layers"]] for task in tasks], dtype=float)
+    outcome = np.array([_outcomes(figure, cells[task]["layers"], gains.get(task, np.nan)) for task in tasks])
+    return Sweep(figure, backbone, tasks, tuple(cells[tasks[0]]["shares"]), score, outcome)
+
+
+def _outcomes(figure: str, layers: list[dict[str, Any]], gain: float) -> list[float]:
+    """What a task is put against, by layer, in the direction in which the published r is positive."""
+    if figure == "gain":
+        return [-gain] * len(layers)
+    if figure == "accuracy":
+        return [row["train_accuracy"] for row in layers]
+    return [-row["train_squared_error"] for row in layers]
+
+
+def choose(sweep: Sweep, *, seed: int = 0) -> Choice:
+    """The best layer and k of a sweep; k of which a task has no score is left out."""
+    rng, outcome_TL = np.random.default_rng(seed), sweep.outcome_TL
+    r_LK = spearman_grid(sweep.score_TLK, outcome_TL)
+    layer, k = _best(r_LK)
+    orders = [rng.permutation(len(sweep.tasks)) for _ in range(SHUFFLES)]
+    shuffled_BLK = np.stack([spearman_grid(sweep.score_TLK, outcome_TL[order]) for order in orders])
+    r = float(r_LK[layer, k])
+    return Choice(
+        sweep.figure, sweep.backbone, len(sweep.tasks), layer, sweep.shares[k], r,
+        p=p_value(np.abs(shuffled_BLK[:, layer, k]), abs(r)),
+        p_chosen=p_value(np.nanmax(shuffled_BLK, (1, 2)), r),
+        r_elsewhere=float(np.nanmean(list(_elsewhere(sweep, rng)))),
+    )  # fmt: skip
+
+
+def _elsewhere(sweep: Sweep, rng: np.random.Generator) -> Iterator[float]:
+    n = len(sweep.tasks)
+    for _ in range(HALVINGS):
+        order = rng.permutation(n)
+        own, other = order[: n // 2], order[n // 2 :]
+        layer, k = _best(spearman_grid(sweep.score_TLK[own], sweep.outcome_TL[own]))
+        yield float(spearman_grid(sweep.score_TLK[other], sweep.outcome_TL[other])[layer, k])
+
+
+def spearman_grid(score_TLK: np.ndarray, outcome_TL: np.ndarray) -> np.ndarray:
+    """Spearman r over tasks for every layer and k (L, K); NaN where a score is missing or nothing varies."""
+    missing_LK = np.isnan(score_TLK).any(0)
+    score_LKT = np.moveaxis(rankdata(np.nan_to_num(score_TLK), axis=0), 0, -1)
+    outcome_LT = rankdata(outcome_TL, axis=0).T
+    flat = correlations(score_LKT.reshape(-1, score_LKT.shape[-1]), np.repeat(outcome_LT, score_LKT.shape[1], axis=0))
+    return np.where(missing_LK, np.nan, flat.reshape(missing_LK.shape))
+
+
+def _best(r_LK: np.ndarray) -> tuple[int, int]:
+    place = int(np.argmax(np.nan_to_num(r_LK, nan=-2.0)))
+    layer, k = np.unravel_index(place, r_LK.shape)
+    return int(layer), int(k)
+
+
+def chosen_relations(found: list[Sweep], choices: list[Choice]) -> list[Relation]:
+    """One chart a figure: every backbone at the layer and k chosen for its panel."""
+    made = []
+    for figure, meaning in FIGURES.items():
+        own = [(sweep, choice) for sweep, choice in zip(found, choices, strict=True) if sweep.figure == figure]
+        if not own:
+            continue
+        points = pd.concat([_points(sweep, choice) for sweep, choice in own], ignore_index=True)
+        statistics = [
+            {"source": OURS, "backbone": name, **rank_correlation(part["x"].to_numpy(), part["y"].to_numpy())}
+            for name, part in points.groupby("backbone", sort=False)
+        ]
+        made.append(
+            Relation(
+                name=f"chosen-{figure.replace(' ', '-')}",
+                title=f"As published, layer and k chosen for each panel: NTPS against {figure}",
+                x="NTPS of the published code",
+                y=meaning,
+                points=points,
+                statistics=statistics,
+            )
+        )
+    return made
+
+
+def _points(sweep: Sweep, choice: Choice) -> pd.DataFrame:
+    k = sweep.shares.index(choice.share)
+    return pd.DataFrame(
+        {
+            "backbone": sweep.backbone,
+            "task": list(sweep.tasks),
+            "x": sweep.score_TLK[:, choice.layer, k],
+            "y": sweep.outcome_TL[:, choice.layer],
+            "source": OURS,
+        }
+    )
