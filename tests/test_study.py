@@ -19,7 +19,7 @@ from tokenworth.backbones.load import identity
 from tokenworth.errors import SettingError
 from tokenworth.features.locks import BusyError
 from tokenworth.study import StudyStore, by_route, cell_table, load_study, read_table, run_local
-from tokenworth.study.cells import Keys, run_cell
+from tokenworth.study.cells import Keys, keyed_cells, run_cell
 
 SMALL = """
 backbones: [llama]
@@ -142,9 +142,9 @@ def test_a_cell_that_is_run_by_another_is_left_alone(home):
     assert store.state(key) == "finished"
 
 
-def begin(home, out):
+def begin(home, out, study="small.yaml"):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tokenworth", "study", "run", "small.yaml", "--workers", "2", "--out", out]
+    command = [sys.executable, "-m", "tokenworth", "study", "run", study, "--workers", "2", "--out", out]
     return subprocess.Popen(
         command, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -169,6 +169,28 @@ def test_two_commands_and_a_kill_lose_nothing_and_do_nothing_twice(home):
     columns = ["key", "weighted_f1", "log_loss"]
     one, other = (read_table(home / name)[columns].sort_values("key") for name in ("out", "whole"))
     pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
+
+
+def test_cells_end_with_their_command(home):
+    """Ended by a signal to itself alone, which its cells do not get."""
+    (home / "long.yaml").write_text(
+        SMALL.replace("steps: 4", "steps: 100000").replace("[assess, bow, probe, lora]", "[lora]")
+    )
+    study, store = load_study(home / "long.yaml"), StudyStore(home / "out")
+    keys = [key for _, key in keyed_cells(study)]
+    command = begin(home, "out", "long.yaml")
+    waited_for(lambda: "running" in map(store.state, keys))
+    command.terminate()
+    command.wait()
+    waited_for(lambda: "running" not in map(store.state, keys))
+    assert "interrupted" in map(store.state, keys)
+
+
+def waited_for(condition, seconds=120):
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, f"not within {seconds} s"
+        time.sleep(0.05)
 
 
 def test_the_command_line(home):

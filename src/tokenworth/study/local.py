@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -151,6 +153,7 @@ def _work(study: Study, cell: Cell, key: str, root: Path, device: str) -> None:
     """What the process of a cell does; a failure is kept in the store."""
     import torch
 
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
     torch.set_num_threads(1 if device == "auto" else torch.get_num_threads())
     try:
         run_cell(study, cell, key, root, device=device)
@@ -158,6 +161,14 @@ def _work(study: Study, cell: Cell, key: str, root: Path, device: str) -> None:
         return  # another command runs it
     except Exception:
         return  # kept by the store, told by the engine
+
+
+def _end_with_the_command() -> None:
+    """Who ends the command means its cells too: they end at once, as by kill -9, and go on with the next command."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "cells run in processes of their own"
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def needed_bytes(cell: Cell) -> int:
