@@ -1,6 +1,6 @@
 """Each part of 2017 in the place of its successor, at equal tokens and nearly equal parameters.
 
-    python bench/ablation.py --corpus FILE [--out out/ablation] [--only-table]
+    python bench/ablation.py --corpus FILE [--out out/ablation] [--seeds 0 1] [--only-table]
 
 Every row is the same decoder with one part changed (the last with all of them), from two seeds.  Runs go on where they
 were stopped.  The table goes to docs/results/ablation.md.
@@ -46,10 +46,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/ablation"))
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--tokens", type=int, default=800_000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="to train; the table has all there are")
     parser.add_argument("--only-table", action="store_true")
     options = parser.parse_args()
     if not options.only_table:
-        for seed in SEEDS:
+        for seed in options.seeds:
             for name in PARTS:
                 _train(name, seed, options)
     _write(options)

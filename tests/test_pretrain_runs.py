@@ -278,3 +278,24 @@ def test_the_command_trains_reports_and_prints(tmp_path):
     refused = tokenworth("pretrain", "run.yaml", "--out", "run", "--tokens", "2000", cwd=tmp_path)
     assert refused.code == 2
     assert "tokens was 2560 and is 2000" in refused.err
+
+
+OLDER = {
+    "normalisation": "layernorm",
+    "norm_place": "post",
+    "feed_forward": "gelu",
+    "bias": True,
+    "positions": "learned",
+}
+
+
+def test_a_command_of_its_own_trains_the_parts_of_2017_and_another_measures_them(tmp_path):
+    """In processes that have loaded no model of ours before: the Auto classes must learn of it in time."""
+    run_file(tmp_path, model={"layers": 2, "width": 32, "heads": 2, **OLDER})
+    done = tokenworth("pretrain", "run.yaml", "--out", "run", cwd=tmp_path)
+    assert done.code == 0, done.err
+    last = tmp_path / "run" / "checkpoints" / "tokens-2560"
+    assert json.loads((last / "config.json").read_text())["normalisation"] == "layernorm"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["samples"][0]["prompt"] == "the cat"
+    measured = tokenworth("measure", "positions", last, "one.txt", "--json", cwd=tmp_path)
+    assert measured.code == 0, measured.err

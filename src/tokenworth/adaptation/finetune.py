@@ -28,6 +28,7 @@ from tokenworth.encode import tokenise
 from tokenworth.errors import SettingError
 from tokenworth.probes.quality import metric_value, softmax
 from tokenworth.tasks import Split
+from tokenworth.training.allocator import keep_freed_memory
 from tokenworth.training.tracking import make_tracker
 
 
@@ -128,6 +129,7 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
     cost = count_training(backbone.model, classifier.head, classifier.head.in_features, backbone.device)
     parameters = _counted(classifier, network)
     data, lengths_N, packs = _data(job, backbone, predictor, cost)
+    keep_freed_memory(backbone.device)
     tracker = make_tracker(config.track, job.folder, f"{job.task.name}-{job.route}", config.asdict())
     loop = training.Training(
         classifier,

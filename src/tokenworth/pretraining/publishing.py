@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tokenworth.backbones.config import read_config
+from tokenworth.backbones.decoder import register as register_decoder
 from tokenworth.backbones.files import find_source
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import PretrainError, SettingError, first_line
@@ -28,6 +29,7 @@ def new_model(model: ModelConfig, training: TrainingConfig, tokenizer: Any, seed
     from tokenworth.backbones.decoder.configuration import DecoderConfig
     from tokenworth.backbones.decoder.modeling import DecoderForCausalLM
 
+    register_decoder()  # it is saved and read again through the Auto classes
     inner = model.inner_width or -(-8 * model.width // 3 // _ROUNDING) * _ROUNDING
     try:
         config = DecoderConfig(

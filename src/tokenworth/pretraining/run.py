@@ -26,6 +26,7 @@ from tokenworth.pretraining.publishing import loaded_model, new_model, samples
 from tokenworth.pretraining.result import RUN, PretrainRun
 from tokenworth.pretraining.settings import PretrainConfig, TrainingConfig, read_config
 from tokenworth.pretraining.shards import Packed, tokenizer_fingerprint
+from tokenworth.training.allocator import keep_freed_memory
 from tokenworth.training.devices import Devices, find_devices
 from tokenworth.training.record import note_or_compare
 from tokenworth.training.tracking import make_tracker
@@ -82,6 +83,7 @@ def _trained(
     if devices.processes.is_main:
         run.save(folder)
     device = resolve_device(training.device)
+    keep_freed_memory(device)
     track = training.track if devices.processes.is_main else None
     tracker = make_tracker(track, folder / "logs", "pretrain", asdict(training))
     loop = Pretraining(
