@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("out/ablation"))
     parser.add_argument("--page", type=Path, default=PAGE)
-    parser.add_argument("--tokens", type=int, default=800_000)
+    parser.add_argument("--tokens", type=int, default=500_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="to train; the table has all there are")
     parser.add_argument("--only-table", action="store_true")
     options = parser.parse_args()
@@ -101,7 +101,7 @@ def _write(options: argparse.Namespace) -> None:
         f"{options.tokens:,} tokens of {options.corpus.name} for every row; nats a token on held-out",
         "documents, mean over seeds (half their range).",
         "",
-        "    python bench/ablation.py --corpus FILE",
+        f"    python bench/ablation.py --corpus {options.corpus}",
         "",
         "| parts | parameters | FLOPs a token | nats a token | against today's | bits a byte |",
         "|---|--:|--:|--:|--:|--:|",
