@@ -30,11 +30,12 @@ SHUFFLES, HALVINGS = 2000, 200
 FEWEST_TASKS = 6
 """Below this a half has too few tasks for a correlation."""
 FIGURES = {
-    "accuracy": "accuracy of a logistic read-out on its training rows",
-    "squared error": "minus the squared error of a linear read-out on its training rows",
-    "gain": "minus what LoRA adds to the probe (test accuracy)",
+    "accuracy": "accuracy, training rows",
+    "squared error": "- squared error, training rows",
+    "gain": "- (LoRA - probe), accuracy",
 }
-"""What stands on the vertical axis, in the direction in which the published r is positive."""
+"""What stands on the vertical axis, in the direction in which the published r is positive: logistic and linear
+read-outs on the rows they were fitted on, and what LoRA adds to the probe on test rows."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
