@@ -61,7 +61,7 @@ def test_processes_share_batches_and_find_the_numbers_of_one(home, route):
     assert three["cost"]["tokens"] == one["cost"]["tokens"]
 
 
-@pytest.mark.parametrize("route", ["lora", "full"])
+@pytest.mark.parametrize("route", [pytest.param("lora", marks=pytest.mark.slow), "full"])
 def test_sharded_weights_find_the_numbers_of_one(home, route):
     """FSDP over two processes; the classifier that is saved is whole."""
     one = adapt(home, route, f"one-{route}")

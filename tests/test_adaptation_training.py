@@ -216,7 +216,7 @@ def test_killed_at_random_moments_the_run_ends_with_equal_numbers(model, tmp_pat
         process = context.Process(target=run, args=(model, "lora", folder), kwargs=settings)
         process.start()
         _wait_for(folder / "checkpoints", process)
-        process.join(rng.uniform(0.0, 0.25))
+        process.join(rng.uniform(0.0, 0.5))
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
             kills += 1

@@ -19,7 +19,7 @@ from tokenworth.errors import EncodeError
 from tokenworth.features.groups import moment_bytes
 
 TWO_GROUPS = {"memory": moment_bytes(2, 32), "parts": texts_of(400, 100)}
-KILLS = 24
+KILLS = 12
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +161,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_lost(model, tmp_path, proces
     assert run_pass(model, tmp_path).facts["resumed_from_token"] > 0
 
 
+@pytest.mark.slow
 def test_the_command_killed_and_given_again(model, tmp_path):
     reviews = write_rows(tmp_path / "reviews.csv", rows_of(planted_task(400, 200)))
     command = [

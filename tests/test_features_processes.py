@@ -121,6 +121,7 @@ def test_what_fails_in_one_fails_in_all(context, model, tmp_path):
     assert said[0] == said[1]
 
 
+@pytest.mark.slow
 def test_the_command_under_torchrun(model, tmp_path):
     reviews = write_rows(tmp_path / "reviews.csv", rows_of(planted_task()))
     command = ["assess", reviews, "--model", model, "--dtype", "float32", "--json"]

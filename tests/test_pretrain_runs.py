@@ -105,7 +105,7 @@ def test_killed_at_random_moments_the_run_ends_with_equal_numbers(home):
         process = context.Process(target=_run, args=(home, out))
         process.start()
         _wait_for(out / "state", process)
-        process.join(rng.uniform(0.0, 0.6))
+        process.join(rng.uniform(0.0, 1.2))
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
             kills += 1

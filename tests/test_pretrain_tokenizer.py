@@ -2,6 +2,8 @@
 
 import json
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,9 +78,7 @@ def test_mistakes_are_named():
 def test_the_command_line(tmp_path):
     (tmp_path / "stories.txt").write_text("\n\n".join(DOCUMENTS))
     (tmp_path / "rows.csv").write_text("text\n" + "\n".join(f"row {i}" for i in range(50)))
-    (tmp_path / "t.yaml").write_text(
-        "kind: unigram\nvocabulary: 350\nsources: {stories: stories.txt, rows: rows.csv}\n"
-    )
+    (tmp_path / "t.yaml").write_text("kind: bpe\nvocabulary: 300\nsources: {stories: stories.txt, rows: rows.csv}\n")
     done = tokenworth("tokenizer", "train", "t.yaml", "--out", "made", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     report = json.loads(done.out)
@@ -88,4 +88,22 @@ def test_the_command_line(tmp_path):
     (tmp_path / "t.yaml").write_text("kind: bpe\nvocab: 3\nsources: {rows: rows.csv}\n")
     done = tokenworth("tokenizer", "train", "t.yaml", cwd=tmp_path)
     assert done.code == 2
-    assert "no setting 'vocab'" in done.err
+    assert "no setting 'vocab'; did you mean 'vocabulary'?" in done.err
+
+
+def test_the_command_line_reads_the_sources_of_a_run(tmp_path):
+    """A packed text, and one source of a table; what a source says of itself is written as for `pretrain`."""
+    with pa.CompressedOutputStream(str(tmp_path / "stories.txt.zst"), "zstd") as file:
+        file.write("\n\n".join(DOCUMENTS).encode())
+    pd.DataFrame({"text": ["aa bb", "cc dd"] * 20, "source": ["one", "other"] * 20}).to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "t.yaml").write_text(
+        "vocabulary: 300\nsources: {stories: stories.txt.zst, one: {path: t.parquet, source: one}}\n"
+    )
+    done = tokenworth("tokenizer", "train", "t.yaml", "--out", "made", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    counted = {row["source"]: row["texts"] for row in json.loads(done.out)["sources"]}
+    assert counted == {"stories": len(DOCUMENTS), "one": 20}
+    (tmp_path / "t.yaml").write_text("vocabulary: 300000\nsources: {stories: stories.txt.zst}\n")
+    done = tokenworth("tokenizer", "train", "t.yaml", cwd=tmp_path)
+    assert done.code == 2
+    assert "support a vocabulary of" in done.err

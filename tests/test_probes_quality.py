@@ -53,16 +53,16 @@ def test_the_calibration_error_is_that_of_its_definition():
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
-    """95 % intervals of 200 draws from one population: between 90 and 99 % cover its value."""
+    """95 % intervals of 100 draws from one population: between 88 and 99 % cover its value."""
     whole_true, whole_scores = planted(20_000, seed=2)
     truth = measure(whole_true, softmax(whole_scores))
     inside = dict.fromkeys(("weighted_f1", "log_loss", "brier"), 0)
-    for draw in range(200):
+    for draw in range(100):
         rows = np.random.default_rng(draw).integers(0, 20_000, 200)
         found = measure(whole_true[rows], softmax(whole_scores[rows]), seed=draw)
         for name in inside:
             inside[name] += found[f"{name}_low"] <= truth[name] <= found[f"{name}_high"]
-    assert all(180 <= covered <= 198 for covered in inside.values()), inside
+    assert all(88 <= covered <= 99 for covered in inside.values()), inside
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -53,7 +53,7 @@ def test_every_layer_and_k_has_scipys_correlation():
 def test_a_choice_among_noise_looks_like_a_finding_and_is_told_apart():
     """Twelve tasks, seven layers and nineteen k without any relation, as many points as a published panel has."""
     found = []
-    for seed in range(20):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         found.append(choose(sweep_of(rng.normal(size=(12, 7, 19)), rng.normal(size=(12, 7))), seed=seed))
     assert np.mean([one.r for one in found]) > 0.6
@@ -76,7 +76,7 @@ def test_a_relation_that_is_there_survives():
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Six tasks; a study of the published protocol, finished."""
+    """Six tasks and a study of the published protocol."""
     home = tmp_path_factory.mktemp("published")
     model_at(home)
     names = [f"t{i}" for i in range(6)]
@@ -87,13 +87,19 @@ def home(tmp_path_factory):
         f"backbones: [llama]\ntasks: [{tasks}]\nroutes: {{assess: , published: , probe: , lora: {{steps: 2}}}}\n"
         "settings: {pooling: mean, mislabelled: false}\n"
     )
+    return home
+
+
+@pytest.fixture(scope="module")
+def finished(home):
     ended = tokenworth("study", "run", "study.yaml", "--workers", 1, "--quiet", cwd=home)
     assert ended.code == 0, ended.err
     return home
 
 
-def test_a_cell_of_the_published_protocol(home):
-    made = [path.parent for path in (home / "out/study/study/cells").rglob(PUBLISHED)]
+@pytest.mark.slow
+def test_a_cell_of_the_published_protocol(finished):
+    made = [path.parent for path in (finished / "out/study/study/cells").rglob(PUBLISHED)]
     assert len(made) == 6
     for folder in made:
         found = json.loads((folder / PUBLISHED).read_text())
@@ -105,15 +111,16 @@ def test_a_cell_of_the_published_protocol(home):
             assert 0 <= row["train_squared_error"] <= 0.25
 
 
-def test_the_page_says_what_the_choice_is_worth(home):
-    ended = tokenworth("study", "figures", "study.yaml", "--quiet", cwd=home)
+@pytest.mark.slow
+def test_the_page_says_what_the_choice_is_worth(finished):
+    ended = tokenworth("study", "figures", "study.yaml", "--quiet", cwd=finished)
     assert ended.code == 0, ended.err
-    page = (home / "out/study/study/report.html").read_text()
+    page = (finished / "out/study/study/report.html").read_text()
     assert "What a chosen layer and k are worth" in page
     assert "p, choosing counted" in page
-    made = {path.name for path in (home / "out/study/study/figures").iterdir()}
+    made = {path.name for path in (finished / "out/study/study/figures").iterdir()}
     assert {"chosen-accuracy.png", "chosen-squared-error.svg", "chosen-gain.png"} <= made
-    table = tokenworth("study", "tables", "study.yaml", "--metric", "train_accuracy", cwd=home)
+    table = tokenworth("study", "tables", "study.yaml", "--metric", "train_accuracy", cwd=finished)
     assert "published" in table.out
 
 

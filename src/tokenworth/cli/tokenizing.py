@@ -26,7 +26,7 @@ def train(
 ) -> None:
     """Train byte-level BPE or Unigram; OUT is a plain transformers folder."""
     from tokenworth.assessment.result import write_text, writing
-    from tokenworth.pretraining.tokenizer import train_from_file
+    from tokenworth.pretraining.tokenizing import train_from_file
 
     with writing(out) as place:
         report = train_from_file(file, place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor
 
 from tokenworth.errors import SettingError, first_line
 from tokenworth.measures.decoder import Decoder
-from tokenworth.pretraining.tokenizer import SEPARATOR, read_documents
+from tokenworth.pretraining.tokenizer import SEPARATOR
+from tokenworth.tasks import load_texts
 
 Ids = NDArray[np.int64]
 _AT_ONCE = 64
@@ -40,27 +40,23 @@ def documents_of(paths: Sequence[str | Path], *, whole: bool = False) -> list[st
 
 
 def _of_file(path: Path, *, whole: bool) -> list[str]:
-    if path.suffixes[-2:] == [".txt", ".zst"]:
-        with TemporaryDirectory() as folder:
-            plain = Path(folder, path.stem)
-            plain.write_bytes(_unpacked(path))
-            return _of_file(plain, whole=whole)
-    if path.suffix != ".txt":
-        return read_documents(path)
-    text = "\n\n".join(read_documents(path))
+    packed = path.suffixes[-2:] == [".txt", ".zst"]
+    if path.suffix != ".txt" and not packed:
+        return load_texts(path)
+    text = _text(path, "zstd" if packed else None)
     if SEPARATOR in text:
         return text.split(SEPARATOR)
     return [text] if whole else text.split("\n\n")
 
 
-def _unpacked(path: Path) -> bytes:
+def _text(path: Path, compression: str | None) -> str:
     import pyarrow as pa
 
     try:
-        with pa.input_stream(str(path), compression="zstd") as stream:
-            return bytes(stream.read())
-    except OSError as error:
-        raise SettingError(f"{path} cannot be read as zstd ({first_line(error)}); fetch it again") from error
+        with pa.input_stream(str(path), compression=compression) as stream:
+            return bytes(stream.read()).decode().replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} cannot be read as UTF-8 text ({first_line(error)})") from error
 
 
 def tokens_of(decoder: Decoder, text: str) -> list[int]:

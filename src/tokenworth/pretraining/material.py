@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,9 @@ from tokenworth.pretraining.loop import Material
 from tokenworth.pretraining.mixing import Blocks, Mixture
 from tokenworth.pretraining.settings import PretrainConfig, SourceConfig, TrainingConfig
 from tokenworth.pretraining.shards import Packed, pack, read_shards
-from tokenworth.pretraining.tokenizer import TokenizerConfig, train_tokenizer
+from tokenworth.pretraining.tokenizing import train_on_sources
 
 _log = logging.getLogger("tokenworth")
-_TOKENIZER_BYTES = 20_000_000  # of each source; more changes few pieces and takes minutes
 _HEAD_BYTES = 1 << 20
 
 
@@ -42,7 +40,7 @@ def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
     place = _home(config, folder) / "tokenizer"
     if not (place / "tokenizer.json").is_file():
         _log.info("training a tokenizer of %s pieces", f"{wanted.vocabulary:,}")
-        _save(_trained(wanted, config.sources), place)
+        _save(train_on_sources(wanted, config.sources), place)
     return load_tokenizer(str(place))
 
 
@@ -65,26 +63,6 @@ def _save(tokenizer: Any, place: Path) -> None:
             f"the tokenizer cannot be written to {place} ({first_line(error)}); make room and run the same command "
             "again"
         ) from error
-
-
-def _trained(wanted: TokenizerConfig, sources: Mapping[str, SourceConfig]) -> Any:
-    texts = chain.from_iterable(_beginning(stream_documents(name, one)) for name, one in sources.items() if one.weight)
-    tokenizer = train_tokenizer(texts, wanted)
-    if len(tokenizer) < wanted.vocabulary:
-        raise SettingError(
-            f"the sources support a vocabulary of {len(tokenizer):,} pieces, not {wanted.vocabulary:,}; set vocabulary "
-            f"to {len(tokenizer):,} or less, or bring more text"
-        )
-    return tokenizer
-
-
-def _beginning(documents: Iterator[str]) -> Iterator[str]:
-    left = _TOKENIZER_BYTES
-    for text in documents:
-        yield text
-        left -= len(text)
-        if left <= 0:
-            return
 
 
 def load_tokenizer(place: str) -> Any:

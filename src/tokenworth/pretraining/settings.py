@@ -191,13 +191,13 @@ def _top(values: Mapping[str, Any], home: Path) -> dict[str, Any]:
     for name in values:
         if name not in known:
             checked({name: None}, PretrainConfig, "a pretraining run has")
-    sources = {name: _source(str(name), one, home) for name, one in _section(values, "sources").items()}
+    sources = make_sources(values, "sources", home)
     if not sources:
         raise SettingError(f"a pretraining run needs sources; {_EXAMPLE}")
     if not sum(one.weight for one in sources.values()) > 0:
         raise SettingError("the weights of the sources add up to 0; give one of them a weight above 0")
     found: dict[str, Any] = {"sources": sources}
-    found["held_out"] = {name: _source(str(name), one, home) for name, one in _section(values, "held_out").items()}
+    found["held_out"] = make_sources(values, "held_out", home)
     if both := sorted(set(sources) & set(found["held_out"])):
         raise SettingError(f"{both[0]!r} is a source and held out; give the two different names")
     found["tokenizer"] = _folder_or(values, "tokenizer", TokenizerConfig, "a tokenizer has", home)
@@ -214,6 +214,15 @@ def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise SettingError(f"{name} takes lines of its own, not {found!r}" + (f"; {_EXAMPLE}" * (name == "sources")))
     return found
+
+
+def make_sources(values: Mapping[str, Any], section: str, home: Path) -> dict[str, SourceConfig]:
+    """Sources of a section by name, each a path or settings of its own; paths relative to a folder.
+
+    Raises:
+        SettingError: an unknown key, a source without a path, or a value that does not fit.
+    """
+    return {str(name): _source(str(name), one, home) for name, one in _section(values, section).items()}
 
 
 def _source(name: str, given: Any, home: Path) -> SourceConfig:

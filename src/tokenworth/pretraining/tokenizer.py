@@ -7,21 +7,17 @@ library's; what is saved is a plain transformers folder.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal
 
 from tokenworth.errors import SettingError
-from tokenworth.tasks import load_texts
-from tokenworth.training.reading import read_run_file
 
 SEPARATOR = "<|endoftext|>"
 """Stands before every document and behind the last one; a tokenizer does not add it to a text by itself."""
 KINDS = ("bpe", "unigram")
 _BYTES = 256
-_FERTILITY_TEXTS = 2000
 _UNSEEN_STEP = 1e-4
 _DECIMALS = 9
 
@@ -175,39 +171,3 @@ def fertility(tokenizer: Any, texts: Sequence[str]) -> dict[str, float]:
         "tokens_per_word": tokens / max(words, 1),
         "bytes_per_token": size / max(tokens, 1),
     }
-
-
-def train_from_file(path: str | Path, out: str | Path) -> dict[str, Any]:
-    """Train what a YAML file says, save it, and report how many tokens each source takes.
-
-    The file has the fields of TokenizerConfig, and `sources`: names with a .txt, .csv, .jsonl or .parquet file each.
-
-    Raises:
-        SettingError: an unknown key, or no sources.
-        TaskError: a source cannot be read.
-    """
-    found = read_run_file(path)
-    sources = found.pop("sources", None)
-    if not isinstance(sources, Mapping) or not sources:
-        raise SettingError(f"{path}: a tokenizer needs sources; write 'sources: {{name: file}}'")
-    known = set(TokenizerConfig.__dataclass_fields__)
-    if unknown := sorted(set(found) - known):
-        raise SettingError(f"{path}: a tokenizer has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    config = TokenizerConfig(**{**found, **({"special": tuple(found["special"])} if "special" in found else {})})
-    home = Path(path).resolve().parent
-    texts = {str(name): read_documents(home / str(place)) for name, place in sources.items()}
-    tokenizer = train_tokenizer((text for own in texts.values() for text in own), config)
-    tokenizer.save_pretrained(out)
-    rows = [{"source": name, **fertility(tokenizer, own[:_FERTILITY_TEXTS])} for name, own in texts.items()]
-    return {"kind": config.kind, "vocabulary": len(tokenizer), "sources": rows}
-
-
-def read_documents(path: Path) -> list[str]:
-    """Documents of a file: paragraphs of a .txt file, rows of a table."""
-    if path.suffix != ".txt":
-        return load_texts(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"{path} cannot be read as UTF-8 text ({error})") from error
-    return [part for part in text.split("\n\n") if part.strip()]

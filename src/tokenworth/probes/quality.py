@@ -21,7 +21,8 @@ Ints = NDArray[np.int64]
 BINS = 15
 FLOOR = 1e-15
 METRICS = ("weighted_f1", "macro_f1", "accuracy", "balanced_accuracy", "log_loss", "brier", "ece")
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
+_SUMMED = ("log_loss", "brier", "ece")
+LOWER_IS_BETTER = frozenset(_SUMMED)
 
 
 def check_metric(name: str) -> str:
@@ -55,28 +56,32 @@ def measure(true_N: Ints, probability_NC: Floats, *, seed: int = 0) -> dict[str,
     found: dict[str, float] = {}
     for name in ("weighted_f1", "macro_f1", "accuracy", "balanced_accuracy"):
         found |= _with_range(name, float(getattr(value, name)[0]), getattr(resampled, name))
-    loss_N, brier_N = log_losses(true_N, probability_NC), brier_scores(true_N, probability_NC)
-    hit_N, confidence_N = predicted_N == true_N, probability_NC.max(1)
-    rng = np.random.default_rng(seed)
-    resamples = (rng.integers(0, len(true_N), len(true_N)) for _ in range(RESAMPLES))  # one at a time in memory
-    draws = [(loss_N[rows].mean(), brier_N[rows].mean(), _ece(hit_N[rows], confidence_N[rows])) for rows in resamples]
-    for name, whole, drawn in zip(
-        ("log_loss", "brier", "ece"),
-        (loss_N.mean(), brier_N.mean(), _ece(hit_N, confidence_N)),
-        np.asarray(draws).T,
-        strict=True,
-    ):
-        found |= _with_range(name, float(whole), drawn)
+    table_NK = _terms(true_N, probability_NC)
+    rng, n = np.random.default_rng(seed), len(true_N)
+    resamples = (rng.integers(0, n, n) for _ in range(RESAMPLES))  # one at a time in memory
+    drawn_BK = np.stack([np.bincount(rows, minlength=n) @ table_NK for rows in resamples]) / n
+    for name, whole, drawn_B in zip(_SUMMED, _sums(table_NK.mean(0)[None]), _sums(drawn_BK), strict=True):
+        found |= _with_range(name, float(whole[0]), drawn_B)
     return found
+
+
+def _terms(true_N: Ints, probability_NC: Floats) -> Floats:
+    """What the means of log-loss, Brier score and ECE are made of: two columns, and one a bin of confidence."""
+    hit_N, confidence_N = probability_NC.argmax(1) == true_N, probability_NC.max(1)
+    gap_NK = np.zeros((len(true_N), BINS))
+    gap_NK[np.arange(len(true_N)), _bins(confidence_N)] = hit_N - confidence_N
+    return np.column_stack([log_losses(true_N, probability_NC), brier_scores(true_N, probability_NC), gap_NK])
+
+
+def _sums(mean_BK: Floats) -> tuple[Floats, Floats, Floats]:
+    return mean_BK[:, 0], mean_BK[:, 1], np.abs(mean_BK[:, 2:]).sum(1)
 
 
 def metric_value(name: str, true_N: Ints, probability_NC: Floats) -> float:
     """One metric without its interval: what selection and tuning need."""
     if name in LOWER_IS_BETTER:
-        rows = {"log_loss": log_losses, "brier": brier_scores}
-        if name in rows:
-            return float(rows[name](true_N, probability_NC).mean())
-        return _ece(probability_NC.argmax(1) == true_N, probability_NC.max(1))
+        sums = _sums(_terms(true_N, probability_NC).mean(0)[None])
+        return float(sums[_SUMMED.index(name)][0])
     value, _ = label_scores(true_N, probability_NC.argmax(1), probability_NC.shape[1])
     return float(getattr(value, check_metric(name))[0])
 
@@ -106,12 +111,6 @@ def calibration_curve(true_N: Ints, probability_NC: Floats) -> list[dict[str, fl
         }
         for one in np.unique(bin_N)
     ]
-
-
-def _ece(hit_N: NDArray[np.bool_], confidence_N: Floats) -> float:
-    bin_N = _bins(confidence_N)
-    gap = np.bincount(bin_N, weights=hit_N - confidence_N, minlength=BINS)
-    return float(np.abs(gap).sum() / len(hit_N))
 
 
 def _bins(confidence_N: Floats) -> Ints:

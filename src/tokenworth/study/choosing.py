@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from tokenworth.study.cells import keyed_cells
-from tokenworth.study.correlation import correlations, p_value, rank_correlation
+from tokenworth.study.correlation import p_value, rank_correlation
 from tokenworth.study.evidence import OURS, Relation
 from tokenworth.study.grid import AS_PUBLISHED, Study
 from tokenworth.study.store import PUBLISHED, StudyStore
@@ -124,8 +124,9 @@ def choose(sweep: Sweep, *, seed: int = 0) -> Choice:
     rng, outcome_TL = np.random.default_rng(seed), sweep.outcome_TL
     r_LK = spearman_grid(sweep.score_TLK, outcome_TL)
     layer, k = _best(r_LK)
-    orders = [rng.permutation(len(sweep.tasks)) for _ in range(SHUFFLES)]
-    shuffled_BLK = np.stack([spearman_grid(sweep.score_TLK, outcome_TL[order]) for order in orders])
+    orders_BT = np.stack([rng.permutation(len(sweep.tasks)) for _ in range(SHUFFLES)])
+    score_LKT, outcome_LT = _unit_scores(sweep.score_TLK), _unit_ranks(outcome_TL.T)
+    shuffled_BLK = (score_LKT @ np.moveaxis(outcome_LT[:, orders_BT], 1, 2)).transpose(2, 0, 1)
     r = float(r_LK[layer, k])
     return Choice(
         sweep.figure, sweep.backbone, len(sweep.tasks), layer, sweep.shares[k], r,
@@ -146,15 +147,26 @@ def _elsewhere(sweep: Sweep, rng: np.random.Generator) -> Iterator[float]:
 
 def spearman_grid(score_TLK: np.ndarray, outcome_TL: np.ndarray) -> np.ndarray:
     """Spearman r over tasks for every layer and k (L, K); NaN where a score is missing or nothing varies."""
-    missing_LK = np.isnan(score_TLK).any(0)
-    score_LKT = np.moveaxis(rankdata(np.nan_to_num(score_TLK), axis=0), 0, -1)
-    outcome_LT = rankdata(outcome_TL, axis=0).T
-    flat = correlations(score_LKT.reshape(-1, score_LKT.shape[-1]), np.repeat(outcome_LT, score_LKT.shape[1], axis=0))
-    return np.where(missing_LK, np.nan, flat.reshape(missing_LK.shape))
+    return np.asarray((_unit_scores(score_TLK) @ _unit_ranks(outcome_TL.T)[..., None])[..., 0])
+
+
+def _unit_scores(score_TLK: np.ndarray) -> np.ndarray:
+    score_LKT = np.moveaxis(score_TLK, 0, -1)
+    whole_LK1 = ~np.isnan(score_LKT).any(-1, keepdims=True)
+    return np.where(whole_LK1, _unit_ranks(np.nan_to_num(score_LKT)), np.nan)
+
+
+def _unit_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks along the last axis, centred and of length 1, so that a product is Spearman's r; NaN if nothing varies."""
+    ranks = rankdata(values, axis=-1)
+    ranks -= ranks.mean(-1, keepdims=True)
+    norm = np.sqrt((ranks**2).sum(-1, keepdims=True))
+    return np.asarray(ranks / np.where(norm > 1e-12, norm, np.nan))
 
 
 def _best(r_LK: np.ndarray) -> tuple[int, int]:
-    place = int(np.argmax(np.nan_to_num(r_LK, nan=-2.0)))
+    """The first of the largest; equal ones may differ in the last digit."""
+    place = int(np.argmax(np.nan_to_num(r_LK, nan=-2.0).round(12)))
     layer, k = np.unravel_index(place, r_LK.shape)
     return int(layer), int(k)
 
