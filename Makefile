@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+# Tests start many processes: compiled once, the package loads several times as fast.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check bench bench-real browser clean
 .DEFAULT_GOAL := test

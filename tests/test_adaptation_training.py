@@ -208,7 +208,7 @@ def test_killed_at_random_moments_the_run_ends_with_equal_numbers(model, tmp_pat
     """A checkpoint after every step, killed wherever it is; losses and metrics must be equal, bit for bit."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["routes", "tokenworth.adaptation", "transformers.models.llama.modeling_llama"])
-    settings = {"steps": 60, "checkpoint_seconds": 0, "selection": "best", "eval_steps": 20}
+    settings = {"steps": 45, "checkpoint_seconds": 0, "selection": "best", "eval_steps": 15}
     whole = run(model, "lora", tmp_path / "whole", **settings)
     rng, kills = random.Random(0), 0
     folder = tmp_path / "killed"

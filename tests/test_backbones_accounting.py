@@ -41,6 +41,7 @@ def command(monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_table_2_by_the_command(command):
     rows = {row["name"]: row for row in json.loads(command("backbones", "--params", "--ranks", "2,4,8,16", "--json"))}
     assert set(rows) == set(PUBLISHED)

@@ -86,7 +86,7 @@ def test_another_run_in_the_folder_is_refused_with_the_difference(home, whole):
 # -- interruption -------------------------------------------------------------------------------------------------
 
 
-LONG = 300 * 128
+LONG = 150 * 128
 
 
 def _run(home, out):

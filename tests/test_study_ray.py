@@ -57,6 +57,7 @@ def test_numbers_are_those_of_the_local_engine(home, cluster):
     pd.testing.assert_frame_equal(numbers(home / "ray"), numbers(home / "local"))
 
 
+@pytest.mark.slow
 def test_a_pass_shared_by_two_workers_finds_the_same(home, cluster, monkeypatch):
     write_rows(home / "reviews.csv", rows_of(planted_task(60, 40, seed=1)))  # of other texts no pass is kept
     study = load_study(home / "small.yaml").only(["assess"])
@@ -68,6 +69,7 @@ def test_a_pass_shared_by_two_workers_finds_the_same(home, cluster, monkeypatch)
     pd.testing.assert_frame_equal(shared.reset_index(drop=True), alone.reset_index(drop=True), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_loses_nothing(home, cluster):
     (home / "small.yaml").write_text(SMALL.replace("steps: 4", "steps: 120"))
     study = load_study(home / "small.yaml").only(["lora"])

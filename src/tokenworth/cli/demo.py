@@ -20,6 +20,8 @@ _STEPS = 800
 _TRAINING: dict[str, Any] = {
     "context": 128, "batch": 8, "lr": 6e-3, "warmup_share": 0.05, "held_out_share": 0.02, "trace_per_decade": 0,
 }  # fmt: skip
+_BYTES, _STEP_BYTES = 3_000_000, 20_000
+"""Of documents, at most, and for each step: several times what it reads, as the tokenizer learns from them too."""
 _ROUTE_STEPS = 300
 """Of a learned route: what a demo can wait for."""
 
@@ -42,13 +44,15 @@ def demo(
     set_verbosity(verbose=verbose)
     say("docstrings: building the task from installed packages", quiet=quiet)
     task = load_task("docstrings", seed=seed)
-    documents = package_texts(exclude=[*task.train.texts, *task.test.texts], seed=seed)
+    steps = steps or _STEPS
+    room = min(_BYTES, steps * _STEP_BYTES)
+    documents = package_texts(exclude=[*task.train.texts, *task.test.texts], seed=seed, max_bytes=room)
+    task = task if max_texts is None else task.sample(max_texts, seed=seed)
     with progress_report(quiet=quiet) as progress:
-        folder = _pretrained(documents, out / "pretrain", steps or _STEPS, seed, progress, quiet=quiet)
+        folder = _pretrained(documents, out / "pretrain", steps, seed, progress, quiet=quiet)
         result = rank(
             task,
             [str(folder), f"{folder}@random"],
-            max_texts=max_texts,
             seed=seed,
             started=lambda name: say(f"assessing {name}", quiet=quiet),
             progress=progress,
@@ -59,7 +63,7 @@ def demo(
         write_report(assessment, out / name / "report.html")
     page = write_report(result, out / "report.html")
     print_result(result, json=json)
-    _follow(task, folder, out, max_texts, seed, quiet=quiet)
+    _follow(task, folder, out, seed, quiet=quiet)
     say(f"report: {page.resolve()}", quiet=quiet)
 
 
@@ -92,7 +96,7 @@ def _pretrained(
     return run / "checkpoints" / f"tokens-{found.tokens}"
 
 
-def _follow(task: Task, folder: Path, out: Path, max_texts: int | None, seed: int, *, quiet: bool) -> None:
+def _follow(task: Task, folder: Path, out: Path, seed: int, *, quiet: bool) -> None:
     """Ask which route is worth its cost, and run the one that is advised."""
     from tokenworth.adaptation import adapt
     from tokenworth.decision import decide
@@ -100,7 +104,7 @@ def _follow(task: Task, folder: Path, out: Path, max_texts: int | None, seed: in
 
     say("deciding: what each route would bring and cost", quiet=quiet)
     config = {"steps": _ROUTE_STEPS, "lr": 1e-3, "mislabelled": False}
-    decision = decide(task, [str(folder)], config=config, max_texts=max_texts, seed=seed, out=out / "decision")
+    decision = decide(task, [str(folder)], config=config, seed=seed, out=out / "decision")
     write_report(decision, out / "decision" / "report.html")
     for sentence in decision.sentences:
         say(f"- {sentence}", quiet=quiet)
