@@ -25,7 +25,7 @@ RUNS = (
     ("tinystories-656k", "rotten_tomatoes", "full", 300),
     ("wikinovels-14m", "rotten_tomatoes", "lora", 60),
     ("wikinovels-14m", "rotten_tomatoes", "full", 60),
-    ("wikinovels-14m", "imdb", "scratch", 20),
+    ("wikinovels-14m", "rotten_tomatoes", "scratch", 60),
 )
 PROTOCOL = ("stories260k", "sst2", "lora", 10_000)
 
