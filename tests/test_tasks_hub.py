@@ -1,6 +1,9 @@
 """Data sets of the hub and published names, offline: local folders in the hub's layout, and no network."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -185,6 +188,16 @@ def test_no_network_says_what_to_bring_and_where_to_put_it(monkeypatch):
         load_task("imdb")
     with pytest.raises(TaskError, match=r"did you mean 'rotten_tomatoes'\?"):
         load_task("roten_tomatoes")
+
+
+def test_an_unreachable_hub_is_asked_once_a_data_set(tmp_path):
+    """Told nothing of being offline: one short sentence, without the library's retries and their pauses."""
+    script = "import tokenworth as tw\ntry: tw.load_task('some/dataset')\nexcept tw.TokenworthError as e: print(e)"
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.startswith("some/dataset: no network, and no copy in the cache"), done.stderr
+    assert "Retry" not in done.stderr
 
 
 @pytest.mark.parametrize(

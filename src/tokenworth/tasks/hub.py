@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from tokenworth.tasks.table import Table
 _CONVERTED = (
     "refs/convert/parquet"  # branch on which the hub keeps every public data set as Parquet, also those made by scripts
 )
+
+_PATIENCE = 10.0
+"""Seconds; the library's own for one request."""
 
 
 def load_parts(hub_id: str, config: str | None = None) -> dict[str, Table]:
@@ -34,17 +39,41 @@ def load_parts(hub_id: str, config: str | None = None) -> dict[str, Table]:
 def _load(hub_id: str, config: str | None) -> Any:
     import datasets
 
-    quiet = datasets.utils.logging
-    level = quiet.get_verbosity()
+    local = Path(hub_id).exists()
+    with _settings(offline=not local and not _hub_answers()):
+        try:
+            return datasets.load_dataset(hub_id, config)
+        except RuntimeError as error:
+            if "script" not in str(error).lower() or local:
+                raise
+            return datasets.load_dataset(hub_id, config, revision=_CONVERTED)
+
+
+@contextmanager
+def _settings(offline: bool) -> Iterator[None]:
+    """The library without its warnings, and looking at its cache alone if there is no network."""
+    import datasets
+
+    quiet, config = datasets.utils.logging, datasets.config
+    before = quiet.get_verbosity(), config.HF_HUB_OFFLINE
     quiet.set_verbosity_error()
+    config.HF_HUB_OFFLINE = offline or config.HF_HUB_OFFLINE
     try:
-        return datasets.load_dataset(hub_id, config)
-    except RuntimeError as error:
-        if "script" not in str(error).lower() or Path(hub_id).exists():
-            raise
-        return datasets.load_dataset(hub_id, config, revision=_CONVERTED)
+        yield
     finally:
-        quiet.set_verbosity(level)
+        quiet.set_verbosity(before[0])
+        config.HF_HUB_OFFLINE = before[1]
+
+
+def _hub_answers() -> bool:
+    """Whether the hub can be reached, asked once; the library asks six times in 23 seconds and prints each."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_PATIENCE)
+    except Exception:  # what it raises depends on the version's transport
+        return False
+    return True
 
 
 def _table(split: Any, source: str) -> Table:
