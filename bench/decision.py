@@ -2,9 +2,10 @@
 
     tokenworth study run worth-cpu --models FOLDER --data FOLDER
     tokenworth study run worth-cpu-pilots --out out/study/worth-cpu --models FOLDER --data FOLDER
-    python bench/decision.py --studies out/study/worth-cpu [--ship]
+    python bench/decision.py --studies out/study/worth-cpu [--beside-shipped] [--ship]
 
-Writes docs/results/decision.md; with --ship also the cells that come with the package.
+Writes docs/results/decision.md; with --ship also the cells that come with the package.  --beside-shipped adds those
+that come with it now and are not in the studies: a study need not be run on one machine at one time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from pages import write_page
-from tokenworth.decision.calibration import calibration_of, full_length, published_cells, read_calibration
+from tokenworth.decision.calibration import calibration_of, full_length, published_cells, read_calibration, with_runs_of
 from tokenworth.decision.conformal import held_out_errors
 from tokenworth.decision.evaluating import clustered, predictor_row, regret_table, seed_noise
 from tokenworth.decision.pilot import SHARES, Piloted, pilot_pairs
@@ -35,10 +36,11 @@ def main() -> None:
     """Read the cells, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=Path, nargs="*", default=[])
+    parser.add_argument("--beside-shipped", action="store_true")
     parser.add_argument("--ship", action="store_true")
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
-    cells = _enough(calibration_of(options.studies)) if options.studies else read_calibration(SHIPPED)
+    cells = _cells(options.studies, options.beside_shipped)
     if options.ship:
         order = ["route", "backbone", "task", "steps", "seed"]
         cells.sort_values(order).round(6).to_csv(SHIPPED, index=False)
@@ -53,6 +55,13 @@ def main() -> None:
     ]
     write_page(options.page, ["\n\n".join(parts)])
     print(options.page)
+
+
+def _cells(studies: list[Path], beside_shipped: bool) -> pd.DataFrame:
+    if not studies:
+        return read_calibration(SHIPPED)
+    found = calibration_of(studies)
+    return _enough(with_runs_of(found, read_calibration(SHIPPED)) if beside_shipped else found)
 
 
 def _enough(cells: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from calibrations import planted_cells
-from tokenworth.decision.calibration import full_length, published_cells, read_calibration, shipped_calibration
+from tokenworth.decision.calibration import (
+    full_length,
+    published_cells,
+    read_calibration,
+    shipped_calibration,
+    with_runs_of,
+)
 from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions
 from tokenworth.decision.evaluating import (
     clustered,
@@ -184,6 +190,16 @@ def test_the_cells_that_come_with_the_package(tmp_path):
     cells.drop(columns="hscore").to_csv(tmp_path / "cells.csv", index=False)
     with pytest.raises(SettingError, match="has no column hscore"):
         read_calibration(tmp_path / "cells.csv")
+
+
+def test_a_run_measured_anew_counts_once():
+    cells = shipped_calibration()
+    anew = cells.iloc[:3].assign(f1=0.5, log_rate=cells["log_rate"][:3] + 4e-7)
+    other = cells.iloc[3:4].assign(seed=99)
+    found = with_runs_of(pd.concat([anew, other]), cells)
+    assert len(found) == len(cells) + 1
+    assert list(found["f1"][:3]) == [0.5] * 3
+    assert found["f1"][4:].to_numpy() == pytest.approx(cells["f1"][3:].to_numpy())
 
 
 def test_cells_by_another_metric():

@@ -27,6 +27,8 @@ BUDGET = ("steps", "log_epochs", "log_rate")
 """What a run was given: optimiser steps, passes over the training texts, learning rate (natural logarithms)."""
 PUBLISHED, PUBLISHED_STEPS = "published", 5000.0
 """What names the second paper's runs among calibration folders, and the steps they had."""
+_DIGITS = 4
+"""Shipped cells are rounded; a budget is told apart by so many decimals of its logarithms."""
 COLUMNS = (
     "task",
     "backbone",
@@ -155,6 +157,20 @@ def read_calibration(path: str | Path) -> pd.DataFrame:
     if missing := [name for name in COLUMNS if name not in table]:
         raise SettingError(f"{path} is no table of calibration cells: it has no column {missing[0]}")
     return table
+
+
+def with_runs_of(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """A table of cells and, under it, those of another whose run it does not hold.
+
+    One run is one task, backbone, route and seed with one budget; a run measured anew thus does not count twice.
+    """
+
+    def runs(cells: pd.DataFrame) -> list[tuple[object, ...]]:
+        names = ["task", "backbone", "route", "seed", *BUDGET]
+        return list(cells[names].round(_DIGITS).itertuples(index=False, name=None))
+
+    held = set(runs(table))
+    return pd.concat([table, other[[run not in held for run in runs(other)]]], ignore_index=True)
 
 
 def full_length(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from tokenworth.decision.calibration import (
     full_length,
     published_cells,
     shipped_calibration,
+    with_runs_of,
 )
 from tokenworth.decision.choose import DRAWS, Option, pick, weigh
 from tokenworth.decision.costs import Cost, bow_cost, route_cost
@@ -157,8 +158,8 @@ def _machine(hardware: str, price: float | None, device: str, dtype: str) -> Mac
 
 def _cells(folders: Sequence[str | Path]) -> pd.DataFrame:
     own = [folder for folder in folders if str(folder) != PUBLISHED]
-    parts = [shipped_calibration(), *([calibration_of(own)] if own else [])]
-    return pd.concat([*parts, *([published_cells()] if len(own) < len(folders) else [])], ignore_index=True)
+    cells = with_runs_of(calibration_of(own), shipped_calibration()) if own else shipped_calibration()
+    return pd.concat([cells, published_cells()], ignore_index=True) if len(own) < len(folders) else cells
 
 
 def _described(cells: pd.DataFrame) -> dict[str, Any]:
