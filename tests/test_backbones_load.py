@@ -293,12 +293,20 @@ def test_unknown_dtype_lists_those_there_are(llama):
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"),
-    [({"avx2"}, torch.float32), ({"avx512_bf16"}, torch.bfloat16), ({"amx_bf16"}, torch.bfloat16)],
+    ("flags", "seconds", "expected"),
+    [
+        ({"avx2"}, {torch.float32: 4.0, torch.bfloat16: 1.0}, torch.float32),
+        ({"avx512_bf16"}, {torch.float32: 4.0, torch.bfloat16: 1.0}, torch.bfloat16),
+        ({"avx512_bf16"}, {torch.float32: 1.0, torch.bfloat16: 1.7}, torch.float32),
+        ({"amx_bf16"}, {torch.float32: 4.0, torch.bfloat16: 1.0}, torch.bfloat16),
+    ],
 )
-def test_auto_dtype_follows_what_the_cpu_computes_natively(flags, expected, monkeypatch):
+def test_auto_dtype_is_the_narrow_one_where_the_cpu_is_faster_with_it(flags, seconds, expected, monkeypatch):
     monkeypatch.setattr(precision, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr(precision, "_product_seconds", seconds.get)
+    precision._bfloat16_gain.cache_clear()
     assert resolve_dtype("auto", torch.device("cpu")) == expected
+    precision._bfloat16_gain.cache_clear()
 
 
 def test_cpu_flags_from_the_kernel_agree_with_torch(monkeypatch):

@@ -151,3 +151,11 @@ def test_cells_of_two_versions_are_told_apart():
     wide = by_route(pd.concat([table.assign(version="1"), newer], ignore_index=True)).set_index("version")
     assert wide.loc["2", "lora"] - wide.loc["1", "lora"] == pytest.approx(0.1)
     assert "version" not in by_route(newer).columns
+
+
+def test_cells_of_two_number_formats_are_told_apart():
+    table = planted_table(tasks=1).assign(dtype="float32")
+    narrow = table.assign(dtype="bfloat16", weighted_f1=table["weighted_f1"] + 0.1)
+    wide = by_route(pd.concat([table, narrow], ignore_index=True)).set_index("dtype")
+    assert wide.loc["bfloat16", "lora"] - wide.loc["float32", "lora"] == pytest.approx(0.1)
+    assert "dtype" not in by_route(table.assign(dtype=table["dtype"].where(table["route"] != "bow"))).columns

@@ -141,7 +141,7 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
         devices=job.devices,
         checkpoints=checkpoints.Checkpoints(None if job.folder is None else job.folder / "checkpoints"),
         tracker=tracker,
-        identity=f"{backbone.fingerprint} {job.task.fingerprint} {torch.__version__}",
+        identity=f"{backbone.fingerprint} {job.task.fingerprint} {torch.__version__} {network.dtype}",
         progress=job.progress,
     )
     with closing(tracker):
@@ -151,7 +151,8 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
         classifier = network.classifier(job)
         predictor = _predictor(job, network, classifier)
         classifier.load_state_dict(loop.whole_weights())
-    return _fitted(predictor, parameters, outcome, cost, lengths_N, {"packs": packs, **network.facts})
+    facts = {"packs": packs, "products_in": str(network.dtype).removeprefix("torch."), **network.facts}
+    return _fitted(predictor, parameters, outcome, cost, lengths_N, facts)
 
 
 def _predictor(job: Job, network: Network, classifier: TextClassifier) -> TunedPredictor:

@@ -88,6 +88,7 @@ def _adapted(result: dict[str, Any]) -> dict[str, Any]:
         "seconds": cost["seconds"],
         "classes": len(result["task"]["label_names"]),
         "version": result["environment"].get("tokenworth"),
+        "dtype": result["facts"].get("products_in", (result["backbone"] or {}).get("dtype")),
         "texts": result["task"]["texts"]["train"],
     }
 
@@ -102,6 +103,7 @@ def _assessed(result: dict[str, Any]) -> dict[str, Any]:
         "seconds": result["timings"]["total"],
         "classes": len(result["task"]["label_names"]),
         "version": result["environment"].get("tokenworth"),
+        "dtype": result["backbone"]["dtype"],
         "texts": result["task"]["texts"]["train"],
     }
 
@@ -121,8 +123,8 @@ def _as_published(found: dict[str, Any]) -> dict[str, Any]:
 def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     """Means over seeds of a metric: a row a task, backbone and point of the axes, a column a route.
 
-    What needs no backbone (bow) stands in every row of its task.  Cells of several versions of the program stand in
-    rows of their own: they are never averaged.
+    What needs no backbone (bow) stands in every row of its task.  Cells of several versions of the program, or computed
+    in several number formats (two machines, dtype auto), stand in rows of their own: they are never averaged.
     """
     done = table[table["state"] == "finished"]
     if metric not in done or done.empty:
@@ -131,12 +133,18 @@ def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     axes = [column for column in done.columns if column.startswith("setting ") and _varies(done, column)]
     for column in axes:
         done = done.assign(**{column: [_ANY if pd.isna(value) else value for value in done[column]]})
-    apart = ["version"] if "version" in done and len(set(done["version"])) > 1 else []
-    with_one = _means(done[done["backbone"].notna()], ["task", "backbone", *axes, *apart], metric)
+    apart = _several(done, "version")
+    own = done[done["backbone"].notna()]
+    with_one = _means(own, ["task", "backbone", *axes, *apart, *_several(own, "dtype")], metric)
     alone = _means(done[done["backbone"].isna()], ["task", *apart], metric)
     if alone.empty or with_one.empty:
         return alone if with_one.empty else with_one
     return with_one.merge(alone, on=["task", *apart], how="outer")
+
+
+def _several(table: pd.DataFrame, column: str) -> list[str]:
+    """The column's name, if the cells differ in it."""
+    return [column] if column in table and len(set(table[column].dropna())) > 1 else []
 
 
 def _means(rows: pd.DataFrame, index: list[str], metric: str) -> pd.DataFrame:
