@@ -137,11 +137,14 @@ def test_the_rate_is_that_of_the_published_schedule():
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0], ids=["small", "ordinary", "clipped"])
-def test_adafactor_is_that_of_transformers(scale):
+@pytest.mark.parametrize("rows", ["all", "few", "none"])
+def test_adafactor_is_that_of_transformers(scale, rows):
+    """Vectors, matrices, an embedding; gradients of which all rows, few or none are there."""
     from transformers.optimization import Adafactor as Slow
 
     torch.manual_seed(0)
-    shapes = [(5, 7), (6,), (1, 4), (2, 3, 4)]
+    shapes = [(5, 7), (6,), (1, 4), (2, 3, 4), (300, 20)]
+    share = {"all": 1.0, "few": 0.1, "none": 0.0}[rows]
     ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
     theirs = [torch.nn.Parameter(weights.detach().clone()) for weights in ours]
     fast = Adafactor(ours, lr=0.01, clip_threshold=1.0, weight_decay=0.1)
@@ -149,6 +152,8 @@ def test_adafactor_is_that_of_transformers(scale):
     for _ in range(20):
         for own, other in zip(ours, theirs, strict=True):
             own.grad = scale * torch.randn(own.shape) * torch.rand(own.shape[-1])
+            if own.ndim == 2:
+                own.grad *= (torch.rand(len(own)) < share)[:, None]
             other.grad = own.grad.clone()
         fast.step()
         slow.step()

@@ -13,6 +13,9 @@ from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
 from tokenworth.errors import SettingError
 from tokenworth.features import Processes, join_processes
 
+_CLIP_MARGIN = 1e-6
+"""What PyTorch adds to a norm before it divides by it."""
+
 
 class Devices:
     """This process alone: the plain PyTorch calls."""
@@ -36,8 +39,13 @@ class Devices:
         return nullcontext()
 
     def clip(self, parameters: Iterable[nn.Parameter], norm: float) -> float:
-        """Scale the gradient down to a norm; returns the norm it had."""
-        return whole(torch.nn.utils.clip_grad_norm_(list(parameters), norm)).item()
+        """Scale the gradient down to a norm; returns the norm it had.  One that is small enough is only read."""
+        own = list(parameters)
+        total = torch.nn.utils.get_total_norm([weights.grad for weights in own if weights.grad is not None])
+        found: float = whole(total).item()
+        if not found <= norm - _CLIP_MARGIN:
+            torch.nn.utils.clip_grads_with_norm_(own, norm, total)
+        return found
 
 
 class Accelerated(Devices):
