@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from tokenworth.decision.line import Line
 from tokenworth.errors import SettingError
@@ -78,7 +79,7 @@ class LogOdds:
     def predict(self, cells: pd.DataFrame) -> Floats:
         """F1 in [0, 1] of each row."""
         move_N = self._line.predict(_known(cells, self.indicators, odds=True))
-        return np.asarray(1.0 / (1.0 + np.exp(-(log_odds(reference(cells, self.against)) + move_N))))
+        return np.asarray(expit(log_odds(reference(cells, self.against)) + move_N))
 
     def slopes(self) -> dict[str, float]:
         """Change of the log odds by one standard deviation of each indicator: how the prediction is explained."""
