@@ -77,7 +77,8 @@ def _head(cells: pd.DataFrame, whole: pd.DataFrame) -> str:
 {len(whole)} whole runs of learned routes on {whole["task"].nunique()} tasks with {names};
 {len(cells) - len(whole)} short ones for the pilots. Study files: `worth-cpu`, `worth-cpu-pilots`.
 
-    python bench/decision.py --studies out/study/worth-cpu
+    python bench/decision.py        # from the cells that come with the package
+    python bench/decision.py --studies out/study/worth-cpu --beside-shipped --ship      # and those of a study run since
 
 Errors and regret are in points of weighted F1 (100 x F1). Everything is on tasks, or backbones, that the predictor has
 not seen; intervals are 95 % bootstrap intervals over whole tasks. Default predictor: {DEFAULT}."""
