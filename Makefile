@@ -51,6 +51,7 @@ bench-real: $(STAMP)
 	$(BIN)/python bench/exactness.py --data $(SHARED)/data/tasks --models $(SHARED)/models --texts 100
 	$(BIN)/python bench/published_ntps.py --data $(SHARED)/data/tasks --model $(SHARED)/models/wikinovels-14m
 	$(BIN)/python bench/training.py --data $(SHARED)/data/tasks --models $(SHARED)/models
+	$(BIN)/python bench/number_formats.py --data $(SHARED)/data/tasks --models $(SHARED)/models
 	$(BIN)/python bench/route_forecasts.py --data $(SHARED)/data/tasks --models $(SHARED)/models
 	$(BIN)/python bench/memory_growth.py --model $(SHARED)/models/stories260k
 	$(BIN)/python bench/peers/compare.py --env $(PEERS) --data $(SHARED)/data/tasks --texts 400 --nine
