@@ -22,6 +22,7 @@ from tokenworth.adaptation.cuts import Prices, StepCost, plan_groups, prices
 from tokenworth.adaptation.optimiser import Adafactor
 from tokenworth.adaptation.order import Order, learning_rate
 from tokenworth.adaptation.packing import can_pack, packed_batch, padded_batch
+from tokenworth.adaptation.record import started_with
 from tokenworth.backbones import load_backbone
 from tokenworth.errors import AdaptError, SettingError
 
@@ -285,12 +286,17 @@ def test_a_changed_configuration_is_refused_and_shown(model, tmp_path, monkeypat
     assert run(model, "full", tmp_path / "run", checkpoint_seconds=5).resumed_from_step == 8  # changes no number
 
 
+def test_a_run_goes_on_with_another_card_of_the_same_machine():
+    facts = [started_with("lora", "m", "t", 0, {}, {"device": device}) for device in ("cuda:0", "cuda:1", "cpu")]
+    assert facts[0] == facts[1] != facts[2]
+
+
 def test_checkpoints_of_other_weights_are_refused(model, tmp_path, monkeypatch):
     other = model_at(tmp_path, seed=5)
     interrupted(model, tmp_path / "run", monkeypatch)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"model": other}))
-    with pytest.raises(SettingError, match="another backbone"):
+    with pytest.raises(SettingError, match="made with another backbone; name"):
         run(other, "full", tmp_path / "run")
 
 

@@ -14,6 +14,8 @@ import pytest
 from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
+from tokenworth.adaptation import training
+from tokenworth.adaptation.result import RESULT
 from tokenworth.backbones import load_backbone
 from tokenworth.backbones.load import identity
 from tokenworth.errors import SettingError
@@ -140,6 +142,47 @@ def test_a_cell_that_is_run_by_another_is_left_alone(home):
     assert store.state(key) == "interrupted"
     run_cell(study, cell, key, home / "out")
     assert store.state(key) == "finished"
+
+
+def begun_elsewhere(path, **changed):
+    """As a cell that another machine began and did not end."""
+    record = json.loads(path.read_text())
+    (record.get("state", {}).get("identity") or record).update(changed)
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "anew"),
+    [
+        ("checkpoints/step-00000003/state.json", {"number format": "bfloat16"}, True),
+        ("checkpoints/step-00000003/state.json", {"PyTorch": "2.0"}, True),
+        ("run.json", {"model": "/somewhere/else/llama"}, True),
+        ("run.json", {}, False),
+    ],
+)
+def test_a_cell_begun_on_another_machine_ends_with_equal_numbers(home, monkeypatch, caplog, name, changed, anew):
+    study = load_study(home / "small.yaml")
+    cell = next(cell for cell in study.cells() if cell.route == "lora")
+    cell.settings["checkpoint_seconds"] = 0
+    key, store, step = Keys(study).of(cell), StudyStore(home / "out"), training.Training._step
+
+    def cut(self):
+        if self.running.step == 3:
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr(training.Training, "_step", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(study, cell, key, home / "out")
+    monkeypatch.setattr(training.Training, "_step", step)
+    begun_elsewhere(store.run_folder(key) / name, **changed)
+    run_cell(study, cell, key, home / "out")
+    run_cell(study, cell, key, home / "whole")
+    found, whole = (json.loads((home / one / "cells" / key / "run" / RESULT).read_text()) for one in ("out", "whole"))
+    assert (found["resumed_from_step"] == 0) is anew
+    assert ("begins anew" in caplog.text) is anew
+    assert found["training"]["losses"] == whole["training"]["losses"]
+    assert found["metrics"] == whole["metrics"]
 
 
 def begin(home, out, study="small.yaml"):

@@ -141,7 +141,12 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
         devices=job.devices,
         checkpoints=checkpoints.Checkpoints(None if job.folder is None else job.folder / "checkpoints"),
         tracker=tracker,
-        identity=f"{backbone.fingerprint} {job.task.fingerprint} {torch.__version__} {network.dtype}",
+        identity={
+            "backbone": backbone.fingerprint,
+            "texts": job.task.fingerprint,
+            "PyTorch": torch.__version__,
+            "number format": str(network.dtype).removeprefix("torch."),
+        },
         progress=job.progress,
     )
     with closing(tracker):

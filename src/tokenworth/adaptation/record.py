@@ -19,7 +19,9 @@ def started_with(
 ) -> dict[str, Any]:
     """Everything that a run's numbers depend on, as JSON keeps it."""
     kept = {name: value for name, value in settings.items() if name not in _FREE}
+    kind_of_device, _, _ = loading["device"].partition(":")  # which of several cards makes no difference
     facts = {"route": route, "model": model, "task": task_fingerprint, "seed": seed, **loading, **kept}
+    facts["device"] = kind_of_device
     return dict(json.loads(json.dumps(facts, default=str)))
 
 
@@ -27,7 +29,7 @@ def begin(folder: Path, facts: dict[str, Any]) -> AdaptResult | None:
     """Note what the run is, or check that it is the one that lies there; returns its result if it is finished.
 
     Raises:
-        SettingError: another run lies there; the error shows in what they differ.
+        OtherRunError: another run lies there; the error shows in what they differ.
     """
     note_or_compare(folder / RUN, facts)
     return AdaptResult.load(folder) if (folder / RESULT).is_file() else None

@@ -9,10 +9,11 @@ learning rate, dropout.  A run that is killed and started again therefore gives 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,11 @@ from tokenworth.adaptation.order import Order, learning_rate
 from tokenworth.adaptation.running import Outcome, Running, TrainingData
 from tokenworth.adaptation.settings import AdaptConfig
 from tokenworth.encode.forward import is_out_of_memory
-from tokenworth.errors import AdaptError, SettingError
+from tokenworth.errors import AdaptError
 from tokenworth.probes.quality import is_better
 from tokenworth.training.checkpoints import Checkpoint, Checkpoints
 from tokenworth.training.devices import Devices, spread_like, whole
+from tokenworth.training.record import OtherRunError
 from tokenworth.training.state import read_state, set_rate, write_state
 from tokenworth.training.tracking import Tracker
 
@@ -53,10 +55,10 @@ class Training:
         devices: Devices,
         checkpoints: Checkpoints,
         tracker: Tracker,
-        identity: str = "",
+        identity: Mapping[str, str] = MappingProxyType({}),
         progress: Progress | None = None,
     ) -> None:
-        self.identity = identity
+        self.identity = dict(identity)
         self.classifier, self.data, self.config, self.seed = classifier, data, config, seed
         self.device, self.dtype, self.devices = device, dtype, devices
         self.checkpoints, self.tracker, self.progress = checkpoints, tracker, progress
@@ -245,10 +247,11 @@ class Training:
         found = self.checkpoints.newest()
         if found is None:
             return 0
-        if found.state["identity"] != self.identity:
-            raise SettingError(
-                f"the checkpoints in {self.checkpoints.folder} were made from another backbone or other texts; name "
-                "another folder with --out, or remove this one"
+        before = found.state["identity"]
+        if changed := [name for name, value in self.identity.items() if before.get(name) != value]:
+            raise OtherRunError(
+                f"the checkpoints in {self.checkpoints.folder} were made with another {', another '.join(changed)}; "
+                "name another folder with --out, or remove this one"
             )
         self.running = Running(**found.state["running"])
         own = {name: value for name, value in found.weights.items() if not name.startswith("best|")}

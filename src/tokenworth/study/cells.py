@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from tokenworth.adaptation import adapt, make_config
@@ -22,6 +24,9 @@ from tokenworth.study.as_published import published_protocol
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, Cell, Study
 from tokenworth.study.store import COUNTED, PUBLISHED, TEXT_LOSS, StudyStore, cell_key
 from tokenworth.tasks import Task, load_task
+from tokenworth.training.record import OtherRunError
+
+_log = logging.getLogger("tokenworth")
 
 
 def task_of(study: Study, cell: Cell) -> Task:
@@ -130,7 +135,18 @@ def _run(study: Study, cell: Cell, folder: Path, device: str) -> None:
     elif cell.route == AS_PUBLISHED:
         _as_published(cell, task, folder, device)
     else:
-        adapt(cell.backbone, task, cell.route, seed=cell.seed, config=cell.settings, out=folder, device=device)
+        _adapt(cell, task, folder, device)
+
+
+def _adapt(cell: Cell, task: Task, folder: Path, device: str) -> None:
+    """One route; what a machine with another PyTorch or number format began is not gone on with but done anew."""
+    work = partial(adapt, cell.backbone, task, cell.route, seed=cell.seed, config=cell.settings, device=device)
+    try:
+        work(out=folder)
+    except OtherRunError as error:
+        _log.warning("%s; this cell begins anew", error)
+        shutil.rmtree(folder)
+        work(out=folder)
 
 
 def assess_cell(cell: Cell, task: Task, folder: Path, *, device: str = "auto") -> None:

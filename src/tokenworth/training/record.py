@@ -11,11 +11,15 @@ from tokenworth.assessment.result import write_text
 from tokenworth.errors import SettingError
 
 
+class OtherRunError(SettingError):
+    """What lies in the folder was begun as another run, and cannot be gone on with as this one."""
+
+
 def note_or_compare(path: Path, facts: Mapping[str, Any]) -> None:
     """Write the facts of a run, or check that they are those which are written there.
 
     Raises:
-        SettingError: another run lies there; the error shows in what they differ.
+        OtherRunError: another run lies there; the error shows in what they differ.
     """
     if path.is_file():
         try:
@@ -28,7 +32,7 @@ def note_or_compare(path: Path, facts: Mapping[str, Any]) -> None:
             if before and before.get(name) != facts.get(name)
         ]
         if changed:
-            raise SettingError(
+            raise OtherRunError(
                 f"{path.parent} holds a run with other settings: {'; '.join(changed)}. Name another folder with --out, "
                 "go on with the old settings, or remove the folder"
             )
