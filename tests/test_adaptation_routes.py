@@ -463,6 +463,8 @@ def test_a_run_file_is_read_and_its_mistakes_are_named(tmp_path):
     [
         ({"steps": 0}, "steps must be at least 1"),
         ({"lr": -1}, "lr must be above 0"),
+        ({"micro_batch": 0}, "micro_batch must be at least 1, not 0"),
+        ({"weight_decay": float("nan")}, "weight_decay must be at least 0, not nan"),
         ({"dropout": 1}, "dropout is a share"),
         ({"pooling": "max"}, "choose one of mean, last, cls, last\\+mean"),
         ({"metric": "f2"}, "choose one of weighted_f1"),

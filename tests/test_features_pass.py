@@ -1,5 +1,7 @@
 """One pass, kept: what it leaves, what finds it again, what does not, and how it keeps to its limits."""
 
+import errno
+import fcntl
 import json
 import os
 import time
@@ -18,7 +20,7 @@ from tokenworth.encode import encode, pool, tokenise
 from tokenworth.errors import BackboneError, EncodeError, SettingError, TokenworthError
 from tokenworth.features import default_store
 from tokenworth.features.groups import free_memory, layer_groups, moment_bytes
-from tokenworth.features.locks import BusyError, only_writer
+from tokenworth.features.locks import BusyError, is_held, only_writer
 from tokenworth.features.textset import TextSet
 from tokenworth.scores import ContextMoments
 
@@ -307,13 +309,39 @@ def test_random_weights_cannot_go_to_the_disk(model):
     assert load_backbone(f"{model}@random", device="cpu", device_map="auto").n_layers == 3
 
 
+def test_folders_are_held_on_a_network_file_system(tmp_path, monkeypatch):
+    """NFS locks only what is open for writing."""
+    lock = fcntl.flock
+
+    def of_nfs(place, operation):
+        if fcntl.fcntl(place, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        lock(place, operation)
+
+    monkeypatch.setattr("fcntl.flock", of_nfs)
+    with only_writer(tmp_path, ""):
+        assert is_held(tmp_path)
+        with pytest.raises(BusyError, match="busy"), only_writer(tmp_path, "busy"):
+            pass
+    assert not is_held(tmp_path)
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
+    def without(place, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", without)
+    with pytest.raises(TokenworthError, match=r"cannot be locked \(No locks available\)"), only_writer(tmp_path, ""):
+        pass
+
+
 def test_a_folder_that_was_renamed_before_it_was_locked_is_not_held(tmp_path, monkeypatch):
     """Between opening and locking, its writer may finish and give it its name."""
     (tmp_path / "pass.part").mkdir()
     opened = os.open
 
-    def open_late(path, flags):
-        place = opened(path, flags)
+    def open_late(path, *how):
+        place = opened(path, *how)
         (tmp_path / "pass.part").rename(tmp_path / "pass")
         return place
 

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from commands import tokenworth
 from corpora import config_of, run_file
 from tokenworth.errors import SettingError
-from tokenworth.features.locks import BusyError
+from tokenworth.features.locks import BusyError, only_writer
 from tokenworth.pretraining import PretrainError, PretrainPage, pretrain, read_runs
 from tokenworth.pretraining.journal import read_journal
 from tokenworth.pretraining.loop import Pretraining
@@ -162,17 +162,12 @@ def test_activation_checkpointing_changes_no_number(home, whole):
 
 
 def test_runs_that_share_shards_pack_once_and_find_the_same(home, whole):
-    import fcntl
-
     for name in ("first", "second"):
         pretrain(replace(config_of(home), shards=str(home / "shared")), home / name)
         assert losses(home / name) == losses(whole)
         assert not (home / name / "shards").exists()
-    place = os.open(home / "shared", os.O_RDONLY)
-    fcntl.flock(place, fcntl.LOCK_EX)
-    with pytest.raises(BusyError, match="another run is packing"):
+    with only_writer(home / "shared", ""), pytest.raises(BusyError, match="another run is packing"):
         pretrain(replace(config_of(home), shards=str(home / "shared")), home / "third")
-    os.close(place)
 
 
 # -- several processes --------------------------------------------------------------------------------------------

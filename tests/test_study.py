@@ -85,12 +85,29 @@ def test_the_identity_of_a_backbone_is_its_fingerprint_without_loading(home, nam
         ("tasks: [a]\nroutes: [bow]\naxes: {rnk: [1]}", "did you mean 'rank'"),
         ("tasks: [a]\nroutes: [bow]\naxes: {rank: 1}", "must be a list of values"),
         ("tasks: {a: 1}\nroutes: [bow]", "tasks must be a list"),
+        ("tasks: [null]\nroutes: [bow]", r"tasks must be a list of names, not \[None\]"),
+        ("tasks: [a]\nroutes: {bow: 3}", "the route bow takes settings, such as 'lr: 0.001', not 3"),
+        ("tasks: [a]\nroutes: {bow: {seeds: [x]}}", r"seeds of the route bow must be .*, not \['x'\]"),
+        ("tasks: [a]\nroutes: [bow]\nseeds: [1.5]", r"seeds must be a whole number of at least 0, or a list of them"),
+        ("tasks: [a]\nroutes: [bow]\nseeds: []", "seeds must be"),
+        ("tasks: [a]\nroutes: [bow]\ndata: [a]\nmax_texts: 0", r"2 mistakes:\n.*data must be a folder.*\n.*max_texts"),
+        ("tasks: [a]\nroutes: [bow]\nvariants: {a: {source: 1}}", "variant a may say"),
+        ("tasks: [a]\nroutes: [bow]\nsettings: {max_length: 0, eval_steps: 0}", r"2 mistakes:\n.*at least 1"),
     ],
 )
 def test_mistakes_in_a_study_file_are_named(tmp_path, text, message):
     (tmp_path / "study.yaml").write_text(text)
     with pytest.raises(SettingError, match=message):
         load_study(tmp_path / "study.yaml")
+
+
+def test_one_value_stands_for_a_list_of_it(tmp_path):
+    (tmp_path / "one.yaml").write_text(
+        "name: 1\ntasks: a.csv\nroutes: {bow: {seeds: 3}, probe: }\nbackbones: m\nseeds: 2"
+    )
+    study = load_study(tmp_path / "one.yaml")
+    assert study.name == "1"
+    assert [(cell.route, cell.seed) for cell in study.cells()] == [("probe", 2), ("bow", 3)]
 
 
 def test_a_study_runs_and_is_read_as_a_table(home):

@@ -73,7 +73,7 @@ def test_a_pass_shared_by_two_workers_finds_the_same(home, cluster, monkeypatch)
 def test_a_worker_killed_in_the_middle_loses_nothing(home, cluster):
     (home / "small.yaml").write_text(SMALL.replace("steps: 4", "steps: 120"))
     study = load_study(home / "small.yaml").only(["lora"])
-    store, killer = StudyStore(home / "ray"), _kill_when_running(home / "ray")
+    store, killer = StudyStore(home / "ray"), _kill_when_there_is("cells/*/run/run.json", "ray::_work", home / "ray")
     try:
         assert run_on_ray(study, home / "ray") == {"finished": 2}
     finally:
@@ -90,9 +90,9 @@ from pathlib import Path
 import psutil
 limit = time.monotonic() + 60
 while time.monotonic() < limit:
-    if list(Path(sys.argv[1]).glob("cells/*/run/run.json")):
+    if list(Path(sys.argv[1]).glob(sys.argv[2])):
         for process in psutil.process_iter(["cmdline"]):
-            if "ray::_work" in " ".join(process.info["cmdline"] or []):
+            if sys.argv[3] in " ".join(process.info["cmdline"] or []):
                 os.kill(process.pid, signal.SIGKILL)
                 sys.exit(0)
     time.sleep(0.02)
@@ -100,21 +100,56 @@ sys.exit(1)
 """
 
 
-def _kill_when_running(folder):
-    return subprocess.Popen([sys.executable, "-c", KILLER, str(folder)])
+def _kill_when_there_is(file, worker, folder):
+    return subprocess.Popen([sys.executable, "-c", KILLER, str(folder), file, worker])
 
 
-def test_a_worker_without_the_files_keeps_the_sentence(home, cluster, monkeypatch):
+@pytest.mark.slow
+def test_a_pass_goes_on_after_the_death_of_one_of_its_workers(home, cluster, monkeypatch):
+    """The others wait for what never comes; all of them begin again."""
+    write_rows(home / "reviews.csv", rows_of(planted_task(3000, 400, seed=2)))
+    study = load_study(home / "small.yaml").only(["assess"])
+    monkeypatch.setenv("TOKENWORTH_CACHE", str(home / "cache"))
+    killer = _kill_when_there_is("cells/*/run/text_loss.json", "ray::_Member.assess", home / "ray")
+    assert run_on_ray(study, home / "ray", pass_workers=2) == {"finished": 1}
+    assert killer.wait(timeout=60) == 0, "a worker was killed while the pass was made"
+    assert run_local(study, home / "local", workers=1) == {"finished": 1}
+    columns = ["ntps", "hscore", "logme", "probe_accuracy"]
+    shared, alone = (read_table(home / name)[columns] for name in ("ray", "local"))
+    pd.testing.assert_frame_equal(shared, alone, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_shared_passes_at_once_do_not_wait_for_each_other(home, cluster):
+    """Two processors, two passes of two workers each: half of each at a time would be neither."""
+    model_at(home / "other", seed=4)
+    (home / "small.yaml").write_text(SMALL.replace("[llama]", "[llama, other/llama]"))
+    study = load_study(home / "small.yaml").only(["assess"])
+    assert run_on_ray(study, home / "ray", pass_workers=2) == {"finished": 2}
+
+
+def test_more_workers_of_a_pass_than_processors(home, cluster):
+    study = load_study(home / "small.yaml")
+    with pytest.raises(SettingError, match=r"3 workers cannot share .* on 2 processors; give --pass-workers at most 2"):
+        run_on_ray(study, home / "ray", pass_workers=3)
+    assert not (home / "ray").exists()
+
+
+@pytest.mark.parametrize("pass_workers", [1, 2])
+def test_a_worker_without_the_files_keeps_the_sentence(home, cluster, monkeypatch, pass_workers):
     """The driver saw the weights, the worker does not."""
-    study = load_study(home / "small.yaml").only(["lora", "bow"])
+    route = "lora" if pass_workers == 1 else "assess"
+    study = load_study(home / "small.yaml").only([route, "bow"])
 
     def then_hidden(cells, store, **settings):
         (home / "llama").rename(home / "elsewhere")
         return unfinished(cells, store, **settings)
 
     monkeypatch.setattr("tokenworth.study.on_ray.unfinished", then_hidden)
-    assert run_on_ray(study, home / "ray") == {"finished": 1, "failed": 2}
+    failed = 2 if route == "lora" else 1
+    assert run_on_ray(study, home / "ray", pass_workers=pass_workers) == {"finished": 1, "failed": failed}
     store = StudyStore((home / "ray").resolve())
     errors = [store.error(key)["message"] for key in store.begun() if store.error(key)]
-    assert len(errors) == 2
+    assert len(errors) == failed
     assert all("llama" in message for message in errors)
+    assert all("\n" not in message and "ray::" not in message for message in errors)

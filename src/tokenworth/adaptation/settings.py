@@ -18,6 +18,13 @@ TRAINED = ("lora", "full", "scratch")
 Tracker = Literal["tensorboard", "wandb"]
 
 
+_LEAST = {
+    1: ("steps", "batch", "rank", "micro_batch", "max_length", "eval_steps", "train_size"),
+    0: ("shots", "tune", "weight_decay", "checkpoint_seconds"),
+}
+"""Least values of settings that are given."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdaptConfig:
     """Everything about a route but the model, the task and the seed."""
@@ -108,9 +115,10 @@ class AdaptConfig:
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
-        for name in ("steps", "batch", "rank"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for least, names in _LEAST.items():
+            for name in names:
+                if getattr(self, name) is not None and not getattr(self, name) >= least:
+                    raise SettingError(f"{name} must be at least {least}, not {getattr(self, name)}")
         for name in ("lr", "clip_norm", "clip_threshold"):
             if not getattr(self, name) > 0:
                 raise SettingError(f"{name} must be above 0, not {getattr(self, name)}")

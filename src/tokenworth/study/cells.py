@@ -122,7 +122,7 @@ def run_cell(study: Study, cell: Cell, key: str, root: Path, *, device: str = "a
     with store.claimed(key, cell) as folder:
         if store.is_finished(key):
             return
-        _patiently(lambda: _run(study, cell, folder, device))
+        patiently(lambda: _run(study, cell, folder, device))
 
 
 def _run(study: Study, cell: Cell, folder: Path, device: str) -> None:
@@ -181,7 +181,7 @@ def _count(cell: Cell, folder: Path) -> None:
         write_text(place / COUNTED, json.dumps(found, indent=1))
 
 
-def _patiently(work: Callable[[], None]) -> None:
+def patiently(work: Callable[[], None]) -> None:
     """Do it when it can be: while another cell makes the forward pass that this one needs too, wait and use that."""
     pause = 0.5
     while not _done(work):

@@ -7,7 +7,6 @@ the cell goes on from its route's checkpoint.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections import Counter
 from pathlib import Path
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from tokenworth.errors import SettingError
 from tokenworth.features.locks import BusyError
-from tokenworth.study.cells import assess_cell, keyed_cells, run_cell, task_of
+from tokenworth.study.cells import keyed_cells, run_cell
 from tokenworth.study.grid import ASSESS, Cell, Study
 from tokenworth.study.local import MOST_BEGINNINGS, Report, needed_bytes
+from tokenworth.study.shared_pass import assess_together
 from tokenworth.study.store import StudyStore, unfinished
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ def run_on_ray(
         How many cells are in each state at the end.
 
     Raises:
-        SettingError: Ray is not installed, the address does not answer, or texts or weights are not there.
+        SettingError: Ray is not installed, the address does not answer, texts or weights are not there, or the cluster
+            has fewer processors than `pass_workers`.
     """
     cells, store = keyed_cells(study), StudyStore(Path(root).resolve())
     ray, own = _cluster(address, workers)
     try:
+        _check_room(ray, pass_workers)
         waiting = unfinished(cells, store, retry_failed=retry_failed)
         running = {_submit(ray, study, cell, key, store.root, pass_workers): (cell, key) for cell, key in waiting}
         while running:
@@ -99,6 +101,16 @@ def _check_answer(address: str) -> None:
         raise SettingError(f"the Ray cluster at {address} does not answer ({error}); is it running there?") from error
 
 
+def _check_room(ray: ModuleType, pass_workers: int) -> None:
+    """Workers of a pass begin together or not at all; what never fits would be waited for without end."""
+    processors = int(ray.cluster_resources().get("CPU", 0))
+    if pass_workers > max(processors, 1):
+        raise SettingError(
+            f"{pass_workers} workers cannot share a forward pass on {processors} processors; "
+            f"give --pass-workers at most {max(processors, 1)}"
+        )
+
+
 def _submit(ray: Any, study: Study, cell: Cell, key: str, root: Path, pass_workers: int) -> Any:
     shared = cell.route == ASSESS and pass_workers > 1
     cards = 1 if ray.cluster_resources().get("GPU") and cell.backbone is not None else 0
@@ -118,52 +130,10 @@ def _work(study: Study, cell: Cell, key: str, root: str, pass_workers: int, card
     torch.set_num_threads(1)
     try:
         if pass_workers > 1:
-            _shared_pass(study, cell, key, Path(root), pass_workers, cards)
+            assess_together(study, cell, key, Path(root), workers=pass_workers, cards=cards)
         else:
             run_cell(study, cell, key, Path(root))
     except BusyError:
         return  # another command runs it
     except Exception:
         return  # kept by the store, told by the caller of `report`
-
-
-def _shared_pass(study: Study, cell: Cell, key: str, root: Path, workers: int, cards: int) -> None:
-    """An assessment by several workers, each with a replica and a share of the texts."""
-    import ray
-
-    with StudyStore(root).claimed(key, cell) as folder:
-        if StudyStore(root).is_finished(key):
-            return
-        members: list[Any] = [ray.remote(num_cpus=1, num_gpus=cards)(_Member).remote() for _ in range(workers)]
-        try:
-            place = ray.get(members[0].place.remote())
-            ray.get(
-                [
-                    member.assess.remote(study, cell, str(folder), rank, workers, place)
-                    for rank, member in enumerate(members)
-                ]
-            )
-        finally:
-            for member in members:
-                ray.kill(member)
-
-
-class _Member:
-    """One worker of a shared pass: an actor that joins the others as torchrun would have it."""
-
-    def place(self) -> tuple[str, int]:
-        """Where the first one can be found by the others."""
-        import ray
-
-        with socket.socket() as free:
-            free.bind(("", 0))
-            return str(ray.util.get_node_ip_address()), int(free.getsockname()[1])  # type: ignore[no-untyped-call]
-
-    def assess(self, study: Study, cell: Cell, folder: str, rank: int, size: int, place: tuple[str, int]) -> None:
-        """Join, and make a share of the pass; the first one scores and writes."""
-        import torch
-
-        torch.set_num_threads(1)
-        names = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": 0, "MASTER_ADDR": place[0], "MASTER_PORT": place[1]}
-        os.environ.update({name: str(value) for name, value in names.items()})
-        assess_cell(cell, task_of(study, cell), Path(folder))

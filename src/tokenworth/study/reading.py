@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
-from difflib import get_close_matches
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -13,10 +11,10 @@ from typing import Any
 from tokenworth.adaptation.settings import ROUTES, make_config
 from tokenworth.errors import SettingError
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, WITHOUT_BACKBONE, Study
+from tokenworth.study.shape import listed, shape_problems
 from tokenworth.training.reading import read_run_file
 
 _READING = {"source", "text", "text_pair", "label", "test"}
-_KEYS = {one.name for one in fields(Study)} - {"of_route"}
 
 
 def shipped_studies() -> list[str]:
@@ -41,7 +39,7 @@ def load_study(path: str | Path, *, data: str | Path | None = None, models: str 
     """
     place = _file(path)
     found: dict[str, Any] = {"name": place.stem, **read_run_file(place)}
-    problems = [*_shape_problems(found)]
+    problems = [*shape_problems(found)]
     if problems:
         raise _refused(place, problems)
     study = _built(found, place.resolve().parent, data, models)
@@ -66,44 +64,27 @@ def _refused(path: Path, problems: list[str]) -> SettingError:
     return SettingError(f"{path} has {len(problems)} mistakes:\n  " + "\n  ".join(problems))
 
 
-def _shape_problems(found: dict[str, Any]) -> Iterator[str]:
-    for name in found:
-        if name not in _KEYS:
-            near = get_close_matches(str(name), _KEYS, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(_KEYS))}"
-            yield f"a study has no key {name!r}; {hint}"
-    if not found.get("routes"):
-        yield "a study needs routes; write 'routes: [...]'"
-    if not found.get("tasks") and set(_listed(found.get("routes") or ())) != {COUNT}:
-        yield "a study needs tasks; write 'tasks: [...]'"
-    for name in ("tasks", "backbones", "seeds"):
-        if not isinstance(found.get(name, ()), str | int | list | tuple):
-            yield f"{name} must be a list, not {found[name]!r}"
-    if not isinstance(found.get("routes") or [], str | list | dict):
-        yield f"routes must be a list, or routes with their settings, not {found['routes']!r}"
-    for name in ("settings", "axes", "variants"):
-        if not isinstance(found.get(name, {}), dict):
-            yield f"{name} must be names with their values, not {found[name]!r}"
-
-
 def _built(found: dict[str, Any], home: Path, data: str | Path | None, models: str | Path | None) -> Study:
     routes, places = found["routes"], [home, *([Path(models)] if models else [])]
     stated = home / found["data"] if found.get("data") is not None else None
     return Study(
         **{
             **found,
-            "tasks": tuple(_placed([home], name) for name in _listed(found.get("tasks", ()))),
-            "routes": _listed(routes) if not isinstance(routes, dict) else tuple(routes),
-            "of_route": {route: own or {} for route, own in routes.items()} if isinstance(routes, dict) else {},
-            "backbones": tuple(_placed(places, name) for name in _listed(found.get("backbones", ()))),
-            "seeds": _listed(found.get("seeds", (0,))),
+            "name": str(found["name"]),
+            "tasks": tuple(_placed([home], name) for name in listed(found.get("tasks", ()))),
+            "routes": listed(routes) if not isinstance(routes, dict) else tuple(routes),
+            "of_route": {route: _own(own) for route, own in routes.items()} if isinstance(routes, dict) else {},
+            "backbones": tuple(_placed(places, name) for name in listed(found.get("backbones", ()))),
+            "seeds": listed(found.get("seeds", (0,))),
             "data": str(data or stated) if data or stated else None,
         }
     )
 
 
-def _listed(value: Any) -> tuple[Any, ...]:
-    return (value,) if isinstance(value, str | int) else tuple(value)
+def _own(settings: dict[str, Any] | None) -> dict[str, Any]:
+    """Of a route, its seeds as a list."""
+    given = dict(settings or {})
+    return given | ({"seeds": listed(given["seeds"])} if "seeds" in given else {})
 
 
 def _placed(places: list[Path], name: str) -> str:
@@ -120,7 +101,7 @@ def _problems(study: Study) -> Iterator[str]:
         elif route not in WITHOUT_BACKBONE and not study.backbones:
             yield f"the route {route} needs backbones; write 'backbones: [...]'"
     for name, how in study.variants.items():
-        if not isinstance(how, dict) or not how.keys() <= _READING:
+        if not isinstance(how, dict) or not how.keys() <= _READING or not all(isinstance(v, str) for v in how.values()):
             yield f"the variant {name} may say {', '.join(sorted(_READING))}, not {how!r}"
     for name, values in study.axes.items():
         if not isinstance(values, list) or not values:
