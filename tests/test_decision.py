@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tokenworth as tw
@@ -15,6 +16,7 @@ from tokenworth.decision.costs import Cost, bow_cost, route_cost
 from tokenworth.decision.indicators import INDICATORS, imbalance, indicators_of
 from tokenworth.decision.labels import beyond
 from tokenworth.decision.pilot import pilot_task
+from tokenworth.decision.plan import plan_for
 from tokenworth.decision.prices import Machine, named_machine, parse_budget
 from tokenworth.errors import SettingError
 from tokenworth.study import load_study, run_local
@@ -126,6 +128,38 @@ def test_indicators_come_from_the_assessment(decided):
     assert said["log_texts"] == pytest.approx(np.log(70))
     summary = decided.assessments[0].summary()
     assert (said["probe_f1"], said["bow_f1"]) == (summary["best_probe_f1"], summary["bow_f1"])
+
+
+def cells_with(*budgets):
+    return pd.DataFrame(budgets, columns=["route", "steps", "lr"]).assign(log_rate=lambda t: np.log(t["lr"]).round(6))
+
+
+def test_what_is_not_asked_for_is_planned_as_the_calibration_ran_it(tmp_path):
+    cells = cells_with(
+        ("lora", 1000, 0.003), ("lora", 1000, 0.003), ("lora", 5000, np.nan), ("lora", 5000, np.nan),
+        ("lora", 5000, np.nan), ("scratch", 1000, 0.0003),
+    )  # fmt: skip
+    plan = plan_for(None, cells)
+    assert (plan.of("lora").steps, plan.of("lora").lr) == (1000, 0.003)
+    assert (plan.of("scratch").steps, plan.of("scratch").lr) == (1000, 0.0003)
+    assert plan.of("full") == plan.asked == tw.AdaptConfig(), "nothing is known of it"
+    assert plan.warnings() == []
+    plan = plan_for({"steps": 10_000}, cells)
+    assert (plan.of("lora").steps, plan.of("lora").lr) == (10_000, 0.003)
+    assert "lora 1,000 steps at 0.003 (planned: 10,000 steps at 0.003), scratch 1,000" in plan.warnings()[0]
+    (tmp_path / "run.yaml").write_text("lr: 1e-4\nrank: 4\n")
+    assert plan_for(tmp_path / "run.yaml", cells).of("lora") == tw.AdaptConfig(steps=1000, lr=1e-4, rank=4)
+    assert plan_for(tw.AdaptConfig(), cells).of("lora") == tw.AdaptConfig(), "all of it is asked for"
+
+
+def test_a_decision_is_priced_as_it_is_predicted(home):
+    found = tw.decide(str(home / "reviews.csv"), [str(home / "llama")])
+    assert found.settings["plan"]["lora"] == {"steps": 1000, "lr": 0.003}
+    assert not any("other settings" in warning for warning in found.warnings)
+    ten = tw.decide(str(home / "reviews.csv"), [str(home / "llama")], config={"steps": 10_000})
+    assert any("other settings" in warning for warning in ten.warnings)
+    own, other = ({row["route"]: row["flops"] for row in one.options} for one in (found, ten))
+    assert other["full"] / own["full"] == pytest.approx(10, rel=0.05)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])

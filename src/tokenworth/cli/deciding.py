@@ -41,7 +41,12 @@ def decide(
     drop_overlap: options.DropOverlap = False,
     max_texts: options.MaxTexts = None,
     config: options.Config = None,
-    steps: options.Steps = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimiser steps.", show_default="those of the calibration's runs")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Highest learning rate.", show_default="that of the calibration's runs")
+    ] = None,
     batch: options.Batch = None,
     rank: options.Rank = None,
     max_length: options.MaxLength = None,
@@ -55,13 +60,16 @@ def decide(
     verbose: options.Verbose = False,
 ) -> None:
     """Which route is worth its cost: predicted F1 and cost of each, and the cheapest that loses little."""
-    from tokenworth.adaptation import make_config
     from tokenworth.assessment.result import claimed
     from tokenworth.decision import decide as run
     from tokenworth.decision.predictors import DEFAULT
+    from tokenworth.training.reading import read_run_file
 
     set_verbosity(verbose=verbose, quiet=quiet)
-    wished = make_config(config, steps=steps, batch=batch, rank=rank, max_length=max_length)
+    given = {"steps": steps, "lr": lr, "batch": batch, "rank": rank, "max_length": max_length}
+    wished = (read_run_file(config) if config else {}) | {
+        name: value for name, value in given.items() if value is not None
+    }
     with claimed(out) if out is not None else nullcontext():
         loaded = load(task, text, text_pair, label, group, test, data, drop_overlap, seed)
         with progress_report(quiet=quiet) as progress:
@@ -79,7 +87,6 @@ def decide(
                 predictor=predictor or DEFAULT,
                 labels=labels,
                 max_texts=max_texts,
-                max_length=wished.max_length,
                 device=device,
                 dtype=dtype,
                 seed=seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from tokenworth.errors import SettingError
 from tokenworth.study import StudyStore
 from tokenworth.study.evidence import published
 from tokenworth.study.grid import ASSESS, Cell
-from tokenworth.study.store import TEXT_LOSS
+from tokenworth.study.names import Contents, Names, names_by_contents
+from tokenworth.study.store import ASSESSED, TEXT_LOSS
 
 LEARNED = ("prompt", "lora", "full", "scratch")
 """Routes of which the outcome is predicted; bow and probe are run with the assessment itself."""
@@ -52,20 +53,37 @@ def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
     Raises:
         SettingError: a folder holds no study.
     """
-    said: dict[tuple[str, str], dict[str, float]] = {}
+    assessed: list[tuple[Cell, Path]] = []
     runs: list[tuple[Cell, AdaptResult]] = []
+    contents: list[tuple[Cell, Contents]] = []
     for folder in folders:
         store = StudyStore(Path(folder))
         if not (Path(folder) / "cells").is_dir():
             raise SettingError(f"{folder} holds no study; give the folder that tokenworth study run wrote")
         for key in store.begun():
             cell, place = store.cell(key), store.run_folder(key)
-            if cell.route == ASSESS and (place / "assessment.json").is_file():
-                said.setdefault(_place(cell), _said(place))
+            contents.append((cell, store.contents(key, cell)))
+            if cell.route == ASSESS and (place / ASSESSED).is_file():
+                assessed.append((cell, place))
             elif cell.route in LEARNED and (place / RESULT).is_file():
                 runs.append((cell, AdaptResult.load(place)))
-    rows = [_row(cell, run, said[_place(cell)]) for cell, run in runs if _place(cell) in said]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    names = names_by_contents(contents)
+    places = {names.of(cell): place for cell, place in reversed(assessed)}
+    said = {name: _said(place) for name, place in places.items()}
+    return pd.DataFrame(_rows(runs, said, names), columns=list(COLUMNS))
+
+
+_Place = tuple[str, str | None]
+"""Names of a task and a backbone."""
+
+
+def _rows(
+    runs: list[tuple[Cell, AdaptResult]], said: dict[_Place, dict[str, float]], names: Names
+) -> Iterator[dict[str, Any]]:
+    for cell, run in runs:
+        task, backbone = place = names.of(cell)
+        if place in said:
+            yield {"task": task, "backbone": backbone, **_row(cell, run), **said[place]}
 
 
 def _said(folder: Path) -> dict[str, float]:
@@ -83,15 +101,8 @@ def _loss(folder: Path) -> dict[str, float | None]:
     return found
 
 
-def _place(cell: Cell) -> tuple[str, str]:
-    return Path(cell.task).name, Path(str(cell.backbone)).name
-
-
-def _row(cell: Cell, run: AdaptResult, said: dict[str, float]) -> dict[str, Any]:
-    task, backbone = _place(cell)
+def _row(cell: Cell, run: AdaptResult) -> dict[str, Any]:
     return {
-        "task": task,
-        "backbone": backbone,
         "route": cell.route,
         "seed": cell.seed,
         "f1": run.metrics[DEFAULT_METRIC],
@@ -100,7 +111,6 @@ def _row(cell: Cell, run: AdaptResult, said: dict[str, float]) -> dict[str, Any]
         "seconds": run.cost["seconds"],
         "version": run.environment.get("tokenworth"),
         **budget_of(run.settings, run.task["texts"]["train"]),
-        **said,
     }
 
 

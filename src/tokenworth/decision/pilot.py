@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from tokenworth.adaptation import adapt
-from tokenworth.adaptation.settings import AdaptConfig
 from tokenworth.decision.choose import DRAWS, Option
 from tokenworth.decision.conformal import held_out_errors
+from tokenworth.decision.plan import Plan
 from tokenworth.decision.predicting import LEVEL
 from tokenworth.decision.predictors import LogOdds
 from tokenworth.errors import SettingError
@@ -88,7 +88,7 @@ def run_pilots(
     sources: dict[str, str],
     said: dict[str, dict[str, float]],
     task: Task,
-    config: AdaptConfig,
+    plan: Plan,
     cells: pd.DataFrame,
     share: float,
     *,
@@ -103,7 +103,7 @@ def run_pilots(
         sources: what to load for the name of a backbone.
         said: indicators by the name of a backbone.
         task: its training texts are used.
-        config: of the whole runs.
+        plan: settings of the whole runs.
         cells: calibration, short runs among it.
         share: of the time of all whole runs, in (0, 1).
         metric: what the runs are judged by.
@@ -126,7 +126,7 @@ def run_pilots(
             assert option.model is not None, "bow is never predicted"
             if time.perf_counter() - begun + rung * option.cost.seconds > limit:
                 continue
-            row = _run(option, sources[option.model], own, config, rung, seed, metric, **running)
+            row = _run(option, sources[option.model], own, plan, rung, seed, metric, **running)
             before = option.f1
             known[option.route, rung].sharpen(option, said[option.model], row["f1"], rng)
             rows.append({**row, "before": before, "after": option.f1})
@@ -137,10 +137,11 @@ def run_pilots(
 
 
 def _run(
-    option: Option, source: str, task: Task, config: AdaptConfig, rung: float, seed: int, metric: str, **running: Any
+    option: Option, source: str, task: Task, plan: Plan, rung: float, seed: int, metric: str, **running: Any
 ) -> dict[str, Any]:
-    steps = max(1, round(rung * config.steps))
-    short = replace(config, steps=steps, mislabelled=False)
+    whole = plan.of(option.route)
+    steps = max(1, round(rung * whole.steps))
+    short = replace(whole, steps=steps, mislabelled=False)
     done = adapt(source, task, option.route, seed=seed, config=short, **running)
     return {
         "model": option.model,

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tokenworth.adaptation.settings import ROUTES, AdaptConfig, make_config
-from tokenworth.assessment import Assessment, assess
+from tokenworth.adaptation.settings import ROUTES, AdaptConfig
 from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.forecast import measure_rates
-from tokenworth.assessment.probing import bow_row
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.decision.calibration import (
     PUBLISHED,
@@ -28,8 +26,10 @@ from tokenworth.decision.choose import DRAWS, Option, pick, weigh
 from tokenworth.decision.costs import Cost, bow_cost, route_cost
 from tokenworth.decision.indicators import indicators_of
 from tokenworth.decision.labels import beyond, part_sizes, predicted_curve, run_curve
+from tokenworth.decision.looking import Looked, look
 from tokenworth.decision.metrics import DEFAULT_METRIC, metric_named, of_probe, under
 from tokenworth.decision.pilot import check_share, run_pilots
+from tokenworth.decision.plan import Plan, plan_for
 from tokenworth.decision.predicting import LEVEL, Forecaster
 from tokenworth.decision.predictors import DEFAULT
 from tokenworth.decision.predictors import predictor as predictor_named
@@ -37,7 +37,7 @@ from tokenworth.decision.prices import HERE, Machine, named_machine, parse_budge
 from tokenworth.decision.result import Decision
 from tokenworth.decision.sentences import describe
 from tokenworth.encode.textloss import loss_of
-from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.errors import SettingError
 from tokenworth.features.groups import free_memory
 from tokenworth.tasks import Task, load_task
 
@@ -82,7 +82,7 @@ def decide(
         price: money an hour of it costs.
         calibration: folders of studies to learn from, beside the cells that come with the package; "published" adds
             the second paper's LoRA runs.
-        config: settings of the learned routes.
+        config: settings of the learned routes; steps and learning rate are otherwise those of the calibration's runs.
         predictor: name of one of `predictors`.
         pilot: share of the learned routes' time to spend on short runs first.
         labels: also find out how F1 grows with the number of training texts.
@@ -103,18 +103,21 @@ def decide(
         raise SettingError(f"tolerance {tolerance} is not understood; give the F1 that may be lost, such as 0.01")
     check_share(pilot)
     metric = metric_named(metric)
-    run, cells = make_config(config), under(_cells(calibration), metric)
+    cells = under(_cells(calibration), metric)
+    whole = full_length(cells)
+    plan = plan_for(config, whole)
     machine = _machine(hardware, price, device, dtype)
     seen = task if max_texts is None else task.sample(max_texts, seed=seed)
-    looked = _look(seen, models, started, {"device": device, "dtype": dtype, "seed": seed, **settings})
-    work = _Work(task, looked, machine, run, Forecaster(full_length(cells), predictor), seed, metric)
+    settings.setdefault("max_length", plan.asked.max_length)
+    looked = look(seen, models, started, {"device": device, "dtype": dtype, "seed": seed, **settings})
+    work = _Work(task, looked, machine, plan, Forecaster(whole, predictor), seed, metric)
     options = work.options()
     weigh(options, limit)
     running = {"device": device, "cache": settings.get("cache", True)}
     pilots = []
     if pilot is not None:
         pilots = run_pilots(
-            options, looked.models, work.said, seen, run, cells, pilot, metric=metric, seed=seed, **running
+            options, looked.models, work.said, seen, plan, cells, pilot, metric=metric, seed=seed, **running
         )
         weigh(options, limit)
     chosen = pick(options, tolerance)
@@ -123,7 +126,7 @@ def decide(
         options=[_shown(option) for option in options],
         recommended=None if chosen is None else _shown(chosen),
         sentences=describe(options, chosen, tolerance, limit, machine, metric=metric),
-        warnings=[*looked.failures, *work.warnings()],
+        warnings=[*looked.failures, *plan.warnings(), *work.warnings()],
         settings={
             "metric": metric,
             "tolerance": tolerance,
@@ -135,10 +138,11 @@ def decide(
             "pilot": pilot,
             "max_texts": max_texts,
             "calibration": _described(work.forecaster.cells),
-            "config": run.asdict(),
+            "config": plan.asked.asdict(),
+            "plan": plan.asdict(),
         },
         explanation=work.explained,
-        labels=work.label_curves(seen, max_length=run.max_length, **running) if labels else [],
+        labels=work.label_curves(seen, max_length=plan.asked.max_length, **running) if labels else [],
         pilots=pilots,
         environment=describe_environment(),
         assessments=looked.assessments,
@@ -171,45 +175,14 @@ def _described(cells: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    """Assessments of the backbones that could be assessed."""
-
-    assessments: list[Assessment]
-    models: dict[str, str]
-    """What was given, by the name of the backbone."""
-    failures: list[str]
-
-
-def _look(
-    task: Task, models: Sequence[str], started: Callable[[str], None] | None, settings: dict[str, Any]
-) -> _Looked:
-    if not models:
-        raise SettingError("no backbone is named; give at least one folder, hub id or published name")
-    baseline, looked = bow_row(task), _Looked([], {}, [])
-    for model in dict.fromkeys(models):
-        if started:
-            started(model)
-        try:
-            found = assess(model, task, baseline=baseline, **settings)
-        except TokenworthError as error:
-            looked.failures.append(f"{model}: {error}")
-            continue
-        looked.assessments.append(found)
-        looked.models[found.backbone["name"]] = model
-    if not looked.assessments:
-        raise SettingError("no backbone could be assessed: " + "; ".join(looked.failures))
-    return looked
-
-
 @dataclass(slots=True)
 class _Work:
     """From assessments to options."""
 
     task: Task
-    looked: _Looked
+    looked: Looked
     machine: Machine
-    config: AdaptConfig
+    plan: Plan
     forecaster: Forecaster
     seed: int
     metric: str
@@ -222,8 +195,7 @@ class _Work:
         rng = np.random.default_rng(self.seed)
         bow = next(probe for probe in self.looked.assessments[0].probes if probe["kind"] == "bow")
         found = [_measured(None, "bow", bow, self.metric, bow_cost(self.task, self.machine), rng)]
-        for one in self.looked.assessments:
-            name = one.backbone["name"]
+        for name, one in zip(self.looked.models, self.looked.assessments, strict=True):
             self.said[name] = indicators_of(one, self._loss(name), metric=self.metric)
             best = next(probe for probe in one.probes if probe["name"] == one.confusion["probe"])
             found.append(_measured(name, "probe", best, self.metric, self._cost(name, "probe"), rng))
@@ -235,11 +207,11 @@ class _Work:
         """Of the task's texts under the backbone, by a pass of its own, where the predictor asks for it."""
         if not {"nll", "bits_per_byte"} & set(predictor_named(self.forecaster.name).indicators):
             return {}
-        texts, most = self.task.train.texts, self.config.max_length
+        texts, most = self.task.train.texts, self.plan.asked.max_length
         return loss_of(self.looked.models[name], texts, max_length=most, seed=self.seed)
 
     def _cost(self, name: str, route: str) -> Cost:
-        return route_cost(self.looked.models[name], self.task, route, self.machine, self.config)
+        return route_cost(self.looked.models[name], self.task, route, self.machine, self.plan.of(route))
 
     def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
         guess = self.forecaster.predict(route, self.said[name], draws=DRAWS, rng=rng)

@@ -23,6 +23,7 @@ from tokenworth.study.cells import keyed_cells
 from tokenworth.study.correlation import p_value, rank_correlation
 from tokenworth.study.evidence import OURS, Relation
 from tokenworth.study.grid import AS_PUBLISHED, Study
+from tokenworth.study.names import names_of
 from tokenworth.study.store import PUBLISHED, StudyStore
 from tokenworth.study.table import by_route
 
@@ -84,11 +85,14 @@ def sweeps(study: Study, root: str | Path, table: pd.DataFrame) -> list[Sweep]:
 def _held(study: Study, store: StudyStore) -> dict[str, dict[str, Any]]:
     """By backbone and task: what a cell of the route holds."""
     found: dict[str, dict[str, Any]] = {}
-    for cell, key in keyed_cells(study):
+    cells = keyed_cells(study)
+    names = names_of(cell for cell, _ in cells)
+    for cell, key in cells:
         path = store.run_folder(key) / PUBLISHED
-        if cell.route == AS_PUBLISHED and cell.backbone is not None and path.is_file():
-            own = found.setdefault(Path(cell.backbone).name, {})
-            own.setdefault(Path(cell.task).stem, json.loads(path.read_text(encoding="utf-8")))
+        if cell.route == AS_PUBLISHED and path.is_file():
+            task, backbone = names.of(cell)
+            own = found.setdefault(str(backbone), {})
+            own.setdefault(task, json.loads(path.read_text(encoding="utf-8")))
     return found
 
 

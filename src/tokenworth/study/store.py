@@ -25,6 +25,7 @@ from tokenworth.assessment.result import write_text, writing
 from tokenworth.errors import TokenworthError, first_line
 from tokenworth.features.locks import is_held, only_writer
 from tokenworth.study.grid import ASSESS, Cell
+from tokenworth.study.names import Contents
 
 FORMAT = 1
 ASSESSED, COUNTED, TEXT_LOSS, PUBLISHED = "assessment.json", "count.json", "text_loss.json", "published.json"
@@ -77,6 +78,15 @@ class StudyStore:
                 write_text(folder / "error.json", json.dumps(_described(error), ensure_ascii=False, indent=1))
                 raise
             (folder / "error.json").unlink(missing_ok=True)
+
+    def contents(self, key: str, cell: Cell) -> Contents:
+        """Fingerprints of the texts and weights of a finished cell; of scratch the weights are nobody's."""
+        kept = next((path for name in (RESULT, ASSESSED) if (path := self.run_folder(key) / name).is_file()), None)
+        if kept is None:
+            return None, None
+        found = json.loads(kept.read_text(encoding="utf-8"))
+        weights = None if cell.route == "scratch" else (found["backbone"] or {}).get("fingerprint")
+        return found["task"].get("fingerprint"), weights
 
     def error(self, key: str) -> dict[str, Any] | None:
         """Why a cell failed, if it did."""

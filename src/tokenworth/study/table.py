@@ -11,7 +11,8 @@ import pandas as pd
 from tokenworth.adaptation.result import RESULT
 from tokenworth.probes.quality import METRICS
 from tokenworth.study.cells import keyed_cells
-from tokenworth.study.grid import Study
+from tokenworth.study.grid import Cell, Study
+from tokenworth.study.names import Names, names_by_contents, names_of
 from tokenworth.study.store import ASSESSED, COUNTED, PUBLISHED, StudyStore
 
 _ASSESSED = (
@@ -31,28 +32,33 @@ _ASSESSED = (
 
 def cell_table(study: Study, root: str | Path) -> pd.DataFrame:
     """One row a cell of the study, finished or not: its key, state and coordinates, and its figures."""
-    store, rows = StudyStore(Path(root)), []
-    for cell, key in keyed_cells(study):
-        rows.append({"key": key, "state": store.state(key), **_coordinates(store, key, cell), **_figures(store, key)})
+    store, cells = StudyStore(Path(root)), keyed_cells(study)
+    names = names_of(cell for cell, _ in cells)
+    rows = [
+        {"key": key, "state": store.state(key), **_coordinates(store, key, cell, names), **_figures(store, key)}
+        for cell, key in cells
+    ]
     return pd.DataFrame(rows)
 
 
 def read_table(root: str | Path) -> pd.DataFrame:
     """One row a finished cell of whatever studies wrote into a folder; needs no study file, texts or weights."""
     store = StudyStore(Path(root))
+    cells = {key: store.cell(key) for key in store.begun() if store.is_finished(key)}
+    names = names_by_contents((cell, store.contents(key, cell)) for key, cell in cells.items())
     rows = [
-        {"key": key, "state": "finished", **_coordinates(store, key, store.cell(key)), **_figures(store, key)}
-        for key in store.begun()
-        if store.is_finished(key)
+        {"key": key, "state": "finished", **_coordinates(store, key, cell, names), **_figures(store, key)}
+        for key, cell in cells.items()
     ]
     return pd.DataFrame(rows)
 
 
-def _coordinates(store: StudyStore, key: str, cell: Any) -> dict[str, Any]:
+def _coordinates(store: StudyStore, key: str, cell: Cell, names: Names) -> dict[str, Any]:
     error = store.error(key)
+    task, backbone = names.of(cell)
     return {
-        "task": Path(cell.task).stem,
-        "backbone": None if cell.backbone is None else Path(cell.backbone).name,
+        "task": task,
+        "backbone": backbone,
         "route": cell.route,
         "seed": cell.seed,
         **{f"setting {name}": value for name, value in cell.settings.items()},

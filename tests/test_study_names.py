@@ -1,0 +1,85 @@
+"""What tasks and backbones are called: two that end alike are told apart, one that was moved stays one."""
+
+import shutil
+
+import pytest
+
+import tokenworth as tw
+from planted import planted_task, rows_of, write_rows
+from routes import model_at
+from tokenworth.decision.calibration import calibration_of
+from tokenworth.study import load_study, read_table, run_local
+from tokenworth.study.grid import Cell
+from tokenworth.study.names import names_by_contents, short_names
+
+
+def test_as_much_of_a_path_as_tells_apart():
+    found = short_names(["/a/llama", "/b/llama", "/c/x", "Qwen/Q", "llama", "/d/c/x/y"])
+    assert found == {
+        "/a/llama": "a/llama", "/b/llama": "b/llama", "/c/x": "x", "Qwen/Q": "Q", "llama": "llama", "/d/c/x/y": "y",
+    }  # fmt: skip
+    assert short_names(["x", "/x", "./x"]) == {"x": "x", "/x": "/x", "./x": "./x"}
+
+
+def cell(task, backbone, route="lora"):
+    return Cell(backbone=backbone, task=task, route=route, seed=0, settings={})
+
+
+def test_tasks_lose_their_ending_unless_it_tells():
+    names = names_by_contents([(cell("a/reviews.csv", None), ("1", None)), (cell("a/reviews.tsv", None), ("2", None))])
+    assert names.task == {"a/reviews.csv": "reviews.csv", "a/reviews.tsv": "reviews.tsv"}
+    assert names_by_contents([(cell("a/reviews.csv", None), ("1", None))]).task == {"a/reviews.csv": "reviews"}
+
+
+def test_a_model_that_was_moved_is_one_and_another_of_its_name_is_not():
+    found = [
+        (cell("sst2", "/old/llama"), ("t", "w")),
+        (cell("sst2", "/new/llama"), ("t", "w")),
+        (cell("sst2", "/new/llama", "scratch"), ("t", None)),
+        (cell("sst2", "/third/llama", "scratch"), ("t", None)),
+    ]
+    assert set(names_by_contents(found).backbone.values()) == {"llama"}
+    found.append((cell("sst2", "/else/llama"), ("t", "other")))
+    names = names_by_contents(found).backbone
+    assert names["/old/llama"] == names["/new/llama"] != names["/else/llama"]
+    assert names["/third/llama"] not in (names["/old/llama"], names["/else/llama"]), "it may be either"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("names")
+    for name, seed in (("one", 0), ("two", 4)):
+        model_at(folder / name, seed=seed)
+    write_rows(folder / "reviews.csv", rows_of(planted_task(60, 40)))
+    settings = "routes: [assess, lora]\nsettings: {steps: 4, mislabelled: false}\n"
+    (folder / "study.yaml").write_text(f"backbones: [one/llama, two/llama]\ntasks: [reviews.csv]\n{settings}")
+    run_local(load_study(folder / "study.yaml"), folder / "study", workers=2)
+    return folder
+
+
+def test_two_backbones_of_one_name_are_not_averaged(home):
+    table = read_table(home / "study")
+    assert set(table["backbone"]) == {"one/llama", "two/llama"}
+    cells = calibration_of([home / "study"]).set_index("backbone")
+    assert cells.loc["one/llama", "probe_f1"] != cells.loc["two/llama", "probe_f1"]
+
+
+def test_a_study_goes_on_in_another_place(home, tmp_path):
+    for name in ("one", "two", "study", "reviews.csv"):
+        move = shutil.copytree if (home / name).is_dir() else shutil.copy
+        move(home / name, tmp_path / name)
+    text = (home / "study.yaml").read_text()
+    (tmp_path / "study.yaml").write_text(text.replace("[assess, lora]", "[assess, lora, full]"))
+    assert run_local(load_study(tmp_path / "study.yaml"), tmp_path / "study", workers=2) == {"finished": 6}
+    cells = calibration_of([tmp_path / "study"])
+    assert sorted(cells["route"]) == ["full", "full", "lora", "lora"]
+    assert set(cells["task"]) == {"reviews"}
+    assert cells.groupby("backbone").size().tolist() == [2, 2]
+
+
+def test_a_decision_between_two_backbones_of_one_name(home):
+    models = [str(home / name / "llama") for name in ("one", "two")]
+    found = tw.decide(str(home / "reviews.csv"), models, config={"steps": 20, "max_length": 32})
+    rows = [row for row in found.options if row["route"] == "lora"]
+    assert {row["model"] for row in rows} == {"one/llama", "two/llama"}
+    assert rows[0]["f1"] != rows[1]["f1"]
