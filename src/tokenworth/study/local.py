@@ -18,19 +18,12 @@ from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from tokenworth.backbones import account_of
-from tokenworth.backbones.load import RANDOM_SUFFIX
-from tokenworth.errors import TokenworthError
-from tokenworth.features.groups import free_memory
 from tokenworth.features.locks import BusyError
 from tokenworth.study.cells import keyed_cells, run_cell
 from tokenworth.study.grid import Cell, Study
+from tokenworth.study.slots import Slots, slots_here
 from tokenworth.study.store import StudyStore, unfinished
 
-BASE_BYTES = 800_000_000
-"""Of a process with its libraries and texts."""
-BYTES_PER_PARAMETER = 20
-"""Weights, gradients, optimiser and a copy while evaluating."""
 MOST_BEGINNINGS = 3
 """A cell whose process dies so often is left as failed by this run."""
 
@@ -57,7 +50,6 @@ class _Running:
     key: str
     process: ForkServerProcess
     device: str
-    needs: int
 
 
 def run_local(
@@ -73,7 +65,7 @@ def run_local(
     Args:
         study: what to run.
         root: folder of the study.
-        workers: processes at a time; None takes one a device.
+        workers: processes at a time; None takes one a card, or one for two processors.
         retry_failed: also run cells that failed before.
         report: called when a cell ends.
 
@@ -84,26 +76,16 @@ def run_local(
         SettingError: texts or weights are not there; said before anything runs.
     """
     cells, store = keyed_cells(study), StudyStore(Path(root))
-    engine = _Engine(study, store, report or (lambda *_: None), _devices(workers), free_memory())
+    engine = _Engine(study, store, report or (lambda *_: None), slots_here(workers))
     engine.run(unfinished(cells, store, retry_failed=retry_failed))
     return Counter(store.state(key) for _, key in cells)
-
-
-def _devices(workers: int | None) -> list[str]:
-    """One slot a worker: graphics cards in turn, else the processor."""
-    import torch
-
-    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    n = workers or cards or max(1, (os.cpu_count() or 2) // 2)
-    return [f"cuda:{i % cards}" if cards else "auto" for i in range(n)]
 
 
 class _Engine:
     """Begins processes while slots and memory last, and ends them."""
 
-    def __init__(self, study: Study, store: StudyStore, report: Report, devices: list[str], memory: int) -> None:
-        self.study, self.store, self.report = study, store, report
-        self.free, self.memory = list(devices), memory
+    def __init__(self, study: Study, store: StudyStore, report: Report, slots: Slots) -> None:
+        self.study, self.store, self.report, self.slots = study, store, report, slots
         self.running: list[_Running] = []
         self.begun: Counter[str] = Counter()
         self.context = multiprocessing.get_context("forkserver")
@@ -112,26 +94,21 @@ class _Engine:
     def run(self, waiting: list[tuple[Cell, str]]) -> None:
         """Until nothing is left to begin or to wait for."""
         while waiting or self.running:
-            place = self._next(waiting)
-            if place is None:
+            found = next(
+                ((i, device) for i, (cell, _) in enumerate(waiting) if (device := self.slots.fitting(cell))), None
+            )
+            if found is None:
                 self._wait(waiting)
                 continue
-            self._begin(*waiting.pop(place))
+            place, device = found
+            self._begin(*waiting.pop(place), device)
 
-    def _next(self, waiting: list[tuple[Cell, str]]) -> int | None:
-        """The first cell that fits into what memory is left; alone, any cell may try."""
-        if not self.free:
-            return None
-        left = self.memory - sum(one.needs for one in self.running)
-        fitting = (i for i, (cell, _) in enumerate(waiting) if not self.running or needed_bytes(cell) <= left)
-        return next(fitting, None)
-
-    def _begin(self, cell: Cell, key: str) -> None:
-        device = self.free.pop(0)
+    def _begin(self, cell: Cell, key: str, device: str) -> None:
+        self.slots.take(device, cell)
         process = self.context.Process(target=_work, args=(self.study, cell, key, self.store.root, device))
         process.start()
         self.begun[key] += 1
-        self.running.append(_Running(cell, key, process, device, needed_bytes(cell)))
+        self.running.append(_Running(cell, key, process, device))
 
     def _wait(self, waiting: list[tuple[Cell, str]]) -> None:
         """For a process to end."""
@@ -139,7 +116,7 @@ class _Engine:
             time.sleep(0.05)
         for one in ended:
             self.running.remove(one)
-            self.free.append(one.device)
+            self.slots.leave(one.device, one.cell)
             state = self.store.state(one.key)
             died = state == "interrupted" and one.process.exitcode != 0
             if died and self.begun[one.key] < MOST_BEGINNINGS:
@@ -169,13 +146,3 @@ def _end_with_the_command() -> None:
     assert parent is not None, "cells run in processes of their own"
     wait([parent.sentinel])
     os._exit(1)
-
-
-def needed_bytes(cell: Cell) -> int:
-    """Memory a cell may take, from its backbone's parameters."""
-    if cell.backbone is None:
-        return BASE_BYTES
-    try:
-        return BASE_BYTES + BYTES_PER_PARAMETER * account_of(cell.backbone.removesuffix(RANDOM_SUFFIX)).parameters
-    except TokenworthError:
-        return BASE_BYTES

@@ -16,8 +16,9 @@ from tokenworth.errors import SettingError
 from tokenworth.features.locks import BusyError
 from tokenworth.study.cells import keyed_cells, run_cell
 from tokenworth.study.grid import ASSESS, Cell, Study
-from tokenworth.study.local import MOST_BEGINNINGS, Report, needed_bytes
+from tokenworth.study.local import MOST_BEGINNINGS, Report
 from tokenworth.study.shared_pass import assess_together
+from tokenworth.study.slots import needs_of
 from tokenworth.study.store import StudyStore, unfinished
 
 if TYPE_CHECKING:
@@ -117,10 +118,15 @@ def _submit(ray: Any, study: Study, cell: Cell, key: str, root: Path, pass_worke
     task = ray.remote(
         num_cpus=0 if shared else 1,  # the workers of the pass ask for theirs
         num_gpus=0 if shared else cards,
-        memory=0 if shared else min(needed_bytes(cell), int(ray.cluster_resources().get("memory", 0))),
+        memory=0 if shared else min(needs_of(cell, on_card=cards > 0).main, _largest_memory(ray)),
         max_retries=MOST_BEGINNINGS - 1,
     )(_work)
     return task.remote(study, cell, key, str(root), pass_workers if shared else 1, cards)
+
+
+def _largest_memory(ray: Any) -> int:
+    """Of one node: a cell that asks for more would be waited for without end, and may as well try."""
+    return int(max((node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]), default=0))
 
 
 def _work(study: Study, cell: Cell, key: str, root: str, pass_workers: int, cards: int) -> None:
