@@ -270,3 +270,9 @@ def test_the_command_line(home):
     assert "means over seeds" in shown.out, shown.err
     assert tokenworth("study", "export", "tiny.yaml", "cells.csv", cwd=home).code == 0
     assert len(pd.read_csv(home / "cells.csv")) == 1
+    (home / "reviews.csv").unlink()
+    assert tokenworth("study", "status", "tiny.yaml", cwd=home).code == 2, "a study file is read with its texts"
+    folder = "out/study/tiny"
+    assert json.loads(tokenworth("study", "status", folder, "--json", cwd=home).out)["states"] == {"finished": 1}
+    assert json.loads(tokenworth("study", "tables", folder, "--json", cwd=home).out)[0]["bow"] > 0.5
+    assert "--only" in tokenworth("study", "tables", folder, "--only", "bow", cwd=home).err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as encoder
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,11 +17,17 @@ from tokenworth.cli.console import say, set_verbosity
 from tokenworth.errors import SettingError, TokenworthError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tokenworth.study import Study
 
 app = typer.Typer(help="Run a grid of backbones, tasks, routes and seeds as cells.", no_args_is_help=True)
 
 File = Annotated[str, typer.Argument(metavar="STUDY", help="A file, or a name of `list`.", show_default=False)]
+Shown = Annotated[
+    str,
+    typer.Argument(metavar="STUDY", help="A file, a name of `list`, or the folder of a study.", show_default=False),
+]
 Only = Annotated[list[str] | None, typer.Option("--only", help="Only this task, backbone or route; several times.")]
 Models = Annotated[Path | None, typer.Option(help="Folder in which backbones lie by name.", show_default=False)]
 Folder = Annotated[Path | None, typer.Option("--out", help="Folder of the study.", show_default="out/study/NAME")]
@@ -69,7 +76,7 @@ def run(
 
 @app.command()
 def status(
-    study: File,
+    study: Shown,
     out: Folder = None,
     only: Only = None,
     data: options.Data = None,
@@ -77,10 +84,7 @@ def status(
     json: options.Json = False,
 ) -> None:
     """Which cells are finished, running, failed (and why) or waiting."""
-    from tokenworth.study import cell_table
-
-    loaded = _load(study, only, data, models)
-    table = cell_table(loaded, _place(out, loaded.name))
+    table = _seen(study, out, only, data, models).table
     counts = table["state"].value_counts().to_dict()
     failures = table[table["error"].notna()][["task", "backbone", "route", "seed", "error"]].to_dict("records")
     if json:
@@ -93,7 +97,7 @@ def status(
 
 @app.command()
 def tables(
-    study: File,
+    study: Shown,
     out: Folder = None,
     only: Only = None,
     data: options.Data = None,
@@ -102,23 +106,23 @@ def tables(
     json: options.Json = False,
 ) -> None:
     """A metric by task, backbone and route: means over seeds."""
-    from tokenworth.study import by_route, cell_table
+    from tokenworth.study import by_route
 
-    loaded = _load(study, only, data, models)
-    table = by_route(cell_table(loaded, _place(out, loaded.name)), metric or "weighted_f1")
+    seen = _seen(study, out, only, data, models)
+    table = by_route(seen.table, metric or "weighted_f1")
     if json:
         typer.echo(table.to_json(orient="records", indent=1))
         return
     from tokenworth.report.terminal import show
     from tokenworth.report.terminal_adapt import frame_table
 
-    typer.echo(f"{loaded.name}: {metric or 'weighted_f1'}, means over seeds")
+    typer.echo(f"{seen.name}: {metric or 'weighted_f1'}, means over seeds")
     show(frame_table(table))
 
 
 @app.command()
 def export(
-    study: File,
+    study: Shown,
     to: Annotated[Path, typer.Argument(metavar="FILE")],
     out: Folder = None,
     only: Only = None,
@@ -127,15 +131,13 @@ def export(
 ) -> None:
     """Every cell with its coordinates and figures as one .csv, .tsv, .jsonl or .parquet file."""
     from tokenworth.adaptation.predicting import write_predictions
-    from tokenworth.study import cell_table
 
-    loaded = _load(study, only, data, models)
-    write_predictions(cell_table(loaded, _place(out, loaded.name)), to)
+    write_predictions(_seen(study, out, only, data, models).table, to)
 
 
 @app.command()
 def figures(
-    study: File,
+    study: Shown,
     out: Folder = None,
     only: Only = None,
     data: options.Data = None,
@@ -149,7 +151,6 @@ def figures(
     from tokenworth.study import (
         beside_published,
         by_route,
-        cell_table,
         choose,
         chosen_relations,
         relations,
@@ -157,19 +158,18 @@ def figures(
         sweeps,
     )
 
-    loaded = _load(study, only, data, models)
-    place = _place(out, loaded.name)
-    table = cell_table(loaded, place)
+    seen = _seen(study, out, only, data, models)
+    place, table = seen.place, seen.table
     if "weighted_f1" not in table:
-        raise TokenworthError(f"no cell of {loaded.name} is finished in {place}; run tokenworth study run first")
-    grids, name = sweeps(loaded, place, table), metric or "weighted_f1"
+        raise TokenworthError(f"no cell of {seen.name} is finished in {place}; run tokenworth study run first")
+    grids, name = sweeps(seen.study, place, table), metric or "weighted_f1"
     choices = [choose(grid) for grid in grids]
     found = [*relations(table), *chosen_relations(grids, choices)]
     for path in save_figures(found, place / "figures"):
         say(f"figure: {path}", quiet=quiet)
     routes = beside_published(table) if name == "weighted_f1" else by_route(table, name)
     means, path = row_means(table, name), place / "report.html"
-    page = write_study_page(loaded.name, table, routes, means, found, path, choices=choices)
+    page = write_study_page(seen.name, table, routes, means, found, path, choices=choices)
     say(f"report: {page}", quiet=quiet)
 
 
@@ -180,6 +180,33 @@ def list_() -> None:
 
     for name in shipped_studies():
         typer.echo(f"{name:<16} {len(load_study(name).cells()):>5} cells")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Seen:
+    """A study to look at."""
+
+    name: str
+    place: Path
+    table: pd.DataFrame
+    study: Study | None
+    """None for a folder alone: what lies in it needs neither study file nor texts nor weights."""
+
+
+def _seen(study: str, out: Path | None, only: list[str] | None, data: Path | None, models: Path | None) -> _Seen:
+    from tokenworth.study import begun_table, cell_table
+
+    folder = Path(study)
+    if not (folder / "cells").is_dir():
+        loaded = _load(study, only, data, models)
+        place = _place(out, loaded.name)
+        return _Seen(loaded.name, place, cell_table(loaded, place), loaded)
+    if out or only or data or models:
+        raise SettingError(
+            f"{study} is the folder of a study, of which everything is shown; "
+            "--out, --only, --data and --models go with a study file"
+        )
+    return _Seen(folder.resolve().name, folder, begun_table(folder), None)
 
 
 def _load(study: str, only: list[str] | None, data: Path | None, models: Path | None) -> Study:

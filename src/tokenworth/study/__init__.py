@@ -7,7 +7,7 @@ from tokenworth.study.local import run_local
 from tokenworth.study.on_ray import run_on_ray
 from tokenworth.study.reading import load_study, shipped_studies
 from tokenworth.study.store import StudyStore
-from tokenworth.study.table import by_route, cell_table, read_table
+from tokenworth.study.table import begun_table, by_route, cell_table, read_table
 
 __all__ = [
     "Cell",
@@ -16,6 +16,7 @@ __all__ = [
     "Study",
     "StudyStore",
     "Sweep",
+    "begun_table",
     "beside_published",
     "by_route",
     "cell_table",

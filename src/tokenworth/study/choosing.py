@@ -23,7 +23,7 @@ from tokenworth.study.cells import keyed_cells
 from tokenworth.study.correlation import p_value, rank_correlation
 from tokenworth.study.evidence import OURS, Relation
 from tokenworth.study.grid import AS_PUBLISHED, Study
-from tokenworth.study.names import names_of
+from tokenworth.study.names import names_by_contents, names_of
 from tokenworth.study.store import PUBLISHED, StudyStore
 from tokenworth.study.table import by_route
 
@@ -70,8 +70,14 @@ class Choice:
     """Chosen on a random half of the tasks, taken on the other; mean over halvings."""
 
 
-def sweeps(study: Study, root: str | Path, table: pd.DataFrame) -> list[Sweep]:
-    """One a figure and backbone with enough finished cells of the route `published`."""
+def sweeps(study: Study | None, root: str | Path, table: pd.DataFrame) -> list[Sweep]:
+    """One a figure and backbone with enough finished cells of the route `published`.
+
+    Args:
+        study: whose cells; None takes all that lie in the folder.
+        root: the folder.
+        table: of these cells, for what LoRA brought.
+    """
     held = _held(study, StudyStore(Path(root)))
     gains = _gains(table)
     return [
@@ -82,11 +88,15 @@ def sweeps(study: Study, root: str | Path, table: pd.DataFrame) -> list[Sweep]:
     ]
 
 
-def _held(study: Study, store: StudyStore) -> dict[str, dict[str, Any]]:
+def _held(study: Study | None, store: StudyStore) -> dict[str, dict[str, Any]]:
     """By backbone and task: what a cell of the route holds."""
     found: dict[str, dict[str, Any]] = {}
-    cells = keyed_cells(study)
-    names = names_of(cell for cell, _ in cells)
+    if study is None:
+        cells = [(store.cell(key), key) for key in store.begun()]
+        names = names_by_contents((cell, store.contents(key, cell)) for cell, key in cells)
+    else:
+        cells = keyed_cells(study)
+        names = names_of(cell for cell, _ in cells)
     for cell, key in cells:
         path = store.run_folder(key) / PUBLISHED
         if cell.route == AS_PUBLISHED and path.is_file():

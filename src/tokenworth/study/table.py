@@ -43,11 +43,17 @@ def cell_table(study: Study, root: str | Path) -> pd.DataFrame:
 
 def read_table(root: str | Path) -> pd.DataFrame:
     """One row a finished cell of whatever studies wrote into a folder; needs no study file, texts or weights."""
+    table = begun_table(root)
+    return table if table.empty else table[table["state"] == "finished"].reset_index(drop=True)
+
+
+def begun_table(root: str | Path) -> pd.DataFrame:
+    """As `read_table`, with the cells that were begun and have not ended, or failed."""
     store = StudyStore(Path(root))
-    cells = {key: store.cell(key) for key in store.begun() if store.is_finished(key)}
+    cells = {key: store.cell(key) for key in store.begun()}
     names = names_by_contents((cell, store.contents(key, cell)) for key, cell in cells.items())
     rows = [
-        {"key": key, "state": "finished", **_coordinates(store, key, cell, names), **_figures(store, key)}
+        {"key": key, "state": store.state(key), **_coordinates(store, key, cell, names), **_figures(store, key)}
         for key, cell in cells.items()
     ]
     return pd.DataFrame(rows)
