@@ -254,6 +254,21 @@ def waited_for(condition, seconds=120):
         time.sleep(0.05)
 
 
+def test_a_folder_that_cannot_be_written(home):
+    (home / "tiny.yaml").write_text("tasks: [reviews.csv]\nroutes: [bow]\n")
+    done = tokenworth("study", "run", "tiny.yaml", "--out", "reviews.csv", cwd=home)
+    assert done.code == 1
+    assert "reviews.csv/cells cannot be written (Not a directory)" in done.err
+    study = load_study(home / "tiny.yaml")
+    (key,) = (key for _, key in keyed_cells(study))
+    (home / "out" / "study" / "tiny" / "cells").mkdir(parents=True)
+    (home / "out" / "study" / "tiny" / "cells" / key).touch()  # where its cell should lie
+    done = tokenworth("study", "run", "tiny.yaml", cwd=home)
+    assert (done.code, done.out.strip()) == (1, "1 waiting")
+    assert "1 of 1 cells did not end; the same command goes on with them" in done.err
+    assert f"{key} cannot be written" in done.err
+
+
 def test_the_command_line(home):
     (home / "tiny.yaml").write_text(
         "tasks: [reviews.csv, nowhere.csv, no.csv]\nroutes: [bow, lora]\nbackbones: [none]\n"

@@ -72,6 +72,8 @@ def run(
     typer.echo(", ".join(f"{counts[state]} {state}" for state in sorted(counts)))
     if counts["failed"]:
         raise TokenworthError(f"{counts['failed']} of {total} cells failed; tokenworth study status says why")
+    if left := counts["interrupted"] + counts["waiting"]:
+        raise TokenworthError(f"{left} of {total} cells did not end; the same command goes on with them")
 
 
 @app.command()

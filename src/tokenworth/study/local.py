@@ -18,6 +18,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from tokenworth.errors import first_line
 from tokenworth.features.locks import BusyError
 from tokenworth.study.cells import keyed_cells, run_cell
 from tokenworth.study.grid import Cell, Study
@@ -74,8 +75,10 @@ def run_local(
 
     Raises:
         SettingError: texts or weights are not there; said before anything runs.
+        TokenworthError: the folder cannot be written.
     """
     cells, store = keyed_cells(study), StudyStore(Path(root))
+    store.make()
     engine = _Engine(study, store, report or (lambda *_: None), slots_here(workers))
     engine.run(unfinished(cells, store, retry_failed=retry_failed))
     return Counter(store.state(key) for _, key in cells)
@@ -136,8 +139,10 @@ def _work(study: Study, cell: Cell, key: str, root: Path, device: str) -> None:
         run_cell(study, cell, key, root, device=device)
     except BusyError:
         return  # another command runs it
-    except Exception:
-        return  # kept by the store, told by the engine
+    except Exception as error:
+        if StudyStore(root).error(key) is None:  # otherwise it is kept there, and told by the engine
+            _log.error("%s: %s", cell, first_line(error))
+            raise SystemExit(1) from error
 
 
 def _end_with_the_command() -> None:

@@ -54,11 +54,13 @@ def run_on_ray(
     Raises:
         SettingError: Ray is not installed, the address does not answer, texts or weights are not there, or the cluster
             has fewer processors than `pass_workers`.
+        TokenworthError: the folder cannot be written.
     """
     cells, store = keyed_cells(study), StudyStore(Path(root).resolve())
     ray, own = _cluster(address, workers)
     try:
         _check_room(ray, pass_workers)
+        store.make()
         waiting = unfinished(cells, store, retry_failed=retry_failed)
         running = {_submit(ray, study, cell, key, store.root, pass_workers): (cell, key) for cell, key in waiting}
         while running:

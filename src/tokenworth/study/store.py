@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from tokenworth.adaptation.result import RESULT
@@ -56,6 +57,15 @@ class StudyStore:
         if is_held(folder):
             return "running"
         return "failed" if (folder / "error.json").is_file() else "interrupted"
+
+    def make(self) -> None:
+        """Make the folder, and try a file in it: better refused before the work than after it.
+
+        Raises:
+            TokenworthError: it cannot be written.
+        """
+        with writing(self.root / "cells") as place, TemporaryFile(dir=place):
+            pass
 
     def is_finished(self, key: str) -> bool:
         """Whether its result is there; result files are renamed into place, so a half-written one is not."""
