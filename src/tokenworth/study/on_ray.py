@@ -8,7 +8,9 @@ the cell goes on from its route's checkpoint.
 from __future__ import annotations
 
 import socket
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,13 +61,11 @@ def run_on_ray(
     cells, store = keyed_cells(study), StudyStore(Path(root).resolve())
     ray, own = _cluster(address, workers)
     try:
-        _check_room(ray, pass_workers)
+        at_once = _passes_at_once(ray, pass_workers)
         store.make()
         waiting = unfinished(cells, store, retry_failed=retry_failed)
-        running = {_submit(ray, study, cell, key, store.root, pass_workers): (cell, key) for cell, key in waiting}
-        while running:
-            (ended,), _ = ray.wait(list(running), num_returns=1)
-            cell, key = running.pop(ended)
+        submit = partial(_submit, ray, study, root=store.root, pass_workers=pass_workers)
+        for cell, key in _ended(ray, waiting, submit, pass_workers, at_once):
             if report:
                 report(cell, store.state(key))
     finally:
@@ -104,18 +104,45 @@ def _check_answer(address: str) -> None:
         raise SettingError(f"the Ray cluster at {address} does not answer ({error}); is it running there?") from error
 
 
-def _check_room(ray: ModuleType, pass_workers: int) -> None:
-    """Workers of a pass begin together or not at all; what never fits would be waited for without end."""
-    processors = int(ray.cluster_resources().get("CPU", 0))
-    if pass_workers > max(processors, 1):
+def _ended(
+    ray: ModuleType, waiting: list[tuple[Cell, str]], submit: Callable[..., Any], pass_workers: int, at_once: int
+) -> Iterator[tuple[Cell, str]]:
+    """Hand all cells to the cluster, shared passes a few at a time; yields each when it has ended."""
+    shared = deque(one for one in waiting if _is_shared(one[0], pass_workers))
+    first = [one for one in waiting if not _is_shared(one[0], pass_workers)]
+    first += [shared.popleft() for _ in range(min(at_once, len(shared)))]
+    running = {submit(*one): one for one in first}
+    while running:
+        (ended,), _ = ray.wait(list(running), num_returns=1)
+        one = running.pop(ended)
+        if shared and _is_shared(one[0], pass_workers):
+            further = shared.popleft()
+            running[submit(*further)] = further
+        yield one
+
+
+def _is_shared(cell: Cell, pass_workers: int) -> bool:
+    return cell.route == ASSESS and pass_workers > 1
+
+
+def _passes_at_once(ray: ModuleType, pass_workers: int) -> int:
+    """Shared passes that fit into the cluster; more of them would only be processes that wait.
+
+    Raises:
+        SettingError: not one does; it would be waited for without end.
+    """
+    resources = ray.cluster_resources()
+    kind = "graphics cards" if resources.get("GPU") else "processors"
+    room = int(resources.get("GPU") or resources.get("CPU", 0))
+    if 1 < pass_workers > room:
         raise SettingError(
-            f"{pass_workers} workers cannot share a forward pass on {processors} processors; "
-            f"give --pass-workers at most {max(processors, 1)}"
+            f"{pass_workers} workers cannot share a forward pass on {room} {kind}; give --pass-workers at most {room}"
         )
+    return max(1, room // pass_workers)
 
 
-def _submit(ray: Any, study: Study, cell: Cell, key: str, root: Path, pass_workers: int) -> Any:
-    shared = cell.route == ASSESS and pass_workers > 1
+def _submit(ray: Any, study: Study, cell: Cell, key: str, *, root: Path, pass_workers: int) -> Any:
+    shared = _is_shared(cell, pass_workers)
     cards = 1 if ray.cluster_resources().get("GPU") and cell.backbone is not None else 0
     task = ray.remote(
         num_cpus=0 if shared else 1,  # the workers of the pass ask for theirs
