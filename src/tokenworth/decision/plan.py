@@ -45,9 +45,7 @@ class Plan:
         if not other:
             return []
         runs = ", ".join(other)
-        return [
-            f"what learned routes bring is learned from runs with other settings: {runs}; costs are of what is planned"
-        ]
+        return [f"predictions are learned from runs with other settings: {runs}; costs are those of what is planned"]
 
     def asdict(self) -> dict[str, dict[str, Any]]:
         """As JSON writes it: steps and learning rate by route."""
