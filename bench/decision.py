@@ -20,7 +20,7 @@ import pandas as pd
 from pages import write_page
 from tokenworth.decision.calibration import calibration_of, full_length, published_cells, read_calibration, with_runs_of
 from tokenworth.decision.conformal import held_out_errors
-from tokenworth.decision.evaluating import clustered, predictor_row, regret_table, seed_noise
+from tokenworth.decision.evaluating import chance_table, clustered, predictor_row, regret_table, seed_noise
 from tokenworth.decision.pilot import SHARES, Piloted, pilot_pairs
 from tokenworth.decision.predictors import DEFAULT, LogOdds, predictor, predictors
 from tokenworth.errors import SettingError
@@ -50,6 +50,7 @@ def main() -> None:
         _outcomes(whole),
         *_predictors(whole),
         _regret(whole),
+        _chances(whole),
         _published(whole),
         _pilots(cells),
     ]
@@ -143,6 +144,30 @@ def _regret(whole: pd.DataFrame) -> str:
                 f"| {name} | {rule} | {100 * own['regret'].mean():.2f} | {100 * low:.2f}-{100 * high:.2f} "
                 f"| {100 * own['regret'].max():.1f} | {own['spent'].mean():.1%} |"
             )
+    return "\n".join(lines)
+
+
+def _chances(whole: pd.DataFrame) -> str:
+    """Whether what the advice gives a chance of 18 % is so in 18 of 100 places."""
+    table = chance_table(whole, DEFAULT)
+    lines = [
+        "## Is the stated chance right?\n",
+        "Brier: mean squared difference of the chance from what was so (1 or 0); in the last column, of always saying",
+        "how often it is so.\n",
+        "| statement | said | stated chance | so | Brier | of the frequency |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for statement, words in {
+        "better": "another route is better by more than a point",
+        "best": "this route is the best",
+    }.items():
+        own = table[table["statement"] == statement]
+        often = own["true"].mean()
+        brier = ((own["chance"] - own["true"]) ** 2).mean()
+        lines.append(
+            f"| {words} | {len(own)} times | {own['chance'].mean():.1%} | {often:.1%} | {brier:.3f} "
+            f"| {often * (1 - often):.3f} |"
+        )
     return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ from tokenworth.decision.calibration import (
 )
 from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions
 from tokenworth.decision.evaluating import (
+    chance_table,
     clustered,
     coverage,
     gain_spearman,
@@ -166,6 +167,35 @@ def test_regret_of_rules_in_a_world_where_lora_always_wins():
     assert means["always scratch"] == pytest.approx(0.1, abs=1e-9)
     assert (table["regret"] >= -1e-12).all()
     assert table[table["rule"] == "always bow"]["spent"].max() == 0
+
+
+def test_routes_are_wrong_together():
+    """Outcomes are drawn task by task: what is drawn for two routes differs as it did on that task."""
+    task_N, rng = np.array(["a", "a", "b", "c"]), np.random.default_rng(0)
+    true = Errors(np.array([0.5, 0.5, 0.6, 0.7]), np.full(4, 0.5), task_N)
+    lower = Errors(np.array([0.4, 0.4, 0.5, 0.6]), np.full(4, 0.4), task_N)
+    task_S = rng.choice(["a", "b", "c", "d"], 400)
+    drawn = true.draw(0.5, task_S, rng)
+    for task, outcome in (("a", 0.5), ("b", 0.6), ("c", 0.7)):
+        assert drawn[task_S == task] == pytest.approx(outcome)
+    assert set(drawn[task_S == "d"].round(6)) == {0.5, 0.6, 0.7}, "an unknown task has the error of any"
+    known_S = task_S[task_S != "d"]
+    assert (true.draw(0.5, known_S, rng) > lower.draw(0.45, known_S, rng)).all(), "the better one is so on every task"
+
+
+def test_chances_are_stated_and_held_against_what_was_so():
+    cells = planted_cells(
+        lambda row, rng: max(row["probe_f1"], row["bow_f1"]) * 0.9 + 0.1, routes=("lora", "scratch"), tasks=12
+    )
+    cells.loc[cells["route"] == "scratch", "f1"] -= 0.1
+    table = chance_table(cells, "probe and words", tolerance=0.0)
+    best = table[table["statement"] == "best"]
+    assert best.groupby(["task", "backbone"])["chance"].sum().to_numpy() == pytest.approx(1)
+    assert best.groupby(["task", "backbone"])["true"].sum().eq(1).all()
+    assert best[best["true"]]["chance"].mean() > best[~best["true"]]["chance"].mean()
+    better = table[table["statement"] == "better"]
+    assert len(better) == len(best) / 4
+    assert better["chance"].between(0, 1).all()
 
 
 def test_pilots_are_paired_and_learned_from():

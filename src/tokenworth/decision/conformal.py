@@ -61,11 +61,24 @@ class Errors:
         middle, half = float(log_odds(np.array([f1]))[0]), self.half_width(level)
         return float(expit(middle - half)), float(expit(middle + half))
 
-    def draw(self, f1: float, n: int, rng: np.random.Generator) -> Floats:
-        """n outcomes of a prediction, errors of all tasks with equal chances."""
-        weight = self.weights()
-        drawn_S = rng.choice(self.error_N, size=n, p=weight / weight.sum())
+    def draw(self, f1: float, task_S: np.ndarray, rng: np.random.Generator) -> Floats:
+        """Outcomes of a prediction, (S): each with an error that was made on that task; where there is none, on any.
+
+        Routes that are drawn with the same tasks are wrong together: a task on which training brings more than
+        predicted is one for LoRA and for full training alike.
+        """
+        weight_N = self.weights()
+        drawn_S = rng.choice(self.error_N, size=len(task_S), p=weight_N / weight_N.sum())
+        for task in np.unique(task_S):
+            own_N, here_S = self.error_N[self.group_N == task], task_S == task
+            if len(own_N):
+                drawn_S[here_S] = rng.choice(own_N, size=int(here_S.sum()))
         return np.asarray(expit(log_odds(np.array([f1])) + drawn_S))
+
+
+def tasks_drawn(cells: pd.DataFrame, n: int, rng: np.random.Generator) -> np.ndarray:
+    """n tasks of a calibration, with equal chances: what the errors of all routes are drawn by."""
+    return rng.choice(sorted(set(cells["task"])), size=n)
 
 
 def left_out(cells: pd.DataFrame, by: str = "task") -> list[tuple[np.ndarray, np.ndarray]]:

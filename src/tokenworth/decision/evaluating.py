@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from tokenworth.decision.choose import DRAWS, Option, pick, weigh
-from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions, left_out
+from tokenworth.decision.choose import DRAWS, Option, pick, regret_of_missing, weigh
+from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions, left_out, tasks_drawn
 from tokenworth.decision.costs import Cost
 from tokenworth.decision.predictors import Floats, predictor
 
@@ -117,18 +117,47 @@ def regret_table(cells: pd.DataFrame, name: str, tolerance: float = 0.01) -> pd.
     The routes of a place are bow, the probe and the learned routes with finished cells (means over seeds).  spent is
     the share of the FLOPs of running all of them.
     """
+    rows = []
+    for task, backbone, options, true in _held_out_places(cells, name):
+        rows += [{"task": task, "backbone": backbone, **row} for row in _lost(options, true, tolerance)]
+    return pd.DataFrame(rows)
+
+
+def chance_table(cells: pd.DataFrame, name: str, tolerance: float = 0.01) -> pd.DataFrame:
+    """What was said on a task the predictor has not seen, with the chance that was given to it, and whether it was so.
+
+    Rows: one a place with statement "better", that another route is better than the advised one by more than the
+    tolerance; one a place and route with statement "best", that it is the best.  Columns: task, backbone, statement,
+    chance in [0, 1], true.
+    """
+    rows = []
+    for task, backbone, options, true in _held_out_places(cells, name):
+        chosen, best = pick(options, tolerance), max(true.values())
+        assert chosen is not None, "without a budget there is one"
+        said = [("better", regret_of_missing(chosen, options, tolerance), best > true[chosen.route] + tolerance)]
+        said += [("best", option.chance_best, true[option.route] == best) for option in options]
+        rows += [
+            {"task": task, "backbone": backbone, "statement": what, "chance": chance, "true": bool(was)}
+            for what, chance, was in said
+        ]
+    return pd.DataFrame(rows)
+
+
+Place = tuple[str, str, list[Option], dict[str, float]]
+"""A task, a backbone, what decide would weigh there, and the true F1 of each route."""
+
+
+def _held_out_places(cells: pd.DataFrame, name: str) -> Iterator[Place]:
+    """Every task and backbone, seen by a predictor that has not seen the task."""
     means = cells.groupby(["task", "backbone", "route"], as_index=False).mean(numeric_only=True)
-    rng, rows = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
     for task in sorted(set(cells["task"])):
         others = cells[cells["task"] != task].reset_index(drop=True)
         learned = {route: _learned(name, others, route) for route in sorted(set(means["route"]))}
-        for _, place in means[means["task"] == task].groupby("backbone"):
-            options, true = _options(place, learned, rng)
+        for backbone, place in means[means["task"] == task].groupby("backbone"):
+            options, true = _options(place, learned, tasks_drawn(others, DRAWS, rng), rng)
             weigh(options)
-            rows += [
-                {"task": task, "backbone": place["backbone"].iloc[0], **row} for row in _lost(options, true, tolerance)
-            ]
-    return pd.DataFrame(rows)
+            yield task, str(backbone), options, true
 
 
 def _learned(name: str, cells: pd.DataFrame, route: str) -> tuple[Any, Errors]:
@@ -139,7 +168,7 @@ def _learned(name: str, cells: pd.DataFrame, route: str) -> tuple[Any, Errors]:
 
 
 def _options(
-    place: pd.DataFrame, learned: dict[str, tuple[Any, Errors]], rng: np.random.Generator
+    place: pd.DataFrame, learned: dict[str, tuple[Any, Errors]], task_S: np.ndarray, rng: np.random.Generator
 ) -> tuple[list[Option], dict[str, float]]:
     """Options of one task and backbone as `decide` would see them, and the true F1 of each route."""
     row = place.iloc[0]
@@ -152,7 +181,7 @@ def _options(
         guess = float(fitted.predict(place.iloc[[index]])[0])
         low, high = errors.interval(guess)
         cost = _cost(own["train_flops"], own["seconds"])
-        draws = errors.draw(guess, DRAWS, rng)
+        draws = errors.draw(guess, task_S, rng)
         options.append(Option(own["backbone"], own["route"], "predicted", guess, low, high, cost, draws))
         true[own["route"]] = float(own["f1"])
     return options, true

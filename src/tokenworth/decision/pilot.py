@@ -15,7 +15,7 @@ import pandas as pd
 
 from tokenworth.adaptation import adapt
 from tokenworth.decision.choose import DRAWS, Option
-from tokenworth.decision.conformal import held_out_errors
+from tokenworth.decision.conformal import held_out_errors, tasks_drawn
 from tokenworth.decision.plan import Plan
 from tokenworth.decision.predicting import LEVEL
 from tokenworth.decision.predictors import LogOdds
@@ -63,14 +63,16 @@ class Piloted:
     def _line() -> LogOdds:
         return LogOdds("pilot", ("pilot_f1", "probe_f1", "bow_f1", "log_classes"))
 
-    def sharpen(self, option: Option, said: dict[str, float], pilot_f1: float, rng: np.random.Generator) -> None:
+    def sharpen(
+        self, option: Option, said: dict[str, float], pilot_f1: float, task_S: np.ndarray, rng: np.random.Generator
+    ) -> None:
         """Put the prediction from the pilot in the place of the one from the assessment, if it is the sharper one."""
         row = pd.DataFrame([{**said, "task": "", "route": option.route, "pilot_f1": pilot_f1}])
         f1 = float(self.line.predict(row)[0])
         low, high = self.errors.interval(f1, LEVEL)
         if high - low < option.f1_high - option.f1_low:
             option.f1, option.f1_low, option.f1_high = f1, low, high
-            option.draws = self.errors.draw(f1, DRAWS, rng)
+            option.draws = self.errors.draw(f1, task_S, rng)
 
 
 def check_share(share: float | None) -> None:
@@ -118,6 +120,7 @@ def run_pilots(
     """
     left = [option for option in options if option.source == "predicted" and option.affordable]
     limit, rng, rows = share * sum(option.cost.seconds for option in left), np.random.default_rng(seed), []
+    task_S = tasks_drawn(cells, DRAWS, rng)
     known = {(option.route, rung): Piloted(cells, option.route, rung) for option in left for rung in SHARES}
     own, begun = pilot_task(task, seed), time.perf_counter()
     for rung in SHARES:
@@ -128,7 +131,7 @@ def run_pilots(
                 continue
             row = _run(option, sources[option.model], own, plan, rung, seed, metric, **running)
             before = option.f1
-            known[option.route, rung].sharpen(option, said[option.model], row["f1"], rng)
+            known[option.route, rung].sharpen(option, said[option.model], row["f1"], task_S, rng)
             rows.append({**row, "before": before, "after": option.f1})
             reached[option.name] = row["f1"]
         left = sorted((o for o in left if o.name in reached), key=lambda o: -reached[o.name])

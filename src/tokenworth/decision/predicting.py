@@ -43,8 +43,16 @@ class Forecaster:
         tasks = self.cells.groupby("route")["task"].nunique()
         return sorted(str(route) for route, n in tasks.items() if n >= FEWEST_TASKS)
 
-    def predict(self, route: str, said: dict[str, float], *, draws: int, rng: np.random.Generator) -> Prediction:
+    def predict(
+        self, route: str, said: dict[str, float], *, task_S: np.ndarray, rng: np.random.Generator
+    ) -> Prediction:
         """The F1 of a route where an assessment says this.
+
+        Args:
+            route: lora, full, scratch or prompt.
+            said: INDICATORS of the assessment.
+            task_S: tasks by whose errors outcomes are drawn, the same for all routes.
+            rng: for the rest of the draw.
 
         Raises:
             SettingError: too few calibration tasks have the route.
@@ -52,7 +60,7 @@ class Forecaster:
         fitted, errors = self.learned(route)
         f1 = float(fitted.predict(pd.DataFrame([{**said, "route": route, "task": ""}]))[0])
         low, high = errors.interval(f1, LEVEL)
-        return Prediction(f1, low, high, errors.draw(f1, draws, rng), self._explained(route, said))
+        return Prediction(f1, low, high, errors.draw(f1, task_S, rng), self._explained(route, said))
 
     def fitted(self, route: str) -> Predictor:
         """The predictor of a route."""

@@ -23,6 +23,7 @@ from tokenworth.decision.calibration import (
     with_runs_of,
 )
 from tokenworth.decision.choose import DRAWS, Option, pick, weigh
+from tokenworth.decision.conformal import tasks_drawn
 from tokenworth.decision.costs import Cost, bow_cost, route_cost
 from tokenworth.decision.indicators import indicators_of
 from tokenworth.decision.labels import beyond, part_sizes, predicted_curve, run_curve
@@ -193,6 +194,7 @@ class _Work:
     def options(self) -> list[Option]:
         """bow, and every route of every backbone that something is known of."""
         rng = np.random.default_rng(self.seed)
+        task_S = tasks_drawn(self.forecaster.cells, DRAWS, rng)
         bow = next(probe for probe in self.looked.assessments[0].probes if probe["kind"] == "bow")
         found = [_measured(None, "bow", bow, self.metric, bow_cost(self.task, self.machine), rng)]
         for name, one in zip(self.looked.models, self.looked.assessments, strict=True):
@@ -200,7 +202,7 @@ class _Work:
             best = next(probe for probe in one.probes if probe["name"] == one.confusion["probe"])
             found.append(_measured(name, "probe", best, self.metric, self._cost(name, "probe"), rng))
             known = self.forecaster.routes()
-            found += [self._predicted(name, route, rng) for route in ROUTES if route in known]
+            found += [self._predicted(name, route, task_S, rng) for route in ROUTES if route in known]
         return found
 
     def _loss(self, name: str) -> dict[str, float]:
@@ -213,8 +215,8 @@ class _Work:
     def _cost(self, name: str, route: str) -> Cost:
         return route_cost(self.looked.models[name], self.task, route, self.machine, self.plan.of(route))
 
-    def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
-        guess = self.forecaster.predict(route, self.said[name], draws=DRAWS, rng=rng)
+    def _predicted(self, name: str, route: str, task_S: np.ndarray, rng: np.random.Generator) -> Option:
+        guess = self.forecaster.predict(route, self.said[name], task_S=task_S, rng=rng)
         self.explained.append({"model": name, "route": route, **guess.explanation})
         return Option(name, route, "predicted", guess.f1, guess.low, guess.high, self._cost(name, route), guess.draws)
 
