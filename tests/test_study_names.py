@@ -1,16 +1,18 @@
 """What tasks and backbones are called: two that end alike are told apart, one that was moved stays one."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 import tokenworth as tw
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
+from tokenworth.assessment.naming import names_apart, short_names
 from tokenworth.decision.calibration import calibration_of
 from tokenworth.study import load_study, read_table, run_local
 from tokenworth.study.grid import Cell
-from tokenworth.study.names import names_by_contents, short_names
+from tokenworth.study.names import names_by_contents
 
 
 def test_as_much_of_a_path_as_tells_apart():
@@ -19,6 +21,12 @@ def test_as_much_of_a_path_as_tells_apart():
         "/a/llama": "a/llama", "/b/llama": "b/llama", "/c/x": "x", "Qwen/Q": "Q", "llama": "llama", "/d/c/x/y": "y",
     }  # fmt: skip
     assert short_names(["x", "/x", "./x"]) == {"x": "x", "/x": "/x", "./x": "./x"}
+
+
+def test_backbones_keep_their_own_name_unless_two_have_it():
+    named = [SimpleNamespace(backbone={"name": name}) for name in ("llama", "llama", "Qwen/Qwen2-0.5B")]
+    found = names_apart(named, ["runs/a/llama", "runs/b/llama", "Qwen/Qwen2-0.5B"])
+    assert found == ["a/llama", "b/llama", "Qwen/Qwen2-0.5B"]
 
 
 def cell(task, backbone, route="lora"):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tokenworth.assessment.environment import describe_environment
+from tokenworth.assessment.naming import names_apart
 from tokenworth.assessment.probing import bow_row
 from tokenworth.assessment.result import Assessment, Ranking
 from tokenworth.assessment.run import assess
@@ -63,17 +64,19 @@ def rank(
     task = task if isinstance(task, Task) else load_task(task, seed=seed)
     task = task.sample(max_texts, seed=seed) if max_texts is not None else task
     baseline = bow_row(task)
-    done: list[Assessment] = []
+    found: list[tuple[str, Assessment]] = []
     failed: dict[str, str] = {}
     for model in dict.fromkeys(models):
         if started:
             started(model)
         try:
-            done.append(assess(model, task, seed=seed, baseline=baseline, **settings))
+            found.append((model, assess(model, task, seed=seed, baseline=baseline, **settings)))
         except (TokenworthError, MemoryError, torch.OutOfMemoryError) as error:
             failed[model] = str(error) or "out of memory"
-    done.sort(key=_best_f1, reverse=True)
-    rows = [_row(place, result, done[0], task) for place, result in enumerate(done, start=1)]
+    found.sort(key=lambda one: _best_f1(one[1]), reverse=True)
+    done = [result for _, result in found]
+    names = names_apart(done, [model for model, _ in found])
+    rows = [_row(place, name, one, done[0], task) for place, (name, one) in enumerate(zip(names, done, strict=True), 1)]
     rows += [{"name": name, "rank": None, "tied": False, "failed": reason} for name, reason in failed.items()]
     return Ranking(
         task=done[0].task if done else {"name": task.name, "source": task.source},
@@ -99,14 +102,14 @@ def _best_f1(result: Assessment) -> float:
     return float(_best_probe(result)["f1"])
 
 
-def _row(place: int, result: Assessment, first: Assessment, task: Task) -> dict[str, Any]:
+def _row(place: int, name: str, result: Assessment, first: Assessment, task: Task) -> dict[str, Any]:
     _, low, _ = paired_difference(
         task.test.labels, np.asarray(first.predictions), np.asarray(result.predictions), task.n_classes
     )
     best, at_best = _best_probe(result), result.row()
     scores = {f"{name}{suffix}": at_best.get(f"{name}{suffix}") for name in FIGURES for suffix in ("", "_low", "_high")}
     return {
-        "name": result.backbone["name"],
+        "name": name,
         "rank": place,
         "tied": place > 1 and low <= 0,
         "best_layer": result.best_layer,

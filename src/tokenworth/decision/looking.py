@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tokenworth.assessment import Assessment, assess
+from tokenworth.assessment.naming import names_apart
 from tokenworth.assessment.probing import bow_row
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.study.names import short_names
 from tokenworth.tasks import Task
 
 
@@ -49,15 +48,7 @@ def look(task: Task, models: Sequence[str], started: Callable[[str], None] | Non
             continue
         looked.assessments.append(found)
         given.append(model)
-    looked.models.update(zip(_names(looked.assessments, given), given, strict=True))
+    looked.models.update(zip(names_apart(looked.assessments, given), given, strict=True))
     if not looked.assessments:
         raise SettingError("no backbone could be assessed: " + "; ".join(looked.failures))
     return looked
-
-
-def _names(assessments: list[Assessment], given: list[str]) -> list[str]:
-    """A backbone's own name, and more of its path where two have the same."""
-    own = [str(one.backbone["name"]) for one in assessments]
-    places = [str(Path(model).absolute()) for model in given]
-    apart = short_names(places)
-    return [name if own.count(name) == 1 else apart[place] for name, place in zip(own, places, strict=True)]

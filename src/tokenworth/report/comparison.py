@@ -92,7 +92,7 @@ def colours(ranking: RankingLike) -> tuple[Key, ...]:
     """One colour a backbone, the same in all overlaid charts; after ten they repeat with dashes."""
     return tuple(
         Key("line" if index < len(theme.SERIES) else "dash", label_text, theme.SERIES[index % len(theme.SERIES)])
-        for index, label_text in enumerate(short(assessment.backbone["name"]) for assessment in ranking.assessments)
+        for index, label_text in enumerate(short(row["name"]) for row in ranking.rows[: len(ranking.assessments)])
     )
 
 

@@ -6,13 +6,11 @@ folders have the same name are two.  What they are made of (their fingerprints) 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import count
 from pathlib import Path
 
+from tokenworth.assessment.naming import short_names
 from tokenworth.study.grid import Cell
 
 Contents = tuple[str | None, str | None]
@@ -71,33 +69,3 @@ def _same(prints: Mapping[str, set[str]]) -> dict[str, str]:
 
 def _stem(place: str) -> str:
     return Path(place).stem
-
-
-def short_names(places: Iterable[str], *, first: Callable[[str], str] | None = None) -> dict[str, str]:
-    """The shortest end of each path that no other has: llama; of runs/a/llama and runs/b/llama a/llama and b/llama.
-
-    Args:
-        places: paths, ids of the hub, or plain names.
-        first: what is tried before the last part of the path.
-    """
-    left, found = sorted(set(places)), dict[str, str]()
-    for called in _ends(first):
-        names = {place: called(place) for place in left}
-        often = Counter(names.values())
-        found |= {place: name for place, name in names.items() if often[name] == 1 or name == place}
-        left = [place for place in left if place not in found]
-        if not left:
-            return found
-    raise AssertionError("places differ, so that at last their whole paths do")
-
-
-def _ends(first: Callable[[str], str] | None) -> Iterator[Callable[[str], str]]:
-    if first is not None:
-        yield first
-    for n in count(1):
-        yield partial(_last_parts, n)
-
-
-def _last_parts(n: int, place: str) -> str:
-    parts = Path(place).parts
-    return "/".join(parts[-n:]) if len(parts) > n else place
