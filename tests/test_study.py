@@ -136,8 +136,11 @@ def test_a_failed_cell_keeps_its_error_and_can_be_tried_again(home):
     whole = weights.read_bytes()
     config = json.loads((home / "llama" / "config.json").read_text())
     (home / "llama" / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
-    counts = run_local(study, home / "out", workers=2)
+    told = []
+    counts = run_local(study, home / "out", workers=2, report=lambda cell, state: told.append(state))
     assert counts == {"finished": 1, "failed": 2}
+    assert [state.split(":")[0] for state in sorted(told)] == ["failed", "failed", "finished"]
+    assert all("tensors that config.json asks for" in state for state in told if state != "finished")
     table = cell_table(study, home / "out")
     assert table[table["state"] == "failed"]["error"].str.contains("tensors that config.json asks for").all()
     assert run_local(study, home / "out", workers=2)["failed"] == 2, "not tried again unless asked"

@@ -42,7 +42,7 @@ _PRELOADED = (
 
 _log = logging.getLogger("tokenworth")
 Report = Callable[[Cell, str], None]
-"""Called as report(cell, state) when a cell ends."""
+"""Called as report(cell, state) when a cell ends; after "failed: " stands why."""
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ class _Engine:
                 _log.warning("%s: its process died (%s); it is begun again", one.cell, one.process.exitcode)
                 waiting.insert(0, (one.cell, one.key))
                 continue
-            self.report(one.cell, state)
+            self.report(one.cell, self.store.outcome(one.key))
 
 
 def _work(study: Study, cell: Cell, key: str, root: Path, device: str) -> None:

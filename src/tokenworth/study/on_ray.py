@@ -67,7 +67,7 @@ def run_on_ray(
         submit = partial(_submit, ray, study, root=store.root, pass_workers=pass_workers)
         for cell, key in _ended(ray, waiting, submit, pass_workers, at_once):
             if report:
-                report(cell, store.state(key))
+                report(cell, store.outcome(key))
     finally:
         if own:
             ray.shutdown()

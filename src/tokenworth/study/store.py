@@ -106,6 +106,11 @@ class StudyStore:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
 
+    def outcome(self, key: str) -> str:
+        """The state of a cell, and of a failed one why."""
+        state, error = self.state(key), self.error(key)
+        return state if error is None or state != "failed" else f"{state}: {error['message']}"
+
     def forget(self, key: str) -> None:
         """Remove a failed cell, so that it is tried again from its beginning."""
         shutil.rmtree(self.folder(key), ignore_errors=True)
