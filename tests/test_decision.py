@@ -144,6 +144,10 @@ def test_what_is_not_asked_for_is_planned_as_the_calibration_ran_it(tmp_path):
     assert (plan.of("scratch").steps, plan.of("scratch").lr) == (1000, 0.0003)
     assert plan.of("full") == plan.asked == tw.AdaptConfig(), "nothing is known of it"
     assert plan.warnings() == []
+    assert plan.how_to_run("lora") == [
+        "As planned it is run by tokenworth adapt with --route lora --steps 1000 --lr 0.003."
+    ]
+    assert plan.how_to_run("probe") == []
     plan = plan_for({"steps": 10_000}, cells)
     assert (plan.of("lora").steps, plan.of("lora").lr) == (10_000, 0.003)
     assert "lora 1,000 steps at 0.003 (planned: 10,000 steps at 0.003), scratch 1,000" in plan.warnings()[0]

@@ -47,6 +47,13 @@ class Plan:
         runs = ", ".join(other)
         return [f"predictions are learned from runs with other settings: {runs}; costs are those of what is planned"]
 
+    def how_to_run(self, route: str) -> list[str]:
+        """The command for a learned route with its planned settings, which are not those that `adapt` takes by itself."""
+        if route not in self.of_route:
+            return []
+        own = self.of(route)
+        return [f"As planned it is run by tokenworth adapt with --route {route} --steps {own.steps} --lr {own.lr:g}."]
+
     def asdict(self) -> dict[str, dict[str, Any]]:
         """As JSON writes it: steps and learning rate by route."""
         return {route: {"steps": own.steps, "lr": own.lr} for route, own in self.of_route.items()}

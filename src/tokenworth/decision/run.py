@@ -126,7 +126,10 @@ def decide(
         task=looked.assessments[0].task,
         options=[_shown(option) for option in options],
         recommended=None if chosen is None else _shown(chosen),
-        sentences=describe(options, chosen, tolerance, limit, machine, metric=metric),
+        sentences=[
+            *describe(options, chosen, tolerance, limit, machine, metric=metric),
+            *([] if chosen is None else plan.how_to_run(chosen.route)),
+        ],
         warnings=[*looked.failures, *plan.warnings(), *work.warnings()],
         settings={
             "metric": metric,
