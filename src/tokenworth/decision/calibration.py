@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,27 @@ def with_runs_of(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
     held = set(runs(table))
     return pd.concat([table, other[[run not in held for run in runs(other)]]], ignore_index=True)
+
+
+def cells_of(folders: Sequence[str | Path]) -> pd.DataFrame:
+    """The cells that come with the package, those of one's own studies before them, and with PUBLISHED the paper's.
+
+    Raises:
+        SettingError: a folder holds no study.
+    """
+    own = [folder for folder in folders if str(folder) != PUBLISHED]
+    cells = with_runs_of(calibration_of(own), shipped_calibration()) if own else shipped_calibration()
+    return pd.concat([cells, published_cells()], ignore_index=True) if len(own) < len(folders) else cells
+
+
+def described(cells: pd.DataFrame) -> dict[str, Any]:
+    """What a calibration consists of, as JSON writes it."""
+    return {
+        "cells": len(cells),
+        "tasks": int(cells["task"].nunique()),
+        "backbones": sorted(set(cells["backbone"])),
+        "steps": sorted({int(steps) for steps in cells["steps"]}),
+    }
 
 
 def full_length(table: pd.DataFrame) -> pd.DataFrame:

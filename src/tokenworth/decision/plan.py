@@ -48,7 +48,7 @@ class Plan:
         return [f"predictions are learned from runs with other settings: {runs}; costs are those of what is planned"]
 
     def how_to_run(self, route: str) -> list[str]:
-        """The command for a learned route with its planned settings, which are not those that `adapt` takes by itself."""
+        """The command for a learned route with its planned settings, which `adapt` does not take by itself."""
         if route not in self.of_route:
             return []
         own = self.of(route)

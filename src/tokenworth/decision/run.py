@@ -8,20 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tokenworth.adaptation.settings import ROUTES, AdaptConfig
 from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.forecast import measure_rates
 from tokenworth.backbones import resolve_device, resolve_dtype
-from tokenworth.decision.calibration import (
-    PUBLISHED,
-    calibration_of,
-    full_length,
-    published_cells,
-    shipped_calibration,
-    with_runs_of,
-)
+from tokenworth.decision.calibration import cells_of, described, full_length
 from tokenworth.decision.choose import DRAWS, Option, pick, weigh
 from tokenworth.decision.conformal import tasks_drawn
 from tokenworth.decision.costs import Cost, bow_cost, route_cost
@@ -104,7 +96,7 @@ def decide(
         raise SettingError(f"tolerance {tolerance} is not understood; give the F1 that may be lost, such as 0.01")
     check_share(pilot)
     metric = metric_named(metric)
-    cells = under(_cells(calibration), metric)
+    cells = under(cells_of(calibration), metric)
     whole = full_length(cells)
     plan = plan_for(config, whole)
     machine = _machine(hardware, price, device, dtype)
@@ -141,7 +133,7 @@ def decide(
             "seed": seed,
             "pilot": pilot,
             "max_texts": max_texts,
-            "calibration": _described(work.forecaster.cells),
+            "calibration": described(work.forecaster.cells),
             "config": plan.asked.asdict(),
             "plan": plan.asdict(),
         },
@@ -162,21 +154,6 @@ def _machine(hardware: str, price: float | None, device: str, dtype: str) -> Mac
     place = resolve_device(device)
     rates = measure_rates(place, resolve_dtype(dtype, place))
     return Machine(HERE, rates.forward, measured=True, memory=float(free_memory()), price=price)
-
-
-def _cells(folders: Sequence[str | Path]) -> pd.DataFrame:
-    own = [folder for folder in folders if str(folder) != PUBLISHED]
-    cells = with_runs_of(calibration_of(own), shipped_calibration()) if own else shipped_calibration()
-    return pd.concat([cells, published_cells()], ignore_index=True) if len(own) < len(folders) else cells
-
-
-def _described(cells: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "cells": len(cells),
-        "tasks": int(cells["task"].nunique()),
-        "backbones": sorted(set(cells["backbone"])),
-        "steps": sorted({int(steps) for steps in cells["steps"]}),
-    }
 
 
 @dataclass(slots=True)
