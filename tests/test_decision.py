@@ -131,7 +131,8 @@ def test_indicators_come_from_the_assessment(decided):
 
 
 def cells_with(*budgets):
-    return pd.DataFrame(budgets, columns=["route", "steps", "lr"]).assign(log_rate=lambda t: np.log(t["lr"]).round(6))
+    cells = pd.DataFrame(budgets, columns=["route", "steps", "lr"]).assign(own=False)
+    return cells.assign(log_rate=np.log(cells["lr"]).round(6))
 
 
 def test_what_is_not_asked_for_is_planned_as_the_calibration_ran_it(tmp_path):
@@ -154,6 +155,9 @@ def test_what_is_not_asked_for_is_planned_as_the_calibration_ran_it(tmp_path):
     (tmp_path / "run.yaml").write_text("lr: 1e-4\nrank: 4\n")
     assert plan_for(tmp_path / "run.yaml", cells).of("lora") == tw.AdaptConfig(steps=1000, lr=1e-4, rank=4)
     assert plan_for(tw.AdaptConfig(), cells).of("lora") == tw.AdaptConfig(), "all of it is asked for"
+    own = cells_with(("lora", 5000, 1e-4)).assign(own=True)
+    plan = plan_for(None, pd.concat([own, cells], ignore_index=True))
+    assert (plan.of("lora").steps, plan.of("lora").lr, plan.of("scratch").steps) == (5000, 1e-4, 1000)
 
 
 def test_a_decision_is_priced_as_it_is_predicted(home):

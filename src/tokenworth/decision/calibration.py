@@ -184,14 +184,18 @@ def with_runs_of(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells_of(folders: Sequence[str | Path]) -> pd.DataFrame:
-    """The cells that come with the package, those of one's own studies before them, and with PUBLISHED the paper's.
+    """The cells of one's own studies (with own = True), those that come with the package, with PUBLISHED the paper's.
 
     Raises:
         SettingError: a folder holds no study.
     """
     own = [folder for folder in folders if str(folder) != PUBLISHED]
-    cells = with_runs_of(calibration_of(own), shipped_calibration()) if own else shipped_calibration()
-    return pd.concat([cells, published_cells()], ignore_index=True) if len(own) < len(folders) else cells
+    cells = shipped_calibration().assign(own=False)
+    if own:
+        cells = with_runs_of(calibration_of(own).assign(own=True), cells)
+    if len(own) < len(folders):
+        cells = pd.concat([cells, published_cells().assign(own=False)], ignore_index=True)
+    return cells
 
 
 def described(cells: pd.DataFrame) -> dict[str, Any]:

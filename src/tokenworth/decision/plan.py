@@ -64,7 +64,7 @@ def plan_for(config: AdaptConfig | dict[str, Any] | str | Path | None, cells: pd
 
     Args:
         config: what is asked for; settings of which all fields are given are taken as they are.
-        cells: calibration, whole runs.
+        cells: whole runs, as `cells_of` gives them; a route's runs of one's own go before those of the package.
 
     Raises:
         SettingError: a setting that is not understood.
@@ -84,6 +84,7 @@ def plan_for(config: AdaptConfig | dict[str, Any] | str | Path | None, cells: pd
 def _usual(cells: pd.DataFrame) -> Usual | None:
     """The commonest; None where the learning rate of no run is known."""
     known = cells[np.isfinite(cells["log_rate"].to_numpy(dtype=float))]
+    known = known[known["own"]] if known["own"].any() else known
     budgets = zip(known["steps"], known["log_rate"], strict=True)
     # cells are kept as logarithms of a few digits
     counted = Counter((int(steps), float(f"{np.exp(rate):.3g}")) for steps, rate in budgets)
