@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from tokenworth.adaptation import adapt
-from tokenworth.decision.choose import DRAWS, Option
-from tokenworth.decision.conformal import held_out_errors, tasks_drawn
+from tokenworth.decision.choose import Option
+from tokenworth.decision.conformal import held_out_errors
 from tokenworth.decision.plan import Plan
 from tokenworth.decision.predicting import LEVEL
 from tokenworth.decision.predictors import LogOdds
@@ -93,6 +93,7 @@ def run_pilots(
     plan: Plan,
     cells: pd.DataFrame,
     share: float,
+    task_S: np.ndarray,
     *,
     metric: str,
     seed: int,
@@ -108,6 +109,7 @@ def run_pilots(
         plan: settings of the whole runs.
         cells: calibration, short runs among it.
         share: of the time of all whole runs, in (0, 1).
+        task_S: tasks by whose errors outcomes are drawn, those of the options.
         metric: what the runs are judged by.
         seed: of split and runs.
         running: device and the like, for `adapt`.
@@ -120,7 +122,6 @@ def run_pilots(
     """
     left = [option for option in options if option.source == "predicted" and option.affordable]
     limit, rng, rows = share * sum(option.cost.seconds for option in left), np.random.default_rng(seed), []
-    task_S = tasks_drawn(cells, DRAWS, rng)
     known = {(option.route, rung): Piloted(cells, option.route, rung) for option in left for rung in SHARES}
     own, begun = pilot_task(task, seed), time.perf_counter()
     for rung in SHARES:

@@ -103,14 +103,15 @@ def decide(
     seen = task if max_texts is None else task.sample(max_texts, seed=seed)
     settings.setdefault("max_length", plan.asked.max_length)
     looked = look(seen, models, started, {"device": device, "dtype": dtype, "seed": seed, **settings})
-    work = _Work(task, looked, machine, plan, Forecaster(whole, predictor), seed, metric)
+    task_S = tasks_drawn(whole, DRAWS, np.random.default_rng([seed, 1]))  # a stream of its own
+    work = _Work(task, looked, machine, plan, Forecaster(whole, predictor), seed, metric, task_S)
     options = work.options()
     weigh(options, limit)
     running = {"device": device, "cache": settings.get("cache", True)}
     pilots = []
     if pilot is not None:
         pilots = run_pilots(
-            options, looked.models, work.said, seen, plan, cells, pilot, metric=metric, seed=seed, **running
+            options, looked.models, work.said, seen, plan, cells, pilot, task_S, metric=metric, seed=seed, **running
         )
         weigh(options, limit)
     chosen = pick(options, tolerance)
@@ -167,6 +168,8 @@ class _Work:
     forecaster: Forecaster
     seed: int
     metric: str
+    task_S: np.ndarray
+    """Tasks by whose errors the outcomes of all routes are drawn."""
     said: dict[str, dict[str, float]] = field(default_factory=dict)
     """Indicators by the name of a backbone."""
     explained: list[dict[str, Any]] = field(default_factory=list)
@@ -174,7 +177,6 @@ class _Work:
     def options(self) -> list[Option]:
         """bow, and every route of every backbone that something is known of."""
         rng = np.random.default_rng(self.seed)
-        task_S = tasks_drawn(self.forecaster.cells, DRAWS, rng)
         bow = next(probe for probe in self.looked.assessments[0].probes if probe["kind"] == "bow")
         found = [_measured(None, "bow", bow, self.metric, bow_cost(self.task, self.machine), rng)]
         for name, one in zip(self.looked.models, self.looked.assessments, strict=True):
@@ -182,7 +184,7 @@ class _Work:
             best = next(probe for probe in one.probes if probe["name"] == one.confusion["probe"])
             found.append(_measured(name, "probe", best, self.metric, self._cost(name, "probe"), rng))
             known = self.forecaster.routes()
-            found += [self._predicted(name, route, task_S, rng) for route in ROUTES if route in known]
+            found += [self._predicted(name, route, rng) for route in ROUTES if route in known]
         return found
 
     def _loss(self, name: str) -> dict[str, float]:
@@ -195,8 +197,8 @@ class _Work:
     def _cost(self, name: str, route: str) -> Cost:
         return route_cost(self.looked.models[name], self.task, route, self.machine, self.plan.of(route))
 
-    def _predicted(self, name: str, route: str, task_S: np.ndarray, rng: np.random.Generator) -> Option:
-        guess = self.forecaster.predict(route, self.said[name], task_S=task_S, rng=rng)
+    def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
+        guess = self.forecaster.predict(route, self.said[name], task_S=self.task_S, rng=rng)
         self.explained.append({"model": name, "route": route, **guess.explanation})
         return Option(name, route, "predicted", guess.f1, guess.low, guess.high, self._cost(name, route), guess.draws)
 
