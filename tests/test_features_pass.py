@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import threading
 import time
 from dataclasses import replace
 
@@ -324,6 +325,27 @@ def test_folders_are_held_on_a_network_file_system(tmp_path, monkeypatch):
         with pytest.raises(BusyError, match="busy"), only_writer(tmp_path, "busy"):
             pass
     assert not is_held(tmp_path)
+
+
+def test_who_looks_does_not_keep_others_from_writing(tmp_path):
+    """A study's status looks at every cell while its cells begin."""
+    ended = threading.Event()
+
+    def look():
+        while not ended.is_set():
+            is_held(tmp_path)
+            time.sleep(0.005)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(500):
+            with only_writer(tmp_path, "busy"):
+                pass
+    finally:
+        ended.set()
+        looking.join()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):

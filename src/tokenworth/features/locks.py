@@ -7,6 +7,7 @@ writing can be locked, and a folder cannot be opened for writing.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -16,6 +17,12 @@ from tokenworth.errors import TokenworthError
 
 LOCK = ".lock"
 """The file that is locked; its holder removes it at the end."""
+
+
+_PAUSES = (0.0, 0.02, 0.05)
+"""Seconds before each attempt."""
+_HAS_LOCKS = find_spec("fcntl") is not None
+"""Windows has none of this kind."""
 
 
 class BusyError(TokenworthError):
@@ -32,19 +39,41 @@ def only_writer(folder: Path, sentence: str) -> Iterator[None]:
         BusyError: another process holds it; ``sentence`` says so.
         TokenworthError: the folder cannot be written, or its file system has no locks.
     """
-    if find_spec("fcntl") is None:
+    if not _HAS_LOCKS:
         yield
         return
-    place = _opened(folder, sentence)
+    place = _held(folder, sentence)
     try:
-        _lock(folder, place, sentence)
-        try:
-            yield
-        finally:
-            if _is_still(folder, place):  # as long as this process holds it no other can have put its own there
-                (folder / LOCK).unlink(missing_ok=True)
+        yield
+    finally:
+        if _is_still(folder, place):  # as long as this process holds it no other can have put its own there
+            (folder / LOCK).unlink(missing_ok=True)
+        os.close(place)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether some process writes the folder now."""
+    if not _HAS_LOCKS or not (folder / LOCK).is_file():
+        return False
+    try:
+        place = _opened(folder, "")
+    except TokenworthError:
+        return False
+    try:
+        return not _locked(folder, place)
     finally:
         os.close(place)
+
+
+def _held(folder: Path, sentence: str) -> int:
+    """The locked file; who only looks whether a folder is held holds it for a moment too, so that one is waited for."""
+    for pause in _PAUSES:
+        time.sleep(pause)
+        place = _opened(folder, sentence)
+        if _locked(folder, place):
+            return place
+        os.close(place)
+    raise BusyError(sentence)
 
 
 def _opened(folder: Path, sentence: str) -> int:
@@ -56,37 +85,24 @@ def _opened(folder: Path, sentence: str) -> int:
         raise TokenworthError(f"{folder} cannot be written ({error.strerror}); choose another folder") from error
 
 
-def _lock(folder: Path, place: int, sentence: str) -> None:
+def _locked(folder: Path, place: int) -> bool:
+    """Whether the lock was to be had, and is on the file that now lies there."""
     import fcntl
 
     try:
         fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BusyError(sentence) from error
+    except BlockingIOError:
+        return False
     except OSError as error:
         raise TokenworthError(
             f"{folder} cannot be locked ({error.strerror}); choose a folder on a file system with locks, or have this "
             "one mounted with them"
         ) from error
-    if not _is_still(folder, place):  # its holder gave it another name while this process waited to open it
-        raise BusyError(sentence)
+    return _is_still(folder, place)  # its last holder may have removed it, or given the folder another name
 
 
 def _is_still(folder: Path, place: int) -> bool:
     try:
         return os.path.samestat(os.fstat(place), (folder / LOCK).stat())
     except FileNotFoundError:
-        return False
-
-
-def is_held(folder: Path) -> bool:
-    """Whether some process writes the folder now."""
-    if not (folder / LOCK).is_file():
-        return False
-    try:
-        with only_writer(folder, ""):
-            return False
-    except BusyError:
-        return True
-    except TokenworthError:
         return False
