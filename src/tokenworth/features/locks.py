@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 from tokenworth.errors import TokenworthError
@@ -21,7 +20,7 @@ LOCK = ".lock"
 
 _PAUSES = (0.0, 0.02, 0.05)
 """Seconds before each attempt."""
-_HAS_LOCKS = find_spec("fcntl") is not None
+_HAS_LOCKS = os.name == "posix"
 """Windows has none of this kind."""
 
 
