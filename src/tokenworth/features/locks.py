@@ -16,8 +16,6 @@ from tokenworth.errors import TokenworthError
 
 LOCK = ".lock"
 """The file that is locked; its holder removes it at the end."""
-
-
 _PAUSES = (0.0, 0.02, 0.05)
 """Seconds before each attempt."""
 _HAS_LOCKS = os.name == "posix"
@@ -55,7 +53,7 @@ def is_held(folder: Path) -> bool:
     if not _HAS_LOCKS or not (folder / LOCK).is_file():
         return False
     try:
-        place = _opened(folder, "")
+        place = _opened(folder, "", create=False)
     except TokenworthError:
         return False
     try:
@@ -75,10 +73,10 @@ def _held(folder: Path, sentence: str) -> int:
     raise BusyError(sentence)
 
 
-def _opened(folder: Path, sentence: str) -> int:
+def _opened(folder: Path, sentence: str, *, create: bool = True) -> int:
     try:
-        return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except FileNotFoundError as error:  # its holder has given the folder another name
+        return os.open(folder / LOCK, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
+    except FileNotFoundError as error:  # its holder has given the folder another name, or has just ended
         raise BusyError(sentence) from error
     except OSError as error:
         raise TokenworthError(f"{folder} cannot be written ({error.strerror}); choose another folder") from error
