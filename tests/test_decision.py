@@ -131,41 +131,59 @@ def test_indicators_come_from_the_assessment(decided):
 
 
 def cells_with(*budgets):
-    cells = pd.DataFrame(budgets, columns=["route", "steps", "lr"]).assign(own=False)
+    cells = pd.DataFrame(budgets, columns=["route", "steps", "lr"]).assign(own=False, log_parameters=np.log(1e6))
     return cells.assign(log_rate=np.log(cells["lr"]).round(6))
 
 
+BUDGETS = cells_with(
+    ("lora", 1000, 0.003), ("lora", 1000, 0.003), ("lora", 5000, np.nan), ("lora", 5000, np.nan),
+    ("lora", 5000, np.nan), ("scratch", 1000, 0.0003),
+)  # fmt: skip
+
+
+def planned(plan, route, parameters=1e6):
+    own = plan.of(route, np.log(parameters))
+    return own.steps, own.lr
+
+
 def test_what_is_not_asked_for_is_planned_as_the_calibration_ran_it(tmp_path):
-    cells = cells_with(
-        ("lora", 1000, 0.003), ("lora", 1000, 0.003), ("lora", 5000, np.nan), ("lora", 5000, np.nan),
-        ("lora", 5000, np.nan), ("scratch", 1000, 0.0003),
-    )  # fmt: skip
-    plan = plan_for(None, cells)
-    assert (plan.of("lora").steps, plan.of("lora").lr) == (1000, 0.003)
-    assert (plan.of("scratch").steps, plan.of("scratch").lr) == (1000, 0.0003)
-    assert plan.of("full") == plan.asked == tw.AdaptConfig(), "nothing is known of it"
-    assert plan.warnings() == []
-    assert plan.how_to_run("lora") == [
+    plan, sizes = plan_for(None, BUDGETS), {"m": np.log(1e6)}
+    assert (planned(plan, "lora"), planned(plan, "scratch")) == ((1000, 0.003), (1000, 0.0003))
+    assert plan.of("full", sizes["m"]) == plan.asked == tw.AdaptConfig(), "nothing is known of it"
+    assert plan.warnings(sizes) == []
+    assert plan.how_to_run("lora", sizes["m"]) == [
         "As planned it is run by tokenworth adapt with --route lora --steps 1000 --lr 0.003."
     ]
-    assert plan.how_to_run("probe") == []
-    plan = plan_for({"steps": 10_000}, cells)
-    assert (plan.of("lora").steps, plan.of("lora").lr) == (10_000, 0.003)
-    assert "lora 1,000 steps at 0.003 (planned: 10,000 steps at 0.003), scratch 1,000" in plan.warnings()[0]
+    assert plan.how_to_run("probe", sizes["m"]) == []
+    plan = plan_for({"steps": 10_000}, BUDGETS)
+    assert planned(plan, "lora") == (10_000, 0.003)
+    assert "m: " in plan.warnings(sizes)[0]
+    assert "lora 1,000 steps at 0.003 (planned: 10,000 steps at 0.003), scratch 1,000" in plan.warnings(sizes)[0]
     (tmp_path / "run.yaml").write_text("lr: 1e-4\nrank: 4\n")
-    assert plan_for(tmp_path / "run.yaml", cells).of("lora") == tw.AdaptConfig(steps=1000, lr=1e-4, rank=4)
-    assert plan_for(tw.AdaptConfig(), cells).of("lora") == tw.AdaptConfig(), "all of it is asked for"
+    asked = tw.AdaptConfig(steps=1000, lr=1e-4, rank=4)
+    assert plan_for(tmp_path / "run.yaml", BUDGETS).of("lora", sizes["m"]) == asked
+    assert planned(plan_for(tw.AdaptConfig(), BUDGETS), "lora") == (10_000, 1e-4), "all of it is asked for"
+
+
+def test_own_studies_are_planned_by_before_the_packages():
     own = cells_with(("lora", 5000, 1e-4)).assign(own=True)
-    plan = plan_for(None, pd.concat([own, cells], ignore_index=True))
-    assert (plan.of("lora").steps, plan.of("lora").lr, plan.of("scratch").steps) == (5000, 1e-4, 1000)
+    plan = plan_for(None, pd.concat([own, BUDGETS], ignore_index=True))
+    assert (planned(plan, "lora"), planned(plan, "scratch")) == ((5000, 1e-4), (1000, 0.0003))
+
+
+def test_a_much_larger_backbone_keeps_the_protocols_rate():
+    plan = plan_for(None, BUDGETS)
+    assert planned(plan, "lora", 2.5e6) == planned(plan, "lora", 1e4) == (1000, 0.003)
+    assert planned(plan, "lora", 500e6) == (10_000, 1e-4)
+    assert "lora 1,000 steps at 0.003 (planned: 10,000 steps at 0.0001)" in plan.warnings({"m": np.log(500e6)})[0]
 
 
 def test_a_decision_is_priced_as_it_is_predicted(home):
     found = tw.decide(str(home / "reviews.csv"), [str(home / "llama")])
-    assert found.settings["plan"]["lora"] == {"steps": 1000, "lr": 0.003}
-    assert not any("other settings" in warning for warning in found.warnings)
+    assert found.settings["plan"]["llama"]["lora"] == {"steps": 1000, "lr": 0.003}
+    assert not any("with other settings" in warning for warning in found.warnings)
     ten = tw.decide(str(home / "reviews.csv"), [str(home / "llama")], config={"steps": 10_000})
-    assert any("other settings" in warning for warning in ten.warnings)
+    assert any("with other settings" in warning for warning in ten.warnings)
     own, other = ({row["route"]: row["flops"] for row in one.options} for one in (found, ten))
     assert other["full"] / own["full"] == pytest.approx(10, rel=0.05)
 

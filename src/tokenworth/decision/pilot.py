@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tokenworth.adaptation import adapt
+from tokenworth.adaptation import AdaptConfig, adapt
 from tokenworth.decision.choose import Option
 from tokenworth.decision.conformal import held_out_errors
 from tokenworth.decision.plan import Plan
@@ -130,7 +130,8 @@ def run_pilots(
             assert option.model is not None, "bow is never predicted"
             if time.perf_counter() - begun + rung * option.cost.seconds > limit:
                 continue
-            row = _run(option, sources[option.model], own, plan, rung, seed, metric, **running)
+            whole = plan.of(option.route, said[option.model]["log_parameters"])
+            row = _run(option, sources[option.model], own, whole, rung, seed, metric, **running)
             before = option.f1
             known[option.route, rung].sharpen(option, said[option.model], row["f1"], task_S, rng)
             rows.append({**row, "before": before, "after": option.f1})
@@ -141,9 +142,15 @@ def run_pilots(
 
 
 def _run(
-    option: Option, source: str, task: Task, plan: Plan, rung: float, seed: int, metric: str, **running: Any
+    option: Option,
+    source: str,
+    task: Task,
+    whole: AdaptConfig,
+    rung: float,
+    seed: int,
+    metric: str,
+    **running: Any,
 ) -> dict[str, Any]:
-    whole = plan.of(option.route)
     steps = max(1, round(rung * whole.steps))
     short = replace(whole, steps=steps, mislabelled=False)
     done = adapt(source, task, option.route, seed=seed, config=short, **running)

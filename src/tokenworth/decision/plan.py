@@ -1,12 +1,14 @@
 """What each learned route would be run with: what was asked for, and for the rest what the calibration's runs had.
 
 A prediction holds for runs like those it was learned from.  A plan of ten times their steps would be priced as one run
-and predicted as another; a pilot at another learning rate would be read as what it is not.
+and predicted as another; a pilot at another learning rate would be read as what it is not.  A learning rate does not
+carry over to much larger models, though: for those the protocol's stands, and it is said.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,46 +19,75 @@ import pandas as pd
 from tokenworth.adaptation.settings import TRAINED, AdaptConfig, make_config
 from tokenworth.training.reading import read_run_file
 
-Usual = tuple[int, float]
-"""Optimiser steps and the highest learning rate."""
+_REACH = 3.0
+"""How many times larger than those of the calibration a backbone may be to be run as they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What most calibration runs of a route had."""
+
+    steps: int
+    lr: float
+    """The highest learning rate."""
+    largest: float
+    """Natural logarithm of the parameters of their largest backbone."""
+
+    def __str__(self) -> str:
+        """For people."""
+        return _in_words(self.steps, self.lr)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Settings by route."""
+    """Settings by route and size of the backbone."""
 
     asked: AdaptConfig
     """What was asked for, with the protocol's defaults."""
-    of_route: dict[str, AdaptConfig]
+    stated: frozenset[str]
+    """Which of steps and lr were asked for."""
     usual: dict[str, Usual]
-    """What most calibration runs of a route had."""
 
-    def of(self, route: str) -> AdaptConfig:
-        """Settings of a route."""
-        return self.of_route.get(route, self.asked)
+    def of(self, route: str, log_parameters: float) -> AdaptConfig:
+        """Settings of a route of a backbone with so many parameters (their natural logarithm)."""
+        usual = self.usual.get(route)
+        if usual is None or log_parameters > usual.largest + np.log(_REACH):
+            return self.asked
+        known = {"steps": usual.steps, "lr": usual.lr}
+        return replace(self.asked, **{name: known[name] for name in known.keys() - self.stated})  # type: ignore[arg-type]
 
-    def warnings(self) -> list[str]:
-        """One sentence if predictions are learned from runs with other steps or rates than are planned."""
-        other = [
-            f"{route} {_in_words(usual)} (planned: {_in_words(planned)})"
-            for route, usual in self.usual.items()
-            if (planned := (self.of(route).steps, self.of(route).lr)) != usual
-        ]
-        if not other:
+    def warnings(self, sizes: Mapping[str, float]) -> list[str]:
+        """A sentence a backbone whose predictions are learned from runs with other steps or rates than are planned.
+
+        Args:
+            sizes: natural logarithm of the parameters by the name of a backbone.
+        """
+        found = []
+        for name, size in sizes.items():
+            plans = {route: self.of(route, size) for route in self.usual}
+            other = [
+                f"{route} {usual} (planned: {_in_words(plans[route].steps, plans[route].lr)})"
+                for route, usual in self.usual.items()
+                if (plans[route].steps, plans[route].lr) != (usual.steps, usual.lr)
+            ]
+            if other:
+                runs = ", ".join(other)
+                found.append(f"{name}: predicted from runs with other settings, {runs}; costs are those of the plan")
+        return found
+
+    def how_to_run(self, route: str, log_parameters: float) -> list[str]:
+        """The options that make `adapt` run a learned route as it is planned."""
+        if route not in self.usual:
             return []
-        runs = ", ".join(other)
-        return [f"predictions are learned from runs with other settings: {runs}; costs are those of what is planned"]
-
-    def how_to_run(self, route: str) -> list[str]:
-        """The command for a learned route with its planned settings, which `adapt` does not take by itself."""
-        if route not in self.of_route:
-            return []
-        own = self.of(route)
+        own = self.of(route, log_parameters)
         return [f"As planned it is run by tokenworth adapt with --route {route} --steps {own.steps} --lr {own.lr:g}."]
 
-    def asdict(self) -> dict[str, dict[str, Any]]:
-        """As JSON writes it: steps and learning rate by route."""
-        return {route: {"steps": own.steps, "lr": own.lr} for route, own in self.of_route.items()}
+    def asdict(self, sizes: Mapping[str, float]) -> dict[str, dict[str, dict[str, Any]]]:
+        """As JSON writes it: steps and learning rate by backbone and route."""
+        return {
+            name: {route: {"steps": own.steps, "lr": own.lr} for route in self.usual if (own := self.of(route, size))}
+            for name, size in sizes.items()
+        }
 
 
 def plan_for(config: AdaptConfig | dict[str, Any] | str | Path | None, cells: pd.DataFrame) -> Plan:
@@ -71,26 +102,23 @@ def plan_for(config: AdaptConfig | dict[str, Any] | str | Path | None, cells: pd
     """
     if isinstance(config, str | Path):
         config = read_run_file(config)
-    asked = make_config(config)
-    stated = {"steps", "lr"} if isinstance(config, AdaptConfig) else set(config or {})
+    stated = {"steps", "lr"} if isinstance(config, AdaptConfig) else {"steps", "lr"} & set(config or {})
     usual = {route: found for route in TRAINED if (found := _usual(cells[cells["route"] == route])) is not None}
-    of_route = {
-        route: replace(asked, steps=asked.steps if "steps" in stated else steps, lr=asked.lr if "lr" in stated else lr)
-        for route, (steps, lr) in usual.items()
-    }
-    return Plan(asked, of_route, usual)
+    return Plan(make_config(config), frozenset(stated), usual)
 
 
 def _usual(cells: pd.DataFrame) -> Usual | None:
     """The commonest; None where the learning rate of no run is known."""
     known = cells[np.isfinite(cells["log_rate"].to_numpy(dtype=float))]
     known = known[known["own"]] if known["own"].any() else known
+    if known.empty:
+        return None
     budgets = zip(known["steps"], known["log_rate"], strict=True)
     # cells are kept as logarithms of a few digits
     counted = Counter((int(steps), float(f"{np.exp(rate):.3g}")) for steps, rate in budgets)
-    return counted.most_common(1)[0][0] if counted else None
+    (steps, lr), _ = counted.most_common(1)[0]
+    return Usual(steps, lr, float(known["log_parameters"].max()))
 
 
-def _in_words(usual: Usual) -> str:
-    steps, lr = usual
+def _in_words(steps: int, lr: float) -> str:
     return f"{steps:,} steps at {lr:g}"

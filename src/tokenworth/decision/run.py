@@ -121,9 +121,9 @@ def decide(
         recommended=None if chosen is None else _shown(chosen),
         sentences=[
             *describe(options, chosen, tolerance, limit, machine, metric=metric),
-            *([] if chosen is None else plan.how_to_run(chosen.route)),
+            *work.how_to_run(chosen),
         ],
-        warnings=[*looked.failures, *plan.warnings(), *work.warnings()],
+        warnings=[*looked.failures, *plan.warnings(work.sizes()), *work.warnings()],
         settings={
             "metric": metric,
             "tolerance": tolerance,
@@ -136,7 +136,7 @@ def decide(
             "max_texts": max_texts,
             "calibration": described(work.forecaster.cells),
             "config": plan.asked.asdict(),
-            "plan": plan.asdict(),
+            "plan": plan.asdict(work.sizes()),
         },
         explanation=work.explained,
         labels=work.label_curves(seen, max_length=plan.asked.max_length, **running) if labels else [],
@@ -187,6 +187,16 @@ class _Work:
             found += [self._predicted(name, route, rng) for route in ROUTES if route in known]
         return found
 
+    def sizes(self) -> dict[str, float]:
+        """Natural logarithm of the parameters by the name of a backbone."""
+        return {name: said["log_parameters"] for name, said in self.said.items()}
+
+    def how_to_run(self, chosen: Option | None) -> list[str]:
+        """With which options, where a learned route is advised."""
+        if chosen is None or chosen.model is None:
+            return []
+        return self.plan.how_to_run(chosen.route, self.sizes()[chosen.model])
+
     def _loss(self, name: str) -> dict[str, float]:
         """Of the task's texts under the backbone, by a pass of its own, where the predictor asks for it."""
         if not {"nll", "bits_per_byte"} & set(predictor_named(self.forecaster.name).indicators):
@@ -195,7 +205,8 @@ class _Work:
         return loss_of(self.looked.models[name], texts, max_length=most, seed=self.seed)
 
     def _cost(self, name: str, route: str) -> Cost:
-        return route_cost(self.looked.models[name], self.task, route, self.machine, self.plan.of(route))
+        own = self.plan.of(route, self.sizes()[name])
+        return route_cost(self.looked.models[name], self.task, route, self.machine, own)
 
     def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
         guess = self.forecaster.predict(route, self.said[name], task_S=self.task_S, rng=rng)
