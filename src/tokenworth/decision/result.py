@@ -29,9 +29,10 @@ class Decision:
     sentences: list[str]
     """The advice, its reason, and what would change it."""
     warnings: list[str]
-    """Where the calibration does not reach."""
+    """Backbones that failed, settings and indicators that the calibration does not reach."""
     settings: dict[str, Any]
-    """metric, tolerance, budget, machine, predictor, calibration (cells, tasks, backbones), steps, batch, ..."""
+    """metric, tolerance, budget, machine, predictor, calibration (cells, tasks, backbones), config (what was asked for),
+    plan (steps and lr by backbone and route), ..."""
     explanation: list[dict[str, Any]]
     """Of each predicted option: its indicators, and how they move the prediction."""
     labels: list[dict[str, Any]] = field(default_factory=list)
