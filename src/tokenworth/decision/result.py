@@ -31,7 +31,7 @@ class Decision:
     warnings: list[str]
     """Backbones that failed, settings and indicators that the calibration does not reach."""
     settings: dict[str, Any]
-    """metric, tolerance, budget, machine, predictor, calibration (cells, tasks, backbones), config (what was asked for),
+    """metric, tolerance, budget, machine, predictor, calibration (cells, tasks, backbones), config (what was asked),
     plan (steps and lr by backbone and route), ..."""
     explanation: list[dict[str, Any]]
     """Of each predicted option: its indicators, and how they move the prediction."""
