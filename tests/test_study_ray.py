@@ -92,7 +92,7 @@ limit = time.monotonic() + 60
 while time.monotonic() < limit:
     if list(Path(sys.argv[1]).glob(sys.argv[2])):
         for process in psutil.process_iter(["cmdline"]):
-            if sys.argv[3] in " ".join(process.info["cmdline"] or []):
+            if " ".join(process.info["cmdline"] or []).startswith(sys.argv[3]):  # and not this process itself
                 os.kill(process.pid, signal.SIGKILL)
                 sys.exit(0)
     time.sleep(0.02)
