@@ -167,7 +167,10 @@ def test_a_cell_that_is_run_by_another_is_left_alone(home):
 def begun_elsewhere(path, **changed):
     """As a cell that another machine began and did not end."""
     record = json.loads(path.read_text())
-    (record.get("state", {}).get("identity") or record).update(changed)
+    if changed == {"identity": "text"}:  # as an earlier version wrote it
+        record["state"].update(changed)
+    else:
+        (record.get("state", {}).get("identity") or record).update(changed)
     path.write_text(json.dumps(record))
 
 
@@ -176,6 +179,7 @@ def begun_elsewhere(path, **changed):
     [
         ("checkpoints/step-00000003/state.json", {"number format": "bfloat16"}, True),
         ("checkpoints/step-00000003/state.json", {"PyTorch": "2.0"}, True),
+        ("checkpoints/step-00000003/state.json", {"identity": "text"}, True),
         ("run.json", {"model": "/somewhere/else/llama"}, True),
         ("run.json", {}, False),
     ],

@@ -247,7 +247,8 @@ class Training:
         found = self.checkpoints.newest()
         if found is None:
             return 0
-        before = found.state["identity"]
+        kept = found.state["identity"]
+        before = kept if isinstance(kept, dict) else {}  # a text in checkpoints of earlier versions
         if changed := [name for name, value in self.identity.items() if before.get(name) != value]:
             raise OtherRunError(
                 f"the checkpoints in {self.checkpoints.folder} were made with another {', another '.join(changed)}; "
