@@ -1,6 +1,7 @@
 """The decision from end to end: options, costs, advice, budget, pilots, labels, page and command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from tokenworth.decision.labels import beyond
 from tokenworth.decision.pilot import pilot_task
 from tokenworth.decision.plan import plan_for
 from tokenworth.decision.prices import Machine, named_machine, parse_budget
+from tokenworth.decision.sentences import describe
 from tokenworth.errors import SettingError
 from tokenworth.study import load_study, run_local
 
@@ -46,6 +48,33 @@ def test_a_budget_takes_options_away():
     assert pick(options, 0.01) is None
     weigh(options, parse_budget("$0.1", price=1.0))
     assert pick(options, 0.01).route == "bow"
+
+
+def test_what_does_not_fit_into_the_machine_is_not_advised():
+    options = [option("full", 0.95, 600), option("lora", 0.90, 60), option("bow", 0.80, 1)]
+    options[0].cost = replace(options[0].cost, memory_bytes=30 * 10**9)
+    card = named_machine("rtx4090")
+    weigh(options, machine=card)
+    assert [(o.fits, o.affordable) for o in options] == [(False, False), (True, True), (True, True)]
+    chosen = pick(options, 0.01)
+    assert chosen.route == "lora"
+    said = " ".join(describe(options, chosen, 0.01, None, card))
+    assert "training all weights of m is expected to bring 0.950, but takes at least 30.0 GB, and a rtx4090 has" in said
+    weigh(options, parse_budget("1min"), card)
+    said = " ".join(describe(options, pick(options, 0.01), 0.01, parse_budget("1min"), card))
+    assert "Beyond the budget" not in said, "more time would not make it fit"
+    weigh(options, machine=named_machine("a100"))
+    assert pick(options, 0.01).route == "full"
+
+
+def test_what_ran_here_has_fitted():
+    """Larger than memory, a backbone was spread over the disk too."""
+    probe = replace(option("probe", 0.9, 5), source="measured")
+    probe.cost = replace(probe.cost, memory_bytes=10**12)
+    weigh([probe], machine=Machine("here", 1e9, measured=True, memory=1e9))
+    assert probe.fits
+    weigh([probe], machine=named_machine("h200"))
+    assert not probe.fits
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Axes: B texts of a batch, sorted by length.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,11 +23,23 @@ _PASS_FLOPS_ELSEWHERE = 1e11  # launching kernels takes the time of very many pr
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """FLOPs of one forward (and backward) pass: per token, per pair of tokens that share a row, and per text."""
+    """What one pass takes, FLOPs or bytes: per token, per pair of tokens that share a row, and per text."""
 
     token: float
     pair: float
     text: float
+
+    @classmethod
+    def through(cls, lengths: Sequence[int], counts: Sequence[float]) -> StepCost:
+        """From what single texts of three lengths were counted to take, or of two: then nothing is said of a text."""
+        powers = (1, 2, 0)[: len(lengths)]
+        powers_LP = np.stack([np.array(lengths, dtype=np.float64) ** power for power in powers], axis=1)
+        token, pair, *text = np.linalg.solve(powers_LP, np.array(counts, dtype=np.float64)).tolist()
+        return cls(token, pair, max(0.0, *text, 0.0))
+
+    def of(self, lengths_B: np.ndarray, *, packed: bool) -> float:
+        """Of texts in one pass."""
+        return self.packed(lengths_B) if packed else self.padded(lengths_B)
 
     def padded(self, lengths_B: np.ndarray) -> float:
         """Of texts in one padded batch."""

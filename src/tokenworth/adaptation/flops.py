@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -38,14 +37,8 @@ def count_training(model: nn.Module, head: nn.Module, pooled_width: int, device:
         device: where the model lies; may be meta.
     """
     counts = [_count(model, head, pooled_width, length, device) for length in _LENGTHS]
-    forward, training = (_solve([count[i] for count in counts]) for i in (0, 1))
+    forward, training = (StepCost.through(_LENGTHS, [count[i] for count in counts]) for i in (0, 1))
     return TrainingCost(forward, training)
-
-
-def _solve(flops_L: list[float]) -> StepCost:
-    powers_LP = np.stack([np.array(_LENGTHS, dtype=np.float64) ** power for power in (1, 2, 0)], axis=1)
-    token, pair, text = np.linalg.solve(powers_LP, np.array(flops_L, dtype=np.float64))
-    return StepCost(float(token), float(pair), max(0.0, float(text)))
 
 
 def _count(

@@ -17,6 +17,7 @@ from torch import nn
 from tokenworth.adaptation.cuts import Prices, StepCost, heads_of, plan_groups, prices
 from tokenworth.adaptation.flops import count_training
 from tokenworth.adaptation.lora import add_lora
+from tokenworth.adaptation.memory import TrainingMemory, count_memory
 from tokenworth.adaptation.order import Order
 from tokenworth.adaptation.settings import TRAINED, AdaptConfig
 from tokenworth.backbones.meta import meta_named
@@ -45,7 +46,9 @@ class RouteForecast:
     evaluate_flops: float
     evaluate_seconds: float
     memory_bytes: int
-    """Weights, gradients and the optimiser's state; activations come on top."""
+    """Weights, gradients and the activations of the largest pass; the process and its libraries come on top."""
+    least_memory_bytes: int
+    """With the longest text in a pass of its own, to which a run that is short of memory comes down."""
     checkpoint_bytes: int
 
     @property
@@ -77,7 +80,7 @@ def forecast_route(
         train_lengths_N: tokens of each training text.
         test_lengths_M: tokens of each test text.
         rate: matrix products in FLOP/s on the device, in the format of the products.
-        bytes_a_weight: of frozen weights; those that learn take 4.
+        bytes_a_weight: of frozen weights and of activations; weights that learn take 4.
         device: kind of device, "cpu" or "cuda".
         seed: of the order of texts.
 
@@ -87,18 +90,14 @@ def forecast_route(
     """
     if route not in TRAINED:
         raise SettingError(f"a forecast is made of {', '.join(TRAINED)}; the route {route} trains no network")
-    model = meta_named(name)
-    if route == "lora":
-        with quiet_transformers():
-            add_lora(model, name, config, seed)
-    pooled = model.get_input_embeddings().embedding_dim * (1 + config.pooling.count("+"))  # type: ignore[operator]
-    head = nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
-    cost = count_training(model, head, pooled, torch.device("meta"))
+    model, head = untrained(name, route, config, n_classes, seed)
+    cost = count_training(model, head, head.in_features, torch.device("meta"))
     learning = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()) if weights.requires_grad)
     total = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()))
     own: Any = model.config
     price = prices(cost.training, device, _blocks(model), heads_of(own, head.in_features))
-    tokens, flops, priced = _training(config, train_lengths_N, cost.training, price, seed)
+    held = count_memory(model, head, bytes_a_number=bytes_a_weight, bits=config.quantise, device=device)
+    steps = _training(config, train_lengths_N, cost.training, price, held, seed)
     tensors = sum(weights.requires_grad for weights in model.parameters())
     evaluated = np.concatenate([test_lengths_M, train_lengths_N[:EVALUATED_TRAIN_TEXTS]]).astype(np.float64)
     forward = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
@@ -106,30 +105,62 @@ def forecast_route(
         route=route,
         trainable=learning,
         total=total,
-        tokens=tokens,
-        train_flops=flops,
-        train_seconds=priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
+        tokens=steps.tokens,
+        train_flops=steps.flops,
+        train_seconds=steps.priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
         evaluate_flops=forward,
         evaluate_seconds=forward / (TRAINING_SHARE * rate),
-        memory_bytes=bytes_a_weight * (total - learning) + 8 * learning,
+        memory_bytes=round(steps.most_bytes),
+        least_memory_bytes=round(held.of(train_lengths_N.max(keepdims=True))),
         checkpoint_bytes=4 * learning,
     )
 
 
+def untrained(name: str, route: str, config: AdaptConfig, n_classes: int, seed: int = 0) -> tuple[nn.Module, nn.Linear]:
+    """What a trained route would train, without weights: the base model with its adapters, and the head.
+
+    Raises:
+        BackboneError: the backbone is not found.
+    """
+    model = meta_named(name)
+    if route == "lora":
+        with quiet_transformers():
+            add_lora(model, name, config, seed)
+    pooled = model.get_input_embeddings().embedding_dim * (1 + config.pooling.count("+"))  # type: ignore[operator]
+    return model, nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Sums over steps."""
+
+    tokens: int = 0
+    """Real ones."""
+    flops: float = 0.0
+    priced: float = 0.0
+    """FLOPs as they are priced."""
+    most_bytes: float = 0.0
+    """Memory of the largest pass."""
+
+
 def _training(
-    config: AdaptConfig, lengths_N: np.ndarray, cost: StepCost, price: Prices, seed: int
-) -> tuple[int, float, float]:
-    """Real tokens, FLOPs and priced FLOPs of all steps, from some of the batches that will be drawn."""
+    config: AdaptConfig, lengths_N: np.ndarray, cost: StepCost, price: Prices, held: TrainingMemory, seed: int
+) -> _Steps:
+    """All steps, from some of the batches that will be drawn."""
     order, drawn = Order(len(lengths_N), config.batch, seed), min(config.steps, _STEPS_DRAWN)
-    most, tokens, flops, priced = config.micro_batch or config.batch, 0, 0.0, 0.0
+    most, found = config.micro_batch or config.batch, _Steps()
     for step in range(drawn):
         rows = order.rows(step)
-        tokens += int(lengths_N[rows].sum())
+        found.tokens += int(lengths_N[rows].sum())
         for group in plan_groups(rows, lengths_N, price, most=most, packing=config.packing):
             lengths_B = lengths_N[group.rows]
-            flops += cost.packed(lengths_B) if group.packed else cost.padded(lengths_B)
-            priced += price.cost.packed(lengths_B) if group.packed else price.cost.padded(lengths_B)
-    return round(tokens * config.steps / drawn), flops * config.steps / drawn, priced * config.steps / drawn
+            found.flops += cost.of(lengths_B, packed=group.packed)
+            found.priced += price.cost.of(lengths_B, packed=group.packed)
+            found.most_bytes = max(found.most_bytes, held.of(lengths_B, packed=group.packed))
+    found.tokens = round(found.tokens * config.steps / drawn)
+    found.flops *= config.steps / drawn
+    found.priced *= config.steps / drawn
+    return found
 
 
 def _blocks(model: nn.Module) -> int:

@@ -151,5 +151,4 @@ class Packer:
 
     def flops(self, group: Group) -> float:
         """Counted FLOPs of a pass."""
-        lengths_B = self.lengths_N[group.rows]
-        return self.cost.packed(lengths_B) if group.packed else self.cost.padded(lengths_B)
+        return self.cost.of(self.lengths_N[group.rows], packed=group.packed)

@@ -17,6 +17,8 @@ def quiet_transformers() -> Iterator[None]:
         with warnings.catch_warnings():
             # peft asks transformers 5 for an attribute by its old name.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            # It finds by itself which of GPT-2's linear maps are turned, and tells of each.
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
             yield
     finally:
         logging.set_verbosity(verbosity)

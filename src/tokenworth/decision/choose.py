@@ -8,7 +8,7 @@ import numpy as np
 
 from tokenworth.decision.costs import Cost
 from tokenworth.decision.predictors import Floats
-from tokenworth.decision.prices import Budget
+from tokenworth.decision.prices import Budget, Machine
 
 DRAWS = 4000
 ROUTES_BY_EFFORT = ("bow", "prompt", "probe", "lora", "full", "scratch")
@@ -29,7 +29,10 @@ class Option:
     cost: Cost
     draws: Floats = field(repr=False)
     """(DRAWS) F1s that are as likely as each other."""
+    fits: bool = True
+    """Into the machine's memory."""
     affordable: bool = True
+    """Whether it fits and the budget allows it."""
     shortfall: float = float("nan")
     """Expected F1 lost against the affordable option of the highest expectation."""
     chance_best: float = float("nan")
@@ -41,22 +44,30 @@ class Option:
         return self.route if self.model is None else f"{self.route} of {self.model}"
 
 
-def weigh(options: list[Option], budget: Budget | None = None) -> None:
-    """Put options in order, best expected F1 first; mark what the budget allows, and what each of these loses.
+def weigh(options: list[Option], budget: Budget | None = None, machine: Machine | None = None) -> None:
+    """Put options in order, best expected F1 first; mark what can be had, and what each of these loses.
 
     Args:
         options: at least one.
         budget: limit on the cost of one option.
+        machine: whose memory options must fit into; what was measured on it has fitted.
     """
     for option in options:
         cost = option.cost
-        option.affordable = budget is None or budget.allows(seconds=cost.seconds, money=cost.money, flops=cost.flops)
+        allowed = budget is None or budget.allows(seconds=cost.seconds, money=cost.money, flops=cost.flops)
+        option.fits = machine is None or _fits(option, machine)
+        option.affordable = option.fits and allowed
     options.sort(key=lambda option: -option.f1)
     within = [option for option in options if option.affordable]
     best_S = np.argmax([option.draws for option in within], axis=0) if within else np.zeros(0)
     for place, option in enumerate(within):
         option.shortfall = within[0].f1 - option.f1
         option.chance_best = float((best_S == place).mean())
+
+
+def _fits(option: Option, machine: Machine) -> bool:
+    ran_here = machine.measured and option.source == "measured"
+    return ran_here or option.cost.memory_bytes <= machine.memory
 
 
 def pick(options: list[Option], tolerance: float) -> Option | None:

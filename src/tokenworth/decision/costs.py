@@ -36,7 +36,7 @@ class Cost:
     million_seconds: float
     million_money: float | None
     memory_bytes: int
-    """Weights, gradients and optimiser, activations on top."""
+    """The least it can do with: weights, gradients, and the activations of the longest text alone."""
 
 
 def bow_cost(task: Task, machine: Machine) -> Cost:
@@ -73,7 +73,7 @@ def route_cost(model: str, task: Task, route: str, machine: Machine, config: Ada
             device="cpu" if machine.measured else "cuda",
         )
         flops, seconds, read = found.train_flops + found.evaluate_flops, found.seconds, float(lengths_N.mean())
-        trainable, memory = found.trainable, found.memory_bytes
+        trainable, memory = found.trainable, found.least_memory_bytes
     else:
         read = float(lengths_N.mean()) + (_PROMPT_TOKENS + _LABEL_TOKENS * task.n_classes) * (route == "prompt")
         texts = len(lengths_N) if route == "probe" else len(task.test)

@@ -34,7 +34,7 @@ class Machine:
     """Matrix products in FLOP/s: measured here, or a share of a data sheet's."""
     measured: bool
     memory: float
-    """Bytes."""
+    """Bytes: those that are free here, or all of a card's."""
     price: float | None = None
     """Money an hour."""
 

@@ -23,7 +23,7 @@ class Decision:
     task: dict[str, Any]
     options: list[dict[str, Any]]
     """One a backbone and route, best expected F1 first: model, route, f1, f1_low, f1_high (90 %), source ("measured" or
-    "predicted"), chance_best, shortfall, affordable, failed, and the fields of `Cost`."""
+    "predicted"), chance_best, shortfall, fits, affordable, failed, and the fields of `Cost`."""
     recommended: dict[str, Any] | None
     """The option that is advised; None where no route can be afforded."""
     sentences: list[str]

@@ -31,7 +31,7 @@ from tokenworth.decision.result import Decision
 from tokenworth.decision.sentences import describe
 from tokenworth.encode.textloss import loss_of
 from tokenworth.errors import SettingError
-from tokenworth.features.groups import free_memory
+from tokenworth.machine import free_on
 from tokenworth.tasks import Task, load_task
 
 TOLERANCE = 0.01
@@ -106,14 +106,14 @@ def decide(
     task_S = tasks_drawn(whole, DRAWS, np.random.default_rng([seed, 1]))  # a stream of its own
     work = _Work(task, looked, machine, plan, Forecaster(whole, predictor), seed, metric, task_S)
     options = work.options()
-    weigh(options, limit)
+    weigh(options, limit, machine)
     running = {"device": device, "cache": settings.get("cache", True)}
     pilots = []
     if pilot is not None:
         pilots = run_pilots(
             options, looked.models, work.said, seen, plan, cells, pilot, task_S, metric=metric, seed=seed, **running
         )
-        weigh(options, limit)
+        weigh(options, limit, machine)
     chosen = pick(options, tolerance)
     decision = Decision(
         task=looked.assessments[0].task,
@@ -154,7 +154,7 @@ def _machine(hardware: str, price: float | None, device: str, dtype: str) -> Mac
         return named_machine(hardware, price)
     place = resolve_device(device)
     rates = measure_rates(place, resolve_dtype(dtype, place))
-    return Machine(HERE, rates.forward, measured=True, memory=float(free_memory()), price=price)
+    return Machine(HERE, rates.forward, measured=True, memory=float(free_on(place)), price=price)
 
 
 @dataclass(slots=True)
@@ -247,5 +247,5 @@ def _measured(
 
 
 def _shown(option: Option) -> dict[str, Any]:
-    names = ("model", "route", "source", "f1", "f1_low", "f1_high", "affordable", "shortfall", "chance_best")
+    names = ("model", "route", "source", "f1", "f1_low", "f1_high", "fits", "affordable", "shortfall", "chance_best")
     return {name: getattr(option, name) for name in names} | asdict(option.cost)

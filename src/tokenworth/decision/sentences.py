@@ -38,6 +38,7 @@ def describe(
         *_reason(chosen, within[0], tolerance, machine),
         *_doubt(chosen, options, tolerance),
         *_changes(chosen, options, budget, machine),
+        *_too_large(within[0], options, machine),
     ]
 
 
@@ -79,13 +80,24 @@ def _changes(chosen: Option, options: list[Option], budget: Budget | None, machi
         found.append(
             f"A tolerance below {points(best.f1 - chosen.f1)} would change the advice to {_under(options, chosen)}."
         )
-    beyond = [option for option in options if not option.affordable and option.f1 > best.f1]
+    beyond = [option for option in options if option.fits and not option.affordable and option.f1 > best.f1]
     if beyond and budget is not None:
         found.append(
             f"Beyond the budget of {budget.text}, {in_words(beyond[0])} is expected to bring {beyond[0].f1:.3f} for "
             f"{_cost(beyond[0], machine)}."
         )
     return found
+
+
+def _too_large(best: Option, options: list[Option], machine: Machine) -> list[str]:
+    """Of what the memory keeps out, the one that would bring most."""
+    out = [option for option in options if not option.fits and option.f1 > best.f1]
+    if not out:
+        return []
+    takes, has = (f"{size / 1e9:,.1f} GB" for size in (out[0].cost.memory_bytes, machine.memory))
+    there = f"{has} are free here" if machine.measured else f"a {machine.name} has {has}"
+    expected = f"{in_words(out[0])} is expected to bring {out[0].f1:.3f}"
+    return [f"More memory would change what can be had: {expected}, but takes at least {takes}, and {there}."]
 
 
 def _under(options: list[Option], chosen: Option) -> str:

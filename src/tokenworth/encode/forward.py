@@ -95,7 +95,12 @@ def encode(
 
 def default_batch_tokens(backbone: Backbone) -> int:
     """Padded tokens of a batch on the backbone's kind of device."""
-    return BATCH_TOKENS.get(backbone.device.type, _BATCH_TOKENS_ELSEWHERE)
+    return batch_tokens_on(backbone.device.type)
+
+
+def batch_tokens_on(device: str) -> int:
+    """Padded tokens of a batch on a kind of device: "cpu", "cuda", ..."""
+    return BATCH_TOKENS.get(device, _BATCH_TOKENS_ELSEWHERE)
 
 
 class _Pass:

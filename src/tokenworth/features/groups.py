@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import torch
+
+from tokenworth.machine import free_on
 
 _BYTES_HELD, _BYTES_PASSING = 16, 24
 """Per D^2: C0 and C1 of each layer in float64; the products of a batch, of one layer at a time."""
@@ -27,31 +26,4 @@ def moment_bytes(n_layers: int, width: int) -> int:
 
 def moment_memory(device: torch.device) -> int:
     """Bytes that moments may take on a device: a share of what is free there now."""
-    if device.type == "cuda":
-        return int(_SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0])
-    return int(_SHARE_OF_FREE * free_memory())
-
-
-def free_memory() -> int:
-    """Bytes of main memory that are free, within the limit of the control group where there is one."""
-    free = _available()
-    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
-    return free if limit is None or used is None else max(0, min(free, limit - used))
-
-
-def _available() -> int:
-    listing = Path("/proc/meminfo")
-    if listing.is_file():
-        lines = dict(line.split(":", 1) for line in listing.read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):  # neither Linux nor POSIX
-        return 8 * 10**9
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
+    return int(_SHARE_OF_FREE * free_on(device))

@@ -70,11 +70,18 @@ def _cells(row: Row) -> Iterator[str]:
     yield cut(row["model"] or ABSENT, 40)
     yield shown(row["f1"])
     yield tight(row["f1_low"], row["f1_high"])
-    yield row["source"] + ("" if row["affordable"] else ", beyond the budget")
+    yield ", ".join((row["source"], *_kept_out(row)))
     yield _flops(row["flops"])
     yield duration(row["seconds"])
     yield duration(row["million_seconds"])
     yield parameters(row["trainable"]) if row["trainable"] else ABSENT
+
+
+def _kept_out(row: Row) -> tuple[str, ...]:
+    """Why a route is not to be had, for people."""
+    if row["affordable"]:
+        return ()
+    return ("beyond the budget",) if row.get("fits", True) else ("does not fit into memory",)
 
 
 def _flops(value: Any) -> str:
@@ -90,7 +97,7 @@ def _money(row: Row) -> str:
 def decision_rows(decision: DecisionLike) -> Table:
     """The same for the page, with what each route leaves behind."""
     heads = ("Route", "Backbone", _head(decision), "Loses", "Best with chance", "FLOPs", "Time", "Price",
-             "A million predictions", "Learns", "To keep", "Memory")  # fmt: skip
+             "A million predictions", "Learns", "To keep", "Memory, at least")  # fmt: skip
     return Table(heads, tuple(_page_row(decision, row) for row in decision.options))
 
 
@@ -99,7 +106,7 @@ def _page_row(decision: DecisionLike, row: Row) -> TableRow:
     loses, chance = number(row.get("shortfall")), number(row.get("chance_best"))
     small = (tight(low, high), row["source"])
     cells = (
-        Cell(row["route"], row["route"], () if row["affordable"] else ("beyond the budget",)),
+        Cell(row["route"], row["route"], _kept_out(row)),
         Cell(clean(row["model"] or ABSENT), clean(row["model"] or "")),
         Cell(shown(f1), f1, small),
         Cell(ABSENT if loses is None else f"{100 * loses:.1f}", loses),

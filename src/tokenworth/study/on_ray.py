@@ -19,8 +19,8 @@ from tokenworth.features.locks import BusyError
 from tokenworth.study.cells import keyed_cells, run_cell
 from tokenworth.study.grid import ASSESS, Cell, Study
 from tokenworth.study.local import MOST_BEGINNINGS, Report
+from tokenworth.study.needs import needs_of
 from tokenworth.study.shared_pass import assess_together
-from tokenworth.study.slots import needs_of
 from tokenworth.study.store import StudyStore, unfinished
 
 if TYPE_CHECKING:

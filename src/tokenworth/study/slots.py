@@ -1,53 +1,19 @@
 """Where cells may run at the same time: slots on devices, and the memory they share.
 
-By an estimate from the parameters of their backbones, cells that run together never take more than there is: of main
-memory, nor of the card they are on.  Alone, any cell may try.
+By an estimate before they begin, cells that run together never take more than there is: of main memory, nor of the card
+they are on.  What others take of main memory meanwhile, another study say, counts too.  Alone, any cell may try.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
-from tokenworth.backbones import account_of
-from tokenworth.backbones.load import RANDOM_SUFFIX
-from tokenworth.errors import TokenworthError
-from tokenworth.features.groups import free_memory
+from tokenworth.machine import free_memory, processors
 from tokenworth.study.grid import Cell
+from tokenworth.study.needs import Needs, needs_of
 
-BASE_BYTES = 800_000_000
-"""Of a process with its libraries and texts."""
-BYTES_PER_PARAMETER = 20
-"""Weights, gradients, optimiser and a copy while evaluating."""
-LOADING_BYTES_PER_PARAMETER = 4
-"""What passes through main memory on its way to a card."""
 MAIN = "main"
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """Bytes a cell may take."""
-
-    main: int
-    card: int = 0
-
-
-def needs_of(cell: Cell, *, on_card: bool) -> Needs:
-    """Memory of a cell, from its backbone's parameters; that of the process alone where these are not known."""
-    parameters = 0 if cell.backbone is None else _parameters(cell.backbone)
-    if on_card:
-        return Needs(BASE_BYTES + LOADING_BYTES_PER_PARAMETER * parameters, BYTES_PER_PARAMETER * parameters)
-    return Needs(BASE_BYTES + BYTES_PER_PARAMETER * parameters)
-
-
-@lru_cache(maxsize=256)
-def _parameters(backbone: str) -> int:
-    try:
-        return account_of(backbone.removesuffix(RANDOM_SUFFIX)).parameters
-    except TokenworthError:
-        return 0
 
 
 @dataclass(slots=True)
@@ -57,7 +23,9 @@ class Slots:
     free: list[str]
     """Devices, one a cell: "auto" or "cuda:1"."""
     memory: Mapping[str, int]
-    """Bytes of main memory (MAIN) and of every card."""
+    """Bytes of main memory (MAIN) and of every card, before any cell began."""
+    free_now: Callable[[], int] = free_memory
+    """Bytes of main memory."""
     _taken: list[tuple[str, Needs]] = field(default_factory=list)
 
     def fitting(self, cell: Cell) -> str | None:
@@ -67,7 +35,7 @@ class Slots:
     def _fits(self, device: str, needs: Needs) -> bool:
         main = sum(taken.main for _, taken in self._taken)
         card = sum(taken.card for place, taken in self._taken if place == device)
-        in_main = not self._taken or main + needs.main <= self.memory[MAIN]
+        in_main = not self._taken or (main + needs.main <= self.memory[MAIN] and needs.main <= self.free_now())
         on_card = not card or card + needs.card <= self.memory[device]
         return in_main and on_card
 
@@ -91,6 +59,6 @@ def slots_here(workers: int | None) -> Slots:
     import torch
 
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    n = workers or cards or max(1, (os.cpu_count() or 2) // 2)
+    n = workers or cards or max(1, processors() // 2)
     memory = {f"cuda:{i}": int(torch.cuda.mem_get_info(i)[0]) for i in range(cards)}
     return Slots([f"cuda:{i % cards}" if cards else "auto" for i in range(n)], {MAIN: free_memory(), **memory})

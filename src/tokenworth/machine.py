@@ -1,0 +1,92 @@
+"""What the machine lets this process use: processors, and memory that is free, within the limits it was given.
+
+A container or a batch job may use less than the machine has.  Its limits are those of control groups, of version 2
+(memory.max, cpu.max) or 1 (memory.limit_in_bytes, cpu.cfs_quota_us), its own and those of every group above it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_OWN_GROUPS, _MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+
+def processors() -> int:
+    """Processors this process may use: those it is tied to, as far as its groups' share of time goes."""
+    tied = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([tied, *(math.ceil(share) for share in _shares_of_time())]))
+
+
+def free_memory() -> int:
+    """Bytes of main memory that can be had without swapping, within the limits of the control groups."""
+    import psutil
+
+    return max(0, min([int(psutil.virtual_memory().available), *_left_in_groups()]))
+
+
+def free_on(device: torch.device) -> int:
+    """Bytes that are free on a device: a graphics card's own, else the machine's."""
+    if device.type != "cuda":
+        return free_memory()
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
+def _shares_of_time() -> Iterator[float]:
+    """Seconds of processors a second, of every group that limits them."""
+    for folder in _groups("cpu"):
+        limit = _text(folder / "cpu.max").split() or [
+            _text(folder / "cpu.cfs_quota_us"),
+            _text(folder / "cpu.cfs_period_us"),
+        ]
+        quota, period = (_number(text) for text in limit[:2])
+        if quota and period:
+            yield quota / period
+
+
+def _left_in_groups() -> Iterator[int]:
+    """Bytes left below every limit there is; the kernel takes back pages of files that were only read."""
+    for folder in _groups("memory"):
+        for limit_name, used_name, given_back_name in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            limit, used = _number(_text(folder / limit_name)), _number(_text(folder / used_name))
+            if limit is not None and used is not None:
+                yield limit - used + _stated(folder / "memory.stat", given_back_name)
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """Folders of this process's groups and of those above them, as far as they can be seen from here."""
+    for line in _text(_OWN_GROUPS).splitlines():
+        controllers, _, path = line.partition(":")[2].partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = _MOUNTED / controller if controllers else _MOUNTED
+        inner = root / path.strip("/")
+        yield from (folder for folder in (inner, *inner.parents) if folder.is_relative_to(root) and folder.is_dir())
+
+
+def _stated(path: Path, name: str) -> int:
+    lines = (line.split() for line in _text(path).splitlines())
+    return next((int(words[1]) for words in lines if len(words) == 2 and words[0] == name), 0)
+
+
+def _number(text: str) -> int | None:
+    """None where there is no limit: "max", -1, or no such file."""
+    return int(text) if text.strip().isdecimal() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
