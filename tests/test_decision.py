@@ -184,6 +184,11 @@ def test_what_is_not_asked_for_is_planned_as_the_calibration_ran_it(tmp_path):
         "As planned it is run by tokenworth adapt with --route lora --steps 1000 --lr 0.003."
     ]
     assert plan.how_to_run("probe", sizes["m"]) == []
+    other = plan_for({"rank": 8, "max_length": 128, "checkpoint_seconds": 5.0}, BUDGETS)
+    assert other.how_to_run("lora", sizes["m"])[0].endswith("--steps 1000 --lr 0.003 --rank 8 --max-length 128.")
+    assert other.how_to_run("scratch", sizes["m"])[0].endswith("--lr 0.0003 --max-length 128."), "it has no rank"
+    filed = plan_for({"batch": 4, "pooling": "mean"}, BUDGETS)
+    assert filed.how_to_run("lora", sizes["m"])[0].endswith("--batch 4 and your file of settings (--config).")
     plan = plan_for({"steps": 10_000}, BUDGETS)
     assert planned(plan, "lora") == (10_000, 0.003)
     assert "m: " in plan.warnings(sizes)[0]

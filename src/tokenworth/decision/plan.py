@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tokenworth.adaptation.settings import TRAINED, AdaptConfig, make_config
+from tokenworth.adaptation.settings import TRAINED, AdaptConfig, make_config, relevant_settings
 from tokenworth.training.reading import read_run_file
 
+_FLAGS = ("batch", "rank", "max_length")
+"""Settings beside steps and learning rate that commands take by name; others stand in a file."""
 _REACH = 3.0
 """How many times larger than those of the calibration a backbone may be to be run as they were."""
 
@@ -79,8 +81,12 @@ class Plan:
         """The options that make `adapt` run a learned route as it is planned."""
         if route not in self.usual:
             return []
-        own = self.of(route, log_parameters)
-        return [f"As planned it is run by tokenworth adapt with --route {route} --steps {own.steps} --lr {own.lr:g}."]
+        own, plain = self.of(route, log_parameters), AdaptConfig()
+        other = {name for name in relevant_settings(route) if getattr(own, name) != getattr(plain, name)}
+        words = [f"--route {route} --steps {own.steps} --lr {own.lr:g}"]
+        words += [f"--{name.replace('_', '-')} {getattr(own, name)}" for name in _FLAGS if name in other]
+        file = " and your file of settings (--config)" if other - {"steps", "lr", *_FLAGS} else ""
+        return [f"As planned it is run by tokenworth adapt with {' '.join(words)}{file}."]
 
     def asdict(self, sizes: Mapping[str, float]) -> dict[str, dict[str, dict[str, Any]]]:
         """As JSON writes it: steps and learning rate by backbone and route."""
