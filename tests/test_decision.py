@@ -151,6 +151,17 @@ def test_a_decision_has_every_route_with_its_cost(decided, home):
     assert again.options == json.loads(decided.to_json())["options"]
 
 
+def test_a_backbone_that_cannot_be_counted_is_said_and_the_others_go_on(home):
+    """Longformer can be assessed, but looks at numbers on its way and does not run without weights."""
+    odd = model_at(home, "longformer", max_position_embeddings=80)
+    found = tw.decide(
+        str(home / "reviews.csv"), [odd, str(home / "llama")], config={"max_length": 16}, labels=True, conventions=False
+    )
+    assert {row["model"] for row in found.options} == {None, "llama"}
+    assert [warning for warning in found.warnings if "LongformerModel does not run without weights" in warning]
+    assert {curve["model"] for curve in found.labels} == {None, "llama"}
+
+
 def test_indicators_come_from_the_assessment(decided):
     said = indicators_of(decided.assessments[0])
     assert tuple(said) == INDICATORS

@@ -20,6 +20,7 @@ from tokenworth.adaptation.lora import add_lora
 from tokenworth.adaptation.memory import TrainingMemory, count_memory
 from tokenworth.adaptation.order import Order
 from tokenworth.adaptation.settings import TRAINED, AdaptConfig
+from tokenworth.backbones.accounting import counting
 from tokenworth.backbones.meta import meta_named
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import SettingError
@@ -91,7 +92,8 @@ def forecast_route(
     if route not in TRAINED:
         raise SettingError(f"a forecast is made of {', '.join(TRAINED)}; the route {route} trains no network")
     model, head = untrained(name, route, config, n_classes, seed)
-    cost = count_training(model, head, head.in_features, torch.device("meta"))
+    with counting(model):
+        cost = count_training(model, head, head.in_features, torch.device("meta"))
     learning = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()) if weights.requires_grad)
     total = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()))
     own: Any = model.config

@@ -21,6 +21,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from tokenworth.adaptation.cuts import StepCost
+from tokenworth.backbones.accounting import counting
 
 _LENGTHS = (16, 32)
 _LEARNING = 8
@@ -53,6 +54,9 @@ def count_memory(
         bytes_a_number: of frozen weights and of activations; weights that learn take 4.
         bits: of the frozen weights of linear maps where they are quantised.
         device: "cpu" or "cuda"; on a processor, attention with dropout is not fused.
+
+    Raises:
+        BackboneError: the model does not run without weights.
     """
     attention = _Attention()
     counts = [_kept(model, length, attention) for length in _LENGTHS]
@@ -84,7 +88,7 @@ def _kept(model: nn.Module, length: int, attention: _Attention) -> int:
 
     was = model.training
     model.train()
-    with attention, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with counting(model), attention, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model(input_ids=torch.zeros(1, length, dtype=torch.long, device="meta"))
     model.train(was)
     return sum(storage.nbytes() for storage in found.values())

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tokenworth.errors import BackboneError
+from tokenworth.errors import BackboneError, first_line
 
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "dense", "qkv_proj", "out_proj")
 """Own names of the linear maps that carry LoRA in the papers: one list for all architectures, so what it adapts is not
@@ -131,15 +132,28 @@ def _run(model: nn.Module, context: int) -> tuple[dict[str, int], list[int]]:
     """FLOPs by module for one text, and the numbers each block puts into the cache for a token."""
     ids_BT = torch.zeros(1, context, dtype=torch.long, device="meta")
     root = type(model).__name__
-    try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            output = model(input_ids=ids_BT, **({"use_cache": True} if _may_cache(model) else {}))
-    except (RuntimeError, ValueError, NotImplementedError) as error:
-        raise BackboneError(f"{root} does not run without weights ({error}), so its FLOPs cannot be counted") from error
+    with counting(model), FlopCounterMode(display=False) as counter, torch.no_grad():
+        output = model(input_ids=ids_BT, **({"use_cache": True} if _may_cache(model) else {}))
     flops = {
         str(name).removeprefix(f"{root}."): sum(by_kind.values()) for name, by_kind in counter.get_flop_counts().items()
     }
     return flops, [_numbers(layer) // context for layer in getattr(output.get("past_key_values"), "layers", ())]
+
+
+@contextmanager
+def counting(model: nn.Module) -> Iterator[None]:
+    """Some models look at numbers on their way, which do not exist without weights.
+
+    Raises:
+        BackboneError: the model is one of these.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        name = type(model).__name__
+        raise BackboneError(
+            f"{name} does not run without weights ({first_line(error)}), so its cost cannot be counted"
+        ) from error
 
 
 def _may_cache(model: nn.Module) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.adaptation.settings import ROUTES, AdaptConfig
+from tokenworth.assessment import Assessment
 from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.forecast import measure_rates
 from tokenworth.backbones import resolve_device, resolve_dtype
@@ -30,7 +31,7 @@ from tokenworth.decision.prices import HERE, Machine, named_machine, parse_budge
 from tokenworth.decision.result import Decision
 from tokenworth.decision.sentences import describe
 from tokenworth.encode.textloss import loss_of
-from tokenworth.errors import SettingError
+from tokenworth.errors import BackboneError, SettingError
 from tokenworth.machine import free_on
 from tokenworth.tasks import Task, load_task
 
@@ -181,11 +182,19 @@ class _Work:
         found = [_measured(None, "bow", bow, self.metric, bow_cost(self.task, self.machine), rng)]
         for name, one in zip(self.looked.models, self.looked.assessments, strict=True):
             self.said[name] = indicators_of(one, self._loss(name), metric=self.metric)
-            best = next(probe for probe in one.probes if probe["name"] == one.confusion["probe"])
-            found.append(_measured(name, "probe", best, self.metric, self._cost(name, "probe"), rng))
-            known = self.forecaster.routes()
-            found += [self._predicted(name, route, rng) for route in ROUTES if route in known]
+            try:
+                found += self._options_of(name, one, rng)
+            except BackboneError as error:
+                self.looked.failures.append(f"{name}: {error}; no route of it is weighed")
+                del self.said[name]
         return found
+
+    def _options_of(self, name: str, one: Assessment, rng: np.random.Generator) -> list[Option]:
+        """The probe, and every route that can be predicted."""
+        best = next(probe for probe in one.probes if probe["name"] == one.confusion["probe"])
+        probe = _measured(name, "probe", best, self.metric, self._cost(name, "probe"), rng)
+        known = self.forecaster.routes()
+        return [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
 
     def sizes(self) -> dict[str, float]:
         """Natural logarithm of the parameters by the name of a backbone."""
@@ -223,6 +232,8 @@ class _Work:
         bow = run_curve(None, task, "bow", sizes, metric=self.metric, **running)
         found = [_curve("bow", None, sizes, bow)]
         for name, model in self.looked.models.items():
+            if name not in self.said:
+                continue
             probe = run_curve(model, task, "probe", sizes, metric=self.metric, **running)
             found.append(_curve("probe", name, sizes, probe))
             for route in self.forecaster.routes():
