@@ -1,0 +1,123 @@
+"""From assessments to options: every route of every backbone, with what it would bring and cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tokenworth.adaptation.settings import ROUTES
+from tokenworth.assessment import Assessment
+from tokenworth.decision.choose import DRAWS, Option
+from tokenworth.decision.costs import Cost, bow_cost, route_cost
+from tokenworth.decision.indicators import indicators_of
+from tokenworth.decision.labels import beyond, part_sizes, predicted_curve, run_curve
+from tokenworth.decision.looking import Looked
+from tokenworth.decision.metrics import of_probe
+from tokenworth.decision.plan import Plan
+from tokenworth.decision.predicting import Forecaster
+from tokenworth.decision.predictors import predictor as predictor_named
+from tokenworth.decision.prices import Machine
+from tokenworth.encode.textloss import loss_of
+from tokenworth.errors import BackboneError
+from tokenworth.tasks import Task
+
+
+@dataclass(slots=True)
+class Work:
+    """One decision while it is made."""
+
+    task: Task
+    looked: Looked
+    machine: Machine
+    plan: Plan
+    forecaster: Forecaster
+    seed: int
+    metric: str
+    task_S: np.ndarray
+    """Tasks by whose errors the outcomes of all routes are drawn."""
+    said: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Indicators by the name of a backbone."""
+    explained: list[dict[str, Any]] = field(default_factory=list)
+
+    def options(self) -> list[Option]:
+        """bow, and every route of every backbone that something is known of."""
+        rng = np.random.default_rng(self.seed)
+        bow = next(probe for probe in self.looked.assessments[0].probes if probe["kind"] == "bow")
+        found = [_measured(None, "bow", bow, self.metric, bow_cost(self.task, self.machine), rng)]
+        for name, one in zip(self.looked.models, self.looked.assessments, strict=True):
+            self.said[name] = indicators_of(one, self._loss(name), metric=self.metric)
+            try:
+                found += self._options_of(name, one, rng)
+            except BackboneError as error:
+                self.looked.failures.append(f"{name}: {error}; no route of it is weighed")
+                del self.said[name]
+        return found
+
+    def _options_of(self, name: str, one: Assessment, rng: np.random.Generator) -> list[Option]:
+        """The probe, and every route that can be predicted."""
+        best = next(probe for probe in one.probes if probe["name"] == one.confusion["probe"])
+        probe = _measured(name, "probe", best, self.metric, self._cost(name, "probe"), rng)
+        known = self.forecaster.routes()
+        return [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
+
+    def sizes(self) -> dict[str, float]:
+        """Natural logarithm of the parameters by the name of a backbone."""
+        return {name: said["log_parameters"] for name, said in self.said.items()}
+
+    def how_to_run(self, chosen: Option | None) -> list[str]:
+        """With which options, where a learned route is advised."""
+        if chosen is None or chosen.model is None:
+            return []
+        return self.plan.how_to_run(chosen.route, self.sizes()[chosen.model])
+
+    def _loss(self, name: str) -> dict[str, float]:
+        """Of the task's texts under the backbone, by a pass of its own, where the predictor asks for it."""
+        if not {"nll", "bits_per_byte"} & set(predictor_named(self.forecaster.name).indicators):
+            return {}
+        texts, most = self.task.train.texts, self.plan.asked.max_length
+        return loss_of(self.looked.models[name], texts, max_length=most, seed=self.seed)
+
+    def _cost(self, name: str, route: str) -> Cost:
+        own = self.plan.of(route, self.sizes()[name])
+        return route_cost(self.looked.models[name], self.task, route, self.machine, own)
+
+    def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
+        guess = self.forecaster.predict(route, self.said[name], task_S=self.task_S, rng=rng)
+        self.explained.append({"model": name, "route": route, **guess.explanation})
+        return Option(name, route, "predicted", guess.f1, guess.low, guess.high, self._cost(name, route), guess.draws)
+
+    def warnings(self) -> list[str]:
+        """Where an assessment lies beyond the calibration."""
+        return [f"{name}: {what}" for name, said in self.said.items() for what in self.forecaster.outside(said)]
+
+    def label_curves(self, task: Task, **running: Any) -> list[dict[str, Any]]:
+        """F1 by number of training texts: bow once, every other route by backbone."""
+        sizes = part_sizes(task)
+        bow = run_curve(None, task, "bow", sizes, metric=self.metric, **running)
+        found = [_curve("bow", None, sizes, bow)]
+        for name, model in self.looked.models.items():
+            if name not in self.said:
+                continue
+            probe = run_curve(model, task, "probe", sizes, metric=self.metric, **running)
+            found.append(_curve("probe", name, sizes, probe))
+            for route in self.forecaster.routes():
+                f1 = predicted_curve(self.forecaster, route, self.said[name], sizes, bow, probe)
+                found.append(_curve(route, name, sizes, f1))
+        return found
+
+
+def _curve(route: str, model: str | None, sizes: list[int], f1: list[float]) -> dict[str, Any]:
+    return {"route": route, "model": model, "texts": sizes, "f1": f1, "beyond": beyond(sizes, f1)}
+
+
+def _measured(
+    model: str | None, route: str, row: dict[str, Any], metric: str, cost: Cost, rng: np.random.Generator
+) -> Option:
+    """A route that ran with the assessment; its 95 % interval is drawn in to 90 %."""
+    value, low, high = (of_probe(row, metric, end) for end in ("", "_low", "_high"))
+    spread = (high - low) / (2 * 1.96)
+    draws = np.clip(rng.normal(value, spread, DRAWS), 0.0, 1.0)
+    half = 1.645 * spread
+    return Option(model, route, "measured", value, value - half, min(1.0, value + half), cost, draws)
