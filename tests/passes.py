@@ -66,7 +66,8 @@ def shared_pass(model, folder, rank, size, port, settings):
         processes = join_processes()
         if settings.pop("shard", False):
             model = shard(load_backbone(str(model), device="cpu", dtype="float32"))
-        run_pass(model, folder, processes=processes, **settings)
+        seconds = settings.pop("seconds_a_batch", 0.0)
+        run_pass(model, folder, processes=processes, progress=lambda *_: time.sleep(seconds), **settings)
     except TokenworthError as error:
         Path(folder).mkdir(exist_ok=True)
         (Path(folder) / f"failure-{rank}").write_text(str(error))

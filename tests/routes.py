@@ -1,5 +1,6 @@
 """What the tests of the routes share: short settings, a model that learns fast, and a run to be killed."""
 
+import time
 from pathlib import Path
 
 from planted import planted_task
@@ -14,6 +15,17 @@ def model_at(folder: Path, family: str = "llama", **changes) -> str:
     return str(write_folder(folder / family, family, initializer_range=0.1, **changes))
 
 
-def run(model, route: str, folder, *, n_train: int = 40, seed: int = 0, **settings):
-    """A short run on the planted task; also what a process that is going to be killed does."""
-    return adapt(model, planted_task(n_train), route, seed=seed, out=folder, config={**SHORT, **settings})
+def run(model, route: str, folder, *, n_train: int = 40, seed: int = 0, progress=None, **settings):
+    """A short run on the planted task."""
+    config = {**SHORT, **settings}
+    return adapt(model, planted_task(n_train), route, seed=seed, out=folder, config=config, progress=progress)
+
+
+def paced_run(model, route: str, folder, seconds_a_step: float, settings):
+    """For a process that will be killed: a fast machine must not be done before."""
+
+    def progress(what, _done, _all):
+        if what == "train":
+            time.sleep(seconds_a_step)
+
+    run(model, route, folder, progress=progress, **settings)

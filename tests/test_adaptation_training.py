@@ -14,7 +14,7 @@ import torch
 
 import tokenworth.adaptation.training as training
 from planted import planted_task, with_parts
-from routes import SHORT, model_at, run
+from routes import SHORT, model_at, paced_run, run
 from small_models import FAMILIES, write_folder
 from tokenworth.adaptation import AdaptResult, adapt
 from tokenworth.adaptation.classifier import make_classifier
@@ -218,8 +218,8 @@ def test_killed_at_random_moments_the_run_ends_with_equal_numbers(model, tmp_pat
     whole = run(model, "lora", tmp_path / "whole", **settings)
     rng, kills = random.Random(0), 0
     folder = tmp_path / "killed"
-    for _ in range(40):
-        process = context.Process(target=run, args=(model, "lora", folder), kwargs=settings)
+    while kills < 6:
+        process = context.Process(target=paced_run, args=(model, "lora", folder, 0.025, settings))
         process.start()
         _wait_for(folder / "checkpoints", process)
         process.join(rng.uniform(0.0, 0.5))
@@ -227,6 +227,7 @@ def test_killed_at_random_moments_the_run_ends_with_equal_numbers(model, tmp_pat
             os.kill(process.pid, signal.SIGKILL)
             kills += 1
         process.join()
+        assert process.exitcode in (0, -signal.SIGKILL), "it failed by itself"
         if (folder / "result.json").is_file():
             break
     result = run(model, "lora", folder, **settings)

@@ -100,9 +100,10 @@ def test_further_passes_of_several_processes(context, model, whole, tmp_path):
 
 
 def test_several_processes_killed_go_on(context, model, whole, tmp_path):
-    memory, kills = moment_bytes(2, 32), 0
+    """Paced, so that a fast machine is not done before the first kill."""
+    paced, kills = {"memory": moment_bytes(2, 32), "checkpoint_seconds": 0.0, "seconds_a_batch": 0.05}, 0
     for seconds in (0.9, 1.0, 1.1, 1.2, 100):
-        kills += not together(context, model, tmp_path, 2, kill=seconds, memory=memory, checkpoint_seconds=0.0)
+        kills += not together(context, model, tmp_path, 2, kill=seconds, **paced)
     assert kills
     found = run_pass(model, tmp_path)
     assert found.facts["reused"]
