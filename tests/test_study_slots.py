@@ -96,7 +96,7 @@ def test_training_takes_weights_gradients_and_the_activations_of_a_batch(tmp_pat
 def test_weights_pass_through_main_memory_on_their_way_to_a_card(tmp_path):
     path = model_at(tmp_path)
     here, there = (needs_of(cell(path, "full", max_length=24), on_card=on_card) for on_card in (False, True))
-    assert there.main == BASE_BYTES + 2 * account_of(path).parameters
+    assert there.main == BASE_BYTES + 4 * account_of(path).parameters
     assert here.card == 0 < there.card < here.main - BASE_BYTES
 
 

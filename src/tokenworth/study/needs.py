@@ -1,8 +1,10 @@
 """The memory a cell may take, estimated before it begins: so that cells that run together find what they need.
 
-the process      its libraries, the texts and their features
-what learns      weights, gradients, and activations of a batch of long texts, counted on the model itself
-what only reads  weights, a batch on its way through one block, and the context moments of an assessment
+    the process      its libraries, the texts and their features
+    what learns      weights, gradients, and activations of a batch of long texts, counted on the model itself
+    what only reads  weights, a batch on its way through one block, and the context moments of an assessment
+
+Texts are taken as long as they may be, and batches as not cut: most cells take less.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ def needs_of(cell: Cell, *, on_card: bool) -> Needs:
         weights, whole = _counted(backbone, cell.route, settings, on_card)
     except TokenworthError:
         return Needs(BASE_BYTES)
-    # On its way to a card a model passes through main memory, as wide as it is there.
+    # On its way to a card a model passes through main memory, in float32 where all of it is to learn.
     return Needs(BASE_BYTES + weights, whole) if on_card else Needs(BASE_BYTES + whole)
 
 
@@ -63,7 +65,7 @@ def _counted(backbone: str, route: str, settings: str, on_card: bool) -> tuple[i
         whole = _of_training(backbone, route, make_config(json.loads(settings)), wide)
     else:
         whole = _of_reading(account, wide, moments=route == ASSESS)
-    return wide * account.parameters, round(whole)
+    return _HERE * account.parameters, round(whole)
 
 
 def _of_training(backbone: str, route: str, config: AdaptConfig, wide: int) -> float:
