@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from number_formats import decide
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded at test time
 
 
@@ -12,7 +14,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded at test ti
 def _own_cache(tmp_path_factory):
     """Passes are kept for this test session alone, subprocesses included."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOKENWORTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("TOKENWORTH_CACHE", str(folder))
+        decide(folder)
         yield
 
 

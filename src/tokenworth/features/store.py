@@ -16,8 +16,8 @@ from tokenworth.features.entry import MANIFEST, Entry
 from tokenworth.features.locks import is_held, only_writer
 from tokenworth.features.processes import Processes
 from tokenworth.features.shard import keeping, read_json
+from tokenworth.machine import cache_folder
 
-PLACE = "TOKENWORTH_CACHE"
 SIZE = "TOKENWORTH_CACHE_GB"
 _DEFAULT_GB = 20.0
 _PART = ".part"
@@ -163,8 +163,7 @@ def default_store(root: str | Path | None = None) -> Store:
         max_bytes = int(float(stated) * 1e9)
     except ValueError as error:
         raise SettingError(f"{SIZE} is {stated!r}; give the size of the cache in GB as a number, such as 20") from error
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Store(Path(root or os.environ.get(PLACE) or caches / "tokenworth"), max_bytes)
+    return Store(Path(root or cache_folder()), max_bytes)
 
 
 @contextmanager
