@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 
+from number_formats import AUTO, assert_near
 from planted import planted_task, with_parts
 from routes import SHORT, model_at
 from small_models import WORDS, write_folder
@@ -299,7 +300,7 @@ def test_a_chat_template_is_used_where_the_model_has_one(tmp_path):
     words = tokenizer.get_vocab()
     prompts = [[words[w] for w in render("{text} w30", text, tokenizer).split()] for text in task.test.texts]
     begins = [[words["<s>"], *ids] for ids in prompts] if plain_ids(backbone, "w1")[0] == words["<s>"] else prompts
-    np.testing.assert_allclose(found, by_hand(folder, begins, [[words["w1"]], [words["w2"]]]), atol=2e-5)
+    assert_near(found, by_hand(folder, begins, [[words["w1"]], [words["w2"]]]), AUTO)
 
 
 def test_class_names_become_words():
@@ -382,18 +383,21 @@ def test_runs_are_compared_on_the_same_texts(model):
 
 
 @pytest.mark.parametrize("route", ["lora", "full"])
-def test_exported_checkpoints_give_the_same_logits(tmp_path, model, route):
+def test_exported_checkpoints_give_the_same_logits(tmp_path, model, route, number_format):
+    """In float32, and near those of the classifier in the format it was trained in."""
     config = {**SHORT, "pooling": "last", "head_bias": False}
     task = planted_task(40, 20, 3)
     adapt(model, task, route, out=tmp_path / "out", config=config)
     classifier = load_classifier(tmp_path / "out")
     assert export_classifier(classifier, tmp_path / "plain") < 1e-4
     plain = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "plain").eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "plain")
+    tokenizer, rows = transformers.AutoTokenizer.from_pretrained(tmp_path / "plain"), []
     for text, name in zip(task.test.texts, classifier.predict(task.test.texts), strict=True):
         with torch.no_grad():
-            logits = plain(**tokenizer(text, return_tensors="pt", return_token_type_ids=False)).logits[0]
-        assert plain.config.id2label[int(logits.argmax())] == name
+            rows.append(plain(**tokenizer(text, return_tensors="pt", return_token_type_ids=False)).logits[0])
+        assert plain.config.id2label[int(rows[-1].argmax())] == name
+    assert plain.dtype == torch.float32
+    assert_near(classifier.predictor.scores(task.test.texts), torch.stack(rows), number_format)
 
 
 def test_what_cannot_be_exported_says_why(tmp_path, model):

@@ -332,7 +332,7 @@ def test_a_finished_run_is_not_another_formats(tmp_path, auto, route):
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_formats_that_weights_cannot_learn_in_are_refused(model, dtype):
-    with pytest.raises(SettingError, match="choose .*float32"):
+    with pytest.raises(SettingError, match=r"choose .*float32"):
         run(model, "full", None, dtype=dtype)
 
 

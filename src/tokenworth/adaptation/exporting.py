@@ -58,6 +58,7 @@ def _sequence_classifier(predictor: TunedPredictor, classifier: Classifier) -> A
     config.id2label = dict(enumerate(classifier.label_names))
     config.label2id = {name: place for place, name in enumerate(classifier.label_names)}
     config.get_text_config().pad_token_id = predictor.backbone.pad_id
+    config.dtype = torch.float32  # the base may have been loaded in another
     model = CLASSES[type(config)](config).eval()
     head = next(
         (m for m in (getattr(model, n, None) for n in ("score", "classifier")) if isinstance(m, nn.Linear)), None
