@@ -400,6 +400,28 @@ def test_exported_checkpoints_give_the_same_logits(tmp_path, model, route, numbe
     assert_near(classifier.predictor.scores(task.test.texts), torch.stack(rows), number_format)
 
 
+@pytest.mark.parametrize("route", ["prompt", "probe", "lora", "full", "scratch"])
+def test_predict_computes_in_the_format_of_the_run(tmp_path, model, route, auto):
+    """The same texts give the run's own confidences to the bit, whatever auto has become; others, what rounding allows.
+
+    How products are rounded depends on what else is in a batch: so a text alone may be a few units in the last place
+    off, in either format.
+    """
+    task = replace(planted_token(60, 30), label_names=("w1", "w2"))
+    for dtype, later in (("bfloat16", "float32"), ("float32", "bfloat16")):
+        auto(dtype)
+        result = adapt(model, task, route, out=tmp_path / dtype, config=SHORT, cache=False)
+        auto(later)
+        classifier = load_classifier(tmp_path / dtype)
+        together = classifier.predict_proba(task.test.texts)
+        np.testing.assert_allclose(together.max(1), result.predictions["confidence"], rtol=1e-6)
+        alone = np.concatenate([classifier.predictor.scores([text]) for text in task.test.texts])
+        assert_near(alone, classifier.predictor.scores(task.test.texts), dtype)
+    wide, narrow = (pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("float32", "bfloat16"))
+    apart = abs(wide["confidence"] - narrow["confidence"]).max()
+    assert apart > 0, "they are computed in two formats"
+
+
 def test_what_cannot_be_exported_says_why(tmp_path, model):
     adapt(model, planted_task(40), "full", out=tmp_path / "full", config=SHORT)
     with pytest.raises(AdaptError, match="pooling: last and head_bias: false"):
