@@ -27,6 +27,8 @@ from tokenworth.errors import AdaptError, BackboneError, SettingError, Tokenwort
 from tokenworth.tasks import Split, Task
 from tokenworth.tasks.task import count
 
+pytestmark = pytest.mark.formats
+
 LEARNS = {"steps": 300, "lr": 3e-3, "rank": 8, "mislabelled": False}
 
 

@@ -26,6 +26,8 @@ from tokenworth.adaptation.record import started_with
 from tokenworth.backbones import load_backbone
 from tokenworth.errors import AdaptError, SettingError
 
+pytestmark = pytest.mark.formats
+
 TEXTS = [np.arange(4, 4 + n, dtype=np.int32) for n in (3, 9, 1, 6)]
 ROWS = np.arange(4)
 

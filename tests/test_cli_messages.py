@@ -174,6 +174,7 @@ def test_a_tokenizer_without_padding_token_works(tokenworth, reviews, tmp_path):
     assert assess(tokenworth, reviews, write_folder(tmp_path / "m", "llama", pad=None), "--json").code == 0
 
 
+@pytest.mark.formats
 def test_all_backbones_failing_is_a_failure(tokenworth, reviews, model, tmp_path):
     done = tokenworth("rank", reviews, tmp_path / "gone", damaged(model, tmp_path, _cut), "--quiet")
     assert done.code == 1
@@ -300,6 +301,7 @@ def test_tasks_and_backbones_are_listed(tokenworth):
         assert {line.split()[0] for line in lines[1:]} == known
 
 
+@pytest.mark.formats
 def test_doctor_says_what_auto_would_choose(tokenworth, monkeypatch):
     facts = json.loads(tokenworth("doctor", "--json").out)
     assert facts["device auto"] in ("cpu", "cuda", "mps")

@@ -23,6 +23,8 @@ from tokenworth.decision.sentences import describe
 from tokenworth.errors import SettingError
 from tokenworth.study import load_study, run_local
 
+pytestmark = pytest.mark.formats
+
 
 def option(route, f1, seconds, spread=0.01):
     draws = np.random.default_rng(0).normal(f1, spread, DRAWS)

@@ -23,6 +23,8 @@ from tokenworth.features.locks import BusyError
 from tokenworth.study import StudyStore, by_route, cell_table, load_study, read_table, run_local
 from tokenworth.study.cells import Keys, keyed_cells, run_cell
 
+pytestmark = pytest.mark.formats
+
 SMALL = """
 backbones: [llama]
 tasks: [reviews.csv]

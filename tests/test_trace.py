@@ -25,6 +25,8 @@ from tokenworth.tracing.losses import read_losses
 from tokenworth.tracing.settings import budget, choose_adapted
 from traces import SHORT, copy_checkpoint, planted_part, planted_run, planted_trace, rising, write_run
 
+pytestmark = pytest.mark.formats
+
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory):
