@@ -30,10 +30,15 @@ ROUNDINGS = 8
 """Units in the last place that a few layers may be off, as a share of the norm of all values."""
 
 
+def unit(dtype: str) -> float:
+    """A unit in the last place of 1."""
+    return float(torch.finfo(getattr(torch, dtype)).eps)
+
+
 def assert_near(found: Any, wanted: Any, dtype: str, roundings: float = ROUNDINGS) -> None:
     """``found``, computed in a format, is what ``wanted`` says but for the format's rounding."""
     found, wanted = (np.asarray(one, dtype=np.float64) for one in (found, wanted))
     assert found.shape == wanted.shape
     apart = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
-    most = roundings * torch.finfo(getattr(torch, dtype)).eps
+    most = roundings * unit(dtype)
     assert apart < most, f"{apart:.2g} apart in {dtype}, not below {most:.2g}"
