@@ -17,6 +17,7 @@ ROOT = Path(tokenworth.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 ORDER = (
     "scores",
+    "settings",
     "tasks",
     "backbones",
     "encode",
