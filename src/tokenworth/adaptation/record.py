@@ -19,6 +19,8 @@ def started_with(
 ) -> dict[str, Any]:
     """Everything that a run's numbers depend on, as JSON keeps it."""
     kept = {name: value for name, value in settings.items() if name not in _FREE}
+    if kept.get("chat"):  # the default says nothing, as in folders from before there was the setting
+        del kept["chat"]
     kind_of_device, _, _ = loading["device"].partition(":")  # which of several cards makes no difference
     facts = {"route": route, "model": model, "task": task_fingerprint, "seed": seed, **loading, **kept}
     facts["device"] = kind_of_device

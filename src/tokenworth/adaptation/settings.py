@@ -88,6 +88,8 @@ class AdaptConfig:
     """Labelled examples in the prompt."""
     template: str | None = None
     """With {text}; None takes the task's own, or a generic one."""
+    chat: bool = True
+    """Put the prompt as a turn of a conversation where the model has a chat template."""
     contextual: bool = False
     """Divide by the probabilities that texts without content get (Zhao et al. 2021)."""
 
@@ -143,7 +145,7 @@ _DATA = frozenset(
 )
 _TEXTS = _DATA | {"max_length", "prefix", "dtype"}
 _LORA = frozenset({"rank", "alpha", "lora_dropout", "targets", "peft", "quantise"})
-_PROMPT = frozenset({"shots", "template", "contextual"})
+_PROMPT = frozenset({"shots", "template", "contextual", "chat"})
 
 
 def relevant_settings(route: str) -> frozenset[str]:

@@ -22,7 +22,7 @@ class AssessSettings:
     pooling: Annotated[str, OneOf(POOLINGS)] = "mean"
     prefix: Prefix = "sum"
     """Encoded prefix of the context moments: "sum" as published, or "mean"."""
-    max_length: Count | None = None
+    max_length: int | None = None
     """Tokens kept of a text; None keeps what the backbone can read."""
     batch_tokens: Count | None = None
     """Padded tokens of a batch; None takes the device's default."""
