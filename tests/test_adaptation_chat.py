@@ -8,7 +8,7 @@ import transformers
 from transformers.utils.chat_template_utils import render_jinja_template
 
 import tokenworth.adaptation.chat as chat
-from routes import planted_token
+from planted import planted_task
 from small_models import write_folder
 from tokenworth.adaptation import adapt
 from tokenworth.adaptation.chat import ChatFrame
@@ -121,7 +121,7 @@ def test_a_route_says_it_and_goes_on_without(tmp_path):
     """Every class of the same model, prompted with and without the template that fails."""
     folder = write_folder(tmp_path / "llama", "llama", lm_head=True)
     own = transformers.AutoTokenizer.from_pretrained(folder)
-    task = replace(planted_token(20, 10), label_names=("w1", "w2"))
+    task = replace(planted_task(20, 10), label_names=("w1", "w2"))
     config = {"template": "{text} w30", "dtype": "float32", "mislabelled": False}
     plain = adapt(str(folder), task, "prompt", config=config)
     own.chat_template = "{{ raise_exception('no') }}"

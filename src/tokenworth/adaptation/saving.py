@@ -20,6 +20,7 @@ from tokenworth.adaptation.tuned import load_tuned
 from tokenworth.backbones import Backbone
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.probes.quality import softmax
+from tokenworth.settings import checked_arguments, quoted
 from tokenworth.training.folders import whole_folder
 
 FORMAT = 1
@@ -73,6 +74,7 @@ class Classifier:
             (part / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
+@checked_arguments
 def load_classifier(
     path: str | Path,
     *,
@@ -97,6 +99,11 @@ def load_classifier(
     folder = Path(path) / MODEL if (Path(path) / MODEL).is_dir() else Path(path)
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT:
+            raise AdaptError(
+                f"{path} holds a classifier of format {quoted(facts['format'])}, and this version reads {FORMAT}; run "
+                "tokenworth adapt again, or read it with the version that wrote it"
+            )
         kind, names = KINDS[facts["kind"]], tuple(facts["label_names"])
         predictor = kind(folder, facts["predictor"], loading)
     except TokenworthError:

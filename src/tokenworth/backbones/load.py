@@ -21,6 +21,7 @@ from tokenworth.backbones.structure import examine, position_padding
 from tokenworth.backbones.tokenizer import BYTES, bytes_tokenizer, read_tokenizer, tokenizer_source
 from tokenworth.backbones.weights import weight_files
 from tokenworth.errors import BackboneError, first_line
+from tokenworth.settings import Seed, checked_arguments
 
 RANDOM_SUFFIX = "@random"
 _LENGTH_KEYS = ("max_position_embeddings", "max_seq_len", "max_sequence_length")
@@ -28,12 +29,13 @@ _UNSTATED_LENGTH = 2048
 _NO_LIMIT = 10**9  # tokenizers without a limit state 1e30
 
 
+@checked_arguments
 def load_backbone(
     name: str,
     *,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
     revision: str | None = None,
     allow_pickle: bool = False,
     tokenizer: str | None = None,

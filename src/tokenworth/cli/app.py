@@ -20,6 +20,7 @@ import tokenworth.cli.listing as listing
 import tokenworth.cli.measuring as measuring
 import tokenworth.cli.pretraining as pretraining
 import tokenworth.cli.scaling as scaling
+import tokenworth.cli.streams as streams
 import tokenworth.cli.study as study
 import tokenworth.cli.tokenizing as tokenizing
 import tokenworth.cli.tracing as tracing
@@ -59,6 +60,7 @@ app.add_typer(measuring.app, name="measure")
 
 def main() -> None:
     """Run the command line; what users can mend ends in one sentence, not in a traceback."""
+    streams.take_any_letter()
     try:
         app(prog_name="tokenworth")
     except SettingError as error:
@@ -70,13 +72,18 @@ def main() -> None:
     except KeyboardInterrupt:
         fail("interrupted")
         sys.exit(1)
+    except OSError as error:
+        if not streams.is_of_stream(error):
+            raise
+        streams.give_up(error)
     finally:
         _leave_processes()
+        streams.flush()
 
 
 def _leave_processes() -> None:
     """Only where torchrun or accelerate started several; the room that knows of them is heavy to load."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
         from tokenworth.features.processes import leave_processes
 
         leave_processes()

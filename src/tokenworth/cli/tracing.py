@@ -35,7 +35,10 @@ def trace(
     config: options.Config = None,
     data: options.Data = None,
     max_texts: options.MaxTexts = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="RUN/trace")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results.", show_default="RUN/trace", parser=options.folder, metavar="PATH"),
+    ] = None,
     device: options.Device = "auto",
     seed: options.Seed = 0,
     cache: options.Cache = None,

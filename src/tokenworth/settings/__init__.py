@@ -1,6 +1,6 @@
 """Settings: a YAML file, a mapping or arguments -> values of the right type within their bounds, or every mistake."""
 
-from tokenworth.settings.arguments import checked_arguments, setting_names
+from tokenworth.settings.arguments import checked_arguments, setting_names, settings_for
 from tokenworth.settings.bounds import (
     AsName,
     Bounds,
@@ -62,6 +62,7 @@ __all__ = [
     "refusal",
     "refuse_unknown",
     "setting_names",
+    "settings_for",
     "unknown_names",
     "whole_number_of",
     "with_changes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import types
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -59,9 +60,11 @@ def _one_of_several(value: Any, kinds: tuple[Any, ...], marks: tuple[Any, ...]) 
     reasons = []
     for one in others:
         try:
-            return _marked(fitting(value, one), marks)
-        except Misfit as misfit:  # noqa: PERF203 - the next kind may take it
+            found = fitting(value, one)
+        except Misfit as misfit:
             reasons.append(misfit)
+        else:
+            return _marked(found, marks)
     raise reasons[0] if len(reasons) == 1 else Misfit(_either(reasons, value))
 
 
@@ -150,7 +153,7 @@ def _text(value: Any) -> str:
 
 
 def _path(value: Any) -> Any:
-    if not isinstance(value, (str, Path)) or "\0" in str(value):
+    if not isinstance(value, (str, os.PathLike)) or "\0" in str(value):
         raise Misfit(f"must be a path, not {quoted(value)}")
     return value
 
