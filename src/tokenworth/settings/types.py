@@ -61,7 +61,7 @@ def _one_of_several(value: Any, kinds: tuple[Any, ...], marks: tuple[Any, ...]) 
     for one in others:
         try:
             found = fitting(value, one)
-        except Misfit as misfit:
+        except Misfit as misfit:  # noqa: PERF203 - the next kind may take it
             reasons.append(misfit)
         else:
             return _marked(found, marks)
