@@ -8,6 +8,7 @@ from typing import Any
 
 from tokenworth.adaptation.result import RESULT, AdaptResult
 from tokenworth.training.record import note_or_compare
+from tokenworth.version import NUMERICS
 
 RUN = "run.json"
 _FREE = frozenset({"checkpoint_seconds", "track"})
@@ -20,7 +21,15 @@ def started_with(
     """Everything that a run's numbers depend on, as JSON keeps it."""
     kept = {name: value for name, value in settings.items() if name not in _FREE}
     kind_of_device, _, _ = loading["device"].partition(":")  # which of several cards makes no difference
-    facts = {"route": route, "model": model, "task": task_fingerprint, "seed": seed, **loading, **kept}
+    facts: dict[str, Any] = {
+        "version of the numbers": NUMERICS,
+        "route": route,
+        "model": model,
+        "task": task_fingerprint,
+        "seed": seed,
+        **loading,
+        **kept,
+    }
     facts["device"] = kind_of_device
     return dict(json.loads(json.dumps(facts, default=str)))
 
