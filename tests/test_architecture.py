@@ -36,7 +36,7 @@ ORDER = (
     "cli",
 )
 """Each room may import those before it."""
-BELOW = ("errors", "machine", "version")
+BELOW = ("errors", "machine", "version", "workers")
 """What every room may import, and what imports nothing of the project."""
 
 

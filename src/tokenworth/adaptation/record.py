@@ -8,6 +8,7 @@ from typing import Any
 
 from tokenworth.adaptation.result import RESULT, AdaptResult
 from tokenworth.training.record import note_or_compare
+from tokenworth.version import NUMERICS
 
 RUN = "run.json"
 _FREE = frozenset({"checkpoint_seconds", "track"})
@@ -22,7 +23,15 @@ def started_with(
     if kept.get("chat"):  # the default says nothing, as in folders from before there was the setting
         del kept["chat"]
     kind_of_device, _, _ = loading["device"].partition(":")  # which of several cards makes no difference
-    facts = {"route": route, "model": model, "task": task_fingerprint, "seed": seed, **loading, **kept}
+    facts: dict[str, Any] = {
+        "version of the numbers": NUMERICS,
+        "route": route,
+        "model": model,
+        "task": task_fingerprint,
+        "seed": seed,
+        **loading,
+        **kept,
+    }
     facts["device"] = kind_of_device
     return dict(json.loads(json.dumps(facts, default=str)))
 

@@ -262,6 +262,26 @@ def with_model(backbone: Backbone, model: nn.Module, fact: str) -> Backbone:
     return replace(backbone, model=model, structure=structure, fingerprint=fingerprint([], backbone.fingerprint, fact))
 
 
+def as_it_is_now(backbone: Backbone) -> Backbone:
+    """The backbone, examined anew where blocks of its model were swapped or replaced since it was loaded.
+
+    Raises:
+        BackboneError: the model has another number or width of layers now, or does not run.
+    """
+    blocks = backbone.structure.blocks
+    lists = (tuple(module) for module in backbone.model.modules() if isinstance(module, nn.ModuleList))
+    if blocks is None or blocks in lists:
+        return backbone
+    structure = examine(backbone.model, backbone.structure.n_embeddings, backbone.max_length, backbone.device)
+    now, before = (structure.n_layers, structure.width), (backbone.n_layers, backbone.width)
+    if now != before:
+        raise BackboneError(
+            f"{backbone.name} was changed in memory: it has {now[0]} blocks of width {now[1]} and had {before[0]} of "
+            f"width {before[1]} when it was loaded; save it and load the folder"
+        )
+    return replace(backbone, structure=structure, causal=structure.causal)
+
+
 def random_model(config: Any, dtype: torch.dtype, seed: int, *, lm_head: bool = False) -> nn.Module:
     """Random weights, drawn in float32 on the CPU so that every device and dtype starts from the same ones."""
     model_class = causal_class(config, config.model_type) if lm_head else base_class(config)

@@ -126,8 +126,10 @@ def _engine(name: str, workers: int, address: str | None) -> Iterator[Engine]:
     chosen: Engine = Local(workers) if name == "local" else OnRay(workers, address)
     try:
         yield chosen
-    finally:
-        chosen.close()
+    except BaseException:
+        chosen.close(now=True)
+        raise
+    chosen.close()
 
 
 def _tell_build(report: Mapping[str, Any], place: Path) -> None:

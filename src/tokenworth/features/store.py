@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tokenworth.errors import EncodeError
-from tokenworth.features.entry import MANIFEST, Entry
+from tokenworth.features.entry import Entry, read_manifest
 from tokenworth.features.locks import is_held, only_writer
 from tokenworth.features.processes import Processes
-from tokenworth.features.shard import keeping, read_json
+from tokenworth.features.shard import keeping
 from tokenworth.settings import number_of
 
 PLACE = "TOKENWORTH_CACHE"
@@ -57,15 +57,16 @@ class Store:
                 continue
             entry = Entry.open(folder)
             if set(layers) <= set(entry.manifest["layers"]) and set(poolings) <= set(entry.manifest["poolings"]):
+                entry.check(layers, poolings)
                 return entry
         return None
 
     def drop_damaged(self, key: str) -> None:
-        """Remove finished passes under a key that cannot be opened."""
+        """Remove finished passes under a key that cannot be opened, or hold a file that is not the one written."""
         for folder in self.root.glob(f"{key}-*"):
             if folder.suffix != _PART:
                 try:
-                    Entry.open(folder)
+                    Entry.open(folder).check()
                 except EncodeError:
                     shutil.rmtree(folder, ignore_errors=True)
 
@@ -137,7 +138,7 @@ def _look(folder: Path) -> Kept:
     manifest: dict[str, Any] = {}
     state = "damaged"
     with suppress(EncodeError):
-        manifest = read_json(folder / MANIFEST)
+        manifest = read_manifest(folder)
         state = "finished"
     if folder.suffix == _PART:
         state = "running" if is_held(folder) else "interrupted"
