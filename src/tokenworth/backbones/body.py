@@ -38,7 +38,7 @@ def body_of(model: Any) -> Any:
     """
     if model.config.is_encoder_decoder:
         body = model.get_encoder()
-        if body is model:
+        if body is model or not hasattr(body, "config"):
             raise BackboneError(
                 f"{type(model).__name__} is an encoder-decoder model whose encoder does not stand apart, so it cannot "
                 "be a backbone; choose a decoder, an encoder, or a pair such as T5 or BART"

@@ -23,10 +23,17 @@ def published_config(entry: Published) -> Any:
 
 def base_class(config: Any) -> Any:
     """The class of the base model; of several the first, as AutoModel does."""
-    from transformers import MODEL_MAPPING
+    from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 
+    if _is_pair(config) and not config.is_encoder_decoder and type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
+        return MODEL_FOR_TEXT_ENCODING_MAPPING[type(config)]
     found = MODEL_MAPPING[type(config)]
     return found[0] if isinstance(found, tuple) else found
+
+
+def _is_pair(config: Any) -> bool:
+    """Whether the architecture is an encoder with a decoder, whatever part of it the folder holds."""
+    return bool(getattr(type(config), "is_encoder_decoder", False))
 
 
 def without_pooler(model_class: Any) -> dict[str, bool]:
@@ -41,7 +48,7 @@ def read_config(source: Source) -> Any:
     Raises:
         BackboneError: it cannot be read, has values of the wrong type or size, or needs code of its own.
     """
-    from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig
+    from transformers import CONFIG_MAPPING, MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, AutoConfig
 
     register_openelm()
     register_decoder()
@@ -60,6 +67,8 @@ def read_config(source: Source) -> Any:
         raise not_understood(path, error) from error
     if type(config) not in MODEL_MAPPING:
         raise BackboneError(f"{source} is of the kind {kind}, for which transformers has no model without a head")
+    if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
+        config.is_encoder_decoder = False  # of such a pair the encoder has a class of its own (T5EncoderModel)
     return config
 
 

@@ -109,8 +109,6 @@ def _language_model(reading: _Reading, wanted: Any) -> Any:
 
 def _whole(reading: _Reading, wanted: Any, names: set[str]) -> Any:
     """The model that holds the body, or the body itself where files hold it alone."""
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
     config = reading.config
     body = body_of(outline_of(wanted, config))
     if not isinstance(body, wanted) and names >= {name for name, _ in body.named_parameters()}:
@@ -119,13 +117,26 @@ def _whole(reading: _Reading, wanted: Any, names: set[str]) -> Any:
         return model
     model, missing = reading.into(wanted)
     missing = _within(model, body_of(model), missing)
-    if missing and config.get_text_config().tie_word_embeddings and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
-        # Tied embeddings may be stored once only, under the head's name, which the base model alone does not look for.
-        whole, still_missing = replace(reading, device_map=None).into(MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
-        if not still_missing:
+    headed = _class_with_head(config) if missing else None
+    if headed is not None:
+        # Tied embeddings may be stored once only, under the head's name, which the base model alone does not look for;
+        # and tables of sines, which are not stored, only the class with a head does not miss.
+        whole, still_missing = replace(reading, device_map=None).into(headed)
+        if not _within(whole, body_of(whole), still_missing):
             model, missing = whole, []
     _check_whole(reading, missing)
     return model
+
+
+def _class_with_head(config: Any) -> Any:
+    """The class in which a base model is usually trained and saved, if there is one."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+
+    if config.is_encoder_decoder:
+        return MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING.get(type(config), None)
+    if config.get_text_config().tie_word_embeddings:
+        return MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    return None
 
 
 def _within(model: nn.Module, body: nn.Module, missing: list[str]) -> list[str]:
