@@ -50,6 +50,11 @@ class SettingError(TokenworthError, ValueError):
         return str(self.args[0])
 
 
-def first_line(error: Exception) -> str:
+def is_panic(error: BaseException) -> bool:
+    """Whether a library written in Rust gave up in the middle; its exception is none of Python's `Exception`."""
+    return type(error).__name__ == "PanicException"
+
+
+def first_line(error: BaseException) -> str:
     """What another library says of a failure, cut to what fits into a sentence."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
