@@ -17,6 +17,7 @@ ROOT = Path(tokenworth.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 ORDER = (
     "scores",
+    "files",
     "tasks",
     "backbones",
     "encode",
