@@ -23,8 +23,8 @@ ENDINGS = {
     ".txt": "text", ".md": "text", ".rst": "text", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv",
     ".parquet": "parquet", ".arrow": "parquet", ".html": "html", ".htm": "html", ".xhtml": "html", ".warc": "warc",
     ".tex": "latex", ".py": "code", ".c": "code", ".h": "code", ".cc": "code", ".cpp": "code", ".hpp": "code",
-    ".rs": "code", ".go": "code", ".java": "code", ".js": "code", ".ts": "code", ".rb": "code", ".sh": "code", ".sql": "code",
-    ".jl": "code", ".r": "code", ".scala": "code", ".swift": "code", ".kt": "code",
+    ".rs": "code", ".go": "code", ".java": "code", ".js": "code", ".ts": "code", ".rb": "code", ".sh": "code",
+    ".sql": "code", ".jl": "code", ".r": "code", ".scala": "code", ".swift": "code", ".kt": "code",
 }  # fmt: skip
 """What a file is, by its ending; .gz or .zst may follow."""
 

@@ -37,7 +37,7 @@ class Delimited:
     _names: list[str] = field(init=False, default_factory=list)
     _named: int = field(init=False, default=0)
     """Columns up to the last one that has a name."""
-    _endings: frozenset[str] = field(init=False, default=frozenset())
+    _endings: Counter[str] = field(init=False, default_factory=Counter)
     """Last cells of the first lines, by which a line is known as a whole row."""
 
     def __iter__(self) -> Iterator[Row | Fault]:
@@ -76,7 +76,7 @@ class Delimited:
         self._names = [_INVISIBLE.sub("", name).strip() for name in cells]
         self._named = max((i for i, name in enumerate(self._names, 1) if name), default=0)
         plain = [line.text.rstrip("\r").split(self._delimiter) for line in sample[1:]]
-        self._endings = frozenset(cells[-1] for cells in plain if len(cells) == len(self._names))
+        self._endings = Counter(cells[-1] for cells in plain if len(cells) == len(self._names))
         return repeated(self._names)
 
     @property
@@ -131,11 +131,13 @@ class Delimited:
         return _strict(self._lines.following(line, self.max_bytes), self._delimiter)
 
     def _swallows(self, line: Line) -> bool:
-        """Whether every line of what looks like one long text is a row: as many fields, and a last one known before."""
-        if len(self._lines.taken) == 0:
-            return False
+        """Whether every line of what looks like one long text is a row: as many fields, and a last one that other
+        lines have, too, as a label has.
+        """
         cells = [one.text.rstrip("\r").split(self._delimiter) for one in (line, *self._lines.taken)]
-        return all(len(own) == len(self._names) and own[-1] in self._endings for own in cells)
+        here = Counter(own[-1] for own in cells)
+        known = all(self._endings[ending] > times for ending, times in here.items())
+        return bool(self._lines.taken) and known and all(len(own) == len(self._names) for own in cells)
 
     def _plain(self, text: str) -> list[str]:
         return [_unquoted(cell) for cell in text.rstrip("\r").split(self._delimiter)]
