@@ -62,7 +62,7 @@ FORMS = {
     "commas.tsv": (table(), TEXTS),
     "unnamed columns.csv": (table(header="text,label,,").replace(",a\n", ",a,,\n").replace(",b\n", ",b,,\n"), TEXTS),
     "unnamed index.csv": ("\n".join(f"{i}{line}" if i else line for i, line in
-        enumerate(("," + line for line in table().splitlines()))), TEXTS),
+        enumerate("," + line for line in table().splitlines())), TEXTS),
     "invisible header.csv": (table(header="text\u200b,label\u200b"), TEXTS),
     "lone quote.csv": (LONE, [*TEXTS[:4], '"Great value 4', *TEXTS[5:]]),
     "lone quote.tsv": (table("\t").replace(TEXTS[4], f'"{TEXTS[4]}'), [*TEXTS[:4], f'"{TEXTS[4]}', *TEXTS[5:]]),
@@ -150,7 +150,7 @@ def test_rows_without_text_are_counted_and_left_out(tmp_path, name, caplog):
     texts, said = in_corpus(tmp_path / name)
     assert texts == ["one", "two"]
     assert [": no text in text; there are text" in one for one in said] == [True] * (len(rows) - 2)
-    with pytest.raises(TaskError, match="row 2|line 2"):
+    with pytest.raises(TaskError, match=r"row 2|line 2"):
         load_task(tmp_path / name)
 
 
