@@ -46,21 +46,21 @@ def model(tmp_path_factory):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_pack_gives_every_text_what_it_gets_alone_or_is_not_used(tmp_path, family):
     backbone = load_backbone(str(write_folder(tmp_path / family, family)), dtype="float32")
-    if not can_pack(backbone):
+    if not can_pack(backbone, TEXTS):
         return
-    packed = packed_batch(backbone, TEXTS, ROWS, torch.float32)
+    packed = packed_batch(backbone, TEXTS, ROWS)
     for how in ("mean", "last", "cls", "last+mean"):
         with torch.no_grad():
-            together = packed.read(backbone.model(**packed.inputs).last_hidden_state, how)
+            together = packed.read(packed.states(backbone.model), how)
             for row in ROWS:
                 alone = padded_batch(backbone, TEXTS, ROWS[row : row + 1])
-                state = alone.read(backbone.model(**alone.inputs).last_hidden_state, how)
+                state = alone.read(alone.states(backbone.model), how)
                 torch.testing.assert_close(together[row], state[0], rtol=1e-4, atol=1e-5)
     assert packed.tokens == packed.places == 19
 
 
 def test_models_that_keep_texts_apart_are_found(tmp_path):
-    packs = {f: can_pack(load_backbone(str(write_folder(tmp_path / f, f)), dtype="float32")) for f in FAMILIES}
+    packs = {f: can_pack(load_backbone(str(write_folder(tmp_path / f, f)), dtype="float32"), TEXTS) for f in FAMILIES}
     assert packs["llama"]
     assert not packs["mpt"]  # positions are in the attention itself
     assert not packs["xlnet"]
@@ -70,7 +70,7 @@ def test_packed_and_padded_batches_have_the_same_gradient(model):
     backbone = load_backbone(model, dtype="float32")
     classifier = make_classifier(backbone, 3, pooling="last+mean", dropout=0.0, bias=True, seed=0)
     gradients = []
-    for batch in (packed_batch(backbone, TEXTS, ROWS, torch.float32), padded_batch(backbone, TEXTS, ROWS)):
+    for batch in (packed_batch(backbone, TEXTS, ROWS), padded_batch(backbone, TEXTS, ROWS)):
         classifier.zero_grad()
         torch.nn.functional.cross_entropy(classifier(batch), torch.tensor([0, 1, 2, 0])).backward()
         gradients.append(torch.cat([w.grad.flatten() for w in classifier.parameters() if w.grad is not None]))

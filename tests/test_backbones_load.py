@@ -117,7 +117,7 @@ class _Payload:
 def test_the_flag_still_runs_no_code(llama):
     (llama / "model.safetensors").unlink()
     with (llama / "pytorch_model.bin").open("wb") as file:
-        pickle.dump(_Payload(), file)
+        pickle.dump((_Payload(), bytes(200_000)), file)
     assert "cannot be loaded" in message(llama, allow_pickle=True)
 
 
@@ -210,13 +210,6 @@ def test_unknown_kind(llama):
     text = message(llama)
     assert "nonesuch" in text
     assert "newer version" in text
-
-
-def test_encoder_decoder_is_refused(tmp_path):
-    config = transformers.T5Config(d_model=16, d_ff=16, num_layers=1, num_heads=2, vocab_size=64)
-    config.save_pretrained(tmp_path)
-    write_tokenizer(tmp_path)
-    assert "encoder-decoder" in message(tmp_path)
 
 
 def test_model_of_images_is_refused(tmp_path):

@@ -184,7 +184,7 @@ def _data(
     """Tokenised training texts, and the metric on the validation part."""
     config = job.config
     tokens = tokenise(backbone, job.texts(job.train.texts), max_length=config.max_length)
-    packs = config.packing and packing.can_pack(backbone)
+    packs = config.packing and packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch)
     data = TrainingData(
         packing.Packer(backbone, tokens.ids, cost.training, packing=packs),
         job.train.labels,

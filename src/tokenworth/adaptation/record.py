@@ -9,6 +9,7 @@ from typing import Any
 from tokenworth.adaptation.result import RESULT, AdaptResult
 from tokenworth.backbones import Backbone, dtype_name, resolve_device, resolve_dtype
 from tokenworth.training.record import note_or_compare, recorded_dtype
+from tokenworth.version import NUMERICS
 
 RUN = "run.json"
 _AS_LOADED = frozenset({"prompt", "probe", "lora"})
@@ -38,8 +39,18 @@ def started_with(
 ) -> dict[str, Any]:
     """Everything that a run's numbers depend on, as JSON keeps it."""
     kept = {name: value for name, value in settings.items() if name not in _FREE}
+    if kept.get("chat"):  # the default says nothing, as in folders from before there was the setting
+        del kept["chat"]
     kind_of_device, _, _ = loading["device"].partition(":")  # which of several cards makes no difference
-    facts = {"route": route, "model": model, "task": task_fingerprint, "seed": seed, **loading, **kept}
+    facts: dict[str, Any] = {
+        "version of the numbers": NUMERICS,
+        "route": route,
+        "model": model,
+        "task": task_fingerprint,
+        "seed": seed,
+        **loading,
+        **kept,
+    }
     facts["device"] = kind_of_device
     return dict(json.loads(json.dumps(facts, default=str)))
 

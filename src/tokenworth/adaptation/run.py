@@ -32,6 +32,7 @@ from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.result import claimed
 from tokenworth.backbones import Backbone
 from tokenworth.errors import SettingError
+from tokenworth.settings import OutFolder, Seed, checked_arguments
 from tokenworth.tasks import Task, load_task
 from tokenworth.training.devices import find_devices
 
@@ -46,14 +47,15 @@ FITS = {
 assert tuple(FITS) == ROUTES, "every route has its fit"
 
 
+@checked_arguments
 def adapt(
     model: str | Backbone | None,
     task: str | Task,
     route: str,
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     config: AdaptConfig | dict[str, Any] | str | Path | None = None,
-    out: str | Path | None = None,
+    out: OutFolder = None,
     device: str = "auto",
     revision: str | None = None,
     allow_pickle: bool = False,

@@ -26,6 +26,7 @@ from tokenworth.pretraining.publishing import loaded_model, new_model, samples
 from tokenworth.pretraining.result import RUN, PretrainRun
 from tokenworth.pretraining.settings import PretrainConfig, TrainingConfig, read_config
 from tokenworth.pretraining.shards import Packed, tokenizer_fingerprint
+from tokenworth.settings import checked_arguments
 from tokenworth.training.allocator import keep_freed_memory
 from tokenworth.training.devices import Devices, find_devices
 from tokenworth.training.record import note_or_compare, recorded_dtype
@@ -36,6 +37,7 @@ _FREE = ("checkpoint_seconds", "track", "device", "shards")
 """Settings that change no number."""
 
 
+@checked_arguments
 def pretrain(
     config: PretrainConfig | str | Path, out: str | Path, *, emphasis: Emphasis | None = None,
     progress: Progress | None = None,
