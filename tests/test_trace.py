@@ -238,6 +238,23 @@ def test_without_adaptation_the_bag_of_words_is_what_there_is_to_beat(tmp_path):
     write_report(found, tmp_path / "page.html")
 
 
+def test_a_trace_stays_in_the_format_it_was_begun_in(tmp_path, auto):
+    """Its checkpoints are compared with each other, so one more is not computed in another format."""
+    task, both = planted_task(40, 30), (0, 1000)
+    auto("bfloat16")
+    write_run(tmp_path / "run", both)
+    whole = tw.trace(tmp_path / "run", task, adapt="none", cache=False).table()
+    cells, weights = tmp_path / "run" / "trace" / "cells", read_run(tmp_path / "run").checkpoints[-1].fingerprint
+    (last,) = [path for path in cells.iterdir() if json.loads(path.read_text())["cell"]["weights"] == weights]
+    last.unlink()
+    auto("float32")
+    again = tw.trace(tmp_path / "run", task, adapt="none", cache=False).table()
+    pd.testing.assert_series_equal(again["logme"], whole["logme"])
+    assert json.loads(last.read_text())["found"]["dtype"] == "bfloat16"
+    wide = tw.trace(tmp_path / "run", task, adapt="none", cache=False, out=tmp_path / "other").table()
+    assert (wide["logme"] != whole["logme"]).any()
+
+
 def begin(home):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tokenworth", "trace", "run", "reviews.csv", *OPTIONS]
