@@ -32,8 +32,8 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("results")
     model = model_at(home)
     run(None, "bow", home / "bow")
-    run(model, "lora", home / "lora", steps=2, tune=2, diagnose=True, calibrate=True)
-    assess(model, planted_task(40, 20), out=home / "assess", cache=False)
+    run(model, "lora", home / "lora", steps=2, tune=2, diagnose=True, calibrate=True, dtype="float32")
+    assess(model, planted_task(40, 20), out=home / "assess", dtype="float32", cache=False)
     return home
 
 
