@@ -16,6 +16,7 @@ from tokenworth.corpus.tables import read_columns, read_csv, read_hub, read_json
 from tokenworth.corpus.web import read_warc
 from tokenworth.errors import FileError, SettingError
 from tokenworth.files import ending, files_of
+from tokenworth.version import NUMERICS
 
 PART_BYTES = 64_000_000
 PART_FILES = 2000
@@ -100,8 +101,9 @@ def _stamp(file: str) -> list[str | int]:
 
 
 def digest(facts: object) -> str:
-    """24 hex digits that stand for plain data."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    """24 hex digits that stand for plain data, and for the version of the numbers that are made of it."""
+    text = json.dumps([NUMERICS, facts], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 READERS: dict[str, Callable[[Source, Path, int], Iterator[Item]]] = {
