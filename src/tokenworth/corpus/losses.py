@@ -48,7 +48,9 @@ def language_notes(history: History) -> Iterator[str]:
             for name, number in ledger.facts.get(NOT_APPLIED, {}).items():
                 rule, _, language = name.partition(": ")
                 by_rule[rule][language] += number
+    alike: dict[tuple[tuple[str, int], ...], list[str]] = defaultdict(list)
     for rule, languages in by_rule.items():
-        ordered = sorted(languages.items(), key=lambda one: -one[1])
-        listed = ", ".join(f"{language} {number:,}" for language, number in ordered[:8])
-        yield f"quality: {rule} was not applied where it says nothing of the language (documents: {listed})"
+        alike[tuple(sorted(languages.items(), key=lambda one: (-one[1], one[0])))].append(rule)
+    for counts, rules in alike.items():
+        listed = ", ".join(f"{language} {number:,}" for language, number in counts[:8])
+        yield f"quality: not applied where they say nothing of the language: {', '.join(rules)} (documents: {listed})"
