@@ -76,6 +76,8 @@ FORMS = {
     "line breaks.tsv": (table("\t").replace(TEXTS[5], '"one\n\ntwo"'), [*TEXTS[:5], "one\n\ntwo", *TEXTS[6:]]),
     "verse.csv": (table().replace(TEXTS[5], "roses, red\nviolets, blue\nsugar, sweet\nfour"),
         [*TEXTS[:5], "roses, red\nviolets, blue\nsugar, sweet\nfour", *TEXTS[6:]]),
+    "long text.csv": (table().replace(TEXTS[5], "one, " + "two " * 50_000), [*TEXTS[:5], "one, " + "two " * 50_000,
+        *TEXTS[6:]]),
     "doubled quotes.csv": (table().replace(TEXTS[5], 'so ""so"", he'), [*TEXTS[:5], 'so "so", he', *TEXTS[6:]]),
     "rows.jsonl": ("\n".join(json.dumps({"text": text, "label": "ab"[i % 2]}) for i, text in enumerate(TEXTS)), TEXTS),
     "marked.jsonl": ("\ufeff" + "\n".join(json.dumps({"text": text, "label": "ab"[i % 2]}, ensure_ascii=False)
@@ -307,6 +309,16 @@ def test_splits_of_save_to_disk_are_the_parts_of_a_task(tmp_path):
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["../train"]}')
     with pytest.raises(FileError, match="'splits' must list the parts"):
         saved_parts(tmp_path)
+
+
+def test_a_quoted_text_that_is_too_long_is_one_row(tmp_path):
+    """Its lines are not taken for rows."""
+    text = "a line, and more\n" * 100
+    (tmp_path / "a.csv").write_text(f'text,label\nbefore,a\n"{text}",b\nafter,a\n')
+    source = Source(name="s", path=str(tmp_path / "a.csv"))
+    (part,) = parts_of(Corpus(name="c", sources=(source,), stages=()), source)
+    before, refused, after = (item for _, _, item in read_part(part, max_bytes=1000))
+    assert (before.text, refused.reason, after.text) == ("before", "longer than max_document_mb", "after")
 
 
 def test_many_lone_quotes_are_read_in_one_pass(tmp_path):

@@ -144,6 +144,16 @@ def test_overlap_is_found_in_any_unicode_form(tmp_path):
     assert len(load_task(tmp_path, drop_overlap=True).train) == 16
 
 
+def test_groups_that_look_alike_are_one_group(tmp_path):
+    """Or texts of one user would stand on both sides of the split."""
+    users = ["José", "Jose\u0301", "José "]
+    rows = [{"text": f"t{i}", "label": i % 2, "user": f"{users[i % 3]}{i // 12}"} for i in range(72)]
+    task = load_task(write_jsonl(tmp_path / "a.jsonl", rows), group="user")
+    ids = {*task.train.groups.tolist(), *task.test.groups.tolist()}
+    assert len(ids) == 12  # six users; "José 1" has a space inside
+    assert not set(task.train.groups) & set(task.test.groups)
+
+
 def test_columns_are_found_in_any_case_and_named_ones_win(tmp_path):
     rows = [
         {"id": i, "Title": f"title {i}", "Review": f"review {i}", "Sentiment": i % 2, "topic": i % 3} for i in range(30)

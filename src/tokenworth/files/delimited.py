@@ -19,6 +19,8 @@ from tokenworth.files.lines import NO_LIMIT, Line, text_lines
 
 DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 500_000
+_LOOKED_THROUGH = 16
+"""Times the largest row: how far the end of a quoted text is looked for; one that is too long is still one row."""
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
 
@@ -128,7 +130,7 @@ class Delimited:
 
     def _quoted(self, line: Line) -> list[str] | None:
         """Fields of a row whose quoted texts may go on in the next lines."""
-        return _strict(self._lines.following(line, self.max_bytes), self._delimiter)
+        return _strict(self._lines.following(line, _LOOKED_THROUGH * self.max_bytes), self._delimiter)
 
     def _swallows(self, line: Line) -> bool:
         """Whether every line of what looks like one long text is a row: as many fields, and a last one that other
