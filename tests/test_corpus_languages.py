@@ -15,8 +15,8 @@ from tokenworth.corpus.contamination import comparable
 from tokenworth.corpus.decontamination import Decontaminate
 from tokenworth.corpus.describe import describe
 from tokenworth.corpus.document import Document, Ledger
+from tokenworth.corpus.languages import FREQUENT, characters_per_word
 from tokenworth.corpus.quality import QualityRules, judge, judgements
-from tokenworth.corpus.scripts import FREQUENT, characters_per_word
 from tokenworth.errors import TokenworthError
 from tokenworth.tasks import load_task
 

@@ -47,8 +47,8 @@ def decoded_page(data: bytes, charset: str = "") -> str | None:
     encoding, length = marked(data)
     if encoding is not None:
         return data[length:].decode(encoding, "replace")
-    named = [label for label in (charset, declared(data) if _ESCAPE in data or not _is_utf8(data) else "") if label]
-    encodings = [found for label in named if (found := encoding_of(label))]
+    labels = [label for label in (charset, declared(data) if _ESCAPE in data or not _is_utf8(data) else "") if label]
+    encodings = [encoding for label in labels if (encoding := encoding_of(label))]
     if data[:2].count(0) == 1 and encodings and encodings[0].startswith("utf-16"):
         return data.decode(encodings[0], "replace")
     if _ESCAPE in data and ("iso2022_jp" in encodings or _SHIFT.search(data)):
@@ -70,8 +70,8 @@ def _is_utf8(data: bytes) -> bool:
 def declared(data: bytes) -> str:
     """What a page says of its encoding: in an XML declaration, or in the first <meta> that names one; "" if nothing."""
     data = data.lower()
-    if found := _XML.search(data[:1024]):
-        return found[1].decode("ascii", "replace")
+    if declaration := _XML.search(data[:1024]):
+        return declaration[1].decode("ascii", "replace")
     place = 0
     while token := _TOKEN.search(data, place):
         is_meta = token[1] == b"meta"
@@ -86,11 +86,11 @@ def declared(data: bytes) -> str:
 
 def _label(tag: bytes) -> str:
     """The encoding that a <meta> names in its own attribute, or as what a server would have said."""
-    found = _CHARSET.search(_CONTENT.sub(b"", tag))
+    charset = _CHARSET.search(_CONTENT.sub(b"", tag))
     content = _CONTENT.search(tag)
-    if found is None and content and _HTTP_EQUIV.search(tag):
-        found = _IN_CONTENT.search(content[0])
-    return found[1].decode("ascii", "replace") if found else ""
+    if charset is None and content and _HTTP_EQUIV.search(tag):
+        charset = _IN_CONTENT.search(content[0])
+    return charset[1].decode("ascii", "replace") if charset else ""
 
 
 @lru_cache(maxsize=256)

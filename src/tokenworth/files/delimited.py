@@ -100,7 +100,7 @@ class Delimited:
         cells = self._cells(line) if '"' in text else text.split(self._delimiter)
         if cells is None:
             return line.fault or Fault(MALFORMED, _UNPAIRED, line.number, line.text)
-        if fault := next((one.fault for one in (line, *self._lines.taken) if one.fault), None):
+        if fault := next((part.fault for part in (line, *self._lines.taken) if part.fault), None):
             return fault
         if not self._fits(cells):
             what = f"{len(cells)} fields where the header has {self._named}; {_QUOTE}"
@@ -136,10 +136,10 @@ class Delimited:
         """Whether every line of what looks like one long text is a row: as many fields, and a last one that other
         lines have, too, as a label has.
         """
-        cells = [one.text.rstrip("\r").split(self._delimiter) for one in (line, *self._lines.taken)]
-        here = Counter(own[-1] for own in cells)
+        rows = [part.text.rstrip("\r").split(self._delimiter) for part in (line, *self._lines.taken)]
+        here = Counter(cells[-1] for cells in rows)
         known = all(self._endings[ending] > times for ending, times in here.items())
-        return bool(self._lines.taken) and known and all(len(own) == len(self._names) for own in cells)
+        return bool(self._lines.taken) and known and all(len(cells) == len(self._names) for cells in rows)
 
     def _plain(self, text: str) -> list[str]:
         return [_unquoted(cell) for cell in text.rstrip("\r").split(self._delimiter)]
@@ -184,15 +184,15 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 def _beginning(lines: list[Line | Fault]) -> list[Line]:
     """Lines with something in them, as many as are needed to know their form."""
-    found: list[Line] = []
+    beginning: list[Line] = []
     size = 0
     for line in lines:
         if isinstance(line, Line) and line.text.strip("\r"):
-            found.append(line)
+            beginning.append(line)
             size += len(line.text)
         if size > _SAMPLE_CHARACTERS:
             break
-    return found
+    return beginning
 
 
 def _delimiter(lines: list[str], usual: str) -> str:

@@ -74,12 +74,12 @@ def _merged(parts: Sequence[Rows]) -> list[str]:
         for label in rows.labels:
             if isinstance(label, str):
                 spellings[normal_label(label)][label.strip()] += 1
-    several = {label: own for label, own in spellings.items() if len(own) > 1}
+    several = {label: written for label, written in spellings.items() if len(written) > 1}
     if not several:
         return []
-    listed = ", ".join(f"'{label}' ({len(own)} ways)" for label, own in sorted(several.items())[:5])
+    listed = ", ".join(f"'{label}' ({len(written)} ways)" for label, written in sorted(several.items())[:5])
     more = f" and {len(several) - 5} more" if len(several) > 5 else ""
-    changed = sum(sum(own.values()) - own[label] for label, own in several.items())
+    changed = sum(written.total() - written[label] for label, written in several.items())
     what = "Labels that differ only in their Unicode form or in characters that show nothing are one class"
     return [f"{what}: {listed}{more}; {changed:,} rows were written otherwise."]
 
