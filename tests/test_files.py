@@ -209,6 +209,15 @@ def test_huge_numbers_are_labels_like_others(tmp_path, label):
     assert load_task(tmp_path / "a.jsonl").n_classes == 2
 
 
+def test_a_class_name_with_half_a_character_is_refused(tmp_path):
+    rows = pa.table({"text": [f"t{i}" for i in range(12)], "label": [0, 1] * 6})
+    features = {"label": {"_type": "ClassLabel", "names": ["a", "b\ud800"]}}
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    pq.write_table(rows.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    with pytest.raises(TaskError, match=r"the class name 'b\\ud800' holds half a character"):
+        load_task(tmp_path / "a.parquet")
+
+
 @pytest.mark.parametrize("features", [5, {"label": 5}, {"label": {"_type": "ClassLabel", "names": 5}},
                                       {"label": {"_type": "ClassLabel", "names": [1]}}, []])  # fmt: skip
 def test_foreign_parquet_metadata_is_passed_over(tmp_path, features):

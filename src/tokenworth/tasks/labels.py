@@ -45,6 +45,7 @@ def encode_labels(
     notes = _merged(parts)
     if names is not None:
         names = tuple(map(normal_label, names))
+        _refuse_halves(parts[0], names)
         values = _indices(parts, values, names)
     train = Counter(values[0])
     _refuse_unseen(parts, values, train, names)
@@ -167,6 +168,11 @@ def _refuse_unseen(
                 f"{rows.place(row)}: test label {listed} does not occur in train; add training texts of the class or "
                 "remove it from test"
             )
+
+
+def _refuse_halves(rows: Rows, names: tuple[str, ...]) -> None:
+    if wrong := next((name for name in names if HALVES.search(name)), None):
+        raise TaskError(f"{rows.table.source}: the class name {wrong!r} holds half a character; write it again")
 
 
 def _refuse_too_few(rows: Rows, train: Counter[Any], names: tuple[str, ...] | None) -> None:
