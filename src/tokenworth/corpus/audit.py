@@ -17,7 +17,7 @@ from tokenworth.corpus.describe import contamination_rows
 from tokenworth.corpus.document import Amount, Ledger
 from tokenworth.corpus.engines import Engine, Local
 from tokenworth.corpus.flow import Flow, Progress
-from tokenworth.corpus.losses import language_notes
+from tokenworth.corpus.notes import language_notes
 from tokenworth.corpus.reading import load_corpus
 from tokenworth.corpus.sources import parts_of
 from tokenworth.corpus.stages import is_corpus_stage

@@ -14,8 +14,7 @@ from tokenworth.assessment.result import writing
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import PretrainError, SettingError, first_line
 from tokenworth.features.locks import only_writer
-from tokenworth.files import files_of
-from tokenworth.pretraining.documents import stream_documents
+from tokenworth.pretraining.documents import source_files, stream_documents
 from tokenworth.pretraining.evaluation import HeldOut, read_held_out
 from tokenworth.pretraining.loop import Material
 from tokenworth.pretraining.mixing import Blocks, Mixture
@@ -120,7 +119,7 @@ def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, 
             stream_documents(name, one),
             tokenizer,
             shard_folder(config, folder) / name,
-            documents_from=_described(one, part, config.seed),
+            documents_from=_described(name, one, part, config.seed),
             held_share=part,
             seed=config.seed,
             by_text=one.source is not None,  # a corpus repeats documents of sources with `repeats`
@@ -129,12 +128,12 @@ def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, 
     }
 
 
-def _described(source: SourceConfig, share: float, seed: int) -> str:
+def _described(name: str, source: SourceConfig, share: float, seed: int) -> str:
     """What was packed, by content as far as a megabyte of each file tells."""
     chosen = () if source.source is None else (source.source,)
     digest = hashlib.sha256(repr((source.text, share, seed, *chosen)).encode())
     path = Path(source.path)
-    for file in files_of(path):
+    for file in source_files(name, source) or ():
         with file.open("rb") as opened:
             digest.update(f"{file.name}:{file.stat().st_size}".encode() + opened.read(_HEAD_BYTES))
     return f"{path.name}, {digest.hexdigest()[:12]}"

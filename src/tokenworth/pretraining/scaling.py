@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
-from tokenworth.errors import SettingError
+from tokenworth.errors import SettingError, TaskError
 from tokenworth.pretraining.result import PretrainRun
+from tokenworth.tasks.files import read_table
 
 Floats = NDArray[np.float64]
 Objective = Callable[[Floats], tuple[float, Floats]]
@@ -72,24 +73,23 @@ def read_runs(path: str | Path) -> pd.DataFrame:
     Raises:
         SettingError: it cannot be read, a column is missing, or a value is not positive.
     """
-    readers: dict[str, Callable[[str | Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    readers[".tsv"] = lambda file: pd.read_csv(file, sep="\t")
-    readers[".jsonl"] = lambda file: pd.read_json(file, lines=True)
     if Path(path).is_dir():
         return _finished_runs(Path(path))
-    reader = readers.get(Path(path).suffix)
-    if reader is None:
-        raise SettingError(f"{path}: runs are read from {', '.join(readers)} files")
     try:
-        table = reader(path)
-    except (OSError, ValueError) as error:
+        found = read_table(path)
+    except TaskError as error:
         raise SettingError(f"{path} cannot be read as a table of runs ({error})") from error
-    for name in ("parameters", "tokens", "loss"):
+    table = pd.DataFrame(found.columns)
+    needed = ("parameters", "tokens", "loss")
+    for name in needed:
         if name not in table:
-            raise SettingError(f"{path} has no column {name}; it has {', '.join(map(str, table.columns))}")
-        wrong = table.index[~(pd.to_numeric(table[name], errors="coerce") > 0)]
+            raise SettingError(f"{path} has no column {name}; it has {', '.join(list(found.columns)[:20])}")
+    for name in (*needed, *({"flops"} & set(table))):
+        numbers = pd.to_numeric(table[name], errors="coerce").astype(float)  # also of decimals and of text
+        wrong = table.index[~((numbers > 0) & np.isfinite(numbers))]
         if len(wrong):
             raise SettingError(f"{path}, row {wrong[0] + 1}: {name} must be above 0, not {table[name][wrong[0]]}")
+        table[name] = numbers
     if "flops" not in table:
         table["flops"] = 6.0 * table["parameters"] * table["tokens"]
     return table

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.errors import TaskError
+from tokenworth.files import same_form
 from tokenworth.tasks.columns import Columns
 from tokenworth.tasks.table import Table
 
@@ -110,4 +111,4 @@ def _groups(table: Table, column: str) -> list[Any]:
             raise TaskError(
                 f"{table.place(row)}: column '{column}' names no group; give every row one, a lone row its own"
             )
-    return [value if isinstance(value, (str, int)) else str(value) for value in values]
+    return [value if isinstance(value, int) else same_form(str(value)) for value in values]
