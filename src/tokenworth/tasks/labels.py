@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.errors import TaskError
-from tokenworth.tasks.rows import Rows, is_missing
+from tokenworth.tasks.rows import Rows, encodes, is_missing
 
 _NO_LABEL = (-1, "-1")
 _FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
@@ -44,6 +44,12 @@ def encode_labels(
     position = {label: index for index, label in enumerate(classes)}
     encoded = [np.array([position[value] for value in part], dtype=np.int64) for part in values]
     kept = tuple(_name(label, names) for label in classes)
+    for name in kept:
+        if not encodes(name):
+            raise TaskError(
+                f"{parts[0].table.source}: the class name {name!a} holds half a character (a lone surrogate); write "
+                "it again as valid Unicode"
+            )
     notes = []
     if names is not None and len(kept) < len(names):
         notes.append(f"{len(names) - len(kept)} of the {len(names)} named classes have no texts and are left out.")
