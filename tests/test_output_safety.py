@@ -268,5 +268,5 @@ def test_half_a_character_in_a_class_name_is_said_before_any_work(tmp_path):
 
 
 def test_half_a_character_elsewhere_is_written_as_a_question_mark(tmp_path):
-    write_table(tmp_path / "t.parquet", pd.DataFrame({"\udc00": ["\ud800x"]}))
-    assert read_table(tmp_path / "t.parquet", "nothing").to_dict("list") == {"?": ["?x"]}
+    write_table(tmp_path / "t.parquet", pd.DataFrame({"a": pd.Series(["\ud800x", None], dtype=object)}))
+    assert read_table(tmp_path / "t.parquet", "nothing")["a"][0] == "?x"
