@@ -17,6 +17,8 @@ ROOT = Path(tokenworth.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 ORDER = (
     "scores",
+    "settings",
+    "files",
     "tasks",
     "backbones",
     "encode",

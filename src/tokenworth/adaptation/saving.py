@@ -32,6 +32,7 @@ from tokenworth.assessment.schema import (
 from tokenworth.backbones import Backbone
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.probes.quality import softmax
+from tokenworth.settings import checked_arguments
 from tokenworth.training.folders import whole_folder
 
 FORMAT = 1
@@ -112,6 +113,7 @@ class Classifier:
             (part / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
+@checked_arguments
 def load_classifier(
     path: str | Path,
     *,

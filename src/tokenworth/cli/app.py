@@ -21,6 +21,7 @@ import tokenworth.cli.listing as listing
 import tokenworth.cli.measuring as measuring
 import tokenworth.cli.pretraining as pretraining
 import tokenworth.cli.scaling as scaling
+import tokenworth.cli.streams as streams
 import tokenworth.cli.study as study
 import tokenworth.cli.tokenizing as tokenizing
 import tokenworth.cli.tracing as tracing
@@ -63,6 +64,7 @@ app.add_typer(measuring.app, name="measure")
 
 def main() -> None:
     """Run the command line; what users can mend ends in one sentence, not in a traceback."""
+    streams.take_any_letter()
     with printing_safely(), interruptible(_say_interrupted) as interruption:
         try:
             _run()
@@ -73,6 +75,7 @@ def main() -> None:
             sys.exit(interruption.code)
         finally:
             _leave_processes()
+            streams.flush()
 
 
 def _run() -> None:
@@ -85,6 +88,8 @@ def _run() -> None:
         fail(str(error))
         sys.exit(1)
     except OSError as error:
+        if streams.is_of_stream(error):
+            streams.give_up(error)
         fail(_of_the_system(error))
         sys.exit(1)
 
@@ -104,7 +109,7 @@ def _say_interrupted() -> None:
 
 def _leave_processes() -> None:
     """Only where torchrun or accelerate started several; the room that knows of them is heavy to load."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
         from tokenworth.features.processes import leave_processes
 
         leave_processes()

@@ -80,7 +80,7 @@ def _texts(table: Table, column: str) -> list[str]:
     for row, value in enumerate(values):
         if not isinstance(value, str):
             raise TaskError(_not_text(table, column, row, value))
-        if not value.isascii() and not encodes(value):
+        if not value.isascii() and not _encodes(value):
             raise TaskError(
                 f"{table.place(row)}: the text in column '{column}' holds half a character (a lone surrogate); write "
                 "it again as valid Unicode"
@@ -95,7 +95,7 @@ def _not_text(table: Table, column: str, row: int, value: Any) -> str:
     return f"{table.place(row)}: column '{column}' holds {kind} values, not text; name the text column with text="
 
 
-def encodes(text: str) -> bool:
+def _encodes(text: str) -> bool:
     """Whether a text is whole characters; half a pair of surrogates is none."""
     try:
         text.encode()
