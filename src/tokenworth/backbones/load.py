@@ -273,13 +273,20 @@ def random_model(config: Any, dtype: torch.dtype, seed: int, *, lm_head: bool = 
 
 
 def _text_model(model: nn.Module) -> nn.Module:
+    """The model, or the outermost one inside that embeds tokens (BART keeps its decoder in a wrapper)."""
+    from transformers import PreTrainedModel
+
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel) and _embeds_tokens(part):
+            return part
+    raise BackboneError(f"{type(model).__name__} does not embed tokens; only models of text are supported")
+
+
+def _embeds_tokens(model: Any) -> bool:
     try:
-        words = model.get_input_embeddings()  # type: ignore[operator]
-    except NotImplementedError:
-        words = None
-    if not isinstance(words, nn.Embedding):
-        raise BackboneError(f"{type(model).__name__} does not embed tokens; only models of text are supported")
-    return model
+        return isinstance(model.get_input_embeddings(), nn.Embedding)
+    except (NotImplementedError, AttributeError):
+        return False
 
 
 def _context_length(model: nn.Module, tokenizer: Any) -> tuple[int, tuple[str, ...]]:
