@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from conformance_checks import packs_agree, prompt_agrees, states_agree, token_ids
+from conformance_checks import causal_model, packs_agree, prompt_agrees, states_agree, token_ids
 from tokenworth.adaptation.classifier import make_classifier
 from tokenworth.adaptation.cuts import LONGEST_ROW, Prices, StepCost, plan_groups
 from tokenworth.adaptation.label_states import Labels, SingleReader, TreeReader, choose_reader
@@ -12,6 +12,8 @@ from tokenworth.adaptation.likelihood import mean_log_likelihoods
 from tokenworth.adaptation.packing import can_pack, packed_batch, padded_batch
 from tokenworth.backbones import load_backbone
 from tokenworth.backbones.tree_attention import Tree, TreeError, tree_attention
+from tokenworth.measures.decoder import continued, decoder_of
+from tokenworth.measures.retrieval import value_scores
 from windowed_models import LENGTHS, WINDOW, write_windowed
 
 PACKED = ("mistral", "gemma2", "gemma3_text", "gpt_oss", "cohere2", "exaone4", "llama4_text", "modernbert")
@@ -119,3 +121,21 @@ def test_a_residual_stream_wider_than_the_weights_is_read(tmp_path, dtype):
     agreement = states_agree(write_windowed(tmp_path, "mamba"), dtype)
     assert agreement.apart <= agreement.bound
     assert load_backbone(str(tmp_path), dtype=dtype).structure.blocks is not None
+
+
+@pytest.mark.parametrize("kind", ["mistral", "gemma2", "falcon_h1", "mamba"])
+def test_values_and_samples_behind_a_text_are_those_of_whole_passes(tmp_path, kind):
+    """With a cache that slides, one that also holds recurrent states, and none that could be repeated."""
+    folder = write_windowed(tmp_path, kind, lm_head=True)
+    model = causal_model(folder, "float32")
+    decoder, text, values = decoder_of(model, None), list(range(10, 40)), [[5, 6, 7], [8, 9], [20]]
+    expected = []
+    with torch.inference_mode():
+        for value in values:
+            logits_TV = model(input_ids=torch.tensor([text + value]), use_cache=False).logits[0].log_softmax(-1)
+            expected.append(sum(logits_TV[len(text) - 1 + i, token].item() for i, token in enumerate(value)))
+        greedy = list(text)
+        for _ in range(4):
+            greedy.append(int(model(input_ids=torch.tensor([greedy]), use_cache=False).logits[0, -1].argmax()))
+    np.testing.assert_allclose(value_scores(decoder, text, values), expected, atol=1e-4)
+    assert continued(decoder, torch.tensor([text]), 4)[0].tolist() == greedy

@@ -67,6 +67,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "cohere": {**_SHAPE, "logit_scale": 0.0625},
     "bert": {**_BERT, "is_decoder": True},
     "mamba": {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 3, "state_size": 8, "initializer_range": 0.2},
+    "falcon_h1": {
+        **_SHAPE,
+        "num_hidden_layers": 2,
+        "num_key_value_heads": 2,
+        "mamba_d_ssm": 64,
+        "mamba_n_heads": 8,
+        "mamba_d_head": 8,
+        "mamba_d_state": 8,
+        "mamba_n_groups": 1,
+    },
     "big_bird": {**_BERT, "attention_type": "block_sparse", "block_size": 4, "num_random_blocks": 1},
     "fnet": _BERT,
     "mobilebert": {
