@@ -73,7 +73,7 @@ def _examine(
     length = max(2, min(_PROBE_LENGTH, max_length))
     ids_BT = _probe_ids(n_embeddings, length, device)
     before = ModuleState(model)
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference mode: routers keep a cast copy of their weights, which is to learn later
         states = _states(model, ids_BT)
         n_layers, width = len(states) - 1, states[-1].shape[-1]
         blocks = _find_blocks(model, ids_BT, n_layers)

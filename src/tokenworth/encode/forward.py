@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.agreement import agree
+from tokenworth.backbones.load import as_it_is_now
 from tokenworth.encode.batches import Batch, make_batch
 from tokenworth.encode.delivery import Consume, Delivery, run_batch
 from tokenworth.encode.queue import Queue
@@ -82,6 +83,7 @@ def encode(
         EncodeError: states that are NaN or infinite, one text alone too long for the memory, or left padding asked of
             a model that cannot do it.
     """
+    backbone = as_it_is_now(backbone)
     wanted = _wanted(backbone, layers)
     if padding not in {"right", "left"}:
         raise SettingError(f"padding {padding!r} is not understood; choose right or left")
