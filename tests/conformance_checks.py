@@ -148,8 +148,10 @@ def pooled(backbone: Backbone, ids: list[np.ndarray], layer: int | None = None) 
 
 
 def plain_model(folder: Path | str, dtype: str) -> Any:
-    """The base class of the library, as anybody would load it."""
-    return transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+    """The base class of the library, as anybody would load it; of a decoder without its encoder (BART), the decoder."""
+    model = transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+    alone = hasattr(model, "encoder") and hasattr(model, "decoder") and not model.config.is_encoder_decoder
+    return causal_model(folder, dtype).get_decoder() if alone else model
 
 
 def causal_model(folder: Path | str, dtype: str) -> Any:

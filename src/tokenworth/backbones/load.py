@@ -338,7 +338,8 @@ def as_it_is_now(backbone: Backbone) -> Backbone:
     lists = (tuple(module) for module in backbone.model.modules() if isinstance(module, nn.ModuleList))
     if blocks is None or blocks in lists:
         return backbone
-    structure = examine(backbone.model, backbone.structure.n_embeddings, backbone.max_length, backbone.device)
+    n_embeddings, pad_id = backbone.structure.n_embeddings, backbone.pad_id
+    structure = examine(backbone.model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
     now, before = (structure.n_layers, structure.width), (backbone.n_layers, backbone.width)
     if now != before:
         raise BackboneError(
@@ -362,13 +363,20 @@ def random_model(config: Any, dtype: torch.dtype, seed: int, *, lm_head: bool = 
 
 
 def _text_model(model: nn.Module) -> nn.Module:
+    """The model, or the outermost one inside that embeds tokens (BART keeps its decoder in a wrapper)."""
+    from transformers import PreTrainedModel
+
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel) and _embeds_tokens(part):
+            return part
+    raise BackboneError(f"{type(model).__name__} does not embed tokens; only models of text are supported")
+
+
+def _embeds_tokens(model: Any) -> bool:
     try:
-        words = model.get_input_embeddings()  # type: ignore[operator]
-    except NotImplementedError:
-        words = None
-    if not isinstance(words, nn.Embedding):
-        raise BackboneError(f"{type(model).__name__} does not embed tokens; only models of text are supported")
-    return model
+        return isinstance(model.get_input_embeddings(), nn.Embedding)
+    except (NotImplementedError, AttributeError):
+        return False
 
 
 def _context_length(model: nn.Module, tokenizer: Any) -> tuple[int, tuple[str, ...]]:

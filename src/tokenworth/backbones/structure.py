@@ -60,10 +60,10 @@ def examine(
 
 
 def _does_not_run(model: nn.Module, error: Exception) -> str:
-    dtype = next(model.parameters()).dtype
+    narrow = {weights.dtype for weights in model.parameters()} & {torch.float16, torch.bfloat16}
     advice = "check that config.json fits the model"
-    if dtype not in {torch.float32, torch.float64}:
-        advice = f"try --dtype float32, as not every model computes in {str(dtype).removeprefix('torch.')}"
+    if narrow:
+        advice = f"try --dtype float32, as not every model computes in {str(narrow.pop()).removeprefix('torch.')}"
     return f"{type(model).__name__} does not run on a short text ({first_line(error)}); {advice}"
 
 
