@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,12 +13,14 @@ from tokenworth.backbones.accounting import Account, account
 from tokenworth.backbones.catalog import find_published
 from tokenworth.backbones.config import base_class, published_config, read_config, without_pooler
 from tokenworth.backbones.files import find_source, is_local
+from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.backbones.shapes import shapes
 
 
 def meta_model(config: Any) -> nn.Module:
-    """The base model of a configuration, shapes only."""
+    """The base model of a configuration: weights are shapes only, whole numbers (a table of positions) are real."""
     model_class = base_class(config)
-    with torch.device("meta"):
+    with torch.device("meta"), shapes():
         model: nn.Module = model_class(config, **without_pooler(model_class))
     return model.eval()
 
@@ -44,8 +47,31 @@ def account_of(name: str, *, context: int = 128) -> Account:
     """
     entry = None if is_local(name) else find_published(name)
     config = _config_of(name)
-    found = account(meta_model(config), entry.name if entry else name, context=context)
-    return replace(found, with_head=_with_head(config, found))
+    return replace(_account(_Described(config), context), name=entry.name if entry else name)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Described:
+    """A configuration, the same as another that says the same."""
+
+    config: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Described) and self._words() == other._words()
+
+    def __hash__(self) -> int:
+        return hash(self._words())
+
+    def _words(self) -> tuple[str, str]:
+        return type(self.config).__name__, self.config.to_json_string(use_diff=False)
+
+
+@lru_cache(maxsize=64)
+def _account(described: _Described, context: int) -> Account:
+    """Counting takes seconds for a large model, and commands ask more than once."""
+    with quiet_transformers():
+        found = account(meta_model(described.config), "", context=context)
+    return replace(found, with_head=_with_head(described.config, found))
 
 
 def _with_head(config: Any, found: Account) -> int:
