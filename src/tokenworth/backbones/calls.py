@@ -88,10 +88,15 @@ def run_without_weights(model: nn.Module, length: int) -> Run:
     """
     products = Products(model.parameters())
     watch = _Watch(products)
-    inputs = text_inputs(model, length, use_cache=True)
+    inputs = text_inputs(model, length, **_caching(model))
     with torch.no_grad(), watch.on(model), without_weights(model), products:
         output = model(**inputs, output_hidden_states=True)
     return Run(products.found, [watch.calls[place] for place in sorted(watch.calls)], output)
+
+
+def _caching(model: Any) -> dict[str, bool]:
+    """The encoder of a pair names the argument, and refuses it."""
+    return {} if model.config.is_encoder_decoder else {"use_cache": True}
 
 
 def depth_and_width(model: nn.Module) -> tuple[int, int]:

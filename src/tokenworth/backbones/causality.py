@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokenworth.backbones.config import base_class, without_pooler
+from tokenworth.backbones.body import body_of, outline_of, whole_class
 from tokenworth.backbones.shapes import shapes, text_inputs
 from tokenworth.errors import BackboneError, first_line
 
@@ -61,9 +61,8 @@ def is_causal(config: Any, first_block: str) -> bool:
 
 def _made_up(config: Any) -> nn.Module:
     """The base model with weights of no memory; buffers as the library sets them where it loads weights."""
-    model_class = base_class(config)
-    with torch.device("meta"), shapes():
-        model: Any = model_class(config, **without_pooler(model_class))
+    with shapes():
+        model: Any = body_of(outline_of(whole_class(config), config))
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         for name, weights in module._parameters.items():
