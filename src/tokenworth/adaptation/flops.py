@@ -52,9 +52,10 @@ def count_training(
 def _count(
     model: nn.Module, head: nn.Module, pooled_width: int, length: int, device: torch.device
 ) -> tuple[float, float]:
-    inputs = text_inputs(model, length)
+    more = {"use_cache": False}  # a cache is written in place, which no gradient survives
+    inputs = text_inputs(model, length, **more)
     if device.type != "meta":
-        inputs = {name: value.to(device) for name, value in inputs.items()}
+        inputs = {name: value if name in more else value.to(device) for name, value in inputs.items()}
     kept = [(weights, weights.grad) for weights in (*model.parameters(), *head.parameters())]
     # Only the plain form of attention is made of products that can be counted on every device.
     with sdpa_kernel(SDPBackend.MATH), Products() as products:

@@ -89,7 +89,7 @@ def _kept(model: nn.Module, length: int, attention: _Attention) -> int:
     was = model.training
     model.train()
     with without_weights(model), attention, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(**text_inputs(model, length))
+        model(**text_inputs(model, length, use_cache=False))
     model.train(was)
     return sum(storage.nbytes() for storage in found.values())
 
