@@ -25,7 +25,8 @@ GOOD = {
     },
     "study": {
         "name": "s", "tasks": ["a.csv", "sst2"], "backbones": ["m"],
-        "routes": {"bow": {"seeds": [1]}, "lora": {"lr": 1}}, "seeds": [0, 1], "settings": {"steps": 5, "lr": 0.1}, "axes": {"rank": [8, 16], "steps": [9, 10]},
+        "routes": {"bow": {"seeds": [1]}, "lora": {"lr": 1}}, "seeds": [0, 1],
+        "settings": {"steps": 5, "lr": 0.1}, "axes": {"rank": [8, 16], "steps": [9, 10]},
         "variants": {"v": {"source": "snli", "text": "premise"}}, "data": "d", "max_texts": 9,
     },
     "corpus": {

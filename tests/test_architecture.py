@@ -18,6 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 ORDER = (
     "scores",
     "settings",
+    "files",
     "tasks",
     "backbones",
     "encode",

@@ -10,6 +10,10 @@ class TokenworthError(Exception):
     """Everything the package raises on purpose; the command line turns it into one line and exit code 1."""
 
 
+class FileError(TokenworthError, ValueError):
+    """A file cannot be read, or files of a set are missing."""
+
+
 class TaskError(TokenworthError, ValueError):
     """The labelled texts cannot be used as they are."""
 

@@ -36,8 +36,8 @@ class SourceConfig:
     """Documents of one kind."""
 
     path: str
-    """A .txt, .txt.zst, .csv, .tsv, .jsonl or .parquet file, a folder of such files, a pattern with *, or a Hugging
-    Face dataset id."""
+    """A .txt, .csv, .tsv, .jsonl, .parquet or .arrow file (text also as .gz or .zst), a folder of such files or of
+    `save_to_disk`, a pattern with *, or a Hugging Face dataset id."""
     source: str | None = None
     """Of .parquet files only the rows whose column `source` says this, as those of a corpus do."""
     weight: NonNegative = 1.0
