@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import tempfile
+import warnings
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,8 @@ def read_or_refused(call, what):
     note(what)
     refusal = None
     try:
-        with bounds():
+        with bounds(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # libraries may say more; they may not end in more
             call()
     except TokenworthError as error:
         refusal = str(error)
