@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from small_models import write_folder, write_model, write_tokenizer
-from tokenworth.backbones import PUBLISHED, load_backbone, precision, resolve_device, resolve_dtype
+from tokenworth.backbones import PUBLISHED, load_backbone, resolve_device, resolve_dtype
 from tokenworth.errors import BackboneError, SettingError
 
 
@@ -283,33 +283,6 @@ def test_unknown_dtype_lists_those_there_are(llama):
     text = message(llama, dtype="float8")
     assert "float8" in text
     assert "bfloat16" in text
-
-
-@pytest.mark.parametrize(
-    ("flags", "seconds", "expected"),
-    [
-        ({"avx2"}, {torch.float32: 4.0, torch.bfloat16: 1.0}, torch.float32),
-        ({"avx512_bf16"}, {torch.float32: 4.0, torch.bfloat16: 1.0}, torch.bfloat16),
-        ({"avx512_bf16"}, {torch.float32: 1.0, torch.bfloat16: 1.7}, torch.float32),
-        ({"amx_bf16"}, {torch.float32: 4.0, torch.bfloat16: 1.0}, torch.bfloat16),
-    ],
-)
-def test_auto_dtype_is_the_narrow_one_where_the_cpu_is_faster_with_it(flags, seconds, expected, monkeypatch):
-    monkeypatch.setattr(precision, "_cpu_flags", lambda: flags)
-    monkeypatch.setattr(precision, "_product_seconds", seconds.get)
-    precision._bfloat16_gain.cache_clear()
-    assert resolve_dtype("auto", torch.device("cpu")) == expected
-    precision._bfloat16_gain.cache_clear()
-
-
-def test_cpu_flags_from_the_kernel_agree_with_torch(monkeypatch):
-    if not precision.Path("/proc/cpuinfo").is_file() or not hasattr(torch.cpu, "get_capabilities"):
-        pytest.skip("needs two sources: /proc/cpuinfo and a torch that tells capabilities")
-    told = precision._cpu_flags() & precision._BFLOAT16_FLAGS
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
-    read = precision._cpu_flags()
-    assert "fpu" in read or "fp" in read or not read
-    assert read & precision._BFLOAT16_FLAGS == told
 
 
 def test_devices():

@@ -91,7 +91,7 @@ def test_bytes_that_are_not_utf8(tokenworth, model, tmp_path):
     path.write_bytes("text,label\nfine,a\ncaf\xe9,b\n".encode("latin1"))
     said = sentence(assess(tokenworth, path, model))
     assert "old.csv, line 3: byte 0xe9" in said
-    assert "iconv -f latin1 -t utf-8" in said
+    assert "iconv -f windows-1252 -t utf-8" in said
 
 
 def test_a_test_label_that_train_never_saw(tokenworth, model, tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ from tokenworth.corpus import Document
 from tokenworth.corpus.config import Corpus, Source
 from tokenworth.corpus.refusals import Refused
 from tokenworth.corpus.sources import parts_of, read_part
-from tokenworth.errors import FileError, SettingError, TaskError
+from tokenworth.errors import FileError, SettingError, TaskError, TokenworthError
 from tokenworth.files import Delimited, Fault, files_of, saved_parts
 from tokenworth.measures.documents import documents_of
 from tokenworth.pretraining import SourceConfig
@@ -253,6 +254,21 @@ def test_a_missing_file_of_a_numbered_set_is_refused(tmp_path, kind):
     assert len(in_pretraining(tmp_path / f"train-00002-of-00003.{kind}")) == 6
 
 
+def test_a_missing_file_in_the_layout_of_the_hub_is_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    for i in (0, 2):
+        rows = pa.table({"text": [f"text {i} {j}" for j in range(6)], "label": [0, 1] * 3})
+        pq.write_table(rows, tmp_path / "data" / f"train-{i:05d}-of-00003.parquet")
+    (tmp_path / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n  - {split: train, path: data/train-*}\n---\nText.\n"
+    )
+    sentence = r"train-00001-of-00003\.parquet is missing"
+    with pytest.raises(TaskError, match=sentence):
+        load_task(tmp_path)
+    with pytest.raises(SettingError, match=sentence):
+        in_corpus(tmp_path, kind="hub")
+
+
 def saved(folder, rows, files=2):
     """A data set as `save_to_disk` leaves it, with a class label and a cache file beside the rows."""
     import datasets
@@ -300,3 +316,65 @@ def test_many_lone_quotes_are_read_in_one_pass(tmp_path):
     reader = Delimited(tmp_path / "a.csv")
     assert sum(not isinstance(item, Fault) for item in reader) == 40_000
     assert reader.lone_quotes == 20_000
+
+
+PIECES = [b'"', b'""', b",", b"\n", b"\r", b"\t", b";", b"\xff", b"\0", b"\xef\xbb\xbf", b"\xff\xfe", b"sep=,\n", b"|",
+          b"\\ud800", b"[", b"{", b"}", b"null", b"NaN", b"1e999", b"9" * 5000, b"\xe2\x80\x8b"]  # fmt: skip
+
+
+def whole_tables(folder):
+    rows = pa.table({"text": [f"text {i}, é" for i in range(8)], "label": [0, 1] * 4})
+    pq.write_table(rows, folder / "a.parquet")
+    with pa.OSFile(str(folder / "a.arrow"), "wb") as file, pa.ipc.new_stream(file, rows.schema) as stream:
+        stream.write_table(rows)
+    lines = "".join(f'"a ""{i}"", é",{"xy"[i % 2]}\n' for i in range(8))
+    return {
+        ".csv": f"text,label\n{lines}".encode(),
+        ".tsv": f"text,label\n{lines}".replace(",", "\t").encode(),
+        ".jsonl": "\n".join(json.dumps(row, ensure_ascii=False) for row in rows.to_pylist()).encode(),
+        ".parquet": (folder / "a.parquet").read_bytes(),
+        ".arrow": (folder / "a.arrow").read_bytes(),
+    }
+
+
+def damaged(data, rng):
+    data = bytearray(data)
+    for _ in range(rng.randint(1, 6)):
+        place = rng.randrange(len(data) + 1)
+        how = rng.choice(["insert", "insert", "remove", "change", "cut", "double"])
+        if how == "insert":
+            data[place:place] = rng.choice(PIECES)
+        elif how == "remove":
+            del data[place : place + rng.randint(1, 20)]
+        elif how == "change" and data:
+            data[min(place, len(data) - 1)] = rng.randrange(256)
+        elif how == "cut":
+            del data[max(1, place) :]
+        elif how == "double":
+            data *= 2
+    return bytes(data)
+
+
+def outcome(read, path):
+    """What a reader gives, or None and its sentence."""
+    try:
+        return read(path), ""
+    except TokenworthError as error:
+        return None, str(error)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet", ".arrow"])
+def test_damaged_tables_end_in_a_sentence_or_in_the_same_rows(tmp_path, ending):
+    """Never in a traceback, and what a task reads without a word a corpus reads, too."""
+    whole, path = whole_tables(tmp_path)[ending], tmp_path / f"b{ending}"
+    read = 0
+    for seed in range(40):
+        path.write_bytes(damaged(whole, random.Random(f"{ending}{seed}")))
+        (rows, *said), items, texts = (outcome(reader, path) for reader in (read_table, in_corpus, in_pretraining))
+        assert "\n" not in said[0] + items[1] + texts[1]
+        if rows is not None and items[0] is not None:
+            without = [one for one in items[0][1] if ": no text in" in one]
+            assert len(rows) == len(items[0][0]) + len(without)
+            assert len(without) == len(items[0][1])
+        read += rows is not None
+    assert 0 < read < 40

@@ -132,12 +132,10 @@ def fit_prompt(job: Job) -> Fitted:
     )
     if config.contextual:
         predictor = replace(predictor, prior_C=predictor.prior())
-    head = sum(weights.numel() for weights in backbone.lm_head.parameters())
-    tied = any(weights is own for weights in backbone.lm_head.parameters() for own in backbone.model.parameters())
     return Fitted(
         predictor=predictor,
         backbone=backbone,
-        parameters={"trainable": 0, "total": backbone.n_parameters + (0 if tied else head)},
+        parameters={"trainable": 0, "total": backbone.n_parameters + backbone.lm_head.n_parameters},
         facts={
             "template": template.pattern,
             "words": words[:200],

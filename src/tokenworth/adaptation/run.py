@@ -97,19 +97,24 @@ def adapt(
     with claimed(folder) if folder is not None and main else nullcontext():
         with meter.clock("load"):
             task = task if isinstance(task, Task) else load_task(task, seed=seed)
-        finished = None
+        finished, dtype = None, ""
         with devices.processes.together():
+            if main:
+                dtype = record.number_format(folder, route, model, config.dtype, device)
             if folder is not None and main:
                 name = model.name + model.fingerprint if isinstance(model, Backbone) else model
-                facts = record.started_with(route, name, task.fingerprint, seed, config.asdict(), loading)
+                settings = {**config.asdict(), "dtype": dtype}
+                facts = record.started_with(route, name, task.fingerprint, seed, settings, loading)
                 finished = record.begin(folder, facts)
         done = devices.processes.tell("" if finished is None else finished.to_json())
         if done:
             return finished or AdaptResult.from_json(done)
+        dtype = devices.processes.tell(dtype)
         train_rows, validation_rows = divide(task, config, seed)
         job = Job(
-            route, model, task, train_rows, validation_rows, config, seed, loading, devices, folder, cache, progress
-        )
+            route, model, task, train_rows, validation_rows, config, dtype, seed, loading, devices, folder, cache,
+            progress,
+        )  # fmt: skip
         return _run(job, meter)
 
 

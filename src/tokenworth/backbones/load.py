@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from tokenworth.backbones.adapter import adapter_files, note_of
-from tokenworth.backbones.backbone import Backbone
+from tokenworth.backbones.backbone import Backbone, padding_id
 from tokenworth.backbones.body import body_of, outline_of, whole_class
 from tokenworth.backbones.catalog import Published, find_published
 from tokenworth.backbones.config import published_config, read_config, without_pooler
 from tokenworth.backbones.files import ADAPTER, TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.backbones.fingerprint import fingerprint
+from tokenworth.backbones.language_head import LanguageHead
 from tokenworth.backbones.precision import resolve_device, resolve_dtype
 from tokenworth.backbones.pretrained import causal_class, pretrained_model
 from tokenworth.backbones.quiet import quiet_transformers
@@ -88,7 +89,8 @@ def load_backbone(
             )
             parts.files += weights
         model = _placed(_text_model(model), place, device_map, name).eval()
-        body = body_of(model) if lm_head else model
+        head = LanguageHead(model) if lm_head else None
+        body = head.body if head else model
         try:
             backbone = _backbone(name, parts, body, place, random=is_random)
         except BackboneError as error:
@@ -97,8 +99,8 @@ def load_backbone(
             if dtype != "auto":
                 raise BackboneError(f"{name} does not run in {_written(precision)}; choose --dtype float32") from error
         else:
-            return replace(backbone, lm_head=_head_of(model, backbone)) if lm_head else backbone
-    del model, body
+            return _with_head(backbone, head) if head else backbone
+    del model, body, head
     found = load_backbone(
         name,
         device=device,
@@ -144,24 +146,13 @@ def identity(
     return fingerprint(parts.files, *parts.facts)
 
 
-def _head_of(model: Any, backbone: Backbone) -> nn.Module:
+def _with_head(backbone: Backbone, head: LanguageHead) -> Backbone:
     if not backbone.causal:
         raise BackboneError(
             f"{backbone.name} sees the tokens ahead, so it predicts no next ones and cannot be prompted"
         )
-    head: nn.Module = model.get_output_embeddings() or _TiedHead(model.get_input_embeddings())
-    return head
-
-
-class _TiedHead(nn.Module):
-    """Logits by the transposed token embedding, for models that keep no module of it."""
-
-    def __init__(self, words: nn.Embedding) -> None:
-        super().__init__()
-        self.words = words
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return states @ self.words.weight.T
+    head.check(backbone.name)
+    return replace(backbone, lm_head=head)
 
 
 def _placed(model: nn.Module, place: torch.device, device_map: str | dict[str, Any] | None, name: str) -> nn.Module:
@@ -266,11 +257,13 @@ def _split(name: str) -> tuple[str, bool]:
 
 def _backbone(name: str, parts: _Parts, model: nn.Module, place: torch.device, *, random: bool) -> Backbone:
     max_length, notes = _context_length(model, parts.tokenizer)
-    structure = _examined(model, max_length, place)
+    structure = _examined(model, max_length, place, parts.tokenizer)
     if structure.blocks is None:
         notes += (
             "The blocks of this model cannot be told apart: all layers' states of a batch are held in memory at once.",
         )
+    if structure.reads_padding:
+        notes += (_READS_PADDING,)
     return Backbone(
         name=name,
         model=model,
@@ -290,9 +283,10 @@ def _backbone(name: str, parts: _Parts, model: nn.Module, place: torch.device, *
     )
 
 
-def _examined(model: Any, max_length: int, place: torch.device) -> Structure:
+def _examined(model: Any, max_length: int, place: torch.device, tokenizer: Any) -> Structure:
+    n_embeddings = model.get_input_embeddings().num_embeddings
     try:
-        return examine(model, model.get_input_embeddings().num_embeddings, max_length, place)
+        return examine(model, n_embeddings, max_length, place, pad_id=padding_id(tokenizer, n_embeddings))
     except BackboneError:
         raise
     except Exception as error:  # a value that no constructor looked at is met in the forward pass
@@ -300,6 +294,12 @@ def _examined(model: Any, max_length: int, place: torch.device) -> Structure:
             f"{type(model).__name__} does not run on a short text ({first_line(error)}); check that config.json fits "
             "the model"
         ) from error
+
+
+_READS_PADDING = (
+    "The states of this model depend on the padding beside a text, so only texts of one length share a pass: as many "
+    "passes as there are lengths, at least."
+)
 
 
 def retokenised(backbone: Backbone, tokenizer: Any, seed: int) -> Backbone:
@@ -323,7 +323,8 @@ def tokenizer_facts(tokenizer: Any) -> str:
 
 def with_model(backbone: Backbone, model: nn.Module, fact: str) -> Backbone:
     """The backbone with another model of the same shape (adapted, say); `fact` tells its weights in the fingerprint."""
-    structure = examine(model, backbone.structure.n_embeddings, backbone.max_length, backbone.device)
+    n_embeddings, pad_id = backbone.structure.n_embeddings, backbone.pad_id
+    structure = examine(model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
     return replace(backbone, model=model, structure=structure, fingerprint=fingerprint([], backbone.fingerprint, fact))
 
 

@@ -142,7 +142,8 @@ def _tell_build(report: Mapping[str, Any], place: Path) -> None:
         said = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
         typer.echo(f"{stage:<14}{left:>12,} left{'; dropped: ' + said if said else ''}")
     for row in report["mix"]:
-        typer.echo(f"{row['source']:<24}{row['got_share']:>8.2%} of the bytes, {row['wanted_share']:.2%} wanted")
+        shares = f"{row['got_share']:>8.2%} of the bytes, {row['wanted_share']:.2%} wanted"
+        typer.echo(f"{row['source']:<24}{shares if row['available_bytes'] else '  nothing is left of it'}")
     for row in report["tokens"]:
         typer.echo(f"{row['source']:<24}{row['tokens']:>12,} tokens, {row['held_out_tokens']:,} of them held out")
 

@@ -88,7 +88,7 @@ def encode(
         raise SettingError(f"padding {padding!r} is not understood; choose right or left")
     if queue is None:
         budget = default_batch_tokens(backbone) if batch_tokens is None else batch_tokens
-        queue = Queue.plan(tokens.lengths, budget)
+        queue = Queue.plan(tokens.lengths, budget, one_length=backbone.structure.reads_padding)
     if padding == "left":
         _check_left_padding(backbone)
     run = _Pass(backbone, tokens, consume, layers=wanted, padding=padding, progress=progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,9 +15,9 @@ from tokenworth.features.entry import Entry, read_manifest
 from tokenworth.features.locks import is_held, only_writer
 from tokenworth.features.processes import Processes
 from tokenworth.features.shard import keeping
+from tokenworth.machine import cache_folder
 from tokenworth.settings import number_of
 
-PLACE = "TOKENWORTH_CACHE"
 SIZE = "TOKENWORTH_CACHE_GB"
 _DEFAULT_GB = 20.0
 _PART = ".part"
@@ -161,8 +160,7 @@ def default_store(root: str | Path | None = None) -> Store:
         SettingError: TOKENWORTH_CACHE_GB is no number.
     """
     max_bytes = int(number_of(SIZE, _DEFAULT_GB, "the size of the cache in GB") * 1e9)
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Store(Path(root or os.environ.get(PLACE) or caches / "tokenworth"), max_bytes)
+    return Store(Path(root or cache_folder()), max_bytes)
 
 
 @contextmanager

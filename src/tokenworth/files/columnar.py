@@ -61,7 +61,7 @@ class Columnar:
         except UnicodeDecodeError as error:
             what = f"a text column holds bytes that are not UTF-8 ({error.reason}); write the file from decoded text"
             raise FileError(f"{self.path}: {what}") from None
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             kind = "Arrow" if self.path.suffix == ".arrow" else "Parquet"
             reason = first_line(error).split(". ")[0]
             raise FileError(
@@ -89,6 +89,7 @@ def _arrow(path: Path, stack: ExitStack) -> Any:
     def read(columns: Sequence[str] | None, rows: int) -> Iterator[Any]:
         for batch in every:
             own = batch if columns is None else batch.select(list(columns))
+            own.validate(full=True)  # offsets of a damaged file are else followed into any memory
             yield from (own.slice(begin, rows) for begin in range(0, len(own), rows))
 
     return reader.schema, read

@@ -87,7 +87,7 @@ def saved_parts(folder: Path) -> dict[str, list[Path]] | None:
         return {"train": rows_of(folder)}
     if not (folder / PARTS).is_file():
         return None
-    names = _read(folder / PARTS).get("splits")
+    names: Any = _read(folder / PARTS).get("splits")
     if not _are_names(names) or any(Path(name).name != name for name in names):
         raise FileError(f"{folder / PARTS}: 'splits' must list the parts; save the data set again with save_to_disk")
     return {name: rows_of(folder / name) for name in names}

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from tokenworth.errors import SettingError, TaskError
+from tokenworth.files import same_form
 from tokenworth.settings import Seed, checked_arguments
 from tokenworth.tasks.columns import Columns
 from tokenworth.tasks.labels import encode_labels
@@ -146,8 +147,8 @@ def _note_pairs(rows: list[Rows], columns: Columns, notes: list[str]) -> None:
 def _without_overlap(train: Split, test: Split, names: tuple[str, ...], notes: list[str], *, drop: bool) -> Split:
     if not drop:
         return train
-    seen = {text.strip() for text in test.texts}
-    again = np.array([text.strip() in seen for text in train.texts], dtype=bool)
+    seen = set(map(same_form, test.texts))
+    again = np.array([same_form(text) in seen for text in train.texts], dtype=bool)
     if train.groups is not None and test.groups is not None:
         again |= np.isin(train.groups, test.groups)
     left = np.bincount(train.labels[~again], minlength=len(names))

@@ -47,6 +47,12 @@ class Cells:
         shutil.rmtree(work, ignore_errors=True)
         return found
 
+    def dtype(self) -> str | None:
+        """The number format the trace was begun in, as its first assessments say; None if there is none."""
+        cells = sorted((self.root / "cells").glob("*.json"), key=lambda path: (path.stat().st_mtime, path.name))
+        kept = (self._read(path.stem) or {} for path in cells)
+        return next((one["dtype"] for one in kept if isinstance(one.get("dtype"), str)), None)
+
     def _read(self, key: str) -> Facts | None:
         """None also where a disk has damaged what was written: it is made again."""
         try:

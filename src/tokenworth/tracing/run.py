@@ -12,6 +12,7 @@ from typing import Any
 from tokenworth.adaptation import AdaptConfig
 from tokenworth.adaptation.job import Progress
 from tokenworth.assessment.result import claimed
+from tokenworth.backbones import dtype_name, resolve_device, resolve_dtype
 from tokenworth.errors import SettingError
 from tokenworth.settings import Count, OutFolder, Seed, checked_arguments
 from tokenworth.tasks import Task, load_task
@@ -77,9 +78,10 @@ def trace(
     )  # fmt: skip
     loaded = _load(tasks, data, max_texts, seed)
     with claimed(place):
-        parts = []
+        parts, cells = [], Cells(place)
+        dtype = cells.dtype() or dtype_name(resolve_dtype("auto", resolve_device(device)))
         for task in loaded:
-            measurer = Measurer(Cells(place), task, settings, device, cache, progress, started or _silent)
+            measurer = Measurer(cells, task, settings, device, dtype, cache, progress, started or _silent)
             parts.append(find_part(read, task, _measure(read, measurer), seed))
         result = assemble(read, settings, parts)
         result.save(place)

@@ -15,6 +15,18 @@ class OtherRunError(SettingError):
     """What lies in the folder was begun as another run, and cannot be gone on with as this one."""
 
 
+def recorded_dtype(path: Path, wished: str) -> str | None:
+    """The number format a begun run is gone on with: its own, where another is not asked for expressly; else None.
+
+    What `auto` stands for depends on the machine, and a machine may decide anew; a run keeps to what it began with.
+    """
+    try:
+        before = json.loads(path.read_text(encoding="utf-8")).get("dtype")
+    except (OSError, ValueError, AttributeError):
+        return None  # nothing is begun, or what is there is not read either by `note_or_compare`
+    return before if isinstance(before, str) and wished in ("auto", before) else None
+
+
 def note_or_compare(path: Path, facts: Mapping[str, Any]) -> None:
     """Write the facts of a run, or check that they are those which are written there.
 
