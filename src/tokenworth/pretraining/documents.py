@@ -10,6 +10,7 @@ from typing import Any
 from tokenworth.errors import FileError, SettingError, TaskError, first_line
 from tokenworth.files import Columnar, Delimited, Fault, Row, ending, files_of, json_rows, text_in, text_lines
 from tokenworth.pretraining.settings import SourceConfig
+from tokenworth.settings import exists
 from tokenworth.tasks.columns import Columns, choose_texts
 from tokenworth.tasks.table import Table
 
@@ -29,7 +30,7 @@ def stream_documents(name: str, source: SourceConfig) -> Iterator[str]:
             no row has any text.
     """
     path = Path(source.path)
-    found = _files(name, path) if path.exists() or "*" in source.path else None
+    found = _files(name, path) if exists(path) or "*" in source.path else None
     streams = _from_hub(name, source) if found is None else (_of_file(name, file, source) for file in found)
     given = without = 0
     for stream in streams:

@@ -3,6 +3,7 @@
 from tokenworth.settings.arguments import checked_arguments, setting_names, settings_for
 from tokenworth.settings.bounds import (
     AsName,
+    AsPath,
     Bounds,
     ByComma,
     Count,
@@ -13,6 +14,7 @@ from tokenworth.settings.bounds import (
     NonNegative,
     OneOf,
     OutFolder,
+    Place,
     Positive,
     Seed,
     Share,
@@ -33,6 +35,7 @@ from tokenworth.settings.yaml_file import Section, exists, read_settings
 
 __all__ = [
     "AsName",
+    "AsPath",
     "Bounds",
     "ByComma",
     "Count",
@@ -44,6 +47,7 @@ __all__ = [
     "NonNegative",
     "OneOf",
     "OutFolder",
+    "Place",
     "Positive",
     "Section",
     "Seed",

@@ -65,6 +65,11 @@ class NotEmpty:
 
 
 @dataclass(frozen=True, slots=True)
+class AsPath:
+    """Of a text or path: the system can be asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class FolderName:
     """Of a text: it names one folder, here and not elsewhere."""
 
@@ -79,4 +84,5 @@ Share = Annotated[float, Bounds(least=0, most=1)]
 Fraction = Annotated[float, Bounds(least=0, below=1)]
 """A share that leaves something."""
 Names = Annotated[tuple[str, ...], AsName()]
-OutFolder = Annotated[str | Path | None, NotEmpty()]
+Place = Annotated[str | Path, AsPath()]
+OutFolder = Annotated[str | Path | None, NotEmpty(), AsPath()]
