@@ -102,7 +102,7 @@ def folder():
         yield Path(place)
 
 
-@fuzz(150, 400)
+@fuzz(100, 400)
 @pytest.mark.parametrize("kind", GOOD)
 def test_settings(kind, number):
     number //= len(GOOD)
@@ -149,7 +149,7 @@ def model(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("model") / "llama", "llama", lm_head=True)
 
 
-@fuzz(20, 200)
+@fuzz(10, 200)
 def test_model_folders(model, number):
     @examples(number)
     @given(SEEDS)
@@ -185,7 +185,7 @@ def use_result(folder, other):
     load_classifier(folder).predict(["w1 w2"])
 
 
-@fuzz(15, 200)
+@fuzz(10, 200)
 def test_result_files(results, number):
     other = AdaptResult.load(results / "bow")
 

@@ -22,7 +22,7 @@ from tokenworth.features import default_store
 from tokenworth.pretraining.settings import ModelConfig, TrainingConfig, read_config
 from tokenworth.pretraining.tokenizer import TokenizerConfig
 from tokenworth.pretraining.tokenizing import train_from_file
-from tokenworth.settings import Bounds, ByComma, Count, Names, check_fields, make, quoted, read_settings
+from tokenworth.settings import Bounds, ByComma, Count, Finite, Names, check_fields, make, quoted, read_settings
 from tokenworth.study import load_study
 from tokenworth.tracing.settings import budget
 
@@ -141,7 +141,7 @@ class Engine:
     kind: Literal["a", "b", 4] = "a"
     words: Annotated[tuple[str, ...], ByComma()] = ()
     names: Names = ()
-    more: dict[str, Any] = field(default_factory=dict)
+    more: Annotated[dict[str, Any], Finite()] = field(default_factory=dict)
     most: float | None = None
 
     def __post_init__(self):

@@ -60,6 +60,11 @@ class AsName:
 
 
 @dataclass(frozen=True, slots=True)
+class Finite:
+    """Of a mapping: the numbers in it are finite."""
+
+
+@dataclass(frozen=True, slots=True)
 class NotEmpty:
     """Of a text or path: it says something."""
 

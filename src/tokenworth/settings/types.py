@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from tokenworth.settings.bounds import AsName, AsPath, Bounds, ByComma, FolderName, NotEmpty, OneOf
+from tokenworth.settings.bounds import AsName, AsPath, Bounds, ByComma, Finite, FolderName, NotEmpty, OneOf
 from tokenworth.settings.wording import nearest, quoted
 
 _LARGEST = 2**63 - 1
@@ -36,7 +36,7 @@ def fitting(value: Any, wanted: Any) -> Any:
     if get_origin(kind) is tuple:
         return _several(value, get_args(kind)[0], marks)
     if kind in (dict, Mapping) or get_origin(kind) in (dict, Mapping):
-        return _mapping(value)
+        return _mapping(value, marks)
     if kind is str and isinstance(value, int) and not isinstance(value, bool) and AsName() in marks:
         value = str(value)
     found = _CONVERSIONS.get(get_origin(kind) or kind, _as_it_is)(value)
@@ -104,10 +104,10 @@ def _several(value: Any, kind: Any, marks: tuple[Any, ...]) -> tuple[Any, ...]:
         raise Misfit(f"must be {wanted}, not {quoted(value)}") from None
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _mapping(value: Any, marks: tuple[Any, ...]) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise Misfit(f"takes lines of its own, such as 'use_dora: true', not {quoted(value)}")
-    if name := _unreal(value):
+    if Finite() in marks and (name := _unreal(value)):
         raise Misfit(f"has a number in it that is not finite, at {name!r}")
     return _plain(value)
 
