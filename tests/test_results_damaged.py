@@ -84,6 +84,14 @@ def test_every_stated_field_is_checked(home, tmp_path, name, load):
             load(folder)
 
 
+def test_equal_runs_write_equal_adapters(home):
+    """peft writes its targets in the order of a set, which is another one in every process."""
+    config = json.loads((home / "lora" / "model" / "adapter" / "adapter_config.json").read_text())
+    assert len(config["target_modules"]) > 5
+    assert config["target_modules"] == sorted(config["target_modules"])
+    assert list(config) == sorted(config)
+
+
 def test_shapes_name_the_first_mistake():
     shape = {"a": [{"b": COUNT}], "c?": Maybe(TEXT), "d": Each(NUMBER)}
     assert mistake_in({"a": [{"b": 1, "more": []}], "d": {"x": None, "y": 1.5}}, shape) is None

@@ -174,6 +174,7 @@ def begun_elsewhere(path, **changed):
         record["state"].update(changed)
     else:
         (record.get("state", {}).get("identity") or record).update(changed)
+    record.pop("digest", None)  # as if it had been written so
     path.write_text(json.dumps(record))
 
 

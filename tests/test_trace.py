@@ -100,7 +100,7 @@ def breaks(name):
         ("weights", BackboneError, "tokens-1000 cannot be read"),
         ("tokenizer", BackboneError, "tokens-1000 has another tokenizer than tokens-0"),
         ("empty", SettingError, "holds no checkpoints"),
-        ("run.json", SettingError, "run.json cannot be read as JSON"),
+        ("run.json", SettingError, "run.json holds no facts of a pretraining run"),
     ],
 )
 def test_what_is_wrong_with_a_run_is_said_before_any_work(tmp_path, name, error, words):

@@ -12,6 +12,7 @@ from torch import nn
 
 from tokenworth.adaptation.saving import Classifier
 from tokenworth.adaptation.tuned import TunedPredictor
+from tokenworth.assessment.result import writing
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import AdaptError
 
@@ -41,9 +42,9 @@ def export_classifier(classifier: Classifier, folder: str | Path) -> float:
                 f"{type(model).__name__} gives other logits than the classifier (relative difference {apart:.2g}); "
                 "train with pooling: last and head_bias: false, which it computes too"
             )
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        model.save_pretrained(folder)
-        predictor.backbone.tokenizer.save_pretrained(folder)
+        with writing(folder) as place:
+            model.save_pretrained(place)
+            predictor.backbone.tokenizer.save_pretrained(place)
     return apart
 
 

@@ -140,7 +140,7 @@ def predict(
 ) -> None:
     """Predict the classes of new texts with what adapt saved."""
     from tokenworth.adaptation import load_classifier
-    from tokenworth.adaptation.predicting import predicted_table, write_predictions
+    from tokenworth.adaptation.predicting import predicted_table, spreadsheet_safe, write_predictions
 
     set_verbosity(verbose=False, quiet=quiet)
     classifier = load_classifier(out, model=model, device=device)
@@ -151,7 +151,7 @@ def predict(
     elif json:
         typer.echo(table.to_json(orient="records", force_ascii=False, indent=1))
     else:
-        typer.echo(table.to_csv(index=False).rstrip("\n"))
+        typer.echo(spreadsheet_safe(table).to_csv(index=False).rstrip("\n"))
 
 
 def compare(

@@ -22,6 +22,7 @@ from tokenworth.pretraining.mixing import Blocks, Mixture
 from tokenworth.pretraining.settings import PretrainConfig, SourceConfig, TrainingConfig
 from tokenworth.pretraining.shards import Packed, pack, read_shards
 from tokenworth.pretraining.tokenizing import train_on_sources
+from tokenworth.training.folders import remove
 
 _log = logging.getLogger("tokenworth")
 _HEAD_BYTES = 1 << 20
@@ -52,11 +53,11 @@ def _save(tokenizer: Any, place: Path) -> None:
         PretrainError: no room.
     """
     part = place.with_name(place.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
     try:
+        remove(part)
         with quiet_transformers():
             tokenizer.save_pretrained(part)
-        shutil.rmtree(place, ignore_errors=True)
+        remove(place)
         part.replace(place)
     except Exception as error:  # the library in Rust raises Exception itself where there is no room
         shutil.rmtree(part, ignore_errors=True)

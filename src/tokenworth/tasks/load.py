@@ -72,10 +72,11 @@ def load_task(
     names, labels, label_notes = encode_labels(rows, known_names(origin, parts[0], columns))
     notes += label_notes
     train, held_out = _splits(rows, labels, share, seed, notes)
+    test_is_drawn = len(rows) < 2 or share is not None
     _note_pairs(rows, columns, notes)
     train = _without_overlap(train, held_out, names, notes, drop=drop_overlap)
     counts = count(train, held_out, len(names))
-    task = Task(origin.name, origin.source, names, train, held_out, tuple(notes), counts, seed)
+    task = Task(origin.name, origin.source, names, train, held_out, tuple(notes), counts, seed, test_is_drawn)
     task = task if max_texts is None else task.sample(max_texts)
     return replace(task, notes=(*task.notes, *_findings(task.counts)))
 

@@ -96,6 +96,7 @@ def _not_text(table: Table, column: str, row: int, value: Any) -> str:
 
 
 def _encodes(text: str) -> bool:
+    """Whether a text is whole characters; half a pair of surrogates is none."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -53,6 +53,8 @@ class Task:
     """See `count`."""
     seed: int
     """Seed of split and sample."""
+    test_is_drawn: bool = False
+    """Whether the test part was drawn from rows that had none: another seed draws another."""
     _cache: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -131,7 +133,7 @@ def _fingerprint(label_names: tuple[str, ...], parts: Sequence[Split]) -> str:
     for part in parts:
         digest.update(f"|{len(part)}|".encode())
         for text in part.texts:
-            data = text.encode()
+            data = text.encode("utf-8", "surrogatepass")
             digest.update(f"{len(data)}:".encode() + data)  # lengths keep "a", "b" apart from "ab"
         digest.update(part.labels.astype("<i8").tobytes())
         if part.groups is not None:
