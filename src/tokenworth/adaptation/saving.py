@@ -149,6 +149,7 @@ def load_classifier(
         AttributeError,
         IndexError,
         RuntimeError,
+        ImportError,
         SafetensorError,
     ) as error:
         # AttributeError and RuntimeError: tensors of other shapes or names than the facts promise
