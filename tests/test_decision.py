@@ -306,7 +306,7 @@ def test_a_pilot_spends_its_share_and_leaves_the_test_split_alone(home):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"tolerance": 2}, "tolerance 2"),
+        ({"tolerance": 2}, "tolerance must be at least 0 and below 1, not 2"),
         ({"pilot": 3}, "pilot 3"),
         ({"hardware": "x"}, "hardware 'x'"),
         ({"budget": "x"}, "budget 'x'"),

@@ -10,6 +10,7 @@ from typing import Any
 from tokenworth.errors import FileError, SettingError, TaskError, first_line
 from tokenworth.files import Columnar, Delimited, Fault, Row, ending, files_of, json_rows, text_in, text_lines
 from tokenworth.pretraining.settings import SourceConfig
+from tokenworth.settings import exists
 from tokenworth.tasks.columns import Columns, choose_texts
 from tokenworth.tasks.table import Table
 
@@ -51,7 +52,7 @@ def source_files(name: str, source: SourceConfig) -> list[Path] | None:
         SettingError: there is none of a kind that is read, or one of a numbered set is missing.
     """
     path = Path(source.path)
-    if not path.exists() and "*" not in source.path:
+    if not exists(path) and "*" not in source.path:
         return None
     try:
         files = files_of(path, lambda one: ending(one) in READERS)

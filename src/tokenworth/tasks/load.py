@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.files import same_form
-from tokenworth.settings import Seed, checked_arguments
+from tokenworth.settings import AsPath, Seed, checked_arguments
 from tokenworth.tasks.columns import Columns
 from tokenworth.tasks.labels import encode_labels
 from tokenworth.tasks.origin import find_origin
@@ -25,7 +26,7 @@ TEST_SHARE = 0.3
 
 @checked_arguments
 def load_task(
-    source: str | os.PathLike[str],
+    source: Annotated[str | os.PathLike[str], AsPath()],
     *,
     text: str | None = None,
     text_pair: str | None = None,
