@@ -211,7 +211,7 @@ def _from_files(base: str, revision: str | None, tokenizer: str | None, is_rando
     source = find_source(base, revision)
     if is_random:
         source = source.base or source
-    config = read_config(source.base or source)
+    config = read_config(source)
     words = tokenizer_place(source) if tokenizer is None else tokenizer_source(tokenizer)
     files = (source.base or source).matching(("config.json",))
     facts = (f"random, seed {seed}",) if is_random else ()

@@ -34,6 +34,7 @@ Folder = Annotated[Path | None, typer.Option("--out", help="Folder of the study.
 
 
 @app.command()
+@options.reads_pickles
 def run(
     study: File,
     out: Folder = None,
@@ -77,6 +78,7 @@ def run(
 
 
 @app.command()
+@options.reads_pickles
 def status(
     study: Shown,
     out: Folder = None,
@@ -98,6 +100,7 @@ def status(
 
 
 @app.command()
+@options.reads_pickles
 def tables(
     study: Shown,
     out: Folder = None,
@@ -123,6 +126,7 @@ def tables(
 
 
 @app.command()
+@options.reads_pickles
 def export(
     study: Shown,
     to: Annotated[Path, typer.Argument(metavar="FILE")],
