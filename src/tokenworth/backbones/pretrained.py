@@ -25,6 +25,8 @@ from tokenworth.errors import BackboneError, first_line
 DeviceMap = str | dict[str, Any] | None
 """None for one device, "auto", or places by module name."""
 
+_PLAIN = frozenset({torch.float64, torch.float32, torch.bfloat16, torch.float16})
+
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
@@ -53,7 +55,19 @@ class _Reading:
                 keep(model)
         except Exception as error:  # a damaged file fails in whichever library reads it
             raise BackboneError(self._reason(error)) from error
+        if packing_of(self.config) and all(p.dtype in _PLAIN for p in model.parameters()):
+            self._plain(model)
         return model, sorted(key for key in report["missing_keys"] if "pooler" not in key)
+
+    def _plain(self, model: Any) -> None:
+        """Weights that were unpacked come in the format of their scales; they are one format, and saved as they are."""
+        from transformers.conversion_mapping import get_model_conversion_mapping
+
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(self.dtype)
+        if getattr(model, "hf_quantizer", None) is not None:
+            model.hf_quantizer.remove_quantization_config(model)
+        model._weight_conversions = get_model_conversion_mapping(model)
 
     def _reason(self, error: Exception) -> str:
         if packing_of(self.config):
