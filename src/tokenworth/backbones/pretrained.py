@@ -101,6 +101,7 @@ def pretrained_model(
         model = merged(model, source, adapter)
     else:
         model = _language_model(reading, wanted) if lm_head else _whole(reading, wanted, stored_names(files))
+    _check_finite(model, str(source), dtype)
     return (model if lm_head or isinstance(model, type(body_of(shape))) else body_of(model)), [*files, *adapter]
 
 
@@ -171,6 +172,22 @@ def _check_whole(reading: _Reading, missing: list[str]) -> None:
         f"the weights of {reading.source} lack {len(missing)} tensors that config.json asks for "
         f"({', '.join(missing[:3])}{', ...' if missing[3:] else ''}); fetch files of one and the same model"
     )
+
+
+def _check_finite(model: nn.Module, name: str, dtype: torch.dtype) -> None:
+    """No training leaves a weight that is NaN or infinite; what is left on the disk is not looked at."""
+    for place, weights in model.named_parameters():
+        if weights.is_meta or not weights.is_floating_point() or not weights.numel():
+            continue
+        low, high = weights.detach().aminmax()  # NaN goes through
+        if not torch.isfinite(low) or not torch.isfinite(high):
+            narrow = (
+                "" if dtype in {torch.float32, torch.float64} else " choose --dtype float32, and where it is so too,"
+            )
+            raise BackboneError(
+                f"the weights of {name} are NaN or infinite in {str(dtype).removeprefix('torch.')} ({place});{narrow} "
+                "fetch the files again"
+            )
 
 
 @contextmanager
