@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from tokenworth.backbones.adapter import adapter_files, note_of
-from tokenworth.backbones.backbone import Backbone
+from tokenworth.backbones.backbone import Backbone, padding_id
 from tokenworth.backbones.body import body_of, outline_of, whole_class
 from tokenworth.backbones.catalog import Published, find_published
 from tokenworth.backbones.config import published_config, read_config, without_pooler
 from tokenworth.backbones.files import ADAPTER, TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.backbones.fingerprint import fingerprint
+from tokenworth.backbones.language_head import LanguageHead
 from tokenworth.backbones.precision import resolve_device, resolve_dtype
 from tokenworth.backbones.pretrained import causal_class, pretrained_model
 from tokenworth.backbones.quiet import quiet_transformers
@@ -26,6 +27,7 @@ from tokenworth.backbones.structure import Structure, examine, position_padding
 from tokenworth.backbones.tokenizer import BYTES, bytes_tokenizer, read_tokenizer, tokenizer_place, tokenizer_source
 from tokenworth.backbones.weights import weight_files
 from tokenworth.errors import BackboneError, first_line
+from tokenworth.settings import Seed, checked_arguments
 
 RANDOM_SUFFIX = "@random"
 _LENGTH_KEYS = ("max_position_embeddings", "max_seq_len", "max_sequence_length")
@@ -34,12 +36,13 @@ _NARROW = frozenset({torch.bfloat16, torch.float16})
 _NO_LIMIT = 10**9  # tokenizers without a limit state 1e30
 
 
+@checked_arguments
 def load_backbone(
     name: str,
     *,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
     revision: str | None = None,
     allow_pickle: bool = False,
     tokenizer: str | None = None,
@@ -86,17 +89,20 @@ def load_backbone(
             )
             parts.files += weights
         model = _placed(_text_model(model), place, device_map, name).eval()
-        body = body_of(model) if lm_head else model
         try:
-            backbone = _backbone(name, parts, body, place, random=is_random)
+            head = LanguageHead(model) if lm_head else None
+            backbone = _backbone(name, parts, head.body if head else model, place, random=is_random)
         except BackboneError as error:
-            if precision not in _NARROW or device_map is not None or not _runs_in_float32(name, parts, body, place):
+            if precision not in _NARROW or device_map is not None:
                 raise
+            failure = _failure_in_float32(name, parts, body_of(model) if lm_head else model, place)
+            if failure is not None:
+                raise failure from error
             if dtype != "auto":
                 raise BackboneError(f"{name} does not run in {_written(precision)}; choose --dtype float32") from error
         else:
-            return replace(backbone, lm_head=_head_of(model, backbone)) if lm_head else backbone
-    del model, body
+            return _with_head(backbone, head) if head else backbone
+    del model
     found = load_backbone(
         name,
         device=device,
@@ -111,12 +117,13 @@ def load_backbone(
     return replace(found, notes=(*found.notes, note))
 
 
-def _runs_in_float32(name: str, parts: _Parts, body: Any, place: torch.device) -> bool:
+def _failure_in_float32(name: str, parts: _Parts, body: Any, place: torch.device) -> BackboneError | None:
+    """What keeps a model from running whatever its number format; None where only the narrow one does."""
     try:
         _backbone(name, parts, body.float(), place, random=True)
-    except BackboneError:
-        return False
-    return True
+    except BackboneError as error:
+        return error
+    return None
 
 
 def _written(dtype: torch.dtype) -> str:
@@ -142,24 +149,13 @@ def identity(
     return fingerprint(parts.files, *parts.facts)
 
 
-def _head_of(model: Any, backbone: Backbone) -> nn.Module:
+def _with_head(backbone: Backbone, head: LanguageHead) -> Backbone:
     if not backbone.causal:
         raise BackboneError(
             f"{backbone.name} sees the tokens ahead, so it predicts no next ones and cannot be prompted"
         )
-    head: nn.Module = model.get_output_embeddings() or _TiedHead(model.get_input_embeddings())
-    return head
-
-
-class _TiedHead(nn.Module):
-    """Logits by the transposed token embedding, for models that keep no module of it."""
-
-    def __init__(self, words: nn.Embedding) -> None:
-        super().__init__()
-        self.words = words
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return states @ self.words.weight.T
+    head.check(backbone.name)
+    return replace(backbone, lm_head=head)
 
 
 def _placed(model: nn.Module, place: torch.device, device_map: str | dict[str, Any] | None, name: str) -> nn.Module:
@@ -264,11 +260,13 @@ def _split(name: str) -> tuple[str, bool]:
 
 def _backbone(name: str, parts: _Parts, model: nn.Module, place: torch.device, *, random: bool) -> Backbone:
     max_length, notes = _context_length(model, parts.tokenizer)
-    structure = _examined(model, max_length, place)
+    structure = _examined(model, max_length, place, parts.tokenizer)
     if structure.blocks is None:
         notes += (
             "The blocks of this model cannot be told apart: all layers' states of a batch are held in memory at once.",
         )
+    if structure.reads_padding:
+        notes += (_READS_PADDING,)
     return Backbone(
         name=name,
         model=model,
@@ -288,9 +286,10 @@ def _backbone(name: str, parts: _Parts, model: nn.Module, place: torch.device, *
     )
 
 
-def _examined(model: Any, max_length: int, place: torch.device) -> Structure:
+def _examined(model: Any, max_length: int, place: torch.device, tokenizer: Any) -> Structure:
+    n_embeddings = model.get_input_embeddings().num_embeddings
     try:
-        return examine(model, model.get_input_embeddings().num_embeddings, max_length, place)
+        return examine(model, n_embeddings, max_length, place, pad_id=padding_id(tokenizer, n_embeddings))
     except BackboneError:
         raise
     except Exception as error:  # a value that no constructor looked at is met in the forward pass
@@ -298,6 +297,12 @@ def _examined(model: Any, max_length: int, place: torch.device) -> Structure:
             f"{type(model).__name__} does not run on a short text ({first_line(error)}); check that config.json fits "
             "the model"
         ) from error
+
+
+_READS_PADDING = (
+    "The states of this model depend on the padding beside a text, so only texts of one length share a pass: as many "
+    "passes as there are lengths, at least."
+)
 
 
 def retokenised(backbone: Backbone, tokenizer: Any, seed: int) -> Backbone:
@@ -321,8 +326,29 @@ def tokenizer_facts(tokenizer: Any) -> str:
 
 def with_model(backbone: Backbone, model: nn.Module, fact: str) -> Backbone:
     """The backbone with another model of the same shape (adapted, say); `fact` tells its weights in the fingerprint."""
-    structure = examine(model, backbone.structure.n_embeddings, backbone.max_length, backbone.device)
+    n_embeddings, pad_id = backbone.structure.n_embeddings, backbone.pad_id
+    structure = examine(model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
     return replace(backbone, model=model, structure=structure, fingerprint=fingerprint([], backbone.fingerprint, fact))
+
+
+def as_it_is_now(backbone: Backbone) -> Backbone:
+    """The backbone, examined anew where blocks of its model were swapped or replaced since it was loaded.
+
+    Raises:
+        BackboneError: the model has another number or width of layers now, or does not run.
+    """
+    blocks = backbone.structure.blocks
+    lists = (tuple(module) for module in backbone.model.modules() if isinstance(module, nn.ModuleList))
+    if blocks is None or blocks in lists:
+        return backbone
+    structure = examine(backbone.model, backbone.structure.n_embeddings, backbone.max_length, backbone.device)
+    now, before = (structure.n_layers, structure.width), (backbone.n_layers, backbone.width)
+    if now != before:
+        raise BackboneError(
+            f"{backbone.name} was changed in memory: it has {now[0]} blocks of width {now[1]} and had {before[0]} of "
+            f"width {before[1]} when it was loaded; save it and load the folder"
+        )
+    return replace(backbone, structure=structure, causal=structure.causal)
 
 
 def random_model(config: Any, dtype: torch.dtype, seed: int, *, lm_head: bool = False) -> nn.Module:

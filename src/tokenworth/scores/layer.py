@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.curves import SHARE, first_reaching, log2_area, resolve_k
+from tokenworth.scores.evidence import INTERPOLATED, centred_spectrum, logme, why_no_logme
 from tokenworth.scores.frame import Frame, Replicate, crossfit_retained, frame
 from tokenworth.scores.jackknife import Interval, interval
 from tokenworth.scores.ntps import overlap_curve
@@ -23,7 +24,7 @@ from tokenworth.scores.published import PublishedCode
 from tokenworth.scores.retained import why_not_adjusted
 from tokenworth.scores.ridge import raw_diagonal
 from tokenworth.scores.subspaces import label_directions
-from tokenworth.scores.transfer import hscore, logme
+from tokenworth.scores.transfer import hscore
 
 LOGME_INTERVAL_MAX_WIDTH = 1024
 """Above this width each replicate's eigendecomposition costs more than the interval is worth."""
@@ -185,19 +186,30 @@ def _scalar(value: Tensor | float) -> Tensor:
 
 
 def _add_transfer(scores: LayerScores, sample: _Sample, total: PooledMoments) -> None:
-    scores.values |= {"hscore": sample.value("hscore"), "logme": sample.value("logme")}
-    if total.dim > LOGME_INTERVAL_MAX_WIDTH:
-        scores.reasons["logme_interval"] = (
-            f"no interval: width {total.dim} > {LOGME_INTERVAL_MAX_WIDTH}, where it costs more than it says"
-        )
+    scores.values["hscore"] = sample.value("hscore")
+    evidence = sample.value("logme")
+    if math.isnan(evidence.value):
+        scores.reasons["logme"] = why_no_logme(total)
+    else:
+        scores.values["logme"] = evidence
+        _explain_interval(scores, evidence, total)
     for name in ("ntps_weighted", "ntps_published"):
         if name in sample.full:
             scores.values[name] = sample.value(name)
 
 
+def _explain_interval(scores: LayerScores, evidence: Value, total: PooledMoments) -> None:
+    if total.dim > LOGME_INTERVAL_MAX_WIDTH:
+        scores.reasons["logme_interval"] = (
+            f"no interval: width {total.dim} > {LOGME_INTERVAL_MAX_WIDTH}, where it costs more than it says"
+        )
+    elif math.isnan(evidence.low):
+        scores.reasons["logme_interval"] = f"no interval: without one of the groups of texts {INTERPOLATED}"
+
+
 def pooled_spectrum(total: PooledMoments) -> Tensor:
     """Share of each principal direction in the variance of the pooled texts, descending (D,)."""
-    eigenvalues = torch.linalg.eigvalsh(total.second_moments(center=True)[0]).flip(0).clamp(min=0)
+    eigenvalues = centred_spectrum(total).all_D.flip(0).clamp(min=0)
     return eigenvalues / eigenvalues.sum().clamp(min=torch.finfo(torch.float64).tiny)
 
 
