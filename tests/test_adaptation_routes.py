@@ -425,11 +425,23 @@ def test_predict_computes_in_the_format_of_the_run(tmp_path, model, route, auto)
 
 def test_what_cannot_be_exported_says_why(tmp_path, model):
     adapt(model, planted_task(40), "full", out=tmp_path / "full", config=SHORT)
-    with pytest.raises(AdaptError, match="pooling: last and head_bias: false"):
+    with pytest.raises(AdaptError, match="train with pooling: last and head_bias: false, which it computes too"):
         export_classifier(load_classifier(tmp_path / "full"), tmp_path / "plain")
     adapt(None, planted_task(40), "bow", out=tmp_path / "bow")
     with pytest.raises(AdaptError, match="only the routes lora, full and scratch"):
         export_classifier(load_classifier(tmp_path / "bow"), tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    ("family", "route", "pooling"),
+    [("bert", "lora", "last"), ("bert", "lora", "cls"), ("distilbert", "lora", "last+mean"), ("xlnet", "full", "last")],
+)
+def test_an_architecture_with_another_head_is_never_advised(tmp_path, family, route, pooling):
+    """A pooler, a second linear map or a summary goes before the class's last one: following the advice was no help."""
+    config = {**SHORT, "steps": 2, "pooling": pooling, "head_bias": pooling != "last", "dtype": "float32"}
+    adapt(model_at(tmp_path, family), planted_task(20), route, out=tmp_path / "out", config=config)
+    with pytest.raises(AdaptError, match="has a head of another kind, so no setting of ours"):
+        export_classifier(load_classifier(tmp_path / "out"), tmp_path / "plain")
 
 
 # -- bad input ----------------------------------------------------------------------------------------------------

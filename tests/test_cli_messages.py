@@ -148,7 +148,11 @@ def _nan(path):
         (_garbage, ["damaged/model.safetensors is corrupted or cut short (4,000 bytes", "fetch it again"]),
         (
             _nan,
-            ["the states of ", "damaged at layer 3 are NaN or infinite in float32 (text ", "weights may be damaged"],
+            [
+                "the weights of ",
+                "damaged are NaN or infinite in float32 (layers.0.mlp.down_proj.weight)",
+                "fetch the files",
+            ],
         ),
         (lambda path: path.unlink(), ["damaged has no weights", "@random"]),
         (lambda path: (path.parent / "tokenizer.json").unlink(), ["tokenizer"]),

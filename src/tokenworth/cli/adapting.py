@@ -125,6 +125,7 @@ def adapt(
         _print(result, json=json)
 
 
+@options.reads_pickles
 def predict(
     out: Run,
     texts: Annotated[
@@ -174,6 +175,7 @@ def compare(
     show(comparison_table(rows, metric or "weighted_f1"))
 
 
+@options.reads_pickles
 def export(
     out: Run,
     to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the checkpoint goes.", show_default=False)],

@@ -27,6 +27,7 @@ Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster.", s
 
 
 @app.command()
+@options.reads_pickles
 def build(
     file: Annotated[Path, typer.Argument(metavar="CORPUS.yaml", help="Sources, stages, mix.")],
     out: Annotated[
@@ -68,6 +69,7 @@ def build(
 
 
 @app.command()
+@options.reads_pickles
 def audit(
     path: Annotated[str, typer.Argument(metavar="CORPUS", help="Corpus file, or a file or folder of documents.")],
     text: Annotated[list[str] | None, typer.Option(help="Column of the text; several times to join some.")] = None,

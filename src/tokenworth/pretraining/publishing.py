@@ -11,8 +11,9 @@ from torch import Tensor
 from tokenworth.backbones.config import read_config
 from tokenworth.backbones.decoder import register as register_decoder
 from tokenworth.backbones.files import find_source
+from tokenworth.backbones.pretrained import pretrained_model
 from tokenworth.backbones.quiet import quiet_transformers
-from tokenworth.errors import PretrainError, SettingError, first_line
+from tokenworth.errors import PretrainError, SettingError
 from tokenworth.machine import free_memory
 from tokenworth.pretraining.ring import RING, register
 from tokenworth.pretraining.settings import ModelConfig, TrainingConfig
@@ -72,8 +73,6 @@ def loaded_model(folder: str, training: TrainingConfig) -> Any:
         BackboneError: it is no checkpoint that transformers or this package knows.
         SettingError: it reads less than the context asked for.
     """
-    from transformers import AutoModelForCausalLM
-
     source = find_source(folder, None)
     config = read_config(source)
     reads = getattr(config, "max_position_embeddings", None)
@@ -82,13 +81,10 @@ def loaded_model(folder: str, training: TrainingConfig) -> Any:
             f"{folder} reads {reads} tokens, less than the context of {training.context}; extend it first with "
             f"'tokenworth extend', or lower the context"
         )
-    try:
-        with quiet_transformers():
-            return AutoModelForCausalLM.from_pretrained(
-                source.folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
-                local_files_only=True, attn_implementation=_attention(training))  # fmt: skip
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SettingError(f"{folder} cannot be loaded to go on from ({first_line(error)})") from error
+    config._attn_implementation = _attention(training)
+    with quiet_transformers():
+        model, _ = pretrained_model(source, config, torch.float32, allow_pickle=False, device_map=None, lm_head=True)
+    return model
 
 
 def _attention(training: TrainingConfig) -> str:
