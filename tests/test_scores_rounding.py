@@ -6,6 +6,8 @@ import torch
 
 import slow_truth as slow
 from sinks import sink_sample
+from tokenworth.assessment.layers import Labels, layer_moments
+from tokenworth.errors import EncodeError
 from tokenworth.scores import ContextMoments, PooledMoments, ar_r2, log2_area, ntps_curve, retained
 from tokenworth.scores.layer import score_layer
 from tokenworth.scores.subspaces import autoregressive, perception
@@ -94,3 +96,11 @@ def test_an_update_leaves_relabellings_as_they_are(change):
     assert torch.equal(kept.sums.zz_DD, before)
     assert kept.n_texts == 30
     assert updated.n_texts == 35
+
+
+def test_pooled_texts_beyond_float32_are_one_sentence():
+    """States of 1e38 are finite; their sum over tokens is not."""
+    labels = Labels(torch.arange(8) % 2, np.arange(2), torch.arange(8) // 4, torch.empty(0, 8, dtype=torch.int64), 2)
+    features = torch.full((8, 3), torch.inf)
+    with pytest.raises(EncodeError, match="beyond float32"):
+        layer_moments(features, labels)
