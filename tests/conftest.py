@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from number_formats import decide
+from tokenworth.backbones import formats
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded at test time
 
 
@@ -12,8 +15,30 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded at test ti
 def _own_cache(tmp_path_factory):
     """Passes are kept for this test session alone, subprocesses included."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOKENWORTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("TOKENWORTH_CACHE", str(folder))
+        decide(folder)
         yield
+
+
+@pytest.fixture
+def auto(tmp_path, monkeypatch):
+    """Called with a format, dtype auto stands for it from then on, here and in processes that are started."""
+    monkeypatch.setenv("TOKENWORTH_CACHE", str(tmp_path / "cache of formats"))
+
+    def stands_for(dtype):
+        decide(tmp_path / "cache of formats", dtype)
+        formats._decided.cache_clear()  # this process had decided; another would not have
+
+    yield stands_for
+    formats._decided.cache_clear()
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def number_format(request, auto):
+    """Both formats that auto may stand for, one after the other; the name of the one."""
+    auto(request.param)
+    return request.param
 
 
 @pytest.fixture(scope="session")

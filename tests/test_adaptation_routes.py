@@ -18,7 +18,7 @@ from tokenworth.adaptation.exporting import export_classifier
 from tokenworth.adaptation.likelihood import mean_log_likelihoods, plain_ids
 from tokenworth.adaptation.lora import linear_maps, target_modules
 from tokenworth.adaptation.prompt import EMPTY_TEXTS
-from tokenworth.adaptation.templates import render, template_of, verbalise
+from tokenworth.adaptation.templates import template_of, verbalise
 from tokenworth.backbones import account_of, load_backbone, meta_model
 from tokenworth.backbones.catalog import CATALOG
 from tokenworth.backbones.config import published_config
@@ -291,13 +291,12 @@ def test_a_chat_template_is_used_where_the_model_has_one(tmp_path):
     tokenizer.chat_template = "{% for m in messages %}w50 {{ m['content'] }} w51{% endfor %} w52"
     tokenizer.save_pretrained(folder)
     backbone = load_backbone(str(folder), dtype="float32", lm_head=True)
-    prompt = render("{text} w30", "w1 w2", backbone.tokenizer)
-    assert prompt == "w50 w1 w2 w30 w51 w52"
     task = replace(planted_token(20, 10), label_names=("w1", "w2"))
-    adapt(str(folder), task, "prompt", out=tmp_path / "out", config={**SHORT, "template": "{text} w30"})
+    config = {**SHORT, "template": "{text} w30", "dtype": "float32"}
+    adapt(str(folder), task, "prompt", out=tmp_path / "out", config=config)
     found = load_classifier(tmp_path / "out").predictor.scores(task.test.texts)
     words = tokenizer.get_vocab()
-    prompts = [[words[w] for w in render("{text} w30", text, tokenizer).split()] for text in task.test.texts]
+    prompts = [[words[w] for w in f"w50 {text} w30 w51 w52".split()] for text in task.test.texts]
     begins = [[words["<s>"], *ids] for ids in prompts] if plain_ids(backbone, "w1")[0] == words["<s>"] else prompts
     np.testing.assert_allclose(found, by_hand(folder, begins, [[words["w1"]], [words["w2"]]]), atol=2e-5)
 
@@ -465,7 +464,7 @@ def test_a_run_file_is_read_and_its_mistakes_are_named(tmp_path):
         ({"lr": -1}, "lr must be above 0"),
         ({"micro_batch": 0}, "micro_batch must be at least 1, not 0"),
         ({"weight_decay": float("nan")}, "weight_decay must be at least 0, not nan"),
-        ({"dropout": 1}, "dropout is a share"),
+        ({"dropout": 1}, "dropout must be at least 0 and below 1, not 1"),
         ({"pooling": "max"}, "choose one of mean, last, cls, last\\+mean"),
         ({"metric": "f2"}, "choose one of weighted_f1"),
         ({"template": "no place"}, "does not say where the text goes"),

@@ -41,21 +41,21 @@ def model(tmp_path_factory):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_pack_gives_every_text_what_it_gets_alone_or_is_not_used(tmp_path, family):
     backbone = load_backbone(str(write_folder(tmp_path / family, family)), dtype="float32")
-    if not can_pack(backbone):
+    if not can_pack(backbone, TEXTS):
         return
-    packed = packed_batch(backbone, TEXTS, ROWS, torch.float32)
+    packed = packed_batch(backbone, TEXTS, ROWS)
     for how in ("mean", "last", "cls", "last+mean"):
         with torch.no_grad():
-            together = packed.read(backbone.model(**packed.inputs).last_hidden_state, how)
+            together = packed.read(packed.states(backbone.model), how)
             for row in ROWS:
                 alone = padded_batch(backbone, TEXTS, ROWS[row : row + 1])
-                state = alone.read(backbone.model(**alone.inputs).last_hidden_state, how)
+                state = alone.read(alone.states(backbone.model), how)
                 torch.testing.assert_close(together[row], state[0], rtol=1e-4, atol=1e-5)
     assert packed.tokens == packed.places == 19
 
 
 def test_models_that_keep_texts_apart_are_found(tmp_path):
-    packs = {f: can_pack(load_backbone(str(write_folder(tmp_path / f, f)), dtype="float32")) for f in FAMILIES}
+    packs = {f: can_pack(load_backbone(str(write_folder(tmp_path / f, f)), dtype="float32"), TEXTS) for f in FAMILIES}
     assert packs["llama"]
     assert not packs["mpt"]  # positions are in the attention itself
     assert not packs["xlnet"]
@@ -65,7 +65,7 @@ def test_packed_and_padded_batches_have_the_same_gradient(model):
     backbone = load_backbone(model, dtype="float32")
     classifier = make_classifier(backbone, 3, pooling="last+mean", dropout=0.0, bias=True, seed=0)
     gradients = []
-    for batch in (packed_batch(backbone, TEXTS, ROWS, torch.float32), padded_batch(backbone, TEXTS, ROWS)):
+    for batch in (packed_batch(backbone, TEXTS, ROWS), padded_batch(backbone, TEXTS, ROWS)):
         classifier.zero_grad()
         torch.nn.functional.cross_entropy(classifier(batch), torch.tensor([0, 1, 2, 0])).backward()
         gradients.append(torch.cat([w.grad.flatten() for w in classifier.parameters() if w.grad is not None]))
@@ -258,10 +258,10 @@ def stop_at(monkeypatch, step):
     return inner
 
 
-def interrupted(model, folder, monkeypatch, step=8, **settings):
+def interrupted(model, folder, monkeypatch, step=8, route="full", **settings):
     inner = stop_at(monkeypatch, step)
     with pytest.raises(KeyboardInterrupt):
-        run(model, "full", folder, checkpoint_seconds=0, **settings)
+        run(model, route, folder, checkpoint_seconds=0, **settings)
     monkeypatch.setattr(training.Training, "_step", inner)
 
 
@@ -285,6 +285,55 @@ def test_a_changed_configuration_is_refused_and_shown(model, tmp_path, monkeypat
     with pytest.raises(SettingError, match="route was 'full' and is 'lora'"):
         run(model, "lora", tmp_path / "run")
     assert run(model, "full", tmp_path / "run", checkpoint_seconds=5).resumed_from_step == 8  # changes no number
+
+
+@pytest.mark.parametrize("route", ["lora", "full", "scratch"])
+def test_a_run_goes_on_in_the_format_it_was_begun_in(model, tmp_path, monkeypatch, auto, route):
+    """The machine decides anew while the run lies killed: its numbers are those of a run that was never stopped."""
+    whole = run(model, route, None, dtype="bfloat16")
+    auto("bfloat16")
+    interrupted(model, tmp_path / "run", monkeypatch, route=route)
+    auto("float32")
+    with pytest.raises(SettingError, match="dtype was 'bfloat16' and is 'float32'"):
+        run(model, route, tmp_path / "run", dtype="float32")
+    found = run(model, route, tmp_path / "run")
+    assert found.resumed_from_step == 8
+    assert found.facts["products_in"] == "bfloat16"
+    assert found.training["losses"] == whole.training["losses"]
+    assert found.metrics == whole.metrics
+    assert run(model, route, tmp_path / "run", dtype="bf16").metrics == whole.metrics  # finished: read
+    assert run(model, route, None).facts["products_in"] == "float32"
+
+
+def test_a_record_of_an_earlier_version_is_gone_on_with(model, tmp_path, monkeypatch, auto):
+    """It says auto, and not what that was; the checkpoints know."""
+    auto("bfloat16")
+    interrupted(model, tmp_path / "run", monkeypatch)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"dtype": "auto"}))
+    auto("float32")
+    with pytest.raises(SettingError, match="made with another number format"):
+        run(model, "full", tmp_path / "run")
+    auto("bfloat16")
+    assert run(model, "full", tmp_path / "run").resumed_from_step == 8
+
+
+@pytest.mark.parametrize("route", ["prompt", "probe"])
+def test_a_finished_run_is_not_another_formats(tmp_path, auto, route):
+    model = model_at(tmp_path, lm_head=True)
+    auto("bfloat16")
+    first = run(model, route, tmp_path / "run")
+    assert first.backbone["dtype"] == "bfloat16"
+    auto("float32")
+    assert run(model, route, tmp_path / "run").metrics == first.metrics
+    with pytest.raises(SettingError, match="dtype was 'bfloat16' and is 'float32'"):
+        run(load_backbone(model, dtype="float32"), route, tmp_path / "run")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_formats_that_weights_cannot_learn_in_are_refused(model, dtype):
+    with pytest.raises(SettingError, match=r"choose .*float32"):
+        run(model, "full", None, dtype=dtype)
 
 
 def test_a_run_goes_on_with_another_card_of_the_same_machine():

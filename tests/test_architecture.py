@@ -17,6 +17,8 @@ ROOT = Path(tokenworth.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 ORDER = (
     "scores",
+    "settings",
+    "files",
     "tasks",
     "backbones",
     "encode",
@@ -35,7 +37,7 @@ ORDER = (
     "cli",
 )
 """Each room may import those before it."""
-BELOW = ("errors", "machine", "version")
+BELOW = ("errors", "machine", "version", "workers")
 """What every room may import, and what imports nothing of the project."""
 
 

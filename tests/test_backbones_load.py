@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from small_models import write_folder, write_model, write_tokenizer
-from tokenworth.backbones import PUBLISHED, load_backbone, precision, resolve_device, resolve_dtype
+from tokenworth.backbones import PUBLISHED, load_backbone, resolve_device, resolve_dtype
 from tokenworth.errors import BackboneError, SettingError
 
 
@@ -117,7 +117,7 @@ class _Payload:
 def test_the_flag_still_runs_no_code(llama):
     (llama / "model.safetensors").unlink()
     with (llama / "pytorch_model.bin").open("wb") as file:
-        pickle.dump(_Payload(), file)
+        pickle.dump((_Payload(), bytes(200_000)), file)
     assert "cannot be loaded" in message(llama, allow_pickle=True)
 
 
@@ -212,13 +212,6 @@ def test_unknown_kind(llama):
     assert "newer version" in text
 
 
-def test_encoder_decoder_is_refused(tmp_path):
-    config = transformers.T5Config(d_model=16, d_ff=16, num_layers=1, num_heads=2, vocab_size=64)
-    config.save_pretrained(tmp_path)
-    write_tokenizer(tmp_path)
-    assert "encoder-decoder" in message(tmp_path)
-
-
 def test_model_of_images_is_refused(tmp_path):
     config = transformers.ViTConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=8, patch_size=4
@@ -290,33 +283,6 @@ def test_unknown_dtype_lists_those_there_are(llama):
     text = message(llama, dtype="float8")
     assert "float8" in text
     assert "bfloat16" in text
-
-
-@pytest.mark.parametrize(
-    ("flags", "seconds", "expected"),
-    [
-        ({"avx2"}, {torch.float32: 4.0, torch.bfloat16: 1.0}, torch.float32),
-        ({"avx512_bf16"}, {torch.float32: 4.0, torch.bfloat16: 1.0}, torch.bfloat16),
-        ({"avx512_bf16"}, {torch.float32: 1.0, torch.bfloat16: 1.7}, torch.float32),
-        ({"amx_bf16"}, {torch.float32: 4.0, torch.bfloat16: 1.0}, torch.bfloat16),
-    ],
-)
-def test_auto_dtype_is_the_narrow_one_where_the_cpu_is_faster_with_it(flags, seconds, expected, monkeypatch):
-    monkeypatch.setattr(precision, "_cpu_flags", lambda: flags)
-    monkeypatch.setattr(precision, "_product_seconds", seconds.get)
-    precision._bfloat16_gain.cache_clear()
-    assert resolve_dtype("auto", torch.device("cpu")) == expected
-    precision._bfloat16_gain.cache_clear()
-
-
-def test_cpu_flags_from_the_kernel_agree_with_torch(monkeypatch):
-    if not precision.Path("/proc/cpuinfo").is_file() or not hasattr(torch.cpu, "get_capabilities"):
-        pytest.skip("needs two sources: /proc/cpuinfo and a torch that tells capabilities")
-    told = precision._cpu_flags() & precision._BFLOAT16_FLAGS
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
-    read = precision._cpu_flags()
-    assert "fpu" in read or "fp" in read or not read
-    assert read & precision._BFLOAT16_FLAGS == told
 
 
 def test_devices():

@@ -46,25 +46,25 @@ def test_every_mistake_is_told_at_once(tmp_path):
     told = mistakes(tmp_path, """
 sources:
   one: {path: a.txt, weight: 0.5, wieght: 1}
-  two: {path: nowhere.txt, weight: 0.4}
-  three: {path: a.txt, weight: 0.4, kind: pdf, skip: [qualty]}
+  two: {path: nowhere.txt, weight: 0.4, skip: [qualty]}
+  three: {path: a.txt, weight: 0.4, kind: pdf}
 stages: {near: {treshold: 0.9}, dedup: , quality: {min_words: many}, redact: {types: [NAME]}, decontaminate: {n: 0}}
 mix: {total_mb: -1}
 sed: 3
 shard_documents: 0
 """)  # fmt: skip
     for part in (
-        "source one has no key 'wieght'; did you mean 'weight'?",
+        "source one has no setting 'wieght'; did you mean 'weight'?",
         f"source two: there is no {tmp_path / 'nowhere.txt'}",
-        "source three: kind 'pdf' is not known; choose from text, jsonl",
-        "source three: skip names no stage 'qualty'",
-        "stage near has no key 'treshold'; did you mean 'threshold'?",
-        "stages: a corpus has no key 'dedup'",
+        "source three: kind 'pdf' is not understood; choose one of text, jsonl",
+        "source two: skip names no stage 'qualty'",
+        "stage near has no setting 'treshold'; did you mean 'threshold'?",
+        "stages: a corpus has no setting 'dedup'",
         "stage quality: min_words must be a whole number, not 'many'",
         "redact knows no type 'NAME'",
         "decontaminate: n = 0",
-        "mix: total_mb must lie above 0, not -1",
-        "a corpus has no key 'sed'; did you mean 'seed'?",
+        "mix: total_mb must be above 0, not -1",
+        "a corpus has no setting 'sed'; did you mean 'seed'?",
     ):
         assert part in told
     assert "mistakes:\n" in told
@@ -77,27 +77,27 @@ shard_documents: 0
         ("sources: {a: {path: a.txt, weight: 1}, b: a.txt}", "some sources have weights and b none"),
         ("sources: {}", "a corpus needs sources"),
         ("stages: [near]", "a corpus needs sources"),
-        ("- a", "must hold 'sources: ...', not list"),
+        ("- a", "must hold lines such as 'sources: {books: books/*.txt}', not a list"),
         ("sources: {a: a.txt}\nstages: [decontaminate]", "stage decontaminate needs tasks"),
         ("sources: {a: a.txt}\nstages: {near: {threshold: 2}}", "threshold = 2"),
         ("sources: {a: {path: a.txt, synthetic: true, weight: 1}}\nmix: {max_synthetic: 0.2}", "max_synthetic allows 0.2"),  # noqa: E501
         ("sources: [", "cannot be read as YAML"),
         ("sources: {a: a.txt}\nstages: [semantic]", "stage semantic needs 'model'"),
-        ("sources: {a: a.txt}\nstages: {semantic: {model: m, treshold: 1}}", "has no key 'treshold'; did you mean 'threshold'?"),  # noqa: E501
+        ("sources: {a: a.txt}\nstages: {semantic: {model: m, treshold: 1}}", "has no setting 'treshold'; did you mean 'threshold'?"),  # noqa: E501
         ("sources: {a: a.txt}\nstages: {semantic: {model: m, threshold: 1.5}}", "give a cosine above 0 and up to 1"),
-        ("sources: {a: a.txt}\nstages: {semantic: {model: m, fingerprint: x}}", "has no key 'fingerprint'"),
+        ("sources: {a: a.txt}\nstages: {semantic: {model: m, fingerprint: x}}", "has no setting 'fingerprint'"),
         ("sources: {a: a.txt}\nstages: {perplexity: {model: m}}", "perplexity has no limit; write 'max_bits_per_byte: 2.5'"),  # noqa: E501
         ("sources: {a: a.txt}\nstages: {perplexity: {model: m, max_bits_per_byte: 1, min_bits_per_byte: 2}}", "which are none"),  # noqa: E501
         ("sources: {a: {path: a.txt, annealing_weight: 1}, b: a.txt}", "have annealing weights and b none"),
         ("sources: {a: {path: a.txt, annealing_weight: 0.3}, b: {path: a.txt, annealing_weight: 0.3}}", "annealing weights of the sources sum to 0.6, not to 1; scaled they would be a 0.5, b 0.5"),  # noqa: E501
-        ("sources: {a: {path: a.txt, annealing_weight: 2}}", "annealing_weight must lie in [0, 1], not 2"),
-        ("sources: {a: a.txt}\nmix: {annealing_share: 1}", "annealing_share must lie between 0 and 1"),
-        ("sources: {a: a.txt}\nmix: {least_variety: 2}", "least_variety is a share of real text's variety"),
+        ("sources: {a: {path: a.txt, annealing_weight: 2}}", "_weight must be at least 0 and at most 1, not 2"),
+        ("sources: {a: a.txt}\nmix: {annealing_share: 1}", "annealing_share must be above 0 and below 1"),
+        ("sources: {a: a.txt}\nmix: {least_variety: 2}", "least_variety must be above 0 and at most 1, not 2"),
         ("sources: {a: {path: a.txt, synthetic: true}}\nmix: {least_variety: 0.5}", "and there is none; mark what people wrote"),  # noqa: E501
-        ("sources: {a: a.txt}\npack: {tokeniser: b}", "pack has no key 'tokeniser'; did you mean 'tokenizer'?"),
+        ("sources: {a: a.txt}\npack: {tokeniser: b}", "pack has no setting 'tokeniser'; did you mean 'tokenizer'?"),
         ("sources: {a: a.txt}\npack: {tokenizer: 3}", "pack: tokenizer must be a folder or settings"),
-        ("sources: {a: a.txt}\npack: {held_out_share: 1}", "held_out_share must lie between 0 and 1"),
-        ("sources: {a: a.txt}\npack: yes", "pack takes lines such as 'key: value', not True"),
+        ("sources: {a: a.txt}\npack: {held_out_share: 1}", "held_out_share must be above 0 and below 1"),
+        ("sources: {a: a.txt}\npack: yes", "pack takes lines of its own, such as 'key: value', not True"),
     ],
 )  # fmt: skip
 def test_a_single_mistake_is_one_sentence(tmp_path, text, part):

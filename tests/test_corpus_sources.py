@@ -157,7 +157,7 @@ def test_bytes_that_are_not_utf8_are_kept_as_escapes(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"good\n\nb\xe4d\n\nfine")
     (tmp_path / "b.jsonl").write_bytes(b'{"text": "b\xe4d"}\n{"text": "good"}\n')
     (tmp_path / "c.csv").write_bytes(b"text\nb\xe4d\ngood\n")
-    for name, where in (("a.txt", "document 1"), ("b.jsonl", "line 1"), ("c.csv", "row 2")):
+    for name, where in (("a.txt", "document 1"), ("b.jsonl", "line 1"), ("c.csv", "line 2")):
         found = items(tmp_path / name, documents="paragraphs")
         ((reason, sentence),) = refused(found)
         assert reason == "not UTF-8"
@@ -184,7 +184,7 @@ def test_malformed_rows_are_told(tmp_path):
     (tmp_path / "b.parquet").write_bytes(b"PAR1 not really")
     ((reason, sentence),) = refused(items(tmp_path / "b.parquet"))
     assert reason == "broken file"
-    assert "b.parquet cannot be read after row 0" in sentence
+    assert "b.parquet: cannot be read as Parquet" in sentence
 
 
 def test_what_is_too_long_is_cut_or_told(tmp_path):

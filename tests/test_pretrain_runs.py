@@ -145,6 +145,39 @@ def test_a_loss_that_is_no_number_stops_before_the_update(home, monkeypatch):
     assert len(losses(home / "nan")) == 3
 
 
+def test_a_run_goes_on_in_the_format_it_was_begun_in(home, monkeypatch, auto):
+    config = replace(config_of(home), training=replace(config_of(home).training, checkpoint_seconds=0, dtype="auto"))
+    narrow = replace(config, training=replace(config.training, dtype="bfloat16"))
+    kept = Pretraining._step
+
+    def cut(self):
+        if self.position.step == 7:
+            raise KeyboardInterrupt
+        kept(self)
+
+    auto("bfloat16")
+    monkeypatch.setattr(Pretraining, "_step", cut)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, home / "begun narrow")
+    monkeypatch.setattr(Pretraining, "_step", kept)
+    auto("float32")
+    with pytest.raises(SettingError, match="dtype was 'bfloat16' and is 'float32'"):
+        pretrain(replace(config, training=replace(config.training, dtype="float32")), home / "begun narrow")
+    assert pretrain(config, home / "begun narrow").resumed_from_step == 7
+    pretrain(narrow, home / "whole narrow")
+    assert losses(home / "begun narrow") == losses(home / "whole narrow")
+    other = weights(home / "whole narrow")
+    assert all(torch.equal(value, other[name]) for name, value in weights(home / "begun narrow").items())
+
+
+@pytest.mark.parametrize(("dtype", "why"), [("float16", "underflows"), ("float64", "kept in float32")])
+def test_formats_that_weights_cannot_learn_in_are_refused(home, dtype, why):
+    config = config_of(home)
+    with pytest.raises(SettingError, match=f"dtype {dtype} .*{why}.*; choose bfloat16"):
+        pretrain(replace(config, training=replace(config.training, dtype=dtype)), home / dtype)
+    assert not (home / dtype / "started.json").exists()
+
+
 def test_out_of_memory_halves_the_micro_batch_and_changes_no_number(home, whole, monkeypatch):
     kept = Pretraining._passes
 

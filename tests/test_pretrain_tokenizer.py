@@ -11,10 +11,11 @@ from transformers import AutoTokenizer
 
 from commands import tokenworth
 from tokenworth.errors import SettingError
-from tokenworth.pretraining.tokenizer import KINDS, SEPARATOR, ByteCodec, TokenizerConfig, fertility, train_tokenizer
+from tokenworth.pretraining.tokenizer import SEPARATOR, ByteCodec, TokenizerConfig, fertility, train_tokenizer
 
 DOCUMENTS = [f"The {animal} number {i} ran home in {1900 + i}, naïve and glad.\n\tEnd" for i in range(60)
              for animal in ("cat", "horse", "Löwe", "狐")]  # fmt: skip
+KINDS = ("bpe", "unigram")
 TRAINED = {kind: train_tokenizer(DOCUMENTS, TokenizerConfig(kind=kind, vocabulary=400)) for kind in KINDS}
 
 
@@ -67,7 +68,7 @@ def test_fertility_counts_tokens_words_and_bytes():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(SettingError, match="choose from bpe, unigram"):
+    with pytest.raises(SettingError, match="choose one of bpe, unigram"):
         TokenizerConfig(kind="words")
     with pytest.raises(SettingError, match="bytes and special tokens take 257"):
         TokenizerConfig(vocabulary=256)

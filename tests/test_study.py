@@ -88,9 +88,12 @@ def test_the_identity_of_a_backbone_is_its_fingerprint_without_loading(home, nam
         ("tasks: [null]\nroutes: [bow]", r"tasks must be a list of names, not \[None\]"),
         ("tasks: [a]\nroutes: {bow: 3}", "the route bow takes settings, such as 'lr: 0.001', not 3"),
         ("tasks: [a]\nroutes: {bow: {seeds: [x]}}", r"seeds of the route bow must be .*, not \['x'\]"),
-        ("tasks: [a]\nroutes: [bow]\nseeds: [1.5]", r"seeds must be a whole number of at least 0, or a list of them"),
+        (
+            "tasks: [a]\nroutes: [bow]\nseeds: [1.5]",
+            r"seeds must be a list, and each value in it a whole number, not \[1.5\]",
+        ),
         ("tasks: [a]\nroutes: [bow]\nseeds: []", "seeds must be"),
-        ("tasks: [a]\nroutes: [bow]\ndata: [a]\nmax_texts: 0", r"2 mistakes:\n.*data must be a folder.*\n.*max_texts"),
+        ("tasks: [a]\nroutes: [bow]\ndata: [a]\nmax_texts: 0", r"2 mistakes:\n.*data must be text.*\n.*max_texts"),
         ("tasks: [a]\nroutes: [bow]\nvariants: {a: {source: 1}}", "variant a may say"),
         ("tasks: [a]\nroutes: [bow]\nsettings: {max_length: 0, eval_steps: 0}", r"2 mistakes:\n.*at least 1"),
     ],
@@ -177,7 +180,6 @@ def begun_elsewhere(path, **changed):
 @pytest.mark.parametrize(
     ("name", "changed", "anew"),
     [
-        ("checkpoints/step-00000003/state.json", {"number format": "bfloat16"}, True),
         ("checkpoints/step-00000003/state.json", {"PyTorch": "2.0"}, True),
         ("checkpoints/step-00000003/state.json", {"identity": "text"}, True),
         ("run.json", {"model": "/somewhere/else/llama"}, True),
@@ -207,6 +209,36 @@ def test_a_cell_begun_on_another_machine_ends_with_equal_numbers(home, monkeypat
     assert ("begins anew" in caplog.text) is anew
     assert found["training"]["losses"] == whole["training"]["losses"]
     assert found["metrics"] == whole["metrics"]
+
+
+def test_a_cell_begun_in_another_format_goes_on_in_it(home, monkeypatch, caplog, auto):
+    """Two machines, or one that has decided anew, share a folder: the cell's numbers are those of one format."""
+    study = load_study(home / "small.yaml")
+    cell = next(cell for cell in study.cells() if cell.route == "lora")
+    cell.settings["checkpoint_seconds"] = 0
+    key, step = Keys(study).of(cell), training.Training._step
+
+    def cut(self):
+        if self.running.step == 3:
+            raise KeyboardInterrupt
+        step(self)
+
+    auto("bfloat16")
+    monkeypatch.setattr(training.Training, "_step", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(study, cell, key, home / "two machines")
+    monkeypatch.setattr(training.Training, "_step", step)
+    run_cell(study, cell, key, home / "narrow machine")
+    auto("float32")
+    run_cell(study, cell, key, home / "two machines")
+    found, whole = (
+        json.loads((home / name / "cells" / key / "run" / RESULT).read_text())
+        for name in ("two machines", "narrow machine")
+    )
+    assert (found["resumed_from_step"], found["facts"]["products_in"]) == (3, "bfloat16")
+    assert found["training"]["losses"] == whole["training"]["losses"]
+    assert found["metrics"] == whole["metrics"]
+    assert "begins anew" not in caplog.text
 
 
 def begin(home, out, study="small.yaml"):

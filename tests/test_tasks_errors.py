@@ -23,19 +23,21 @@ BAD_FILES = {
     "no header": ("a.csv", "fine day,a\n" * 9, ["no column has a usual name of the text", "lacks its header line"]),
     "unknown type": ("a.xlsx", "x", ["unknown file type '.xlsx'", ".csv, .tsv, .jsonl, .json, .parquet"]),
     "latin1": ("a.csv", (GOOD + "caf\xe9,a\n").encode("latin1"),
-        ["a.csv, line 12", "0xe9", "offset", "iconv -f latin1"]),
-    "utf-16": ("a.csv", GOOD.encode("utf-16"), ["line 1", "0xff", "iconv -f utf-16"]),
+        ["a.csv, line 12", "byte 0xe9 at offset 64", "iconv -f windows-1252 -t utf-8 a.csv > utf8-a.csv"]),
+    "utf-16 cut short": ("a.csv", GOOD.encode("utf-16")[:-1],
+        ["a.csv breaks off after", "its mark says utf-16-le", "copy the file again"]),
+    "binary": ("a.csv", b"PK\3\4\0\0", ["a.csv is binary, not text", "export it as text or Parquet"]),
     "field too many": ("a.csv", GOOD + "one,two,a\n",
         ["a.csv, line 12: 3 fields where the header has 2", "double quotes"]),
     "field too few": ("a.csv", GOOD + "lonely\n", ["a.csv, line 12: 1 fields where the header has 2"]),
     "line after a break": ("a.csv", GOOD + '"a\nb",a\nlonely\n', ["a.csv, line 14: 1 fields"]),
-    "open quote": ("a.csv", GOOD + 'x,a\n"never closed,a\nx,b\n',
-        ["a.csv: the row that starts on line 13 is malformed"]),
-    "text after quote": ("a.csv", GOOD + '"x"y,a\n',
-        ["row that starts on line 12 is malformed", "quotes inside doubled"]),
+    "open quote": ("a.csv", GOOD + 'x,a\n"never, closed,a\nx,b\n',
+        ["a.csv, line 13: the row that starts here is malformed", "quote marks that do not pair"]),
+    "text after quote": ("a.csv", GOOD + '"x"y, z,a\n',
+        ["line 12: the row that starts here is malformed", "quotes inside doubled"]),
     "ragged tsv": ("a.tsv", GOOD.replace(",", "\t") + "x\n", ["a.tsv, line 12: 1 fields where the header has 2"]),
     "same name twice": ("a.csv", "text,label,text\na,b,c\n", ["names column 'text' more than once"]),
-    "bad json": ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', ["a.jsonl, line 2, column 10: not valid JSON"]),
+    "bad json": ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', ["a.jsonl, line 2: not valid JSON at column 10"]),
     "deep json": ("a.jsonl", '{"text":' + "[" * 100_000, ["a.jsonl, line 1", "JSON"]),
     "json of numbers": ("a.jsonl", "1\n2\n", ["a.jsonl, line 1: expected an object", "found int"]),
     "cut-off parquet": ("a.parquet", b"PAR1 nonsense",
@@ -190,6 +192,6 @@ def test_unreadable_file(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
-    with pytest.raises(TaskError, match=r"a\.csv: cannot be read \(Permission denied\); check its permissions"):
+    monkeypatch.setattr("tokenworth.files.streams._stream", refuse)
+    with pytest.raises(TaskError, match=r"a\.csv cannot be read \(Permission denied\); check its permissions"):
         load_task(tmp_path / "a.csv")

@@ -3,9 +3,15 @@
 A message says what was found, where, and what to do about it; it is one sentence a person can act on.
 """
 
+from collections.abc import Sequence
+
 
 class TokenworthError(Exception):
     """Everything the package raises on purpose; the command line turns it into one line and exit code 1."""
+
+
+class FileError(TokenworthError, ValueError):
+    """A file cannot be read, or files of a set are missing."""
 
 
 class TaskError(TokenworthError, ValueError):
@@ -29,9 +35,30 @@ class PretrainError(TokenworthError, RuntimeError):
 
 
 class SettingError(TokenworthError, ValueError):
-    """An option has a value that is not understood."""
+    """An option has a value that is not understood.
+
+    Args:
+        sentence: for people.
+        mistakes: the sentence of each mistake, where it tells of several.
+    """
+
+    def __init__(self, sentence: str = "", mistakes: Sequence[str] = ()) -> None:
+        super().__init__(sentence, *([tuple(mistakes)] if mistakes else []))
+
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        """A sentence each."""
+        return tuple(self.args[1]) if len(self.args) > 1 else (str(self),)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
-def first_line(error: Exception) -> str:
+def is_panic(error: BaseException) -> bool:
+    """Whether a library written in Rust gave up in the middle; its exception is none of Python's `Exception`."""
+    return type(error).__name__ == "PanicException"
+
+
+def first_line(error: BaseException) -> str:
     """What another library says of a failure, cut to what fits into a sentence."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

@@ -1,4 +1,4 @@
-"""What the machine lets this process use: processors, and memory that is free, within the limits it was given.
+"""What the machine lets this process use: processors, memory that is free, within the limits it was given; a folder.
 
 A container or a batch job may use less than the machine has.  Its limits are those of control groups, of version 2
 (memory.max, cpu.max) or 1 (memory.limit_in_bytes, cpu.cfs_quota_us), its own and those of every group above it.
@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+CACHE = "TOKENWORTH_CACHE"
 _OWN_GROUPS, _MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+
+def cache_folder() -> Path:
+    """What is kept between runs lies here: TOKENWORTH_CACHE, else tokenworth below the user's cache folder."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    return Path(os.environ.get(CACHE) or caches / "tokenworth")
 
 
 def processors() -> int:

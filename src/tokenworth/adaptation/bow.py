@@ -41,6 +41,8 @@ def load_bow(folder: Path, _facts: dict[str, Any], _loading: dict[str, Any]) -> 
     """The way back from `BowPredictor.save`."""
     held = load_file(folder / "bow.safetensors")
     terms = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
+    if not isinstance(terms, list) or not all(isinstance(term, str) for term in terms):
+        raise ValueError("terms.json is no list of terms")
     return BowPredictor(BagOfWordsModel(terms, held["idf"], Linear(held["weights"], held["intercept"])))
 
 

@@ -27,8 +27,7 @@ class TextClassifier(nn.Module):
 
     def forward(self, batch: TextBatch) -> Tensor:
         """Logits (B, C) in float32."""
-        states = self.model(**batch.inputs).last_hidden_state
-        pooled: Tensor = batch.read(states, self.pooling)
+        pooled: Tensor = batch.read(batch.states(self.model), self.pooling)
         with torch.autocast(pooled.device.type, enabled=False):
             logits: Tensor = self.head(self.dropout(pooled))
         return logits

@@ -21,7 +21,7 @@ def compare_results(results: dict[str, AdaptResult], *, metric: str = "weighted_
     p_value of McNemar's exact test.
 
     Raises:
-        SettingError: the runs are on different tasks, or the metric is unknown.
+        SettingError: the runs are on different tasks or labels, or the metric is unknown.
     """
     check_metric(metric)
     first_name, first = next(iter(results.items()))
@@ -31,9 +31,20 @@ def compare_results(results: dict[str, AdaptResult], *, metric: str = "weighted_
                 f"{name} is on {result.task['name']} and {first_name} on {first.task['name']} (or on other texts or "
                 "splits of it); only runs on the same test texts can be compared"
             )
+        if result.task["label_names"] != first.task["label_names"] or not _same_labels(result, first):
+            raise SettingError(
+                f"{name} and {first_name} name their classes or label their test texts in different ways, so one of "
+                "the results was changed or damaged; run it again"
+            )
+        if metric not in result.metrics:
+            raise SettingError(f"{name} holds no {metric}; run it again with this version, or choose another --metric")
     names = list(first.task["label_names"])
     true_N = _places(first.predictions["label"], names)
     return [_row(name, result, first, true_N, names, metric) for name, result in results.items()]
+
+
+def _same_labels(result: AdaptResult, other: AdaptResult) -> bool:
+    return list(result.predictions["label"]) == list(other.predictions["label"])
 
 
 def _row(
@@ -48,8 +59,8 @@ def _row(
         "backbone": None if result.backbone is None else result.backbone["name"],
         "seed": result.seed,
         metric: result.metrics[metric],
-        f"{metric}_low": result.metrics[f"{metric}_low"],
-        f"{metric}_high": result.metrics[f"{metric}_high"],
+        f"{metric}_low": result.metrics.get(f"{metric}_low"),
+        f"{metric}_high": result.metrics.get(f"{metric}_high"),
         "train_flops": result.cost.get("train_flops", 0.0),
         "seconds": result.cost["seconds"],
         "f1_difference": difference,

@@ -18,6 +18,8 @@ PAIR_FLOPS_PER_HEAD = {"cpu": 1000.0}
 however narrow the head (measured: 15 ns at widths of 8 and of 64)."""
 PASS_FLOPS_PER_BLOCK = {"cpu": 3e8}
 PROHIBITIVE = 1e30
+LONGEST_ROW = 4096
+"""Tokens of a pack at most: attention over more costs more than padding, and a row this long can still be tried."""
 _PASS_FLOPS_ELSEWHERE = 1e11  # launching kernels takes the time of very many products
 
 
@@ -90,11 +92,20 @@ def heads_of(config: Any, width: int) -> int:
     return stated if isinstance(stated, int) else max(1, width // 64)
 
 
-def plan_groups(rows: np.ndarray, lengths_N: np.ndarray, price: Prices, *, most: int, packing: bool) -> list[Group]:
+def plan_groups(
+    rows: np.ndarray, lengths_N: np.ndarray, price: Prices, *, most: int, packing: bool, one_length: bool = False
+) -> list[Group]:
     """Cut some texts, sorted by length, where the sum of prices is least: O(B^2) by dynamic programming.
 
-    Without packing there is one padded group, or several of `most` texts in the order drawn.
+    Without packing there is one padded group, or several of `most` texts in the order drawn; with `one_length` there
+    are groups of one length, which need neither.
     """
+    if one_length:
+        return [
+            Group(alike[start : start + most], packed=False)
+            for alike in (rows[lengths_N[rows] == length] for length in np.unique(lengths_N[rows]))
+            for start in range(0, len(alike), most)
+        ]
     if not packing:
         return [Group(rows[start : start + most], packed=False) for start in range(0, len(rows), most)]
     ordered = rows[np.argsort(lengths_N[rows], kind="stable")]
@@ -105,7 +116,7 @@ def plan_groups(rows: np.ndarray, lengths_N: np.ndarray, price: Prices, *, most:
         for start in range(max(0, end - most), end):
             part, before = lengths_B[start:end], best[start][0] + price.one_pass
             choices.append((before + price.cost.padded(part), start, False))
-            if end - start > 1:
+            if end - start > 1 and part.sum() <= LONGEST_ROW:
                 choices.append((before + price.cost.packed(part), start, True))
         best.append(min(choices))
     groups, end = [], len(ordered)

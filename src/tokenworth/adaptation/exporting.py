@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ _SAMPLES = ("A short text.", "Another one, which is somewhat longer than the fir
 
 
 def export_classifier(classifier: Classifier, folder: str | Path) -> float:
-    """Write a checkpoint that AutoModelForSequenceClassification loads; returns the largest relative difference.
+    """Write a checkpoint that AutoModelForSequenceClassification loads; returns the relative difference of its logits.
 
     transformers' decoders read the last token and have a head without intercept: the classifier must have been trained
-    with `pooling: last` and `head_bias: false`.
+    with `pooling: last` and `head_bias: false`.  Weights are written in float32 and compared in it, whatever format the
+    route computed in: rounding to bfloat16 would hide a difference, and lose small updates of the weights.
 
     Raises:
         AdaptError: the route trains no network, the architecture has no such class, or it computes something else.
@@ -30,8 +32,10 @@ def export_classifier(classifier: Classifier, folder: str | Path) -> float:
     if not isinstance(predictor, TunedPredictor):
         raise AdaptError("only the routes lora, full and scratch train a network that can be exported")
     with quiet_transformers():
-        model = _sequence_classifier(predictor, classifier)
-        apart = _difference(predictor, model)
+        wide = _in_float32(predictor)
+        wanted = torch.from_numpy(wide.scores(list(_SAMPLES)))  # before adapters are merged into the same weights
+        model = _sequence_classifier(wide, classifier)
+        apart = _difference(wide, model, wanted)
         if not apart < 1e-3:
             raise AdaptError(
                 f"{type(model).__name__} gives other logits than the classifier (relative difference {apart:.2g}); "
@@ -72,16 +76,22 @@ def _sequence_classifier(predictor: TunedPredictor, classifier: Classifier) -> A
     return model
 
 
+def _in_float32(predictor: TunedPredictor) -> TunedPredictor:
+    """The same network in float32: a copy where its weights would change, by a cast or by merging."""
+    network, adapter = predictor.classifier, predictor.adapter
+    if adapter is not None or any(weights.dtype != torch.float32 for weights in network.parameters()):
+        network, adapter = copy.deepcopy((network, adapter))
+        network.float()
+    return replace(predictor, classifier=network, adapter=adapter, dtype=torch.float32)
+
+
 def _merged(predictor: TunedPredictor) -> Any:
-    if predictor.adapter is None:
-        return predictor.classifier.model
-    return copy.deepcopy(predictor.adapter).merge_and_unload()
+    return predictor.classifier.model if predictor.adapter is None else predictor.adapter.merge_and_unload()
 
 
-def _difference(predictor: TunedPredictor, model: Any) -> float:
-    """Both on the same few texts, one at a time."""
-    model.to(predictor.backbone.device, dtype=predictor.backbone.dtype)
-    wanted = torch.from_numpy(predictor.scores(list(_SAMPLES)))
+def _difference(predictor: TunedPredictor, model: Any, wanted: torch.Tensor) -> float:
+    """Of the model's logits on the same few texts, one at a time."""
+    model.to(predictor.backbone.device)
     ids = [predictor.backbone.tokenizer(text, return_tensors="pt", verbose=False)["input_ids"] for text in _SAMPLES]
     with torch.inference_mode():
         found = torch.cat([model(input_ids=one.to(predictor.backbone.device)).logits.double().cpu() for one in ids])

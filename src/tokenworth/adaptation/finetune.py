@@ -116,9 +116,11 @@ def _own(job: Job, backbone: Backbone) -> Backbone:
 
 def _products(job: Job) -> torch.dtype:
     """Number format of products; the weights that learn stay in float32."""
-    dtype = resolve_dtype(job.config.dtype, resolve_device(job.loading.get("device") or "auto"))
+    dtype = resolve_dtype(job.dtype, resolve_device(job.loading.get("device") or "auto"))
     if dtype == torch.float16:
         raise SettingError("float16 underflows in training all weights; choose bfloat16 or float32")
+    if dtype == torch.float64:
+        raise SettingError("weights that all learn are kept in float32; choose float32 or bfloat16 instead of float64")
     return dtype
 
 
@@ -182,7 +184,7 @@ def _data(
     """Tokenised training texts, and the metric on the validation part."""
     config = job.config
     tokens = tokenise(backbone, job.texts(job.train.texts), max_length=config.max_length)
-    packs = config.packing and packing.can_pack(backbone)
+    packs = config.packing and packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch)
     data = TrainingData(
         packing.Packer(backbone, tokens.ids, cost.training, packing=packs),
         job.train.labels,

@@ -34,6 +34,8 @@ class Job:
     validation_rows: Ints
     """Of the task's training texts, those cut off for selection, tuning or calibration; often none."""
     config: AdaptConfig
+    dtype: str
+    """Number format of products: what ``config.dtype`` asks for, or what the run was begun in."""
     seed: int
     loading: dict[str, Any]
     """device, revision, allow_pickle, tokenizer."""
@@ -69,7 +71,7 @@ class Job:
         if isinstance(self.model, Backbone):
             return self.model
         name = self.model.removesuffix(RANDOM_SUFFIX) + RANDOM_SUFFIX if random else self.model
-        wanted = {**self.loading, "dtype": dtype or self.config.dtype, "seed": self.seed, "lm_head": lm_head}
+        wanted = {**self.loading, "dtype": dtype or self.dtype, "seed": self.seed, "lm_head": lm_head}
         return load_backbone(name, **wanted)
 
     def texts(self, texts: list[str]) -> list[str]:

@@ -17,6 +17,9 @@ from tokenworth.backbones import LORA_TARGETS
 from tokenworth.backbones.catalog import find_published
 from tokenworth.errors import SettingError, first_line
 
+_USUAL_RANK = 256
+"""Up to which a rank is taken whatever the width of the model."""
+
 
 def target_modules(model: nn.Module, name: str, wanted: tuple[str, ...]) -> list[str]:
     """Own names of the linear maps that carry LoRA, sorted.
@@ -61,6 +64,7 @@ def add_lora(model: nn.Module, name: str, config: AdaptConfig, seed: int) -> Any
     from peft import LoraConfig, get_peft_model
 
     targets = target_modules(model, name, config.targets)
+    _check_rank(model, config.rank)
     try:
         settings = LoraConfig(
             **{
@@ -77,6 +81,16 @@ def add_lora(model: nn.Module, name: str, config: AdaptConfig, seed: int) -> Any
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return get_peft_model(model, settings)
+
+
+def _check_rank(model: nn.Module, rank: int) -> None:
+    """B A of a higher rank than W has is more numbers for the same maps; small models may still take the usual ones."""
+    widest = max(max(weights.shape) for weights in model.parameters() if weights.dim() == 2)
+    if rank > max(widest, _USUAL_RANK):
+        raise SettingError(
+            f"a LoRA of rank {rank:,} is larger than any map of the model, the widest of which has {widest:,} numbers; "
+            f"give --rank up to {max(widest, _USUAL_RANK):,}"
+        )
 
 
 def _is_linear(module: nn.Module) -> bool:

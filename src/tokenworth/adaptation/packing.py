@@ -1,9 +1,9 @@
 """Batches for training: one batch as a few passes that compute little but real tokens.
 
 The texts of a batch are sorted by length and cut into groups, each a pass of its own that adds to the gradient: padded
-to its longest text, or packed, one behind the other in one row where each sees itself alone (positions start anew, the
-attention mask is block-diagonal).  The cheapest cut is found exactly, from counted FLOPs and a price for every pass.
-All cuts give the same gradient to rounding, so batches stay as drawn.
+to its longest text, or packed, one behind the other in one row where each sees itself alone (positions start anew, and
+each layer's own mask is kept to the text).  The cheapest cut is found exactly, from counted FLOPs and a price for every
+pass.  All cuts give the same gradient to rounding, so batches stay as drawn.
 
 Axes: B texts, T tokens of the longest, S tokens of all, D width.
 """
@@ -11,18 +11,23 @@ Axes: B texts, T tokens of the longest, S tokens of all, D width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tokenworth.adaptation.cuts import PROHIBITIVE, Group, StepCost, heads_of, plan_groups, prices
+from tokenworth.adaptation.cuts import LONGEST_ROW, PROHIBITIVE, Group, StepCost, heads_of, plan_groups, prices
 from tokenworth.backbones import Backbone
+from tokenworth.backbones.agreement import agree
+from tokenworth.backbones.tree_attention import Tree, TreeError, tree_attention
 from tokenworth.encode import pool
 from tokenworth.encode.batches import make_batch
+from tokenworth.encode.forward import is_out_of_memory
+from tokenworth.errors import SettingError
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -36,6 +41,15 @@ class TextBatch:
     """Real tokens."""
     places: int
     """Tokens computed, padding included."""
+    tree: Tree | None = None
+    """Who sees whom, where several texts share a row."""
+
+    def states(self, model: nn.Module) -> Tensor:
+        """Last states (rows, tokens of a row, D) of a base model, its adapters and wrappers included."""
+        attention = nullcontext() if self.tree is None else tree_attention(self.tree)
+        with attention:
+            states: Tensor = model(**self.inputs).last_hidden_state
+        return states
 
 
 def padded_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
@@ -49,32 +63,30 @@ def padded_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) ->
     )
 
 
-def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray, dtype: torch.dtype) -> TextBatch:
-    """Texts behind each other in one row, with a block-diagonal mask in the attention's dtype."""
+def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
+    """Texts behind each other in one row, each of which sees itself alone."""
     lengths = torch.tensor([len(ids[row]) for row in rows])
-    text_S = torch.repeat_interleave(torch.arange(len(rows)), lengths)
-    ends_B = lengths.cumsum(0)
-    starts_B = ends_B - lengths
-    place_S = torch.arange(len(text_S)) - starts_B[text_S]
-    device = backbone.device
+    text_S = torch.repeat_interleave(torch.arange(len(rows)), lengths).to(backbone.device)
+    ends_B = lengths.cumsum(0).to(backbone.device)
+    starts_B = ends_B - lengths.to(backbone.device)
+    place_S = torch.arange(len(text_S), device=backbone.device) - starts_B[text_S]
+    ids_S = torch.from_numpy(np.concatenate([ids[row] for row in rows]).astype(np.int64)).to(backbone.device)
+    tree = Tree(text_S[None] + 1, place_S[None])
+    segments = _Segments(text_S, starts_B, ends_B)
+    return TextBatch(tree_inputs(backbone, ids_S[None], tree), segments.read, len(text_S), len(text_S), tree)
+
+
+def tree_inputs(backbone: Backbone, ids_BT: Tensor, tree: Tree) -> dict[str, Any]:
+    """Arguments of a forward pass over the last T tokens of the rows of a tree."""
+    places_BT = tree.place_BS[:, -ids_BT.shape[1] :]
     inputs: dict[str, Any] = {
-        "input_ids": torch.from_numpy(np.concatenate([ids[row] for row in rows]).astype(np.int64))[None].to(device),
-        "position_ids": (place_S + _first_position(backbone))[None].to(device),
-        "attention_mask": mask_of(text_S, dtype, causal=backbone.causal).to(device),
+        "input_ids": ids_BT,
+        "position_ids": places_BT + _first_position(backbone),
+        "attention_mask": torch.ones_like(tree.place_BS),
     }
     if "use_cache" in backbone.structure.accepts:
         inputs["use_cache"] = False
-    segments = _Segments(text_S.to(device), starts_B.to(device), ends_B.to(device))
-    return TextBatch(inputs, segments.read, len(text_S), len(text_S))
-
-
-def mask_of(text_S: Tensor, dtype: torch.dtype, *, causal: bool) -> Tensor:
-    """(1, 1, S, S) additive attention mask: 0 within a text (and not ahead, if causal), the least number elsewhere."""
-    seen_SS = text_S[:, None] == text_S[None, :]
-    if causal:
-        seen_SS = seen_SS.tril()
-    mask = torch.zeros(seen_SS.shape, dtype=dtype).masked_fill_(~seen_SS, torch.finfo(dtype).min)
-    return mask[None, None]
+    return inputs
 
 
 def _first_position(backbone: Backbone) -> int:
@@ -106,23 +118,48 @@ class _Segments:
         return zeros.index_add(0, self.text_S, states_SD.float()) / lengths_B1
 
 
-def can_pack(backbone: Backbone) -> bool:
-    """Whether the model takes packs and gives every text in one the states it has alone.  Asked of the model itself."""
-    if not {"attention_mask", "position_ids"} <= backbone.structure.accepts:
+def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
+    """Whether the model gives every text in a pack the states it has alone.
+
+    Asked of the model itself, with the job's longest text first and behind it others up to the longest row that will
+    be computed: what goes wrong beyond a window or a table shows in no shorter ones.
+
+    Args:
+        backbone: the model.
+        ids: tokenised texts of the job.
+        most: texts of a pack.
+    """
+    if not {"attention_mask", "position_ids"} <= backbone.structure.accepts or len(ids) < 2:
         return False
-    n = backbone.structure.n_embeddings
-    ids = [(np.arange(length) * 7919 + length) % n for length in (3, 5, 4)]
-    rows = np.arange(3)
+    rows = _longest_row(backbone, np.array([len(text) for text in ids]), most)
     try:
         with torch.inference_mode():
-            packed = packed_batch(backbone, ids, rows, backbone.dtype)
-            found = packed.read(backbone.model(**packed.inputs).last_hidden_state, "last+mean")
-            padded = padded_batch(backbone, ids, rows)
-            wanted = padded.read(backbone.model(**padded.inputs).last_hidden_state, "last+mean")
-    except (RuntimeError, ValueError, TypeError, IndexError):  # a model that wants its masks in another form
+            packed = packed_batch(backbone, ids, rows)
+            together = packed.read(packed.states(backbone.model), "last+mean")[_ASKED]
+            singles = [padded_batch(backbone, ids, rows[[place]]) for place in _ASKED]
+            alone = torch.cat([single.read(single.states(backbone.model), "last+mean") for single in singles])
+    except TreeError:
         return False
-    apart = float((found - wanted).norm() / wanted.norm())
-    return apart < (1e-4 if backbone.dtype in {torch.float32, torch.float64} else 0.05)
+    except Exception as error:  # a model that takes no such input says so in any way
+        if is_out_of_memory(error):
+            raise
+        return False
+    return agree(together, alone, backbone.dtype)
+
+
+_ASKED = [0, 1, -1]
+"""Texts of the row that are also computed alone."""
+
+
+def _longest_row(backbone: Backbone, lengths_N: np.ndarray, most: int) -> np.ndarray:
+    """The longest text, the shortest, the middle one and so on, up to the longest row there will be.
+
+    Behind the end of the model's own table of places nothing new can happen.
+    """
+    order = np.argsort(-lengths_N, kind="stable")
+    longest = min(int(lengths_N[order[:most]].sum()), backbone.max_length + 1, LONGEST_ROW)
+    rows = np.array([order[0], order[-1], order[len(order) // 2], *np.resize(order, max(0, most - 3))])
+    return rows[: max(2, 1 + int(np.searchsorted(lengths_N[rows].cumsum(), longest)))]
 
 
 class Packer:
@@ -136,17 +173,27 @@ class Packer:
         self.prices = prices(cost, backbone.device.type, backbone.n_layers, heads)
 
     def in_one_pass(self) -> None:
-        """From now on batches are not cut: processes that share weights must make the same number of passes."""
+        """From now on batches are not cut: processes that share weights must make the same number of passes.
+
+        Raises:
+            SettingError: the model takes texts of one length only.
+        """
+        if self.backbone.structure.reads_padding:
+            raise SettingError(
+                f"the states of {self.backbone.name} depend on padding, so a batch takes as many passes as it has "
+                "lengths, and weights cannot be sharded; train without --shard"
+            )
         self.prices = replace(self.prices, one_pass=PROHIBITIVE)
 
     def plan(self, rows: np.ndarray, most: int) -> list[Group]:
         """The cheapest groups of at most so many texts."""
-        return plan_groups(rows, self.lengths_N, self.prices, most=most, packing=self.packing)
+        alike = self.backbone.structure.reads_padding
+        return plan_groups(rows, self.lengths_N, self.prices, most=most, packing=self.packing, one_length=alike)
 
-    def batch(self, group: Group, dtype: torch.dtype) -> TextBatch:
-        """The inputs of a group; dtype is that in which attention is computed."""
+    def batch(self, group: Group) -> TextBatch:
+        """The inputs of a group."""
         if group.packed:
-            return packed_batch(self.backbone, self.ids, group.rows, dtype)
+            return packed_batch(self.backbone, self.ids, group.rows)
         return padded_batch(self.backbone, self.ids, group.rows)
 
     def flops(self, group: Group) -> float:

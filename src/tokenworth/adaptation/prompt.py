@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 import tokenworth.adaptation.likelihood as likelihood
+from tokenworth.adaptation.chat import ChatFrame
 from tokenworth.adaptation.heads import known_backbone
 from tokenworth.adaptation.job import Fitted, Job, with_prefix
 from tokenworth.adaptation.predictor import Floats, origin
-from tokenworth.adaptation.templates import render, template_of, verbalise
+from tokenworth.adaptation.templates import template_of, verbalise
 from tokenworth.backbones import Backbone
 from tokenworth.errors import SettingError
 from tokenworth.probes.quality import softmax
@@ -42,6 +43,7 @@ class PromptPredictor:
     max_length: int | None
     prefix: str
     origin: dict[str, Any]
+    frame: ChatFrame
     kind: str = "prompt"
 
     def scores(self, texts: list[str]) -> Floats:
@@ -57,21 +59,20 @@ class PromptPredictor:
         return [float(value) for value in np.log(np.maximum(mean_C, 1e-30))]
 
     def _raw(self, texts: list[str]) -> Floats:
-        chat = bool(getattr(self.backbone.tokenizer, "chat_template", None))
         shots = "".join(f"{self.pattern.replace('{text}', text)} {words}\n\n" for text, words in self.examples)
         pattern = shots.replace("{text}", "") + self.pattern
-        labels = likelihood.label_ids(self.backbone, render(pattern, "x", self.backbone.tokenizer), self.words, chat)
+        (short,) = self.frame.prompts([_filled(pattern, "x")])
+        labels = likelihood.label_ids(self.backbone, short, self.words, self.frame.is_there)
         room = self._room(pattern, max(map(len, labels)))
-        prompts = [
-            likelihood.plain_ids(self.backbone, render(pattern, cut, self.backbone.tokenizer))
-            for cut in (likelihood.cut(self.backbone, text, room) for text in texts)
-        ]
+        filled = [_filled(pattern, likelihood.cut(self.backbone, text, room)) for text in texts]
+        prompts = [likelihood.plain_ids(self.backbone, prompt) for prompt in self.frame.prompts(filled)]
         return likelihood.mean_log_likelihoods(self.backbone, prompts, labels)
 
     def _room(self, pattern: str, longest_label: int) -> int:
         """Tokens left for the text."""
         limit = min(self.max_length or self.backbone.max_length, self.backbone.max_length)
-        around = len(likelihood.plain_ids(self.backbone, render(pattern, "", self.backbone.tokenizer)))
+        (empty,) = self.frame.prompts([_filled(pattern, "")])
+        around = len(likelihood.plain_ids(self.backbone, empty))
         room = limit - around - longest_label - 2
         if room < 1:
             raise SettingError(
@@ -90,7 +91,12 @@ class PromptPredictor:
             "max_length": self.max_length,
             "prefix": self.prefix,
             "base": self.origin,
+            "chat": self.frame.is_there,
         }
+
+
+def _filled(pattern: str, text: str) -> str:
+    return pattern.replace("{text}", text)
 
 
 def load_prompt(_folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> PromptPredictor:
@@ -105,6 +111,7 @@ def load_prompt(_folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -
         facts["max_length"],
         facts["prefix"],
         facts["base"],
+        ChatFrame(backbone.tokenizer, backbone.name, wanted=facts.get("chat", True)),
     )
 
 
@@ -119,22 +126,22 @@ def fit_prompt(job: Job) -> Fitted:
         words = list(job.task.label_names)
     place = {**origin(backbone, job.loading.get("tokenizer")), "seed": job.seed}
     examples = _examples(job, backbone, words)
+    frame = ChatFrame(backbone.tokenizer, backbone.name, wanted=config.chat)
     predictor = PromptPredictor(
-        backbone, template.pattern, words, examples, None, config.max_length, config.prefix, place
+        backbone, template.pattern, words, examples, None, config.max_length, config.prefix, place, frame
     )
     if config.contextual:
         predictor = replace(predictor, prior_C=predictor.prior())
-    head = sum(weights.numel() for weights in backbone.lm_head.parameters())
-    tied = any(weights is own for weights in backbone.lm_head.parameters() for own in backbone.model.parameters())
     return Fitted(
         predictor=predictor,
         backbone=backbone,
-        parameters={"trainable": 0, "total": backbone.n_parameters + (0 if tied else head)},
+        parameters={"trainable": 0, "total": backbone.n_parameters + backbone.lm_head.n_parameters},
         facts={
             "template": template.pattern,
             "words": words[:200],
             "shots": len(predictor.examples),
             "contextual": config.contextual,
+            "chat": frame.is_there,
         },
     )
 

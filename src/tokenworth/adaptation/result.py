@@ -3,17 +3,83 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tokenworth.assessment.result import jsonable, write_table, write_text, writing
+from tokenworth.assessment.result import jsonable, read_table, write_table, write_text, writing
+from tokenworth.assessment.schema import (
+    COUNT,
+    FINITE,
+    LEAF,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    WHOLE,
+    Each,
+    Maybe,
+    Shape,
+    parse_object,
+    read_object,
+)
 from tokenworth.errors import TokenworthError
 
 RESULT = "result.json"
 PREDICTIONS = "predictions.parquet"
+_REMEDY = "run tokenworth adapt again into an empty folder"
+SHAPE: Shape = {
+    "route": TEXT,
+    "task": {
+        "name": TEXT,
+        "fingerprint": TEXT,
+        "label_names": [TEXT],
+        "texts": {"train": COUNT, "test": COUNT},
+        "notes?": [TEXT],
+    },
+    "backbone": Maybe({"name": TEXT, "fingerprint": TEXT, "dtype": TEXT, "notes?": [TEXT]}),
+    "seed": WHOLE,
+    "settings": {"steps": WHOLE, "batch": WHOLE, "lr": FINITE, "train_size?": Maybe(WHOLE), "metric": TEXT},
+    "metrics": Each(NUMBER),
+    "train_metrics": Each(NUMBER),
+    "validation": Each(NUMBER),
+    "temperature": FINITE,
+    "parameters": {"trainable": COUNT, "total": COUNT},
+    "training": {"losses?": [FINITE], "evaluations?": [OBJECT]},
+    "facts": {"majority": Each(NUMBER), "products_in?": TEXT},
+    "cost": {"seconds": FINITE, "train_flops?": FINITE, "tokens?": COUNT, "stages?": Each(NUMBER)},
+    "resumed_from_step": WHOLE,
+    "confusion": {
+        "mistakes?": [{"true": TEXT, "predicted": TEXT, "texts": COUNT}],
+        "labels?": [TEXT],
+        "counts?": [[COUNT]],
+    },
+    "calibration": [{"confidence": FINITE, "accuracy": FINITE, "texts": COUNT}],
+    "mislabelled": [
+        {"row": COUNT, "text": TEXT, "label": TEXT, "suggested": TEXT, "p_label": FINITE, "p_suggested": FINITE}
+    ],
+    "diagnosis?": {
+        "layers?": [{"layer": WHOLE}],
+        "best_layer?": Each(WHOLE),
+        "updates?": [
+            {
+                "name": TEXT,
+                "shape": [COUNT],
+                "relative_size": FINITE,
+                "effective_rank": NUMBER,
+                "intruders": COUNT,
+                "looked_at": COUNT,
+            }
+        ],
+    },
+    "tuning?": [{"lr": FINITE, "rank": WHOLE, "steps": WHOLE}],
+    "notes?": [TEXT],
+    "sentences?": [TEXT],
+    "environment?": Each(LEAF),
+}
+"""What result.json holds of that which is read again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +139,12 @@ class AdaptResult:
         """The way back from `to_json`, without predictions.
 
         Raises:
-            ValueError, TypeError: the text is not a result.
+            TokenworthError: the text is not a result.
         """
-        data = json.loads(text)
+        return cls._of(parse_object(text, SHAPE, "this text is no result of adapt", _REMEDY))
+
+    @classmethod
+    def _of(cls, data: Mapping[str, Any]) -> AdaptResult:
         return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
 
     @classmethod
@@ -86,8 +155,22 @@ class AdaptResult:
             TokenworthError: it is not there or not a result.
         """
         folder = Path(folder)
-        try:
-            found = cls.from_json((folder / RESULT).read_text(encoding="utf-8"))
-            return replace(found, predictions=pd.read_parquet(folder / PREDICTIONS))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TokenworthError(f"{folder} holds no result of adapt ({error!r}); run it again") from error
+        found = cls._of(read_object(folder / RESULT, SHAPE, "result of adapt", _REMEDY))
+        names = found.task["label_names"]
+        if "counts" in found.confusion and [len(row) for row in found.confusion["counts"]] != [len(names)] * len(names):
+            raise TokenworthError(f"{folder / RESULT} holds no confusion matrix of its {len(names)} classes; {_REMEDY}")
+        return replace(found, predictions=_predictions(folder / PREDICTIONS, names, found.task["texts"]["test"]))
+
+
+def _predictions(path: Path, names: list[str], n_texts: int) -> pd.DataFrame:
+    """The table of the test texts, with class names in the places of class names.
+
+    Raises:
+        TokenworthError: it is not there, or is another table.
+    """
+    table = read_table(path, f"no predictions; {_REMEDY}")
+    known = set(names)
+    for column in ("label", "predicted"):
+        if column not in table or len(table) != n_texts or not set(table[column]) <= known:
+            raise TokenworthError(f"{path} does not hold the class '{column}' of {n_texts:,} test texts; {_REMEDY}")
+    return table

@@ -32,6 +32,7 @@ from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.result import claimed
 from tokenworth.backbones import Backbone
 from tokenworth.errors import SettingError
+from tokenworth.settings import OutFolder, Seed, checked_arguments
 from tokenworth.tasks import Task, load_task
 from tokenworth.training.devices import find_devices
 
@@ -46,14 +47,15 @@ FITS = {
 assert tuple(FITS) == ROUTES, "every route has its fit"
 
 
+@checked_arguments
 def adapt(
     model: str | Backbone | None,
     task: str | Task,
     route: str,
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     config: AdaptConfig | dict[str, Any] | str | Path | None = None,
-    out: str | Path | None = None,
+    out: OutFolder = None,
     device: str = "auto",
     revision: str | None = None,
     allow_pickle: bool = False,
@@ -95,19 +97,24 @@ def adapt(
     with claimed(folder) if folder is not None and main else nullcontext():
         with meter.clock("load"):
             task = task if isinstance(task, Task) else load_task(task, seed=seed)
-        finished = None
+        finished, dtype = None, ""
         with devices.processes.together():
+            if main:
+                dtype = record.number_format(folder, route, model, config.dtype, device)
             if folder is not None and main:
                 name = model.name + model.fingerprint if isinstance(model, Backbone) else model
-                facts = record.started_with(route, name, task.fingerprint, seed, config.asdict(), loading)
+                settings = {**config.asdict(), "dtype": dtype}
+                facts = record.started_with(route, name, task.fingerprint, seed, settings, loading)
                 finished = record.begin(folder, facts)
         done = devices.processes.tell("" if finished is None else finished.to_json())
         if done:
             return finished or AdaptResult.from_json(done)
+        dtype = devices.processes.tell(dtype)
         train_rows, validation_rows = divide(task, config, seed)
         job = Job(
-            route, model, task, train_rows, validation_rows, config, seed, loading, devices, folder, cache, progress
-        )
+            route, model, task, train_rows, validation_rows, config, dtype, seed, loading, devices, folder, cache,
+            progress,
+        )  # fmt: skip
         return _run(job, meter)
 
 

@@ -17,9 +17,22 @@ from tokenworth.adaptation.predictor import Predictor
 from tokenworth.adaptation.probe import load_probe
 from tokenworth.adaptation.prompt import load_prompt
 from tokenworth.adaptation.tuned import load_tuned
+from tokenworth.assessment.schema import (
+    COUNT,
+    FINITE,
+    OBJECT,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    Maybe,
+    Shape,
+    mistake_in,
+    read_object,
+)
 from tokenworth.backbones import Backbone
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.probes.quality import softmax
+from tokenworth.settings import checked_arguments
 from tokenworth.training.folders import whole_folder
 
 FORMAT = 1
@@ -33,6 +46,33 @@ KINDS: dict[str, Callable[[Path, dict[str, Any], dict[str, Any]], Predictor]] = 
     "probe": load_probe,
     "tuned": load_tuned,
 }
+
+_REMEDY = "run tokenworth adapt again with --out"
+SHAPE: Shape = {"format": WHOLE, "kind": TEXT, "label_names": [TEXT], "temperature": FINITE, "predictor": OBJECT}
+_BASE: Shape = {
+    "name": TEXT,
+    "revision": Maybe(TEXT),
+    "fingerprint": TEXT,
+    "tokenizer": Maybe(TEXT),
+    "dtype": TEXT,
+    "seed?": WHOLE,
+    "quantise?": Maybe(TEXT),
+}
+_CUT: Shape = {"max_length": Maybe(COUNT), "prefix": TEXT}
+PREDICTORS: dict[str, Shape] = {
+    "bow": OBJECT,
+    "prompt": {
+        **_CUT,
+        "pattern": TEXT,
+        "words": [TEXT],
+        "examples": [[TEXT]],
+        "prior": Maybe([FINITE]),
+        "base": _BASE,
+    },
+    "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "base": _BASE},
+    "tuned": {**_CUT, "pooling": TEXT, "bias": TRUTH, "dtype": TEXT, "base": Maybe(_BASE)},
+}
+"""What each kind of predictor keeps in classifier.json."""
 
 Floats = NDArray[np.float64]
 
@@ -73,6 +113,7 @@ class Classifier:
             (part / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
+@checked_arguments
 def load_classifier(
     path: str | Path,
     *,
@@ -96,13 +137,42 @@ def load_classifier(
     loading = {"model": model, "device": device, "dtype": dtype, "allow_pickle": allow_pickle}
     folder = Path(path) / MODEL if (Path(path) / MODEL).is_dir() else Path(path)
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        kind, names = KINDS[facts["kind"]], tuple(facts["label_names"])
-        predictor = kind(folder, facts["predictor"], loading)
+        facts = _facts(folder / FACTS)
+        predictor = KINDS[facts["kind"]](folder, facts["predictor"], loading)
     except TokenworthError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
+        # AttributeError and RuntimeError: tensors of other shapes or names than the facts promise
+        raise AdaptError(f"{path} holds no classifier that can be read ({first_line(error)}); {_REMEDY}") from error
+    return Classifier(predictor, tuple(facts["label_names"]), facts["temperature"])
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """classifier.json, checked.
+
+    Raises:
+        AdaptError: it is not there, is damaged, or was written by another version.
+    """
+    try:
+        facts = read_object(path, SHAPE, "classifier", _REMEDY)
+    except TokenworthError as error:
+        raise AdaptError(str(error)) from error
+    if facts["format"] != FORMAT or facts["kind"] not in KINDS:
         raise AdaptError(
-            f"{path} holds no classifier that can be read ({first_line(error)}); run tokenworth adapt again with --out"
-        ) from error
-    return Classifier(predictor, names, facts["temperature"])
+            f"{path} holds a classifier of kind {facts['kind']!r} in format {facts['format']}, and this version of "
+            f"tokenworth reads {', '.join(KINDS)} in format {FORMAT}; {_REMEDY}, or use the version that wrote it"
+        )
+    mistake = mistake_in(facts["predictor"], PREDICTORS[facts["kind"]], "predictor")
+    if mistake is not None or not facts["label_names"] or facts["temperature"] <= 0:
+        mistake = mistake or "it names no class, or its temperature is not above 0"
+        raise AdaptError(f"{path} holds no classifier that can be used: {mistake}; {_REMEDY}")
+    return facts

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tokenworth.encode import POOLINGS
 from tokenworth.errors import SettingError
-from tokenworth.probes.quality import check_metric
-from tokenworth.training.reading import checked, read_run_file
+from tokenworth.probes.quality import METRICS
+from tokenworth.settings import (
+    ByComma,
+    Count,
+    Fraction,
+    Natural,
+    NonNegative,
+    OneOf,
+    Positive,
+    check_fields,
+    make,
+    quoted,
+    read_settings,
+    refuse_unknown,
+    setting_names,
+    with_changes,
+)  # fmt: skip
 
 ROUTES = ("bow", "prompt", "probe", "lora", "full", "scratch")
 TRAINED = ("lora", "full", "scratch")
@@ -18,44 +33,37 @@ TRAINED = ("lora", "full", "scratch")
 Tracker = Literal["tensorboard", "wandb"]
 
 
-_LEAST = {
-    1: ("steps", "batch", "rank", "micro_batch", "max_length", "eval_steps", "train_size"),
-    0: ("shots", "tune", "weight_decay", "checkpoint_seconds"),
-}
-"""Least values of settings that are given."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdaptConfig:
     """Everything about a route but the model, the task and the seed."""
 
     # Training
-    steps: int = 10_000
+    steps: Count = 10_000
     """Optimiser steps."""
-    batch: int = 8
+    batch: Count = 8
     """Texts of a step, over all processes."""
-    lr: float = 1e-4
+    lr: Positive = 1e-4
     """Highest learning rate."""
-    warmup_share: float = 0.05
+    warmup_share: Fraction = 0.05
     """Share of the steps in which the rate rises linearly from 0; afterwards it falls to 0 along a cosine."""
-    weight_decay: float = 1e-5
-    clip_threshold: float = 1.0
+    weight_decay: NonNegative = 1e-5
+    clip_threshold: Positive = 1.0
     """Adafactor's limit on the root mean square of an update."""
-    clip_norm: float = 1.0
+    clip_norm: Positive = 1.0
     """Limit on the norm of the gradient."""
-    micro_batch: int | None = None
+    micro_batch: Count | None = None
     """Texts of one forward and backward pass; None takes the batch and halves it where memory runs out."""
     packing: bool = True
     """Put the texts of a batch behind each other without padding, where the model keeps them apart."""
 
     # Model and head
-    pooling: str = "last+mean"
+    pooling: Annotated[str, OneOf(POOLINGS)] = "last+mean"
     """What the head reads of the last layer: last+mean (2 D numbers), mean, last or cls."""
-    dropout: float = 0.05
+    dropout: Fraction = 0.05
     """Before the head."""
     head_bias: bool = True
     """Whether the head has an intercept; plain sequence-classification checkpoints have none."""
-    max_length: int | None = None
+    max_length: Count | None = None
     """Tokens kept of a text; None keeps what the backbone can read."""
     prefix: str = ""
     """Put before every text, for encoders trained with one, such as "query: "."""
@@ -66,38 +74,40 @@ class AdaptConfig:
     """For scratch: the backbone's tokenizer, or one of its kind and size trained on the training texts."""
 
     # LoRA
-    rank: int = 32
-    alpha: float | None = None
+    rank: Count = 32
+    alpha: Positive | None = None
     """None takes the rank, so that the update is not scaled."""
-    lora_dropout: float = 0.05
-    targets: tuple[str, ...] = ("auto",)
+    lora_dropout: Fraction = 0.05
+    targets: Annotated[tuple[str, ...], ByComma()] = ("auto",)
     """Linear maps by their own names; auto: those of the papers for their backbones, else all in the blocks."""
     peft: dict[str, Any] = field(default_factory=dict)
     """Further fields of peft's LoraConfig, such as use_dora or use_rslora."""
 
     # Prompt
-    shots: int = 0
+    shots: Natural = 0
     """Labelled examples in the prompt."""
     template: str | None = None
     """With {text}; None takes the task's own, or a generic one."""
+    chat: bool = True
+    """Put the prompt as a turn of a conversation where the model has a chat template."""
     contextual: bool = False
     """Divide by the probabilities that texts without content get (Zhao et al. 2021)."""
 
     # Data, selection, evaluation
-    train_size: int | None = None
+    train_size: Count | None = None
     """Training texts, drawn by class; None takes all."""
     class_weights: Literal["none", "balanced"] = "none"
     selection: Literal["last", "best"] = "last"
     """Which step is kept: the last, as published, or the best on a validation part cut from train."""
-    eval_steps: int | None = None
+    eval_steps: Count | None = None
     """Steps between evaluations on the validation part; None: a tenth of all."""
-    validation_share: float = 0.1
+    validation_share: Fraction = 0.1
     """Share of train cut off where a validation part is needed."""
     calibrate: bool = False
     """Fit a temperature on the validation part."""
-    tune: int = 0
+    tune: Natural = 0
     """Trials of a search over learning rate, rank and steps on the validation part; 0: none, as published."""
-    metric: str = "weighted_f1"
+    metric: Annotated[str, OneOf(METRICS)] = "weighted_f1"
     """What selection and tuning go by, and what is named first."""
     mislabelled: bool = True
     """Look for training texts whose label is probably wrong."""
@@ -108,27 +118,17 @@ class AdaptConfig:
     """Under torchrun: spread weights, gradients and optimiser over the processes (FSDP), not a replica each."""
 
     # Keeping and telling
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: NonNegative = 60.0
     """Time between checkpoints; 0 writes one after every step."""
     track: Tracker | None = None
     """Also log to TensorBoard or Weights & Biases."""
 
     def __post_init__(self) -> None:
-        check_metric(self.metric)
-        for least, names in _LEAST.items():
-            for name in names:
-                if getattr(self, name) is not None and not getattr(self, name) >= least:
-                    raise SettingError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        for name in ("lr", "clip_norm", "clip_threshold"):
-            if not getattr(self, name) > 0:
-                raise SettingError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("warmup_share", "dropout", "lora_dropout", "validation_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingError(f"{name} is a share in [0, 1), not {getattr(self, name)}")
-        if self.pooling not in POOLINGS:
-            raise SettingError(f"pooling {self.pooling!r} is not understood; choose one of {', '.join(POOLINGS)}")
+        check_fields(self)
         if self.template is not None and "{text}" not in self.template:
-            raise SettingError(f"the template {self.template!r} does not say where the text goes; put {{text}} in it")
+            raise SettingError(
+                f"the template {quoted(self.template)} does not say where the text goes; put {{text}} in it"
+            )
 
     @property
     def needs_validation(self) -> bool:
@@ -145,7 +145,7 @@ _DATA = frozenset(
 )
 _TEXTS = _DATA | {"max_length", "prefix", "dtype"}
 _LORA = frozenset({"rank", "alpha", "lora_dropout", "targets", "peft", "quantise"})
-_PROMPT = frozenset({"shots", "template", "contextual"})
+_PROMPT = frozenset({"shots", "template", "contextual", "chat"})
 
 
 def relevant_settings(route: str) -> frozenset[str]:
@@ -168,10 +168,9 @@ def make_config(given: AdaptConfig | dict[str, Any] | str | Path | None = None, 
     Raises:
         SettingError: an unknown key (with the nearest known one), a value of the wrong kind or out of range.
     """
-    if isinstance(given, AdaptConfig):
-        base = given
-    else:
-        values = read_run_file(given) if isinstance(given, str | Path) else dict(given or {})
-        base = AdaptConfig(**checked(values, AdaptConfig, "the routes have"))
     given_changes = {name: value for name, value in changes.items() if value is not None}
-    return replace(base, **checked(given_changes, AdaptConfig, "the routes have"))
+    if isinstance(given, AdaptConfig):
+        refuse_unknown(given_changes, setting_names(AdaptConfig), "the routes have")
+        return replace(given, **given_changes)
+    values = read_settings(given) if isinstance(given, str | Path) else {} if given is None else given
+    return make(AdaptConfig, with_changes(values, given_changes), "the routes have")

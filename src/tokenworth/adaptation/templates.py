@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
 GENERIC = "Text: {text}\nCategory:"
 
@@ -54,12 +53,3 @@ def verbalise(label: str, words: dict[str, str]) -> str:
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label)
     plain = re.sub(r"[_\-/]+", " ", apart).strip()
     return (plain if plain.isupper() else plain.lower()) or label
-
-
-def render(pattern: str, text: str, tokenizer: Any) -> str:
-    """The prompt of a text: the filled pattern, as a turn of a conversation where the model has a chat template."""
-    filled = pattern.replace("{text}", text)
-    if getattr(tokenizer, "chat_template", None):
-        turns = [{"role": "user", "content": filled}]
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    return filled

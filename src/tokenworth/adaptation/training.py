@@ -161,7 +161,7 @@ class Training:
 
     def _pass(self, group: Group, weight: float, counted: list[float]) -> float:
         """One forward and backward pass."""
-        batch = self.data.packer.batch(group, self.dtype)
+        batch = self.data.packer.batch(group)
         with self._autocast():
             logits_BC = self.model(batch)
         targets_B = self.labels_N[torch.from_numpy(group.rows).to(self.device)]

@@ -50,7 +50,9 @@ class TunedPredictor:
         """Logits (N, C) of tokenised texts."""
         self.classifier.eval()
         found = np.empty((len(ids), self.classifier.head.out_features))
-        todo = plan_batches([len(text) for text in ids], default_batch_tokens(self.backbone))[::-1]
+        alike = self.backbone.structure.reads_padding
+        lengths = [len(text) for text in ids]
+        todo = plan_batches(lengths, default_batch_tokens(self.backbone), one_length=alike)[::-1]
         while todo:
             rows = todo.pop()
             try:

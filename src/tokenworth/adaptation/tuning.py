@@ -10,12 +10,14 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.settings import TRAINED, AdaptConfig
 from tokenworth.assessment.result import write_text
-from tokenworth.errors import SettingError
+from tokenworth.assessment.schema import FINITE, WHOLE, read_object
+from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.probes.quality import LOWER_IS_BETTER, metric_value, softmax
 
 RATES = (1e-5, 1e-2)
@@ -61,9 +63,8 @@ def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[dict
 def _trial(job: Job, fit: Callable[[Job], Fitted], number: int, config: AdaptConfig) -> dict[str, Any]:
     folder = None if job.folder is None else job.folder / "tuning" / f"trial-{number}"
     done = None if folder is None else folder / "trial.json"
-    if done is not None and done.is_file():
-        found: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-        return found
+    if done is not None and (known := _finished(done, job.config.metric)) is not None:
+        return known
     part = job.validation
     assert part is not None, "a search has a validation part"
     none = job.validation_rows[:0]
@@ -81,6 +82,16 @@ def _trial(job: Job, fit: Callable[[Job], Fitted], number: int, config: AdaptCon
         done.parent.mkdir(parents=True, exist_ok=True)
         write_text(done, json.dumps(trial))
     return trial
+
+
+def _finished(path: Path, metric: str) -> dict[str, Any] | None:
+    """A trial that was run before; None also where what it left is damaged, so that it is run again."""
+    shape = {"lr": FINITE, "rank": WHOLE, "steps": WHOLE, metric: FINITE, "train_flops": FINITE, "loop_seconds": FINITE}
+    try:
+        return read_object(path, shape, "trial", "it is run again") if path.is_file() else None
+    except TokenworthError as error:
+        _log.warning("%s", error)
+        return None
 
 
 def _in_words(trial: dict[str, Any], metric: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
-from tokenworth.version import __version__
+from tokenworth.version import NUMERICS, __version__
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "accelerate", "scikit-learn", "numpy", "pandas")
 
@@ -18,6 +19,7 @@ def describe_environment() -> dict[str, Any]:
     """Versions of everything that touches the numbers, and the machine in words."""
     return {
         "tokenworth": __version__,
+        "numerics": NUMERICS,
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
         "system": platform.platform(terse=True),
@@ -26,6 +28,12 @@ def describe_environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def version_of(environment: Mapping[str, Any]) -> str | None:
+    """The version a result came from, with that of the numbers behind it: results of two of them are not averaged."""
+    version, numerics = environment.get("tokenworth"), environment.get("numerics")
+    return version if numerics is None else f"{version}+{numerics}"
 
 
 def _version(package: str) -> str | None:

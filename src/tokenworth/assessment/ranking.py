@@ -17,6 +17,7 @@ from tokenworth.assessment.settings import AssessSettings
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.probes import paired_difference
+from tokenworth.settings import Seed, checked_arguments, setting_names, settings_for
 from tokenworth.tasks import Task, load_task
 
 FIGURES = (
@@ -32,12 +33,13 @@ FIGURES = (
 )
 
 
+@checked_arguments
 def rank(
     task: str | Task,
     models: Sequence[str],
     *,
     max_texts: int | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     started: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> Ranking:
@@ -90,6 +92,7 @@ def rank(
 
 def _check_settings(settings: dict[str, Any]) -> None:
     """What is wrong for every backbone is refused at once, not once a backbone."""
+    settings_for(assess, settings, "rank has", setting_names(rank))
     AssessSettings(layers=(), **{name: settings[name] for name in ("pooling", "prefix") if name in settings})
     resolve_dtype(settings.get("dtype", "auto"), resolve_device(settings.get("device", "auto")))
 

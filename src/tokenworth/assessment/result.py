@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,9 +13,25 @@ from typing import Any
 
 import pandas as pd
 
-from tokenworth.errors import TokenworthError
+from tokenworth.assessment.schema import (
+    COUNT,
+    FINITE,
+    LEAF,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    Each,
+    Maybe,
+    Shape,
+    parse_object,
+    read_object,
+)
+from tokenworth.errors import TokenworthError, first_line
 from tokenworth.features.locks import only_writer
 
+_REMEDY = "run tokenworth assess again"
 FIRST_COLUMNS = (
     "layer",
     "ntps",
@@ -28,6 +44,46 @@ FIRST_COLUMNS = (
     "logme",
     "knn_accuracy",
 )
+
+_SIZES = {"train": COUNT, "test": COUNT}
+_LENGTHS = {"total": COUNT, "mean": FINITE, "max": COUNT, "truncated": COUNT}
+SHAPE: Shape = {
+    "task": {
+        "name": TEXT,
+        "label_names": [TEXT],
+        "texts": _SIZES,
+        "counts": {"classes": {"train": [COUNT], "test": [COUNT]}},
+        "notes?": [TEXT],
+        "fingerprint": TEXT,
+        "tokens": {"train": _LENGTHS, "test": _LENGTHS},
+    },
+    "backbone": {
+        "name": TEXT,
+        "n_layers": COUNT,
+        "width": COUNT,
+        "n_parameters": COUNT,
+        "dtype": TEXT,
+        "causal": TRUTH,
+        "random": TRUTH,
+        "fingerprint": TEXT,
+        "notes?": [TEXT],
+    },
+    "settings": OBJECT,
+    "layers": [{"layer": WHOLE, **dict.fromkeys(FIRST_COLUMNS[1:], NUMBER)}],
+    "best_layer": WHOLE,
+    "best_layer_frequency": Each(FINITE),
+    "curves": Each([NUMBER]),
+    "spectrum": Each([NUMBER]),
+    "probes": [{"name": TEXT, "kind": TEXT, "layer": Maybe(WHOLE), "accuracy": NUMBER, "f1": NUMBER}],
+    "confusion": {"probe": TEXT, "labels": [TEXT], "counts": [[COUNT]]},
+    "predictions": [WHOLE],
+    "flags": [{"layer": Maybe(WHOLE), "score": TEXT, "reason": TEXT}],
+    "sentences": [TEXT],
+    "timings": {"total": FINITE},
+    "environment": Each(LEAF),
+    "forward_pass?": Each(LEAF),
+}
+"""What assessment.json holds of that which is read again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +168,12 @@ class Assessment:
         """The way back from `to_json`; null among the scores is NaN again.
 
         Raises:
-            ValueError, KeyError, TypeError: the text is not an assessment.
+            TokenworthError: the text is not an assessment.
         """
-        data = json.loads(text)
+        return cls._of(parse_object(text, SHAPE, "this text is no assessment", _REMEDY))
+
+    @classmethod
+    def _of(cls, data: Mapping[str, Any]) -> Assessment:
         known = {one.name: data[one.name] for one in fields(cls) if one.name in data or one.default_factory is MISSING}
         return cls(**{**known, **{name: _numbers(known[name]) for name in ("layers", "curves", "spectrum")}})
 
@@ -127,10 +186,26 @@ class Assessment:
         """
         path = Path(path)
         path = path / "assessment.json" if path.is_dir() else path
-        try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TokenworthError(f"{path} holds no assessment ({error!r}); run tokenworth assess again") from error
+        found = cls._of(read_object(path, SHAPE, "assessment", _REMEDY))
+        mistake = found._contradiction()
+        if mistake is not None:
+            raise TokenworthError(f"{path} holds no assessment that can be used: {mistake}; {_REMEDY}")
+        return found
+
+    def _contradiction(self) -> str | None:
+        """What in it does not go together, if something does not."""
+        names, counts = self.confusion["labels"], self.confusion["counts"]
+        if self.best_layer not in {row["layer"] for row in self.layers}:
+            return f"best_layer {self.best_layer} is none of its layers"
+        if not {"bow", "majority"} <= {probe["kind"] for probe in self.probes}:
+            return "the probes bow and majority are not there"
+        if self.confusion["probe"] not in {probe["name"] for probe in self.probes}:
+            return f"confusion.probe {self.confusion['probe']!r} is none of its probes"
+        if counts and [len(row) for row in counts] != [len(names)] * len(names):
+            return f"the confusion matrix is not one of {len(names)} classes"
+        if any(not 0 <= label < len(self.task["label_names"]) for label in self.predictions):
+            return "predictions name a class that is not there"
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +276,21 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     part = path.with_name(path.name + ".part")
     table.to_parquet(part, index=False)
     part.replace(path)
+
+
+def read_table(path: Path, failure: str) -> pd.DataFrame:
+    """What `write_table` wrote, by its columns alone: what other programs note beside them is passed over.
+
+    Raises:
+        TokenworthError: it is not there or is damaged; "PATH holds", the failure and why.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(path).to_pandas(ignore_metadata=True)
+    except (OSError, ValueError, KeyError, pa.ArrowException, MemoryError) as error:
+        raise TokenworthError(f"{path} holds {failure} ({first_line(error)})") from error
 
 
 def write_text(path: Path, text: str) -> None:

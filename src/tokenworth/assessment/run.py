@@ -39,9 +39,11 @@ from tokenworth.features.sharding import shard as spread
 from tokenworth.probes import RidgeProbe, grouped_folds
 from tokenworth.scores.context import Prefix
 from tokenworth.scores.layer import LayerScores, pooled_spectrum, score_layer
+from tokenworth.settings import NonNegative, OutFolder, Seed, checked_arguments
 from tokenworth.tasks import Task, load_task
 
 
+@checked_arguments
 def assess(
     model: str | Backbone,
     task: str | Task,
@@ -52,18 +54,18 @@ def assess(
     max_texts: int | None = None,
     max_length: int | None = None,
     batch_tokens: int | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
     revision: str | None = None,
     allow_pickle: bool = False,
     tokenizer: str | None = None,
     device_map: str | dict[str, Any] | None = None,
     conventions: bool = False,
-    seed: int = 0,
-    out: str | Path | None = None,
+    seed: Seed = 0,
+    out: OutFolder = None,
     cache: str | Path | bool = True,
-    memory_gb: float | None = None,
-    checkpoint_seconds: float = 30.0,
+    memory_gb: NonNegative | None = None,
+    checkpoint_seconds: NonNegative = 30.0,
     shard: bool = False,
     baseline: dict[str, Any] | None = None,
     progress: Progress | None = None,

@@ -5,7 +5,7 @@ from tokenworth.backbones.backbone import Backbone
 from tokenworth.backbones.catalog import CATALOG, PUBLISHED, TABLE_2
 from tokenworth.backbones.load import load_backbone
 from tokenworth.backbones.meta import account_of, meta_model
-from tokenworth.backbones.precision import resolve_device, resolve_dtype
+from tokenworth.backbones.precision import dtype_name, resolve_device, resolve_dtype
 
 __all__ = [
     "CATALOG",
@@ -15,6 +15,7 @@ __all__ = [
     "Account",
     "Backbone",
     "account_of",
+    "dtype_name",
     "load_backbone",
     "meta_model",
     "resolve_device",

@@ -157,7 +157,9 @@ def counting(model: nn.Module) -> Iterator[None]:
 
 
 def _may_cache(model: nn.Module) -> bool:
-    return "use_cache" in inspect.signature(model.forward).parameters
+    config: Any = model.config
+    alone = not config.is_encoder_decoder  # the encoder of a pair names the argument, and refuses it
+    return alone and "use_cache" in inspect.signature(model.forward).parameters
 
 
 def _numbers(layer: Any) -> int:

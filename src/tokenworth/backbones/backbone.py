@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from tokenworth.backbones.language_head import LanguageHead
 from tokenworth.backbones.structure import Structure
 
 
@@ -44,11 +45,16 @@ class Backbone:
     """Where the layers' states are read in the forward pass."""
     sharded: bool = False
     """Whether the weights are spread over several processes, which then must make the same forward passes."""
-    lm_head: torch.nn.Module | None = None
-    """States of the last layer (..., D) to logits over the vocabulary, where it was asked for."""
+    lm_head: LanguageHead | None = None
+    """States of the last layer (T, D) to logits over the vocabulary (T, V), where it was asked for."""
 
     @property
     def pad_id(self) -> int:
         """Token id that fills up a batch; padding is masked everywhere, so any valid id will do."""
-        candidates = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
-        return next(int(i) for i in candidates if i is not None and 0 <= i < self.structure.n_embeddings)
+        return padding_id(self.tokenizer, self.structure.n_embeddings)
+
+
+def padding_id(tokenizer: Any, n_embeddings: int) -> int:
+    """Token id that fills up a batch of a model that embeds so many tokens."""
+    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(int(i) for i in candidates if i is not None and 0 <= i < n_embeddings)

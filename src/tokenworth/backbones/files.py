@@ -1,11 +1,14 @@
 """From a name to a folder of files: local folders as they are, hub ids through the hub's cache."""
 
+from __future__ import annotations
+
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tokenworth.backbones.catalog import PUBLISHED
+from tokenworth.backbones.stated import read_stated
 from tokenworth.errors import BackboneError, SettingError
 
 TOKENIZER_PATTERNS = (
@@ -20,18 +23,27 @@ TOKENIZER_PATTERNS = (
 )
 """What a tokenizer may consist of; nothing among it is ever executed."""
 
+_LONGEST_PATH = 4096
+ADAPTER = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+SETTINGS = ("config.json", ADAPTER)
+WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
+"""A model's own; an adapter's are named otherwise."""
+
 _BRING = "a folder with config.json, model.safetensors and tokenizer.json"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model's files lie."""
+    """Where a model's files lie, or those of an adapter and its base."""
 
     name: str
     """The name without ``@random``, as the user gave it."""
     folder: Path
     hub_id: str | None = None
     revision: str | None = None
+    base: Source | None = None
+    """Where the folder holds an adapter: the model it adapts."""
 
     def __str__(self) -> str:
         """The folder; for a hub id the id and the commit, which the cache uses as the folder's name."""
@@ -49,7 +61,10 @@ class Source:
 
 def is_local(name: str) -> bool:
     """Whether a name is that of a folder here, which goes before the hub."""
-    return Path(name).expanduser().is_dir()
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):  # too long for a path, or without a home
+        return False
 
 
 def find_source(name: str, revision: str | None = None, *, config: bool = True) -> Source:
@@ -64,24 +79,78 @@ def find_source(name: str, revision: str | None = None, *, config: bool = True) 
         BackboneError: no such folder, no such model on the hub, or no network.
         SettingError: a revision asked of a local folder.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    if is_local(name):
+        folder = Path(name).expanduser()
         if revision:
             raise SettingError(f"{name} is a local folder and has no revisions; leave out the revision {revision!r}")
         return _with_config(Source(name, folder)) if config else Source(name, folder)
-    if folder.exists():
-        raise BackboneError(f"{name} is a file; give the folder it lies in, {_BRING}")
+    if _is_file(name):
+        raise BackboneError(_file_named(name))
     if _looks_like_a_path(name):
         raise BackboneError(f"there is no folder {name}; give {_BRING}, or a hub id such as Qwen/Qwen2-0.5B")
     hub_id = PUBLISHED.get(name, name)
-    source = Source(name, _download(hub_id, revision, ("config.json", *TOKENIZER_PATTERNS)), hub_id, revision)
+    source = Source(name, _download(hub_id, revision, (*SETTINGS, *TOKENIZER_PATTERNS)), hub_id, revision)
     return _with_config(source) if config else source
 
 
 def _with_config(source: Source) -> Source:
-    if not (source.folder / "config.json").is_file():
-        raise BackboneError(f"{source} has no config.json, so it is no transformers model; give {_BRING}")
-    return source
+    """A model's folder as it is, an adapter's with its base."""
+    if (source.folder / ADAPTER).is_file() and not _has_weights(source):
+        return replace(source, base=_base_of(source))
+    if (source.folder / "config.json").is_file():
+        return source
+    packed = source.matching(("*.gguf",))
+    if packed:
+        raise BackboneError(_file_named(str(packed[0])))
+    raise BackboneError(f"{source} has no config.json, so it is no transformers model; give {_BRING}")
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _has_weights(source: Source) -> bool:
+    """Whether a model's own weights lie there; a hub model's are fetched to see."""
+    source.fetch(WEIGHTS)
+    return bool(source.matching((*WEIGHTS, "pytorch_model*.bin")))
+
+
+def _base_of(source: Source) -> Source:
+    """The model an adapter was trained on, by the name or the path that it keeps."""
+    path = source.folder / ADAPTER
+    stated = read_stated(path)
+    name, revision = stated.get("base_model_name_or_path"), stated.get("revision")
+    if not isinstance(name, str) or not 0 < len(name) < _LONGEST_PATH:
+        raise BackboneError(
+            f"{source} is an adapter that does not name its base; write the base's folder or hub id into "
+            f"base_model_name_or_path of {path}"
+        )
+    beside = str(source.folder / name)
+    place = beside if not is_local(name) and is_local(beside) else name
+    if is_local(place) and Path(place).expanduser().resolve() == source.folder.resolve():
+        raise BackboneError(f"{source} is an adapter that names itself as its base; correct {path}")
+    try:
+        found = find_source(place, revision if isinstance(revision, str) and not is_local(place) else None)
+    except BackboneError as error:
+        raise BackboneError(
+            f"{source} is an adapter for {name}, which cannot be had ({error}); bring that model and write its folder "
+            f"into base_model_name_or_path of {path}"
+        ) from error
+    if found.base is not None:
+        raise BackboneError(f"{source} is an adapter for {name}, which is an adapter itself; merge that one first")
+    return found
+
+
+def _file_named(name: str) -> str:
+    if name.endswith(".gguf"):
+        return (
+            f"{name} is a GGUF file, weights packed for llama.cpp, which are not read here; give the model it was made "
+            f"from, {_BRING}"
+        )
+    return f"{name} is a file; give the folder it lies in, {_BRING}"
 
 
 def _looks_like_a_path(name: str) -> bool:

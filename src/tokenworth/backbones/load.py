@@ -1,5 +1,7 @@
 """Loading a backbone: files, configuration, tokenizer, weights, structure."""
 
+from __future__ import annotations
+
 import json
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -9,31 +11,38 @@ from typing import Any
 import torch
 from torch import nn
 
-from tokenworth.backbones.backbone import Backbone
+from tokenworth.backbones.adapter import adapter_files, note_of
+from tokenworth.backbones.backbone import Backbone, padding_id
+from tokenworth.backbones.body import body_of, outline_of, whole_class
 from tokenworth.backbones.catalog import Published, find_published
-from tokenworth.backbones.config import base_class, published_config, read_config, without_pooler
-from tokenworth.backbones.files import TOKENIZER_PATTERNS, Source, find_source, is_local
+from tokenworth.backbones.config import published_config, read_config, without_pooler
+from tokenworth.backbones.files import ADAPTER, TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.backbones.fingerprint import fingerprint
+from tokenworth.backbones.language_head import LanguageHead
 from tokenworth.backbones.precision import resolve_device, resolve_dtype
 from tokenworth.backbones.pretrained import causal_class, pretrained_model
 from tokenworth.backbones.quiet import quiet_transformers
-from tokenworth.backbones.structure import examine, position_padding
-from tokenworth.backbones.tokenizer import BYTES, bytes_tokenizer, read_tokenizer, tokenizer_source
+from tokenworth.backbones.sizes import check_memory, size_of
+from tokenworth.backbones.structure import Structure, examine, position_padding
+from tokenworth.backbones.tokenizer import BYTES, bytes_tokenizer, read_tokenizer, tokenizer_place, tokenizer_source
 from tokenworth.backbones.weights import weight_files
 from tokenworth.errors import BackboneError, first_line
+from tokenworth.settings import Seed, checked_arguments
 
 RANDOM_SUFFIX = "@random"
 _LENGTH_KEYS = ("max_position_embeddings", "max_seq_len", "max_sequence_length")
 _UNSTATED_LENGTH = 2048
+_NARROW = frozenset({torch.bfloat16, torch.float16})
 _NO_LIMIT = 10**9  # tokenizers without a limit state 1e30
 
 
+@checked_arguments
 def load_backbone(
     name: str,
     *,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
     revision: str | None = None,
     allow_pickle: bool = False,
     tokenizer: str | None = None,
@@ -67,7 +76,7 @@ def load_backbone(
     with quiet_transformers():
         parts = _published(entry, tokenizer, seed) if entry else _from_files(base, revision, tokenizer, is_random, seed)
         if is_random:
-            model = random_model(parts.config, precision, seed, lm_head=lm_head)
+            model: Any = random_model(parts.config, precision, seed, lm_head=lm_head)
         else:
             assert parts.source is not None, "only random weights need no files"
             model, weights = pretrained_model(
@@ -80,9 +89,42 @@ def load_backbone(
             )
             parts.files += weights
         model = _placed(_text_model(model), place, device_map, name).eval()
-        body: Any = model.base_model if lm_head else model
-        backbone = _backbone(name, parts, body, place, random=is_random)
-        return replace(backbone, lm_head=_head_of(model, backbone)) if lm_head else backbone
+        head = LanguageHead(model) if lm_head else None
+        body = head.body if head else model
+        try:
+            backbone = _backbone(name, parts, body, place, random=is_random)
+        except BackboneError as error:
+            if precision not in _NARROW or device_map is not None or not _runs_in_float32(name, parts, body, place):
+                raise
+            if dtype != "auto":
+                raise BackboneError(f"{name} does not run in {_written(precision)}; choose --dtype float32") from error
+        else:
+            return _with_head(backbone, head) if head else backbone
+    del model, body, head
+    found = load_backbone(
+        name,
+        device=device,
+        dtype="float32",
+        seed=seed,
+        revision=revision,
+        allow_pickle=allow_pickle,
+        tokenizer=tokenizer,
+        lm_head=lm_head,
+    )
+    note = f"{type(found.model).__name__} does not run in {_written(precision)}, so it is computed in float32."
+    return replace(found, notes=(*found.notes, note))
+
+
+def _runs_in_float32(name: str, parts: _Parts, body: Any, place: torch.device) -> bool:
+    try:
+        _backbone(name, parts, body.float(), place, random=True)
+    except BackboneError:
+        return False
+    return True
+
+
+def _written(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def identity(
@@ -99,28 +141,18 @@ def identity(
         parts = _published(entry, tokenizer, seed) if entry else _from_files(base, revision, tokenizer, is_random, seed)
     if not is_random:
         assert parts.source is not None, "only random weights need no files"
-        parts.files += weight_files(parts.source, allow_pickle=allow_pickle)[0]
+        parts.files += weight_files(parts.source.base or parts.source, allow_pickle=allow_pickle)[0]
+        parts.files += adapter_files(parts.source, allow_pickle=allow_pickle)
     return fingerprint(parts.files, *parts.facts)
 
 
-def _head_of(model: Any, backbone: Backbone) -> nn.Module:
+def _with_head(backbone: Backbone, head: LanguageHead) -> Backbone:
     if not backbone.causal:
         raise BackboneError(
             f"{backbone.name} sees the tokens ahead, so it predicts no next ones and cannot be prompted"
         )
-    head: nn.Module = model.get_output_embeddings() or _TiedHead(model.get_input_embeddings())
-    return head
-
-
-class _TiedHead(nn.Module):
-    """Logits by the transposed token embedding, for models that keep no module of it."""
-
-    def __init__(self, words: nn.Embedding) -> None:
-        super().__init__()
-        self.words = words
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return states @ self.words.weight.T
+    head.check(backbone.name)
+    return replace(backbone, lm_head=head)
 
 
 def _placed(model: nn.Module, place: torch.device, device_map: str | dict[str, Any] | None, name: str) -> nn.Module:
@@ -170,15 +202,30 @@ class _Parts:
 
 def _from_files(base: str, revision: str | None, tokenizer: str | None, is_random: bool, seed: int) -> _Parts:
     source = find_source(base, revision)
-    config = read_config(source)
-    words = source if tokenizer is None else tokenizer_source(tokenizer)
-    files = source.matching(("config.json", *(TOKENIZER_PATTERNS if words is source else ())))
+    if is_random:
+        source = source.base or source
+    config = read_config(source.base or source)
+    words = tokenizer_place(source) if tokenizer is None else tokenizer_source(tokenizer)
+    files = (source.base or source).matching(("config.json",))
     facts = (f"random, seed {seed}",) if is_random else ()
+    notes = () if is_random else _notes_on(source)
     if words is None:
-        return _Parts(config, bytes_tokenizer(), source, str(source), files, (BYTES, *facts))
+        return _Parts(config, bytes_tokenizer(), source, str(source), files, (BYTES, *facts), notes)
     found = read_tokenizer(words)
-    files = files if words is source else [*files, *words.matching(TOKENIZER_PATTERNS)]
-    return _Parts(config, found, source, str(source), files, facts)
+    if words is source.base or words is source:
+        files = sorted({*files, *words.matching(TOKENIZER_PATTERNS)})
+    else:
+        files += words.matching(TOKENIZER_PATTERNS)
+    return _Parts(config, found, source, str(source), files, facts, notes)
+
+
+def _notes_on(source: Source) -> tuple[str, ...]:
+    """What is done with an adapter in the folder."""
+    if source.base is not None:
+        return (note_of(source),)
+    if (source.folder / ADAPTER).is_file():
+        return (f"{ADAPTER} lies beside the weights of {source} and is left aside: the weights are taken as they are.",)
+    return ()
 
 
 def _published(entry: Published, tokenizer: str | None, seed: int) -> _Parts:
@@ -210,18 +257,19 @@ def _split(name: str) -> tuple[str, bool]:
 
 def _backbone(name: str, parts: _Parts, model: nn.Module, place: torch.device, *, random: bool) -> Backbone:
     max_length, notes = _context_length(model, parts.tokenizer)
-    words = model.get_input_embeddings()  # type: ignore[operator]
-    structure = examine(model, words.num_embeddings, max_length, place)
+    structure = _examined(model, max_length, place, parts.tokenizer)
     if structure.blocks is None:
         notes += (
             "The blocks of this model cannot be told apart: all layers' states of a batch are held in memory at once.",
         )
+    if structure.reads_padding:
+        notes += (_READS_PADDING,)
     return Backbone(
         name=name,
         model=model,
         tokenizer=parts.tokenizer,
         device=place,
-        dtype=next(model.parameters()).dtype,
+        dtype=next(p.dtype for p in model.parameters() if p.is_floating_point()),
         n_layers=structure.n_layers,
         width=structure.width,
         causal=structure.causal,
@@ -233,6 +281,25 @@ def _backbone(name: str, parts: _Parts, model: nn.Module, place: torch.device, *
         notes=(*parts.notes, *notes),
         structure=structure,
     )
+
+
+def _examined(model: Any, max_length: int, place: torch.device, tokenizer: Any) -> Structure:
+    n_embeddings = model.get_input_embeddings().num_embeddings
+    try:
+        return examine(model, n_embeddings, max_length, place, pad_id=padding_id(tokenizer, n_embeddings))
+    except BackboneError:
+        raise
+    except Exception as error:  # a value that no constructor looked at is met in the forward pass
+        raise BackboneError(
+            f"{type(model).__name__} does not run on a short text ({first_line(error)}); check that config.json fits "
+            "the model"
+        ) from error
+
+
+_READS_PADDING = (
+    "The states of this model depend on the padding beside a text, so only texts of one length share a pass: as many "
+    "passes as there are lengths, at least."
+)
 
 
 def retokenised(backbone: Backbone, tokenizer: Any, seed: int) -> Backbone:
@@ -256,16 +323,39 @@ def tokenizer_facts(tokenizer: Any) -> str:
 
 def with_model(backbone: Backbone, model: nn.Module, fact: str) -> Backbone:
     """The backbone with another model of the same shape (adapted, say); `fact` tells its weights in the fingerprint."""
-    structure = examine(model, backbone.structure.n_embeddings, backbone.max_length, backbone.device)
+    n_embeddings, pad_id = backbone.structure.n_embeddings, backbone.pad_id
+    structure = examine(model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
     return replace(backbone, model=model, structure=structure, fingerprint=fingerprint([], backbone.fingerprint, fact))
+
+
+def as_it_is_now(backbone: Backbone) -> Backbone:
+    """The backbone, examined anew where blocks of its model were swapped or replaced since it was loaded.
+
+    Raises:
+        BackboneError: the model has another number or width of layers now, or does not run.
+    """
+    blocks = backbone.structure.blocks
+    lists = (tuple(module) for module in backbone.model.modules() if isinstance(module, nn.ModuleList))
+    if blocks is None or blocks in lists:
+        return backbone
+    structure = examine(backbone.model, backbone.structure.n_embeddings, backbone.max_length, backbone.device)
+    now, before = (structure.n_layers, structure.width), (backbone.n_layers, backbone.width)
+    if now != before:
+        raise BackboneError(
+            f"{backbone.name} was changed in memory: it has {now[0]} blocks of width {now[1]} and had {before[0]} of "
+            f"width {before[1]} when it was loaded; save it and load the folder"
+        )
+    return replace(backbone, structure=structure, causal=structure.causal)
 
 
 def random_model(config: Any, dtype: torch.dtype, seed: int, *, lm_head: bool = False) -> nn.Module:
     """Random weights, drawn in float32 on the CPU so that every device and dtype starts from the same ones."""
-    model_class = causal_class(config, config.model_type) if lm_head else base_class(config)
+    model_class = causal_class(config, config.model_type) if lm_head else whole_class(config)
+    check_memory(size_of(outline_of(model_class, config)), config.name_or_path or f"a {config.model_type} model")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model: nn.Module = model_class(config, **without_pooler(model_class))
+    model = model if lm_head else body_of(model)
     for parameter in model.parameters():  # not model.to(dtype): it rounds the rotary frequencies, which loading keeps
         parameter.data = parameter.data.to(dtype)
     return model

@@ -9,16 +9,20 @@ import torch
 from torch import nn
 
 from tokenworth.backbones.accounting import Account, account
+from tokenworth.backbones.body import body_of, outline_of, whole_class
 from tokenworth.backbones.catalog import find_published
-from tokenworth.backbones.config import base_class, published_config, read_config, without_pooler
+from tokenworth.backbones.config import published_config, read_config
 from tokenworth.backbones.files import find_source, is_local
+from tokenworth.errors import BackboneError, first_line
 
 
 def meta_model(config: Any) -> nn.Module:
-    """The base model of a configuration, shapes only."""
-    model_class = base_class(config)
-    with torch.device("meta"):
-        model: nn.Module = model_class(config, **without_pooler(model_class))
+    """What of a configuration's model reads a text, shapes only.
+
+    Raises:
+        BackboneError: the configuration describes no model.
+    """
+    model: nn.Module = body_of(outline_of(whole_class(config), config))
     return model.eval()
 
 
@@ -33,7 +37,10 @@ def meta_named(name: str) -> nn.Module:
 
 def _config_of(name: str) -> Any:
     entry = None if is_local(name) else find_published(name)
-    return read_config(find_source(name)) if entry is None else published_config(entry)
+    if entry is not None:
+        return published_config(entry)
+    source = find_source(name)
+    return read_config(source.base or source)
 
 
 def account_of(name: str, *, context: int = 128) -> Account:
@@ -44,7 +51,15 @@ def account_of(name: str, *, context: int = 128) -> Account:
     """
     entry = None if is_local(name) else find_published(name)
     config = _config_of(name)
-    found = account(meta_model(config), entry.name if entry else name, context=context)
+    model = meta_model(config)
+    try:
+        found = account(model, entry.name if entry else name, context=context)
+    except BackboneError:
+        raise
+    except Exception as error:  # a value that no constructor looked at is met in the forward pass
+        raise BackboneError(
+            f"{name} does not run on a short text ({first_line(error)}); check that config.json fits the model"
+        ) from error
     return replace(found, with_head=_with_head(config, found))
 
 

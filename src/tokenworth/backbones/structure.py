@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokenworth.errors import BackboneError
+from tokenworth.backbones.agreement import agree
+from tokenworth.backbones.module_state import ModuleState
+from tokenworth.errors import BackboneError, first_line
 
 _PROBE_LENGTH = 15  # no multiple of anything: models that pad inside show it
 
@@ -30,10 +32,17 @@ class Structure:
     """Padding index of the position embedding where positions are counted from the token ids (RoBERTa), else None."""
     accepts: frozenset[str]
     """Parameter names of the forward pass."""
+    reads_padding: bool = False
+    """Whether states depend on what shares a batch with a text, so that only texts of one length may."""
 
 
-def examine(model: nn.Module, n_embeddings: int, max_length: int, device: torch.device | str = "cpu") -> Structure:
-    """Find blocks, width and causality of a base model.
+def examine(
+    model: nn.Module, n_embeddings: int, max_length: int, device: torch.device | str = "cpu", *, pad_id: int = 0
+) -> Structure:
+    """Find blocks, width and causality of a base model, and whether padding touches its states.
+
+    The model is left as it was; one that a text changes for good (BigBird gives up its sparse attention at the first
+    short text) is put back after every pass from now on.
 
     The inputs of the blocks must equal, bit for bit, what ``output_hidden_states`` gives on the probe (layer 0 may be
     missing there); a model whose blocks do not (shared blocks, sequences reshaped inside) is read through
@@ -43,24 +52,36 @@ def examine(model: nn.Module, n_embeddings: int, max_length: int, device: torch.
         BackboneError: the model does not run, gives no hidden states, or not the same number and width for every token.
     """
     try:
-        return _examine(model, n_embeddings, max_length, device)
+        return _examine(model, n_embeddings, max_length, device, pad_id)
     except BackboneError:
         raise
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise BackboneError(
-            f"{type(model).__name__} does not run on a short text ({reason}); check that config.json fits the model"
-        ) from error
+        raise BackboneError(_does_not_run(model, error)) from error
 
 
-def _examine(model: nn.Module, n_embeddings: int, max_length: int, device: torch.device | str) -> Structure:
+def _does_not_run(model: nn.Module, error: Exception) -> str:
+    dtype = next(model.parameters()).dtype
+    advice = "check that config.json fits the model"
+    if dtype not in {torch.float32, torch.float64}:
+        advice = f"try --dtype float32, as not every model computes in {str(dtype).removeprefix('torch.')}"
+    return f"{type(model).__name__} does not run on a short text ({first_line(error)}); {advice}"
+
+
+def _examine(
+    model: nn.Module, n_embeddings: int, max_length: int, device: torch.device | str, pad_id: int
+) -> Structure:
     length = max(2, min(_PROBE_LENGTH, max_length))
     ids_BT = _probe_ids(n_embeddings, length, device)
-    with torch.inference_mode():
+    before = ModuleState(model)
+    with torch.no_grad():  # not inference mode: routers keep a cast copy of their weights, which is to learn later
         states = _states(model, ids_BT)
         n_layers, width = len(states) - 1, states[-1].shape[-1]
         blocks = _find_blocks(model, ids_BT, n_layers)
         causal = _is_causal(model, ids_BT)
+        reads_padding = not causal and _reads_padding(model, ids_BT[:1], pad_id)
+    if before.put_back() and not causal:
+        model.register_forward_hook(before, always_call=True)  # a pass may be left early
+        reads_padding = True
     return Structure(
         blocks=blocks,
         n_layers=n_layers,
@@ -69,6 +90,7 @@ def _examine(model: nn.Module, n_embeddings: int, max_length: int, device: torch
         n_embeddings=n_embeddings,
         position_padding=position_padding(model),
         accepts=forward_parameters(model),
+        reads_padding=reads_padding,
     )
 
 
@@ -154,7 +176,21 @@ def _recorded(seen: list[tuple[int, Tensor]], record: Sequence[Tensor], behind: 
 
 def _same(a: Tensor, b: Tensor) -> bool:
     """Bitwise equality that takes NaN for equal to NaN: a model that overflows is found out later, by layer."""
-    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+    wide = torch.promote_types(a.dtype, b.dtype)  # a residual stream may be wider than the weights (Mamba)
+    return a.shape == b.shape and torch.allclose(a.to(wide), b.to(wide), rtol=0, atol=0, equal_nan=True)
+
+
+def _reads_padding(model: nn.Module, ids_1T: Tensor, pad_id: int) -> bool:
+    """Whether the beginning of a text has other states beside the whole text, padded and masked, than alone."""
+    if not {"attention_mask"} <= forward_parameters(model):
+        return True
+    short = max(1, ids_1T.shape[1] // 3)
+    mask_2T = torch.ones(2, ids_1T.shape[1], dtype=torch.long, device=ids_1T.device)
+    mask_2T[1, short:] = 0
+    ids_2T = torch.cat([ids_1T, ids_1T]).where(mask_2T == 1, pad_id)
+    alone = model(input_ids=ids_1T[:, :short]).last_hidden_state[0]
+    padded = model(input_ids=ids_2T, attention_mask=mask_2T).last_hidden_state[1, :short]
+    return not agree(padded, alone, alone.dtype)
 
 
 def _is_causal(model: nn.Module, ids_BT: Tensor) -> bool:

@@ -6,7 +6,11 @@ from typing import Any
 
 from tokenworth.backbones.catalog import find_published
 from tokenworth.backbones.files import TOKENIZER_PATTERNS, Source, find_source, is_local
-from tokenworth.errors import BackboneError, first_line
+from tokenworth.backbones.growth import MOST_GROWTH, growth_of
+from tokenworth.backbones.stated import shortened
+from tokenworth.errors import BackboneError, first_line, is_panic
+
+_PROBE = "One short text, with a word or 2."
 
 BYTES = "bytes"
 """Name of the tokenizer that needs no file: a text's UTF-8 bytes are its ids."""
@@ -58,18 +62,46 @@ def tokenizer_source(tokenizer: str) -> Source | None:
 
 
 def read_tokenizer(source: Source) -> Any:
-    """The tokenizer that lies beside the model, if it has a vocabulary."""
+    """The tokenizer that lies beside the model, if it has a vocabulary; of an adapter its own, else its base's.
+
+    Raises:
+        BackboneError: there is none, it is damaged, or it would make a text many times as long.
+    """
     from transformers import AutoTokenizer
 
+    source = tokenizer_place(source)
     if not source.matching(TOKENIZER_PATTERNS):
-        raise BackboneError(f"{source} has no tokenizer; put its tokenizer.json into {source.folder}")
+        raise BackboneError(f"{source} has no tokenizer; {_remedy(source)}")
+    growth = growth_of(source.folder / "tokenizer.json")
+    if growth > MOST_GROWTH:
+        raise BackboneError(
+            f"the tokenizer of {source} makes texts up to {growth:.3g} times as long before it splits them (the limit "
+            f"is {MOST_GROWTH}); {_remedy(source)}"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # the Rust side raises plain Exception on a damaged file
+        tokenizer(_PROBE, verbose=False)
+        n_tokens, n_special = len(tokenizer), len(tokenizer.all_special_ids)
+    except BaseException as error:  # the Rust side raises plain Exception on a damaged file, and panics beside it
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         raise BackboneError(
-            f"the tokenizer of {source} cannot be read ({first_line(error)}); "
-            f"put its tokenizer.json into {source.folder}"
+            f"the tokenizer of {source} cannot be read ({shortened(first_line(error))}); {_remedy(source)}"
         ) from error
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise BackboneError(f"the tokenizer of {source} has no vocabulary; put its tokenizer.json into {source.folder}")
+    if n_tokens <= n_special:
+        raise BackboneError(f"the tokenizer of {source} has no vocabulary; {_remedy(source)}")
     return tokenizer
+
+
+def tokenizer_place(source: Source) -> Source:
+    """Where a model's tokenizer lies: beside an adapter, where it brings one, else beside the model."""
+    if source.base is None or source.matching(("tokenizer.json", "*.model", "vocab*", "*.tiktoken", "tekken.json")):
+        return source
+    return source.base
+
+
+def _remedy(source: Source) -> str:
+    return (
+        f"put its tokenizer.json into {source.folder}, or name another tokenizer (--tokenizer of assess, rank and "
+        "adapt; bytes needs no file)"
+    )

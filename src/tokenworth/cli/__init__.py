@@ -1,4 +1,4 @@
-"""The command line: parse, call, print.  Exit code 0 done, 1 failed, 2 misused."""
+"""The command line: parse, call, print.  Exit code 0 done, 1 failed, 2 misused, 130 or 143 interrupted."""
 
 from tokenworth.cli.app import main
 

@@ -42,6 +42,7 @@ def adapt(
     shots: options.Shots = None,
     template: options.Template = None,
     contextual: Annotated[bool, typer.Option("--contextual", help="Calibrate prompts by empty texts.")] = False,
+    no_chat: Annotated[bool, typer.Option("--no-chat", help="Prompts without the model's chat template.")] = False,
     retrain_tokenizer: Annotated[
         bool, typer.Option("--retrain-tokenizer", help="For scratch: a tokenizer trained on the task.")
     ] = False,
@@ -94,6 +95,7 @@ def adapt(
         shots=shots,
         template=template,
         contextual=contextual or None,
+        chat=False if no_chat else None,
         tokenizer="retrained" if retrain_tokenizer else None,
         diagnose=diagnose or None,
         track=track,

@@ -20,11 +20,13 @@ import tokenworth.cli.listing as listing
 import tokenworth.cli.measuring as measuring
 import tokenworth.cli.pretraining as pretraining
 import tokenworth.cli.scaling as scaling
+import tokenworth.cli.streams as streams
 import tokenworth.cli.study as study
 import tokenworth.cli.tokenizing as tokenizing
 import tokenworth.cli.tracing as tracing
 import tokenworth.cli.weighing as weighing
-from tokenworth.cli.console import fail
+from tokenworth.cli.console import fail, is_main_process
+from tokenworth.cli.interruption import InterruptionError, interruptible, sentence
 from tokenworth.errors import SettingError, TokenworthError
 
 app = typer.Typer(
@@ -59,6 +61,21 @@ app.add_typer(measuring.app, name="measure")
 
 def main() -> None:
     """Run the command line; what users can mend ends in one sentence, not in a traceback."""
+    streams.take_any_letter()
+    with interruptible(_say_interrupted) as interruption:
+        try:
+            _run()
+        except (InterruptionError, SystemExit):  # libraries turn signals into their own ends of the program
+            if not interruption.number:
+                raise
+            _say_interrupted()
+            sys.exit(interruption.code)
+        finally:
+            _leave_processes()
+            streams.flush()
+
+
+def _run() -> None:
     try:
         app(prog_name="tokenworth")
     except SettingError as error:
@@ -67,16 +84,20 @@ def main() -> None:
     except TokenworthError as error:
         fail(str(error))
         sys.exit(1)
-    except KeyboardInterrupt:
-        fail("interrupted")
-        sys.exit(1)
-    finally:
-        _leave_processes()
+    except OSError as error:
+        if not streams.is_of_stream(error):
+            raise
+        streams.give_up(error)
+
+
+def _say_interrupted() -> None:
+    if is_main_process():
+        fail(sentence(sys.argv[1:]))
 
 
 def _leave_processes() -> None:
     """Only where torchrun or accelerate started several; the room that knows of them is heavy to load."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
         from tokenworth.features.processes import leave_processes
 
         leave_processes()

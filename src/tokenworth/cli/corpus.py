@@ -29,7 +29,9 @@ Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster.", s
 @app.command()
 def build(
     file: Annotated[Path, typer.Argument(metavar="CORPUS.yaml", help="Sources, stages, mix.")],
-    out: Annotated[Path | None, typer.Option(help="Folder.", show_default="out/corpus/NAME")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder.", show_default="out/corpus/NAME", parser=options.folder, metavar="PATH")
+    ] = None,
     workers: Workers = 1,
     engine: EngineName = "local",
     address: Address = None,
@@ -124,8 +126,10 @@ def _engine(name: str, workers: int, address: str | None) -> Iterator[Engine]:
     chosen: Engine = Local(workers) if name == "local" else OnRay(workers, address)
     try:
         yield chosen
-    finally:
-        chosen.close()
+    except BaseException:
+        chosen.close(now=True)
+        raise
+    chosen.close()
 
 
 def _tell_build(report: Mapping[str, Any], place: Path) -> None:

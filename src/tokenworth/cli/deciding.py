@@ -63,13 +63,14 @@ def decide(
     from tokenworth.assessment.result import claimed
     from tokenworth.decision import decide as run
     from tokenworth.decision.predictors import DEFAULT
-    from tokenworth.training.reading import read_run_file
+    from tokenworth.settings import read_settings, with_changes
 
     set_verbosity(verbose=verbose, quiet=quiet)
     given = {"steps": steps, "lr": lr, "batch": batch, "rank": rank, "max_length": max_length}
-    wished = (read_run_file(config) if config else {}) | {
-        name: value for name, value in given.items() if value is not None
-    }
+    wished = with_changes(
+        {} if config is None else read_settings(config),
+        {name: value for name, value in given.items() if value is not None},
+    )
     with claimed(out) if out is not None else nullcontext():
         loaded = load(task, text, text_pair, label, group, test, data, drop_overlap, seed)
         with progress_report(quiet=quiet) as progress:

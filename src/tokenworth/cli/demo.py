@@ -27,7 +27,9 @@ _ROUTE_STEPS = 300
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for model, results and report.")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for model, results and report.", parser=options.folder, metavar="PATH")
+    ] = Path("demo"),
     max_texts: options.MaxTexts = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.", show_default="a few minutes")] = None,
     seed: options.Seed = 0,

@@ -15,6 +15,8 @@ from tokenworth.cli.backbones import in_words
 from tokenworth.errors import SettingError
 
 if TYPE_CHECKING:
+    import torch
+
     from tokenworth.adaptation import AdaptConfig
     from tokenworth.adaptation.forecast import RouteForecast
     from tokenworth.assessment.forecast import Forecast
@@ -32,6 +34,9 @@ def doctor(
     memory_gb: options.MemoryGb = None,
     tokenizer: options.Tokenizer = None,
     route: Annotated[str | None, typer.Option(help="Also forecast lora, full or scratch.")] = None,
+    measure_formats: Annotated[
+        bool, typer.Option("--measure-formats", help="Measure anew which number format dtype auto stands for.")
+    ] = False,
     config: options.Config = None,
     steps: options.Steps = None,
     batch: options.Batch = None,
@@ -39,7 +44,7 @@ def doctor(
     json: options.Json = False,
 ) -> None:
     """What this machine has, and what an assessment or a route would take on it: FLOPs, time, memory, disk."""
-    facts = _machine()
+    facts = _machine(measure_anew=measure_formats)
     if (model is None) != (task is None) or (route is not None and model is None):
         raise SettingError("a forecast needs both --model and --task")
     if model is not None and task is not None:
@@ -63,22 +68,38 @@ def doctor(
         typer.echo(f"{name:<{width}}  {value if value is not None else '-'}")
 
 
-def _machine() -> dict[str, Any]:
+def _machine(*, measure_anew: bool) -> dict[str, Any]:
     from tokenworth.assessment.environment import describe_environment
-    from tokenworth.backbones import resolve_device, resolve_dtype
+    from tokenworth.backbones import resolve_device
     from tokenworth.features import default_store
 
     device, store = resolve_device("auto"), default_store()
     return {
         **describe_environment(),
         "device auto": str(device),
-        "dtype auto": str(resolve_dtype("auto", device)).removeprefix("torch."),
+        **_auto_format(device, measure_anew=measure_anew),
         "memory": _memory(),
         "disk free here": f"{shutil.disk_usage('.').free / 1e9:.0f} GB",
         "passes kept in": f"{store.root} (up to {store.max_bytes / 1e9:g} GB)",
         "published tasks read from": os.environ.get("TOKENWORTH_DATA") or "the hub (TOKENWORTH_DATA is not set)",
         "hub": "offline (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") == "1" else "asked when needed",
     }
+
+
+def _auto_format(device: torch.device, *, measure_anew: bool) -> dict[str, Any]:
+    """What dtype auto stands for, and why."""
+    from tokenworth.backbones import dtype_name, formats, resolve_dtype
+
+    if device.type != "cpu":
+        return {"dtype auto": dtype_name(resolve_dtype("auto", device))}
+    found = formats.renewed_decision() if measure_anew else formats.decision()
+    shown: dict[str, Any] = {"dtype auto": found.dtype}
+    if found.gflops is not None:
+        rates = ", ".join(f"{rate:g} GFLOP/s in {name}" for name, rate in found.gflops.items())
+        shown["dtype auto measured"] = f"{rates} on one thread, {found.measured}"
+    if found.measured or found.kept:
+        shown["dtype auto kept in"] = found.kept or "nowhere: the folder cannot be written"
+    return shown
 
 
 def _forecast(

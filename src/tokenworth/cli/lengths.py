@@ -83,7 +83,7 @@ def retrieval(
 
 def extend(
     model: measured.Model,
-    out: Annotated[Path, typer.Option(help="Folder of the new checkpoint.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new checkpoint.", parser=options.folder, metavar="PATH")],
     factor: Annotated[float, typer.Option(help="How many times as long.")] = 4.0,
     method: Annotated[str, typer.Option(help="yarn, ntk, linear or base.")] = "yarn",
     base: Annotated[float | None, typer.Option(help="The new base, for --method base.")] = None,

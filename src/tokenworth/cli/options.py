@@ -9,6 +9,14 @@ import typer
 
 from tokenworth.errors import SettingError
 
+
+def folder(text: str) -> Path:
+    """A path as it was given; an empty one, such as that of a variable that is not set, would be the folder of now."""
+    if not str(text).strip():
+        raise typer.BadParameter("is empty; name a folder, or . for this one")
+    return Path(text)
+
+
 TaskArgument = Annotated[
     str,
     typer.Argument(
@@ -50,8 +58,13 @@ AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="Also load wei
 Conventions = Annotated[
     bool, typer.Option("--conventions", help="Also NTPS as printed and as the published code has it.")
 ]
-Seed = Annotated[int, typer.Option(help="Of samples, splits, shuffles, folds and random weights.")]
-Out = Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="none written")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**32 - 1, help="Of samples, splits, shuffles, folds and random weights.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the results.", show_default="none written", parser=folder, metavar="PATH"),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(help="Folder where forward passes are kept for reuse.", show_default="TOKENWORTH_CACHE or ~/.cache"),
@@ -104,4 +117,6 @@ def cache_choice(cache: Path | None, no_cache: bool) -> Path | bool:
 RunTokens = Annotated[int | None, typer.Option(min=1, help="Tokens of a run.", show_default="the file's")]
 RunDevice = Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps.", show_default="the file's")]
 RunDtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16.", show_default="the file's")]
-RunSeed = Annotated[int | None, typer.Option(help="Of weights and order.", show_default="the file's")]
+RunSeed = Annotated[
+    int | None, typer.Option(min=0, max=2**32 - 1, help="Of weights and order.", show_default="the file's")
+]

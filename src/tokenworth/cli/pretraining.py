@@ -16,7 +16,13 @@ from tokenworth.cli.console import is_main_process, progress_report, say, set_ve
 def pretrain(
     file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Sources, tokenizer, model, training.")],
     out: Annotated[
-        Path | None, typer.Option(help="RUN, the folder of the run.", show_default="out/pretrain/NAME of the file")
+        Path | None,
+        typer.Option(
+            help="RUN, the folder of the run.",
+            show_default="out/pretrain/NAME of the file",
+            parser=options.folder,
+            metavar="PATH",
+        ),
     ] = None,
     tokens: options.RunTokens = None,
     device: options.RunDevice = None,

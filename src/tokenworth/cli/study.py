@@ -30,7 +30,12 @@ Shown = Annotated[
 ]
 Only = Annotated[list[str] | None, typer.Option("--only", help="Only this task, backbone or route; several times.")]
 Models = Annotated[Path | None, typer.Option(help="Folder in which backbones lie by name.", show_default=False)]
-Folder = Annotated[Path | None, typer.Option("--out", help="Folder of the study.", show_default="out/study/NAME")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="Folder of the study.", show_default="out/study/NAME", parser=options.folder, metavar="PATH"
+    ),
+]
 
 
 @app.command()

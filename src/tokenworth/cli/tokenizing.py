@@ -21,7 +21,9 @@ def main() -> None:
 @app.command()
 def train(
     file: Annotated[Path, typer.Argument(metavar="TOKENIZER.yaml", help="Kind, vocabulary, sources.")],
-    out: Annotated[Path, typer.Option(help="Folder of the tokenizer.")] = Path("out/tokenizer"),
+    out: Annotated[Path, typer.Option(help="Folder of the tokenizer.", parser=options.folder, metavar="PATH")] = Path(
+        "out/tokenizer"
+    ),
     json: options.Json = False,
 ) -> None:
     """Train byte-level BPE or Unigram; OUT is a plain transformers folder."""

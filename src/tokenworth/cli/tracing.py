@@ -35,7 +35,10 @@ def trace(
     config: options.Config = None,
     data: options.Data = None,
     max_texts: options.MaxTexts = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="RUN/trace")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results.", show_default="RUN/trace", parser=options.folder, metavar="PATH"),
+    ] = None,
     device: options.Device = "auto",
     seed: options.Seed = 0,
     cache: options.Cache = None,
@@ -49,14 +52,16 @@ def trace(
     OUT gets trace.html, trace.parquet and trace.json; the same command goes on where it was.
     """
     from tokenworth.report import write_report
+    from tokenworth.settings import read_settings, with_changes
     from tokenworth.tracing import trace as make
     from tokenworth.tracing.result import PAGE
-    from tokenworth.training.reading import read_run_file
 
     set_verbosity(verbose=verbose, quiet=quiet)
     flags = {"steps": steps, "lr": lr, "batch": batch, "rank": rank}
-    wished = {} if config is None else read_run_file(config)
-    wished |= {name: value for name, value in flags.items() if value is not None}
+    wished = with_changes(
+        {} if config is None else read_settings(config),
+        {name: value for name, value in flags.items() if value is not None},
+    )
     place = run / "trace" if out is None else out
     with progress_report(quiet=quiet) as progress:
         result = make(

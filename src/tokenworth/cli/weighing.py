@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 def mixture(
     file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Sources with weights, and the small runs to make.")],
-    out: Annotated[Path | None, typer.Option(help="Folder.", show_default="out/mixture/NAME of the file")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder.", show_default="out/mixture/NAME of the file", parser=options.folder, metavar="PATH"
+        ),
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="At most; each begins with the last one's weights.")] = 1,
     step_size: Annotated[float, typer.Option(help="How fast weights follow excess losses.")] = 1.0,
     smoothing: Annotated[float, typer.Option(help="Part of the weights that all get alike.")] = 1e-3,

@@ -17,6 +17,7 @@ from tokenworth.corpus.describe import contamination_rows
 from tokenworth.corpus.document import Amount, Ledger
 from tokenworth.corpus.engines import Engine, Local
 from tokenworth.corpus.flow import Flow, Progress
+from tokenworth.corpus.losses import language_notes
 from tokenworth.corpus.reading import load_corpus
 from tokenworth.corpus.sources import parts_of
 from tokenworth.corpus.stages import is_corpus_stage
@@ -112,7 +113,7 @@ def _findings(flow: Flow, shards: list[Shard]) -> dict[str, Any]:
         "bits_per_byte": predicted.facts.get("bits per byte", {}),
         "duplicates": {stage.name: _clusters(flow, stage, shards) for stage in twice},
         "contamination": contamination_rows(list(by_stage.values())),
-        "notes": [*flow.notes, *reading.notes],
+        "notes": [*flow.notes, *language_notes([("quality", {"": by_stage["quality"]})]), *reading.notes],
     }
 
 

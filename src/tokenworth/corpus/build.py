@@ -13,7 +13,7 @@ from tokenworth.corpus.engines import Engine, Local
 from tokenworth.corpus.flow import Flow, Progress
 from tokenworth.corpus.output import write_output
 from tokenworth.corpus.sources import parts_of
-from tokenworth.corpus.staging import prepared, read_sources, run_stages
+from tokenworth.corpus.staging import prepared_stages, read_sources, run_stages
 
 
 def build(corpus: Corpus, out: str | Path, *, engine: Engine | None = None, progress: Progress | None = None) -> Flow:
@@ -38,7 +38,7 @@ def build(corpus: Corpus, out: str | Path, *, engine: Engine | None = None, prog
     parts = [part for source in corpus.sources for part in parts_of(corpus, source)]
     flow = Flow(corpus, root, parts, engine or Local(), progress or (lambda *_: None))
     # Before anything runs: a model or a task that is not there is told at once.
-    stages = [prepared(stage, root, flow.notes) for stage in corpus.stages]
+    stages = prepared_stages(corpus, root, flow.notes)
     read_sources(flow)
     run_stages(flow, stages)
     write_output(flow, Path(out).resolve())

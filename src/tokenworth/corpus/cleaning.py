@@ -9,10 +9,13 @@ from typing import ClassVar
 from tokenworth.corpus.document import Document, Ledger
 from tokenworth.corpus.extract import extract_text, plain_latex
 from tokenworth.corpus.names import RECOGNISER, Recogniser, recogniser
-from tokenworth.corpus.normalise import language, mixed_words, normalised
-from tokenworth.corpus.quality import QualityRules, judge
+from tokenworth.corpus.normalise import Normal, language, mixed_words, normalised
+from tokenworth.corpus.quality import QualityRules, judgements
 from tokenworth.corpus.redact import TYPES, redact
 from tokenworth.errors import SettingError
+
+NOT_APPLIED = "rules that say nothing of a language"
+"""The ledger's fact: documents that a quality rule was not applied to, by rule and language."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +61,15 @@ class Normalise:
         """Documents in their one form."""
         return [one for document in documents if (one := self._normal(document, ledger)) is not None]
 
+    def form_of(self, text: str) -> str:
+        """A text as a document with it would be after this stage."""
+        return self._form(text).text
+
+    def _form(self, text: str) -> Normal:
+        return normalised(text, mojibake=self.mojibake, lower=self.lower, diacritics=self.diacritics)
+
     def _normal(self, document: Document, ledger: Ledger) -> Document | None:
-        normal = normalised(document.text, mojibake=self.mojibake, lower=self.lower, diacritics=self.diacritics)
+        normal = self._form(document.text)
         for reason in normal.changes:
             ledger.change(document, normal.text, reason)
         found = replace(document, text=normal.text)
@@ -95,13 +105,15 @@ class Quality(QualityRules):
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """Documents that no rule refuses."""
-        reasons = judge(["" if one.kind == "code" else one.text for one in documents], self)
+        found = judgements(["" if one.kind == "code" else one.text for one in documents], self)
         kept = []
-        for document, reason in zip(documents, reasons, strict=True):
-            if reason is None or document.kind == "code":
+        for document, judgement in zip(documents, found, strict=True):
+            for rule in judgement.not_applied:
+                ledger.count(NOT_APPLIED, f"{rule}: {judgement.language}")
+            if judgement.refused_by is None or document.kind == "code":
                 kept.append(document)
             else:
-                ledger.drop(document, reason)
+                ledger.drop(document, judgement.refused_by)
         return kept
 
 
@@ -124,8 +136,14 @@ class Redact:
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """All documents."""
-        names = recogniser(self.recogniser) if self.names else None
-        return [self._redacted(document, ledger, names) for document in documents]
+        return [self._redacted(document, ledger, self._names()) for document in documents]
+
+    def form_of(self, text: str) -> str:
+        """A text as a document with it would be after this stage."""
+        return redact(text, self.types, names=self._names())[0]
+
+    def _names(self) -> Recogniser | None:
+        return recogniser(self.recogniser) if self.names else None
 
     def _redacted(self, document: Document, ledger: Ledger, names: Recogniser | None) -> Document:
         text, findings = redact(document.text, self.types, names=names)

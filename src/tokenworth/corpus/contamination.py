@@ -1,8 +1,10 @@
-"""Texts of a task inside a corpus: runs of words that both have, whatever the case and punctuation."""
+"""Texts of a task inside a corpus: runs of words that both have, whatever case, punctuation and Unicode form."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ SHORTEST = 6
 """Words of a text that is looked for as a whole because it has fewer than n."""
 COLUMNS = ("document", "task", "split", "row", "words", "matches", "share", "start", "excerpt")
 _EXCERPT = 160
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Hit:
     share: float
     """Of the text's runs."""
     start: int
-    """Characters before the first shared run in the document."""
+    """Characters before the first shared run in the document, in the form it is compared in (`comparable`)."""
     excerpt: str
     """The document from there on."""
 
@@ -95,8 +98,8 @@ class TaskIndex:
 def contamination(texts: Sequence[str], task: Task, n: int = 13) -> pd.DataFrame:
     """Texts of a task that share a run of n words with a document; one row a hit, test split first.
 
-    Words are compared in lower case without punctuation.  A text of fewer than n words is looked for as a whole if it
-    has at least six; `words` says how long the runs were.
+    Words are compared in lower case without punctuation, in one Unicode form (`comparable`).  A text of fewer than n
+    words is looked for as a whole if it has at least six; `words` says how long the runs were.
 
     Args:
         texts: documents.
@@ -117,8 +120,28 @@ def contamination(texts: Sequence[str], task: Task, n: int = 13) -> pd.DataFrame
     return pd.DataFrame([{name: getattr(hit, name) for name in COLUMNS} for hit in hits], columns=list(COLUMNS))
 
 
-def index_of(tasks: Sequence[Task], n: int = 13, splits: Sequence[str] = SPLITS) -> TaskIndex:
+def comparable(text: str) -> str:
+    """A text as it is compared: compatible characters alike (NFKC), without those that show nothing."""
+    if text.isascii():
+        return text
+    bare = _INVISIBLE.sub("", text)
+    return bare if unicodedata.is_normalized("NFKC", bare) else unicodedata.normalize("NFKC", bare)
+
+
+def index_of(
+    tasks: Sequence[Task],
+    n: int = 13,
+    splits: Sequence[str] = SPLITS,
+    forms: Sequence[Callable[[str], str]] = (),
+) -> TaskIndex:
     """Runs of the texts of tasks.
+
+    Args:
+        tasks: whose texts to look for.
+        n: words of a run.
+        splits: parts of the tasks.
+        forms: what documents went through before they are looked at; texts are looked for as they are and as each of
+            these makes them.
 
     Raises:
         SettingError: n < 1.
@@ -129,20 +152,33 @@ def index_of(tasks: Sequence[Task], n: int = 13, splits: Sequence[str] = SPLITS)
         (task.name, split, row) for task in tasks for split in splits for row in range(len(getattr(task, split).texts))
     ]
     texts = [text for task in tasks for split in splits for text in getattr(task, split).texts]
-    parts: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-    total = np.zeros(len(texts), dtype=np.int64)
-    for part in blocks(texts):
-        words = words_of(texts[part])
+    parts: _Parts = {}
+    total = _add_runs(parts, dict(enumerate(map(comparable, texts))), len(texts), n)
+    for form in forms:
+        changed = {i: own for i, text in enumerate(texts) if (own := form(text)) != text}
+        total = np.maximum(total, _add_runs(parts, {i: comparable(own) for i, own in changed.items()}, len(texts), n))
+    return TaskIndex(tuple(_sorted(length, own) for length, own in sorted(parts.items())), tuple(owner), total)
+
+
+_Parts = dict[int, list[tuple[np.ndarray, np.ndarray]]]
+"""By length of a run: hashes and the texts they are of."""
+
+
+def _add_runs(parts: _Parts, texts: Mapping[int, str], count: int, n: int) -> np.ndarray:
+    """Adds the runs of some of `count` texts; returns (count,) how many each has."""
+    places, values = np.array([*texts], dtype=np.int64), [*texts.values()]
+    total = np.zeros(count, dtype=np.int64)
+    for part in blocks(values):
+        words = words_of(values[part])
         lengths = np.minimum(np.diff(words.first), n)
         for length in sorted(set(lengths[lengths >= min(SHORTEST, n)].tolist())):
             hashes, at = gram_hashes(words, length)
             text = words.text_of()[at]
             keep = lengths[text] == length
-            parts.setdefault(length, []).append((hashes[keep], text[keep] + part.start))
-    for own in parts.values():
-        for _, owners in own:
-            total += np.bincount(owners, minlength=len(texts))
-    return TaskIndex(tuple(_sorted(length, own) for length, own in sorted(parts.items())), tuple(owner), total)
+            owners = places[text[keep] + part.start]
+            parts.setdefault(length, []).append((hashes[keep], owners))
+            total += np.bincount(owners, minlength=count)
+    return total
 
 
 def _sorted(length: int, parts: list[tuple[np.ndarray, np.ndarray]]) -> Runs:
@@ -155,7 +191,7 @@ def _sorted(length: int, parts: list[tuple[np.ndarray, np.ndarray]]) -> Runs:
 def find(texts: Sequence[str], index: TaskIndex) -> Iterator[Hit]:
     """Hits of documents in order, block by block."""
     for part in blocks(texts):
-        own = texts[part]
+        own = [comparable(text) for text in texts[part]]
         words = words_of(own)
         text_of = words.text_of()
         for runs in index.runs:

@@ -12,7 +12,11 @@ from tokenworth.errors import SettingError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decontaminate:
-    """Documents that share a run of n words with a text of a task are dropped."""
+    """Documents that share a run of n words with a text of a task are dropped.
+
+    The texts are looked for as they are and as the stages before this one make them, so that neither the Unicode form
+    nor what was redacted hides one.
+    """
 
     name: ClassVar[str] = "decontaminate"
     tasks: tuple[str, ...] = ()
@@ -31,6 +35,7 @@ class Decontaminate:
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """Documents without a run of those splits."""
+        from tokenworth.corpus.contamination import comparable
         from tokenworth.corpus.looking import load_index, look
 
         found = look([document.text for document in documents], load_index(self.index))
@@ -45,7 +50,8 @@ class Decontaminate:
             if spoilt is None:
                 kept.append(document)
             else:
-                ledger.drop(replace(document, text=document.text[max(0, spoilt.start - 40) :]), _reason(spoilt))
+                near = comparable(document.text)[max(0, spoilt.start - 40) :]
+                ledger.drop(replace(document, text=near), _reason(spoilt))
         return kept
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from tokenworth.corpus.config import Corpus
 from tokenworth.corpus.document import Ledger
 from tokenworth.corpus.flow import Flow, ledgers
+from tokenworth.corpus.losses import language_notes, loss_notes
 from tokenworth.corpus.output import CORPUS
 from tokenworth.corpus.stages import FOUND
 from tokenworth.corpus.store import read_json
@@ -45,7 +46,7 @@ def describe(flow: Flow, out: Path, *, tokens: Mapping[str, Row] | None = None) 
             "bytes": sum(written["bytes"].values()),
             "files": written["files"],
         },
-        "notes": [*flow.notes, *_notes(history)],
+        "notes": [*flow.notes, *loss_notes(history), *language_notes(history), *_notes(history)],
         "settings": settings_of(flow.corpus),
         "version": __version__,
     }

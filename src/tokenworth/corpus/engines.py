@@ -7,9 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
-from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.errors import TokenworthError
+from tokenworth.workers import end_with_parent
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -24,8 +26,8 @@ class Engine(Protocol):
         """Results in the order of the jobs."""
         ...
 
-    def close(self) -> None:
-        """Give back what was started."""
+    def close(self, *, now: bool = False) -> None:
+        """Give back what was started, when its jobs are done or now."""
         ...
 
 
@@ -35,6 +37,8 @@ class Local:
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
+        self._until: tuple[Connection, Connection] | None = None
+        """A pipe: as long as this process keeps its second end open the workers go on."""
 
     def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
         """Results in order; twice as many jobs as workers are under way.
@@ -66,32 +70,30 @@ class Local:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["tokenworth.corpus.work"])
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=context)
+            self._until = context.Pipe(duplex=False)
+            self._pool = ProcessPoolExecutor(
+                self.workers, mp_context=context, initializer=end_with_parent, initargs=(self._until[0],)
+            )
         return self._pool
 
-    def close(self) -> None:
-        """End the processes."""
+    def close(self, *, now: bool = False) -> None:
+        """End the processes, when their jobs are done or now."""
+        if self._until is not None and now:
+            self._until[1].close()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+            self._pool = self._until = None
 
 
 class OnRay:
     """A Ray cluster whose workers see the work folder under the same path."""
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise SettingError("the engine ray needs Ray: pip install tokenworth[ray]") from error
-        self.ray: Any = ray
-        self.own = not ray.is_initialized()
-        if self.own:
-            quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-            if address in (None, "", "local"):
-                ray.init(num_cpus=workers, include_dashboard=False, **quiet)
-            else:
-                ray.init(address=address, **quiet)
+        from tokenworth.study.cluster import ray_cluster
+
+        ray: Any
+        ray, self.own = ray_cluster(address, workers)
+        self.ray = ray
 
     def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
         """Results in order; a worker that dies has its job begun again."""
@@ -111,7 +113,7 @@ class OnRay:
         except self.ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, TokenworthError) else error from error
 
-    def close(self) -> None:
+    def close(self, *, now: bool = False) -> None:  # noqa: ARG002 - a cluster always ends at once
         """Stop a cluster that was started here."""
         if self.own:
             self.ray.shutdown()

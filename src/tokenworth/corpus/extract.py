@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from tokenworth.corpus.extras import library
 
@@ -12,6 +13,7 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][\w:-]*)([^<>]*)>")
 _VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "li", "link", "meta", "p", "source", "track", "wbr"]
 )
+_CELL, _LIST = re.compile(r"<t[dh]\b", re.IGNORECASE), re.compile(r"<(?:li|dt|dd)\b", re.IGNORECASE)
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*\n?")
 _VERBATIM = re.compile(r"\\begin\{comment\}.*?\\end\{comment\}", re.DOTALL)
 _BODY = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.DOTALL)
@@ -32,10 +34,35 @@ def extract_text(html: str, *, fast: bool = False) -> str:
         return _fast(html)
     trafilatura = library("trafilatura", "extracting text from HTML")
     try:
-        found = trafilatura.extract(html, include_comments=False, include_tables=True, deduplicate=False)
+        page = _with_lists_in_cells(html, trafilatura) if _CELL.search(html) and _LIST.search(html) else html
+        found = trafilatura.extract(page, include_comments=False, include_tables=True, deduplicate=False)
     except (RecursionError, ValueError):  # what the parser cannot take is left to the one that can
         return _fast(html)
     return (found or "").strip()
+
+
+def _with_lists_in_cells(html: str, trafilatura: Any) -> Any:
+    """The page as a tree, the lists in its table cells made paragraphs: the library loses lists there."""
+    tree = trafilatura.load_html(html)
+    if tree is None:
+        return html
+    for part in tree.xpath("(.//td|.//th)//*[self::ul or self::ol or self::dl]"):
+        if _is_menu(part):
+            continue
+        part.tag = "div"
+        for item in part.xpath("./li | ./dt | ./dd"):
+            item.tag = "p"
+        if part.tail and part.tail.strip():  # text behind an element is lost, too
+            behind = part.makeelement("p")
+            behind.text, part.tail = part.tail, None
+            part.addnext(behind)
+    return tree
+
+
+def _is_menu(part: Any) -> bool:
+    """A list of which most is links, which is no text outside tables either."""
+    linked = sum(len("".join(link.itertext()).strip()) for link in part.iter("a"))
+    return 2 * linked > len("".join(part.itertext()).strip())
 
 
 def _fast(html: str) -> str:

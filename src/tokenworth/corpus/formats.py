@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from tokenworth.corpus.config import Source
 from tokenworth.corpus.document import Document
-from tokenworth.corpus.refusals import BINARY, TOO_LONG, Refused, binary, broken, identity, not_utf8
-from tokenworth.corpus.streams import Chunks
-
-_HEAD = 8192
+from tokenworth.corpus.encodings import decoded_page
+from tokenworth.corpus.refusals import BINARY, NOT_UTF8, TOO_LONG, Refused, identity, refused
+from tokenworth.files.faults import conversion
+from tokenworth.files.lines import BINARY_FILE, HEAD, broken
+from tokenworth.files.streams import Chunks
 
 
 def read_text(source: Source, path: Path, max_bytes: int) -> Iterator[Document | Refused]:
@@ -22,8 +21,8 @@ def read_text(source: Source, path: Path, max_bytes: int) -> Iterator[Document |
     mark = {"file": None, "paragraphs": b"\n\n", "lines": b"\n"}[source.documents]
     rest = b""
     for chunk in chunks:
-        if head and b"\0" in chunk[:_HEAD]:
-            yield binary(source, path)
+        if head and b"\0" in chunk[:HEAD]:
+            yield refused(source, path, BINARY_FILE)
             return
         rest, head = rest + chunk, False
         pieces, rest = _pieces(rest, mark, max_bytes)
@@ -35,7 +34,7 @@ def read_text(source: Source, path: Path, max_bytes: int) -> Iterator[Document |
         number += 1
     yield from _piece(source, path, number, _pieces(rest, mark, max_bytes)[1])
     if chunks.problem:
-        yield broken(source, path, chunks)
+        yield refused(source, path, broken(chunks))
 
 
 def _pieces(data: bytes, mark: bytes | None, max_bytes: int) -> tuple[list[bytes], bytes]:
@@ -74,9 +73,9 @@ def _piece(source: Source, path: Path, number: int, data: bytes) -> Iterator[Doc
     if not data.strip():
         return
     try:
-        text = data.decode("utf-8-sig" if number == 0 else "utf-8")
+        text = data.decode()
     except UnicodeDecodeError as error:
-        yield not_utf8(Document("", name, source.name), path, f"document {number}", data, error)
+        yield _not_utf8(Document("", name, source.name), path, f"document {number}", data, error)
         return
     yield Document(text.strip(), name, source.name)
 
@@ -108,33 +107,37 @@ def _whole(source: Source, path: Path, max_bytes: int, kind: str) -> Iterator[Do
             return
     yield from page(Document("", identity(source, path), source.name, kind), path, data)
     if chunks.problem:
-        yield broken(source, path, chunks)
+        yield refused(source, path, broken(chunks))
 
 
 def page(document: Document, path: Path, data: bytes, charset: str = "") -> Iterator[Document | Refused]:
-    """A document of bytes that should be text; the encoding that a page names for itself is tried after UTF-8."""
-    if b"\0" in data[:_HEAD]:
-        sentence = f"{path} is binary, not text; it was left out"
-        yield Refused(document, BINARY, sentence)
-        return
+    """A document of bytes that should be text; a web page in the encoding that its server or itself names.
+
+    Args:
+        document: without its text.
+        path: its file.
+        data: its bytes.
+        charset: what the server says of it.
+    """
     if not data.strip():
         return
+    text = None
+    if document.kind == "html":
+        text = decoded_page(data, charset)
+    if text is None and b"\0" in data[:HEAD]:
+        yield Refused(document, BINARY, BINARY_FILE.sentence(path))
+        return
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode() if text is None else text
     except UnicodeDecodeError as error:
-        named = _named(data, charset) if document.kind == "html" else None
-        if named is None:
-            yield not_utf8(document, path, f"byte {error.start:,}", data, error)
-            return
-        text = named
+        yield _not_utf8(document, path, f"byte {error.start:,}", data, error)
+        return
     yield Document(text, document.id, document.source, document.kind)
 
 
-def _named(data: bytes, charset: str) -> str | None:
-    """The page in the encoding that it, or its server, names."""
-    found = re.search(rb"charset=[\"']?([\w-]+)", data[:4096], re.IGNORECASE)
-    name = charset or (found[1].decode("ascii") if found else "")
-    try:
-        return codecs.decode(data, name) if name else None
-    except (LookupError, UnicodeDecodeError):
-        return None
+def _not_utf8(document: Document, path: Path, where: str, data: bytes, error: UnicodeDecodeError) -> Refused:
+    """Bytes that are no text; they are kept as escapes."""
+    remedy = f"convert it, for example with: {conversion(data, path.name)}"
+    sentence = f"{path}, {where}: byte 0x{data[error.start]:02x} is not UTF-8; {remedy}"
+    text = data.decode("utf-8", "backslashreplace")
+    return Refused(Document(text, document.id, document.source, document.kind), NOT_UTF8, sentence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,17 @@ def _exhausted(flow: Flow, facts: dict[str, Any]) -> str:
 
 
 def _losses(flow: Flow) -> str:
-    """What each stage dropped, in words."""
-    lost = {name: sum(a.documents for one in own.values() for a in one.dropped.values()) for name, own in ledgers(flow)}
-    return ", ".join(f"{name} dropped {number:,}" for name, number in lost.items() if number) or "none was read"
+    """What each stage dropped and why, in words."""
+    lost: dict[str, Counter[str]] = {name: Counter() for name, _ in ledgers(flow)}
+    for name, own in ledgers(flow):
+        for ledger in own.values():
+            lost[name].update({reason: amount.documents for reason, amount in ledger.dropped.items()})
+    return ", ".join(_lost(name, reasons) for name, reasons in lost.items() if reasons) or "none was read"
+
+
+def _lost(name: str, reasons: Counter[str]) -> str:
+    why = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common(3))
+    return f"{name} dropped {reasons.total():,} ({why})"
 
 
 def _chosen(

@@ -7,16 +7,18 @@ these count words; Raffel et al. (2020), Exploring the limits of transfer learni
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from tokenworth.corpus.normalise import language
+from tokenworth.corpus.scripts import FREQUENT, characters_per_word
 from tokenworth.corpus.words import Words, blocks, gram_hashes, words_of
 
-STOP_WORDS = frozenset(["the", "be", "to", "of", "and", "that", "have", "with"])
+_HALF_SURE = 0.5
 _BULLETS = ("•", "-", "*", "‣", "◦", "·")
-_ENDS = (".", "!", "?", '"', "”", "'", "’", "。", "！", "？", "…")  # noqa: RUF001
+_ENDS = (".", "!", "?", '"', "”", "'", "’", "。", "！", "？", "…", "」", "』", "।", "۔", "؟", "።")  # noqa: RUF001
 _LETTER = re.compile(r"[^\W\d_]")
 _TOP, _REPEATED = (2, 3, 4), (5, 10)
 
@@ -37,7 +39,7 @@ class QualityRules:
     min_alphabetic_words: float | None = 0.8
     """Share of words with a letter in them."""
     min_stop_words: int | None = 2
-    """Different ones of eight frequent English words; for English alone."""
+    """Different ones of about eight frequent words of the text's language."""
     max_repeated_lines: float | None = 0.3
     max_repeated_paragraphs: float | None = 0.3
     max_top_2gram: float | None = 0.2
@@ -55,44 +57,121 @@ class QualityRules:
     """Share of lines that end like a sentence; C4 removes all others."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the rules say of a text."""
+
+    refused_by: str | None = None
+    """The first rule that refuses it."""
+    not_applied: tuple[str, ...] = ()
+    """Rules that would have refused it and say nothing about its language."""
+    language: str = ""
+    """ISO 639 code, or "no spaces", where a rule was not applied or another language's words were looked for."""
+
+
 def judge(texts: Sequence[str], rules: QualityRules) -> list[str | None]:
     """Of each text the first rule that refuses it, by the rule's name, or None."""
-    found: list[str | None] = []
+    return [one.refused_by for one in judgements(texts, rules)]
+
+
+def judgements(texts: Sequence[str], rules: QualityRules) -> list[Judgement]:
+    """Of each text what the rules say, by its language.
+
+    In texts written without spaces words are counted by their characters (`characters_per_word`), so that a run of five
+    words is as many characters; rules about a word's letters do not apply.  Frequent words are those of the text's
+    language; where they are not known, rules about them and about the length of words do not apply.
+
+    Raises:
+        SettingError: a text is not English by its frequent words, and the library that tells languages is not
+            installed.
+    """
+    found: list[Judgement] = []
     for part in blocks(texts):
-        measured = _repetition(words_of(texts[part]))
-        found += [_refusal(text, rules, own) for text, own in zip(texts[part], measured, strict=True)]
+        words = words_of(texts[part])
+        measured = _repetition(words)
+        counts = np.diff(words.first)
+        for text, repetition, count in zip(texts[part], measured, counts, strict=True):
+            per_word = characters_per_word(text)
+            if per_word is None:
+                found.append(_spaced(text, rules, repetition))
+            else:
+                longer = _repetition(words_of([text]), per_word)[0]
+                found.append(_unspaced(text, rules, longer, max(1.0, int(count) / per_word)))
     return found
 
 
 RULE_NAMES = tuple(one.name for one in fields(QualityRules))
+OF_SPACED_WORDS = ("min_mean_word", "max_mean_word", "min_alphabetic_words", "min_stop_words")
+"""Rules that look into words parted by spaces."""
+OF_KNOWN_WORDS = ("min_mean_word", "max_mean_word", "min_stop_words")
+"""Rules whose limits are those of languages with words like English ones."""
+NO_SPACES = "no spaces"
 
 
-def _refusal(text: str, rules: QualityRules, repetition: dict[str, float]) -> str | None:
+def _spaced(text: str, rules: QualityRules, repetition: dict[str, float]) -> Judgement:
     words = text.split()
     few = max(1, len(words))
     numbers: dict[str, Callable[[], float]] = {
+        **_any_script(text, few),
         "words": lambda: len(words),
         "mean_word": lambda: sum(map(len, words)) / few,
-        "symbols": lambda: (text.count("#") + text.count("...") + text.count("…")) / few,
+        "alphabetic_words": lambda: _with_letter(words) / few,
+        "stop_words": lambda: _stop_words(text, words, rules.min_stop_words or 0, "en"),
+    }
+    not_applied: list[str] = []
+    code = ""
+    for name in _refusing(text, rules, repetition, numbers):
+        if name not in OF_KNOWN_WORDS:
+            return Judgement(name, tuple(not_applied), code)
+        code = code or _language(text)
+        if code not in FREQUENT and code != "und":
+            not_applied.append(name)
+        elif name != "min_stop_words" or _stop_words(text, words, rules.min_stop_words or 0, code) < (
+            rules.min_stop_words or 0
+        ):
+            return Judgement(name, tuple(not_applied), code)
+    return Judgement(None, tuple(not_applied), code)
+
+
+def _unspaced(text: str, rules: QualityRules, repetition: dict[str, float], words: float) -> Judgement:
+    numbers: dict[str, Callable[[], float]] = {**_any_script(text, words), "words": lambda: words}
+    refused = next(_refusing(text, rules, repetition, numbers), None)
+    not_applied = tuple(name for name in OF_SPACED_WORDS if getattr(rules, name) is not None)
+    return Judgement(refused, not_applied, NO_SPACES)
+
+
+def _any_script(text: str, words: float) -> dict[str, Callable[[], float]]:
+    """Numbers that mean the same however words are written."""
+    return {
+        "symbols": lambda: (text.count("#") + text.count("...") + text.count("…")) / words,
         "bullet_lines": lambda: _share(_lines(text), lambda line: line.startswith(_BULLETS)),
         "ellipsis_lines": lambda: _share(_lines(text), lambda line: line.endswith(("...", "…"))),
-        "alphabetic_words": lambda: _with_letter(words) / few,
-        "stop_words": lambda: _stop_words(text, words, rules.min_stop_words or 0),
         "repeated_lines": lambda: _repeated(_lines(text)),
         "repeated_paragraphs": lambda: _repeated([part for part in text.split("\n\n") if part.strip()]),
         "braces": lambda: text.count("{") + text.count("}"),
         "sentence_lines": lambda: _share(_lines(text), lambda line: line.endswith(_ENDS)),
     }
+
+
+def _refusing(
+    text: str, rules: QualityRules, repetition: dict[str, float], numbers: Mapping[str, Callable[[], float]]
+) -> Iterator[str]:
+    """Rules that a text breaks, in order; those without a number do not apply."""
     for name in RULE_NAMES:
         limit, what = getattr(rules, name), name[4:]
         if name == "lorem_ipsum":
             if limit and "lorem ipsum" in text.lower():
-                return name
-        elif limit is not None:
+                yield name
+        elif limit is not None and (what in repetition or what in numbers):
             value = repetition[what] if what in repetition else numbers[what]()
             if value < limit if name.startswith("min_") else value > limit:
-                return name
-    return None
+                yield name
+
+
+def _language(text: str) -> str:
+    """What a text is written in, "und" where that is not half sure."""
+    code, probability = language(text)
+    return code if probability >= _HALF_SURE else "und"
 
 
 def _lines(text: str) -> list[str]:
@@ -109,21 +188,27 @@ def _with_letter(words: list[str]) -> int:
     return len(words) - len(rest) + sum(1 for word in rest if _LETTER.search(word))
 
 
-def _stop_words(text: str, words: list[str], enough: int) -> int:
+def _stop_words(text: str, words: list[str], enough: int, code: str) -> int:
     """Different ones, in lower case only where there are not enough without."""
-    found = len(STOP_WORDS.intersection(words))
-    return found if found >= enough else len(STOP_WORDS.intersection(text.lower().split()))
+    frequent = FREQUENT.get(code, FREQUENT["en"])
+    found = len(frequent.intersection(words))
+    return found if found >= enough else len(frequent.intersection(text.lower().split()))
 
 
 def _repeated(parts: list[str]) -> float:
     return 1 - len(set(parts)) / len(parts) if parts else 0.0
 
 
-def _repetition(words: Words) -> list[dict[str, float]]:
-    """Of each text: words in its most frequent runs of two to four, and runs of five and ten that are not its first."""
+def _repetition(words: Words, per_word: int = 1) -> list[dict[str, float]]:
+    """Of each text: words in its most frequent runs of two to four, and runs of five and ten that are not its first.
+
+    Args:
+        words: of the texts; characters where they are written without spaces.
+        per_word: how many of these make a word.
+    """
     counts = np.maximum(np.diff(words.first), 1)
-    measured = {f"top_{n}gram": n * _runs(words, n)[0] / counts for n in _TOP}
-    measured |= {f"repeated_{n}grams": _runs(words, n)[1] for n in _REPEATED}
+    measured = {f"top_{n}gram": n * per_word * _runs(words, n * per_word)[0] / counts for n in _TOP}
+    measured |= {f"repeated_{n}grams": _runs(words, n * per_word)[1] for n in _REPEATED}
     return [{name: float(values[i]) for name, values in measured.items()} for i in range(len(counts))]
 
 

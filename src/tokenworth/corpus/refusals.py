@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tokenworth.corpus.config import Source
 from tokenworth.corpus.document import Document
-from tokenworth.corpus.streams import Chunks
+from tokenworth.files.faults import BINARY, BROKEN, NOT_UTF8, TOO_LONG, Fault
 
-BINARY, NOT_UTF8, BROKEN, TOO_LONG = "binary file", "not UTF-8", "broken file", "longer than max_document_mb"
+NO_TEXT = "no text in its row"
+__all__ = ["BINARY", "BROKEN", "NOT_UTF8", "NO_TEXT", "TOO_LONG", "Refused", "identity", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +33,9 @@ def identity(source: Source, path: Path) -> str:
     return f"{source.name}/{inner}"
 
 
-def broken(source: Source, path: Path, chunks: Chunks) -> Refused:
-    """The end of a file that could not be read to its end."""
-    where = f"after {chunks.read:,} bytes of content"
-    sentence = f"{path} breaks off {where} ({chunks.problem}); what stood before was taken, copy the file again"
-    return Refused(Document("", f"{identity(source, path)}#end", source.name), BROKEN, sentence)
-
-
-def binary(source: Source, path: Path) -> Refused:
-    """A file with a zero byte at its beginning."""
-    sentence = f"{path} is binary, not text; it was left out"
-    return Refused(Document("", identity(source, path), source.name), BINARY, sentence)
-
-
-def not_utf8(document: Document, path: Path, where: str, data: bytes, error: UnicodeDecodeError) -> Refused:
-    """Bytes that are no text; they are kept as escapes."""
-    sentence = (
-        f"{path}, {where}: byte 0x{data[error.start]:02x} is not UTF-8; convert it, for example with: iconv -f latin1 "
-        "-t utf-8"
-    )
-    text = data.decode("utf-8", "backslashreplace")
-    return Refused(Document(text, document.id, document.source, document.kind), NOT_UTF8, sentence)
+def refused(source: Source, path: Path, fault: Fault, kind: str = "text") -> Refused:
+    """A fault of a file, or of one of its rows."""
+    place = f":{fault.number}" if fault.number else "#end" if fault.kind == BROKEN else ""
+    document = Document(fault.text, identity(source, path) + place, source.name, kind)
+    taken = "; what stood before was taken" if fault.kind == BROKEN else ""
+    return Refused(document, fault.kind, fault.sentence(path) + taken)

@@ -12,22 +12,22 @@ from tokenworth.corpus.config import Corpus, Source
 from tokenworth.corpus.document import Document
 from tokenworth.corpus.formats import read_code, read_html, read_latex, read_text
 from tokenworth.corpus.refusals import Refused
-from tokenworth.corpus.tables import read_csv, read_hub, read_jsonl, read_parquet
+from tokenworth.corpus.tables import read_columns, read_csv, read_hub, read_jsonl
 from tokenworth.corpus.web import read_warc
-from tokenworth.errors import SettingError
+from tokenworth.errors import FileError, SettingError
+from tokenworth.files import ending, files_of
+from tokenworth.version import NUMERICS
 
 PART_BYTES = 64_000_000
 PART_FILES = 2000
 ENDINGS = {
     ".txt": "text", ".md": "text", ".rst": "text", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv",
-    ".parquet": "parquet", ".html": "html", ".htm": "html", ".xhtml": "html", ".warc": "warc", ".tex": "latex",
-    ".py": "code", ".c": "code", ".h": "code", ".cc": "code", ".cpp": "code", ".hpp": "code", ".rs": "code",
-    ".go": "code", ".java": "code", ".js": "code", ".ts": "code", ".rb": "code", ".sh": "code", ".sql": "code",
-    ".jl": "code", ".r": "code", ".scala": "code", ".swift": "code", ".kt": "code",
+    ".parquet": "parquet", ".arrow": "parquet", ".html": "html", ".htm": "html", ".xhtml": "html", ".warc": "warc",
+    ".tex": "latex", ".py": "code", ".c": "code", ".h": "code", ".cc": "code", ".cpp": "code", ".hpp": "code",
+    ".rs": "code", ".go": "code", ".java": "code", ".js": "code", ".ts": "code", ".rb": "code", ".sh": "code",
+    ".sql": "code", ".jl": "code", ".r": "code", ".scala": "code", ".swift": "code", ".kt": "code",
 }  # fmt: skip
 """What a file is, by its ending; .gz or .zst may follow."""
-_SQUEEZED = (".gz", ".zst")
-_PASSED_OVER = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "venv"})
 
 Item = Document | Refused
 
@@ -67,17 +67,10 @@ def parts_of(corpus: Corpus, source: Source) -> list[Part]:
 
 def _files(source: Source) -> list[Path]:
     path = Path(source.path)
-    if path.is_file():
-        return [path]
-    base, pattern = (path, "**/*") if path.is_dir() else _split_pattern(path)
-    found = [one for one in base.glob(pattern) if one.is_file() and not _PASSED_OVER.intersection(one.parts)]
-    return sorted(one for one in found if _is_wanted(source, one))
-
-
-def _split_pattern(path: Path) -> tuple[Path, str]:
-    """The folder before the first * and the rest."""
-    place = next((i for i, part in enumerate(path.parts) if "*" in part), len(path.parts))
-    return Path(*path.parts[:place]), str(Path(*path.parts[place:]))
+    try:
+        return files_of(path, lambda one: _is_wanted(source, one))
+    except FileError as error:
+        raise SettingError(f"source {source.name}: {error}") from error
 
 
 def _is_wanted(source: Source, path: Path) -> bool:
@@ -88,8 +81,7 @@ def _is_wanted(source: Source, path: Path) -> bool:
 
 def ending_kind(path: Path) -> str | None:
     """Kind of a file by its ending, without that of a compression."""
-    name = path.with_suffix("") if path.suffix in _SQUEEZED else path
-    return ENDINGS.get(name.suffix.lower())
+    return ENDINGS.get(ending(path))
 
 
 def _key(corpus: Corpus, source: Source, files: list[str]) -> str:
@@ -97,7 +89,7 @@ def _key(corpus: Corpus, source: Source, files: list[str]) -> str:
     stats = [_stamp(file) for file in files]
     reading = {k: v for k, v in asdict(source).items() if k in ("name", "path", "kind", "text", "documents")}
     limits = [corpus.shard_documents, corpus.shard_mb, corpus.max_document_mb, corpus.keep_dropped]
-    return digest(["read", 1, reading, stats, limits])
+    return digest(["read", 2, reading, stats, limits])
 
 
 def _stamp(file: str) -> list[str | int]:
@@ -109,15 +101,16 @@ def _stamp(file: str) -> list[str | int]:
 
 
 def digest(facts: object) -> str:
-    """24 hex digits that stand for plain data."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    """24 hex digits that stand for plain data, and for the version of the numbers that are made of it."""
+    text = json.dumps([NUMERICS, facts], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 READERS: dict[str, Callable[[Source, Path, int], Iterator[Item]]] = {
     "text": read_text,
     "jsonl": read_jsonl,
     "csv": read_csv,
-    "parquet": read_parquet,
+    "parquet": read_columns,
     "html": read_html,
     "warc": read_warc,
     "code": read_code,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.corpus.cleaning import Redact
+from tokenworth.corpus.config import Corpus
 from tokenworth.corpus.deciding import cluster_sizes, decide
 from tokenworth.corpus.decontamination import Decontaminate
 from tokenworth.corpus.deduplication import Semantic
@@ -52,8 +54,31 @@ def run_stages(flow: Flow, stages: Sequence[Any]) -> None:
             _corpus_stage(flow, stage)
 
 
-def prepared(stage: Any, root: Path, notes: list[str]) -> Any:
+def prepared_stages(corpus: Corpus, root: Path, notes: list[str]) -> list[Any]:
+    """All stages of a corpus as `prepared` makes them, each with those that its sources go through before.
+
+    Raises:
+        TaskError, BackboneError, SettingError: as `prepared`.
+    """
+    ready: list[Any] = []
+    for stage in corpus.stages:
+        ways = {
+            tuple(before for before in ready if before.name not in source.skip and hasattr(before, "form_of")): None
+            for source in corpus.sources
+            if stage.name not in source.skip
+        }
+        ready.append(prepared(stage, root, notes, [way for way in ways if way]))
+    return ready
+
+
+def prepared(stage: Any, root: Path, notes: list[str], ways: Sequence[Sequence[Any]] = ()) -> Any:
     """A stage that can be run: it knows its tasks' texts, or the contents of its model.
+
+    Args:
+        stage: as the corpus file says it.
+        root: the work folder.
+        notes: sentences are added to.
+        ways: stages that change texts and that documents went through before, by source where these differ.
 
     Raises:
         TaskError: a task cannot be loaded.
@@ -61,7 +86,7 @@ def prepared(stage: Any, root: Path, notes: list[str]) -> Any:
         SettingError: names are to be found and no recogniser is installed.
     """
     if isinstance(stage, Decontaminate):
-        return _with_index(stage, root, notes)
+        return _with_index(stage, root, notes, ways)
     if isinstance(stage, (Semantic, Perplexity)):
         return replace(stage, fingerprint=fingerprint_of(stage.model))
     if isinstance(stage, Redact) and stage.names:
@@ -69,7 +94,7 @@ def prepared(stage: Any, root: Path, notes: list[str]) -> Any:
     return stage
 
 
-def _with_index(stage: Decontaminate, root: Path, notes: list[str]) -> Decontaminate:
+def _with_index(stage: Decontaminate, root: Path, notes: list[str], ways: Sequence[Sequence[Any]]) -> Decontaminate:
     """A stage that knows where the runs of its tasks' texts lie."""
     from tokenworth.corpus.contamination import index_of
     from tokenworth.corpus.looking import save_index, without_test_part
@@ -82,13 +107,21 @@ def _with_index(stage: Decontaminate, root: Path, notes: list[str]) -> Decontami
         for task in tasks
         if without_test_part(task) and "train" not in stage.splits
     ]
-    key = digest(["index", 1, stage.n, [task.fingerprint for task in tasks], [task.name for task in tasks]])
+    before = [[facts_of(one) for one in way] for way in ways]
+    key = digest(["index", 2, stage.n, [task.fingerprint for task in tasks], [task.name for task in tasks], before])
     path = root / f"index-{key}"
     if not (path / "owner.json").is_file():
-        save_index(path, index_of(tasks, stage.n))
+        save_index(path, index_of(tasks, stage.n, forms=[partial(_after, way) for way in ways]))
     if short := read_array(path, "total")[read_array(path, "total") == 0].size:
         notes.append(f"decontaminate: {short:,} task texts of fewer than 6 words are too short to be looked for")
     return replace(stage, index=str(path))
+
+
+def _after(way: Sequence[Any], text: str) -> str:
+    """A text after some stages."""
+    for stage in way:
+        text = stage.form_of(text)
+    return text
 
 
 def _shard_stages(flow: Flow, stages: Sequence[Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 
 from tokenworth.adaptation.result import RESULT, AdaptResult
 from tokenworth.assessment import Assessment
+from tokenworth.assessment.environment import version_of
 from tokenworth.decision.indicators import INDICATORS, indicators_of, references_of
 from tokenworth.decision.metrics import DEFAULT_METRIC, IN_WORDS, OTHERS
 from tokenworth.errors import SettingError
@@ -20,7 +20,7 @@ from tokenworth.study import StudyStore
 from tokenworth.study.evidence import published
 from tokenworth.study.grid import ASSESS, Cell
 from tokenworth.study.names import Contents, Names, names_by_contents
-from tokenworth.study.store import ASSESSED, TEXT_LOSS
+from tokenworth.study.store import ASSESSED, TEXT_LOSS, read_result
 
 LEARNED = ("prompt", "lora", "full", "scratch")
 """Routes of which the outcome is predicted; bow and probe are run with the assessment itself."""
@@ -97,7 +97,7 @@ def _said(folder: Path) -> dict[str, float]:
 
 def _loss(folder: Path) -> dict[str, float | None]:
     path = folder / TEXT_LOSS
-    found: dict[str, float | None] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found: dict[str, float | None] = read_result(path) if path.is_file() else {}
     return found
 
 
@@ -109,7 +109,7 @@ def _row(cell: Cell, run: AdaptResult) -> dict[str, Any]:
         **{metric: run.metrics[metric] for metric in IN_WORDS if metric != DEFAULT_METRIC},
         "train_flops": run.cost.get("train_flops"),
         "seconds": run.cost["seconds"],
-        "version": run.environment.get("tokenworth"),
+        "version": version_of(run.environment),
         **budget_of(run.settings, run.task["texts"]["train"]),
     }
 

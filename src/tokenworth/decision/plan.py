@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from tokenworth.adaptation.settings import TRAINED, AdaptConfig, make_config, relevant_settings
-from tokenworth.training.reading import read_run_file
+from tokenworth.settings import read_settings
 
 _FLAGS = ("batch", "rank", "max_length")
 """Settings beside steps and learning rate that commands take by name; others stand in a file."""
@@ -107,10 +107,11 @@ def plan_for(config: AdaptConfig | dict[str, Any] | str | Path | None, cells: pd
         SettingError: a setting that is not understood.
     """
     if isinstance(config, str | Path):
-        config = read_run_file(config)
+        config = read_settings(config)
+    asked = make_config(config)
     stated = {"steps", "lr"} if isinstance(config, AdaptConfig) else {"steps", "lr"} & set(config or {})
     usual = {route: found for route in TRAINED if (found := _usual(cells[cells["route"] == route])) is not None}
-    return Plan(make_config(config), frozenset(stated), usual)
+    return Plan(asked, frozenset(stated), usual)
 
 
 def _usual(cells: pd.DataFrame) -> Usual | None:

@@ -11,9 +11,33 @@ import pandas as pd
 
 from tokenworth.assessment import Assessment
 from tokenworth.assessment.result import jsonable, write_text, writing
-from tokenworth.errors import TokenworthError
+from tokenworth.assessment.schema import FINITE, LEAF, NUMBER, OBJECT, TEXT, TRUTH, Each, Maybe, Shape, read_object
 
 DECISION = "decision.json"
+_OPTION: Shape = {
+    "model": Maybe(TEXT),
+    "route": TEXT,
+    "source": TEXT,
+    "f1": NUMBER,
+    "f1_low": NUMBER,
+    "f1_high": NUMBER,
+    "fits": TRUTH,
+    "affordable": TRUTH,
+    "failed?": Maybe(TEXT),
+}
+SHAPE: Shape = {
+    "task": {"name": TEXT},
+    "options": [_OPTION],
+    "recommended": Maybe(_OPTION),
+    "sentences": [TEXT],
+    "warnings": [TEXT],
+    "settings": OBJECT,
+    "explanation": [{"model": Maybe(TEXT), "route": TEXT}],
+    "labels?": [{"route": TEXT, "texts": [FINITE], "f1": [NUMBER]}],
+    "pilots?": [OBJECT],
+    "environment?": Each(LEAF),
+}
+"""What decision.json holds of that which is read again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +92,8 @@ class Decision:
             TokenworthError: it is not there or no decision.
         """
         path = Path(folder) / DECISION if Path(folder).is_dir() else Path(folder)
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise TokenworthError(f"{path} is no decision; give the folder that tokenworth decide wrote") from error
+        data = read_object(path, SHAPE, "decision", "give the folder that tokenworth decide wrote")
+        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
 
 
 def as_options(rows: list[Any]) -> list[dict[str, Any]]:

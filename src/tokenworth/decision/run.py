@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.adaptation.settings import AdaptConfig
+from tokenworth.assessment import assess
 from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.forecast import measure_rates
 from tokenworth.backbones import resolve_device, resolve_dtype
@@ -26,32 +27,42 @@ from tokenworth.decision.predictors import DEFAULT
 from tokenworth.decision.prices import HERE, Machine, named_machine, parse_budget
 from tokenworth.decision.result import Decision
 from tokenworth.decision.sentences import describe
-from tokenworth.errors import SettingError
 from tokenworth.machine import free_on
+from tokenworth.settings import (
+    Fraction,
+    NonNegative,
+    OutFolder,
+    Positive,
+    Seed,
+    checked_arguments,
+    setting_names,
+    settings_for,
+)
 from tokenworth.tasks import Task, load_task
 
 TOLERANCE = 0.01
 
 
+@checked_arguments
 def decide(
     task: str | Task,
     models: Sequence[str],
     *,
     metric: str = DEFAULT_METRIC,
     budget: str | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: Fraction = TOLERANCE,
     hardware: str = HERE,
-    price: float | None = None,
+    price: NonNegative | None = None,
     calibration: Sequence[str | Path] = (),
     config: AdaptConfig | dict[str, Any] | str | Path | None = None,
     predictor: str = DEFAULT,
-    pilot: float | None = None,
+    pilot: Positive | None = None,
     labels: bool = False,
     max_texts: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
-    seed: int = 0,
-    out: str | Path | None = None,
+    seed: Seed = 0,
+    out: OutFolder = None,
     started: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> Decision:
@@ -86,10 +97,9 @@ def decide(
     Raises:
         TaskError, BackboneError, SettingError: what is given cannot be used.
     """
+    settings = settings_for(assess, settings, "decide has", setting_names(decide))
     task = task if isinstance(task, Task) else load_task(task, seed=seed)
     limit = None if budget is None else parse_budget(budget, price)
-    if not 0 <= tolerance < 1:
-        raise SettingError(f"tolerance {tolerance} is not understood; give the F1 that may be lost, such as 0.01")
     check_share(pilot)
     metric = metric_named(metric)
     cells = under(cells_of(calibration), metric)

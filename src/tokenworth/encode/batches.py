@@ -27,11 +27,14 @@ class Batch:
     """Arguments of the model's forward pass."""
 
 
-def plan_batches(lengths: Sequence[int] | np.ndarray, batch_tokens: int) -> list[np.ndarray]:
+def plan_batches(
+    lengths: Sequence[int] | np.ndarray, batch_tokens: int, *, one_length: bool = False
+) -> list[np.ndarray]:
     """Row indices of each batch: longest texts first, so that memory shows its limit at once and little is padded.
 
     The padded tokens of a batch (texts x longest text) are at most ``batch_tokens``; a single longer text is a batch
-    of its own.  Texts of one length keep their order.
+    of its own.  Texts of one length keep their order.  With ``one_length`` texts of other lengths are
+    in other batches, for models whose states depend on padding.
 
     Raises:
         SettingError: batch_tokens below 1.
@@ -42,7 +45,10 @@ def plan_batches(lengths: Sequence[int] | np.ndarray, batch_tokens: int) -> list
     order = np.argsort(-lengths, kind="stable")
     batches, start = [], 0
     while start < len(order):
-        size = max(1, batch_tokens // max(1, int(lengths[order[start]])))
+        length = int(lengths[order[start]])
+        size = max(1, batch_tokens // max(1, length))
+        if one_length:
+            size = min(size, int((lengths[order[start:]] == length).sum()))
         batches.append(order[start : start + size])
         start += size
     return batches

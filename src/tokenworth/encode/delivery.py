@@ -31,9 +31,16 @@ class Delivery:
         """Check the states of one layer and give them to the consumer.
 
         Raises:
-            EncodeError: there is not one state a token, or a real token's state is NaN or infinite.
+            EncodeError: the layer is not the next one, there is not one state a token, or a real token's state is NaN
+                or infinite.
         """
-        assert layer == self.left[0], "layers come in the order in which they are computed"
+        if self.left[:1] != (layer,):
+            raise EncodeError(
+                f"{self.backbone.name} computed layer {layer} where {self.left[0] if self.left else 'none'} was "
+                "expected: its blocks do not run once each in their order on every text; such a model is not supported"
+            )
+        if self.backbone.structure.reads_padding:  # texts of one length: what is more is padding of the model's own
+            states_BTD = states_BTD[:, : mask_BT.shape[1]]
         if states_BTD.shape[:2] != mask_BT.shape:
             raise EncodeError(
                 f"{self.backbone.name} has states of shape {tuple(states_BTD.shape)} at layer {layer} for tokens of "

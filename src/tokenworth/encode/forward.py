@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tokenworth.backbones import Backbone
+from tokenworth.backbones.load import as_it_is_now
 from tokenworth.encode.batches import Batch, make_batch
 from tokenworth.encode.delivery import Consume, Delivery, run_batch
 from tokenworth.encode.queue import Queue
@@ -81,12 +82,13 @@ def encode(
         EncodeError: states that are NaN or infinite, one text alone too long for the memory, or left padding asked of
             a model that cannot do it.
     """
+    backbone = as_it_is_now(backbone)
     wanted = _wanted(backbone, layers)
     if padding not in {"right", "left"}:
         raise SettingError(f"padding {padding!r} is not understood; choose right or left")
     if queue is None:
         budget = default_batch_tokens(backbone) if batch_tokens is None else batch_tokens
-        queue = Queue.plan(tokens.lengths, budget)
+        queue = Queue.plan(tokens.lengths, budget, one_length=backbone.structure.reads_padding)
     if padding == "left":
         _check_left_padding(backbone)
     run = _Pass(backbone, tokens, consume, layers=wanted, padding=padding, progress=progress)

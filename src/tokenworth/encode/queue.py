@@ -29,13 +29,15 @@ class Queue:
         self._turns = deque(Turn(rows, None) for rows in batches)
 
     @classmethod
-    def plan(cls, lengths: np.ndarray, batch_tokens: int, *, part: int = 0, parts: int = 1) -> Queue:
+    def plan(
+        cls, lengths: np.ndarray, batch_tokens: int, *, part: int = 0, parts: int = 1, one_length: bool = False
+    ) -> Queue:
         """The batches of all texts, or every ``parts``-th of them from the ``part``-th on.
 
         Raises:
             SettingError: batch_tokens below 1.
         """
-        return cls(plan_batches(lengths, batch_tokens)[part::parts], lengths, batch_tokens)
+        return cls(plan_batches(lengths, batch_tokens, one_length=one_length)[part::parts], lengths, batch_tokens)
 
     def __len__(self) -> int:
         return len(self._turns)

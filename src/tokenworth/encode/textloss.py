@@ -85,10 +85,12 @@ def text_losses(backbone: Backbone, texts: Sequence[str], *, max_length: int | N
     return TextLosses(nats_N, np.array([len(one) - 1 for one in ids], dtype=np.int64).clip(0), bytes_N)
 
 
-def loss_of(name: str, texts: Sequence[str], *, device: str = "auto", seed: int = 0, **sample: Any) -> dict[str, float]:
+def loss_of(
+    name: str, texts: Sequence[str], *, device: str = "auto", dtype: str = "auto", seed: int = 0, **sample: Any
+) -> dict[str, float]:
     """`text_loss` of a backbone by its name; NaN where it has no head that predicts next tokens."""
     try:
-        backbone = load_backbone(name, lm_head=True, device=device, seed=seed)
+        backbone = load_backbone(name, lm_head=True, device=device, dtype=dtype, seed=seed)
     except BackboneError:
         return _NONE
     return text_loss(backbone, texts, seed=seed, **sample)
@@ -107,11 +109,10 @@ def _batch_loss(backbone: Backbone, ids: list[Any]) -> np.ndarray:
     states_BTD = model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
     kept = mask_BT[:, 1:].bool()
     states_ND, wanted_N = states_BTD[:, :-1][kept], ids_BT[:, 1:][kept]
-    head: Any = backbone.lm_head
-    words: Any = model.get_input_embeddings()
-    size, parts = max(1, _LOGITS_AT_ONCE // words.num_embeddings), []
+    assert backbone.lm_head is not None, "a loss is asked of models with a head"
+    size, parts = max(1, _LOGITS_AT_ONCE // backbone.structure.n_embeddings), []
     for begin in range(0, len(states_ND), size):
-        logits_NV = head(states_ND[begin : begin + size]).float()
+        logits_NV = backbone.lm_head(states_ND[begin : begin + size]).float()
         wanted = wanted_N[begin : begin + size]
         parts.append(torch.nn.functional.cross_entropy(logits_NV, wanted, reduction="none").double().cpu())
     owner_N = np.repeat(np.arange(len(ids)), [len(one) - 1 for one in ids])

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from tokenworth.backbones import Backbone
-from tokenworth.errors import BackboneError, EncodeError, SettingError
+from tokenworth.errors import BackboneError, EncodeError, SettingError, first_line, is_panic
 
-_TEXTS_A_CALL = 1024  # the tokenizer's own record of a text is many times its ids: hold few at a time
+# The tokenizer's own record of a text is many times its ids: hold few at a time.
+_TEXTS_A_CALL = 1024
+_CHARACTERS_A_CALL = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +56,12 @@ def tokenise(backbone: Backbone, texts: Sequence[str], *, max_length: int | None
     truncated = 0
     for part, cut in _tokenised(backbone.tokenizer, texts, limit):
         truncated += cut
-        ids += [np.asarray(row, dtype=np.int32) for row in part]
+        ids += [np.asarray(row, dtype=np.int64) for row in part]
     empty = sum(len(row) <= n_special for row in ids)
     filler = np.array([_filler(backbone)], dtype=np.int32)
     ids = [row if len(row) else filler for row in ids]
     _check_ids(backbone, ids)
+    ids = [row.astype(np.int32) for row in ids]
     return Tokens(ids, truncated, empty, sum(len(row) == 1 for row in ids), limit)
 
 
@@ -78,20 +81,41 @@ def _limit(backbone: Backbone, max_length: int | None) -> tuple[int, int]:
 
 def _tokenised(tokenizer: Any, texts: Sequence[str], limit: int) -> Iterator[tuple[list[list[int]], int]]:
     """Ids of a part of the texts at a time, and how many of them were cut."""
-    for start in range(0, len(texts), _TEXTS_A_CALL):
-        part = list(texts[start : start + _TEXTS_A_CALL])
-        _check_strings(part, start)
+    start = 0
+    for part in _parts(texts):
         try:
             yield _fast(tokenizer, part, limit) if tokenizer.is_fast else _slow(tokenizer, part, limit)
-        except (UnicodeError, TypeError) as error:
-            where = f"texts {start} to {start + len(part) - 1}"
-            raise EncodeError(f"one of the {where} cannot be tokenised ({error}); is it valid Unicode?") from error
+        except BaseException as error:  # a regular expression that is too much for the Rust side panics
+            if not (isinstance(error, _FAILURES) or is_panic(error)):
+                raise
+            raise EncodeError(_failure(tokenizer, start, len(part), error)) from error
+        start += len(part)
 
 
-def _check_strings(part: list[str], start: int) -> None:
-    for row, text in enumerate(part, start):
+_FAILURES = (UnicodeError, TypeError, ValueError, RuntimeError, OverflowError)
+
+
+def _failure(tokenizer: Any, start: int, count: int, error: BaseException) -> str:
+    where = f"one of the texts {start} to {start + count - 1} cannot be tokenised ({first_line(error)})"
+    if isinstance(error, UnicodeError | TypeError):
+        return f"{where}; is it valid Unicode?"
+    return f"{where} by {tokenizer.name_or_path or 'this tokenizer'}; bring its tokenizer.json again, or leave it out"
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Texts that are given to the tokenizer together: bounded in number and in characters."""
+    part: list[str] = []
+    characters = 0
+    for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise EncodeError(f"text {row} is {type(text).__name__}, not a string; convert it or leave it out")
+        if part and (len(part) == _TEXTS_A_CALL or characters + len(text) > _CHARACTERS_A_CALL):
+            yield part
+            part, characters = [], 0
+        part.append(text)
+        characters += len(text)
+    if part:
+        yield part
 
 
 def _fast(tokenizer: Any, part: list[str], limit: int) -> tuple[list[list[int]], int]:

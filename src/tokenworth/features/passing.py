@@ -88,7 +88,8 @@ class Pass:
 
     def _queue(self) -> Queue:
         lengths, rank, size = self.texts.tokens.lengths, self.processes.rank, self.processes.size
-        return Queue.plan(lengths, self.plan["batch_tokens"], part=rank, parts=size)
+        alike = self.backbone.structure.reads_padding
+        return Queue.plan(lengths, self.plan["batch_tokens"], part=rank, parts=size, one_length=alike)
 
     def _shard(self) -> Shard:
         rows_R = np.sort(self._queue().rows())

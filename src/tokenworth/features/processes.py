@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.settings import whole_number_of
 
 _PATIENCE = timedelta(days=2)  # the main process may score for long while the others wait
 
@@ -95,11 +96,12 @@ def join_processes() -> Processes:
     """
     if dist.is_available() and dist.is_initialized():
         return Processes(dist.get_rank(), dist.get_world_size())
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if whole_number_of("WORLD_SIZE", 1) < 2:
         return Processes()
+    whole_number_of("RANK", 0)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if torch.cuda.is_available():  # "cuda" is then this process's own card
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        torch.cuda.set_device(whole_number_of("LOCAL_RANK", 0) % torch.cuda.device_count())
     try:
         dist.init_process_group(backend, timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:

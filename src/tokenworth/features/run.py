@@ -15,23 +15,23 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
-import torch
-from torch.distributed.tensor import DTensor
 
 from tokenworth.backbones import Backbone
 from tokenworth.encode import Tokens, default_batch_tokens
 from tokenworth.errors import EncodeError, SettingError
-from tokenworth.features.entry import FORMAT, Entry, save_manifest
+from tokenworth.features.checksum import has_hooks, model_checksum
+from tokenworth.features.entry import FORMAT, Entry, file_checksums, read_manifest, save_manifest
 from tokenworth.features.groups import layer_groups, moment_memory
 from tokenworth.features.passing import Pass
 from tokenworth.features.processes import Processes
-from tokenworth.features.shard import read_json
 from tokenworth.features.store import Store
 from tokenworth.features.textset import TextSet
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.context import Prefix
+from tokenworth.version import NUMERICS
 
 BASE_POOLINGS = ("mean", "last", "cls")
 _POOLINGS_SHARE = 0.25
@@ -121,11 +121,16 @@ def gather_features(
 
 
 def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings, processes: Processes) -> str:
-    """Hash of everything that the states depend on: weights, precision, texts, batches and the libraries' versions."""
+    """Hash of everything that the states depend on: model, precision, texts, batches and the libraries' versions.
+
+    A model with somebody's hooks in it can do anything: its pass is never found again.
+    """
     facts = {
         "format": FORMAT,
+        "numerics": NUMERICS,
         "fingerprint": backbone.fingerprint,
-        "weights": weights_checksum(backbone, processes),
+        "model": model_checksum(backbone.model),
+        "hooks": processes.tell(uuid4().hex) if has_hooks(backbone.model) and not backbone.sharded else None,
         "dtype": str(backbone.dtype),
         "device": backbone.device.type,
         "texts": texts.digest,
@@ -140,28 +145,12 @@ def _budget(backbone: Backbone, settings: PassSettings) -> int:
     return default_batch_tokens(backbone) if settings.batch_tokens is None else settings.batch_tokens
 
 
-def weights_checksum(backbone: Backbone, processes: Processes) -> int:
-    """Sum of all weights' bits modulo 2^64: a model changed in memory (merged, pruned, trained on) is another model."""
-    total = torch.zeros((), dtype=torch.int64)
-    for parameter in backbone.model.parameters():
-        local = parameter.to_local() if isinstance(parameter, DTensor) else parameter  # sharded: each has a part
-        if local.device.type != "meta" and local.numel():
-            bits = local.detach().contiguous().view(_BITS[local.element_size()])
-            total += bits.sum(dtype=torch.int64).cpu()
-    if backbone.sharded:
-        processes.add_up(total)
-    return int(total)
-
-
-_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-
-
 def _look_up(store: Store, key: str, settings: PassSettings, processes: Processes) -> Entry | None:
     poolings = tuple(settings.pooling.split("+"))
     try:
         found = store.find(key, settings.layers, poolings)
     except EncodeError as error:
-        _log.warning("a pass in the cache is damaged, it is made again: %s", error)
+        _log.warning("a pass in the cache is damaged and is made again: %s", error)
         if processes.is_main:
             store.drop_damaged(key)
         found = None
@@ -189,7 +178,7 @@ def _make(
             if processes.is_main:
                 _begin(part, backbone, texts, settings, poolings, processes)
         processes.wait()
-        plan: dict[str, Any] = read_json(part / "pass.json")
+        plan: dict[str, Any] = read_manifest(part)
         with processes.together():
             work = Pass(
                 backbone,
@@ -203,7 +192,7 @@ def _make(
         facts = work.run()
         with processes.together():
             if processes.is_main:
-                save_manifest(part, {**plan, "facts": facts})
+                save_manifest(part, {**plan, "facts": facts, "checksums": file_checksums(part, plan)})
                 store.finish(name)
                 store.trim(keep=name)
         return Entry.open(store.folder(name))
@@ -232,7 +221,7 @@ def _begin(
     shards = [f"shard-{rank}-of-{processes.size}" for rank in range(processes.size)]
     if (part / "pass.json").is_file():
         try:
-            if read_json(part / "pass.json").get("shards") == shards:
+            if read_manifest(part).get("shards") == shards:
                 return
             _log.warning("the interrupted pass in %s was made by another number of processes and begins anew", part)
         except EncodeError as error:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tokenworth.encode import FeatureFile
 from tokenworth.errors import EncodeError
+from tokenworth.features.checksum import tensors_checksum
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.context import Prefix
 from tokenworth.scores.context_sums import ContextSums
@@ -124,7 +125,8 @@ class Shard:
         with keeping(self.folder):
             for file in self.files.values():
                 file.flush()
-            save_moments(self._checkpoint, _KIND, tensors, {"position": asdict(position)})
+            facts = {"position": asdict(position), "checksum": tensors_checksum(tensors)}
+            save_moments(self._checkpoint, _KIND, tensors, facts)
 
     def load(self, prefix: Prefix) -> tuple[Position, dict[int, ContextMoments]]:
         """The last checkpoint: where it was made, and the moments then; the beginning if there is none.
@@ -136,6 +138,8 @@ class Shard:
             return Position(), {}
         try:
             tensors, facts = load_moments(self._checkpoint, _KIND)
+            if facts["checksum"] != tensors_checksum(tensors):
+                raise ValueError("its numbers are not those that were written")
             position = Position(**facts["position"])
             layers = sorted({int(name.partition(".")[0]) for name in tensors})
             return position, {layer: _moments(tensors, layer, prefix) for layer in layers}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,13 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tokenworth.errors import EncodeError, SettingError
-from tokenworth.features.entry import MANIFEST, Entry
+from tokenworth.errors import EncodeError
+from tokenworth.features.entry import Entry, read_manifest
 from tokenworth.features.locks import is_held, only_writer
 from tokenworth.features.processes import Processes
-from tokenworth.features.shard import keeping, read_json
+from tokenworth.features.shard import keeping
+from tokenworth.machine import cache_folder
+from tokenworth.settings import number_of
 
-PLACE = "TOKENWORTH_CACHE"
 SIZE = "TOKENWORTH_CACHE_GB"
 _DEFAULT_GB = 20.0
 _PART = ".part"
@@ -56,15 +56,16 @@ class Store:
                 continue
             entry = Entry.open(folder)
             if set(layers) <= set(entry.manifest["layers"]) and set(poolings) <= set(entry.manifest["poolings"]):
+                entry.check(layers, poolings)
                 return entry
         return None
 
     def drop_damaged(self, key: str) -> None:
-        """Remove finished passes under a key that cannot be opened."""
+        """Remove finished passes under a key that cannot be opened, or hold a file that is not the one written."""
         for folder in self.root.glob(f"{key}-*"):
             if folder.suffix != _PART:
                 try:
-                    Entry.open(folder)
+                    Entry.open(folder).check()
                 except EncodeError:
                     shutil.rmtree(folder, ignore_errors=True)
 
@@ -136,7 +137,7 @@ def _look(folder: Path) -> Kept:
     manifest: dict[str, Any] = {}
     state = "damaged"
     with suppress(EncodeError):
-        manifest = read_json(folder / MANIFEST)
+        manifest = read_manifest(folder)
         state = "finished"
     if folder.suffix == _PART:
         state = "running" if is_held(folder) else "interrupted"
@@ -158,13 +159,8 @@ def default_store(root: str | Path | None = None) -> Store:
     Raises:
         SettingError: TOKENWORTH_CACHE_GB is no number.
     """
-    stated = os.environ.get(SIZE) or str(_DEFAULT_GB)
-    try:
-        max_bytes = int(float(stated) * 1e9)
-    except ValueError as error:
-        raise SettingError(f"{SIZE} is {stated!r}; give the size of the cache in GB as a number, such as 20") from error
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Store(Path(root or os.environ.get(PLACE) or caches / "tokenworth"), max_bytes)
+    max_bytes = int(number_of(SIZE, _DEFAULT_GB, "the size of the cache in GB") * 1e9)
+    return Store(Path(root or cache_folder()), max_bytes)
 
 
 @contextmanager

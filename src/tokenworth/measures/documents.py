@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenworth.errors import SettingError, first_line
+from tokenworth.errors import FileError, SettingError
+from tokenworth.files import Fault, ending, whole_text
 from tokenworth.measures.decoder import Decoder
 from tokenworth.pretraining.tokenizer import SEPARATOR
 from tokenworth.tasks import load_texts
@@ -22,8 +23,8 @@ _AT_ONCE = 64
 def documents_of(paths: Sequence[str | Path], *, whole: bool = False) -> list[str]:
     """Documents of all files, in order.
 
-    Rows of a table (.csv, .tsv, .jsonl, .parquet); of a .txt file, which may be packed as .txt.zst, what stands between
-    separators where there are any, else its paragraphs, or all of it.
+    Rows of a table (.csv, .tsv, .jsonl, .parquet); of a .txt file, which may be packed as .txt.gz or .txt.zst, what
+    stands between separators where there are any, else its paragraphs, or all of it.
 
     Args:
         paths: files.
@@ -40,23 +41,22 @@ def documents_of(paths: Sequence[str | Path], *, whole: bool = False) -> list[st
 
 
 def _of_file(path: Path, *, whole: bool) -> list[str]:
-    packed = path.suffixes[-2:] == [".txt", ".zst"]
-    if path.suffix != ".txt" and not packed:
+    if ending(path) != ".txt":
         return load_texts(path)
-    text = _text(path, "zstd" if packed else None)
+    text = _text(path)
     if SEPARATOR in text:
         return text.split(SEPARATOR)
     return [text] if whole else text.split("\n\n")
 
 
-def _text(path: Path, compression: str | None) -> str:
-    import pyarrow as pa
-
+def _text(path: Path) -> str:
     try:
-        with pa.input_stream(str(path), compression=compression) as stream:
-            return bytes(stream.read()).decode().replace("\r\n", "\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"{path} cannot be read as UTF-8 text ({first_line(error)})") from error
+        text = whole_text(path)
+    except FileError as error:
+        raise SettingError(str(error)) from error
+    if isinstance(text, Fault):
+        raise SettingError(text.sentence(path))
+    return text.replace("\r\n", "\n")
 
 
 def tokens_of(decoder: Decoder, text: str) -> list[int]:

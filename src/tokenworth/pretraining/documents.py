@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenworth.errors import SettingError, TaskError, first_line
+from tokenworth.errors import FileError, SettingError, TaskError, first_line
+from tokenworth.files import Columnar, Delimited, Fault, Row, ending, files_of, json_rows, text_in, text_lines
 from tokenworth.pretraining.settings import SourceConfig
-from tokenworth.tasks import load_texts
+from tokenworth.tasks.columns import Columns, choose_texts
+from tokenworth.tasks.table import Table
 
+_log = logging.getLogger("tokenworth")
 _COLUMNS = ("text", "content", "document", "body")
 _ROWS = 1000
 
@@ -19,115 +21,128 @@ _ROWS = 1000
 def stream_documents(name: str, source: SourceConfig) -> Iterator[str]:
     """Documents with any text in them, in the order of the files.
 
-    A .txt file is cut at empty lines; a .zst of it is read as it is.
+    A .txt file is cut at empty lines.  Rows whose text is null, empty or no text are left out and their number is
+    logged at the end.
 
     Raises:
-        SettingError: there is no such file or data set, it cannot be read, or which column holds the text is unclear.
+        SettingError: there is no such file or data set, it cannot be read, which column holds the text is unclear, or
+            no row has any text.
     """
     path = Path(source.path)
     found = _files(name, path) if path.exists() or "*" in source.path else None
     streams = _from_hub(name, source) if found is None else (_of_file(name, file, source) for file in found)
+    given = without = 0
     for stream in streams:
         for text in stream:
-            if text.strip():
+            if text is None or not text.strip():
+                without += 1
+            else:
+                given += 1
                 yield text
-
-
-def files_of(path: Path) -> list[Path]:
-    """A file itself, all files below a folder, or those whose names fit a pattern; sorted."""
-    if path.is_file():
-        return [path]
-    found = path.rglob("*") if path.is_dir() else path.parent.glob(path.name)
-    return sorted(one for one in found if one.is_file())
+    if without and not given:
+        raise SettingError(f"the source {name}: none of its {without:,} rows has any text; name another column")
+    if without:
+        _log.warning("the source %s: %s rows without text are left out", name, f"{without:,}")
 
 
 def _files(name: str, path: Path) -> list[Path]:
-    files = files_of(path) if path.is_file() else [one for one in files_of(path) if _reader(one) is not None]
+    try:
+        files = files_of(path, lambda one: ending(one) in READERS)
+    except FileError as error:
+        raise SettingError(f"the source {name}: {error}") from error
     if not files:
         raise SettingError(f"the source {name}: {path} holds no file that ends in {', '.join(READERS)}")
     return files
 
 
-def _reader(path: Path) -> Callable[[Path, SourceConfig], Iterator[str]] | None:
-    return next((reader for ending, reader in READERS.items() if path.name.endswith(ending)), None)
-
-
-def _of_file(name: str, path: Path, source: SourceConfig) -> Iterator[str]:
-    reader = _reader(path)
+def _of_file(name: str, path: Path, source: SourceConfig) -> Iterator[str | None]:
+    reader = READERS.get(ending(path))
     if reader is None:
         raise SettingError(f"the source {name}: {path} ends in none of {', '.join(READERS)}")
-    if source.source is not None and reader is not _parquet:
+    if source.source is not None and reader is not _columnar:
         raise SettingError(f"the source {name}: {path} is no .parquet file, so it has no rows of {source.source!r}")
     try:
         yield from reader(path, source)
-    except (OSError, UnicodeDecodeError, ValueError, TaskError) as error:
-        if isinstance(error, SettingError):
-            raise
+    except (FileError, OSError) as error:
         raise SettingError(f"the source {name}: {path} cannot be read ({first_line(error)})") from error
 
 
-def _paragraphs(lines: Iterator[str]) -> Iterator[str]:
-    held: list[str] = []
-    for line in lines:
-        if line.strip():
-            held.append(line)
-        elif held:
-            yield "".join(held).rstrip("\n")
-            held = []
-    if held:
-        yield "".join(held).rstrip("\n")
+def _sound(path: Path, items: Iterable[Any]) -> Iterator[Any]:
+    """What a reader gives, up to its first fault.
+
+    Raises:
+        FileError: the fault.
+    """
+    for item in items:
+        fault = item if isinstance(item, Fault) else getattr(item, "fault", None)
+        if fault is not None:
+            raise FileError(fault.sentence(path))
+        yield item
 
 
 def _text(path: Path, _source: SourceConfig) -> Iterator[str]:
-    with path.open(encoding="utf-8") as file:
-        yield from _paragraphs(file)
+    held: list[str] = []
+    for line in _sound(path, text_lines(path)):
+        text = line.text.removesuffix("\r")
+        if text.strip():
+            held.append(text)
+        elif held:
+            yield "\n".join(held)
+            held = []
+    if held:
+        yield "\n".join(held)
 
 
-def _compressed(path: Path, _source: SourceConfig) -> Iterator[str]:
-    import pyarrow as pa
-
-    with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as raw:
-        yield from _paragraphs(io.TextIOWrapper(io.BufferedReader(raw), encoding="utf-8"))
-
-
-def _parquet(path: Path, source: SourceConfig) -> Iterator[str]:
+def _columnar(path: Path, source: SourceConfig) -> Iterator[str | None]:
     import pyarrow.compute as compute
-    import pyarrow.parquet as parquet
 
-    with parquet.ParquetFile(path) as file:
-        column = source.text or _column(path, file.schema_arrow.names)
-        if column not in file.schema_arrow.names:
-            raise SettingError(f"{path} has no column {column!r}; it has {', '.join(file.schema_arrow.names)}")
-        if source.source is not None and "source" not in file.schema_arrow.names:
-            raise SettingError(f"{path} has no column 'source', so it has no rows of {source.source!r}")
-        for batch in file.iter_batches(_ROWS, columns=[column] if source.source is None else [column, "source"]):
-            rows = batch if source.source is None else batch.filter(compute.equal(batch["source"], source.source))
-            yield from (str(value) for value in rows[column].to_pylist() if value is not None)
-
-
-def _lines(path: Path, source: SourceConfig) -> Iterator[str]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                row = json.loads(line)
-                column = source.text or _column(path, list(row))
-                if column not in row:
-                    raise SettingError(f"{path}, line {number}: no {column!r}; it has {', '.join(row)}")
-                yield str(row[column])
+    file = Columnar(path)
+    columns = _columns(path, file.names, source)
+    if source.source is not None and "source" not in file.names:
+        raise SettingError(f"{path} has no column 'source', so it has no rows of {source.source!r}")
+    extra = [] if source.source is None else ["source"]
+    for batch in file.batches([*dict.fromkeys([*columns, *extra])], _ROWS):
+        own = batch.filter(compute.equal(batch["source"], source.source)) if extra else batch
+        values = [file.values(own, column) for column in columns]
+        yield from (text_in(dict(zip(columns, row, strict=True)), columns) for row in zip(*values, strict=True))
 
 
-def _table(path: Path, source: SourceConfig) -> Iterator[str]:
-    yield from load_texts(path, text=source.text)
+def _rows(path: Path, source: SourceConfig, items: Iterable[Row | Fault]) -> Iterator[str | None]:
+    columns: Sequence[str] = ()
+    for row in _sound(path, items):
+        columns = columns or _columns(path, list(row.values), source)
+        if not row.values.keys() & set(columns):
+            raise SettingError(
+                f"{path}, line {row.number}: no {columns[0]!r}; it has {', '.join(list(row.values)[:20])}"
+            )
+        yield text_in(row.values, columns)
 
 
-def _column(path: Path, names: list[str]) -> str:
-    found = [name for name in _COLUMNS if name in names] or (names if len(names) == 1 else [])
-    if not found:
-        raise SettingError(f"{path} has the columns {', '.join(names)}; say which holds the text with 'text: COLUMN'")
-    return found[0]
+def _json(path: Path, source: SourceConfig) -> Iterator[str | None]:
+    return _rows(path, source, json_rows(path))
 
 
-def _from_hub(name: str, source: SourceConfig) -> Iterator[Iterator[str]]:
+def _delimited(path: Path, source: SourceConfig) -> Iterator[str | None]:
+    return _rows(path, source, Delimited(path))
+
+
+def _columns(path: Path, names: Sequence[str], source: SourceConfig) -> tuple[str, ...]:
+    """The column named, one with a usual name, the only one there is, or what a task would take."""
+    if source.text is None:
+        found = [name for name in _COLUMNS if name in names] or (names if len(names) == 1 else [])
+        if found:
+            return (found[0],)
+    try:
+        chosen = choose_texts(Table({name: [] for name in names}, str(path)), Columns(source.text))
+    except TaskError as error:
+        if source.text is not None:
+            raise SettingError(str(error)) from error
+        listed = ", ".join(list(names)[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        raise SettingError(f"{path} has the columns {listed}; say which holds the text with 'text: COLUMN'") from error
+    return tuple(name for name in (chosen.text, chosen.text_pair) if name is not None)
+
+
+def _from_hub(name: str, source: SourceConfig) -> Iterator[Iterator[str | None]]:
     """The training split of a Hugging Face dataset, streamed; without code of its own."""
     import datasets
 
@@ -138,15 +153,16 @@ def _from_hub(name: str, source: SourceConfig) -> Iterator[Iterator[str]]:
         raise SettingError(
             f"the source {name}: {source.path} is no file here and no data set within reach ({first_line(error)})"
         ) from error
-    column = source.text or _column(Path(source.path), list(columns))
-    yield (str(row[column]) for row in split if row[column] is not None)
+    wanted = _columns(Path(source.path), list(columns), source)
+    yield (text_in(row, wanted) for row in split)
 
 
-READERS: dict[str, Callable[[Path, SourceConfig], Iterator[str]]] = {
+READERS: dict[str, Callable[[Path, SourceConfig], Iterator[str | None]]] = {
     ".txt": _text,
-    ".txt.zst": _compressed,
-    ".jsonl": _lines,
-    ".parquet": _parquet,
-    ".csv": _table,
-    ".tsv": _table,
+    ".jsonl": _json,
+    ".parquet": _columnar,
+    ".arrow": _columnar,
+    ".csv": _delimited,
+    ".tsv": _delimited,
 }
+"""By ending; .gz or .zst may follow that of a text file."""

@@ -7,6 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.assessment.result import write_text
+from tokenworth.assessment.schema import COUNT, FINITE, NUMBER, Each, Shape, mistake_in
+
+ROW: Shape = {
+    "step": COUNT,
+    "tokens": FINITE,
+    "loss?": FINITE,
+    "held_out?": Each({"nll?": NUMBER, "bits_per_byte": NUMBER}),
+}
+"""What a line holds of that which is read again."""
 
 
 class Journal:
@@ -32,9 +41,11 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a journal; one cut short by a kill is passed over."""
     rows = []
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                rows.append(json.loads(line))
-            except ValueError:  # noqa: PERF203 - at most one
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if mistake_in(row, ROW) is None:
+                rows.append(row)
     return rows

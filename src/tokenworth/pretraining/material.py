@@ -14,7 +14,8 @@ from tokenworth.assessment.result import writing
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import PretrainError, SettingError, first_line
 from tokenworth.features.locks import only_writer
-from tokenworth.pretraining.documents import files_of, stream_documents
+from tokenworth.files import files_of
+from tokenworth.pretraining.documents import stream_documents
 from tokenworth.pretraining.evaluation import HeldOut, read_held_out
 from tokenworth.pretraining.loop import Material
 from tokenworth.pretraining.mixing import Blocks, Mixture

@@ -14,7 +14,7 @@ from tokenworth.pretraining.material import alone_in_shards, load_tokenizer, mak
 from tokenworth.pretraining.settings import PretrainConfig, read_config
 from tokenworth.pretraining.shards import Packed
 from tokenworth.pretraining.tokenizer import TokenizerConfig
-from tokenworth.training.reading import checked
+from tokenworth.settings import make
 
 _MADE = "made.json"
 
@@ -28,7 +28,7 @@ def check_tokenizer(wanted: str | Mapping[str, Any]) -> None:
     if isinstance(wanted, str):
         load_tokenizer(wanted)
     else:
-        TokenizerConfig(**checked(wanted, TokenizerConfig, "pack: a tokenizer has"))
+        make(TokenizerConfig, wanted, "a tokenizer has", where="pack: tokenizer: ")
 
 
 def pack_corpus(out: str | Path) -> dict[str, Packed]:

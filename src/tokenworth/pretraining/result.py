@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from tokenworth.assessment.result import jsonable, write_text
-from tokenworth.errors import SettingError
+from tokenworth.assessment.schema import (
+    COUNT,
+    FINITE,
+    LEAF,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    Each,
+    Shape,
+    read_object,
+)
+from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.pretraining.journal import read_journal
 
 RUN = "run.json"
+SHAPE: Shape = {
+    "settings": {"training": {"tokens": FINITE}},
+    "parameters": {"total": COUNT, "non_embedding": COUNT, "active": COUNT},
+    "train_flops_per_token": FINITE,
+    "tokenizer": OBJECT,
+    "sources": Each({"train_tokens": COUNT, "train_bytes": COUNT, "passes": FINITE}),
+    "environment": Each(LEAF),
+    "tokens?": COUNT,
+    "seconds?": FINITE,
+    "tokens_per_second?": FINITE,
+    "resumed_from_step?": WHOLE,
+    "micro_batch?": WHOLE,
+    "held_out?": Each({"nll": NUMBER, "bits_per_byte": NUMBER}),
+    "samples?": [Each(TEXT)],
+    "finished?": TRUTH,
+}
+"""What run.json holds of that which is read again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,9 +81,12 @@ class PretrainRun:
             SettingError: the folder holds no pretraining run.
         """
         try:
-            return cls(**json.loads((Path(folder) / RUN).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise SettingError(f"{folder} holds no pretraining run ({RUN}: {error})") from error
+            data = read_object(
+                Path(folder) / RUN, SHAPE, "pretraining run", "give the folder tokenworth pretrain wrote"
+            )
+        except TokenworthError as error:
+            raise SettingError(str(error)) from error
+        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

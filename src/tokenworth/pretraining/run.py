@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.result import claimed
-from tokenworth.backbones.precision import resolve_device, resolve_dtype
+from tokenworth.backbones.precision import dtype_name, resolve_device, resolve_dtype
 from tokenworth.errors import SettingError
 from tokenworth.features import Processes
 from tokenworth.pretraining.emphasis import Emphasis
@@ -26,15 +26,18 @@ from tokenworth.pretraining.publishing import loaded_model, new_model, samples
 from tokenworth.pretraining.result import RUN, PretrainRun
 from tokenworth.pretraining.settings import PretrainConfig, TrainingConfig, read_config
 from tokenworth.pretraining.shards import Packed, tokenizer_fingerprint
+from tokenworth.settings import checked_arguments
 from tokenworth.training.allocator import keep_freed_memory
 from tokenworth.training.devices import Devices, find_devices
-from tokenworth.training.record import note_or_compare
+from tokenworth.training.record import note_or_compare, recorded_dtype
 from tokenworth.training.tracking import make_tracker
 
+STARTED = "started.json"
 _FREE = ("checkpoint_seconds", "track", "device", "shards")
 """Settings that change no number."""
 
 
+@checked_arguments
 def pretrain(
     config: PretrainConfig | str | Path, out: str | Path, *, emphasis: Emphasis | None = None,
     progress: Progress | None = None,
@@ -55,10 +58,12 @@ def pretrain(
     folder = Path(out)
     devices = find_devices(shard=config.training.shard)
     _check_processes(config.training, devices.processes)
+    dtype = ""
     with _main_claims(folder, devices.processes):
         with devices.processes.together():
             if devices.processes.is_main:
-                note_or_compare(folder / "started.json", _facts(config, emphasis))
+                dtype = recorded_dtype(folder / STARTED, config.training.dtype) or _asked_dtype(config.training)
+                note_or_compare(folder / STARTED, {**_facts(config, emphasis), "dtype": dtype})
                 with alone_in_shards(config):
                     pack_all(config, make_tokenizer(config, folder), folder)
         tokenizer = make_tokenizer(config, folder)
@@ -66,12 +71,13 @@ def pretrain(
             return done
         packed = pack_all(config, tokenizer, folder)
         material = gather(config, tokenizer, folder)
-        return _trained(config, folder, devices, material, packed, emphasis, progress)
+        dtype = devices.processes.tell(dtype)
+        return _trained(config, folder, devices, dtype, material, packed, emphasis, progress)
 
 
 def _trained(
-    config: PretrainConfig, folder: Path, devices: Devices, material: Material, packed: dict[str, Packed],
-    emphasis: Emphasis | None, progress: Progress | None,
+    config: PretrainConfig, folder: Path, devices: Devices, dtype: str, material: Material,
+    packed: dict[str, Packed], emphasis: Emphasis | None, progress: Progress | None,
 ) -> PretrainRun:  # fmt: skip
     training, tokenizer = config.training, material.tokenizer
     model = (
@@ -88,7 +94,7 @@ def _trained(
     tracker = make_tracker(track, folder / "logs", "pretrain", asdict(training))
     loop = Pretraining(
         model, material, training, folder=folder, devices=devices, device=device,
-        dtype=resolve_dtype(training.dtype, device), tracker=tracker,
+        dtype=resolve_dtype(dtype, device), tracker=tracker,
         identity=json.dumps([tokenizer_fingerprint(tokenizer), {name: asdict(one) for name, one in packed.items()}]),
         emphasis=None if emphasis is None else emphasis.made(config, device), progress=progress)  # fmt: skip
     with closing(tracker):
@@ -163,6 +169,19 @@ def _facts(config: PretrainConfig, emphasis: Emphasis | None) -> dict[str, Any]:
     return dict(
         json.loads(json.dumps({name: value for name, value in {**training, **facts}.items() if name not in _FREE}))
     )
+
+
+def _asked_dtype(training: TrainingConfig) -> str:
+    """The number format of products that the settings ask for, by name.
+
+    Raises:
+        SettingError: it is not understood, or pretraining cannot be done in it.
+    """
+    asked = dtype_name(training.dtype)
+    if asked in ("float16", "float64"):
+        why = "underflows" if asked == "float16" else "would be rounded: weights are kept in float32"
+        raise SettingError(f"dtype {asked} {why}; choose bfloat16, float32 or auto")
+    return dtype_name(resolve_dtype("auto", resolve_device(training.device))) if asked == "auto" else asked
 
 
 def _finished(folder: Path) -> PretrainRun | None:

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tokenworth.errors import SettingError
 from tokenworth.pretraining.tokenizer import TokenizerConfig
-from tokenworth.training.reading import checked, read_run_file
+from tokenworth.settings import (
+    Bounds,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Seed,
+    Share,
+    build,
+    check_fields,
+    exists,
+    quoted,
+    read_settings,
+    refusal,
+    with_changes,
+)  # fmt: skip
 
-_EXAMPLE = "write 'sources: {wiki: wiki.parquet}'"
+_EXAMPLE = "sources: {wiki: wiki.parquet}"
+_Size = Annotated[int, Bounds(least=1, most=2**20)]
+"""Of a part of a decoder: its square still fits into a whole number, and no decoder comes near."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,72 +36,78 @@ class SourceConfig:
     """Documents of one kind."""
 
     path: str
-    """A .txt, .txt.zst, .csv, .tsv, .jsonl or .parquet file, a folder of such files, a pattern with *, or a Hugging
-    Face dataset id."""
+    """A .txt, .csv, .tsv, .jsonl, .parquet or .arrow file (text also as .gz or .zst), a folder of such files or of
+    `save_to_disk`, a pattern with *, or a Hugging Face dataset id."""
     source: str | None = None
     """Of .parquet files only the rows whose column `source` says this, as those of a corpus do."""
-    weight: float = 1.0
+    weight: NonNegative = 1.0
     """Share of the training sequences, against the weights of the other sources."""
-    annealing_weight: float | None = None
+    annealing_weight: NonNegative | None = None
     """The same in the annealing phase; None: as before."""
     text: str | None = None
     """Column of the text, where it is not found by its name."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
     """The decoder; the defaults are today's parts."""
 
-    layers: int = 6
-    width: int = 384
-    heads: int = 6
-    kv_heads: int | None = None
+    layers: Annotated[int, Bounds(least=1, most=10_000)] = 6
+    width: _Size = 384
+    heads: _Size = 6
+    kv_heads: _Size | None = None
     """None: as many as heads (MHA); 1: MQA; between: GQA."""
-    inner_width: int | None = None
+    inner_width: _Size | None = None
     """Of the feed-forward network; None: 8/3 of the width, rounded up to a multiple of 32."""
-    experts: int = 0
-    experts_per_token: int = 2
-    balance: float = 0.01
+    experts: Annotated[int, Bounds(least=0, most=100_000)] = 0
+    experts_per_token: Count = 2
+    balance: NonNegative = 0.01
     """Weight of the loss that spreads tokens over experts."""
     normalisation: Literal["rmsnorm", "layernorm"] = "rmsnorm"
     norm_place: Literal["pre", "post"] = "pre"
     feed_forward: Literal["swiglu", "gelu"] = "swiglu"
     bias: bool = False
     positions: Literal["rope", "learned"] = "rope"
-    rope_base: float = 10_000.0
+    rope_base: Positive = 10_000.0
     tied: bool = True
     """One matrix for embedding and head."""
-    init_std: float | None = None
+    init_std: NonNegative | None = None
     """Deviation of the first weights; None: width^-1/2, which keeps the scale of what passes."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
     """The training loop."""
 
-    tokens: int = 10_000_000
+    tokens: Count = 10_000_000
     """Tokens to learn from, rounded down to whole steps."""
-    context: int = 256
+    context: Annotated[int, Bounds(least=1, most=2**30)] = 256
     """Tokens of a sequence."""
-    batch: int = 32
+    batch: Annotated[int, Bounds(least=1, most=2**30)] = 32
     """Sequences of a step, over all processes."""
-    micro_batch: int | None = None
+    micro_batch: Count | None = None
     """Sequences of one forward and backward pass; None takes the batch and halves it where memory runs out."""
-    lr: float = 1e-3
+    lr: Positive = 1e-3
     schedule: Literal["cosine", "wsd"] = "cosine"
     """After the warm-up: a cosine down to the end, or stable and then a linear decay (warm-up-stable-decay)."""
-    warmup_share: float = 0.02
-    decay_share: float = 0.2
+    warmup_share: Share = 0.02
+    decay_share: Share = 0.2
     """Share of the steps in which wsd falls."""
-    final_share: float = 0.1
+    final_share: Share = 0.1
     """The last rate, as a share of the highest."""
-    annealing_share: float = 0.0
+    annealing_share: Share = 0.0
     """Share of the tokens at the end that are drawn by the sources' annealing weights."""
-    weight_decay: float = 0.1
+    weight_decay: NonNegative = 0.1
     """Decoupled, on matrices alone."""
-    beta1: float = 0.9
-    beta2: float = 0.95
-    clip_norm: float = 1.0
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.95
+    clip_norm: Positive = 1.0
     cross_documents: bool = False
     """Whether a token may attend to the documents before its own in the sequence."""
     dtype: str = "auto"
@@ -96,28 +119,20 @@ class TrainingConfig:
     ring: bool = False
     """Under torchrun: every sequence spread over the processes (ring attention), not the batch."""
     device: str = "auto"
-    checkpoint_seconds: float = 120.0
+    checkpoint_seconds: NonNegative = 120.0
     """Time between checkpoints to go on from; 0 writes one after every step."""
-    held_out_share: float = 0.01
+    held_out_share: Share = 0.01
     """Share of every source's documents that nothing is learnt from."""
-    held_out_tokens: int = 50_000
+    held_out_tokens: Count = 50_000
     """Most tokens a source is evaluated on."""
-    trace_per_decade: int = 4
+    trace_per_decade: Annotated[int, Bounds(least=0, most=1000)] = 4
     """Checkpoints for the trace: tokens per factor of ten, evenly in logarithm; 0 keeps the last alone."""
-    trace_from: int = 100_000
+    trace_from: Count = 100_000
     """Tokens of the first of them, beside the one at 0."""
     track: Literal["tensorboard", "wandb"] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "context", "batch", "held_out_tokens", "trace_from"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("lr", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise SettingError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("warmup_share", "decay_share", "final_share", "annealing_share", "held_out_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingError(f"{name} is a share in [0, 1], not {getattr(self, name)}")
+        check_fields(self)
         if self.steps < 1:
             raise SettingError(
                 f"{self.tokens:,} tokens are less than one step of {self.batch} sequences of {self.context} tokens "
@@ -153,7 +168,10 @@ class PretrainConfig:
     """Folder of tokenizer and token shards that several runs share; None: the run's own."""
     prompts: tuple[str, ...] = ("The", "In the year")
     """Beginnings for which the report shows what the model writes."""
-    seed: int = 0
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def asdict(self) -> dict[str, Any]:
         """As JSON writes it; a source whose rows are all taken says nothing of them."""
@@ -174,72 +192,93 @@ def read_config(path: str | Path, **changes: Any) -> PretrainConfig:
     Raises:
         SettingError: it cannot be read, has an unknown key, or a value does not fit.
     """
-    return make_config(read_run_file(path), home=Path(path).resolve().parent, **changes)
+    values = read_settings(path, example=_EXAMPLE)
+    return make_config(values, home=Path(path).resolve().parent, place=path, **changes)
 
 
-def make_config(values: Mapping[str, Any], *, home: Path | None = None, **changes: Any) -> PretrainConfig:
+def make_config(
+    values: Mapping[str, Any], *, home: Path | None = None, place: object = "", **changes: Any
+) -> PretrainConfig:
     """The settings of a mapping; see `read_config`."""
+    mistakes: list[str] = []
     given = {name: value for name, value in changes.items() if value is not None}
-    seed = given.pop("seed", values.get("seed", 0))
-    top = _top(values, home or Path.cwd())
-    training = TrainingConfig(**checked({**_section(values, "training"), **given}, TrainingConfig, "training has"))
-    return PretrainConfig(**top, training=training, seed=int(seed))
+    seed = {"seed": given.pop("seed")} if "seed" in given else {}
+    values = with_changes(values, seed)
+    parts = _parts(values, given, home or Path.cwd(), mistakes) if isinstance(values, Mapping) else {}
+    config = build(PretrainConfig, values, "a pretraining run has", mistakes, **parts)
+    if config is None or mistakes:
+        raise refusal(place, mistakes)
+    return replace(config, shards=str((home or Path.cwd()) / config.shards) if config.shards else None)
 
 
-def _top(values: Mapping[str, Any], home: Path) -> dict[str, Any]:
-    known = [one.name for one in fields(PretrainConfig)]
-    for name in values:
-        if name not in known:
-            checked({name: None}, PretrainConfig, "a pretraining run has")
-    sources = make_sources(values, "sources", home)
-    if not sources:
-        raise SettingError(f"a pretraining run needs sources; {_EXAMPLE}")
-    if not sum(one.weight for one in sources.values()) > 0:
-        raise SettingError("the weights of the sources add up to 0; give one of them a weight above 0")
-    found: dict[str, Any] = {"sources": sources}
-    found["held_out"] = make_sources(values, "held_out", home)
-    if both := sorted(set(sources) & set(found["held_out"])):
-        raise SettingError(f"{both[0]!r} is a source and held out; give the two different names")
-    found["tokenizer"] = _folder_or(values, "tokenizer", TokenizerConfig, "a tokenizer has", home)
-    found["model"] = _folder_or(values, "model", ModelConfig, "a model has", home)
-    if values.get("shards"):
-        found["shards"] = str(home / str(values["shards"]))
-    if "prompts" in values:
-        found["prompts"] = tuple(map(str, values["prompts"] or ()))
-    return found
+def _parts(values: Mapping[str, Any], training: Mapping[str, Any], home: Path, mistakes: list[str]) -> dict[str, Any]:
+    """Sections as objects; what is wrong in them is among the mistakes."""
+    sources = _sources(values, "sources", home, mistakes)
+    held_out = _sources(values, "held_out", home, mistakes)
+    if not values.get("sources"):
+        mistakes.append(f"a pretraining run needs sources; write '{_EXAMPLE}'")
+    elif sources and not sum(one.weight for one in sources.values()) > 0:
+        mistakes.append("the weights of the sources add up to 0; give one of them a weight above 0")
+    mistakes += [
+        f"{name!r} is a source and held out; give the two different names" for name in sorted({*sources} & {*held_out})
+    ]
+    found = {
+        "sources": sources,
+        "held_out": held_out,
+        "tokenizer": _folder_or(values, "tokenizer", TokenizerConfig, home, mistakes),
+        "model": _folder_or(values, "model", ModelConfig, home, mistakes),
+        "training": build(
+            TrainingConfig, with_changes(_section(values, "training"), training), "training has", mistakes,
+            where="training: ",
+        ),
+    }  # fmt: skip
+    return found | ({"prompts": ()} if values.get("prompts", ()) is None else {})
 
 
-def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = values.get(name) or {}
-    if not isinstance(found, Mapping):
-        raise SettingError(f"{name} takes lines of its own, not {found!r}" + (f"; {_EXAMPLE}" * (name == "sources")))
-    return found
+def _section(values: Mapping[str, Any], name: str) -> Any:
+    """An empty one is none; what is not one is left to the checker."""
+    return {} if values.get(name) is None else values[name]
 
 
-def make_sources(values: Mapping[str, Any], section: str, home: Path) -> dict[str, SourceConfig]:
+def make_sources(values: Mapping[str, Any], section: str, home: Path, place: object = "") -> dict[str, SourceConfig]:
     """Sources of a section by name, each a path or settings of its own; paths relative to a folder.
 
     Raises:
         SettingError: an unknown key, a source without a path, or a value that does not fit.
     """
-    return {str(name): _source(str(name), one, home) for name, one in _section(values, section).items()}
+    mistakes: list[str] = []
+    found = _sources(values, section, home, mistakes)
+    if mistakes:
+        raise refusal(place, mistakes)
+    return found
 
 
-def _source(name: str, given: Any, home: Path) -> SourceConfig:
+def _sources(values: Mapping[str, Any], section: str, home: Path, mistakes: list[str]) -> dict[str, SourceConfig]:
+    given = _section(values, section)
+    if not isinstance(given, Mapping):
+        mistakes.append(f"{section} takes lines of its own, not {quoted(given)}; write '{_EXAMPLE}'")
+        return {}
+    sources = {str(name): _source(str(name), one, home, mistakes) for name, one in given.items()}
+    return {name: one for name, one in sources.items() if one is not None}
+
+
+def _source(name: str, given: Any, home: Path, mistakes: list[str]) -> SourceConfig | None:
     values = given if isinstance(given, Mapping) else {"path": given}
-    if not isinstance(values.get("path"), str):
-        raise SettingError(f"the source {name} names no path; write '{name}: {{path: file.parquet}}'")
-    source = SourceConfig(**checked(values, SourceConfig, f"the source {name} has"))
-    if source.weight < 0 or (source.annealing_weight or 0) < 0:
-        raise SettingError(f"the source {name} has a weight below 0; take 0 to leave it out")
-    return SourceConfig(**{**asdict(source), "path": _placed(source.path, home)})
+    if not isinstance(values.get("path"), str) or not values["path"]:
+        mistakes.append(f"the source {name} names no path; write '{name}: {{path: file.parquet}}'")
+        return None
+    what = f"the source {name}"
+    source = build(SourceConfig, values, f"{what} has", mistakes, where=f"{what}: ")
+    return None if source is None else replace(source, path=_placed(source.path, home))
 
 
-def _folder_or(values: Mapping[str, Any], name: str, kind: type, owner: str, home: Path) -> Any:
-    given = values.get(name)
-    return _placed(given, home) if isinstance(given, str) else kind(**checked(_section(values, name), kind, owner))
+def _folder_or(values: Mapping[str, Any], name: str, kind: type, home: Path, mistakes: list[str]) -> Any:
+    given = _section(values, name)
+    if isinstance(given, str):
+        return _placed(given, home)
+    return build(kind, given, f"a {name} has", mistakes, where=f"{name}: ")
 
 
 def _placed(path: str, home: Path) -> str:
     """Relative to the file that names it, if there is such a thing; else as it is: a hub id looks like a path."""
-    return str(home / path) if (home / path).exists() or "*" in path else path
+    return str(home / path) if "*" in path or exists(home / path) else path

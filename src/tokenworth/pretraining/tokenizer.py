@@ -10,14 +10,16 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tokenworth.errors import SettingError
+from tokenworth.settings import Bounds, Count, check_fields
 
 SEPARATOR = "<|endoftext|>"
 """Stands before every document and behind the last one; a tokenizer does not add it to a text by itself."""
-KINDS = ("bpe", "unigram")
 _BYTES = 256
+MOST_TOKENS = 2**21
+"""The trainers set memory aside for every token that is asked for; the largest vocabularies have 2^18."""
 _UNSEEN_STEP = 1e-4
 _DECIMALS = 9
 
@@ -27,18 +29,17 @@ class TokenizerConfig:
     """What a tokenizer is."""
 
     kind: Literal["bpe", "unigram"] = "bpe"
-    vocabulary: int = 8192
+    vocabulary: Annotated[int, Bounds(least=1, most=MOST_TOKENS)] = 8192
     """Tokens, special ones among them."""
     split_digits: bool = True
     """Every digit a token of its own, so that numbers are written by place."""
     special: tuple[str, ...] = (SEPARATOR,)
     """The first one begins and ends documents."""
-    max_length: int = 1_000_000
+    max_length: Count = 1_000_000
     """Tokens the saved tokenizer says a model can read."""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise SettingError(f"a tokenizer of kind {self.kind!r} is not known; choose from {', '.join(KINDS)}")
+        check_fields(self)
         least = _BYTES + len(self.special)
         if self.vocabulary < least:
             raise SettingError(f"a vocabulary of {self.vocabulary} is too small: bytes and special tokens take {least}")

@@ -11,7 +11,7 @@ from tokenworth.errors import SettingError
 from tokenworth.pretraining.documents import stream_documents
 from tokenworth.pretraining.settings import SourceConfig, make_sources
 from tokenworth.pretraining.tokenizer import TokenizerConfig, fertility, train_tokenizer
-from tokenworth.training.reading import checked, read_run_file
+from tokenworth.settings import make, read_settings
 
 _BYTES = 20_000_000  # of each source; more changes few pieces and takes minutes
 _FERTILITY_TEXTS = 2000
@@ -25,12 +25,11 @@ def train_from_file(path: str | Path, out: str | Path) -> dict[str, Any]:
     Raises:
         SettingError: an unknown key, no sources, a source that cannot be read, or too few different pieces in them.
     """
-    found = read_run_file(path)
-    sources = make_sources(found, "sources", Path(path).resolve().parent)
+    found = read_settings(path, "tokenizer file", "sources: {wiki: wiki.parquet}")
+    sources = make_sources(found, "sources", Path(path).resolve().parent, place=path)
     if not sources:
         raise SettingError(f"{path}: a tokenizer needs sources; write 'sources: {{name: file}}'")
-    found.pop("sources")
-    config = TokenizerConfig(**checked(found, TokenizerConfig, f"{path}: a tokenizer has"))
+    config = make(TokenizerConfig, found.but("sources"), "a tokenizer has", place=path)
     tokenizer = train_on_sources(config, sources)
     tokenizer.save_pretrained(out)
     rows = [{"source": name, **_fertility(tokenizer, name, one)} for name, one in sources.items()]

@@ -139,7 +139,7 @@ def _run(study: Study, cell: Cell, folder: Path, device: str) -> None:
 
 
 def _adapt(cell: Cell, task: Task, folder: Path, device: str) -> None:
-    """One route; what a machine with another PyTorch or number format began is not gone on with but done anew."""
+    """One route; what a machine with another PyTorch began is not gone on with but done anew."""
     work = partial(adapt, cell.backbone, task, cell.route, seed=cell.seed, config=cell.settings, device=device)
     try:
         work(out=folder)
@@ -152,8 +152,8 @@ def _adapt(cell: Cell, task: Task, folder: Path, device: str) -> None:
 def assess_cell(cell: Cell, task: Task, folder: Path, *, device: str = "auto") -> None:
     """One assessment; how well a decoder predicts the texts stands beside it."""
     assert cell.backbone is not None, "checked with the study file"
-    most = cell.settings.get("max_length")
-    loss = loss_of(cell.backbone, task.train.texts, max_length=most, device=device, seed=cell.seed)
+    most, dtype = cell.settings.get("max_length"), cell.settings.get("dtype", "auto")
+    loss = loss_of(cell.backbone, task.train.texts, max_length=most, device=device, dtype=dtype, seed=cell.seed)
     with writing(folder) as place:
         write_text(place / TEXT_LOSS, json.dumps(jsonable(loss)))
     assess(cell.backbone, task, seed=cell.seed, out=folder, device=device, conventions=True, **cell.settings)

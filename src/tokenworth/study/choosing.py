@@ -9,7 +9,6 @@ Axes: T tasks, L layers, K shares, B shuffles.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from tokenworth.study.correlation import p_value, rank_correlation
 from tokenworth.study.evidence import OURS, Relation
 from tokenworth.study.grid import AS_PUBLISHED, Study
 from tokenworth.study.names import names_by_contents, names_of
-from tokenworth.study.store import PUBLISHED, StudyStore
+from tokenworth.study.store import PUBLISHED, StudyStore, read_result
 from tokenworth.study.table import by_route
 
 SHUFFLES, HALVINGS = 2000, 200
@@ -102,7 +101,7 @@ def _held(study: Study | None, store: StudyStore) -> dict[str, dict[str, Any]]:
         if cell.route == AS_PUBLISHED and path.is_file():
             task, backbone = names.of(cell)
             own = found.setdefault(str(backbone), {})
-            own.setdefault(task, json.loads(path.read_text(encoding="utf-8")))
+            own.setdefault(task, read_result(path))
     return found
 
 

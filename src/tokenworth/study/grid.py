@@ -17,11 +17,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tokenworth.adaptation.settings import relevant_settings
 from tokenworth.errors import SettingError
+from tokenworth.settings import AsName, Count, FolderName, Names, Seed, quoted
 
 ASSESS = "assess"
 """The route that only looks: one assessment."""
@@ -58,11 +60,12 @@ class Cell:
 class Study:
     """What a study file says."""
 
-    name: str
-    routes: tuple[str, ...]
-    tasks: tuple[str, ...] = ()
-    backbones: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0,)
+    name: Annotated[str, AsName(), FolderName()]
+    """Of its folder, too."""
+    routes: Names
+    tasks: Names = ()
+    backbones: Names = ()
+    seeds: tuple[Seed, ...] = (0,)
     settings: dict[str, Any] = field(default_factory=dict)
     axes: dict[str, list[Any]] = field(default_factory=dict)
     of_route: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -70,7 +73,13 @@ class Study:
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Tasks that are read from a source in another way: arguments of `load_task` with their source."""
     data: str | None = None
-    max_texts: int | None = None
+    max_texts: Count | None = None
+
+    def size(self) -> int:
+        """Cells at most, counted without making them."""
+        points = prod(len(values) for values in self.axes.values() if isinstance(values, list))
+        places = len(self.tasks or " ") * len(self.routes) * len(self.backbones or " ")
+        return places * points * max(1, *(len(self._seeds(route)) for route in self.routes))
 
     def cells(self) -> list[Cell]:
         """Every cell once, in the order of the file; what does not matter to a route makes no further cells."""
@@ -98,7 +107,7 @@ class Study:
         wanted = list(names)
         for name in wanted:
             if not any(_named(one, name) for one in (*self.tasks, *self.backbones, *self.routes)):
-                raise SettingError(f"the study {self.name} has no task, backbone or route {name!r}")
+                raise SettingError(f"the study {self.name} has no task, backbone or route {quoted(name)}")
         return replace(
             self,
             tasks=_narrowed(self.tasks, wanted),

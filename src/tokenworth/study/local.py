@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -24,6 +21,7 @@ from tokenworth.study.cells import keyed_cells, run_cell
 from tokenworth.study.grid import Cell, Study
 from tokenworth.study.slots import Slots, slots_here
 from tokenworth.study.store import StudyStore, unfinished
+from tokenworth.workers import end_with_parent
 
 MOST_BEGINNINGS = 3
 """A cell whose process dies so often is left as failed by this run."""
@@ -95,7 +93,15 @@ class _Engine:
         self.context.set_forkserver_preload(list(_PRELOADED))
 
     def run(self, waiting: list[tuple[Cell, str]]) -> None:
-        """Until nothing is left to begin or to wait for."""
+        """Until nothing is left to begin or to wait for; whatever ends this ends the processes too."""
+        try:
+            self._run(waiting)
+        finally:
+            for one in self.running:
+                one.process.kill()
+                one.process.join()
+
+    def _run(self, waiting: list[tuple[Cell, str]]) -> None:
         while waiting or self.running:
             found = next(
                 ((i, device) for i, (cell, _) in enumerate(waiting) if (device := self.slots.fitting(cell))), None
@@ -133,7 +139,7 @@ def _work(study: Study, cell: Cell, key: str, root: Path, device: str) -> None:
     """What the process of a cell does; a failure is kept in the store."""
     import torch
 
-    threading.Thread(target=_end_with_the_command, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(1 if device == "auto" else torch.get_num_threads())
     try:
         run_cell(study, cell, key, root, device=device)
@@ -143,11 +149,3 @@ def _work(study: Study, cell: Cell, key: str, root: Path, device: str) -> None:
         if StudyStore(root).error(key) is None:  # otherwise it is kept there, and told by the engine
             _log.error("%s: %s", cell, first_line(error))
             raise SystemExit(1) from error
-
-
-def _end_with_the_command() -> None:
-    """Who ends the command means its cells too: they end at once, as by kill -9, and go on with the next command."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "cells run in processes of their own"
-    wait([parent.sentinel])
-    os._exit(1)

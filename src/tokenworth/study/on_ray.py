@@ -7,7 +7,6 @@ the cell goes on from its route's checkpoint.
 
 from __future__ import annotations
 
-import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tokenworth.errors import SettingError
 from tokenworth.features.locks import BusyError
 from tokenworth.study.cells import keyed_cells, run_cell
+from tokenworth.study.cluster import ray_cluster
 from tokenworth.study.grid import ASSESS, Cell, Study
 from tokenworth.study.local import MOST_BEGINNINGS, Report
 from tokenworth.study.needs import needs_of
@@ -25,8 +25,6 @@ from tokenworth.study.store import StudyStore, unfinished
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-_LOCAL = (None, "", "local")
 
 
 def run_on_ray(
@@ -59,7 +57,7 @@ def run_on_ray(
         TokenworthError: the folder cannot be written.
     """
     cells, store = keyed_cells(study), StudyStore(Path(root).resolve())
-    ray, own = _cluster(address, workers)
+    ray, own = ray_cluster(address, workers)
     try:
         at_once = _passes_at_once(ray, pass_workers)
         store.make()
@@ -72,36 +70,6 @@ def run_on_ray(
         if own:
             ray.shutdown()
     return Counter(store.state(key) for _, key in cells)
-
-
-def _cluster(address: str | None, workers: int | None) -> tuple[ModuleType, bool]:
-    try:
-        import ray
-    except ImportError as error:
-        raise SettingError("the engine ray needs Ray: pip install tokenworth[ray]") from error
-    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    if ray.is_initialized():
-        return ray, False
-    if address in _LOCAL:
-        ray.init(num_cpus=workers, include_dashboard=False, **quiet)
-        return ray, True
-    _check_answer(str(address))
-    try:
-        ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise SettingError(f"the Ray cluster at {address} does not take this program in ({error})") from error
-    return ray, True
-
-
-def _check_answer(address: str) -> None:
-    """Ray itself tries for minutes, and then ends the program."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host:
-        return  # "auto"
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, ValueError) as error:
-        raise SettingError(f"the Ray cluster at {address} does not answer ({error}); is it running there?") from error
 
 
 def _ended(

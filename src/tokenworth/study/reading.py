@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.resources import files
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation.settings import ROUTES, make_config
 from tokenworth.errors import SettingError
+from tokenworth.settings import exists, quoted, read_settings, refusal, with_changes
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, WITHOUT_BACKBONE, Study
-from tokenworth.study.shape import listed, shape_problems
-from tokenworth.training.reading import read_run_file
+from tokenworth.study.shape import check_shape
 
+_MOST_CELLS = 100_000
 _READING = {"source", "text", "text_pair", "label", "test"}
 
 
@@ -38,14 +38,14 @@ def load_study(path: str | Path, *, data: str | Path | None = None, models: str 
             of them, a line each.
     """
     place = _file(path)
-    found: dict[str, Any] = {"name": place.stem, **read_run_file(place)}
-    problems = [*shape_problems(found)]
-    if problems:
-        raise _refused(place, problems)
-    study = _built(found, place.resolve().parent, data, models)
-    problems = [*_problems(study)]
-    if problems:
-        raise _refused(place, problems)
+    values = read_settings(place, "study file", "routes: [assess, bow, lora]")
+    mistakes: list[str] = []
+    found = check_shape(with_changes(values, {} if "name" in values else {"name": place.stem}), mistakes)
+    if mistakes:
+        raise refusal(place, mistakes)
+    study = _placed_study(found, place.resolve().parent, data, models)
+    if mistakes := [*_mistakes(study)]:
+        raise refusal(place, mistakes)
     return study
 
 
@@ -58,70 +58,47 @@ def _file(path: str | Path) -> Path:
     return Path(path)
 
 
-def _refused(path: Path, problems: list[str]) -> SettingError:
-    if len(problems) == 1:
-        return SettingError(f"{path}: {problems[0]}")
-    return SettingError(f"{path} has {len(problems)} mistakes:\n  " + "\n  ".join(problems))
-
-
-def _built(found: dict[str, Any], home: Path, data: str | Path | None, models: str | Path | None) -> Study:
-    routes, places = found["routes"], [home, *([Path(models)] if models else [])]
+def _placed_study(found: dict[str, Any], home: Path, data: str | Path | None, models: str | Path | None) -> Study:
+    places = [home, *([Path(models)] if models else [])]
     stated = home / found["data"] if found.get("data") is not None else None
-    return Study(
-        **{
-            **found,
-            "name": str(found["name"]),
-            "tasks": tuple(_placed([home], name) for name in listed(found.get("tasks", ()))),
-            "routes": listed(routes) if not isinstance(routes, dict) else tuple(routes),
-            "of_route": {route: _own(own) for route, own in routes.items()} if isinstance(routes, dict) else {},
-            "backbones": tuple(_placed(places, name) for name in listed(found.get("backbones", ()))),
-            "seeds": listed(found.get("seeds", (0,))),
-            "data": str(data or stated) if data or stated else None,
-        }
-    )
-
-
-def _own(settings: dict[str, Any] | None) -> dict[str, Any]:
-    """Of a route, its seeds as a list."""
-    given = dict(settings or {})
-    return given | ({"seeds": listed(given["seeds"])} if "seeds" in given else {})
+    placed = {
+        "tasks": tuple(_placed([home], name) for name in found.get("tasks", ())),
+        "backbones": tuple(_placed(places, name) for name in found.get("backbones", ())),
+        "data": str(data or stated) if data or stated else None,
+    }
+    return Study(**{**found, **placed})
 
 
 def _placed(places: list[Path], name: str) -> str:
     """A path that lies in one of the places, seen from anywhere; names of the hub and of tasks stay."""
-    base, mark, rest = str(name).partition("@")
-    found = next((place / base for place in places if (place / base).exists()), None)
-    return f"{found.resolve()}{mark}{rest}" if found is not None else str(name)
+    base, mark, rest = name.partition("@")
+    found = next((place / base for place in places if exists(place / base)), None)
+    return f"{found.resolve()}{mark}{rest}" if found is not None else name
 
 
-def _problems(study: Study) -> Iterator[str]:
+def _mistakes(study: Study) -> Iterator[str]:
     for route in study.routes:
         if route not in (known := (ASSESS, AS_PUBLISHED, COUNT, *ROUTES)):
-            yield f"route {route!r} is not understood; choose from {', '.join(known)}"
+            yield f"route {quoted(route)} is not understood; choose from {', '.join(known)}"
         elif route not in WITHOUT_BACKBONE and not study.backbones:
             yield f"the route {route} needs backbones; write 'backbones: [...]'"
     for name, how in study.variants.items():
         if not isinstance(how, dict) or not how.keys() <= _READING or not all(isinstance(v, str) for v in how.values()):
-            yield f"the variant {name} may say {', '.join(sorted(_READING))}, not {how!r}"
+            yield f"the variant {name} may say {', '.join(sorted(_READING))}, not {quoted(how)}"
     for name, values in study.axes.items():
         if not isinstance(values, list) or not values:
-            yield f"the axis {name} must be a list of values, not {values!r}"
-            return
-    yield from dict.fromkeys(_setting_problems(study))
+            yield f"the axis {name} must be a list of values, not {quoted(values)}"
+    if study.size() > _MOST_CELLS:
+        yield f"the study has {study.size():,} cells, and {_MOST_CELLS:,} are the most one can have; make several of it"
+    yield from _setting_mistakes(study)
 
 
-def _setting_problems(study: Study) -> Iterator[str]:
+def _setting_mistakes(study: Study) -> Iterator[str]:
+    """Of every value once, wherever it stands."""
     owns = [study.settings, *({k: v for k, v in own.items() if k != "seeds"} for own in study.of_route.values())]
-    points = [dict(zip(study.axes, point, strict=True)) for point in product(*study.axes.values())]
-    given = {(name, repr(value)): value for one in (*owns, *points) for name, value in one.items()}
-    for (name, _), value in given.items():
-        if problem := _refusal(name, value):
-            yield problem
-
-
-def _refusal(name: str, value: Any) -> str | None:
-    try:
-        make_config({name: value})
-    except SettingError as error:
-        return str(error)
-    return None
+    points = [(name, value) for name, values in study.axes.items() if isinstance(values, list) for value in values]
+    for name, value in [*(pair for own in owns for pair in own.items()), *points]:
+        try:
+            make_config({name: value})
+        except SettingError as error:  # noqa: PERF203 - every mistake is told
+            yield from error.mistakes

@@ -22,14 +22,49 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from tokenworth.adaptation.result import RESULT
+from tokenworth.adaptation.result import SHAPE as ADAPTED_SHAPE
+from tokenworth.assessment.result import SHAPE as ASSESSED_SHAPE
 from tokenworth.assessment.result import write_text, writing
+from tokenworth.assessment.schema import (
+    COUNT,
+    FINITE,
+    LEAF,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    WHOLE,
+    Each,
+    Maybe,
+    Shape,
+    read_object,
+)
 from tokenworth.errors import TokenworthError, first_line
 from tokenworth.features.locks import is_held, only_writer
 from tokenworth.study.grid import ASSESS, Cell
 from tokenworth.study.names import Contents
+from tokenworth.version import NUMERICS
 
 FORMAT = 1
 ASSESSED, COUNTED, TEXT_LOSS, PUBLISHED = "assessment.json", "count.json", "text_loss.json", "published.json"
+_REMEDY = "remove the folder of this cell and run the study again, which makes it anew"
+_CELL: Shape = {"backbone": Maybe(TEXT), "task": TEXT, "route": TEXT, "seed": WHOLE, "settings": OBJECT}
+_COUNTED: Shape = {"printed": COUNT, "parameters": COUNT, "trainable": COUNT, "environment": Each(LEAF)}
+_PUBLISHED: Shape = {
+    "shares": [FINITE],
+    "layers": [{"layer": WHOLE, "ntps": [NUMBER], "train_accuracy": FINITE, "train_squared_error": FINITE}],
+    "classes": COUNT,
+    "texts": COUNT,
+    "seconds": FINITE,
+    "environment": Each(LEAF),
+}
+SHAPES: dict[str, Shape] = {
+    RESULT: ADAPTED_SHAPE,
+    ASSESSED: ASSESSED_SHAPE,
+    COUNTED: _COUNTED,
+    PUBLISHED: _PUBLISHED,
+    TEXT_LOSS: Each(NUMBER),
+}
+"""What the files of a finished cell hold."""
 STATES = ("finished", "failed", "running", "interrupted", "waiting")
 
 
@@ -94,7 +129,7 @@ class StudyStore:
         kept = next((path for name in (RESULT, ASSESSED) if (path := self.run_folder(key) / name).is_file()), None)
         if kept is None:
             return None, None
-        found = json.loads(kept.read_text(encoding="utf-8"))
+        found = read_result(kept)
         weights = None if cell.route == "scratch" else (found["backbone"] or {}).get("fingerprint")
         return found["task"].get("fingerprint"), weights
 
@@ -103,8 +138,10 @@ class StudyStore:
         path = self.folder(key) / "error.json"
         if not path.is_file():
             return None
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        try:
+            return read_object(path, {"kind": TEXT, "message": TEXT}, "reason of a failure", "run the study again")
+        except TokenworthError as error:  # a damaged note says no more than that there is one
+            return {"kind": type(error).__name__, "message": str(error), "traceback": None}
 
     def outcome(self, key: str) -> str:
         """The state of a cell, and of a failed one why."""
@@ -121,7 +158,17 @@ class StudyStore:
 
     def cell(self, key: str) -> Cell:
         """What a cell is."""
-        return Cell(**json.loads((self.folder(key) / "cell.json").read_text(encoding="utf-8")))
+        data = read_object(self.folder(key) / "cell.json", _CELL, "cell of a study", _REMEDY)
+        return Cell(**{name: data[name] for name in _CELL})
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A file of a finished cell, checked.
+
+    Raises:
+        TokenworthError: it is damaged; the sentence says which one, and what to do.
+    """
+    return read_object(path, SHAPES[path.name], "result of a cell", _REMEDY)
 
 
 def _described(error: Exception) -> dict[str, Any]:
@@ -153,6 +200,7 @@ def cell_key(cell: Cell, task_fingerprint: str, weights: str | None) -> str:
     """24 hex digits that stand for everything a cell's numbers depend on, libraries apart."""
     facts = {
         "format": FORMAT,
+        "numerics": NUMERICS,
         "route": cell.route,
         "seed": cell.seed,
         "settings": cell.settings,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tokenworth.adaptation.result import RESULT
+from tokenworth.assessment.environment import version_of
 from tokenworth.probes.quality import METRICS
 from tokenworth.study.cells import keyed_cells
 from tokenworth.study.grid import Cell, Study
 from tokenworth.study.names import Names, names_by_contents, names_of
-from tokenworth.study.store import ASSESSED, COUNTED, PUBLISHED, StudyStore
+from tokenworth.study.store import ASSESSED, COUNTED, PUBLISHED, StudyStore, read_result
 
 _ASSESSED = (
     "ntps",
@@ -75,15 +75,15 @@ def _coordinates(store: StudyStore, key: str, cell: Cell, names: Names) -> dict[
 def _figures(store: StudyStore, key: str) -> dict[str, Any]:
     folder = store.run_folder(key)
     if (folder / RESULT).is_file():
-        return _adapted(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+        return _adapted(read_result(folder / RESULT))
     if (folder / ASSESSED).is_file():
-        return _assessed(json.loads((folder / ASSESSED).read_text(encoding="utf-8")))
+        return _assessed(read_result(folder / ASSESSED))
     if (folder / PUBLISHED).is_file():
-        return _as_published(json.loads((folder / PUBLISHED).read_text(encoding="utf-8")))
+        return _as_published(read_result(folder / PUBLISHED))
     if (folder / COUNTED).is_file():
-        found = json.loads((folder / COUNTED).read_text(encoding="utf-8"))
+        found = read_result(folder / COUNTED)
         names = ("printed", "parameters", "trainable")
-        return {**{name: found[name] for name in names}, "version": found["environment"]["tokenworth"]}
+        return {**{name: found[name] for name in names}, "version": version_of(found["environment"])}
     return {}
 
 
@@ -99,7 +99,7 @@ def _adapted(result: dict[str, Any]) -> dict[str, Any]:
         "train_flops": cost.get("train_flops"),
         "seconds": cost["seconds"],
         "classes": len(result["task"]["label_names"]),
-        "version": result["environment"].get("tokenworth"),
+        "version": version_of(result["environment"]),
         "dtype": result["facts"].get("products_in", (result["backbone"] or {}).get("dtype")),
         "texts": result["task"]["texts"]["train"],
     }
@@ -114,7 +114,7 @@ def _assessed(result: dict[str, Any]) -> dict[str, Any]:
         "parameters": result["backbone"]["n_parameters"],
         "seconds": result["timings"]["total"],
         "classes": len(result["task"]["label_names"]),
-        "version": result["environment"].get("tokenworth"),
+        "version": version_of(result["environment"]),
         "dtype": result["backbone"]["dtype"],
         "texts": result["task"]["texts"]["train"],
     }
@@ -127,7 +127,7 @@ def _as_published(found: dict[str, Any]) -> dict[str, Any]:
         "train_squared_error": last["train_squared_error"],
         "seconds": found["seconds"],
         "classes": found["classes"],
-        "version": found["environment"]["tokenworth"],
+        "version": version_of(found["environment"]),
         "texts": found["texts"],
     }
 

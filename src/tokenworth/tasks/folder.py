@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenworth.errors import TaskError
-from tokenworth.tasks.files import READERS, read_table
+from tokenworth.errors import FileError, TaskError
+from tokenworth.files import saved_parts, stem, whole_sets
+from tokenworth.files.listing import SHARD
+from tokenworth.tasks.files import READERS, is_table, read_table
 from tokenworth.tasks.hub import load_parts
 from tokenworth.tasks.table import Table, concatenate
 
@@ -16,7 +19,6 @@ PART_NAMES = {"train": "train", "training": "train", "test": "test", "validation
               "val": "validation", "dev": "validation"}  # fmt: skip
 """How a part may be called, and what it is called here."""
 
-_SHARD = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]+)?$")
 _HUB_HEADER = re.compile(r"\A---\s.*^(configs|dataset_info):.*?^---", re.DOTALL | re.MULTILINE)
 
 
@@ -35,12 +37,19 @@ class Folder:
 def read_folder(path: Path) -> Folder:
     """Read a folder's train.* and test.* files, its meta.json, or its data in the hub's layout.
 
-    A README.md with the hub's header says which file is which and what the classes are called; then the `datasets`
-    library reads the folder.  Else files named after a part are read, here or in `data/`, also in numbered shards.
+    A folder that `save_to_disk` of the `datasets` library wrote has the parts it names.  A README.md with the hub's
+    header says which file is which and what the classes are called; then the `datasets` library reads the folder.
+    Else files named after a part are read, here or in `data/`, also in numbered shards.
 
     Raises:
         TaskError: no file is named after a part, two files are the same part, or a file cannot be read.
     """
+    try:
+        saved = saved_parts(path)
+    except FileError as error:
+        raise TaskError(str(error)) from error
+    if saved is not None:
+        return Folder(canonical({name: _joined(path, name, files) for name, files in saved.items()}))
     meta = path / "meta.json"
     if meta.is_file():
         return Folder(_read_parts(path), _label_names(meta), has_meta=True)
@@ -59,8 +68,8 @@ def _read_parts(path: Path) -> dict[str, Table]:
     files: dict[str, list[Path]] = {}
     for folder in (path, path / "data"):
         for file in sorted(folder.glob("*")):
-            part = PART_NAMES.get(_SHARD.sub("", file.stem).lower())
-            if part and file.is_file() and file.suffix.lower() in READERS:
+            part = PART_NAMES.get(SHARD.sub("", stem(file)).lower())
+            if part and file.is_file() and is_table(file):
                 files.setdefault(part, []).append(file)
     if not files:
         inside = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
@@ -72,9 +81,17 @@ def _read_parts(path: Path) -> dict[str, Table]:
 
 
 def _read_part(path: Path, part: str, files: list[Path]) -> Table:
-    if len(files) > 1 and not all(_SHARD.search(file.stem) for file in files):
+    if len(files) > 1 and not all(SHARD.search(stem(file)) for file in files):
         named = " and ".join(str(file.relative_to(path)) for file in files)
         raise TaskError(f"{path}: {named} are both the {part} part; keep one of them, or give the file itself")
+    try:
+        whole_sets(files)
+    except FileError as error:
+        raise TaskError(str(error)) from error
+    return _joined(path, part, files)
+
+
+def _joined(path: Path, part: str, files: Sequence[Path]) -> Table:
     return concatenate([read_table(file) for file in files], f"{path} ({part})")
 
 

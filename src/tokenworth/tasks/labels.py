@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tokenworth.errors import TaskError
+from tokenworth.files.kinds import HALVES
 from tokenworth.tasks.rows import Rows, is_missing
 
 _NO_LABEL = (-1, "-1")
-_FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
+_FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?", re.ASCII)
+_INTEGER = re.compile(r"-?(0|[1-9]\d{0,99})", re.ASCII)
+_INVISIBLE = re.compile(
+    "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]|^[\u200c\u200d]+|[\u200c\u200d]+$"
+)
+"""Characters that show nothing; joiners count inside a word, where they tell emoji and words of some scripts apart."""
 _MOSTLY_DISTINCT = (
     20  # rows from which on labels that mostly occur once are taken for ids or measurements, not for classes
 )
@@ -35,7 +42,9 @@ def encode_labels(
             with fewer than two training texts, outside `names`, or in test and not in train.
     """
     values = _one_kind([_plain_labels(rows) for rows in parts])
+    notes = _merged(parts)
     if names is not None:
+        names = tuple(map(normal_label, names))
         values = _indices(parts, values, names)
     train = Counter(values[0])
     _refuse_unseen(parts, values, train, names)
@@ -44,10 +53,35 @@ def encode_labels(
     position = {label: index for index, label in enumerate(classes)}
     encoded = [np.array([position[value] for value in part], dtype=np.int64) for part in values]
     kept = tuple(_name(label, names) for label in classes)
-    notes = []
     if names is not None and len(kept) < len(names):
         notes.append(f"{len(names) - len(kept)} of the {len(names)} named classes have no texts and are left out.")
     return kept, encoded, notes
+
+
+def normal_label(label: str) -> str:
+    """A label as it counts: in composed form (NFC), without characters that show nothing and space around it."""
+    return label.strip() if label.isascii() else unicodedata.normalize("NFC", _INVISIBLE.sub("", label)).strip()
+
+
+def _is_missing(label: Any) -> bool:
+    return is_missing(label) or (isinstance(label, str) and not normal_label(label))
+
+
+def _merged(parts: Sequence[Rows]) -> list[str]:
+    """A note where labels that look alike were written in several ways."""
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for rows in parts:
+        for label in rows.labels:
+            if isinstance(label, str):
+                spellings[normal_label(label)][label.strip()] += 1
+    several = {label: own for label, own in spellings.items() if len(own) > 1}
+    if not several:
+        return []
+    listed = ", ".join(f"'{label}' ({len(own)} ways)" for label, own in sorted(several.items())[:5])
+    more = f" and {len(several) - 5} more" if len(several) > 5 else ""
+    changed = sum(sum(own.values()) - own[label] for label, own in several.items())
+    what = "Labels that differ only in their Unicode form or in characters that show nothing are one class"
+    return [f"{what}: {listed}{more}; {changed:,} rows were written otherwise."]
 
 
 def without_unlabelled(rows: Rows) -> Rows:
@@ -69,23 +103,25 @@ def _plain_labels(rows: Rows) -> list[int] | list[str]:
                 f"{rows.place(row)}: the label is a {type(label).__name__} of several values; multi-label data is "
                 "not supported: give one label a text, or one file for each label"
             )
-        if is_missing(label):
-            others = sum(is_missing(other) for other in rows.labels) - 1
+        if _is_missing(label):
+            others = sum(_is_missing(other) for other in rows.labels) - 1
             raise TaskError(
                 f"{rows.place(row)}: the label is missing{f' (and in {others} more rows)' if others else ''}; label "
                 "these rows or remove them"
             )
+        if isinstance(label, str) and not label.isascii() and HALVES.search(label):
+            raise TaskError(f"{rows.place(row)}: the label holds half a character (a lone surrogate); write it again")
         kinds.add(type(label))
     if kinds <= {int, float}:
         return _integers(rows, rows.labels)
     if kinds == {str}:
-        return _integers_if_numbers(rows, [label.strip() for label in rows.labels])
-    return [str(label).lower() if isinstance(label, bool) else str(label) for label in rows.labels]
+        return _integers_if_numbers(rows, [normal_label(label) for label in rows.labels])
+    return [str(label).lower() if isinstance(label, bool) else normal_label(str(label)) for label in rows.labels]
 
 
 def _integers_if_numbers(rows: Rows, labels: list[str]) -> list[int] | list[str]:
     distinct = set(labels)
-    if all(re.fullmatch(r"-?(0|[1-9]\d*)", label) for label in distinct):
+    if all(_INTEGER.fullmatch(label) for label in distinct):
         return [int(label) for label in labels]
     if all(_FLOAT.fullmatch(label) for label in distinct) and any("." in label for label in distinct):
         return _integers(rows, [float(label) for label in labels])

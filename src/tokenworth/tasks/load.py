@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from tokenworth.errors import SettingError, TaskError
+from tokenworth.settings import Seed, checked_arguments
 from tokenworth.tasks.columns import Columns
 from tokenworth.tasks.labels import encode_labels
 from tokenworth.tasks.origin import find_origin
@@ -21,6 +22,7 @@ TEST_SHARE = 0.3
 """Share of the rows held out where the source has no test part; that of the published protocol."""
 
 
+@checked_arguments
 def load_task(
     source: str | os.PathLike[str],
     *,
@@ -30,7 +32,7 @@ def load_task(
     test: str | os.PathLike[str] | float | None = None,
     data: str | os.PathLike[str] | None = None,
     max_texts: int | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     group: str | None = None,
     drop_overlap: bool = False,
 ) -> Task:

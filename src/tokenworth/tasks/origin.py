@@ -11,7 +11,7 @@ from pathlib import Path
 from tokenworth.errors import TaskError
 from tokenworth.tasks.columns import Columns
 from tokenworth.tasks.docstrings import docstring_table
-from tokenworth.tasks.files import READERS, read_table
+from tokenworth.tasks.files import is_table, read_table
 from tokenworth.tasks.folder import Folder, canonical, read_folder
 from tokenworth.tasks.hub import load_parts
 from tokenworth.tasks.published import PUBLISHED, Published
@@ -69,7 +69,8 @@ def _looks_like_path(source: str) -> bool:
     return (
         source.startswith((".", "/", "~"))
         or source.count("/") > 1
-        or Path(source).suffix.lower() in {*READERS, ".txt", ".xlsx"}
+        or is_table(Path(source))
+        or Path(source).suffix.lower() in {".txt", ".xlsx"}
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from tokenworth.errors import TaskError
@@ -63,7 +64,7 @@ def _same_columns(table: Table, columns: Columns) -> Table:
     names = {
         c: require(table, c) for c in (columns.text, columns.text_pair, columns.label, columns.group) if c is not None
     }
-    return Table({c: table.columns[own] for c, own in names.items()}, table.source, table.lines, table.class_names)
+    return replace(table, columns={c: table.columns[own] for c, own in names.items()})
 
 
 def labelled_rows(table: Table, columns: Columns, origin: Origin, notes: list[str]) -> Rows:
@@ -74,6 +75,7 @@ def labelled_rows(table: Table, columns: Columns, origin: Origin, notes: list[st
     if len(table) == 0:
         raise TaskError(f"{table.source} holds no rows; it needs at least two texts of every class")
     assert columns.label is not None
+    notes += table.notes
     rows = read_rows(table, columns)
     if not origin.marks_unlabelled and known_names(origin, table, columns) is None:
         return rows

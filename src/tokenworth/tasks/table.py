@@ -19,6 +19,8 @@ class Table:
     """Line of the file on which each row starts, counted from 1; None where rows have no lines (Parquet, hub)."""
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of the integer classes of a column, where the file itself carries them."""
+    notes: tuple[str, ...] = ()
+    """What was found in reading it that a user should know."""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -39,4 +41,5 @@ def concatenate(tables: Sequence[Table], source: str) -> Table:
         return tables[0]
     shared = [name for name in tables[0].columns if all(name in table.columns for table in tables)]
     columns = {name: [value for table in tables for value in table.columns[name]] for name in shared}
-    return Table(columns, source, class_names=tables[0].class_names)
+    notes = tuple(note for table in tables for note in table.notes)
+    return Table(columns, source, class_names=tables[0].class_names, notes=notes)

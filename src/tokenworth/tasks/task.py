@@ -61,7 +61,7 @@ class Task:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of label names, texts, labels and parts: the same wherever the files lie."""
+        """SHA-256 (hex) of label names, texts, labels, groups and parts: the same wherever the files lie."""
         if "fingerprint" not in self._cache:
             self._cache["fingerprint"] = _fingerprint(self.label_names, (self.train, self.test))
         return self._cache["fingerprint"]
@@ -133,4 +133,6 @@ def _fingerprint(label_names: tuple[str, ...], parts: Sequence[Split]) -> str:
             data = text.encode()
             digest.update(f"{len(data)}:".encode() + data)  # lengths keep "a", "b" apart from "ab"
         digest.update(part.labels.astype("<i8").tobytes())
+        if part.groups is not None:
+            digest.update(b"|groups|" + part.groups.astype("<i8").tobytes())
     return digest.hexdigest()

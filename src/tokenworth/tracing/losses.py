@@ -6,9 +6,11 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
+
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,10 @@ def read_losses(path: Path) -> Losses:
     rows, unread = _rows(path)
     for row in rows:
         tokens, loss, held_out = row.get("tokens"), row.get("loss"), row.get("held_out")
-        if not isinstance(tokens, int | float):
+        if not _finite(tokens):
             continue
         if _finite(loss):
-            train[int(tokens)] = float(loss)  # type: ignore[arg-type]
+            train[int(tokens)] = float(loss)
         known = _bits_by_source(held_out)
         if known:
             bits[int(tokens)] = float(np.mean(list(known.values())))
@@ -59,7 +61,7 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], int]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line) if line.strip() else None
-        except ValueError:
+        except (ValueError, RecursionError):
             unread += 1
             continue
         if isinstance(row, dict):
@@ -77,8 +79,9 @@ def _bits_by_source(held_out: Any) -> dict[str, float]:
     }
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _finite(value: Any) -> TypeGuard[float]:
+    """Whether it is a number that a float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _between(known: dict[int, float], tokens: int) -> float:

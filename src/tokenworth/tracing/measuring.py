@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class Measurer:
     task: Task
     settings: TraceSettings
     device: str
+    dtype: str
+    """Number format of the assessments, and of the routes where their settings name none."""
     cache: str | Path | bool
     progress: Progress | None
     started: Callable[[str], None]
@@ -63,11 +65,13 @@ class Measurer:
         self.started(f"{self.task.name}: assessing the checkpoint of {checkpoint.tokens:,} tokens")
         name, settings = str(checkpoint.folder.resolve()), self.settings
         found = assess(
-            name, self.task, max_length=settings.max_length, seed=settings.seed, device=self.device, cache=self.cache,
-            baseline=bow, progress=self._named(f"{checkpoint.tokens:,} tokens"),
+            name, self.task, max_length=settings.max_length, seed=settings.seed, device=self.device, dtype=self.dtype,
+            cache=self.cache, baseline=bow, progress=self._named(f"{checkpoint.tokens:,} tokens"),
         )  # fmt: skip
         length = settings.max_length
-        loss = loss_of(name, self.task.train.texts, max_length=length, device=self.device, seed=settings.seed)
+        loss = loss_of(
+            name, self.task.train.texts, max_length=length, device=self.device, dtype=self.dtype, seed=settings.seed
+        )
         return _kept(found, loss)
 
     def adapted(self, checkpoint: Checkpoint, seed: int) -> Facts:
@@ -81,11 +85,13 @@ class Measurer:
     def _learned(self, route: str, checkpoint: Checkpoint, weights: str, seed: int) -> Facts:
         config = self.settings.config
 
+        pinned = replace(config, dtype=self.dtype) if config.dtype == "auto" else config
+
         def make(work: Path) -> Facts:
             where = f"LoRA at {checkpoint.tokens:,} tokens" if route == "lora" else "training from random weights"
             self.started(f"{self.task.name}: {where}, seed {seed}")
             found = adapt(
-                str(checkpoint.folder.resolve()), self.task, route, seed=seed, config=config, out=work,
+                str(checkpoint.folder.resolve()), self.task, route, seed=seed, config=pinned, out=work,
                 device=self.device, cache=self.cache, progress=self._named(f"{where}, seed {seed}"),
             )  # fmt: skip
             return _of_route(found)

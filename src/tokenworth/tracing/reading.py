@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenworth.assessment.schema import NUMBER, Shape, read_object
 from tokenworth.backbones import account_of
 from tokenworth.backbones.load import identity
-from tokenworth.errors import BackboneError, SettingError, first_line
+from tokenworth.errors import BackboneError, SettingError, TokenworthError, first_line
 from tokenworth.tracing.losses import Losses, read_losses
 
 _FOLDER = re.compile(r"tokens-(\d+)")
@@ -25,6 +26,8 @@ _TRAIN_FLOPS = 6.0
 """Of a parameter and token, forward and backward (Kaplan et al. 2020)."""
 _FREE = frozenset({"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"})
 """Entries of config.json that leave a model what it is."""
+SHAPE: Shape = {"parameters?": {"total?": NUMBER}, "train_flops_per_token?": NUMBER}
+"""What of run.json is read here; both are assumed where they are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def read_run(folder: str | Path) -> Run:
     checkpoints = tuple(Checkpoint(place, tokens, _fingerprint(place)) for tokens, place in places)
     stated, notes = _stated(folder), []
     counted = account_of(str(checkpoints[0].folder))
-    parameters, flops = (stated.get("parameters") or {}).get("total"), stated.get("train_flops_per_token")
+    parameters, flops = stated.get("parameters", {}).get("total"), stated.get("train_flops_per_token")
     if not _positive(flops):
         flops = _TRAIN_FLOPS * counted.parameters
         notes.append(
@@ -128,7 +131,7 @@ def _configuration(place: Path) -> dict[str, Any]:
     path = place / "config.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(_unreadable(place, f"{path.name}: {first_line(error)}")) from error
     if not isinstance(found, dict):
         raise BackboneError(_unreadable(place, f"{path.name} holds no object"))
@@ -142,8 +145,10 @@ def _tokenizer(place: Path) -> Any:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(_unreadable(place, f"{path.name}: {first_line(error)}")) from error
+    if not isinstance(found, dict):
+        raise BackboneError(_unreadable(place, f"{path.name} holds no object"))
     return {name: value for name, value in found.items() if name not in ("truncation", "padding")}
 
 
@@ -163,10 +168,9 @@ def _stated(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingError(f"{path} cannot be read as JSON ({first_line(error)}); restore it or remove it") from error
-    return found if isinstance(found, dict) else {}
+        return read_object(path, SHAPE, "facts of a pretraining run", "restore it or remove it")
+    except TokenworthError as error:
+        raise SettingError(str(error)) from error
 
 
 def _positive(value: Any) -> bool:

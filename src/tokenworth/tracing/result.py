@@ -10,9 +10,45 @@ from typing import Any
 import pandas as pd
 
 from tokenworth.assessment.result import jsonable, write_table, write_text, writing
-from tokenworth.errors import TokenworthError
+from tokenworth.assessment.schema import (
+    COUNT,
+    FINITE,
+    LEAF,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    TRUTH,
+    Each,
+    Maybe,
+    Shape,
+    read_object,
+)
 
 TRACE, TABLE, PAGE = "trace.json", "trace.parquet", "trace.html"
+SHAPE: Shape = {
+    "run": {"name": TEXT, "parameters": FINITE, "tokens": COUNT, "flops": FINITE, "flops_per_token": FINITE},
+    "checkpoints": [{"tokens": COUNT, "flops": FINITE, "bits_per_byte": NUMBER, "fingerprint": TEXT, "adapted": TRUTH}],
+    "tasks": [
+        {
+            "name": TEXT,
+            "n_classes": COUNT,
+            "texts": {"train": COUNT, "test": COUNT},
+            "fingerprint": TEXT,
+            "references": Each({"f1": FINITE, "low": FINITE, "high": FINITE}),
+            "crossings": [{"route": TEXT, "reference": TEXT}],
+            "gains": [{"route": TEXT, "gain": FINITE, "low": FINITE, "high": FINITE}],
+            "fits": [{"route": TEXT}],
+            "costs": Each(FINITE),
+            "sentences": [TEXT],
+        }
+    ],
+    "rows": [{"task": TEXT, "tokens": COUNT, "flops": FINITE, "probe_f1": NUMBER, "probe": Maybe(TEXT)}],
+    "settings": OBJECT,
+    "sentences": [TEXT],
+    "notes": [TEXT],
+    "environment": Each(LEAF),
+}
+"""What trace.json holds of that which is read again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +103,5 @@ class Trace:
         """
         path = Path(path)
         path = path / TRACE if path.is_dir() else path
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{one.name: data[one.name] for one in fields(cls)})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TokenworthError(f"{path} holds no trace ({error!r}); run tokenworth trace again") from error
+        data = read_object(path, SHAPE, "trace", "run tokenworth trace again")
+        return cls(**{one.name: data[one.name] for one in fields(cls)})

@@ -12,7 +12,9 @@ from typing import Any
 from tokenworth.adaptation import AdaptConfig
 from tokenworth.adaptation.job import Progress
 from tokenworth.assessment.result import claimed
+from tokenworth.backbones import dtype_name, resolve_device, resolve_dtype
 from tokenworth.errors import SettingError
+from tokenworth.settings import Count, OutFolder, Seed, checked_arguments
 from tokenworth.tasks import Task, load_task
 from tokenworth.tracing.assembling import Measured, assemble, find_part
 from tokenworth.tracing.cells import Cells
@@ -24,20 +26,21 @@ from tokenworth.tracing.settings import TraceSettings, budget, choose_adapted, s
 Started = Callable[[str], None]
 
 
+@checked_arguments
 def trace(
     run: str | Path,
     tasks: str | Task | Sequence[str | Task],
     *,
     data: str | Path | None = None,
     max_texts: int | None = None,
-    max_length: int | None = None,
+    max_length: Count | None = None,
     adapt: str = "ends",
-    seeds: int = 1,
+    seeds: Count = 1,
     config: AdaptConfig | dict[str, Any] | str | Path | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     device: str = "auto",
     cache: str | Path | bool = True,
-    out: str | Path | None = None,
+    out: OutFolder = None,
     started: Started | None = None,
     progress: Progress | None = None,
 ) -> Trace:
@@ -75,9 +78,10 @@ def trace(
     )  # fmt: skip
     loaded = _load(tasks, data, max_texts, seed)
     with claimed(place):
-        parts = []
+        parts, cells = [], Cells(place)
+        dtype = cells.dtype() or dtype_name(resolve_dtype("auto", resolve_device(device)))
         for task in loaded:
-            measurer = Measurer(Cells(place), task, settings, device, cache, progress, started or _silent)
+            measurer = Measurer(cells, task, settings, device, dtype, cache, progress, started or _silent)
             parts.append(find_part(read, task, _measure(read, measurer), seed))
         result = assemble(read, settings, parts)
         result.save(place)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation import AdaptConfig, make_config
 from tokenworth.errors import SettingError
-from tokenworth.training.reading import read_run_file
+from tokenworth.settings import read_settings, with_changes
 
 STEPS = 1000
 """Optimiser steps of LoRA and scratch where nothing else is asked: a trace runs many."""
@@ -83,10 +84,13 @@ def _ends(tokens: list[int]) -> list[int]:
 def budget(given: AdaptConfig | dict[str, Any] | str | Path | None, max_length: int | None) -> AdaptConfig:
     """Settings of LoRA and scratch: the protocol with fewer steps, and what is given on top."""
     if isinstance(given, str | Path):
-        given = read_run_file(given)
-    config = given if isinstance(given, AdaptConfig) else make_config({"steps": STEPS, **(given or {})})
-    kept = config.max_length if max_length is None else max_length
-    return replace(config, max_length=kept, mislabelled=False, diagnose=False)
+        given = read_settings(given)
+    if not isinstance(given, AdaptConfig):
+        values = {} if given is None else given
+        stated = isinstance(values, Mapping) and "steps" in values
+        given = make_config(values if stated else with_changes(values, {"steps": STEPS}))
+    kept = given.max_length if max_length is None else max_length
+    return replace(given, max_length=kept, mislabelled=False, diagnose=False)
 
 
 def seeds_from(first: int, count: int) -> tuple[int, ...]:

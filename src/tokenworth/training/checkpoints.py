@@ -2,7 +2,7 @@
 
     RUN/checkpoints/step-00000120/weights.safetensors     parameters that learn
                                   optimiser.safetensors   its tensors
-                                  state.json              its numbers, the loop's, and the digests of both files
+                                  state.json              its numbers, the loop's, the digests of both files, its own
 
 A folder is written under another name and renamed last; a file that is cut short or changed afterwards does not match
 its digest, and the checkpoint before is taken.
@@ -26,6 +26,8 @@ from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.training.folders import whole_folder
 
 KEPT = 2
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SafetensorError)
+"""What reading a damaged checkpoint raises."""
 _log = logging.getLogger("tokenworth")
 
 
@@ -61,7 +63,8 @@ class Checkpoints:
             for name, held in tensors.items():
                 save_file({key: value.detach().cpu().contiguous() for key, value in held.items()}, _file(part, name))
             digests = {name: _digest(_file(part, name)) for name in tensors}
-            text = json.dumps({"step": found.step, "digests": digests, "state": found.state})
+            kept = {"step": found.step, "digests": digests, "state": found.state}
+            text = json.dumps({**kept, "digest": _digest_of(kept)})
             (part / "state.json").write_text(text, encoding="utf-8")
         for old in self._there()[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
@@ -71,7 +74,7 @@ class Checkpoints:
         for place in self._there():
             try:
                 return _read(place)
-            except (OSError, ValueError, KeyError, SafetensorError) as error:  # noqa: PERF203 - two of them
+            except _DAMAGE as error:  # noqa: PERF203 - two of them
                 _log.warning(
                     "the checkpoint %s is damaged (%s); the one before is taken", place.name, first_line(error)
                 )
@@ -91,6 +94,9 @@ class Checkpoints:
 
 def _read(place: Path) -> Checkpoint:
     kept = json.loads((place / "state.json").read_text(encoding="utf-8"))
+    stated = kept.pop("digest", None)  # older ones have none
+    if stated not in (None, _digest_of(kept)):
+        raise ValueError("state.json is not the file that was written")
     for name, digest in kept["digests"].items():
         if _digest(_file(place, name)) != digest:
             raise ValueError(f"{name}.safetensors is not the file that was written")
@@ -101,6 +107,11 @@ def _read(place: Path) -> Checkpoint:
 
 def _file(place: Path, name: str) -> Path:
     return place / f"{name}.safetensors"
+
+
+def _digest_of(kept: dict[str, Any]) -> str:
+    """Of plain data, the same before it is written and after it is read."""
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(kept)), sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from tokenworth.errors import TokenworthError, first_line
+from tokenworth.errors import FileError, first_line
 
 CHUNK = 1 << 20
 
@@ -19,12 +21,14 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     """A file's bytes, uncompressed where its ending is .gz or .zst.
 
     Raises:
-        TokenworthError: it cannot be opened.
+        FileError: it cannot be opened.
     """
     try:
         file: Any = _stream(path)
     except OSError as error:
-        raise TokenworthError(f"{path} cannot be read ({first_line(error)}); check its permissions") from error
+        raise FileError(
+            f"{path} cannot be read ({error.strerror or first_line(error)}); check its permissions"
+        ) from error
     with file:
         yield file
 
@@ -81,17 +85,37 @@ class Gzip(io.RawIOBase):
 
 
 class Chunks:
-    """A file in chunks; how far it could be read, and why not further."""
+    """A file in chunks of UTF-8; how far it could be read, and why not further.
+
+    Compression is undone, and so is a byte-order mark: that of UTF-8 is taken off, and UTF-16 and UTF-32 are written
+    anew as UTF-8.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path, self.problem, self.read = path, "", 0
 
     def __iter__(self) -> Iterator[bytes]:
         with opened(self.path) as file:
-            while chunk := self._next(file):
-                self.read += len(chunk)
-                yield chunk
+            chunks = self._raw(file)
+            head = next(chunks, b"")
+            encoding, length = marked(head)
+            whole = chain([head[length:]], chunks)
+            yield from whole if encoding in (None, "utf-8") else self._recoded(whole, str(encoding))
             self.problem = self.problem or getattr(file, "problem", "")
+
+    def _raw(self, file: IO[bytes]) -> Iterator[bytes]:
+        while chunk := self._next(file):
+            self.read += len(chunk)
+            yield chunk
+
+    def _recoded(self, chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+        decoder = codecs.getincrementaldecoder(encoding)()
+        try:
+            for chunk in chunks:
+                yield decoder.decode(chunk).encode()
+            yield decoder.decode(b"", final=True).encode()
+        except UnicodeError as error:
+            self.problem = f"its mark says {encoding}, and its bytes are not ({first_line(error)})"
 
     def _next(self, file: IO[bytes]) -> bytes:
         try:
@@ -99,3 +123,17 @@ class Chunks:
         except (EOFError, OSError, zlib.error) as error:
             self.problem = first_line(error)
             return b""
+
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def marked(data: bytes) -> tuple[str | None, int]:
+    """The encoding that a byte-order mark names, and how long the mark is; (None, 0) where there is none."""
+    return next(((name, len(mark)) for mark, name in _MARKS if data.startswith(mark)), (None, 0))

@@ -1,0 +1,65 @@
+"""The process that runs a model's chat template, which is a program that came with data: `chat.py` starts it as a file.
+
+Reads lines of JSON and answers each with one: first the template with its variables and bounds, then lists of texts.
+The sandbox is the library's; here are bounds of memory and of what is written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+
+def limit(memory: int, seconds: int) -> None:
+    """So much memory beside what is in use, and so much processor time: a parent that is gone ends nobody."""
+    with suppress(ImportError, OSError, ValueError):  # where a system has no such limits, the parent's clock is left
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        most = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def answer(render: Callable[..., Any], given: dict[str, Any], texts: list[str]) -> dict[str, Any]:
+    """The prompts of texts, or why there are none."""
+    prompts = []
+    for text in texts:
+        try:
+            turns = [[{"role": "user", "content": text}]]
+            (prompt,), _ = render(
+                turns, chat_template=given["template"], add_generation_prompt=True, **given["variables"]
+            )
+        except Exception as error:
+            said = next(iter(str(error).strip().splitlines()), "")[:200]
+            return {"error": f"{type(error).__name__}: {said}" if said else type(error).__name__}
+        if len(prompt) > len(text) + given["most"]:
+            return {"error": f"it adds {len(prompt) - len(text):,} characters to a text"}
+        prompts.append(prompt)
+    return {"prompts": prompts}
+
+
+def main() -> None:
+    """Until there are no more lines."""
+    sys.path.pop(0)  # this file's folder, whose names are not to stand in the place of the libraries'
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    given = json.loads(sys.stdin.readline())
+    limit(given["memory"], given["seconds"])
+    sys.stdout.write(json.dumps({"ready": True}) + "\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        try:
+            answered = json.dumps(answer(render_jinja_template, given, json.loads(line)))
+        except MemoryError:
+            answered = json.dumps({"error": "MemoryError"})
+        sys.stdout.write(answered + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

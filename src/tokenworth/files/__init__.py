@@ -1,0 +1,26 @@
+"""Files as rows and texts: one reader for tasks, corpora and pretraining; nothing in them is interpreted."""
+
+from tokenworth.files.columnar import Columnar
+from tokenworth.files.delimited import Delimited
+from tokenworth.files.faults import Fault, Row
+from tokenworth.files.json_lines import json_rows
+from tokenworth.files.kinds import ending, stem, text_in
+from tokenworth.files.lines import Line, text_lines, whole_text
+from tokenworth.files.listing import files_of, saved_parts, whole_sets
+
+__all__ = [
+    "Columnar",
+    "Delimited",
+    "Fault",
+    "Line",
+    "Row",
+    "ending",
+    "files_of",
+    "json_rows",
+    "saved_parts",
+    "stem",
+    "text_in",
+    "text_lines",
+    "whole_sets",
+    "whole_text",
+]

@@ -1,0 +1,41 @@
+"""What a file is, and what of a row is text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SQUEEZED = (".gz", ".zst")
+HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of surrogate pairs, which JSON can name and UTF-8 cannot hold."""
+
+
+def _unsqueezed(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix.lower() in SQUEEZED else path
+
+
+def ending(path: Path) -> str:
+    """A file's ending in lower case, without that of a compression."""
+    return _unsqueezed(path).suffix.lower()
+
+
+def stem(path: Path) -> str:
+    """A file's name without its ending and that of a compression."""
+    return _unsqueezed(path).stem
+
+
+def text_in(row: Mapping[str, Any], columns: Sequence[str], joined_by: str = "\n\n") -> str | None:
+    """The texts of some columns, joined; None where none of them holds any: what is null or no text is left out.
+
+    Half characters become the replacement character.
+    """
+    parts = [value for column in columns if isinstance(value := row.get(column), str) and value.strip()]
+    text = joined_by.join(parts)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = HALVES.sub("\ufffd", text)
+    return text if parts else None

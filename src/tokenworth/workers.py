@@ -1,0 +1,28 @@
+"""Worker processes end with the process that started them, however that ends: none is left behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.connection import Connection, wait
+
+
+def end_with_parent(until: Connection | None = None) -> None:
+    """Called by a worker as it begins.
+
+    From then on it ends at once, as by kill -9, when its parent has ended or has closed the other end of ``until``:
+    what it works on is safe from that.  An interrupt from the terminal, which reaches every process, is left to the
+    parent.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a worker has a parent to end with"
+    ends = [parent.sentinel, *([] if until is None else [until])]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_after, args=(ends,), daemon=True).start()
+
+
+def _end_after(ends: list[int | Connection]) -> None:
+    wait(ends)
+    os._exit(1)
