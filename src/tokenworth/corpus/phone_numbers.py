@@ -14,6 +14,7 @@ from typing import Any
 from tokenworth.corpus.extras import library
 
 _SPACE = r" \u00a0\u2009\u202f"
+_BLANKS = (" ", "\u00a0", "\u2009", "\u202f")
 _GAP = rf"[-./\u2010-\u2013{_SPACE}]"
 PATTERN = re.compile(
     rf"(?<![\w.+/=$€£#-])(?:(?:\+|00)\d{{1,3}}{_GAP}?)?(?:\(\d{{1,5}}\){_GAP}?)?"
@@ -54,8 +55,12 @@ _TRUNK_REGIONS = (
 
 
 def phone_span(match: re.Match[str]) -> tuple[int, int] | None:
-    """Where the number stands, or None if it is none."""
-    return match.span() if _is_phone(match) else None
+    """Where the number stands, or None if it is none; of several behind each other the first."""
+    shorter: re.Match[str] | None = match
+    while shorter is not None and not _is_phone(shorter):
+        blank = max(match.string.rfind(space, match.start() + 1, shorter.end()) for space in _BLANKS)
+        shorter = PATTERN.fullmatch(match.string, match.start(), blank) if blank > 0 else None
+    return None if shorter is None else shorter.span()
 
 
 def _is_phone(match: re.Match[str]) -> bool:

@@ -69,8 +69,14 @@ def _beside(taken: Sequence[Finding], names: Sequence[Finding], size: int) -> li
 
 
 def _found(rule: Rule, text: str) -> list[Finding]:
-    spans = map(rule.span, rule.pattern.finditer(text))
-    return [Finding(rule.type, *span) for span in spans if span is not None]
+    """What a rule finds, from left to right; a pattern may reach further than what is found in its match."""
+    findings, place = [], 0
+    while match := rule.pattern.search(text, place):
+        span = rule.span(match)
+        if span is not None:
+            findings.append(Finding(rule.type, *span))
+        place = match.end() if span is None else span[1]
+    return findings
 
 
 def _replaced(text: str, findings: list[Finding]) -> str:
