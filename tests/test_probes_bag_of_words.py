@@ -142,7 +142,7 @@ def test_the_recipe_that_tells_held_out_texts_is_chosen():
     stems = ["".join(rng.choice(list("bcdfglmnprst"), 5)) for _ in range(300)]
     labels = np.arange(300) % 2
     endings = [f"{stem}{'ing' if label else 'ova'}" for stem, label in zip(stems, labels, strict=True)]
-    assert CHARACTERS in RECIPES[choose_recipe(endings, labels)]
+    assert CHARACTERS in RECIPES[choose_recipe(endings, labels)].kinds
     assert choose_recipe(["yes sir", "no sir"] * 30, np.arange(60) % 2) == "words"  # equals: the first
 
 
@@ -159,7 +159,7 @@ def test_the_choice_reads_no_test_text_and_a_bounded_part_of_the_training_texts(
 
 def test_groups_are_not_parted_when_the_recipe_is_chosen(monkeypatch):
     parted = []
-    monkeypatch.setattr(MODULE, "_hits", lambda _rows, _labels, folds: parted.append(folds) or 0)
+    monkeypatch.setattr(MODULE, "_hits", lambda _rows, _labels, folds, scaled: parted.append(folds) or 0)
     groups = np.repeat(np.arange(6), 4)
     choose_recipe(["yes", "no"] * 12, np.arange(24) % 2, groups_N=groups)
     for folds in parted:

@@ -30,8 +30,9 @@ class BowPredictor:
     def save(self, folder: Path) -> dict[str, Any]:
         """terms.json and bow.safetensors."""
         blocks, linear = self.model.blocks, self.model.linear
-        terms = [{"kind": block.kind, "terms": block.terms} for block in blocks]
-        (folder / "terms.json").write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
+        terms = {block.kind: block.terms for block in blocks}
+        held = json.dumps({"recipe": self.model.recipe, "terms": terms}, ensure_ascii=False)
+        (folder / "terms.json").write_text(held, encoding="utf-8")
         arrays = {"weights": linear.weights_DC, "intercept": linear.intercept_C}
         save_file(arrays | {f"idf.{block.kind}": block.idf_F for block in blocks}, folder / "bow.safetensors")
         return {}
@@ -43,12 +44,12 @@ def load_bow(folder: Path, _facts: dict[str, Any], _loading: dict[str, Any]) -> 
     Raises:
         AdaptError: an earlier version wrote the folder, whose bag knew words alone.
     """
-    held = load_file(folder / "bow.safetensors")
-    terms = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
-    if "idf" in held:
+    arrays = load_file(folder / "bow.safetensors")
+    held = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
+    if "idf" in arrays:
         raise AdaptError(f"{folder} holds a bag of words of an earlier version; run adapt with the route bow again")
-    blocks = tuple(Ngrams(block["kind"], block["terms"], held[f"idf.{block['kind']}"]) for block in terms)
-    return BowPredictor(BagOfWordsModel(blocks, Linear(held["weights"], held["intercept"])))
+    blocks = tuple(Ngrams(kind, terms, arrays[f"idf.{kind}"]) for kind, terms in held["terms"].items())
+    return BowPredictor(BagOfWordsModel(held["recipe"], blocks, Linear(arrays["weights"], arrays["intercept"])))
 
 
 def fit_bow(job: Job) -> Fitted:

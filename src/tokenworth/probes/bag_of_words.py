@@ -1,13 +1,13 @@
 """The bag of words: what any language model has to beat, in every script and as strong as a plain recipe can be.
 
-TF-IDF of word and character n-grams, each term scaled by what it says of the class, then one logistic regression a
-class against the rest:
+TF-IDF of word or character n-grams, each term scaled by what it says of the class or not, then one logistic regression
+a class against the rest:
 
     r_c = log (1 + texts of c with the term) / (sum over terms) - the same of all other texts      per term and class c
-    p(c | x) = sigmoid(w_c . (r_c * x) + b_c), divided by the sum over the classes
+    p(c | x) = sigmoid(w_c . (r_c * x) + b_c), divided by the sum over the classes; r_c = 1 where terms are not scaled
 
-Which n-grams (RECIPES) is chosen by cross-fitting on training texts.  Whether scaling and characters help was measured
-on 17 tasks (docs/results/bag_of_words.md).
+Which n-grams, and whether they are scaled (RECIPES), is chosen by cross-fitting on training texts.  What each brings
+was measured on 17 tasks (docs/results/bag_of_words.md).
 
 Source of the scaling: Wang and Manning (2012), Baselines and Bigrams, ACL.
 
@@ -30,12 +30,24 @@ from tokenworth.probes.ngrams import CHARACTERS, WORDS, Ngrams, fit_ngrams
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-RECIPES: dict[str, tuple[str, ...]] = {
-    "words": (WORDS,),
-    "words and characters": (WORDS, CHARACTERS),
-    "characters": (CHARACTERS,),
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a bag holds."""
+
+    kinds: tuple[str, ...]
+    """Of n-grams."""
+    scaled: bool = True
+    """Whether each term is scaled by what it says of the class."""
+
+
+RECIPES = {
+    "words": Recipe((WORDS,)),
+    "words and characters": Recipe((WORDS, CHARACTERS)),
+    "characters": Recipe((CHARACTERS,)),
+    "words and characters, unscaled": Recipe((WORDS, CHARACTERS), scaled=False),
 }
-"""The n-grams a bag may hold; of equally good ones the first is taken."""
+"""Of equally good ones the first is taken."""
 DEFAULT_RECIPE = "words"
 MOST_WEIGHTS = 50_000_000
 """Terms times classes; beyond some hundred classes there are fewer terms, or they would fill the memory."""
@@ -62,6 +74,8 @@ class BagOfWords:
 class BagOfWordsModel:
     """A fitted bag of words: its terms, and the read-out over them."""
 
+    recipe: str
+    """A key of RECIPES."""
     blocks: tuple[Ngrams, ...]
     linear: Linear
     """Log-odds of each class against the rest."""
@@ -70,12 +84,6 @@ class BagOfWordsModel:
     def n_terms(self) -> int:
         """How many terms it knows."""
         return sum(len(block.terms) for block in self.blocks)
-
-    @property
-    def recipe(self) -> str:
-        """Its key in RECIPES."""
-        kinds = tuple(block.kind for block in self.blocks)
-        return next(name for name, held in RECIPES.items() if held == kinds)
 
     def scores(self, texts: list[str]) -> Floats:
         """(N, C): their softmax is the probability of each class."""
@@ -89,10 +97,9 @@ class BagOfWordsModel:
     def setting(self) -> str:
         """How it was made, in a line."""
         names = {WORDS: "words (1-2)", CHARACTERS: "characters (2-5)"}
-        return (
-            f"n-grams of {' and '.join(names[block.kind] for block in self.blocks)}, sublinear TF-IDF scaled by naive "
-            f"Bayes; logistic regression by class, C = {_INVERSE_PENALTY:g}"
-        )
+        grams = " and ".join(names[block.kind] for block in self.blocks)
+        scaled = " scaled by naive Bayes" if RECIPES[self.recipe].scaled else ""
+        return f"n-grams of {grams}, sublinear TF-IDF{scaled}; logistic regression by class, C = {_INVERSE_PENALTY:g}"
 
 
 _INVERSE_PENALTY = 10.0
@@ -120,10 +127,11 @@ def fit_bag_of_words(
         seed: of the folds.
     """
     recipe = recipe or choose_recipe(texts, labels_N, groups_N=groups_N, seed=seed)
-    most = max(1, MOST_WEIGHTS // n_classes)
-    fitted = [fit_ngrams(kind, texts, most // len(RECIPES[recipe])) for kind in RECIPES[recipe]]
-    linear = _fit(_joined(rows for _, rows in fitted), labels_N, n_classes, _text_weights(labels_N, class_weight))
-    return BagOfWordsModel(tuple(block for block, _ in fitted), linear)
+    kinds, most = RECIPES[recipe].kinds, max(1, MOST_WEIGHTS // n_classes)
+    fitted = [fit_ngrams(kind, texts, most // len(kinds)) for kind in kinds]
+    rows, weights_N = _joined(rows for _, rows in fitted), _text_weights(labels_N, class_weight)
+    linear = _fit(rows, labels_N, n_classes, weights_N, scaled=RECIPES[recipe].scaled)
+    return BagOfWordsModel(recipe, tuple(block for block, _ in fitted), linear)
 
 
 def bag_of_words(
@@ -148,7 +156,10 @@ def choose_recipe(texts: list[str], labels_N: Ints, *, groups_N: Ints | None = N
     folds = grouped_folds(labels, SEARCH_FOLDS, groups_N=None if groups_N is None else groups_N[rows], seed=seed)
     looked_at = [texts[row] for row in rows]
     grams = {kind: fit_ngrams(kind, looked_at)[1] for kind in (WORDS, CHARACTERS)}
-    hits = {name: _hits(_joined(grams[kind] for kind in kinds), labels, folds) for name, kinds in RECIPES.items()}
+    hits = {
+        name: _hits(_joined(grams[kind] for kind in recipe.kinds), labels, folds, scaled=recipe.scaled)
+        for name, recipe in RECIPES.items()
+    }
     return max(hits, key=lambda name: hits[name])
 
 
@@ -172,7 +183,7 @@ def _search_rows(texts: list[str], labels_N: Ints, seed: int) -> Ints:
     return np.flatnonzero(dealt == 0)
 
 
-def _hits(rows: Any, labels_N: Ints, folds_N: Ints) -> int:
+def _hits(rows: Any, labels_N: Ints, folds_N: Ints, *, scaled: bool) -> int:
     """Texts whose class is found by a fit on the other folds."""
     _, labels_N = np.unique(labels_N, return_inverse=True)
     n_classes, hits = int(labels_N.max()) + 1, 0
@@ -180,13 +191,13 @@ def _hits(rows: Any, labels_N: Ints, folds_N: Ints) -> int:
     for fold in folds:
         seen, held_out = np.flatnonzero(folds_N != fold), np.flatnonzero(folds_N == fold)
         if len(np.unique(labels_N[seen])) > 1 and len(held_out):
-            linear = _fit(rows[seen], labels_N[seen], n_classes, None)
+            linear = _fit(rows[seen], labels_N[seen], n_classes, None, scaled=scaled)
             hits += int((linear.scores(rows[held_out]).argmax(1) == labels_N[held_out]).sum())
     return hits
 
 
-def _fit(rows: Any, labels_N: Ints, n_classes: int, weights_N: Floats | None) -> Linear:
-    """One logistic regression a class on terms scaled for the class, as weights of the terms as they come."""
+def _fit(rows: Any, labels_N: Ints, n_classes: int, weights_N: Floats | None, *, scaled: bool) -> Linear:
+    """One logistic regression a class, as weights of the terms as they come."""
     there = np.unique(labels_N)
     if not rows.shape[1] or len(there) == 1:  # nothing to tell texts apart by, or no need to
         share_C = np.maximum(np.bincount(labels_N, minlength=n_classes) / len(labels_N), 1e-12)
@@ -195,17 +206,19 @@ def _fit(rows: Any, labels_N: Ints, n_classes: int, weights_N: Floats | None) ->
     weights_FC, intercept_C = np.zeros((rows.shape[1], n_classes), np.float32), np.full(n_classes, -1e4)
     one_fit = n_classes == 2 and len(there) == 2
     for label in there[1:] if one_fit else there:
-        weights_FC[:, label], intercept_C[label] = _fit_class(rows, labels_N == label, weights_N)
+        weights_FC[:, label], intercept_C[label] = _fit_class(rows, labels_N == label, weights_N, scaled=scaled)
     if one_fit:
         weights_FC[:, 0], intercept_C[0] = -weights_FC[:, 1], -intercept_C[1]
     return Linear(weights_FC, intercept_C)
 
 
-def _fit_class(rows: Any, is_class_N: NDArray[np.bool_], weights_N: Floats | None) -> tuple[Floats, float]:
+def _fit_class(
+    rows: Any, is_class_N: NDArray[np.bool_], weights_N: Floats | None, *, scaled: bool
+) -> tuple[Floats, float]:
     from scipy.sparse import diags
     from sklearn.linear_model import LogisticRegression
 
-    ratio_F = naive_bayes_ratio(rows, is_class_N)
+    ratio_F = naive_bayes_ratio(rows, is_class_N) if scaled else np.ones(rows.shape[1])
     model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000)
     model.fit(rows @ diags(ratio_F), is_class_N, sample_weight=weights_N)
     return model.coef_[0] * ratio_F, float(model.intercept_[0])
