@@ -218,7 +218,7 @@ class Ranking:
     """One a backbone: name, rank, tied (within the noise of the best), its figures, failed (a reason or None)."""
     assessments: list[Assessment]
     baseline: dict[str, Any]
-    """TF-IDF + logistic regression, a row as in Assessment.probes."""
+    """The bag of words, a row as in Assessment.probes."""
     sentences: list[str]
     environment: dict[str, Any] = field(default_factory=dict)
 
