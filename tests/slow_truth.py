@@ -130,16 +130,20 @@ def context_moments(texts, prefix="sum", *, center=False):
     return s.T @ s / n, s.T @ h / n, h.T @ h / n, (h**2).sum() / n
 
 
-def encoder(texts, prefix="sum", *, target="plain", center=False):
-    """Directions V (D, m), best first, and eigenvalues: reduced-rank regression from the data matrices."""
+def encoder(texts, prefix="sum", *, target="plain", center=False, scale=None):
+    """Directions V (D, m), best first, and eigenvalues: reduced-rank regression from the data matrices.
+
+    Where prefixes fill fewer than D directions V is the smallest one in coordinates divided by scale (D,).
+    """
     s, h = pairs(texts, prefix)
     if center:
         s, h = s - s.mean(0), h - h.mean(0)
     s, h = s / np.sqrt(len(texts)), h / np.sqrt(len(texts))
     if target == "whitened":
         h = np.linalg.qr(h)[0]
-    scale = np.sqrt((s**2).sum(0))  # only a coordinate scale for the cut; the span of V does not depend on it
-    scale[scale == 0] = 1
+    if scale is None:  # only for the cut: with D directions the span of V does not depend on it
+        scale = np.sqrt((s**2).sum(0))
+        scale[scale == 0] = 1
     left, singular, right = np.linalg.svd(s / scale, full_matrices=False)
     kept = singular > RANK_CUT * singular[0]
     inner, strength, _ = np.linalg.svd(left[:, kept].T @ h, full_matrices=False)

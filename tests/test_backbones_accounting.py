@@ -125,6 +125,7 @@ def test_each_is_built_on_the_meta_device(name):
     assert {weights.device.type for weights in model.parameters()} == {"meta"}
 
 
+@pytest.mark.formats
 def test_random_weights_by_name_read_bytes_where_there_is_no_tokenizer():
     backbone = load_backbone("arctic-embed-xs@random", device="cpu", dtype="float32")
     assert (backbone.n_parameters, backbone.n_layers, backbone.random) == (22565376, 6, True)
@@ -138,6 +139,7 @@ def test_random_weights_by_name_read_bytes_where_there_is_no_tokenizer():
     assert load_backbone("arctic-embed-xs@random", device="cpu", seed=1).fingerprint != backbone.fingerprint
 
 
+@pytest.mark.formats
 def test_a_tokenizer_named_apart(tmp_path):
     folder = write_folder(tmp_path / "words", "bert")
     backbone = load_backbone("arctic-embed-xs@random", device="cpu", tokenizer=str(folder))

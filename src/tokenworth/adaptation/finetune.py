@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -160,8 +160,26 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
         classifier = network.classifier(job)
         predictor = _predictor(job, network, classifier)
         classifier.load_state_dict(loop.whole_weights())
+    notes = _padding_notes(job, backbone, outcome, packs=packs)
     facts = {"packs": packs, "products_in": str(network.dtype).removeprefix("torch."), **network.facts}
-    return _fitted(predictor, parameters, outcome, cost, tokens.lengths, facts)
+    return replace(_fitted(predictor, parameters, outcome, cost, tokens.lengths, facts), notes=notes)
+
+
+def _padding_notes(job: Job, backbone: Backbone, outcome: Outcome, *, packs: bool) -> tuple[str, ...]:
+    """What it cost that texts could not share rows as was asked for."""
+    if packs or not job.config.packing:
+        return ()
+    computed = outcome.running.places / max(1, outcome.running.tokens)
+    note = (
+        f"{backbone.name} gives texts in one row other states than alone, so batches were padded: "
+        f"{computed:.2f} tokens were computed for each of the texts'."
+    )
+    if backbone.structure.reads_padding:
+        note = (
+            f"The states of {backbone.name} depend on padding, so only texts of one length shared a pass, which makes "
+            "many small passes."
+        )
+    return (note,)
 
 
 def _predictor(job: Job, network: Network, classifier: TextClassifier) -> TunedPredictor:

@@ -129,7 +129,8 @@ def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
         ids: tokenised texts of the job.
         most: texts of a pack.
     """
-    if not {"attention_mask", "position_ids"} <= backbone.structure.accepts or len(ids) < 2:
+    structure = backbone.structure
+    if structure.reads_padding or len(ids) < 2 or not {"attention_mask", "position_ids"} <= structure.accepts:
         return False
     rows = _longest_row(backbone, np.array([len(text) for text in ids]), most)
     try:

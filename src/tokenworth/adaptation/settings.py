@@ -12,6 +12,7 @@ from tokenworth.probes.quality import METRICS
 from tokenworth.settings import (
     ByComma,
     Count,
+    Finite,
     Fraction,
     Natural,
     NonNegative,
@@ -80,7 +81,7 @@ class AdaptConfig:
     lora_dropout: Fraction = 0.05
     targets: Annotated[tuple[str, ...], ByComma()] = ("auto",)
     """Linear maps by their own names; auto: those of the papers for their backbones, else all that can carry it."""
-    peft: dict[str, Any] = field(default_factory=dict)
+    peft: Annotated[dict[str, Any], Finite()] = field(default_factory=dict)
     """Further fields of peft's LoraConfig, such as use_dora or use_rslora."""
 
     # Prompt

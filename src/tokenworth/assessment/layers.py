@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tokenworth.assessment.settings import AssessSettings
+from tokenworth.errors import EncodeError
 from tokenworth.probes import RidgeProbe, evaluate, nearest_labels, ridge_probe, vote
 from tokenworth.probes.metrics import Counts, weighted_f1
 from tokenworth.scores import PooledMoments
@@ -52,7 +53,16 @@ class LayerMoments:
 
 
 def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
-    """Pooled moments of all texts, of each fold, and of all texts under each shuffle of the labels."""
+    """Pooled moments of all texts, of each fold, and of all texts under each shuffle of the labels.
+
+    Raises:
+        EncodeError: pooled texts that are infinite.
+    """
+    if not torch.isfinite(features_ND).all():
+        raise EncodeError(
+            "the sum of a text's states is beyond float32 at a layer, so they cannot be pooled; check the weights of "
+            "the model, or leave the layer out (--layers)"
+        )
     wide_ND = features_ND.to(torch.float64)
     shift_D, width = wide_ND.mean(0), features_ND.shape[1]
     folds = [labels.folds_N == fold for fold in range(int(labels.folds_N.max()) + 1)]

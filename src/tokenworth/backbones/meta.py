@@ -43,8 +43,7 @@ def _config_of(name: str) -> Any:
     entry = None if is_local(name) else find_published(name)
     if entry is not None:
         return published_config(entry)
-    source = find_source(name)
-    return read_config(source.base or source)
+    return read_config(find_source(name))
 
 
 def account_of(name: str, *, context: int = 128) -> Account:

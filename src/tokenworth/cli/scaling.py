@@ -28,9 +28,10 @@ def fit(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Constants of a law with 95 % bootstrap intervals; OUT gets fit.json."""
+    """Constants of a law with 95 % intervals; OUT gets fit.json."""
     from tokenworth.assessment.result import jsonable, write_text, writing
-    from tokenworth.pretraining.scaling import fit_scaling, read_runs
+    from tokenworth.pretraining.run_table import read_runs
+    from tokenworth.pretraining.scaling import fit_scaling
 
     found = fit_scaling(read_runs(runs), form, bootstrap=bootstrap, seed=seed)
     text = encoder.dumps(jsonable(found.asdict()), indent=1)

@@ -5,7 +5,8 @@ from tokenworth.pretraining.group_dro import ExcessLoss
 from tokenworth.pretraining.planning import Plan, plans
 from tokenworth.pretraining.result import PretrainPage, PretrainRun
 from tokenworth.pretraining.run import pretrain
-from tokenworth.pretraining.scaling import ScalingFit, fit_scaling, read_runs
+from tokenworth.pretraining.run_table import read_runs
+from tokenworth.pretraining.scaling import ScalingFit, fit_scaling
 from tokenworth.pretraining.settings import (
     ModelConfig,
     PretrainConfig,

@@ -1,4 +1,4 @@
-"""Scaling laws fitted to finished runs: loss by parameters N and training tokens D, with bootstrap intervals.
+"""Scaling laws fitted to finished runs: loss by parameters N and training tokens D, with intervals.
 
     chinchilla   L = E + A / N^alpha + B / D^beta                     Hoffmann et al. 2022, approach 3
     kaplan       L = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D  Kaplan et al. 2020, equation 1.5
@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,8 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 from tokenworth.errors import SettingError
-from tokenworth.pretraining.result import PretrainRun
+from tokenworth.pretraining.profile import allowed_rise, profile_limits
+from tokenworth.pretraining.run_table import run_numbers
 
 Floats = NDArray[np.float64]
 Objective = Callable[[Floats], tuple[float, Floats]]
@@ -35,6 +35,11 @@ NAMES = {
     "kaplan": ("N_c", "alpha_N", "D_c", "alpha_D"),
     "isoflop": ("k", "a"),
 }
+EXPONENTS = frozenset(("alpha", "beta", "alpha_N", "alpha_D"))
+SCALE = 1e6
+"""Of the objective: line searches stop at absolute steps."""
+FARTHEST, LEAST_EXPONENT, MOST_EXPONENT = 12.0, 1e-3, 4.0
+"""How far a profile looks: e-folds of an amount, and exponents; what reaches so far has no end."""
 _FEWEST = {"chinchilla": 6, "kaplan": 5, "isoflop": 6}
 _SAME_BUDGET = 0.15
 """Runs whose FLOPs differ by less than this share are on one parabola."""
@@ -47,8 +52,9 @@ class ScalingFit:
     form: str
     constants: dict[str, float]
     low: dict[str, float]
-    """95 % bootstrap interval over runs ..."""
+    """95 % interval: the wider of bootstrap over runs and profile likelihood; 0 where the data give no lower end ..."""
     high: dict[str, float]
+    """... and infinity where they give no upper one."""
     runs: int
     error: float
     """Root mean square of ln(predicted / true loss); of ln N_opt for isoflop."""
@@ -63,62 +69,13 @@ class ScalingFit:
         return asdict(self)
 
 
-def read_runs(path: str | Path) -> pd.DataFrame:
-    """Runs from a .csv, .tsv, .jsonl or .parquet file with columns parameters, tokens, loss (nats) and perhaps flops.
-
-    Or from a folder of finished pretraining runs: all their parameters, FLOPs as counted, and the loss on the first of
-    their held-out sources.
-
-    Raises:
-        SettingError: it cannot be read, a column is missing, or a value is not positive.
-    """
-    readers: dict[str, Callable[[str | Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    readers[".tsv"] = lambda file: pd.read_csv(file, sep="\t")
-    readers[".jsonl"] = lambda file: pd.read_json(file, lines=True)
-    if Path(path).is_dir():
-        return _finished_runs(Path(path))
-    reader = readers.get(Path(path).suffix)
-    if reader is None:
-        raise SettingError(f"{path}: runs are read from {', '.join(readers)} files")
-    try:
-        table = reader(path)
-    except (OSError, ValueError) as error:
-        raise SettingError(f"{path} cannot be read as a table of runs ({error})") from error
-    for name in ("parameters", "tokens", "loss"):
-        if name not in table:
-            raise SettingError(f"{path} has no column {name}; it has {', '.join(map(str, table.columns))}")
-        wrong = table.index[~(pd.to_numeric(table[name], errors="coerce") > 0)]
-        if len(wrong):
-            raise SettingError(f"{path}, row {wrong[0] + 1}: {name} must be above 0, not {table[name][wrong[0]]}")
-    if "flops" not in table:
-        table["flops"] = 6.0 * table["parameters"] * table["tokens"]
-    return table
-
-
-def _finished_runs(folder: Path) -> pd.DataFrame:
-    found = (PretrainRun.load(place.parent) for place in sorted(folder.glob("*/run.json")))
-    rows = [
-        {
-            "parameters": run.parameters["total"],
-            "tokens": run.tokens,
-            "loss": next(iter(run.held_out.values()))["nll"],
-            "flops": run.train_flops_per_token * run.tokens,
-        }
-        for run in found
-        if run.finished and run.held_out
-    ]
-    if not rows:
-        raise SettingError(f"{folder} holds no finished pretraining runs (no */run.json that is finished)")
-    return pd.DataFrame(rows)
-
-
 def fit_scaling(runs: pd.DataFrame, form: str = "chinchilla", *, bootstrap: int = 200, seed: int = 0) -> ScalingFit:
     """Fit a form to runs.
 
     Args:
         runs: parameters, tokens, loss and flops, one row a run.
         form: one of FORMS.
-        bootstrap: samples of runs, drawn with replacement, for the intervals; 0 leaves them out.
+        bootstrap: samples of runs, drawn with replacement, for the intervals; 0 leaves the intervals out.
         seed: of the samples.
 
     Raises:
@@ -126,6 +83,7 @@ def fit_scaling(runs: pd.DataFrame, form: str = "chinchilla", *, bootstrap: int 
     """
     if form not in FORMS:
         raise SettingError(f"form {form!r} is not understood; choose from {', '.join(FORMS)}")
+    runs = run_numbers(runs, "the table of runs")
     if len(runs) < _FEWEST[form]:
         raise SettingError(f"{len(runs)} runs are too few for the form {form}: it takes {_FEWEST[form]} at least")
     values, error = _isoflop(runs) if form == "isoflop" else _parametric(runs, form)
@@ -138,7 +96,44 @@ def fit_scaling(runs: pd.DataFrame, form: str = "chinchilla", *, bootstrap: int 
         except SettingError:
             continue  # a sample without two sizes, or without a minimum
     low, high = _ends(drawn, NAMES[form])
-    return ScalingFit(form, values, low, high, len(runs), error, _notes(runs, form, len(drawn), bootstrap))
+    notes = _notes(runs, form, len(drawn), bootstrap)
+    if bootstrap and form != "isoflop":
+        low, high, open_ended = _widened(runs, form, values, low, high)
+        notes += open_ended
+    return ScalingFit(form, values, low, high, len(runs), error, notes)
+
+
+def _widened(
+    runs: pd.DataFrame, form: str, values: dict[str, float], low: dict[str, float], high: dict[str, float]
+) -> tuple[dict[str, float], dict[str, float], list[str]]:
+    """The intervals, at least as wide as the profile's, and a sentence for each constant that has no end."""
+    n, d, y = (np.log(runs[name].to_numpy()) for name in ("parameters", "tokens", "loss"))
+    best = _packed(form, values)
+
+    def residuals(packed: Floats) -> tuple[Floats, Floats]:
+        predicted, slopes = _model(form, packed, n, d)
+        return predicted - y, slopes.T
+
+    rise = allowed_rise(residuals(best)[0], HUBER, len(best))
+    low, high, notes = dict(low), dict(high), []
+    for index, name in enumerate(NAMES[form]):
+        exponent = name in EXPONENTS
+        bounds = (LEAST_EXPONENT, MOST_EXPONENT) if exponent else (best[index] - FARTHEST, best[index] + FARTHEST)
+        bounds = (min(bounds[0], best[index]), max(bounds[1], best[index]))
+        ends = profile_limits(residuals, best, index, huber=HUBER, rise=rise, bounds=bounds, step=0.01)
+        least, most = (max(end, 0.0) if exponent else float(np.exp(end)) for end in ends)
+        low[name], high[name] = float(np.fmin(low[name], least)), float(np.fmax(high[name], most))
+        if not all(np.isfinite(ends)):
+            notes.append(_not_identified(name, low[name], high[name], runs))
+    return low, high, notes
+
+
+def _not_identified(name: str, low: float, high: float, runs: pd.DataFrame) -> str:
+    counts = f"{runs['parameters'].nunique()} sizes and {runs['tokens'].nunique()} token counts"
+    return (
+        f"{name} is not identified by these {len(runs)} runs ({counts}): values from {low:.4g} to {high:.4g} fit them "
+        "as well, so do not extrapolate with it"
+    )
 
 
 def _ends(drawn: list[dict[str, float]], names: tuple[str, ...]) -> tuple[dict[str, float], dict[str, float]]:
@@ -155,6 +150,10 @@ def _notes(runs: pd.DataFrame, form: str, kept: int, bootstrap: int) -> list[str
         f"{name} span {span:.1f} orders of magnitude: too few to tell a power law" for name, span in spans.items()
         if span < 1 and form != "isoflop"
     ]  # fmt: skip
+    if form == "isoflop" and len(isoflop_minima(runs)) == 2:
+        found.append(
+            "only two budgets have a minimum: a line always goes through both, so nothing checks the power law"
+        )
     if kept < bootstrap:
         found.append(f"{bootstrap - kept} of {bootstrap} bootstrap samples could not be fitted")
     return found
@@ -166,14 +165,12 @@ def _log_loss(form: str, values: dict[str, float], n: Floats, d: Floats) -> Floa
 
 def _packed(form: str, values: dict[str, float]) -> Floats:
     """Numbers without bounds: amounts as logarithms, exponents as they are."""
-    exponents = ("alpha", "beta", "alpha_N", "alpha_D")
-    return np.array([values[name] if name in exponents else np.log(values[name]) for name in NAMES[form]])
+    return np.array([values[name] if name in EXPONENTS else np.log(values[name]) for name in NAMES[form]])
 
 
 def _unpacked(form: str, packed: Floats) -> dict[str, float]:
-    exponents = ("alpha", "beta", "alpha_N", "alpha_D")
     return {
-        name: float(value) if name in exponents else float(np.exp(value))
+        name: float(value) if name in EXPONENTS else float(np.exp(value))
         for name, value in zip(NAMES[form], packed, strict=True)
     }
 
@@ -216,7 +213,7 @@ def _objective(form: str, n: Floats, d: Floats, y: Floats) -> Objective:
         off = predicted - y
         inside = np.abs(off) <= HUBER
         value = np.where(inside, 0.5 * off**2, HUBER * (np.abs(off) - 0.5 * HUBER)).sum()
-        return float(1e6 * value), 1e6 * slopes @ np.where(inside, off, HUBER * np.sign(off))
+        return float(SCALE * value), SCALE * slopes @ np.where(inside, off, HUBER * np.sign(off))
 
     return value_and_gradient
 

@@ -103,9 +103,12 @@ class CentredSpectrum:
         return 10 * CUT * self.all_D[-1].clamp(min=torch.finfo(torch.float64).tiny)
 
     def interpolates(self, center: bool) -> bool:
-        """Whether there are as many directions as observations: any labels are met, and the evidence is bounded."""
-        rank, n = len(self.values_R), self.n_texts
-        return rank == n - 1 if center else rank + int(self.outside > 0) == n
+        """Whether any labels are met as exactly as any others: there are as many directions as observations, or none.
+
+        The evidence then has a limit as lambda goes to 0.
+        """
+        rank, n = len(self.values_R) + (0 if center else int(self.outside > 0)), self.n_texts
+        return rank in (0, n - int(center))
 
     def scales(self) -> Tensor:
         """Eigenvalues with that of the mean outside their span, where lambda is searched; 1 where nothing varies."""

@@ -29,6 +29,9 @@ from tokenworth.scores.transfer import hscore
 LOGME_INTERVAL_MAX_WIDTH = 1024
 """Above this width each replicate's eigendecomposition costs more than the interval is worth."""
 
+SMALLEST = 1e-34
+"""Mean square of states below which float32 products of them lose their digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -108,6 +111,11 @@ def _why_no_context(context: ContextMoments | None, pooled: PooledMoments) -> st
         return "the pooling changes the width, so the two subspaces lie in different spaces"
     if not context.n_pairs:
         return "no text has two tokens, so there is no next state to predict"
+    sums = context.sums
+    if not (torch.isfinite(sums.ss_DD).all() and torch.isfinite(sums.sh_DD).all()):
+        return "the states are so large that their products are beyond float32"
+    if sums.h_squared / sums.n_pairs / context.dim + sums.shift_D.square().max() < SMALLEST:
+        return "the states are 0, or so small that their products are below float32"
     szz, _, _ = pooled.second_moments(center=True)
     varies = (szz.diagonal() > 1e-14 * raw_diagonal(pooled, szz)).any()
     return "" if varies else "the pooled texts are all equal, so there is nothing to read a label from"
@@ -214,6 +222,12 @@ def pooled_spectrum(total: PooledMoments) -> Tensor:
 
 
 def _add_autoregressive(scores: LayerScores, fixed: Frame) -> None:
+    if fixed.encoder.hidden:
+        scores.reasons["ntps_rounding"] = (
+            f"rounding hides {fixed.encoder.hidden} of {len(fixed.encoder.eigenvalues_D)} directions of the prefixes "
+            "(repetitive texts, or large states that all texts share): NTPS and the retained curve are those of the "
+            "rest, and another number format may give others"
+        )
     energy = fixed.encoder.eigenvalues_D / fixed.encoder.next_energy
     scores.spectra["context"] = energy
     scores.curves["ar_r2"] = energy.cumsum(0)

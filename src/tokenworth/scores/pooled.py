@@ -103,8 +103,8 @@ class PooledMoments:
 
         shift_D: what the sums are taken about; None takes the first batch's mean.  Groups about one shift merge sooner.
 
-    `update` takes pooled (B, D) of any floating dtype and integer labels (B,); it may reuse storage: go on with
-    what it returns.  `+` merges shards, `-` takes a shard out again.
+    `update` takes pooled (B, D) of any floating dtype and integer labels (B,).  `+` merges shards, `-` takes a shard
+    out again.
     """
 
     __slots__ = ("_anchored", "_known", "dim", "n_classes", "sums")
@@ -149,8 +149,8 @@ class PooledMoments:
     def relabel(self, zy_DC: Tensor, count_C: Tensor) -> PooledMoments:
         """The same texts under other labels: sum of z per class (D, C), raw, and texts per class (C,).
 
-        The result shares Szz, and what is found of it, with these moments, so that many relabellings fit into memory:
-        update neither afterwards.
+        The result shares Szz, and what is found of it, with these moments, so that many relabellings fit into memory.
+        An update of either leaves the other as it is.
         """
         shifted = zy_DC - torch.outer(self.sums.shift_D, count_C)
         return PooledMoments._of(replace(self.sums, zy_DC=shifted, count_C=count_C), self._known)
@@ -251,9 +251,9 @@ def _check_batch(pooled: Tensor, labels: Tensor, dim: int, n_classes: int) -> No
 def _add_batch(sums: PooledSums, pooled: Tensor, labels: Tensor) -> PooledSums:
     z = pooled - sums.shift_D
     squared = z.square().sum(1)
-    sums.zz_DD.add_(z.T @ z)
     return replace(
         sums,
+        zz_DD=torch.addmm(sums.zz_DD, z.T, z),  # not in place: relabellings share the old one
         count_C=sums.count_C + torch.bincount(labels, minlength=len(sums.count_C)),
         zy_DC=sums.zy_DC + torch.zeros_like(sums.zy_DC.T).index_add(0, labels, z).T,
         cubic_D=sums.cubic_D + squared @ z,

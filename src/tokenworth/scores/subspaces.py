@@ -15,7 +15,15 @@ from torch import Tensor
 from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.pooled import PooledMoments
 from tokenworth.scores.ridge import gcv_penalty, raw_diagonal
-from tokenworth.scores.whitening import Whitening, ridged_cholesky, unit_scale, whiten
+from tokenworth.scores.whitening import (
+    Resolved,
+    Whitening,
+    resolved_directions,
+    ridged_cholesky,
+    slight_cholesky,
+    unit_scale,
+    whiten,
+)
 
 Target = Literal["plain", "whitened"]
 LABEL_DIRECTION_CUT = 1e-8
@@ -29,6 +37,7 @@ class Autoregressive:
     eigenvalues_D: Tensor  # of the pencil, descending, in units of E1
     rank: int  # directions that were really ordered by data; the rest complete the space in any order
     next_energy: float  # E1
+    hidden: int = 0  # directions of the prefixes that rounding hides or half hides; V lies in the others
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,6 +56,10 @@ def autoregressive(context: ContextMoments, *, target: Target = "plain", center:
 
     target="whitened" takes C1 Shh^-1 C1' instead: invariant to any invertible map of the states.  Cost O(D^3).
 
+    Where prefixes fill fewer than D directions (few distinct tokens before the first block, repetitive texts) the
+    others hold the rounding of float32 products.  C0 is then not positive definite to its ridge, and V is looked for
+    among the directions above the rounding: those below enter V with 1e4 times their share and make a score of noise.
+
     Raises:
         ValueError: no pair of prefix and next state was seen, or the whitened target was not collected.
     """
@@ -55,15 +68,30 @@ def autoregressive(context: ContextMoments, *, target: Target = "plain", center:
     c0, c1, shh, energy = context.second_moments(center=center)
     spread = context.spread()
     scale_D = unit_scale(spread.square(), c0.diagonal())
-    lower = ridged_cholesky(c0, scale_D)
     cross = c1 / scale_D[:, None]
     if target == "whitened":
         cross = _whiten_target(cross, shh)
-    left, singular, _ = torch.linalg.svd(torch.linalg.solve_triangular(lower, cross, upper=False))
-    directions = torch.linalg.solve_triangular(lower.T, left, upper=True) / scale_D[:, None]
+    lower = slight_cholesky(c0, scale_D)
+    rounding = resolved_directions(c0, scale_D) if lower is None else None
+    directions, singular = _ordered(lower, cross) if rounding is None else _among(rounding, cross)
     rank = min(int((singular > 1e-9 * singular[0]).sum()), context.n_pairs)
     total = float(energy) if target == "plain" else float(len(c0))
-    return Autoregressive(directions, singular.square(), rank, total)
+    hidden = 0 if rounding is None or rounding.is_gap else rounding.hidden_DH.shape[1]
+    return Autoregressive(directions / scale_D[:, None], singular.square(), rank, total, hidden)
+
+
+def _ordered(lower_DD: Tensor | None, cross_DD: Tensor) -> tuple[Tensor, Tensor]:
+    assert lower_DD is not None, "there is a factor where no rounding was looked at"
+    left, singular, _ = torch.linalg.svd(torch.linalg.solve_triangular(lower_DD, cross_DD, upper=False))
+    return torch.linalg.solve_triangular(lower_DD.T, left, upper=True), singular
+
+
+def _among(rounding: Resolved, cross_DD: Tensor) -> tuple[Tensor, Tensor]:
+    """The same in the directions of C0 above its rounding; the others follow, in no order, with singular value 0."""
+    root_DR = rounding.vectors_DR / rounding.values_R.sqrt()
+    left, singular, _ = torch.linalg.svd(root_DR.T @ cross_DD, full_matrices=False)
+    hidden = rounding.hidden_DH
+    return torch.cat([root_DR @ left, hidden], 1), torch.cat([singular, singular.new_zeros(hidden.shape[1])])
 
 
 def _whiten_target(cross_DD: Tensor, shh_DD: Tensor) -> Tensor:

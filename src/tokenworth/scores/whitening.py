@@ -13,6 +13,10 @@ from torch import Tensor
 
 RELATIVE_RIDGE = 1e-8
 RELATIVE_CUT = 1e-10
+ROUNDING = 8.0
+"""An eigenvalue counts where it is this many times the most negative one."""
+GAP = 1e3
+NOT_FINITE = "the second moments are not positive semi-definite; were states with NaN or infinity added?"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,6 +85,42 @@ def whiten(
     return Whitening(scale_D, values[kept], vectors[:, kept])
 
 
+def slight_cholesky(matrix_DD: Tensor, scale_D: Tensor) -> Tensor | None:
+    """Lower L (D, D) with L L' = diag(scale)^-1 A diag(scale)^-1 + 1e-8 I; None where rounding is larger than that.
+
+    Raises:
+        ValueError: the matrix is not finite.
+    """
+    scaled = (matrix_DD / scale_D).div_(scale_D[:, None])
+    scaled.diagonal().add_(RELATIVE_RIDGE)
+    factor, failed = torch.linalg.cholesky_ex(scaled)
+    if failed and not torch.isfinite(scaled.sum()):
+        raise ValueError(NOT_FINITE)
+    return None if failed else factor
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Resolved:
+    """The directions of a scaled matrix that stand above its rounding.  Axes: D width, R of them, H the others."""
+
+    values_R: Tensor  # descending
+    vectors_DR: Tensor
+    hidden_DH: Tensor
+    is_gap: bool  # the weakest of them is a thousand times what was left out: the others are empty, not hidden
+
+
+def resolved_directions(matrix_DD: Tensor, scale_D: Tensor) -> Resolved:
+    """Eigenvectors of diag(scale)^-1 A diag(scale)^-1, A positive semi-definite but for rounding.
+
+    The most negative eigenvalue is rounding alone; as much and a few times more of it is in every other one.
+    """
+    values, vectors = torch.linalg.eigh((matrix_DD / scale_D).div_(scale_D[:, None]))
+    values, vectors = values.flip(0), vectors.flip(1)
+    least = ROUNDING * values[-1].abs().clamp(min=RELATIVE_RIDGE)
+    rank = max(int((values > least).sum()), 1)
+    return Resolved(values[:rank], vectors[:, :rank], vectors[:, rank:], bool(values[rank - 1] > GAP * least))
+
+
 def ridged_cholesky(matrix_DD: Tensor, scale_D: Tensor) -> Tensor:
     """Lower L (D, D) with L L' = diag(scale)^-1 A diag(scale)^-1 + ridge I; the ridge starts at 1e-8 and grows only
     where rounding makes the matrix indefinite.
@@ -96,4 +136,4 @@ def ridged_cholesky(matrix_DD: Tensor, scale_D: Tensor) -> Tensor:
         if not failed:
             return factor
         ridge, added = 100 * ridge, ridge
-    raise ValueError("the second moments are not positive semi-definite; were states with NaN or infinity added?")
+    raise ValueError(NOT_FINITE)
