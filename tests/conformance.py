@@ -143,6 +143,7 @@ def outcome(check: str, architecture: Architecture, folder: Path, dtype: str) ->
             warnings.simplefilter("ignore")
             return SUITE[check](architecture, folder, dtype)
     except TokenworthError as error:
-        return Outcome("no", str(error).replace(f"{folder}", "the folder"))
+        named = str(error).replace(f"{folder} ({architecture.kind})", "the model").replace(f"{folder}", "the model")
+        return Outcome("no", named)
     except Exception as error:  # what a table shows as broken
         return Outcome("broken", f"{type(error).__name__}: {first_line(error)}"[:160])

@@ -148,10 +148,12 @@ def pooled(backbone: Backbone, ids: list[np.ndarray], layer: int | None = None) 
 
 
 def plain_model(folder: Path | str, dtype: str) -> Any:
-    """The base class of the library, as anybody would load it; of a decoder without its encoder (BART), the decoder."""
+    """The base class of the library, as anybody would load it; of a pair the encoder, or the decoder that left it."""
     model = transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
-    alone = hasattr(model, "encoder") and hasattr(model, "decoder") and not model.config.is_encoder_decoder
-    return causal_model(folder, dtype).get_decoder() if alone else model
+    if not hasattr(model, "decoder") or not hasattr(model, "encoder"):
+        return model
+    alone = model.config.is_decoder and not model.config.is_encoder_decoder
+    return causal_model(folder, dtype).get_decoder() if alone else model.get_encoder()
 
 
 def causal_model(folder: Path | str, dtype: str) -> Any:

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -140,8 +141,14 @@ def _cell(by_dtype: dict[str, dict[str, str]], remarks: dict[str, int]) -> str:
     return shown[0] if len(set(shown)) == 1 else f"32: {shown[0]}, 16: {shown[1]}"
 
 
+def _sentence(detail: str) -> str:
+    """Without what differs from architecture to architecture."""
+    without_numbers = re.sub(r" \(relative difference [^)]*\)", "", detail)
+    return re.sub(r"\b\w+ForSequenceClassification\b", "its sequence classifier", without_numbers).replace("|", "\\|")
+
+
 def _shown(cell: dict[str, str], remarks: dict[str, int]) -> str:
-    state, detail = cell["state"], cell["detail"].replace("|", "\\|")
+    state, detail = cell["state"], _sentence(cell["detail"])
     if state == "yes":
         return "yes"
     if detail == "is not packed":
