@@ -23,11 +23,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from stdnum import luhn
 
 from tokenworth.corpus import contamination, extract_text, redact
 from tokenworth.corpus.build import build
 from tokenworth.corpus.engines import Local
-from stdnum import luhn
 from tokenworth.corpus.reading import load_corpus
 from tokenworth.tasks.task import Split, Task, count
 
