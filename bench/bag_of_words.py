@@ -62,7 +62,7 @@ def measured(task: Task) -> dict[str, Any]:
     begun = process_time()
     chosen = bow_row(task)
     row |= {"chosen": chosen["f1"], "recipe": chosen["name"].partition("(")[2].rstrip(")")}
-    row |= {"seconds": process_time() - begun, "characters": sum(map(len, task.train.texts)), "classes": task.n_classes}
+    row |= {"seconds": process_time() - begun, "n_characters": sum(map(len, task.train.texts)), "classes": task.n_classes}
     return row | {name: chosen[figure] for name, figure in FIGURES.items() if figure in chosen}
 
 
@@ -94,7 +94,7 @@ def page(table: pd.DataFrame) -> str:
     return PAGE.format(
         table="\n".join([*lines, f"| mean | {means} | | {table['seconds'].mean():.1f} |"]),
         tasks=len(table), gain=gain.mean(), better=(gain > 0.05).sum(), worse=(gain < -0.05).sum(), least=gain.min(),
-        most=gain.max(), rate=1e6 * (table["seconds"] / table["characters"]).median(),
+        most=gain.max(), rate=1e6 * (table["seconds"] / table["n_characters"]).median(),
     )  # fmt: skip
 
 
