@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import Architecture
-from conformance_checks import CHECKS
+from conformance_checks import CHECKS, DEVICE
 from planted import planted_task
 from tokenworth.adaptation import adapt, load_classifier
 from tokenworth.adaptation.exporting import export_classifier
@@ -100,8 +100,8 @@ def route_works(route: str) -> Callable[[Architecture, Path, str], Outcome]:
 
     def run(_architecture: Architecture, folder: Path, dtype: str) -> Outcome:
         task, out = planted_task(16, 8), folder.parent / f"{folder.name}-{route}-{dtype}"
-        result = adapt(str(folder), task, route, out=out, config={**_TRAINED, "dtype": dtype}, device="cpu")
-        classifier = load_classifier(out, device="cpu")
+        result = adapt(str(folder), task, route, out=out, config={**_TRAINED, "dtype": dtype}, device=DEVICE)
+        classifier = load_classifier(out, device=DEVICE)
         texts = list(task.test.texts)
         together = np.asarray(classifier.predict_proba(texts))
         alone = np.concatenate([np.asarray(classifier.predict_proba([text])) for text in texts])
@@ -118,8 +118,8 @@ def export_works(_architecture: Architecture, folder: Path, dtype: str) -> Outco
     """Three steps of full training as a checkpoint of the library's own class."""
     out = folder.parent / f"{folder.name}-export-{dtype}"
     settings = {**_TRAINED, "dtype": dtype, "pooling": "last", "head_bias": False}
-    adapt(str(folder), planted_task(16, 8), "full", out=out, config=settings, device="cpu")
-    export_classifier(load_classifier(out, device="cpu"), out / "plain")
+    adapt(str(folder), planted_task(16, 8), "full", out=out, config=settings, device=DEVICE)
+    export_classifier(load_classifier(out, device=DEVICE), out / "plain")
     return Outcome("yes")
 
 

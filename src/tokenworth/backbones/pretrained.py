@@ -179,7 +179,8 @@ def _check_finite(model: nn.Module, name: str, dtype: torch.dtype) -> None:
     for place, weights in model.named_parameters():
         if weights.is_meta or not weights.is_floating_point() or not weights.numel():
             continue
-        low, high = weights.detach().aminmax()  # NaN goes through
+        values = weights.detach()
+        low, high = (values if values.itemsize > 1 else values.float()).aminmax()  # NaN goes through
         if not torch.isfinite(low) or not torch.isfinite(high):
             narrow = (
                 "" if dtype in {torch.float32, torch.float64} else " choose --dtype float32, and where it is so too,"

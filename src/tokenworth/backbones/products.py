@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -69,12 +70,16 @@ def storage_of(tensor: Tensor) -> int:
 
 def grouped_formulas() -> dict[Any, Formula]:
     """FLOPs of grouped products: PyTorch's, and the library's own where PyTorch's cannot be used."""
-    own = torch.ops.transformers
+    library, own = torch.ops.transformers, {"grouped_mm_fallback": 1, "grouped_mm_fallback_backward": 2}
     formulas: dict[Any, Formula] = {torch.ops.aten._grouped_mm: _grouped}
-    if hasattr(own, "grouped_mm_fallback"):
-        formulas[own.grouped_mm_fallback] = _grouped
-        formulas[own.grouped_mm_fallback_backward] = lambda *operands, **named: 2 * _grouped(*operands, **named)
+    for name, times in own.items():
+        if hasattr(library, name):  # which of them there are depends on the library's version
+            formulas[getattr(library, name)] = partial(_several_grouped, times)
     return formulas
+
+
+def _several_grouped(times: int, *operands: Any, **named: Any) -> int:
+    return times * _grouped(*operands, **named)
 
 
 def _grouped(a: Tensor, b: Tensor, *_more: Any, **_named: Any) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tokenworth.backbones.agreement import agree
+from tokenworth.backbones.bounded_indices import bounded_indices
 from tokenworth.backbones.module_state import ModuleState
 from tokenworth.errors import BackboneError, first_line
 
@@ -52,7 +53,8 @@ def examine(
         BackboneError: the model does not run, gives no hidden states, or not the same number and width for every token.
     """
     try:
-        return _examine(model, n_embeddings, max_length, device, pad_id)
+        with bounded_indices(device):
+            return _examine(model, n_embeddings, max_length, device, pad_id)
     except BackboneError:
         raise
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
