@@ -23,14 +23,16 @@ RIDGE, PENALTIES = 1e-8, np.logspace(-8, 4, 61)
 
 def pairs(texts: list[Array]) -> tuple[Array, Array]:
     """Every prefix sum (P, D) and the state after it (P, D)."""
-    return np.concatenate([text.cumsum(0)[:-1] for text in texts]), np.concatenate([text[1:] for text in texts])
+    prefixes, following = [text.cumsum(0)[:-1] for text in texts], [text[1:] for text in texts]
+    return np.concatenate(prefixes), np.concatenate(following)
 
 
 def spread(texts: list[Array]) -> Array:
     """Root mean square of the prefixes about t times the mean state (D,), per text: what C0 is scaled by."""
     mean_D = pairs(texts)[1].mean(0)
     prefixes = pairs([text - mean_D for text in texts])[0]
-    return np.sqrt(np.square(prefixes).sum(0) / len(texts))
+    scale_D: Array = np.sqrt(np.square(prefixes).sum(0) / len(texts))
+    return scale_D
 
 
 def encoder(texts: list[Array]) -> tuple[Array, Array, float, float]:
@@ -109,13 +111,15 @@ class Labelled:
         """c_k = L(0) - L(V_k) for k = 1 .. D: the labels projected on the first k columns of z V."""
         basis = orthonormal((self.z_ND @ v_DD)[:, : self.rank])
         gains = (np.square(basis.T @ self.y_NC).sum(1) / len(self.y_NC)).cumsum()
-        return np.append(gains, np.full(v_DD.shape[1] - self.rank, gains[-1]))
+        curve: Array = np.append(gains, np.full(v_DD.shape[1] - self.rank, gains[-1]))
+        return curve
 
     def adjusted(self, gains_D: Array) -> Array:
         """(c_k - k s) / (c_d - d s); N > D + 1."""
         noise = (np.square(self.y_NC).sum() / len(self.y_NC) - gains_D[-1]) / (len(self.y_NC) - len(gains_D) - 1)
-        signal: Array = gains_D - np.arange(1, len(gains_D) + 1) * noise
-        return signal / signal[-1]
+        signal_D = gains_D - np.arange(1, len(gains_D) + 1) * noise
+        curve: Array = signal_D / signal_D[-1]
+        return curve
 
     def crossfitted(self, v_DD: Array, folds_N: NDArray[np.int64]) -> Array:
         """Squared error that read-outs V_k fitted without a fold save on it, summed, over that of the best k."""
@@ -183,7 +187,7 @@ def _evidence(left_NR: Array, energy_R: Array, y_N: Array) -> float:
     grid = np.linspace(np.log(energy_R[-1]) - 18, np.log(energy_R[0]) + 18, 200)
     best = grid[np.argmin([loss(point) for point in grid])]
     step = grid[1] - grid[0]
-    return -scipy.optimize.minimize_scalar(loss, bounds=(best - step, best + step), method="bounded").fun
+    return -float(scipy.optimize.minimize_scalar(loss, bounds=(best - step, best + step), method="bounded").fun)
 
 
 def nearest_votes(
