@@ -24,15 +24,24 @@ demo: $(STAMP)
 browser:
 	@sh tools/install-browser.sh
 
-# One thread a process, two processes: on two cores the faster way round.
+# One thread a process, two processes: on two cores the faster way round.  Everything runs with dtype auto as float32,
+# then what computes in auto (marked: formats) as bfloat16, whatever this machine is; the second pass runs in any case.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+define in_both_formats
+@failed=0; export OMP_NUM_THREADS=1; \
+echo 'tests, dtype auto as float32'; TESTS_AUTO=float32 $(PYTEST) $(1) || failed=1; \
+echo 'tests that compute in dtype auto, as bfloat16'; TESTS_AUTO=bfloat16 $(PYTEST) $(2) || failed=1; \
+exit $$failed
+endef
+
 test: $(STAMP) browser
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(call in_both_formats,-m "not slow",-m "formats and not slow")
 
 check: $(STAMP) browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	$(call in_both_formats,,-m formats)
 
 # An hour on two cores; every table is explained in docs/benchmarks.md.  Real texts and models, and the peers'
 # environment, are used where SHARED and PEERS say.

@@ -23,11 +23,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from stdnum import luhn
 
 from tokenworth.corpus import contamination, extract_text, redact
 from tokenworth.corpus.build import build
 from tokenworth.corpus.engines import Local
-from tokenworth.corpus.personal import luhn
 from tokenworth.corpus.reading import load_corpus
 from tokenworth.tasks.task import Split, Task, count
 
@@ -81,7 +81,7 @@ def _number(rng: random.Random, digits: int) -> str:
 
 def _card(rng: random.Random, *, valid: bool) -> str:
     body = rng.choice("45") + _number(rng, 14)
-    last = next(str(d) for d in range(10) if luhn(body + str(d)) is valid)
+    last = next(str(d) for d in range(10) if luhn.is_valid(body + str(d)) is valid)
     digits = body + last
     return rng.choice(("", " ", "-")).join(digits[i : i + 4] for i in range(0, 16, 4))
 

@@ -9,6 +9,7 @@ Axes: N texts, T tokens, D coordinates, C classes.
 from __future__ import annotations
 
 import math
+import os
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.encode import Tokens, encode, pool
 from tokenworth.encode.textloss import text_losses
 
+DEVICE = os.environ.get("TESTS_DEVICE", "cpu")
+"""What the package computes on; the library's own classes stay on the processor."""
 LENGTHS = (70, 5, 33, 17, 48, 2, 33)
 """Longer and shorter than the windows and chunks of the small models, some of one length."""
 SHARED_PREFIX = 40
@@ -62,7 +65,7 @@ def token_ids(backbone: Backbone, lengths: tuple[int, ...] = LENGTHS, seed: int 
 
 def states_agree(folder: Path | str, dtype: str) -> Agreement:
     """Mean states of the last layer of every text of one pass, against the base class of the library."""
-    backbone = load_backbone(str(folder), dtype=dtype, device="cpu")
+    backbone = load_backbone(str(folder), dtype=dtype, device=DEVICE)
     ids = token_ids(backbone)
     expected = np.stack([_plain_state(plain_model(folder, dtype), text) for text in ids])
     return Agreement(_apart(pooled(backbone, ids), expected), _ROUNDING[dtype])
@@ -70,7 +73,7 @@ def states_agree(folder: Path | str, dtype: str) -> Agreement:
 
 def batches_agree(folder: Path | str, dtype: str) -> Agreement:
     """States of every layer in one pass over all texts and in passes over single ones; vectors of training, too."""
-    backbone = load_backbone(str(folder), dtype=dtype, device="cpu")
+    backbone = load_backbone(str(folder), dtype=dtype, device=DEVICE)
     ids = token_ids(backbone)
     layers = range(backbone.n_layers + 1)
     worst = 0.0
@@ -83,22 +86,22 @@ def batches_agree(folder: Path | str, dtype: str) -> Agreement:
 
 def packs_agree(folder: Path | str, dtype: str) -> Agreement:
     """Texts in one packed row against each of them alone."""
-    backbone = load_backbone(str(folder), dtype=dtype, device="cpu")
+    backbone = load_backbone(str(folder), dtype=dtype, device=DEVICE)
     ids = token_ids(backbone)
     if not can_pack(backbone, ids):
         return Agreement(math.nan, _ROUNDING[dtype], "is not packed")
     rows = np.arange(len(ids))
     with torch.inference_mode():
         packed = packed_batch(backbone, ids, rows)
-        together = packed.read(packed.states(backbone.model), "last+mean").numpy()
+        together = packed.read(packed.states(backbone.model), "last+mean").cpu().numpy()
         singles = [padded_batch(backbone, ids, rows[i : i + 1]) for i in rows]
-        alone = torch.cat([one.read(one.states(backbone.model), "last+mean") for one in singles]).numpy()
+        alone = torch.cat([one.read(one.states(backbone.model), "last+mean") for one in singles]).cpu().numpy()
     return Agreement(_apart(together, alone), _ROUNDING[dtype])
 
 
 def prompt_agrees(folder: Path | str, dtype: str) -> Agreement:
     """Likelihoods of labels after prompts with a common beginning, against the logits of the library's class."""
-    backbone = load_backbone(str(folder), dtype=dtype, device="cpu", lm_head=True)
+    backbone = load_backbone(str(folder), dtype=dtype, device=DEVICE, lm_head=True)
     beginning = token_ids(backbone, (SHARED_PREFIX,), seed=1)[0].tolist()
     prompts = [beginning + ids.tolist() for ids in token_ids(backbone, (30, 3, 21, 11), seed=2)]
     labels = [ids.tolist() for ids in token_ids(backbone, (1, 3, 2), seed=3)]
@@ -110,7 +113,7 @@ def prompt_agrees(folder: Path | str, dtype: str) -> Agreement:
 
 def text_loss_agrees(folder: Path | str, dtype: str) -> Agreement:
     """Nats a token of texts, against the logits of the library's class."""
-    backbone = load_backbone(str(folder), dtype=dtype, device="cpu", lm_head=True)
+    backbone = load_backbone(str(folder), dtype=dtype, device=DEVICE, lm_head=True)
     texts = [backbone.tokenizer.decode(ids) for ids in token_ids(backbone, (60, 9, 30))]
     losses = text_losses(backbone, texts, max_length=min(100, backbone.max_length))
     model = causal_model(folder, dtype)
@@ -136,7 +139,7 @@ def pooled(backbone: Backbone, ids: list[np.ndarray], layer: int | None = None) 
     states_ND = np.zeros((len(ids), backbone.width), dtype=np.float32)
 
     def keep(_: int, states_BTD: Any, mask_BT: Any, rows_B: np.ndarray) -> None:
-        states_ND[rows_B] = pool(states_BTD, mask_BT).numpy()
+        states_ND[rows_B] = pool(states_BTD, mask_BT).cpu().numpy()
 
     encode(
         backbone,
@@ -148,8 +151,12 @@ def pooled(backbone: Backbone, ids: list[np.ndarray], layer: int | None = None) 
 
 
 def plain_model(folder: Path | str, dtype: str) -> Any:
-    """The base class of the library, as anybody would load it."""
-    return transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+    """The base class of the library, as anybody would load it; of a pair the encoder, or the decoder that left it."""
+    model = transformers.AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+    if not hasattr(model, "decoder") or not hasattr(model, "encoder"):
+        return model
+    alone = model.config.is_decoder and not model.config.is_encoder_decoder
+    return causal_model(folder, dtype).get_decoder() if alone else model.get_encoder()
 
 
 def causal_model(folder: Path | str, dtype: str) -> Any:
@@ -160,7 +167,7 @@ def causal_model(folder: Path | str, dtype: str) -> Any:
 def _plain_state(model: Any, ids: np.ndarray) -> np.ndarray:
     with torch.inference_mode():  # of a copy: some models are no longer the same after a text (BigBird)
         states = deepcopy(model)(input_ids=torch.from_numpy(ids.astype(np.int64))[None]).last_hidden_state
-    return states[0].float().mean(0).numpy()
+    return states[0].float().mean(0).cpu().numpy()
 
 
 def _plain_likelihood(model: Any, prompt: list[int], label: list[int]) -> float:

@@ -2,23 +2,62 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from number_formats import decide
+from tokenworth import machine
 from tokenworth.backbones import formats
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded at test time
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
+_KEPT, _BEFORE = pytest.StashKey[TemporaryDirectory](), pytest.StashKey[str | None]()
+_UNMARKED = (
+    "computes in the number format that dtype auto stands for: mark it with @pytest.mark.formats, so that it runs in "
+    "float32 and in bfloat16, or name a dtype"
+)
+
+
+def pytest_sessionstart(session):
     """Passes are kept for this test session alone, subprocesses included."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("TOKENWORTH_CACHE", str(folder))
-        decide(folder)
-        yield
+    session.stash[_KEPT], session.stash[_BEFORE] = TemporaryDirectory(prefix="tests-"), os.environ.get(machine.CACHE)
+    os.environ[machine.CACHE] = session.stash[_KEPT].name
+
+
+def pytest_sessionfinish(session):
+    if session.stash[_BEFORE] is None:
+        os.environ.pop(machine.CACHE, None)
+    else:
+        os.environ[machine.CACHE] = session.stash[_BEFORE]
+    session.stash[_KEPT].cleanup()
+
+
+def _computes_in_auto(item):
+    """Whether a test says that it computes in what auto stands for, or itself what that is."""
+    return item.get_closest_marker("formats") is not None or "auto" in item.fixturenames
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Tests of both formats find a decision; others none, so that one they ask for is one that is made."""
+    formats._decided.cache_clear()
+    if _computes_in_auto(item):
+        decide(Path(item.session.stash[_KEPT].name))
+    else:
+        formats.decision_file().unlink(missing_ok=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that computes in auto runs in one format only if it is not marked: it fails."""
+    report = yield
+    if call.when == "call" and report.passed and not _computes_in_auto(item):
+        asked_elsewhere = formats.decision_file().exists()  # by a process it started, on a processor that has both
+        if formats._decided.cache_info().currsize or asked_elsewhere:
+            report.outcome, report.longrepr = "failed", f"{item.nodeid} {_UNMARKED}"
+    return report
 
 
 @pytest.fixture

@@ -6,6 +6,10 @@ The product knows nothing of the variable: tests write the decision where the pr
 import json
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
 
 from tokenworth.backbones import formats
 
@@ -20,3 +24,21 @@ def decide(folder: Path, dtype: str = AUTO) -> Path:
     facts = {"dtype": dtype, "gflops": None, "measured": "", "facts": {"said by": "the tests"}}
     place.write_text(json.dumps(facts))
     return place
+
+
+ROUNDINGS = 8
+"""Units in the last place that a few layers may be off, as a share of the norm of all values."""
+
+
+def unit(dtype: str) -> float:
+    """A unit in the last place of 1."""
+    return float(torch.finfo(getattr(torch, dtype)).eps)
+
+
+def assert_near(found: Any, wanted: Any, dtype: str, roundings: float = ROUNDINGS) -> None:
+    """``found``, computed in a format, is what ``wanted`` says but for the format's rounding."""
+    found, wanted = (np.asarray(one, dtype=np.float64) for one in (found, wanted))
+    assert found.shape == wanted.shape
+    apart = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    most = roundings * unit(dtype)
+    assert apart < most, f"{apart:.2g} apart in {dtype}, not below {most:.2g}"

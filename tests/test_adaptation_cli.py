@@ -15,6 +15,8 @@ from tokenworth.backbones import load_backbone
 from tokenworth.encode import tokenise
 from tokenworth.errors import SettingError
 
+pytestmark = pytest.mark.formats
+
 SETTINGS = "steps: 12\nlr: 0.001\nrank: 4\nmislabelled: false\npooling: last\nhead_bias: false\n"
 
 

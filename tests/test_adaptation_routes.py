@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 
+from number_formats import AUTO, assert_near
 from planted import planted_task, with_parts
 from routes import SHORT, model_at
 from small_models import WORDS, write_folder
@@ -25,6 +26,8 @@ from tokenworth.backbones.config import published_config
 from tokenworth.errors import AdaptError, BackboneError, SettingError, TokenworthError
 from tokenworth.tasks import Split, Task
 from tokenworth.tasks.task import count
+
+pytestmark = pytest.mark.formats
 
 LEARNS = {"steps": 300, "lr": 3e-3, "rank": 8, "mislabelled": False}
 
@@ -298,7 +301,7 @@ def test_a_chat_template_is_used_where_the_model_has_one(tmp_path):
     words = tokenizer.get_vocab()
     prompts = [[words[w] for w in f"w50 {text} w30 w51 w52".split()] for text in task.test.texts]
     begins = [[words["<s>"], *ids] for ids in prompts] if plain_ids(backbone, "w1")[0] == words["<s>"] else prompts
-    np.testing.assert_allclose(found, by_hand(folder, begins, [[words["w1"]], [words["w2"]]]), atol=2e-5)
+    assert_near(found, by_hand(folder, begins, [[words["w1"]], [words["w2"]]]), AUTO)
 
 
 def test_class_names_become_words():
@@ -381,27 +384,64 @@ def test_runs_are_compared_on_the_same_texts(model):
 
 
 @pytest.mark.parametrize("route", ["lora", "full"])
-def test_exported_checkpoints_give_the_same_logits(tmp_path, model, route):
+def test_exported_checkpoints_give_the_same_logits(tmp_path, model, route, number_format):
+    """In float32, and near those of the classifier in the format it was trained in."""
     config = {**SHORT, "pooling": "last", "head_bias": False}
     task = planted_task(40, 20, 3)
     adapt(model, task, route, out=tmp_path / "out", config=config)
     classifier = load_classifier(tmp_path / "out")
     assert export_classifier(classifier, tmp_path / "plain") < 1e-4
     plain = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "plain").eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "plain")
+    tokenizer, rows = transformers.AutoTokenizer.from_pretrained(tmp_path / "plain"), []
     for text, name in zip(task.test.texts, classifier.predict(task.test.texts), strict=True):
         with torch.no_grad():
-            logits = plain(**tokenizer(text, return_tensors="pt", return_token_type_ids=False)).logits[0]
-        assert plain.config.id2label[int(logits.argmax())] == name
+            rows.append(plain(**tokenizer(text, return_tensors="pt", return_token_type_ids=False)).logits[0])
+        assert plain.config.id2label[int(rows[-1].argmax())] == name
+    assert plain.dtype == torch.float32
+    assert_near(classifier.predictor.scores(task.test.texts), torch.stack(rows), number_format)
+
+
+@pytest.mark.parametrize("route", ["prompt", "probe", "lora", "full", "scratch"])
+def test_predict_computes_in_the_format_of_the_run(tmp_path, model, route, auto):
+    """The same texts give the run's own confidences to the bit, whatever auto has become; others, what rounding allows.
+
+    How products are rounded depends on what else is in a batch: so a text alone may be a few units in the last place
+    off, in either format.
+    """
+    task = replace(planted_token(60, 30), label_names=("w1", "w2"))
+    for dtype, later in (("bfloat16", "float32"), ("float32", "bfloat16")):
+        auto(dtype)
+        result = adapt(model, task, route, out=tmp_path / dtype, config=SHORT, cache=False)
+        auto(later)
+        classifier = load_classifier(tmp_path / dtype)
+        together = classifier.predict_proba(task.test.texts)
+        np.testing.assert_allclose(together.max(1), result.predictions["confidence"], rtol=1e-6)
+        alone = np.concatenate([classifier.predictor.scores([text]) for text in task.test.texts])
+        assert_near(alone, classifier.predictor.scores(task.test.texts), dtype)
+    wide, narrow = (pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("float32", "bfloat16"))
+    apart = abs(wide["confidence"] - narrow["confidence"]).max()
+    assert apart > 0, "they are computed in two formats"
 
 
 def test_what_cannot_be_exported_says_why(tmp_path, model):
     adapt(model, planted_task(40), "full", out=tmp_path / "full", config=SHORT)
-    with pytest.raises(AdaptError, match="pooling: last and head_bias: false"):
+    with pytest.raises(AdaptError, match="train with pooling: last and head_bias: false, which it computes too"):
         export_classifier(load_classifier(tmp_path / "full"), tmp_path / "plain")
     adapt(None, planted_task(40), "bow", out=tmp_path / "bow")
     with pytest.raises(AdaptError, match="only the routes lora, full and scratch"):
         export_classifier(load_classifier(tmp_path / "bow"), tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    ("family", "route", "pooling"),
+    [("bert", "lora", "last"), ("bert", "lora", "cls"), ("distilbert", "lora", "last+mean"), ("xlnet", "full", "last")],
+)
+def test_an_architecture_with_another_head_is_never_advised(tmp_path, family, route, pooling):
+    """A pooler, a second linear map or a summary goes before the class's last one: following the advice was no help."""
+    config = {**SHORT, "steps": 2, "pooling": pooling, "head_bias": pooling != "last", "dtype": "float32"}
+    adapt(model_at(tmp_path, family), planted_task(20), route, out=tmp_path / "out", config=config)
+    with pytest.raises(AdaptError, match="has a head of another kind, so no setting of ours"):
+        export_classifier(load_classifier(tmp_path / "out"), tmp_path / "plain")
 
 
 # -- bad input ----------------------------------------------------------------------------------------------------

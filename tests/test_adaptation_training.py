@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import tokenworth.adaptation.training as training
+from number_formats import AUTO, unit
 from planted import planted_task, with_parts
 from routes import SHORT, model_at, paced_run, run
 from small_models import FAMILIES, write_folder
@@ -26,8 +27,12 @@ from tokenworth.adaptation.record import started_with
 from tokenworth.backbones import load_backbone
 from tokenworth.errors import AdaptError, SettingError
 
+pytestmark = pytest.mark.formats
+
 TEXTS = [np.arange(4, 4 + n, dtype=np.int32) for n in (3, 9, 1, 6)]
 ROWS = np.arange(4)
+_SUMMED_OTHERWISE = max(1e-4, 2 * unit(AUTO))
+"""Relative difference of losses after a few steps whose gradients were summed in another order."""
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +198,7 @@ def test_micro_batches_have_the_gradient_of_the_whole(model, packing):
     settings = {"dropout": 0.0, "lora_dropout": 0.0, "packing": packing}
     whole = run(model, "full", None, **settings)
     parts = run(model, "full", None, micro_batch=3, **settings)
-    assert parts.training["losses"] == pytest.approx(whole.training["losses"], rel=1e-4)
+    assert parts.training["losses"] == pytest.approx(whole.training["losses"], rel=_SUMMED_OTHERWISE)
 
 
 def test_balanced_class_weights_are_those_of_the_formula(model):
@@ -412,7 +417,7 @@ def test_out_of_memory_halves_the_passes_and_keeps_the_gradient(model, monkeypat
     halved = run(model, "full", None, dropout=0.0)
     assert halved.training["micro_batch"] == 2
     assert halved.training["halvings"] == 2
-    assert halved.training["losses"] == pytest.approx(plain.training["losses"], rel=1e-4)
+    assert halved.training["losses"] == pytest.approx(plain.training["losses"], rel=_SUMMED_OTHERWISE)
     assert any("passes of 2 texts" in sentence for sentence in halved.sentences)
 
 

@@ -57,7 +57,7 @@ WRITE = "write all, last, 0,3,6 or 0-6"
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        ("99", f"layer 99 does not exist; {THERE_ARE}"), ([1, 4], f"layer 9 does not exist; {THERE_ARE}"),
+        ("99", f"layer 99 does not exist; {THERE_ARE}"), ([1, 4], f"layer 4 does not exist; {THERE_ARE}"),
         (-5, f"layer -5 does not exist; {THERE_ARE}"), ([], f"no layer is named; {THERE_ARE}"),
         ("3-1", f"no layer is named; {THERE_ARE}"), ("top", f"layers 'top' are not understood; {WRITE}"),
         ("0-x", f"layers '0-x' are not understood; {WRITE}"), ("", f"layers '' are not understood; {WRITE}"),

@@ -72,6 +72,7 @@ def test_rates_are_measured():
     assert rates.forward > 1e8
 
 
+@pytest.mark.formats
 def test_doctor_forecasts_what_the_run_then_does(model, tmp_path, command):
     reviews = write_rows(tmp_path / "reviews.csv", rows_of(planted_task(60, 30)))
     code, out, err = command("doctor", "--model", model, "--task", reviews, "--dtype", "float32", "--json")
@@ -88,6 +89,7 @@ def test_doctor_forecasts_what_the_run_then_does(model, tmp_path, command):
     assert "forecast forward seconds" in out
 
 
+@pytest.mark.formats
 def test_doctor_needs_both(model, command):
     code, _, err = command("doctor", "--model", model)
     assert code == 2

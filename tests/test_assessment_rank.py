@@ -86,7 +86,7 @@ def test_the_baseline_is_the_same_for_all(outcome):
     result = outcome[0]
     assert {assessment.summary()["bow_f1"] for assessment in result.assessments} == {result.baseline["f1"]}
     assert "predictions" not in result.baseline
-    assert f"TF-IDF with logistic regression reaches {result.baseline['f1']:.3f}" in result.sentences[1]
+    assert f"A bag of words reaches {result.baseline['f1']:.3f}" in result.sentences[1]
 
 
 def test_a_ranking_is_saved_whole(outcome, tmp_path):
@@ -103,6 +103,7 @@ def test_a_ranking_is_saved_whole(outcome, tmp_path):
         result.save(tmp_path / "file")
 
 
+@pytest.mark.formats
 def test_all_may_fail(models, task, tmp_path):
     result = tw.rank(task, [models["broken"], str(tmp_path / "gone")])
     assert [row["failed"] is None for row in result.rows] == [False, False]
@@ -121,6 +122,7 @@ def test_a_layer_that_only_some_have(models, task, tmp_path):
     assert "layer 5 does not exist" in result.rows[1]["failed"]
 
 
+@pytest.mark.formats
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -136,6 +138,7 @@ def test_what_no_backbone_could_do_is_refused_at_once(models, task, settings, me
         tw.rank(task, [models["sees"]], started=lambda name: pytest.fail(f"{name} was begun"), **settings)
 
 
+@pytest.mark.formats
 def test_nothing_to_rank(task, tmp_path):
     with pytest.raises(SettingError, match="no backbone is named"):
         tw.rank(task, [])

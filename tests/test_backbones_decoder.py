@@ -120,6 +120,7 @@ def test_impossible_shapes_are_refused(parts, says):
         DecoderConfig(**{**SIZES, **parts})
 
 
+@pytest.mark.formats
 def test_a_random_twin_of_an_old_decoder_is_assessed_as_any_backbone(tmp_path):
     decoder(bias=True).save_pretrained(tmp_path / "old")
     twin = load_backbone(f"{tmp_path / 'old'}@random", tokenizer="bytes", seed=1)

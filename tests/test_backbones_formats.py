@@ -16,7 +16,7 @@ FAST, EVEN, SLOW = {"float32": 4.0, "bfloat16": 1.0}, {"float32": 1.6, "bfloat16
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
+def machine(auto, tmp_path, monkeypatch):
     """A processor with units for bfloat16 and no decision; called with seconds of a product, it is that fast."""
     monkeypatch.setenv("TOKENWORTH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(formats, "cpu_flags", lambda: {"avx512_bf16", "avx2"})

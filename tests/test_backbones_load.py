@@ -279,6 +279,40 @@ def test_dtype_names():
     assert resolve_dtype(torch.float16, cpu) == torch.float16
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_model_that_runs_in_float32_alone(tmp_path, dtype, monkeypatch):
+    """XLNet adds float32 positions to its states."""
+    folder = write_folder(tmp_path, "xlnet")
+    assert message(folder, dtype=dtype) == f"{folder} does not run in {dtype}; choose --dtype float32"
+    exact = load_backbone(str(folder), dtype="float32")
+    narrow = {"auto": getattr(torch, dtype)}
+    monkeypatch.setattr("tokenworth.backbones.load.resolve_dtype", lambda wish, _: narrow.get(wish, torch.float32))
+    found = load_backbone(str(folder), dtype="auto")
+    assert found.dtype == torch.float32
+    assert found.fingerprint == exact.fingerprint
+    assert f"XLNetModel does not run in {dtype}, so it is computed in float32." in found.notes
+    weights = exact.model.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in found.model.state_dict().items())
+
+
+def test_a_model_that_runs_in_no_format_is_not_sent_to_another(llama):
+    edit_config(llama, num_key_value_heads=3)
+    assert "check that config.json fits the model" in message(f"{llama}@random", dtype="bfloat16")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(llama, number):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(llama / "model.safetensors")
+    weights["layers.1.mlp.up_proj.weight"][3, 2] = number
+    save_file(weights, llama / "model.safetensors", metadata={"format": "pt"})
+    assert message(llama) == (
+        f"the weights of {llama} are NaN or infinite in float32 (layers.1.mlp.up_proj.weight); fetch the files again"
+    )
+    assert "choose --dtype float32" in message(llama, dtype="bfloat16")
+
+
 def test_unknown_dtype_lists_those_there_are(llama):
     text = message(llama, dtype="float8")
     assert "float8" in text

@@ -111,3 +111,10 @@ def test_an_encoder_that_does_not_stand_apart(tmp_path):
     write_tokenizer(tmp_path)
     with pytest.raises(BackboneError, match="does not stand apart"):
         load(f"{tmp_path}@random")
+
+
+def test_an_encoder_of_two_streams(tmp_path):
+    transformers.PegasusXConfig(**_BART).save_pretrained(tmp_path)
+    write_tokenizer(tmp_path)
+    with pytest.raises(BackboneError, match="PegasusXEncoder has several states a token in a layer"):
+        load(f"{tmp_path}@random")

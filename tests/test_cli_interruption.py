@@ -49,6 +49,7 @@ def _interrupted(home, number, there, *arguments):
     return commands._ended([started])[0], children
 
 
+@pytest.mark.formats
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_ends_in_one_line_and_goes_on(home, tmp_path, number, code):
     arguments = ["adapt", "reviews.csv", "--model", "llama", "--route", "full", "--steps", 1000000, "--batch", 4,

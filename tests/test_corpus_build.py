@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,13 +16,16 @@ import yaml
 
 import tokenworth.corpus.output as output_of
 import tokenworth.corpus.staging as staging
+import tokenworth.tasks as tasks
 from commands import tokenworth
 from tokenworth.corpus.build import build
 from tokenworth.corpus.describe import describe
 from tokenworth.corpus.engines import Local
 from tokenworth.corpus.flow import ledgers
 from tokenworth.corpus.reading import load_corpus
+from tokenworth.corpus.store import read_documents
 from tokenworth.errors import TokenworthError
+from tokenworth.features.locks import BusyError, only_writer
 
 WORDS = ["the", "of", "and", "to", "with", "have", "that", "be", "lamp", "river", "stone", "cloud", "garden", "window",
          "engine", "letter", "morning", "winter", "paper", "ship", "music", "table", "street", "forest", "island",
@@ -251,10 +255,52 @@ def test_an_empty_source_is_told_and_nothing_left_is_an_error(folder):
         made(folder, stages={"quality": {"min_words": 2000}})
 
 
-def test_a_task_without_a_test_part_is_told(folder):
+def test_a_task_without_a_test_part_is_told(folder, monkeypatch):
+    """Whatever the notes of tasks say: once the warning hung on their wording."""
+    flow, _ = made(folder)
+    assert not any("has no test part of its own" in note for note in flow.notes)
     (folder / "task" / "test.csv").unlink()
+    load = tasks.load_task
+    monkeypatch.setattr(tasks, "load_task", lambda *args, **more: replace(load(*args, **more), notes=("reworded",)))
     flow, _ = made(folder)
     assert any("has no test part of its own" in note for note in flow.notes)
+
+
+def test_a_second_build_in_the_same_folder_is_refused_in_a_sentence(folder):
+    """Once both ended in FileNotFoundError."""
+    made(folder)
+    held = {path: path.read_bytes() for path in (folder / "out").glob("text-*.parquet")}
+    with only_writer(folder / "out", ""), pytest.raises(BusyError, match="another run is writing its results into"):
+        made(folder, seed=5)
+    assert {path: path.read_bytes() for path in (folder / "out").glob("text-*.parquet")} == held
+    made(folder, seed=5)
+
+
+def test_what_a_killed_build_left_half_written_is_removed_by_the_next(folder):
+    made(folder)
+    stage = next((folder / "out" / "work").iterdir())
+    debris = [
+        folder / "out" / "text-00000.parquet.4711.part",
+        stage / "00000.json.4711.part",
+        stage / "x.seen.4711.part",
+    ]
+    for path in debris[:2]:
+        path.write_text("half")
+    (debris[2] / "inside").mkdir(parents=True)
+    (folder / "out" / "mine.part").write_text("of somebody else")
+    made(folder)
+    assert not any(path.exists() for path in debris)
+    assert (folder / "out" / "mine.part").exists()
+
+
+def test_a_flipped_bit_in_a_shard_is_noticed(folder):
+    made(folder)
+    shard = next((folder / "out" / "work").rglob("00000.parquet"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 16
+    shard.write_bytes(content)
+    with pytest.raises(TokenworthError, match=r"00000\.parquet is damaged .* run it again, which makes it anew"):
+        read_documents(shard)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file size limits are those of POSIX")

@@ -12,6 +12,7 @@ import tokenworth.corpus.semantic as semantic
 from small_models import WORDS, write_folder
 from test_corpus_build import made, state
 from tokenworth.backbones import load_backbone
+from tokenworth.corpus import models
 from tokenworth.corpus.audit import audit, audited
 from tokenworth.corpus.describe import describe
 from tokenworth.corpus.models import bits_per_byte, mean_states
@@ -47,7 +48,7 @@ def folder(tmp_path, model):
 
 
 def test_states_are_means_of_one_text_at_a_time(model):
-    backbone = load_backbone(model)
+    backbone = load_backbone(model, dtype="float32")
     own = [*texts()[:7], "w1", ""]
     for layer, index in ((None, 2), (0, 0), (3, 3)):
         found = mean_states(own, model, layer=layer, max_tokens=12)
@@ -180,15 +181,26 @@ def slow_bits(backbone, text, most=512):
 def test_bits_are_those_of_one_text_at_a_time(model):
     own = texts()[:9]
     found = bits_per_byte([*own, "w1", ""], model, max_tokens=15)
-    backbone = load_backbone(model, lm_head=True)
+    backbone = load_backbone(model, dtype="float32", lm_head=True)
     np.testing.assert_allclose(found[:9], [slow_bits(backbone, text, 15) for text in own], rtol=1e-5)
     assert np.isnan(found[9:]).all()
+
+
+def test_stages_compute_alike_whatever_auto_is(model, auto):
+    """Documents are told apart by their words, not by the rounding of the machine that makes a shard."""
+    found = {}
+    for dtype in ("float32", "bfloat16"):
+        auto(dtype)
+        models._loaded.cache_clear()
+        found[dtype] = (mean_states(texts()[:7], model), bits_per_byte(texts()[:7], model))
+    for wide, narrow in zip(*found.values(), strict=True):
+        np.testing.assert_array_equal(narrow, wide)
 
 
 def test_documents_outside_the_limits_go_under_the_limits_name(folder, model):
     (folder / "two.jsonl").write_text('{"text": "w1"}\n')
     every = texts()[:100]
-    backbone = load_backbone(model, lm_head=True)
+    backbone = load_backbone(model, dtype="float32", lm_head=True)
     bits = {text: slow_bits(backbone, text) for text in every}
     low, high = np.quantile(list(bits.values()), [0.1, 0.7])
     limits = {"model": model, "min_bits_per_byte": float(low), "max_bits_per_byte": float(high)}

@@ -46,6 +46,8 @@ PAGES = {
     "UTF-16 claimed and UTF-8 meant": ('<meta charset="utf-16">', WESTERN, "utf-8"),
     "nothing said, western": ("", WESTERN * 4, "cp1252"),
     "nothing said, Russian": ("", RUSSIAN * 4, "koi8-r"),
+    "nothing said, Japanese in seven bits": ("", JAPANESE.replace("①髙", ""), "iso2022_jp"),
+    "nothing said, Korean": ("", KOREAN * 4, "cp949"),
     "nothing said, Japanese": ("", JAPANESE * 4, "euc_jis_2004"),
     "a wrong label": ('<meta charset="ascii-of-my-own">', GERMAN * 4, "cp1252"),
     "a label that does not fit": ('<meta charset="euc-jp">', RUSSIAN * 4, "cp1251"),

@@ -23,6 +23,8 @@ from tokenworth.decision.sentences import describe
 from tokenworth.errors import SettingError
 from tokenworth.study import load_study, run_local
 
+pytestmark = pytest.mark.formats
+
 
 def option(route, f1, seconds, spread=0.01):
     draws = np.random.default_rng(0).normal(f1, spread, DRAWS)
@@ -304,7 +306,7 @@ def test_a_pilot_spends_its_share_and_leaves_the_test_split_alone(home):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"tolerance": 2}, "tolerance 2"),
+        ({"tolerance": 2}, "tolerance must be at least 0 and below 1, not 2"),
         ({"pilot": 3}, "pilot 3"),
         ({"hardware": "x"}, "hardware 'x'"),
         ({"budget": "x"}, "budget 'x'"),

@@ -11,6 +11,7 @@ from tokenworth.backbones import load_backbone
 from tokenworth.encode.textloss import loss_of, text_loss
 
 
+@pytest.mark.formats
 def test_the_loss_is_that_of_one_text_at_a_time(tmp_path):
     folder = str(write_folder(tmp_path / "llama", "llama", tie_word_embeddings=True))
     backbone = load_backbone(folder, lm_head=True)
@@ -31,6 +32,7 @@ def test_the_loss_is_that_of_one_text_at_a_time(tmp_path):
     assert found == text_loss(backbone, texts, max_length=12)
 
 
+@pytest.mark.formats
 def test_an_encoder_has_none(tmp_path):
     folder = str(write_folder(tmp_path / "bert", "bert"))
     assert math.isnan(text_loss(load_backbone(folder), ["a text"])["nll"])

@@ -303,6 +303,7 @@ def test_a_model_spread_over_memory_and_disk_gives_equal_states(model, tmp_path,
         assert torch.equal(contents(found)[name], tensor), name
 
 
+@pytest.mark.formats
 def test_random_weights_cannot_go_to_the_disk(model):
     with pytest.raises(BackboneError, match="not to the disk"):
         load_backbone(f"{model}@random", device="cpu", device_map={"": "disk"})

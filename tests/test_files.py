@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ from tokenworth.corpus import Document
 from tokenworth.corpus.config import Corpus, Source
 from tokenworth.corpus.refusals import Refused
 from tokenworth.corpus.sources import parts_of, read_part
-from tokenworth.errors import FileError, SettingError, TaskError
+from tokenworth.errors import FileError, SettingError, TaskError, TokenworthError
 from tokenworth.files import Delimited, Fault, files_of, saved_parts
 from tokenworth.measures.documents import documents_of
 from tokenworth.pretraining import SourceConfig
@@ -75,6 +76,8 @@ FORMS = {
     "line breaks.tsv": (table("\t").replace(TEXTS[5], '"one\n\ntwo"'), [*TEXTS[:5], "one\n\ntwo", *TEXTS[6:]]),
     "verse.csv": (table().replace(TEXTS[5], "roses, red\nviolets, blue\nsugar, sweet\nfour"),
         [*TEXTS[:5], "roses, red\nviolets, blue\nsugar, sweet\nfour", *TEXTS[6:]]),
+    "long text.csv": (table().replace(TEXTS[5], "one, " + "two " * 50_000), [*TEXTS[:5], "one, " + "two " * 50_000,
+        *TEXTS[6:]]),
     "doubled quotes.csv": (table().replace(TEXTS[5], 'so ""so"", he'), [*TEXTS[:5], 'so "so", he', *TEXTS[6:]]),
     "rows.jsonl": ("\n".join(json.dumps({"text": text, "label": "ab"[i % 2]}) for i, text in enumerate(TEXTS)), TEXTS),
     "marked.jsonl": ("\ufeff" + "\n".join(json.dumps({"text": text, "label": "ab"[i % 2]}, ensure_ascii=False)
@@ -206,6 +209,15 @@ def test_huge_numbers_are_labels_like_others(tmp_path, label):
     assert load_task(tmp_path / "a.jsonl").n_classes == 2
 
 
+def test_a_class_name_with_half_a_character_is_refused(tmp_path):
+    rows = pa.table({"text": [f"t{i}" for i in range(12)], "label": [0, 1] * 6})
+    features = {"label": {"_type": "ClassLabel", "names": ["a", "b\ud800"]}}
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    pq.write_table(rows.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    with pytest.raises(TaskError, match=r"the class name 'b\\ud800' holds half a character"):
+        load_task(tmp_path / "a.parquet")
+
+
 @pytest.mark.parametrize("features", [5, {"label": 5}, {"label": {"_type": "ClassLabel", "names": 5}},
                                       {"label": {"_type": "ClassLabel", "names": [1]}}, []])  # fmt: skip
 def test_foreign_parquet_metadata_is_passed_over(tmp_path, features):
@@ -253,6 +265,21 @@ def test_a_missing_file_of_a_numbered_set_is_refused(tmp_path, kind):
     assert len(in_pretraining(tmp_path / f"train-00002-of-00003.{kind}")) == 6
 
 
+def test_a_missing_file_in_the_layout_of_the_hub_is_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    for i in (0, 2):
+        rows = pa.table({"text": [f"text {i} {j}" for j in range(6)], "label": [0, 1] * 3})
+        pq.write_table(rows, tmp_path / "data" / f"train-{i:05d}-of-00003.parquet")
+    (tmp_path / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n  - {split: train, path: data/train-*}\n---\nText.\n"
+    )
+    sentence = r"train-00001-of-00003\.parquet is missing"
+    with pytest.raises(TaskError, match=sentence):
+        load_task(tmp_path)
+    with pytest.raises(SettingError, match=sentence):
+        in_corpus(tmp_path, kind="hub")
+
+
 def saved(folder, rows, files=2):
     """A data set as `save_to_disk` leaves it, with a class label and a cache file beside the rows."""
     import datasets
@@ -293,6 +320,16 @@ def test_splits_of_save_to_disk_are_the_parts_of_a_task(tmp_path):
         saved_parts(tmp_path)
 
 
+def test_a_quoted_text_that_is_too_long_is_one_row(tmp_path):
+    """Its lines are not taken for rows."""
+    text = "a line, and more\n" * 100
+    (tmp_path / "a.csv").write_text(f'text,label\nbefore,a\n"{text}",b\nafter,a\n')
+    source = Source(name="s", path=str(tmp_path / "a.csv"))
+    (part,) = parts_of(Corpus(name="c", sources=(source,), stages=()), source)
+    before, refused, after = (item for _, _, item in read_part(part, max_bytes=1000))
+    assert (before.text, refused.reason, after.text) == ("before", "longer than max_document_mb", "after")
+
+
 def test_many_lone_quotes_are_read_in_one_pass(tmp_path):
     """Looking for the end of a quoted text stops at the next quote that cannot be it."""
     lines = "".join(f'"open {i},{i % 2}\nplain {i},{i % 2}\n' for i in range(20_000))
@@ -300,3 +337,65 @@ def test_many_lone_quotes_are_read_in_one_pass(tmp_path):
     reader = Delimited(tmp_path / "a.csv")
     assert sum(not isinstance(item, Fault) for item in reader) == 40_000
     assert reader.lone_quotes == 20_000
+
+
+PIECES = [b'"', b'""', b",", b"\n", b"\r", b"\t", b";", b"\xff", b"\0", b"\xef\xbb\xbf", b"\xff\xfe", b"sep=,\n", b"|",
+          b"\\ud800", b"[", b"{", b"}", b"null", b"NaN", b"1e999", b"9" * 5000, b"\xe2\x80\x8b"]  # fmt: skip
+
+
+def whole_tables(folder):
+    rows = pa.table({"text": [f"text {i}, é" for i in range(8)], "label": [0, 1] * 4})
+    pq.write_table(rows, folder / "a.parquet")
+    with pa.OSFile(str(folder / "a.arrow"), "wb") as file, pa.ipc.new_stream(file, rows.schema) as stream:
+        stream.write_table(rows)
+    lines = "".join(f'"a ""{i}"", é",{"xy"[i % 2]}\n' for i in range(8))
+    return {
+        ".csv": f"text,label\n{lines}".encode(),
+        ".tsv": f"text,label\n{lines}".replace(",", "\t").encode(),
+        ".jsonl": "\n".join(json.dumps(row, ensure_ascii=False) for row in rows.to_pylist()).encode(),
+        ".parquet": (folder / "a.parquet").read_bytes(),
+        ".arrow": (folder / "a.arrow").read_bytes(),
+    }
+
+
+def damaged(data, rng):
+    data = bytearray(data)
+    for _ in range(rng.randint(1, 6)):
+        place = rng.randrange(len(data) + 1)
+        how = rng.choice(["insert", "insert", "remove", "change", "cut", "double"])
+        if how == "insert":
+            data[place:place] = rng.choice(PIECES)
+        elif how == "remove":
+            del data[place : place + rng.randint(1, 20)]
+        elif how == "change" and data:
+            data[min(place, len(data) - 1)] = rng.randrange(256)
+        elif how == "cut":
+            del data[max(1, place) :]
+        elif how == "double":
+            data *= 2
+    return bytes(data)
+
+
+def outcome(read, path):
+    """What a reader gives, or None and its sentence."""
+    try:
+        return read(path), ""
+    except TokenworthError as error:
+        return None, str(error)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet", ".arrow"])
+def test_damaged_tables_end_in_a_sentence_or_in_the_same_rows(tmp_path, ending):
+    """Never in a traceback, and what a task reads without a word a corpus reads, too."""
+    whole, path = whole_tables(tmp_path)[ending], tmp_path / f"b{ending}"
+    read = 0
+    for seed in range(40):
+        path.write_bytes(damaged(whole, random.Random(f"{ending}{seed}")))
+        (rows, *said), items, texts = (outcome(reader, path) for reader in (read_table, in_corpus, in_pretraining))
+        assert "\n" not in said[0] + items[1] + texts[1]
+        if rows is not None and items[0] is not None:
+            without = [one for one in items[0][1] if ": no text in" in one]
+            assert len(rows) == len(items[0][0]) + len(without)
+            assert len(without) == len(items[0][1])
+        read += rows is not None
+    assert 0 < read < 40

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tokenworth import machine
-from tokenworth.machine import free_memory, processors
+from tokenworth.machine import free_memory, memory, processors
 
 GB = 1_000_000_000
 
@@ -33,7 +33,7 @@ def groups(tmp_path, monkeypatch):
     """A machine of 64 GB whose groups are those of this folder."""
     monkeypatch.setattr(machine, "_OWN_GROUPS", tmp_path / "own")
     monkeypatch.setattr(machine, "_MOUNTED", tmp_path / "mounted")
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 64 * GB}))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 64 * GB, "total": 96 * GB}))
     return tmp_path / "mounted"
 
 
@@ -55,6 +55,18 @@ def test_a_container_sees_its_own_group_as_the_root(groups):
     assert free_memory() == 5 * GB
     version_2(groups, 8 * GB, 9 * GB)
     assert free_memory() == 0
+
+
+def test_a_process_may_have_what_the_smallest_of_its_groups_may(groups):
+    assert memory() == 96 * GB
+    belongs_to(groups, "0::/pod/main")
+    version_2(groups / "pod" / "main", "max", 3 * GB)
+    assert memory() == 96 * GB
+    version_2(groups / "pod", 8 * GB, 3 * GB)
+    assert memory() == 8 * GB
+    belongs_to(groups, "4:memory:/job")
+    version_1(groups / "memory" / "job", 2 * GB, GB)
+    assert memory() == 2 * GB
 
 
 def test_files_that_were_read_once_do_not_fill_a_group(groups):

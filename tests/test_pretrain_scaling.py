@@ -188,3 +188,18 @@ def test_the_command_line(tmp_path):
         "training and serving",
     ]
     assert tokenworth("scaling", "plan", "nowhere", "--flops", 1e21, cwd=tmp_path).code == 2
+
+
+def test_runs_are_read_from_any_table_a_task_could_come_from(tmp_path):
+    """Decimals in Parquet ended in a traceback, semicolons in a sentence about missing columns."""
+    rows = [{"parameters": Decimal("1e6") * i, "tokens": 20 * i, "loss": Decimal("3.5")} for i in (1, 2)]
+    pd.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    lines = [";".join(map(str, row.values())) for row in rows]
+    (tmp_path / "b.csv").write_text("\n".join(["parameters;tokens;loss", *lines]))
+    for name in ("a.parquet", "b.csv"):
+        table = read_runs(tmp_path / name)
+        assert table["parameters"].tolist() == [1e6, 2e6]
+        assert table["flops"].tolist() == [1.2e8, 4.8e8]
+    (tmp_path / "b.csv").write_text("parameters,tokens,loss\n1,2,3\n1,inf,3\n")
+    with pytest.raises(SettingError, match="row 2: tokens must be above 0, not inf"):
+        read_runs(tmp_path / "b.csv")

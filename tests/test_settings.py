@@ -8,18 +8,21 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
+import torch
 
 import tokenworth as tw
+import tokenworth.pretraining.publishing as publishing
+from tokenworth.adaptation.lora import add_lora
 from tokenworth.adaptation.settings import AdaptConfig, make_config
 from tokenworth.assessment.settings import parse_layers
 from tokenworth.corpus.reading import load_corpus
 from tokenworth.decision.plan import plan_for
 from tokenworth.errors import SettingError
 from tokenworth.features import default_store
-from tokenworth.pretraining.settings import ModelConfig, read_config
+from tokenworth.pretraining.settings import ModelConfig, TrainingConfig, read_config
 from tokenworth.pretraining.tokenizer import TokenizerConfig
 from tokenworth.pretraining.tokenizing import train_from_file
-from tokenworth.settings import Bounds, ByComma, Count, Names, check_fields, make, quoted, read_settings
+from tokenworth.settings import Bounds, ByComma, Count, Finite, Names, check_fields, make, quoted, read_settings
 from tokenworth.study import load_study
 from tokenworth.tracing.settings import budget
 
@@ -138,7 +141,7 @@ class Engine:
     kind: Literal["a", "b", 4] = "a"
     words: Annotated[tuple[str, ...], ByComma()] = ()
     names: Names = ()
-    more: dict[str, Any] = field(default_factory=dict)
+    more: Annotated[dict[str, Any], Finite()] = field(default_factory=dict)
     most: float | None = None
 
     def __post_init__(self):
@@ -305,3 +308,39 @@ def test_numbers_of_the_environment(monkeypatch, variable, value, call):
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingError, match=f"{variable} is "):
         call()
+
+
+@pytest.mark.parametrize(("option", "value"), [
+    ("--out", ""), ("--seed", "-1"), ("--seed", str(2**32)), ("--max-length", "0"),
+])  # fmt: skip
+def test_options_are_refused_with_exit_code_2(monkeypatch, capsys, option, value):
+    from tokenworth.cli import main
+
+    monkeypatch.setattr("sys.argv", ["tokenworth", "assess", "a.csv", "--model", "m", option, value])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert option in capsys.readouterr().err
+
+
+def test_a_rank_beyond_every_map_of_the_model_is_refused():
+    model = torch.nn.Sequential(torch.nn.Linear(8, 300))
+    add_lora(model, "m", AdaptConfig(rank=300, targets=("0",)), seed=0)
+    with pytest.raises(
+        SettingError, match=r"rank 1,000,000 is larger than any map .* 300 numbers; give --rank up to 300"
+    ):
+        add_lora(torch.nn.Sequential(torch.nn.Linear(8, 300)), "m", AdaptConfig(rank=10**6, targets=("0",)), seed=0)
+
+
+@pytest.mark.parametrize(("parts", "weights"), [
+    ({"layers": 2, "width": 8, "heads": 2, "inner_width": 32}, 2 * (2 * 8 * 16 + 3 * 8 * 32) + 100 * 8),
+    ({"layers": 1, "width": 8, "heads": 2, "kv_heads": 1, "inner_width": 32, "experts": 4, "tied": False},
+     2 * 8 * 12 + 4 * 3 * 8 * 32 + 2 * 100 * 8),
+    ({"layers": 10_000, "width": 2**20, "heads": 2, "inner_width": 32}, None),
+])  # fmt: skip
+def test_a_decoder_beyond_memory_is_refused_before_it_is_built(monkeypatch, parts, weights):
+    monkeypatch.setattr(publishing, "free_memory", lambda: 1000)
+    tokenizer = type("Tokenizer", (), {"__len__": lambda _: 100, "eos_token_id": 0})()
+    said = "weights, which take" if weights is None else f"has {weights:,} weights, which take"
+    with pytest.raises(SettingError, match=said):
+        publishing.new_model(ModelConfig(**parts), TrainingConfig(context=8), tokenizer, seed=0)

@@ -18,10 +18,13 @@ from tokenworth.adaptation import training
 from tokenworth.adaptation.result import RESULT
 from tokenworth.backbones import load_backbone
 from tokenworth.backbones.load import identity
+from tokenworth.encode.textloss import loss_of
 from tokenworth.errors import SettingError
 from tokenworth.features.locks import BusyError
 from tokenworth.study import StudyStore, by_route, cell_table, load_study, read_table, run_local
-from tokenworth.study.cells import Keys, keyed_cells, run_cell
+from tokenworth.study.cells import Keys, keyed_cells, run_cell, task_of
+
+pytestmark = pytest.mark.formats
 
 SMALL = """
 backbones: [llama]
@@ -174,6 +177,7 @@ def begun_elsewhere(path, **changed):
         record["state"].update(changed)
     else:
         (record.get("state", {}).get("identity") or record).update(changed)
+    record.pop("digest", None)  # as if it had been written so
     path.write_text(json.dumps(record))
 
 
@@ -239,6 +243,20 @@ def test_a_cell_begun_in_another_format_goes_on_in_it(home, monkeypatch, caplog,
     assert found["training"]["losses"] == whole["training"]["losses"]
     assert found["metrics"] == whole["metrics"]
     assert "begins anew" not in caplog.text
+
+
+def test_the_text_loss_of_a_cell_is_in_its_format(home, auto):
+    model_at(home, lm_head=True)
+    study = load_study(home / "small.yaml")
+    cell = next(cell for cell in study.cells() if cell.route == "assess")
+    cell.settings["dtype"] = "float32"
+    auto("bfloat16")
+    run_cell(study, cell, "0" * 24, home / "out")
+    kept = json.loads((home / "out" / "cells" / ("0" * 24) / "run" / "text_loss.json").read_text())
+    texts = task_of(study, cell).train.texts
+    wide, narrow = (loss_of(cell.backbone, texts, dtype=dtype, seed=cell.seed) for dtype in ("float32", "bfloat16"))
+    assert kept == wide
+    assert kept["nll"] != narrow["nll"]
 
 
 def begin(home, out, study="small.yaml"):

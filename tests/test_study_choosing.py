@@ -124,6 +124,7 @@ def test_the_page_says_what_the_choice_is_worth(finished):
     assert "published" in table.out
 
 
+@pytest.mark.formats
 def test_scores_and_read_outs_of_a_layer(home):
     """At the largest k the whole null space of two classes is in, so the score does not hang on the basis taken."""
     task = load_task(str(home / "t1.csv"))

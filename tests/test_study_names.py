@@ -14,6 +14,8 @@ from tokenworth.study import load_study, read_table, run_local
 from tokenworth.study.grid import Cell
 from tokenworth.study.names import names_by_contents
 
+pytestmark = pytest.mark.formats
+
 
 def test_as_much_of_a_path_as_tells_apart():
     found = short_names(["/a/llama", "/b/llama", "/c/x", "Qwen/Q", "llama", "/d/c/x/y"])

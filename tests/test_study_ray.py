@@ -6,11 +6,14 @@ import sys
 import pandas as pd
 import pytest
 
+from number_formats import decide
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.errors import SettingError
 from tokenworth.study import StudyStore, load_study, read_table, run_local, run_on_ray
 from tokenworth.study.store import unfinished
+
+pytestmark = pytest.mark.formats
 
 ray = pytest.importorskip("ray", reason="an extra: pip install tokenworth[ray]")
 
@@ -62,6 +65,7 @@ def test_a_pass_shared_by_two_workers_finds_the_same(home, cluster, monkeypatch)
     write_rows(home / "reviews.csv", rows_of(planted_task(60, 40, seed=1)))  # of other texts no pass is kept
     study = load_study(home / "small.yaml").only(["assess"])
     monkeypatch.setenv("TOKENWORTH_CACHE", str(home / "cache"))
+    decide(home / "cache")
     assert run_on_ray(study, home / "ray", pass_workers=2) == {"finished": 1}
     assert run_local(study, home / "local", workers=1) == {"finished": 1}
     columns = ["ntps", "hscore", "logme", "probe_accuracy"]
@@ -110,6 +114,7 @@ def test_a_pass_goes_on_after_the_death_of_one_of_its_workers(home, cluster, mon
     write_rows(home / "reviews.csv", rows_of(planted_task(3000, 400, seed=2)))
     study = load_study(home / "small.yaml").only(["assess"])
     monkeypatch.setenv("TOKENWORTH_CACHE", str(home / "cache"))
+    decide(home / "cache")
     killer = _kill_when_there_is("cells/*/run/text_loss.json", "ray::_Member.assess", home / "ray")
     assert run_on_ray(study, home / "ray", pass_workers=2) == {"finished": 1}
     assert killer.wait(timeout=60) == 0, "a worker was killed while the pass was made"

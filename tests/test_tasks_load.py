@@ -2,12 +2,14 @@
 
 import csv
 import json
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tokenworth.errors import TaskError
 from tokenworth.tasks import load_task
 
 WORDS = ["fine", "good, really", 'so "so"', "line\nbreak", "schön", "  ", "NA", "null", "tab\there", "1.5"]
@@ -105,6 +107,51 @@ def test_default_split_is_seventy_thirty_stratified_and_seeded(tmp_path):
 def test_classes_are_sorted_as_what_they_are(tmp_path, labels, names):
     rows = [{"text": f"t{i}", "label": labels[i % len(labels)]} for i in range(30)]
     assert load_task(write_jsonl(tmp_path / "a.jsonl", rows)).label_names == names
+
+
+def test_labels_that_look_alike_are_one_class_and_that_is_said(tmp_path):
+    """Composed and decomposed, with characters that show nothing: five classes were read."""
+    labels = ["réclamation", "re\u0301clamation", "réclamation\u200b", "éloge", "e\u0301loge\u00ad"]
+    rows = [{"text": f"t{i}", "label": labels[i % 5]} for i in range(50)]
+    task = load_task(write_jsonl(tmp_path / "a.jsonl", rows))
+    assert task.label_names == ("réclamation", "éloge")
+    (note,) = [note for note in task.notes if note.startswith("Labels that differ only")]
+    assert "'réclamation' (3 ways), 'éloge' (2 ways); 30 rows were written otherwise" in note
+    write_jsonl(tmp_path / "train.jsonl", [{**row, "label": "éloge" if i % 2 else "b"} for i, row in enumerate(rows)])
+    write_jsonl(tmp_path / "test.jsonl", [{"text": "x", "label": "e\u0301loge"}, {"text": "y", "label": "b"}])
+    assert load_task(tmp_path).label_names == ("b", "éloge")
+
+
+def test_joiners_inside_a_label_tell_classes_apart(tmp_path):
+    family, three = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f468\U0001f469\U0001f467"
+    rows = [{"text": f"t{i}", "label": (family, three)[i % 2]} for i in range(20)]
+    assert load_task(write_jsonl(tmp_path / "a.jsonl", rows)).n_classes == 2
+
+
+def test_a_label_that_shows_nothing_is_missing(tmp_path):
+    rows = [{"text": f"t{i}", "label": "\u200b" if i == 3 else "ab"[i % 2]} for i in range(20)]
+    with pytest.raises(TaskError, match=r"a\.jsonl, line 4: the label is missing"):
+        load_task(write_jsonl(tmp_path / "a.jsonl", rows))
+
+
+def test_overlap_is_found_in_any_unicode_form(tmp_path):
+    rows = [{"text": f"déjà vu {i}", "label": i % 2} for i in range(20)]
+    write_jsonl(tmp_path / "train.jsonl", rows)
+    write_jsonl(
+        tmp_path / "test.jsonl", [{**row, "text": unicodedata.normalize("NFD", row["text"])} for row in rows[:4]]
+    )
+    assert load_task(tmp_path).counts["overlap"] == 4
+    assert len(load_task(tmp_path, drop_overlap=True).train) == 16
+
+
+def test_groups_that_look_alike_are_one_group(tmp_path):
+    """Or texts of one user would stand on both sides of the split."""
+    users = ["José", "Jose\u0301", "José "]
+    rows = [{"text": f"t{i}", "label": i % 2, "user": f"{users[i % 3]}{i // 12}"} for i in range(72)]
+    task = load_task(write_jsonl(tmp_path / "a.jsonl", rows), group="user")
+    ids = {*task.train.groups.tolist(), *task.test.groups.tolist()}
+    assert len(ids) == 12  # six users; "José 1" has a space inside
+    assert not set(task.train.groups) & set(task.test.groups)
 
 
 def test_columns_are_found_in_any_case_and_named_ones_win(tmp_path):

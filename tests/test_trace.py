@@ -25,6 +25,8 @@ from tokenworth.tracing.losses import read_losses
 from tokenworth.tracing.settings import budget, choose_adapted
 from traces import SHORT, copy_checkpoint, planted_part, planted_run, planted_trace, rising, write_run
 
+pytestmark = pytest.mark.formats
+
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory):
@@ -100,7 +102,7 @@ def breaks(name):
         ("weights", BackboneError, "tokens-1000 cannot be read"),
         ("tokenizer", BackboneError, "tokens-1000 has another tokenizer than tokens-0"),
         ("empty", SettingError, "holds no checkpoints"),
-        ("run.json", SettingError, "run.json cannot be read as JSON"),
+        ("run.json", SettingError, "run.json holds no facts of a pretraining run"),
     ],
 )
 def test_what_is_wrong_with_a_run_is_said_before_any_work(tmp_path, name, error, words):
@@ -234,6 +236,23 @@ def test_without_adaptation_the_bag_of_words_is_what_there_is_to_beat(tmp_path):
     assert found.table()["scratch_f1"].isna().all()
     assert "scratch" not in found.tasks[0]["references"]
     write_report(found, tmp_path / "page.html")
+
+
+def test_a_trace_stays_in_the_format_it_was_begun_in(tmp_path, auto):
+    """Its checkpoints are compared with each other, so one more is not computed in another format."""
+    task, both = planted_task(40, 30), (0, 1000)
+    auto("bfloat16")
+    write_run(tmp_path / "run", both)
+    whole = tw.trace(tmp_path / "run", task, adapt="none", cache=False).table()
+    cells, weights = tmp_path / "run" / "trace" / "cells", read_run(tmp_path / "run").checkpoints[-1].fingerprint
+    (last,) = [path for path in cells.iterdir() if json.loads(path.read_text())["cell"]["weights"] == weights]
+    last.unlink()
+    auto("float32")
+    again = tw.trace(tmp_path / "run", task, adapt="none", cache=False).table()
+    pd.testing.assert_series_equal(again["logme"], whole["logme"])
+    assert json.loads(last.read_text())["found"]["dtype"] == "bfloat16"
+    wide = tw.trace(tmp_path / "run", task, adapt="none", cache=False, out=tmp_path / "other").table()
+    assert (wide["logme"] != whole["logme"]).any()
 
 
 def begin(home):

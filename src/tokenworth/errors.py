@@ -61,4 +61,5 @@ def is_panic(error: BaseException) -> bool:
 
 def first_line(error: BaseException) -> str:
     """What another library says of a failure, cut to what fits into a sentence."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return "".join(char for char in line if char.isprintable())[:200]

@@ -38,6 +38,13 @@ def free_memory() -> int:
     return max(0, min([int(psutil.virtual_memory().available), *_left_in_groups()]))
 
 
+def memory() -> int:
+    """Bytes of main memory that this process may have at most: the machine's, within the limits of its groups."""
+    import psutil
+
+    return min([int(psutil.virtual_memory().total), *_limits_of_groups()])
+
+
 def free_on(device: torch.device) -> int:
     """Bytes that are free on a device: a graphics card's own, else the machine's."""
     if device.type != "cuda":
@@ -69,6 +76,14 @@ def _left_in_groups() -> Iterator[int]:
             limit, used = _number(_text(folder / limit_name)), _number(_text(folder / used_name))
             if limit is not None and used is not None:
                 yield limit - used + _stated(folder / "memory.stat", given_back_name)
+
+
+def _limits_of_groups() -> Iterator[int]:
+    for folder in _groups("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            limit = _number(_text(folder / name))
+            if limit is not None:
+                yield limit
 
 
 def _groups(controller: str) -> Iterator[Path]:

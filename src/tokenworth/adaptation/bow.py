@@ -1,4 +1,4 @@
-"""Route bow: TF-IDF and logistic regression."""
+"""Route bow: n-grams and logistic regression, no language model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from safetensors.numpy import load_file, save_file
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.predictor import Floats
+from tokenworth.errors import AdaptError
 from tokenworth.probes import BagOfWordsModel, Linear, fit_bag_of_words
-from tokenworth.probes.bag_of_words import SETTING
+from tokenworth.probes.bag_of_words import RECIPES
+from tokenworth.probes.ngrams import Ngrams
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -28,37 +30,52 @@ class BowPredictor:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """terms.json and bow.safetensors."""
-        (folder / "terms.json").write_text(json.dumps(self.model.terms, ensure_ascii=False), encoding="utf-8")
-        linear = self.model.linear
-        save_file(
-            {"idf": self.model.idf_F, "weights": linear.weights_DC, "intercept": linear.intercept_C},
-            folder / "bow.safetensors",
-        )
+        blocks, linear = self.model.blocks, self.model.linear
+        terms = {block.kind: block.terms for block in blocks}
+        held = json.dumps({"recipe": self.model.recipe, "terms": terms}, ensure_ascii=False)
+        (folder / "terms.json").write_text(held, encoding="utf-8")
+        arrays = {"weights": linear.weights_DC, "intercept": linear.intercept_C}
+        save_file(arrays | {f"idf.{block.kind}": block.idf_F for block in blocks}, folder / "bow.safetensors")
         return {}
 
 
 def load_bow(folder: Path, _facts: dict[str, Any], _loading: dict[str, Any]) -> BowPredictor:
-    """The way back from `BowPredictor.save`."""
-    held = load_file(folder / "bow.safetensors")
-    terms = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
-    if not isinstance(terms, list) or not all(isinstance(term, str) for term in terms):
-        raise ValueError("terms.json is no list of terms")
-    return BowPredictor(BagOfWordsModel(terms, held["idf"], Linear(held["weights"], held["intercept"])))
+    """The way back from `BowPredictor.save`.
+
+    Raises:
+        AdaptError: an earlier version wrote the folder, whose bag knew words alone.
+        ValueError: the terms are damaged.
+    """
+    arrays = load_file(folder / "bow.safetensors")
+    if "idf" in arrays:
+        raise AdaptError(f"{folder} holds a bag of words of an earlier version; run adapt with the route bow again")
+    held = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
+    if not _is_bag(held):
+        raise ValueError("terms.json holds no recipe and terms")
+    blocks = tuple(Ngrams(kind, terms, arrays[f"idf.{kind}"]) for kind, terms in held["terms"].items())
+    return BowPredictor(BagOfWordsModel(held["recipe"], blocks, Linear(arrays["weights"], arrays["intercept"])))
+
+
+def _is_bag(held: Any) -> bool:
+    if not isinstance(held, dict) or held.get("recipe") not in RECIPES or not isinstance(held.get("terms"), dict):
+        return False
+    if tuple(held["terms"]) != RECIPES[held["recipe"]].kinds:
+        return False
+    lists = list(held["terms"].values())
+    return all(isinstance(terms, list) and all(isinstance(term, str) for term in terms) for terms in lists)
 
 
 def fit_bow(job: Job) -> Fitted:
-    """Fit on the training texts; no tuning."""
-    weight = None if job.config.class_weights == "none" else "balanced"
-    model = fit_bag_of_words(job.train.texts, job.train.labels, job.n_classes, class_weight=weight)
+    """Fit on the training texts, the kind of n-grams chosen there."""
+    train = job.train
+    model = fit_bag_of_words(
+        train.texts, train.labels, job.n_classes, groups_N=train.groups, seed=job.seed,
+        class_weight=None if job.config.class_weights == "none" else "balanced",
+    )  # fmt: skip
     n = model.linear.weights_DC.size + model.linear.intercept_C.size
     return Fitted(
         predictor=BowPredictor(model),
-        parameters={"trainable": n, "total": n + len(model.terms)},
-        facts={"setting": SETTING, "n_features": len(model.terms)},
-        flops_per_text=float(2 * job.n_classes * _mean_words(job.train.texts)),
+        parameters={"trainable": n, "total": n + model.n_terms},
+        facts={"setting": model.setting(), "n_features": model.n_terms},
+        flops_per_text=2.0 * job.n_classes * model.terms_per_text(train.texts),
     )
-
-
-def _mean_words(texts: list[str]) -> float:
-    """Word 1-2-grams of a text: what a sparse product costs."""
-    return sum(2 * len(text.split()) for text in texts) / len(texts)

@@ -10,11 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from tokenworth.adaptation.classifier import TextClassifier
 from tokenworth.adaptation.saving import Classifier
 from tokenworth.adaptation.tuned import TunedPredictor
+from tokenworth.assessment.result import writing
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import AdaptError
 
+_EQUAL = 1e-3
+"""Relative difference of logits up to which two networks are the same."""
 _SAMPLES = ("A short text.", "Another one, which is somewhat longer than the first.", "x")
 
 
@@ -36,14 +40,14 @@ def export_classifier(classifier: Classifier, folder: str | Path) -> float:
         wanted = torch.from_numpy(wide.scores(list(_SAMPLES)))  # before adapters are merged into the same weights
         model = _sequence_classifier(wide, classifier)
         apart = _difference(wide, model, wanted)
-        if not apart < 1e-3:
+        if not apart < _EQUAL:
             raise AdaptError(
                 f"{type(model).__name__} gives other logits than the classifier (relative difference {apart:.2g}); "
-                "train with pooling: last and head_bias: false, which it computes too"
+                f"{_advice(predictor, classifier)}"
             )
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        model.save_pretrained(folder)
-        predictor.backbone.tokenizer.save_pretrained(folder)
+        with writing(folder) as place:
+            model.save_pretrained(place)
+            predictor.backbone.tokenizer.save_pretrained(place)
     return apart
 
 
@@ -58,6 +62,7 @@ def _sequence_classifier(predictor: TunedPredictor, classifier: Classifier) -> A
     config.id2label = dict(enumerate(classifier.label_names))
     config.label2id = {name: place for place, name in enumerate(classifier.label_names)}
     config.get_text_config().pad_token_id = predictor.backbone.pad_id
+    config.dtype = torch.float32  # the base may have been loaded in another
     model = CLASSES[type(config)](config).eval()
     head = next(
         (m for m in (getattr(model, n, None) for n in ("score", "classifier")) if isinstance(m, nn.Linear)), None
@@ -65,8 +70,8 @@ def _sequence_classifier(predictor: TunedPredictor, classifier: Classifier) -> A
     own = predictor.classifier.head
     if head is None or head.weight.shape != own.weight.shape or (own.bias is not None and head.bias is None):
         raise AdaptError(
-            f"the head of {type(model).__name__} has not the form of this classifier's; train with pooling: last and "
-            "head_bias: false to export it"
+            f"the head of {type(model).__name__} has not the form of this classifier's; "
+            f"{_advice(predictor, classifier)}"
         )
     model.base_model.load_state_dict(base.state_dict(), strict=False)
     with torch.no_grad():
@@ -74,6 +79,28 @@ def _sequence_classifier(predictor: TunedPredictor, classifier: Classifier) -> A
         if head.bias is not None:
             head.bias.copy_(own.bias) if own.bias is not None else head.bias.zero_()
     return model
+
+
+def _advice(predictor: TunedPredictor, classifier: Classifier) -> str:
+    """What would make an export possible: another head, if the architecture's class computes it, or nothing."""
+    network = predictor.classifier
+    config: Any = network.model.config
+    if network.pooling != "last" or network.head.bias is not None:
+        width, n_classes = predictor.backbone.width, network.head.out_features
+        plain = TextClassifier(network.model, width, n_classes, pooling="last", dropout=0.0, bias=False, seed=0)
+        plain.head.to(predictor.backbone.device)
+        trial = _in_float32(replace(predictor, classifier=plain.eval()))
+        wanted = torch.from_numpy(trial.scores(list(_SAMPLES)))
+        try:
+            if _difference(trial, _sequence_classifier(trial, classifier), wanted) < _EQUAL:
+                return "train with pooling: last and head_bias: false, which it computes too"
+        except AdaptError:
+            pass
+    return (
+        f"transformers' class for {config.model_type} has a head of another kind, so no setting of ours "
+        "gives one that it could hold; keep the folder that adapt wrote, which tokenworth predict and load_classifier "
+        "read"
+    )
 
 
 def _in_float32(predictor: TunedPredictor) -> TunedPredictor:

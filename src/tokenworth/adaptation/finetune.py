@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from tokenworth.adaptation.tuned import TunedPredictor, origin_of
 from tokenworth.backbones import Backbone, resolve_device, resolve_dtype
 from tokenworth.backbones.load import random_model, retokenised, with_model
 from tokenworth.backbones.quiet import quiet_transformers
-from tokenworth.encode import tokenise
+from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import SettingError
 from tokenworth.probes.quality import metric_value, softmax
 from tokenworth.tasks import Split
@@ -128,9 +128,11 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
     config, network = job.config, build(job)
     backbone, classifier = network.backbone, network.classifier(job)
     predictor = _predictor(job, network, classifier)
-    cost = count_training(backbone.model, classifier.head, classifier.head.in_features, backbone.device)
+    tokens = tokenise(backbone, job.texts(job.train.texts), max_length=config.max_length)
+    width, usual = classifier.head.in_features, round(float(tokens.lengths.mean()))
+    cost = count_training(backbone.model, classifier.head, width, backbone.device, length=usual)
     parameters = _counted(classifier, network)
-    data, lengths_N, packs = _data(job, backbone, predictor, cost)
+    data, packs = _data(job, backbone, predictor, tokens, cost)
     keep_freed_memory(backbone.device)
     tracker = make_tracker(config.track, job.folder, f"{job.task.name}-{job.route}", config.asdict())
     loop = training.Training(
@@ -158,8 +160,26 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
         classifier = network.classifier(job)
         predictor = _predictor(job, network, classifier)
         classifier.load_state_dict(loop.whole_weights())
+    notes = _padding_notes(job, backbone, outcome, packs=packs)
     facts = {"packs": packs, "products_in": str(network.dtype).removeprefix("torch."), **network.facts}
-    return _fitted(predictor, parameters, outcome, cost, lengths_N, facts)
+    return replace(_fitted(predictor, parameters, outcome, cost, tokens.lengths, facts), notes=notes)
+
+
+def _padding_notes(job: Job, backbone: Backbone, outcome: Outcome, *, packs: bool) -> tuple[str, ...]:
+    """What it cost that texts could not share rows as was asked for."""
+    if packs or not job.config.packing:
+        return ()
+    computed = outcome.running.places / max(1, outcome.running.tokens)
+    note = (
+        f"{backbone.name} gives texts in one row other states than alone, so batches were padded: "
+        f"{computed:.2f} tokens were computed for each of the texts'."
+    )
+    if backbone.structure.reads_padding:
+        note = (
+            f"The states of {backbone.name} depend on padding, so only texts of one length shared a pass, which makes "
+            "many small passes."
+        )
+    return (note,)
 
 
 def _predictor(job: Job, network: Network, classifier: TextClassifier) -> TunedPredictor:
@@ -179,11 +199,10 @@ def _counted(classifier: TextClassifier, network: Network) -> dict[str, int]:
 
 
 def _data(
-    job: Job, backbone: Backbone, predictor: TunedPredictor, cost: TrainingCost
-) -> tuple[TrainingData, np.ndarray, bool]:
+    job: Job, backbone: Backbone, predictor: TunedPredictor, tokens: Tokens, cost: TrainingCost
+) -> tuple[TrainingData, bool]:
     """Tokenised training texts, and the metric on the validation part."""
     config = job.config
-    tokens = tokenise(backbone, job.texts(job.train.texts), max_length=config.max_length)
     packs = config.packing and packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch)
     data = TrainingData(
         packing.Packer(backbone, tokens.ids, cost.training, packing=packs),
@@ -191,7 +210,7 @@ def _data(
         torch.from_numpy(job.class_weights()).float(),
         _evaluation(job.validation, predictor, config.metric),
     )
-    return data, tokens.lengths, packs
+    return data, packs
 
 
 def _evaluation(part: Split | None, predictor: TunedPredictor, metric: str) -> Any:

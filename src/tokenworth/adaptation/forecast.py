@@ -20,9 +20,10 @@ from tokenworth.adaptation.lora import add_lora
 from tokenworth.adaptation.memory import TrainingMemory, count_memory
 from tokenworth.adaptation.order import Order
 from tokenworth.adaptation.settings import TRAINED, AdaptConfig
-from tokenworth.backbones.accounting import counting
+from tokenworth.backbones.calls import depth_and_width
 from tokenworth.backbones.meta import meta_named
 from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.backbones.shapes import without_weights
 from tokenworth.errors import SettingError
 
 TRAINING_SHARE = 0.6
@@ -92,12 +93,13 @@ def forecast_route(
     if route not in TRAINED:
         raise SettingError(f"a forecast is made of {', '.join(TRAINED)}; the route {route} trains no network")
     model, head = untrained(name, route, config, n_classes, seed)
-    with counting(model):
-        cost = count_training(model, head, head.in_features, torch.device("meta"))
+    with without_weights(model):
+        usual = round(float(train_lengths_N.mean()))
+        cost = count_training(model, head, head.in_features, torch.device("meta"), length=usual)
     learning = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()) if weights.requires_grad)
     total = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()))
     own: Any = model.config
-    price = prices(cost.training, device, _blocks(model), heads_of(own, head.in_features))
+    price = prices(cost.training, device, depth_and_width(meta_named(name))[0], heads_of(own, head.in_features))
     held = count_memory(model, head, bytes_a_number=bytes_a_weight, bits=config.quantise, device=device)
     steps = _training(config, train_lengths_N, cost.training, price, held, seed)
     tensors = sum(weights.requires_grad for weights in model.parameters())
@@ -125,10 +127,11 @@ def untrained(name: str, route: str, config: AdaptConfig, n_classes: int, seed: 
         BackboneError: the backbone is not found.
     """
     model = meta_named(name)
+    _, width = depth_and_width(model)
     if route == "lora":
         with quiet_transformers():
             add_lora(model, name, config, seed)
-    pooled = model.get_input_embeddings().embedding_dim * (1 + config.pooling.count("+"))  # type: ignore[operator]
+    pooled = width * (1 + config.pooling.count("+"))
     return model, nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
 
 
@@ -163,7 +166,3 @@ def _training(
     found.flops *= config.steps / drawn
     found.priced *= config.steps / drawn
     return found
-
-
-def _blocks(model: nn.Module) -> int:
-    return max((len(part) for part in model.modules() if isinstance(part, nn.ModuleList)), default=1)

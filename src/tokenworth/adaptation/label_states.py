@@ -22,6 +22,7 @@ from torch import Tensor
 from tokenworth.adaptation.packing import tree_inputs
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.agreement import agree
+from tokenworth.backbones.bounded_indices import bounded_indices
 from tokenworth.backbones.tree_attention import Tree, tree_attention
 from tokenworth.encode.forward import is_out_of_memory
 
@@ -84,8 +85,9 @@ def choose_reader(backbone: Backbone, prompts: list[list[int]], labels: Labels) 
     expected = torch.cat(SingleReader(backbone, few).states(asked))
     for beginning in dict.fromkeys((shared, 0)):
         try:
-            reader = TreeReader(backbone, few, prompts[0][:beginning])
-            found = torch.cat(reader.states(asked))
+            with bounded_indices(backbone.device):
+                reader = TreeReader(backbone, few, prompts[0][:beginning])
+                found = torch.cat(reader.states(asked))
         except Exception as error:  # a model that takes no such input says so in any way
             if is_out_of_memory(error):
                 raise

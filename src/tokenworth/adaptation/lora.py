@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tokenworth.adaptation.settings import AdaptConfig
+from tokenworth.adaptation.targets import automatic_targets
 from tokenworth.backbones import LORA_TARGETS
 from tokenworth.backbones.catalog import find_published
 from tokenworth.errors import SettingError, first_line
@@ -22,7 +23,7 @@ _USUAL_RANK = 256
 
 
 def target_modules(model: nn.Module, name: str, wanted: tuple[str, ...]) -> list[str]:
-    """Own names of the linear maps that carry LoRA, sorted.
+    """Names of the linear maps that carry LoRA, sorted: own names, or paths where a name means other modules as well.
 
     Args:
         model: base model.
@@ -30,13 +31,13 @@ def target_modules(model: nn.Module, name: str, wanted: tuple[str, ...]) -> list
         wanted: own names (q_proj), ends of paths (output.dense), or ("auto",).
 
     Raises:
-        SettingError: a name matches no linear map; the error lists those there are.
+        SettingError: a name matches no linear map (the error lists those there are), or no map can carry LoRA.
     """
     there = linear_maps(model)
     if wanted == ("auto",):
         published = [own for own in LORA_TARGETS if own in there] if find_published(_plain(name)) else []
-        return sorted(published or there)
-    paths = [path for path, module in model.named_modules() if _is_linear(module)]
+        return sorted(published or automatic_targets(model, is_linear))
+    paths = [path for path, module in model.named_modules() if is_linear(module)]
     for own in wanted:
         if not any(path == own or path.endswith(f".{own}") for path in paths):
             listed = ", ".join(f"{found} ({count})" for found, count in sorted(there.items()))
@@ -46,7 +47,7 @@ def target_modules(model: nn.Module, name: str, wanted: tuple[str, ...]) -> list
 
 def linear_maps(model: nn.Module) -> Counter[str]:
     """How many linear maps there are of each own name."""
-    return Counter(path.rpartition(".")[2] for path, module in model.named_modules() if _is_linear(module))
+    return Counter(path.rpartition(".")[2] for path, module in model.named_modules() if is_linear(module))
 
 
 def add_lora(model: nn.Module, name: str, config: AdaptConfig, seed: int) -> Any:
@@ -80,7 +81,13 @@ def add_lora(model: nn.Module, name: str, config: AdaptConfig, seed: int) -> Any
         raise SettingError(f"peft does not take these settings of LoRA ({first_line(error)})") from error
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return get_peft_model(model, settings)
+        try:
+            return get_peft_model(model, settings)
+        except ValueError as error:
+            raise SettingError(
+                f"peft cannot put LoRA on {', '.join(targets)} of {type(model).__name__} ({first_line(error)}); leave "
+                "targets at auto, or name others"
+            ) from error
 
 
 def _check_rank(model: nn.Module, rank: int) -> None:
@@ -93,7 +100,8 @@ def _check_rank(model: nn.Module, rank: int) -> None:
         )
 
 
-def _is_linear(module: nn.Module) -> bool:
+def is_linear(module: nn.Module) -> bool:
+    """Whether a module is a linear map: GPT-2's Conv1D is one with its weight turned."""
     from transformers.pytorch_utils import Conv1D
 
     return isinstance(module, nn.Linear | Conv1D)

@@ -21,7 +21,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from tokenworth.adaptation.cuts import StepCost
-from tokenworth.backbones.accounting import counting
+from tokenworth.backbones.shapes import text_inputs, without_weights
 
 _LENGTHS = (16, 32)
 _LEARNING = 8
@@ -88,8 +88,8 @@ def _kept(model: nn.Module, length: int, attention: _Attention) -> int:
 
     was = model.training
     model.train()
-    with counting(model), attention, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(input_ids=torch.zeros(1, length, dtype=torch.long, device="meta"))
+    with without_weights(model), attention, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(**text_inputs(model, length, use_cache=False))
     model.train(was)
     return sum(storage.nbytes() for storage in found.values())
 

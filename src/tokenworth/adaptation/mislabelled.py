@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworth.probes import fit_bag_of_words, grouped_folds
+from tokenworth.probes.bag_of_words import DEFAULT_RECIPE
 from tokenworth.probes.quality import softmax
 from tokenworth.tasks import Split
 from tokenworth.tasks.split import sample
@@ -60,7 +61,7 @@ def out_of_fold(part: Split, n_classes: int, seed: int) -> Floats:
         held_out = np.flatnonzero(folds_N == fold)
         seen = part.take(np.flatnonzero(folds_N != fold))
         if len(seen):
-            fitted = fit_bag_of_words(seen.texts, seen.labels, n_classes)
+            fitted = fit_bag_of_words(seen.texts, seen.labels, n_classes, recipe=DEFAULT_RECIPE)
             found[held_out] = softmax(fitted.scores([part.texts[i] for i in held_out]))
     return found
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from tokenworth.adaptation.cuts import LONGEST_ROW, PROHIBITIVE, Group, StepCost, heads_of, plan_groups, prices
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.agreement import agree
+from tokenworth.backbones.bounded_indices import bounded_indices
 from tokenworth.backbones.tree_attention import Tree, TreeError, tree_attention
 from tokenworth.encode import pool
 from tokenworth.encode.batches import make_batch
@@ -129,11 +130,12 @@ def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
         ids: tokenised texts of the job.
         most: texts of a pack.
     """
-    if not {"attention_mask", "position_ids"} <= backbone.structure.accepts or len(ids) < 2:
+    structure = backbone.structure
+    if structure.reads_padding or len(ids) < 2 or not {"attention_mask", "position_ids"} <= structure.accepts:
         return False
     rows = _longest_row(backbone, np.array([len(text) for text in ids]), most)
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), bounded_indices(backbone.device):
             packed = packed_batch(backbone, ids, rows)
             together = packed.read(packed.states(backbone.model), "last+mean")[_ASKED]
             singles = [padded_batch(backbone, ids, rows[[place]]) for place in _ASKED]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from tokenworth.adaptation.saving import Classifier
-from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.assessment.result import in_words, replacing, writable
+from tokenworth.errors import SettingError
 from tokenworth.tasks import load_texts
+
+_FORMULA = tuple("=+-@\t\r")
+"""What a formula begins with; an empty cell begins with nothing."""
 
 
 def predicted_table(
@@ -36,23 +41,41 @@ def predicted_table(
 
 
 def write_predictions(table: pd.DataFrame, path: Path) -> None:
-    """As .csv, .tsv, .jsonl or .parquet, under a temporary name first.
+    """As .csv, .tsv (both `spreadsheet_safe`), .jsonl or .parquet, under a temporary name first.
 
     Raises:
         SettingError: another ending.
         TokenworthError: the file cannot be written.
     """
+    table = writable(table)
     writers: dict[str, Callable[[Path], object]] = {
-        ".csv": lambda part: table.to_csv(part, index=False),
-        ".tsv": lambda part: table.to_csv(part, index=False, sep="\t"),
+        ".csv": lambda part: spreadsheet_safe(table).to_csv(part, index=False),
+        ".tsv": lambda part: spreadsheet_safe(table).to_csv(part, index=False, sep="\t"),
         ".jsonl": lambda part: table.to_json(part, orient="records", lines=True, force_ascii=False),
         ".parquet": lambda part: table.to_parquet(part, index=False),
     }
     if path.suffix not in writers:
         raise SettingError(f"predictions are written as {', '.join(writers)}, not {path.name}")
-    part = path.with_name(path.name + ".part")
-    try:
+    with replacing(path) as part:
         writers[path.suffix](part)
-        part.replace(path)
-    except OSError as error:
-        raise TokenworthError(f"{path} cannot be written ({error.strerror or error}); name another file") from error
+
+
+def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose words no spreadsheet takes for formulas: the usual apostrophe stands before those it would.
+
+    That is text that begins with = + - @, a tab or a carriage return and is no number; heads of columns too.  Only for
+    .csv and .tsv: the other formats keep what was there.  Source: OWASP, CSV injection.
+    """
+    return in_words(table, _as_text)
+
+
+def _as_text(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA and not _is_number(value) else value
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True

@@ -32,7 +32,7 @@ from tokenworth.assessment.schema import (
 from tokenworth.backbones import Backbone
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.probes.quality import softmax
-from tokenworth.settings import checked_arguments
+from tokenworth.settings import Place, checked_arguments
 from tokenworth.training.folders import whole_folder
 
 FORMAT = 1
@@ -115,7 +115,7 @@ class Classifier:
 
 @checked_arguments
 def load_classifier(
-    path: str | Path,
+    path: Place,
     *,
     model: str | Backbone | None = None,
     device: str = "auto",
@@ -149,6 +149,7 @@ def load_classifier(
         AttributeError,
         IndexError,
         RuntimeError,
+        ImportError,
         SafetensorError,
     ) as error:
         # AttributeError and RuntimeError: tensors of other shapes or names than the facts promise

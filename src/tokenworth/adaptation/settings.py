@@ -12,6 +12,7 @@ from tokenworth.probes.quality import METRICS
 from tokenworth.settings import (
     ByComma,
     Count,
+    Finite,
     Fraction,
     Natural,
     NonNegative,
@@ -79,8 +80,8 @@ class AdaptConfig:
     """None takes the rank, so that the update is not scaled."""
     lora_dropout: Fraction = 0.05
     targets: Annotated[tuple[str, ...], ByComma()] = ("auto",)
-    """Linear maps by their own names; auto: those of the papers for their backbones, else all in the blocks."""
-    peft: dict[str, Any] = field(default_factory=dict)
+    """Linear maps by their own names; auto: those of the papers for their backbones, else all that can carry it."""
+    peft: Annotated[dict[str, Any], Finite()] = field(default_factory=dict)
     """Further fields of peft's LoraConfig, such as use_dora or use_rslora."""
 
     # Prompt

@@ -28,7 +28,7 @@ from tokenworth.adaptation.order import Order, learning_rate
 from tokenworth.adaptation.running import Outcome, Running, TrainingData
 from tokenworth.adaptation.settings import AdaptConfig
 from tokenworth.encode.forward import is_out_of_memory
-from tokenworth.errors import AdaptError
+from tokenworth.errors import AdaptError, first_line
 from tokenworth.probes.quality import is_better
 from tokenworth.training.checkpoints import Checkpoint, Checkpoints
 from tokenworth.training.devices import Devices, spread_like, whole
@@ -139,6 +139,7 @@ class Training:
                 return self._passes(own, total)
             except (RuntimeError, MemoryError) as error:  # noqa: PERF203 - memory is rarely short
                 if not is_out_of_memory(error):
+                    self._check_format(error)
                     raise
                 self._halve(len(own), error)
 
@@ -179,6 +180,15 @@ class Training:
         if self.dtype in {torch.float32, torch.float64} or learning == self.dtype:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def _check_format(self, error: Exception) -> None:
+        """Some models write out numbers that a narrow format does not have."""
+        narrow = str(self.dtype).removeprefix("torch.")
+        if narrow in {"bfloat16", "float16"} and any(name in str(error) for name in ("BFloat16", "Half")):
+            raise AdaptError(
+                f"{type(self.classifier.model).__name__} cannot be trained in {narrow} ({first_line(error)}); choose "
+                "dtype float32"
+            ) from error
 
     def _halve(self, n_own: int, error: Exception) -> None:
         size = min(self.running.micro_batch, n_own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ class TunedPredictor:
         with quiet_transformers():
             if self.adapter is not None:
                 self.adapter.save_pretrained(folder / "adapter", safe_serialization=True)
+                _in_order(folder / "adapter" / "adapter_config.json")
             else:
                 model: Any = self.classifier.model
                 model.save_pretrained(folder / "backbone")
@@ -92,6 +94,16 @@ class TunedPredictor:
             "dtype": str(self.dtype).removeprefix("torch."),
             "base": self.base,
         }
+
+
+def _in_order(path: Path) -> None:
+    """peft writes its targets in the order of a set, another one in each process: equal runs write equal files."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    ordered = {
+        name: sorted(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
+        for name, value in config.items()
+    }
+    path.write_text(json.dumps(ordered, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def load_tuned(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> TunedPredictor:

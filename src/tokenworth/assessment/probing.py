@@ -12,11 +12,10 @@ from tokenworth.assessment.choice import LayerChoice
 from tokenworth.assessment.settings import AssessSettings
 from tokenworth.features import Features
 from tokenworth.probes import RidgeProbe, bag_of_words, evaluate, logistic_probe, paired_difference
-from tokenworth.probes.bag_of_words import SETTING
 from tokenworth.probes.metrics import Counts, confusion
 from tokenworth.tasks import Task
 
-BOW_NAME = "TF-IDF + logistic regression"
+_BOW_NAME = "bag of words ({})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +70,12 @@ def probe_table(
 
 
 def bow_row(task: Task) -> dict[str, Any]:
-    """TF-IDF + logistic regression on a task, with its predictions, so that it is fitted once for many backbones."""
+    """The bag of words on a task, with its predictions, so that it is fitted once for many backbones."""
     start = perf_counter()
-    fitted = bag_of_words(task.train.texts, task.train.labels, task.test.texts)
-    row = _row(BOW_NAME, "bow", task, fitted.test_M, seconds=perf_counter() - start)
-    return row | {"setting": SETTING, "n_features": fitted.n_features}
+    train = task.train
+    fitted = bag_of_words(train.texts, train.labels, task.test.texts, groups_N=train.groups)
+    row = _row(_BOW_NAME.format(fitted.recipe), "bow", task, fitted.test_M, seconds=perf_counter() - start)
+    return row | {"setting": fitted.setting, "n_features": fitted.n_features}
 
 
 def _majority_row(task: Task) -> dict[str, Any]:

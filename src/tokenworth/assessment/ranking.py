@@ -137,7 +137,7 @@ def _sentences(rows: list[dict[str, Any]], baseline: dict[str, Any]) -> list[str
     ]
     ahead = [row["name"] for row in ranked if row["best_f1_low"] > baseline["f1"]]
     found.append(
-        f"TF-IDF with logistic regression reaches {baseline['f1']:.3f}; "
+        f"A bag of words reaches {baseline['f1']:.3f}; "
         + (f"clearly above it: {', '.join(ahead)}." if ahead else "no backbone is clearly above it.")
     )
     failed = [row["name"] for row in rows if row["failed"] is not None]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
 
 from tokenworth.assessment.schema import (
     COUNT,
@@ -217,7 +218,7 @@ class Ranking:
     """One a backbone: name, rank, tied (within the noise of the best), its figures, failed (a reason or None)."""
     assessments: list[Assessment]
     baseline: dict[str, Any]
-    """TF-IDF + logistic regression, a row as in Assessment.probes."""
+    """The bag of words, a row as in Assessment.probes."""
     sentences: list[str]
     environment: dict[str, Any] = field(default_factory=dict)
 
@@ -251,10 +252,11 @@ def writing(folder: str | Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
-    except OSError as error:
-        raise TokenworthError(
-            f"{folder} cannot be written ({error.strerror or error}); choose another folder with --out"
-        ) from error
+    except Exception as error:
+        if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:  # as tokenizers raises it
+            raise
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise TokenworthError(f"{folder} cannot be written ({reason}); choose another folder with --out") from error
 
 
 @contextmanager
@@ -272,10 +274,29 @@ def claimed(folder: str | Path) -> Iterator[None]:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a Parquet file under a temporary name, renamed last."""
-    part = path.with_name(path.name + ".part")
-    table.to_parquet(part, index=False)
-    part.replace(path)
+    """Write a Parquet file under a temporary name, renamed last; half pairs of surrogates become question marks.
+
+    Raises:
+        TokenworthError: as `replacing`.
+    """
+    with replacing(path) as part:
+        writable(table).to_parquet(part, index=False)
+
+
+def writable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose words can all be written as UTF-8: a half of a surrogate pair becomes a question mark."""
+    return in_words(table, _whole)
+
+
+def in_words(table: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
+    """A table with something done to every text in it, heads of columns among them."""
+    words = table.select_dtypes(include=["object", "string"])
+    changed: dict[str, Any] = {str(name): [change(value) for value in words[name]] for name in words}
+    return table.assign(**changed).rename(columns=change)
+
+
+def _whole(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
 
 
 def read_table(path: Path, failure: str) -> pd.DataFrame:
@@ -294,11 +315,36 @@ def read_table(path: Path, failure: str) -> pd.DataFrame:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that never looks whole when it is not: temporary name first, renamed last."""
+    """Write a file that never looks whole when it is not: temporary name first, renamed last.
+
+    Raises:
+        TokenworthError: as `replacing`.
+    """
+    with replacing(path) as part:
+        # A half of a surrogate pair (broken class names have them) becomes its escape, which JSON reads back.
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside a file to write it under; it takes the file's place at the end of the block, or is removed.
+
+    What lies under that name is removed first: a link that somebody put there is not followed.
+
+    Raises:
+        TokenworthError: no room, no permission, or something stands in the way.
+    """
     part = path.with_name(path.name + ".part")
-    # A half of a surrogate pair (broken class names have them) becomes its escape, which JSON reads back.
-    part.write_text(text, encoding="utf-8", errors="backslashreplace")
-    part.replace(path)
+    try:
+        part.unlink(missing_ok=True)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise TokenworthError(
+            f"{path} cannot be written ({error.strerror or error}); make room there or choose another folder with --out"
+        ) from error
 
 
 def jsonable(value: Any) -> Any:

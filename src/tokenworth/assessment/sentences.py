@@ -44,7 +44,7 @@ def _against_words(task: dict[str, Any], probes: ProbeTable) -> str:
     figures = (
         f"The best probe ({best['name']}) reads the labels with weighted F1 {best['f1']:.3f} "
         f"({best['f1_low']:.3f} to {best['f1_high']:.3f}) on {task['texts']['test']:,} test texts; "
-        f"TF-IDF with logistic regression reaches {bow['f1']:.3f}"
+        f"a bag of words reaches {bow['f1']:.3f}"
     )
     if low > 0:
         return f"{figures}: the backbone is ahead by {lead:.3f} ({low:.3f} to {high:.3f})."

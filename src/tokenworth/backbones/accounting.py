@@ -1,27 +1,30 @@
-"""What a backbone costs, counted on the model itself: built without weights on the meta device and run once there.
+"""What a backbone costs, counted on the model itself: built without weights and run there, on a text of T tokens.
 
-    FLOPs of a block   2 a weight of its linear maps and token + attention (scores and values), counted in the run
-    KV cache           the tensors the model itself puts into its cache
-    LoRA               rank x (in + out) for every adapted linear map, no bias   (Hu et al. 2021)
-    moments            C0 and C1 in float64, 16 D^2 bytes a layer
+    linear       products with weights; of the experts of a mixture, those that a token is sent to
+    attention    products that grow with the square of the text: scores and values, every pair of tokens
+    mixing       products between activations that grow with the text: linear attention, state spaces, windows
+    KV cache     the tensors the model itself puts into its cache
+    LoRA         rank x (in + out) for every adapted linear map, no bias   (Hu et al. 2021)
+    moments      C0 and C1 in float64, 16 D^2 bytes a layer
+
+Two runs, on T tokens and one fewer, tell the kinds apart: what takes T^2 / (T - 1)^2 as much is attention.  A sliding
+window is counted as the library computes it: all pairs, then masked.
 
 Axes: T tokens of context, D width.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from tokenworth.errors import BackboneError, first_line
+from tokenworth.backbones.calls import Call, Run, layers_of, run_without_weights, width_of
+from tokenworth.backbones.causality import is_causal
 
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "dense", "qkv_proj", "out_proj")
 """Own names of the linear maps that carry LoRA in the papers: one list for all architectures, so what it adapts is not
@@ -33,16 +36,20 @@ class BlockAccount:
     """One block of a backbone."""
 
     parameters: int
-    linear_weights: int
-    """Weights of its linear maps, biases apart."""
+    """Weights that no earlier block has: blocks may share them."""
+    linear_flops: int
+    """FLOPs of products with weights, for one text of T tokens."""
     attention_flops: int
     """FLOPs of scores and values for one text of T tokens, every pair of tokens counted."""
-    cache_width: int
-    """Numbers a token leaves in the KV cache: keys and values; 0 for an encoder."""
+    mixing_flops: int = 0
+    """FLOPs of other products between activations, for one text of T tokens."""
+    cache_width: int = 0
+    """Numbers a token leaves in the KV cache, keys and values, on the mean over the text; 0 without such a cache."""
 
     def flops_per_token(self, context: int, *, causal: bool) -> float:
         """FLOPs of a forward pass a token, in a text of so many tokens; a causal model needs half of the pairs."""
-        return 2 * self.linear_weights + self.attention_flops / context * (0.5 if causal else 1)
+        pairs = self.attention_flops * (0.5 if causal else 1)
+        return (self.linear_flops + self.mixing_flops + pairs) / context
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +62,16 @@ class Account:
     context: int
     """Tokens of the text the FLOPs are counted for."""
     causal: bool
-    """Whether it is a decoder: it keeps a KV cache."""
+    """Whether a token's state ignores the tokens after it; found by trying."""
     embedding: int
     parameters: int
     with_head: int
     """With the LM head the published model has; a tied or missing one adds nothing."""
     blocks: tuple[BlockAccount, ...]
+    """One a layer, in the order in which they run."""
+    rest: BlockAccount
+    """Weights outside blocks and embedding, and the products with them: projections before the first block and after
+    the last."""
     lora: dict[str, int]
     """LoRA parameters per rank by own name of the linear maps: the sum of in + out over all maps of that name."""
 
@@ -74,8 +85,9 @@ class Account:
         return rank * sum(count for name, count in self.lora.items() if name in targets)
 
     def flops_per_token(self) -> float:
-        """FLOPs of the blocks' forward pass a token, in a text of `context` tokens."""
-        return sum(block.flops_per_token(self.context, causal=self.causal) for block in self.blocks)
+        """FLOPs of the forward pass a token, in a text of `context` tokens."""
+        parts = (*self.blocks, self.rest)
+        return sum(part.flops_per_token(self.context, causal=self.causal) for part in parts)
 
     def moment_flops_per_token(self) -> float:
         """FLOPs of the context moments of all layers a token: 3.25 D^2 each, a symmetric product counted by blocks."""
@@ -101,75 +113,106 @@ def account(model: nn.Module, name: str, *, context: int = 128) -> Account:
     Raises:
         BackboneError: the model has no stack of blocks, or does not run without weights.
     """
-    path, blocks = _stack(model)
-    flops, cache = _run(model, context)
-    lora, words = _lora(model), model.get_input_embeddings()  # type: ignore[operator]
-    parameters = sum(weights.numel() for weights in model.parameters())
-    counted = [_block(block, flops[f"{path}.{i}"], cache[i] if cache else 0, context) for i, block in enumerate(blocks)]
+    run = run_without_weights(model, context)
+    layers, kinds, cache = layers_of(model, run), _kinds(model, run, context), _cache_widths(run.output, context)
+    cache = cache if len(cache) == len(layers) else [0] * len(layers)
+    words = model.get_input_embeddings()  # type: ignore[operator]
+    parameters, embedding = sum(weights.numel() for weights in model.parameters()), words.weight.numel()
+    seen: set[int] = set()
+    blocks = [
+        BlockAccount(_new_parameters(model, calls, seen), *_sums(_places(calls), run, kinds), width)
+        for calls, width in zip(layers, cache, strict=True)
+    ]
+    rest = parameters - embedding - sum(block.parameters for block in blocks)
     return Account(
         name=name,
-        width=words.embedding_dim,
+        width=width_of(run),
         vocabulary=words.num_embeddings,
         context=context,
-        causal=bool(cache),
-        embedding=words.weight.numel(),
+        causal=is_causal(model.config, layers[0][0].path),
+        embedding=embedding,
         parameters=parameters,
         with_head=parameters,
-        blocks=tuple(counted),
-        lora=lora,
+        blocks=tuple(blocks),
+        rest=BlockAccount(rest, *_sums(_outside(model, layers, run), run, kinds)),
+        lora=_lora(model),
     )
 
 
-def _stack(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The blocks: of all module lists the one with the most parameters."""
-    lists = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m)]
-    if not lists:
-        raise BackboneError(f"{type(model).__name__} has no stack of blocks, so its layers cannot be counted")
-    return max(lists, key=lambda found: sum(weights.numel() for weights in found[1].parameters()))
+def _kinds(model: nn.Module, run: Run, context: int) -> list[str]:
+    """What each product of a run is."""
+    squares = _squares(run, run_without_weights(model, context - 1 or 2), context, context - 1 or 2)
+    return [
+        "attention" if place in squares else "linear" if product.of_weights else "mixing"
+        for place, product in enumerate(run.products)
+    ]
 
 
-def _run(model: nn.Module, context: int) -> tuple[dict[str, int], list[int]]:
-    """FLOPs by module for one text, and the numbers each block puts into the cache for a token."""
-    ids_BT = torch.zeros(1, context, dtype=torch.long, device="meta")
-    root = type(model).__name__
-    with counting(model), FlopCounterMode(display=False) as counter, torch.no_grad():
-        output = model(input_ids=ids_BT, **({"use_cache": True} if _may_cache(model) else {}))
-    flops = {
-        str(name).removeprefix(f"{root}."): sum(by_kind.values()) for name, by_kind in counter.get_flop_counts().items()
-    }
-    return flops, [_numbers(layer) // context for layer in getattr(output.get("past_key_values"), "layers", ())]
+def _squares(run: Run, other: Run, here: int, there: int) -> set[int]:
+    """Products that grow with the square of the text, from runs on texts of two lengths.
 
-
-@contextmanager
-def counting(model: nn.Module) -> Iterator[None]:
-    """Some models look at numbers on their way, which do not exist without weights.
-
-    Raises:
-        BackboneError: the model is one of these.
+    They are compared call by call: a call that makes one product a token makes fewer of them in a shorter text, and
+    none of these is the square of anything.
     """
-    try:
-        yield
-    except (RuntimeError, ValueError, NotImplementedError) as error:
-        name = type(model).__name__
-        raise BackboneError(
-            f"{name} does not run without weights ({first_line(error)}), so its cost cannot be counted"
-        ) from error
+    ours, theirs = _by_call(run), _by_call(other)
+    pairs = [
+        pair
+        for key in ours.keys() & theirs.keys()
+        if len(ours[key]) == len(theirs[key])
+        for pair in zip(ours[key], theirs[key], strict=True)
+    ]
+    flops = [(place, run.products[place].flops, other.products[place_there].flops) for place, place_there in pairs]
+    return {place for place, now, then in flops if now and now * there**2 == then * here**2}
 
 
-def _may_cache(model: nn.Module) -> bool:
-    config: Any = model.config
-    alone = not config.is_encoder_decoder  # the encoder of a pair names the argument, and refuses it
-    return alone and "use_cache" in inspect.signature(model.forward).parameters
+def _by_call(run: Run) -> dict[tuple[str, int], list[int]]:
+    """Products by the path that makes them and how often it was called before."""
+    often: Counter[str] = Counter()
+    keys = []
+    for call in run.calls:
+        keys.append((call.path, often[call.path]))
+        often[call.path] += 1
+    products: dict[tuple[str, int], list[int]] = {}
+    for place, maker in enumerate(run.makers()):
+        products.setdefault(keys[maker], []).append(place)
+    return products
 
 
-def _numbers(layer: Any) -> int:
-    return int(layer.keys.numel() + layer.values.numel())
+def _sums(places: Iterable[int], run: Run, kinds: list[str]) -> tuple[int, int, int]:
+    """FLOPs of linear maps, attention and mixing in some products."""
+    counted: Counter[str] = Counter()
+    for place in places:
+        counted[kinds[place]] += run.products[place].flops
+    return counted["linear"], counted["attention"], counted["mixing"]
 
 
-def _block(block: nn.Module, flops: int, cache_width: int, context: int) -> BlockAccount:
-    linear = sum(weight.numel() for _, weight in _linear_maps(block))
-    parameters = sum(weights.numel() for weights in block.parameters())
-    return BlockAccount(parameters, linear, flops - 2 * context * linear, cache_width)
+def _places(calls: list[Call]) -> list[int]:
+    return [place for call in calls for place in range(call.start, call.stop)]
+
+
+def _outside(model: nn.Module, layers: list[list[Call]], run: Run) -> list[int]:
+    """Products in no layer, made by modules that have weights: the angles of rotary positions are none of these."""
+    inside = {place for calls in layers for place in _places(calls)}
+    weighty = [any(True for _ in model.get_submodule(call.path).parameters()) for call in run.calls]
+    return [place for place, maker in enumerate(run.makers()) if place not in inside and weighty[maker]]
+
+
+def _new_parameters(model: nn.Module, calls: list[Call], seen: set[int]) -> int:
+    """Weights of the called modules that were not seen before."""
+    new = {id(weights): weights for call in calls for weights in model.get_submodule(call.path).parameters()}
+    count = sum(weights.numel() for key, weights in new.items() if key not in seen)
+    seen.update(new)
+    return count
+
+
+def _cache_widths(output: Any, context: int) -> list[int]:
+    """Numbers a token leaves in each layer's cache; a state of fixed size is none."""
+    layers = getattr(output.get("past_key_values"), "layers", ())
+    return [sum(_numbers(getattr(layer, part, None)) for part in ("keys", "values")) // context for layer in layers]
+
+
+def _numbers(kept: Any) -> int:
+    return kept.numel() if isinstance(kept, torch.Tensor) else 0
 
 
 def _linear_maps(model: nn.Module) -> list[tuple[str, torch.Tensor]]:

@@ -43,7 +43,7 @@ def without_pooler(model_class: Any) -> dict[str, bool]:
 
 
 def read_config(source: Source) -> Any:
-    """The configuration, if it describes a model that transformers itself knows.
+    """The configuration (of an adapter its base's), if it describes a model that transformers itself knows.
 
     Raises:
         BackboneError: it cannot be read, has values of the wrong type or size, or needs code of its own.
@@ -52,6 +52,7 @@ def read_config(source: Source) -> Any:
 
     register_openelm()
     register_decoder()
+    source = source.base or source
     path = source.folder / "config.json"
     stated = read_stated(path)
     kind = stated.get("model_type")

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tokenworth.backbones.bounded_indices import bounded_indices
 from tokenworth.errors import BackboneError, first_line
 
 _PROBE = 5
@@ -36,7 +37,9 @@ class LanguageHead:
         """
         self.model = model
         try:
-            self.body, self._output, self._logits_TV = _watched(model, _probe_ids(model))
+            ids_1T = _probe_ids(model)
+            with bounded_indices(ids_1T.device):
+                self.body, self._output, self._logits_TV = _watched(model, ids_1T)
         except (RuntimeError, ValueError, IndexError, TypeError, AttributeError, AssertionError) as error:
             raise BackboneError(
                 f"{type(model).__name__} does not predict the next token of a short text ({first_line(error)}); check "

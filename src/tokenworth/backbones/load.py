@@ -89,18 +89,20 @@ def load_backbone(
             )
             parts.files += weights
         model = _placed(_text_model(model), place, device_map, name).eval()
-        head = LanguageHead(model) if lm_head else None
-        body = head.body if head else model
         try:
-            backbone = _backbone(name, parts, body, place, random=is_random)
+            head = LanguageHead(model) if lm_head else None
+            backbone = _backbone(name, parts, head.body if head else model, place, random=is_random)
         except BackboneError as error:
-            if precision not in _NARROW or device_map is not None or not _runs_in_float32(name, parts, body, place):
+            if precision not in _NARROW or device_map is not None:
                 raise
+            failure = _failure_in_float32(name, parts, body_of(model) if lm_head else model, place)
+            if failure is not None:
+                raise failure from error
             if dtype != "auto":
                 raise BackboneError(f"{name} does not run in {_written(precision)}; choose --dtype float32") from error
         else:
             return _with_head(backbone, head) if head else backbone
-    del model, body, head
+    del model
     found = load_backbone(
         name,
         device=device,
@@ -115,12 +117,13 @@ def load_backbone(
     return replace(found, notes=(*found.notes, note))
 
 
-def _runs_in_float32(name: str, parts: _Parts, body: Any, place: torch.device) -> bool:
+def _failure_in_float32(name: str, parts: _Parts, body: Any, place: torch.device) -> BackboneError | None:
+    """What keeps a model from running whatever its number format; None where only the narrow one does."""
     try:
         _backbone(name, parts, body.float(), place, random=True)
-    except BackboneError:
-        return False
-    return True
+    except BackboneError as error:
+        return error
+    return None
 
 
 def _written(dtype: torch.dtype) -> str:
@@ -204,7 +207,7 @@ def _from_files(base: str, revision: str | None, tokenizer: str | None, is_rando
     source = find_source(base, revision)
     if is_random:
         source = source.base or source
-    config = read_config(source.base or source)
+    config = read_config(source)
     words = tokenizer_place(source) if tokenizer is None else tokenizer_source(tokenizer)
     files = (source.base or source).matching(("config.json",))
     facts = (f"random, seed {seed}",) if is_random else ()
@@ -338,7 +341,8 @@ def as_it_is_now(backbone: Backbone) -> Backbone:
     lists = (tuple(module) for module in backbone.model.modules() if isinstance(module, nn.ModuleList))
     if blocks is None or blocks in lists:
         return backbone
-    structure = examine(backbone.model, backbone.structure.n_embeddings, backbone.max_length, backbone.device)
+    n_embeddings, pad_id = backbone.structure.n_embeddings, backbone.pad_id
+    structure = examine(backbone.model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
     now, before = (structure.n_layers, structure.width), (backbone.n_layers, backbone.width)
     if now != before:
         raise BackboneError(
@@ -362,13 +366,20 @@ def random_model(config: Any, dtype: torch.dtype, seed: int, *, lm_head: bool = 
 
 
 def _text_model(model: nn.Module) -> nn.Module:
+    """The model, or the outermost one inside that embeds tokens (BART keeps its decoder in a wrapper)."""
+    from transformers import PreTrainedModel
+
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel) and _embeds_tokens(part):
+            return part
+    raise BackboneError(f"{type(model).__name__} does not embed tokens; only models of text are supported")
+
+
+def _embeds_tokens(model: Any) -> bool:
     try:
-        words = model.get_input_embeddings()  # type: ignore[operator]
-    except NotImplementedError:
-        words = None
-    if not isinstance(words, nn.Embedding):
-        raise BackboneError(f"{type(model).__name__} does not embed tokens; only models of text are supported")
-    return model
+        return isinstance(model.get_input_embeddings(), nn.Embedding)
+    except (NotImplementedError, AttributeError):
+        return False
 
 
 def _context_length(model: nn.Module, tokenizer: Any) -> tuple[int, tuple[str, ...]]:

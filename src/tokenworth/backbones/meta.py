@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -13,16 +14,19 @@ from tokenworth.backbones.body import body_of, outline_of, whole_class
 from tokenworth.backbones.catalog import find_published
 from tokenworth.backbones.config import published_config, read_config
 from tokenworth.backbones.files import find_source, is_local
+from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.backbones.shapes import shapes
 from tokenworth.errors import BackboneError, first_line
 
 
 def meta_model(config: Any) -> nn.Module:
-    """What of a configuration's model reads a text, shapes only.
+    """What of a configuration's model reads a text: weights are shapes only, whole numbers (of positions) are real.
 
     Raises:
         BackboneError: the configuration describes no model.
     """
-    model: nn.Module = body_of(outline_of(whole_class(config), config))
+    with shapes():
+        model: nn.Module = body_of(outline_of(whole_class(config), config))
     return model.eval()
 
 
@@ -39,8 +43,7 @@ def _config_of(name: str) -> Any:
     entry = None if is_local(name) else find_published(name)
     if entry is not None:
         return published_config(entry)
-    source = find_source(name)
-    return read_config(source.base or source)
+    return read_config(find_source(name))
 
 
 def account_of(name: str, *, context: int = 128) -> Account:
@@ -51,16 +54,39 @@ def account_of(name: str, *, context: int = 128) -> Account:
     """
     entry = None if is_local(name) else find_published(name)
     config = _config_of(name)
-    model = meta_model(config)
     try:
-        found = account(model, entry.name if entry else name, context=context)
+        found = _account(_Described(config), context)
     except BackboneError:
         raise
     except Exception as error:  # a value that no constructor looked at is met in the forward pass
         raise BackboneError(
             f"{name} does not run on a short text ({first_line(error)}); check that config.json fits the model"
         ) from error
-    return replace(found, with_head=_with_head(config, found))
+    return replace(found, name=entry.name if entry else name)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Described:
+    """A configuration, the same as another that says the same."""
+
+    config: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Described) and self._words() == other._words()
+
+    def __hash__(self) -> int:
+        return hash(self._words())
+
+    def _words(self) -> tuple[str, str]:
+        return type(self.config).__name__, self.config.to_json_string(use_diff=False)
+
+
+@lru_cache(maxsize=64)
+def _account(described: _Described, context: int) -> Account:
+    """Counting takes seconds for a large model, and commands ask more than once."""
+    with quiet_transformers():
+        found = account(meta_model(described.config), "", context=context)
+    return replace(found, with_head=_with_head(described.config, found))
 
 
 def _with_head(config: Any, found: Account) -> int:

@@ -21,7 +21,7 @@ _NAMES = {
 def packing_of(config: Any) -> str:
     """In words how the weights are packed, such as "GPTQ, 4 bits"; "" where they are plain."""
     stated = _stated(config)
-    if not stated:
+    if stated is None:
         return ""
     method = str(stated.get("quant_method") or _by_flags(stated))
     bits = stated.get("bits") or stated.get("w_bit") or _by_flags(stated, bits=True)
@@ -37,13 +37,11 @@ def unreadable(source: Source, config: Any, reason: str) -> str:
     )
 
 
-def _stated(config: Any) -> dict[str, Any]:
+def _stated(config: Any) -> dict[str, Any] | None:
     found = getattr(config, "quantization_config", None)
     if found is None:
         found = getattr(config.get_text_config(), "quantization_config", None)
-    if found is not None and not isinstance(found, dict):
-        found = found.to_dict()
-    return found or {}
+    return found if found is None or isinstance(found, dict) else dict(found.to_dict())
 
 
 def _by_flags(stated: dict[str, Any], *, bits: bool = False) -> Any:

@@ -25,6 +25,8 @@ from tokenworth.errors import BackboneError, first_line
 DeviceMap = str | dict[str, Any] | None
 """None for one device, "auto", or places by module name."""
 
+_PLAIN = frozenset({torch.float64, torch.float32, torch.bfloat16, torch.float16})
+
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
@@ -53,7 +55,19 @@ class _Reading:
                 keep(model)
         except Exception as error:  # a damaged file fails in whichever library reads it
             raise BackboneError(self._reason(error)) from error
+        if packing_of(self.config) and all(p.dtype in _PLAIN for p in model.parameters()):
+            self._plain(model)
         return model, sorted(key for key in report["missing_keys"] if "pooler" not in key)
+
+    def _plain(self, model: Any) -> None:
+        """Weights that were unpacked come in the format of their scales; they are one format, and saved as they are."""
+        from transformers.conversion_mapping import get_model_conversion_mapping
+
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(self.dtype)
+        if getattr(model, "hf_quantizer", None) is not None:
+            model.hf_quantizer.remove_quantization_config(model)
+        model._weight_conversions = get_model_conversion_mapping(model)
 
     def _reason(self, error: Exception) -> str:
         if packing_of(self.config):
@@ -87,6 +101,7 @@ def pretrained_model(
         model = merged(model, source, adapter)
     else:
         model = _language_model(reading, wanted) if lm_head else _whole(reading, wanted, stored_names(files))
+    _check_finite(model, str(source), dtype)
     return (model if lm_head or isinstance(model, type(body_of(shape))) else body_of(model)), [*files, *adapter]
 
 
@@ -157,6 +172,23 @@ def _check_whole(reading: _Reading, missing: list[str]) -> None:
         f"the weights of {reading.source} lack {len(missing)} tensors that config.json asks for "
         f"({', '.join(missing[:3])}{', ...' if missing[3:] else ''}); fetch files of one and the same model"
     )
+
+
+def _check_finite(model: nn.Module, name: str, dtype: torch.dtype) -> None:
+    """No training leaves a weight that is NaN or infinite; what is left on the disk is not looked at."""
+    for place, weights in model.named_parameters():
+        if weights.is_meta or not weights.is_floating_point() or not weights.numel():
+            continue
+        values = weights.detach()
+        low, high = (values if values.itemsize > 1 else values.float()).aminmax()  # NaN goes through
+        if not torch.isfinite(low) or not torch.isfinite(high):
+            narrow = (
+                "" if dtype in {torch.float32, torch.float64} else " choose --dtype float32, and where it is so too,"
+            )
+            raise BackboneError(
+                f"the weights of {name} are NaN or infinite in {str(dtype).removeprefix('torch.')} ({place});{narrow} "
+                "fetch the files again"
+            )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ _LARGEST = 2**40
 _MOST_BYTES = 64 << 20
 _DEPTHS = re.compile(r"(^|_)(layers|layer|depth|blocks)$")
 _LABELS = frozenset({"id2label", "label2id"})
+_OBJECTS = frozenset({*_LABELS, "quantization_config", "text_config"})
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 _FLAGS = frozenset(
     {
@@ -58,6 +59,9 @@ def check_stated(path: Path, stated: dict[str, Any]) -> None:
     Raises:
         BackboneError: names the key, the value and what is expected.
     """
+    for name in _OBJECTS & stated.keys():
+        if not isinstance(stated[name], dict | None):
+            raise wrong_value(path, name, stated[name], "an object")
     for name, value in _settings(stated):
         if name in _FLAGS and not isinstance(value, bool | None):
             raise wrong_value(path, name, value, "true or false")
@@ -91,15 +95,29 @@ def not_understood(path: Path, error: Exception) -> BackboneError:
     field = re.search(r"Field '(\w+)' (?:expected .*?, got \w+ \(value: (.*)\)|with value (.*?) doesn't match)", said)
     if field is None:
         return BackboneError(f"{path} is not understood ({shortened(said) or type(error).__name__}); fetch it again")
-    named = re.search(r"expected (.*?), got", said)
-    types = [named.group(1)] if named else [kind.rpartition(".")[2] for kind in re.findall(r"<class '([\w.]+)'>", said)]
+    named = None if field.group(2) is None else re.search(r"expected (.*?), got", said)
+    listed = [kind.rpartition(".")[2] for kind in re.findall(r"<class '([\w.]+)'>", said.partition(" Errors")[0])]
+    types = listed if named is None else [named.group(1)]
     return BackboneError(
         f"{path}: {field.group(1)} is {shortened(field.group(2) or field.group(3))}, expected is "
-        f"{' or '.join(_WORDS.get(kind, kind) for kind in types) or 'another kind of value'}; {_FETCH}"
+        f"{_alternatives([_WORDS.get(kind, kind) for kind in types]) or 'another kind of value'}; {_FETCH}"
     )
 
 
-_WORDS = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "NoneType": "null"}
+def _alternatives(words: list[str]) -> str:
+    """Words as a sentence lists them: a, b or c."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "NoneType": "null",
+    "list": "a list",
+    "dict": "an object",
+}
 
 
 def wrong_value(path: Path, name: str, value: Any, expected: str) -> BackboneError:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tokenworth.backbones.agreement import agree
+from tokenworth.backbones.bounded_indices import bounded_indices
 from tokenworth.backbones.module_state import ModuleState
 from tokenworth.errors import BackboneError, first_line
 
@@ -52,7 +53,8 @@ def examine(
         BackboneError: the model does not run, gives no hidden states, or not the same number and width for every token.
     """
     try:
-        return _examine(model, n_embeddings, max_length, device, pad_id)
+        with bounded_indices(device):
+            return _examine(model, n_embeddings, max_length, device, pad_id)
     except BackboneError:
         raise
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
@@ -60,10 +62,10 @@ def examine(
 
 
 def _does_not_run(model: nn.Module, error: Exception) -> str:
-    dtype = next(model.parameters()).dtype
+    narrow = {weights.dtype for weights in model.parameters()} & {torch.float16, torch.bfloat16}
     advice = "check that config.json fits the model"
-    if dtype not in {torch.float32, torch.float64}:
-        advice = f"try --dtype float32, as not every model computes in {str(dtype).removeprefix('torch.')}"
+    if narrow:
+        advice = f"try --dtype float32, as not every model computes in {str(narrow.pop()).removeprefix('torch.')}"
     return f"{type(model).__name__} does not run on a short text ({first_line(error)}); {advice}"
 
 
@@ -132,6 +134,10 @@ def _states(model: nn.Module, ids_BT: Tensor) -> tuple[Tensor, ...]:
     states = model(input_ids=ids_BT, output_hidden_states=True).hidden_states
     if not states or len(states) < 2:
         raise BackboneError(f"{type(model).__name__} does not tell its hidden states; it cannot be assessed")
+    if not all(isinstance(state, Tensor) for state in states):
+        raise BackboneError(
+            f"{type(model).__name__} has several states a token in a layer; such a model is not supported"
+        )
     shapes = {tuple(state.shape) for state in states}
     if len(shapes) > 1 or states[-1].shape[:2] != ids_BT.shape:
         found = ", ".join(str(shape) for shape in sorted(shapes))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from math import prod
 from pathlib import Path
 
@@ -16,22 +16,26 @@ _SAFE = ("model.safetensors", "model.safetensors.index.json")
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _LONGEST_NAME = 255
 _OTHERS = ("*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.onnx", "*.safetensors", "*.bin")
-_PICKLES_ALLOWED: ContextVar[bool] = ContextVar("pickles_allowed", default=False)
+PICKLES = "TOKENWORTH_ALLOW_PICKLE"
+"""Environment variable that allows pickles in this process and in those it starts; "1" or nothing."""
 
 
 @contextmanager
-def pickles_allowed(allowed: bool = True) -> Iterator[None]:
-    """Inside the block weights are also read from pickles (tensors only, by torch's own restriction)."""
-    token = _PICKLES_ALLOWED.set(allowed or _PICKLES_ALLOWED.get())
+def pickles_allowed() -> Iterator[None]:
+    """Inside the block weights are also read from pickles (tensors only, by torch's own restriction), here and in
+    processes that are started meanwhile.
+    """
+    before = os.environ.get(PICKLES, "")
+    os.environ[PICKLES] = "1"
     try:
         yield
     finally:
-        _PICKLES_ALLOWED.reset(token)
+        os.environ[PICKLES] = before
 
 
 def is_pickle_allowed(allow_pickle: bool) -> bool:
     """Whether it was allowed for this model, or for all."""
-    return allow_pickle or _PICKLES_ALLOWED.get()
+    return allow_pickle or os.environ.get(PICKLES) == "1"
 
 
 def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Path], bool]:
@@ -40,6 +44,11 @@ def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Pa
     Raises:
         BackboneError: there are none, one is missing or cut short, or they are pickles and the flag was not given.
     """
+    if source.base is not None:
+        raise BackboneError(
+            f"{source} is an adapter for {source.base}; merge it into that model first (peft's merge_and_unload) and "
+            "give the merged folder"
+        )
     allow_pickle = is_pickle_allowed(allow_pickle)
     source.fetch(WEIGHTS)
     files = _listed(source.folder, *_SAFE)

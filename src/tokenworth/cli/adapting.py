@@ -125,6 +125,7 @@ def adapt(
         _print(result, json=json)
 
 
+@options.reads_pickles
 def predict(
     out: Run,
     texts: Annotated[
@@ -140,7 +141,7 @@ def predict(
 ) -> None:
     """Predict the classes of new texts with what adapt saved."""
     from tokenworth.adaptation import load_classifier
-    from tokenworth.adaptation.predicting import predicted_table, write_predictions
+    from tokenworth.adaptation.predicting import predicted_table, spreadsheet_safe, write_predictions
 
     set_verbosity(verbose=False, quiet=quiet)
     classifier = load_classifier(out, model=model, device=device)
@@ -151,7 +152,7 @@ def predict(
     elif json:
         typer.echo(table.to_json(orient="records", force_ascii=False, indent=1))
     else:
-        typer.echo(table.to_csv(index=False).rstrip("\n"))
+        typer.echo(spreadsheet_safe(table).to_csv(index=False).rstrip("\n"))
 
 
 def compare(
@@ -174,6 +175,7 @@ def compare(
     show(comparison_table(rows, metric or "weighted_f1"))
 
 
+@options.reads_pickles
 def export(
     out: Run,
     to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the checkpoint goes.", show_default=False)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -27,8 +28,10 @@ import tokenworth.cli.tracing as tracing
 import tokenworth.cli.weighing as weighing
 from tokenworth.cli.console import fail, is_main_process
 from tokenworth.cli.interruption import InterruptionError, interruptible, sentence
-from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.errors import SettingError, TokenworthError, first_line
+from tokenworth.report.printable import printing_safely
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 app = typer.Typer(
     name="tokenworth",
     help="Is next-token pretraining, and the adaptation after it, worth its cost for your text-classification task?",
@@ -62,7 +65,7 @@ app.add_typer(measuring.app, name="measure")
 def main() -> None:
     """Run the command line; what users can mend ends in one sentence, not in a traceback."""
     streams.take_any_letter()
-    with interruptible(_say_interrupted) as interruption:
+    with printing_safely(), interruptible(_say_interrupted) as interruption:
         try:
             _run()
         except (InterruptionError, SystemExit):  # libraries turn signals into their own ends of the program
@@ -85,9 +88,18 @@ def _run() -> None:
         fail(str(error))
         sys.exit(1)
     except OSError as error:
-        if not streams.is_of_stream(error):
-            raise
-        streams.give_up(error)
+        if streams.is_of_stream(error):
+            streams.give_up(error)
+        fail(_of_the_system(error))
+        sys.exit(1)
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the system refuses where no command expected it: a full disk, most of the time."""
+    reason = error.strerror or first_line(error)
+    if error.errno in _NO_ROOM or "temporary directory" in reason:
+        return f"{error.filename or 'a file'} cannot be written ({reason}); make room and run the same command again"
+    return f"{error.filename or 'a file'} cannot be read or written ({reason}); see to it and run it again"
 
 
 def _say_interrupted() -> None:

@@ -86,8 +86,8 @@ def _print_blocks(name: str, context: int, dtype: str, *, json: bool) -> None:
         _row(str(i), block.parameters, block.flops_per_token(context, causal=found.causal), size, block.cache_width)
         for i, block in enumerate(found.blocks, start=1)
     ]
-    rest = found.parameters - found.embedding - sum(block.parameters for block in found.blocks)
-    rows.append(_row("rest", rest, 0.0, size, 0))
+    rest = found.rest.flops_per_token(context, causal=found.causal)
+    rows.append(_row("rest", found.rest.parameters, rest, size, 0))
     rows.append({head: sum(row[head] for row in rows) for head in rows[0] if head != "block"} | {"block": "all"})
     if json:
         print_rows(rows, json=True)

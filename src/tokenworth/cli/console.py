@@ -13,7 +13,6 @@ from time import perf_counter
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 _LINE_EVERY_SECONDS = 10.0
@@ -23,15 +22,19 @@ _CHATTY = ("transformers", "datasets", "huggingface_hub", "httpx", "urllib3", "b
 
 def fail(sentence: str) -> None:
     """One line to standard error, never wrapped."""
-    Console(stderr=True).print(
-        f"tokenworth: {sentence}", style="bold red", soft_wrap=True, markup=False, highlight=False
-    )
+    _print(f"tokenworth: {sentence}", style="bold red")
 
 
 def say(sentence: str, *, quiet: bool) -> None:
     """One line to standard error unless quiet."""
     if not quiet:
-        Console(stderr=True).print(sentence, soft_wrap=True, markup=False, highlight=False)
+        _print(sentence)
+
+
+def _print(sentence: str, style: str | None = None) -> None:
+    from tokenworth.report.printable import console, printable
+
+    console(stderr=True).print(printable(sentence), style=style, soft_wrap=True, markup=False, highlight=False)
 
 
 def is_main_process() -> bool:
@@ -73,13 +76,15 @@ def progress_report(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] 
 
 
 def _bar() -> Progress:
+    from tokenworth.report.printable import console
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console(stderr=True),
         transient=True,
     )
 

@@ -27,6 +27,7 @@ Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster.", s
 
 
 @app.command()
+@options.reads_pickles
 def build(
     file: Annotated[Path, typer.Argument(metavar="CORPUS.yaml", help="Sources, stages, mix.")],
     out: Annotated[
@@ -68,6 +69,7 @@ def build(
 
 
 @app.command()
+@options.reads_pickles
 def audit(
     path: Annotated[str, typer.Argument(metavar="CORPUS", help="Corpus file, or a file or folder of documents.")],
     text: Annotated[list[str] | None, typer.Option(help="Column of the text; several times to join some.")] = None,
@@ -142,7 +144,8 @@ def _tell_build(report: Mapping[str, Any], place: Path) -> None:
         said = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
         typer.echo(f"{stage:<14}{left:>12,} left{'; dropped: ' + said if said else ''}")
     for row in report["mix"]:
-        typer.echo(f"{row['source']:<24}{row['got_share']:>8.2%} of the bytes, {row['wanted_share']:.2%} wanted")
+        shares = f"{row['got_share']:>8.2%} of the bytes, {row['wanted_share']:.2%} wanted"
+        typer.echo(f"{row['source']:<24}{shares if row['available_bytes'] else '  nothing is left of it'}")
     for row in report["tokens"]:
         typer.echo(f"{row['source']:<24}{row['tokens']:>12,} tokens, {row['held_out_tokens']:,} of them held out")
 

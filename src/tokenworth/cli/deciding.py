@@ -12,6 +12,7 @@ from tokenworth.cli.assessing import load, write_page
 from tokenworth.cli.console import progress_report, say, set_verbosity
 
 
+@options.reads_pickles
 def decide(
     task: options.TaskArgument,
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders, hub ids or published names.")],

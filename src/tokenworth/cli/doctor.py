@@ -13,6 +13,7 @@ import typer
 import tokenworth.cli.options as options
 from tokenworth.cli.backbones import in_words
 from tokenworth.errors import SettingError
+from tokenworth.machine import free_memory, memory
 
 if TYPE_CHECKING:
     import torch
@@ -160,8 +161,5 @@ def _shown(found: Forecast | RouteForecast, *, raw: bool) -> dict[str, Any]:
 
 
 def _memory() -> str:
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not a POSIX system
-        return "unknown"
-    return f"{size / 1e9:.0f} GB"
+    """What this process may have, which in a container is less than the machine has."""
+    return f"{memory() / 1e9:.0f} GB, {free_memory() / 1e9:.0f} GB of it free"

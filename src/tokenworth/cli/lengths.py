@@ -12,6 +12,7 @@ import tokenworth.cli.measured as measured
 import tokenworth.cli.options as options
 
 
+@options.reads_pickles
 def positions(
     model: measured.Model,
     files: measured.Files,
@@ -47,6 +48,7 @@ def positions(
     measured.show(rows, left=("full", "gain", ""))
 
 
+@options.reads_pickles
 def retrieval(
     model: measured.Model,
     files: measured.Files,
@@ -81,6 +83,7 @@ def retrieval(
     measured.show(rows, left=("gain",))
 
 
+@options.reads_pickles
 def extend(
     model: measured.Model,
     out: Annotated[Path, typer.Option(help="Folder of the new checkpoint.", parser=options.folder, metavar="PATH")],

@@ -17,6 +17,7 @@ app = typer.Typer(
 
 
 @app.command()
+@options.reads_pickles
 def exposure(
     model: measured.Model,
     files: measured.Files,
@@ -64,6 +65,7 @@ def exposure(
 
 
 @app.command()
+@options.reads_pickles
 def memorisation(
     model: measured.Model,
     files: measured.Files,
@@ -104,6 +106,7 @@ def memorisation(
 
 
 @app.command()
+@options.reads_pickles
 def completion(
     model: measured.Model,
     task: options.TaskArgument,
@@ -157,6 +160,7 @@ def completion(
 
 
 @app.command()
+@options.reads_pickles
 def router(
     model: measured.Model,
     files: measured.Files,

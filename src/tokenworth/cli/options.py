@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -104,6 +107,24 @@ Track = Annotated[str | None, typer.Option(help="tensorboard or wandb.", show_de
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries say.")]
+
+
+def reads_pickles(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option --allow-pickle for every backbone it meets, those of its processes among them."""
+
+    @functools.wraps(command)
+    def run(*, allow_pickle: bool = False, **values: Any) -> None:
+        if not allow_pickle:
+            return command(**values)
+        from tokenworth.backbones.weights import pickles_allowed
+
+        with pickles_allowed():
+            return command(**values)
+
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter("allow_pickle", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AllowPickle)
+    run.__dict__["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), option])
+    return run
 
 
 def cache_choice(cache: Path | None, no_cache: bool) -> Path | bool:

@@ -13,6 +13,7 @@ import tokenworth.cli.options as options
 from tokenworth.cli.console import is_main_process, progress_report, say, set_verbosity
 
 
+@options.reads_pickles
 def pretrain(
     file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Sources, tokenizer, model, training.")],
     out: Annotated[

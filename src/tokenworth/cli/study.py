@@ -39,6 +39,7 @@ Folder = Annotated[
 
 
 @app.command()
+@options.reads_pickles
 def run(
     study: File,
     out: Folder = None,
@@ -82,6 +83,7 @@ def run(
 
 
 @app.command()
+@options.reads_pickles
 def status(
     study: Shown,
     out: Folder = None,
@@ -103,6 +105,7 @@ def status(
 
 
 @app.command()
+@options.reads_pickles
 def tables(
     study: Shown,
     out: Folder = None,
@@ -128,6 +131,7 @@ def tables(
 
 
 @app.command()
+@options.reads_pickles
 def export(
     study: Shown,
     to: Annotated[Path, typer.Argument(metavar="FILE")],

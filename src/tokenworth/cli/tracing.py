@@ -22,6 +22,7 @@ Seeds = Annotated[int, typer.Option(min=1, help="Runs of LoRA and of scratch, wi
 Steps = Annotated[int | None, typer.Option(min=1, help="Steps of LoRA and of scratch.", show_default="1000")]
 
 
+@options.reads_pickles
 def trace(
     run: Run,
     tasks: Tasks,

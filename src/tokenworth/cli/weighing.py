@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tokenworth.pretraining.weighing import FoundWeights
 
 
+@options.reads_pickles
 def mixture(
     file: Annotated[Path, typer.Argument(metavar="RUN.yaml", help="Sources with weights, and the small runs to make.")],
     out: Annotated[

@@ -17,7 +17,7 @@ from tokenworth.corpus.describe import contamination_rows
 from tokenworth.corpus.document import Amount, Ledger
 from tokenworth.corpus.engines import Engine, Local
 from tokenworth.corpus.flow import Flow, Progress
-from tokenworth.corpus.losses import language_notes
+from tokenworth.corpus.notes import language_notes
 from tokenworth.corpus.reading import load_corpus
 from tokenworth.corpus.sources import parts_of
 from tokenworth.corpus.stages import is_corpus_stage
@@ -25,6 +25,7 @@ from tokenworth.corpus.staging import prepared, read_sources
 from tokenworth.corpus.store import Shard
 from tokenworth.corpus.work import ObserveJob, observe
 from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.settings import exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def audited(path: str | Path, *, text: Sequence[str] = (), tasks: Sequence[str] 
     place = Path(path)
     if place.suffix in (".yaml", ".yml"):
         corpus = load_corpus(place)
-    elif place.exists() or "*" in str(path):
+    elif exists(place) or "*" in str(path):
         corpus = Corpus(name=place.stem, sources=(Source(name=place.stem, path=str(place.resolve())),), stages=())
     else:
         raise SettingError(f"there is no {path} to audit; give a corpus file, or a file or folder of documents")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tokenworth.assessment.result import claimed
 from tokenworth.corpus.config import Corpus
 from tokenworth.corpus.engines import Engine, Local
 from tokenworth.corpus.flow import Flow, Progress
 from tokenworth.corpus.output import write_output
 from tokenworth.corpus.sources import parts_of
 from tokenworth.corpus.staging import prepared_stages, read_sources, run_stages
+from tokenworth.corpus.store import remove_unfinished
 
 
 def build(corpus: Corpus, out: str | Path, *, engine: Engine | None = None, progress: Progress | None = None) -> Flow:
@@ -32,14 +34,22 @@ def build(corpus: Corpus, out: str | Path, *, engine: Engine | None = None, prog
         SettingError: a source has no file.
         TaskError: a task cannot be loaded.
         BackboneError: a model cannot be loaded.
+        BusyError: another build works in the folder.
         TokenworthError: no room left, or no document left.
     """
-    root = Path(out).resolve() / "work"
+    place = Path(out).resolve()
+    with claimed(place):
+        remove_unfinished(place)
+        return _build(corpus, place, engine, progress)
+
+
+def _build(corpus: Corpus, place: Path, engine: Engine | None, progress: Progress | None) -> Flow:
+    root = place / "work"
     parts = [part for source in corpus.sources for part in parts_of(corpus, source)]
     flow = Flow(corpus, root, parts, engine or Local(), progress or (lambda *_: None))
     # Before anything runs: a model or a task that is not there is told at once.
     stages = prepared_stages(corpus, root, flow.notes)
     read_sources(flow)
     run_stages(flow, stages)
-    write_output(flow, Path(out).resolve())
+    write_output(flow, place)
     return flow

@@ -11,7 +11,7 @@ from typing import Any
 from tokenworth.corpus.config import Corpus
 from tokenworth.corpus.document import Ledger
 from tokenworth.corpus.flow import Flow, ledgers
-from tokenworth.corpus.losses import language_notes, loss_notes
+from tokenworth.corpus.notes import language_notes, loss_notes
 from tokenworth.corpus.output import CORPUS
 from tokenworth.corpus.stages import FOUND
 from tokenworth.corpus.store import read_json

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 from functools import lru_cache
 
 from tokenworth.corpus.extras import library
@@ -20,6 +21,9 @@ _CHARSET = re.compile(rb"[\s\"'/]charset\s*=\s*[\"']?\s*([\w.:-]+)")
 _CONTENT = re.compile(rb"\bcontent\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))")
 _HTTP_EQUIV = re.compile(rb"\bhttp-equiv\s*=\s*[\"']?\s*content-type\b")
 _IN_CONTENT = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]+)")
+_HANGUL, _NOT_ASCII = re.compile("[\uac00-\ud7a3]"), re.compile("[^\x00-\x7f]")
+_SHIFT = re.compile(rb"\x1b\$[@B]")
+"""How iso-2022-jp goes over to Japanese; the only encoding of the standard that passes for ASCII."""
 _ESCAPE = b"\x1b"
 _WIDER = {"shift_jis": "cp932", "gbk": "gb18030", "gb2312": "gb18030", "euc_kr": "cp949", "iso8859-11": "cp874",
           "big5": "big5hkscs"}  # fmt: skip
@@ -43,11 +47,11 @@ def decoded_page(data: bytes, charset: str = "") -> str | None:
     encoding, length = marked(data)
     if encoding is not None:
         return data[length:].decode(encoding, "replace")
-    named = [label for label in (charset, declared(data) if _ESCAPE in data or not _is_utf8(data) else "") if label]
-    encodings = [found for label in named if (found := encoding_of(label))]
+    labels = [label for label in (charset, declared(data) if _ESCAPE in data or not _is_utf8(data) else "") if label]
+    encodings = [encoding for label in labels if (encoding := encoding_of(label))]
     if data[:2].count(0) == 1 and encodings and encodings[0].startswith("utf-16"):
         return data.decode(encodings[0], "replace")
-    if _ESCAPE in data and "iso2022_jp" in encodings:
+    if _ESCAPE in data and ("iso2022_jp" in encodings or _SHIFT.search(data)):
         return data.decode("iso2022_jp", "replace")
     if _is_utf8(data):
         return data.decode()
@@ -66,8 +70,8 @@ def _is_utf8(data: bytes) -> bool:
 def declared(data: bytes) -> str:
     """What a page says of its encoding: in an XML declaration, or in the first <meta> that names one; "" if nothing."""
     data = data.lower()
-    if found := _XML.search(data[:1024]):
-        return found[1].decode("ascii", "replace")
+    if declaration := _XML.search(data[:1024]):
+        return declaration[1].decode("ascii", "replace")
     place = 0
     while token := _TOKEN.search(data, place):
         is_meta = token[1] == b"meta"
@@ -82,11 +86,11 @@ def declared(data: bytes) -> str:
 
 def _label(tag: bytes) -> str:
     """The encoding that a <meta> names in its own attribute, or as what a server would have said."""
-    found = _CHARSET.search(_CONTENT.sub(b"", tag))
+    charset = _CHARSET.search(_CONTENT.sub(b"", tag))
     content = _CONTENT.search(tag)
-    if found is None and content and _HTTP_EQUIV.search(tag):
-        found = _IN_CONTENT.search(content[0])
-    return found[1].decode("ascii", "replace") if found else ""
+    if charset is None and content and _HTTP_EQUIV.search(tag):
+        charset = _IN_CONTENT.search(content[0])
+    return charset[1].decode("ascii", "replace") if charset else ""
 
 
 @lru_cache(maxsize=256)
@@ -119,10 +123,12 @@ def _western() -> str:
 
 
 def _guessed(data: bytes) -> str | None:
-    """By the detector, where its answer fits every byte."""
+    """By the detector, where its answer fits every byte; Korean, which it takes for UTF-8, by its syllables."""
     module = library("resiliparse.parse.encoding", "reading pages that are not UTF-8")
-    name = module.detect_encoding(data)
-    try:
-        return None if name is None else data.decode(_WIDER.get(name, name))
-    except (LookupError, UnicodeDecodeError):
-        return None
+    name = str(module.detect_encoding(data))
+    with suppress(LookupError, UnicodeDecodeError):
+        return data.decode(_WIDER.get(name, name))
+    with suppress(UnicodeDecodeError):
+        text = data.decode("cp949")
+        return text if 2 * len(_HANGUL.findall(text)) > len(_NOT_ASCII.findall(text)) else None
+    return None

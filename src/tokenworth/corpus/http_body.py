@@ -91,12 +91,12 @@ def _deflated(data: bytes, most: int) -> bytes:
 def _inflated(data: bytes, bits: int, most: int, name: str) -> bytes:
     """What could be had of it; browsers, too, show the beginning of what is cut short."""
     try:
-        found = zlib.decompressobj(wbits=bits).decompress(data, most)
+        plain = zlib.decompressobj(wbits=bits).decompress(data, most)
     except zlib.error as error:
         raise BodyError(f"its {name} is broken: {error}") from error
-    if not found and data:
+    if not plain and data:
         raise BodyError(f"its {name} is broken: nothing comes out")
-    return found
+    return plain
 
 
 def _unbrotlied(data: bytes, most: int) -> bytes:

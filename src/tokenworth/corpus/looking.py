@@ -6,17 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tokenworth.corpus.contamination import Hit, Runs, TaskIndex, find
 from tokenworth.corpus.store import read_array, read_json, write_arrays, write_json
-
-if TYPE_CHECKING:
-    from tokenworth.tasks.task import Task
-
-_NO_TEST_PART = "held out as test"
 
 
 def save_index(path: Path, index: TaskIndex) -> None:
@@ -45,8 +39,3 @@ def look(texts: Sequence[str], index: TaskIndex) -> dict[int, list[Hit]]:
     for hits in found.values():
         hits.sort(key=lambda hit: (hit.split != "test", hit.task, hit.row))
     return dict(found)
-
-
-def without_test_part(task: Task) -> bool:
-    """Whether its test split was drawn from all its rows, so that none of them may be in a corpus."""
-    return any(_NO_TEST_PART in note for note in task.notes)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from tokenworth.corpus.languages import FREQUENT, characters_per_word
 from tokenworth.corpus.normalise import language
-from tokenworth.corpus.scripts import FREQUENT, characters_per_word
 from tokenworth.corpus.words import Words, blocks, gram_hashes, words_of
 
 _HALF_SURE = 0.5
@@ -71,7 +71,7 @@ class Judgement:
 
 def judge(texts: Sequence[str], rules: QualityRules) -> list[str | None]:
     """Of each text the first rule that refuses it, by the rule's name, or None."""
-    return [one.refused_by for one in judgements(texts, rules)]
+    return [judgement.refused_by for judgement in judgements(texts, rules)]
 
 
 def judgements(texts: Sequence[str], rules: QualityRules) -> list[Judgement]:
@@ -85,7 +85,7 @@ def judgements(texts: Sequence[str], rules: QualityRules) -> list[Judgement]:
         SettingError: a text is not English by its frequent words, and the library that tells languages is not
             installed.
     """
-    found: list[Judgement] = []
+    judged: list[Judgement] = []
     for part in blocks(texts):
         words = words_of(texts[part])
         measured = _repetition(words)
@@ -93,11 +93,11 @@ def judgements(texts: Sequence[str], rules: QualityRules) -> list[Judgement]:
         for text, repetition, count in zip(texts[part], measured, counts, strict=True):
             per_word = characters_per_word(text)
             if per_word is None:
-                found.append(_spaced(text, rules, repetition))
+                judged.append(_spaced(text, rules, repetition))
             else:
                 longer = _repetition(words_of([text]), per_word)[0]
-                found.append(_unspaced(text, rules, longer, max(1.0, int(count) / per_word)))
-    return found
+                judged.append(_unspaced(text, rules, longer, max(1.0, int(count) / per_word)))
+    return judged
 
 
 RULE_NAMES = tuple(one.name for one in fields(QualityRules))
@@ -191,8 +191,8 @@ def _with_letter(words: list[str]) -> int:
 def _stop_words(text: str, words: list[str], enough: int, code: str) -> int:
     """Different ones, in lower case only where there are not enough without."""
     frequent = FREQUENT.get(code, FREQUENT["en"])
-    found = len(frequent.intersection(words))
-    return found if found >= enough else len(frequent.intersection(text.lower().split()))
+    different = len(frequent.intersection(words))
+    return different if different >= enough else len(frequent.intersection(text.lower().split()))
 
 
 def _repeated(parts: list[str]) -> float:

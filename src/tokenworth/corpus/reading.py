@@ -35,7 +35,8 @@ def load_corpus(path: str | Path) -> Corpus:
     }
     corpus = build(Corpus, with_changes(values, {} if "name" in values else {"name": place.stem}), "a corpus has",
                    mistakes, **parts)  # fmt: skip
-    if len(sources) == len(values.get("sources") or ()):  # shares of a part of them say nothing
+    given = values.get("sources")
+    if isinstance(given, Mapping) and len(sources) == len(given):  # shares of a part of them say nothing
         mistakes += _mistakes(sources, mix)
     if corpus is None or mistakes:
         raise refusal(place, mistakes)

@@ -5,7 +5,6 @@ Rules (`personal.py`) are tried in order, and of two findings that overlap the o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 
 from tokenworth.corpus.names import Recogniser
@@ -23,8 +22,9 @@ def redact(
     """Text with personal data replaced by placeholders such as <EMAIL>, and what was found.
 
     Found are e-mail addresses, phone numbers, US social security numbers, IBANs (checksum modulo 97), card numbers
-    (Luhn's checksum, a known network's prefix), IPv4 and IPv6 addresses, and access keys (of known forms, private keys,
-    values assigned to names such as `password`); names of persons and places with a recogniser alone.
+    (Luhn's checksum, and a known network's prefix or a word that says card), IPv4 and IPv6 addresses, and access keys
+    (of known forms, private keys, values assigned to names such as `password`); names of persons and places with a
+    recogniser alone.
 
     Args:
         text: any text.
@@ -35,7 +35,7 @@ def redact(
         The text, and findings in order of their places in the input; text[start:end] is what was replaced.
 
     Raises:
-        SettingError: a type that does not exist.
+        SettingError: a type that does not exist, or a library of the extra `corpus` is not installed.
     """
     if unknown := set(types or ()) - set(TYPES):
         raise SettingError(f"redaction knows no type {min(unknown)!r}; there are {', '.join(TYPES)}")
@@ -69,12 +69,14 @@ def _beside(taken: Sequence[Finding], names: Sequence[Finding], size: int) -> li
 
 
 def _found(rule: Rule, text: str) -> list[Finding]:
-    return [Finding(rule.type, *_span(match)) for match in rule.pattern.finditer(text) if rule.check(match)]
-
-
-def _span(match: re.Match[str]) -> tuple[int, int]:
-    """Of the group called `secret` where a pattern has one."""
-    return match.span("secret") if "secret" in match.re.groupindex else match.span()
+    """What a rule finds, from left to right; a pattern may reach further than what is found in its match."""
+    findings, place = [], 0
+    while match := rule.pattern.search(text, place):
+        span = rule.span(match)
+        if span is not None:
+            findings.append(Finding(rule.type, *span))
+        place = match.end() if span is None else span[1]
+    return findings
 
 
 def _replaced(text: str, findings: list[Finding]) -> str:

@@ -97,7 +97,7 @@ def prepared(stage: Any, root: Path, notes: list[str], ways: Sequence[Sequence[A
 def _with_index(stage: Decontaminate, root: Path, notes: list[str], ways: Sequence[Sequence[Any]]) -> Decontaminate:
     """A stage that knows where the runs of its tasks' texts lie."""
     from tokenworth.corpus.contamination import index_of
-    from tokenworth.corpus.looking import save_index, without_test_part
+    from tokenworth.corpus.looking import save_index
     from tokenworth.tasks import load_task
 
     tasks = [load_task(name) for name in stage.tasks]
@@ -105,7 +105,7 @@ def _with_index(stage: Decontaminate, root: Path, notes: list[str], ways: Sequen
         f"task {task.name} has no test part of its own: its test texts are those that seed {task.seed} holds out; "
         "write 'splits: [test, train]' to keep all of its texts out of the corpus"
         for task in tasks
-        if without_test_part(task) and "train" not in stage.splits
+        if task.test_is_drawn and "train" not in stage.splits
     ]
     before = [[facts_of(one) for one in way] for way in ways]
     key = digest(["index", 2, stage.n, [task.fingerprint for task in tasks], [task.name for task in tasks], before])

@@ -5,14 +5,15 @@
              00000.json             the stage's ledger; where it is, the shard is finished
     WORK/KEY/part.json            how many shards reading a part gave
 
-Files get their names when they are whole.  Two builds may use one folder at the same time: they write the same.
+Files get their names when they are whole.  One build at a time works in a folder; what a killed one left half-written
+is removed by the next.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,10 @@ import numpy as np
 
 from tokenworth.corpus.document import Document, Ledger
 from tokenworth.errors import TokenworthError, first_line
+from tokenworth.training.folders import remove
 
+_UNFINISHED = re.compile(r".+\.\d+\.part")
+"""A name, the process that wrote under it, and that it is not whole."""
 COLUMNS = ("id", "source", "kind", "text")
 
 
@@ -53,11 +57,19 @@ def whole(path: Path, write: Callable[[Path], object]) -> None:
     with room_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            part.unlink(missing_ok=True)  # a link that somebody put there is not followed
             write(part)
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """What builds that were killed have left half-written; only while no other build works there."""
+    for path in list(folder.rglob("*.part")):
+        if _UNFINISHED.fullmatch(path.name):
+            remove(path)
 
 
 def write_json(path: Path, found: object) -> None:
@@ -67,8 +79,17 @@ def write_json(path: Path, found: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """What `write_json` wrote.
+
+    Raises:
+        TokenworthError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TokenworthError(
+            f"{path} cannot be read ({first_line(error)}); remove it and run the same command again: it is made anew"
+        ) from error
 
 
 def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -77,7 +98,12 @@ def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     from pyarrow import parquet
 
     table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-    whole(path, lambda part: parquet.write_table(table, part, compression="zstd", write_statistics=False))
+    whole(
+        path,
+        lambda part: parquet.write_table(
+            table, part, compression="zstd", write_statistics=False, write_page_checksum=True
+        ),
+    )
 
 
 def write_documents(path: Path, documents: Sequence[Document]) -> None:
@@ -85,11 +111,30 @@ def write_documents(path: Path, documents: Sequence[Document]) -> None:
     write_table(path, {name: [getattr(one, name) for one in documents] for name in COLUMNS})
 
 
-def read_documents(path: Path) -> list[Document]:
-    """What `write_documents` wrote."""
+def read_table(path: Path, names: Sequence[str]) -> Any:
+    """Columns of what `write_table` wrote, every page compared with its checksum.
+
+    Raises:
+        TokenworthError: it is damaged.
+    """
     from pyarrow import parquet
 
-    columns = parquet.ParquetFile(path).read().to_pydict()
+    try:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns=list(names))
+    except (OSError, ValueError, KeyError) as error:  # a flipped bit among them
+        raise TokenworthError(
+            f"{path} is damaged ({first_line(error)}); remove its folder and run it again, which makes it anew"
+        ) from error
+
+
+def read_documents(path: Path) -> list[Document]:
+    """What `write_documents` wrote.
+
+    Raises:
+        TokenworthError: it is damaged.
+    """
+    columns = read_table(path, COLUMNS).to_pydict()
     rows = zip(columns["text"], columns["id"], columns["source"], columns["kind"], strict=True)
     return [Document(*row) for row in rows]
 
@@ -145,15 +190,12 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """One .npy file an array, in a folder that is whole or not there."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with room_for(path):
-        part.mkdir(parents=True, exist_ok=True)
+        remove(part)
+        part.mkdir(parents=True)
         for name, array in arrays.items():
             np.save(part / f"{name}.npy", array, allow_pickle=False)
-        shutil.rmtree(path, ignore_errors=True)
-        try:
-            part.replace(path)
-        except OSError:
-            if not path.is_dir():  # else another build has written the same
-                raise
+        remove(path)
+        part.replace(path)
 
 
 def read_array(path: Path, name: str, *, mapped: bool = False) -> np.ndarray:

@@ -10,7 +10,7 @@ from tokenworth.corpus.config import Source
 from tokenworth.corpus.document import Document
 from tokenworth.corpus.refusals import NO_TEXT, TOO_LONG, Refused, identity, refused
 from tokenworth.errors import FileError, SettingError, first_line
-from tokenworth.files import Columnar, Delimited, Fault, Row, json_rows, text_in
+from tokenworth.files import Columnar, Delimited, Fault, Row, files_of, json_rows, text_in
 from tokenworth.files.faults import BROKEN
 
 _MOST_NAMES = 12
@@ -89,10 +89,14 @@ def read_hub(source: Source, max_bytes: int) -> Iterator[Document | Refused]:
     name, _, split = source.path.partition("@")
     name, _, configuration = name.partition(":")
     try:
+        if Path(name).is_dir():
+            files_of(Path(name))  # a file of a numbered set that is missing is not missed by the library
         rows = load_dataset(name, configuration or None, split=split or "train", streaming=True)
         for number, row in enumerate(rows):
             where = f"{source.path}, row {number}"
             yield _fitting(row_document(source, f"{source.name}/{source.path}:{number}", row, where), max_bytes, where)
+    except FileError as error:
+        raise SettingError(f"source {source.name}: {error}") from error
     except (OSError, ValueError) as error:
         raise SettingError(
             f"source {source.name}: the data set {source.path} cannot be had ({first_line(error)}); without a network "

@@ -69,8 +69,8 @@ def _header(record: Any, name: str) -> str:
 
 
 def _charset(parameters: str) -> str:
-    for one in parameters.split(";"):
-        name, _, value = one.partition("=")
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset":
             return value.strip().strip("\"'")
     return ""

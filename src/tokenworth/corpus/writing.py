@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.corpus.mix import order_in
-from tokenworth.corpus.store import Shard, read_array, whole, write_arrays
+from tokenworth.corpus.store import Shard, read_array, read_table, whole, write_arrays
 
 _EDGES = tuple(2**power for power in range(4, 24, 1))
 
@@ -49,11 +49,11 @@ class ScatterJob:
 def scatter(job: ScatterJob) -> None:
     """One batch an output file, empty ones among them."""
     import pyarrow as pa
-    from pyarrow import ipc, parquet
+    from pyarrow import ipc
 
     if job.path.is_file():
         return
-    table = parquet.ParquetFile(job.shard.path).read(columns=["id", "source", "text"]).combine_chunks()
+    table = read_table(job.shard.path, ("id", "source", "text")).combine_chunks()
     rows, file = read_array(job.plan, "rows"), read_array(job.plan, "file")
 
     def write(path: Path) -> None:

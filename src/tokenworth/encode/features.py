@@ -44,6 +44,7 @@ class FeatureFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
+            _temporary(path).unlink(missing_ok=True)  # a link that somebody put there is not followed
             values = open_memmap(_temporary(path), mode="w+", dtype=np.float32, shape=shape)
             _reserve(_temporary(path))
         except OSError as error:

@@ -129,7 +129,13 @@ def _fast(tokenizer: Any, part: list[str], limit: int) -> tuple[list[list[int]],
         return_token_type_ids=False,
         verbose=False,
     )
-    return found["input_ids"], sum(bool(encoding.overflowing) for encoding in found.encodings)
+    ids, overflows = found["input_ids"], [bool(encoding.overflowing) for encoding in found.encodings]
+    if any(overflows):
+        return ids, sum(overflows)
+    # None was longer, or this version of the library drops what was cut off: those of full length are measured.
+    full = [text for text, row in zip(part, ids, strict=True) if len(row) == limit]
+    whole = tokenizer(full, padding=False, verbose=False)["input_ids"] if full else []
+    return ids, sum(len(row) > limit for row in whole)
 
 
 def _slow(tokenizer: Any, part: list[str], limit: int) -> tuple[list[list[int]], int]:

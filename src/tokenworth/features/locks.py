@@ -75,7 +75,7 @@ def _held(folder: Path, sentence: str) -> int:
 
 def _opened(folder: Path, sentence: str, *, create: bool = True) -> int:
     try:
-        return os.open(folder / LOCK, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
+        return os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if create else 0), 0o666)
     except FileNotFoundError as error:  # its holder has given the folder another name, or has just ended
         raise BusyError(sentence) from error
     except OSError as error:

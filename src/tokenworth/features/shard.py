@@ -78,6 +78,7 @@ class Shard:
         with keeping(folder):
             folder.mkdir(parents=True, exist_ok=True)
             files = {how: FeatureFile.create(folder, how, layers, len(rows_R), width) for how in poolings}
+            (folder / "rows.npy.tmp.npy").unlink(missing_ok=True)  # links are not followed
             np.save(folder / "rows.npy.tmp.npy", rows_R, allow_pickle=False)
             (folder / "rows.npy.tmp.npy").replace(folder / "rows.npy")  # last: the sign that the files are there
         return cls(folder, rows_R, files)
@@ -208,5 +209,6 @@ def write_json(path: Path, content: dict[str, object]) -> None:
     """
     with keeping(path.parent):
         part = path.with_name(path.name + ".tmp")
+        part.unlink(missing_ok=True)
         part.write_text(json.dumps(content, indent=1), encoding="utf-8")
         part.replace(path)

@@ -4,7 +4,7 @@ from tokenworth.files.columnar import Columnar
 from tokenworth.files.delimited import Delimited
 from tokenworth.files.faults import Fault, Row
 from tokenworth.files.json_lines import json_rows
-from tokenworth.files.kinds import ending, stem, text_in
+from tokenworth.files.kinds import ending, same_form, stem, text_in
 from tokenworth.files.lines import Line, text_lines, whole_text
 from tokenworth.files.listing import files_of, saved_parts, whole_sets
 
@@ -17,6 +17,7 @@ __all__ = [
     "ending",
     "files_of",
     "json_rows",
+    "same_form",
     "saved_parts",
     "stem",
     "text_in",

@@ -36,23 +36,23 @@ class Columnar:
 
     def values(self, batch: Any, column: str) -> list[Any]:
         """A column of a batch as plain Python values."""
-        with self._told():
-            found: list[Any] = batch.column(column).to_pylist()
-            return found
+        with self._sentences():
+            values: list[Any] = batch.column(column).to_pylist()
+            return values
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Rows with these columns."""
         for batch in self.batches(columns):
-            own = [self.values(batch, name) for name in columns]
-            yield from (dict(zip(columns, row, strict=True)) for row in zip(*own, strict=True))
+            values = [self.values(batch, name) for name in columns]
+            yield from (dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True))
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        with self._told(), ExitStack() as stack:
+        with self._sentences(), ExitStack() as stack:
             yield _arrow(self.path, stack) if self.path.suffix == ".arrow" else _parquet(self.path, stack)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _sentences(self) -> Iterator[None]:
         """What the library raises as one sentence."""
         import pyarrow as pa
 
@@ -61,7 +61,7 @@ class Columnar:
         except UnicodeDecodeError as error:
             what = f"a text column holds bytes that are not UTF-8 ({error.reason}); write the file from decoded text"
             raise FileError(f"{self.path}: {what}") from None
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             kind = "Arrow" if self.path.suffix == ".arrow" else "Parquet"
             reason = first_line(error).split(". ")[0]
             raise FileError(
@@ -88,8 +88,9 @@ def _arrow(path: Path, stack: ExitStack) -> Any:
 
     def read(columns: Sequence[str] | None, rows: int) -> Iterator[Any]:
         for batch in every:
-            own = batch if columns is None else batch.select(list(columns))
-            yield from (own.slice(begin, rows) for begin in range(0, len(own), rows))
+            chosen = batch if columns is None else batch.select(list(columns))
+            chosen.validate(full=True)  # offsets of a damaged file are else followed into any memory
+            yield from (chosen.slice(begin, rows) for begin in range(0, len(chosen), rows))
 
     return reader.schema, read
 

@@ -19,6 +19,8 @@ from tokenworth.files.lines import NO_LIMIT, Line, text_lines
 
 DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 500_000
+_LOOKED_THROUGH = 16
+"""Times the largest row: how far the end of a quoted text is looked for; one that is too long is still one row."""
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
 
@@ -98,7 +100,7 @@ class Delimited:
         cells = self._cells(line) if '"' in text else text.split(self._delimiter)
         if cells is None:
             return line.fault or Fault(MALFORMED, _UNPAIRED, line.number, line.text)
-        if fault := next((one.fault for one in (line, *self._lines.taken) if one.fault), None):
+        if fault := next((part.fault for part in (line, *self._lines.taken) if part.fault), None):
             return fault
         if not self._fits(cells):
             what = f"{len(cells)} fields where the header has {self._named}; {_QUOTE}"
@@ -128,16 +130,16 @@ class Delimited:
 
     def _quoted(self, line: Line) -> list[str] | None:
         """Fields of a row whose quoted texts may go on in the next lines."""
-        return _strict(self._lines.following(line, self.max_bytes), self._delimiter)
+        return _strict(self._lines.following(line, _LOOKED_THROUGH * self.max_bytes), self._delimiter)
 
     def _swallows(self, line: Line) -> bool:
         """Whether every line of what looks like one long text is a row: as many fields, and a last one that other
         lines have, too, as a label has.
         """
-        cells = [one.text.rstrip("\r").split(self._delimiter) for one in (line, *self._lines.taken)]
-        here = Counter(own[-1] for own in cells)
+        rows = [part.text.rstrip("\r").split(self._delimiter) for part in (line, *self._lines.taken)]
+        here = Counter(cells[-1] for cells in rows)
         known = all(self._endings[ending] > times for ending, times in here.items())
-        return bool(self._lines.taken) and known and all(len(own) == len(self._names) for own in cells)
+        return bool(self._lines.taken) and known and all(len(cells) == len(self._names) for cells in rows)
 
     def _plain(self, text: str) -> list[str]:
         return [_unquoted(cell) for cell in text.rstrip("\r").split(self._delimiter)]
@@ -182,15 +184,15 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 def _beginning(lines: list[Line | Fault]) -> list[Line]:
     """Lines with something in them, as many as are needed to know their form."""
-    found: list[Line] = []
+    beginning: list[Line] = []
     size = 0
     for line in lines:
         if isinstance(line, Line) and line.text.strip("\r"):
-            found.append(line)
+            beginning.append(line)
             size += len(line.text)
         if size > _SAMPLE_CHARACTERS:
             break
-    return found
+    return beginning
 
 
 def _delimiter(lines: list[str], usual: str) -> str:

@@ -47,13 +47,10 @@ def _items(text: str) -> Iterator[Row | Fault]:
         yield values
         return
     for number, value in enumerate(values, 1):
-        found = _row(value, number, "")
-        # Items have no lines any more; their number is said in words.
-        yield (
-            Fault(found.kind, f"cannot be read: item {number} is malformed ({found.what})")
-            if isinstance(found, Fault)
-            else found
-        )
+        row = _row(value, number, "")
+        if isinstance(row, Fault):  # items have no lines; their number is said in words
+            row = Fault(row.kind, f"cannot be read: item {number} is malformed ({row.what})")
+        yield row
 
 
 def _value(text: str, number: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ def ending(path: Path) -> str:
 def stem(path: Path) -> str:
     """A file's name without its ending and that of a compression."""
     return _unsqueezed(path).stem
+
+
+def same_form(text: str) -> str:
+    """A text as it counts when texts are compared: in composed form (NFC), without white space around it."""
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip()
 
 
 def text_in(row: Mapping[str, Any], columns: Sequence[str], joined_by: str = "\n\n") -> str | None:

@@ -34,11 +34,11 @@ def files_of(path: Path, is_wanted: Callable[[Path], bool] = lambda _: True) -> 
     if path.is_file():
         return [path]
     base, pattern = (path, "**/*") if path.is_dir() else _split_pattern(path)
-    files = [one for one in base.glob(pattern) if one.is_file() and not _PASSED_OVER.intersection(one.parts)]
-    marks = [one for one in files if one.name in (STATE, PARTS)] if path.is_dir() else []
+    files = [file for file in base.glob(pattern) if file.is_file() and not _PASSED_OVER.intersection(file.parts)]
+    marks = [file for file in files if file.name in (STATE, PARTS)] if path.is_dir() else []
     saved = {folder: parts for folder in {mark.parent for mark in marks} if (parts := saved_parts(folder)) is not None}
-    rows = {row for parts in saved.values() for own in parts.values() for row in own}
-    wanted = [one for one in files if is_wanted(one) and (one in rows or one.parent not in saved)]
+    rows = {file for parts in saved.values() for part in parts.values() for file in part}
+    wanted = [file for file in files if is_wanted(file) and (file in rows or file.parent not in saved)]
     whole_sets(wanted, None if path.is_dir() else path.name)
     return sorted(wanted)
 
@@ -61,17 +61,21 @@ def whole_sets(files: Iterable[Path], pattern: str | None = None) -> None:
     """
     sets: dict[tuple[Path, str, str], dict[int, Path]] = defaultdict(dict)
     for file in files:
-        if found := SHARD.search(stem(file)):
-            sets[file.parent, stem(file)[: found.start()], found[2]][int(found[1])] = file
-    for (folder, name, total), have in sets.items():
-        ending = next(iter(have.values())).name.removeprefix(stem(next(iter(have.values()))))
-        names = [f"{name}-{i:05d}-of-{total}{ending}" for i in range(min(int(total), 100_000)) if i not in have]
-        if missing := [one for one in names if pattern is None or fnmatch(one, pattern)]:
+        if numbers := SHARD.search(stem(file)):
+            sets[file.parent, stem(file)[: numbers.start()], numbers[2]][int(numbers[1])] = file
+    for (folder, name, total), present in sets.items():
+        ending = _ending_of(next(iter(present.values())))
+        names = [f"{name}-{i:05d}-of-{total}{ending}" for i in range(min(int(total), 100_000)) if i not in present]
+        if missing := [file for file in names if pattern is None or fnmatch(file, pattern)]:
             more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
             raise FileError(
-                f"{folder}: {missing[0]}{more} is missing, of {int(total)} files only {len(have)} are there; fetch it, "
-                "or name the files to read one by one"
+                f"{folder}: {missing[0]}{more} is missing, of {int(total)} files only {len(present)} are there; fetch "
+                "it, or name the files to read one by one"
             )
+
+
+def _ending_of(file: Path) -> str:
+    return file.name.removeprefix(stem(file))
 
 
 def saved_parts(folder: Path) -> dict[str, list[Path]] | None:
@@ -104,7 +108,7 @@ def rows_of(folder: Path) -> list[Path]:
         raise FileError(f"{folder}: there is no {STATE} in it, so its rows cannot be found; {again}")
     state = _read(folder / STATE)
     try:
-        names = [str(one["filename"]) for one in state["_data_files"]]
+        names = [str(file["filename"]) for file in state["_data_files"]]
     except (KeyError, TypeError):
         raise FileError(f"{folder / STATE}: '_data_files' must list the files of the rows; {again}") from None
     if state.get("_indices_files") or state.get("_indices_data_files"):
@@ -121,12 +125,12 @@ def _is_saved(folder: Path) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        settings = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        settings = None
+    if not isinstance(settings, dict):
         raise FileError(f"{path}: not a JSON object; save the data set again with save_to_disk")
-    return found
+    return settings
 
 
 def _are_names(names: object) -> bool:

@@ -138,8 +138,9 @@ def _continued(decoder: Decoder, ids_BT: Tensor, tokens: int, uniform_BM: Tensor
     found = [ids_BT]
     new, past = ids_BT.to(decoder.device), None
     for step in range(tokens):
-        output = decoder.model(input_ids=new, past_key_values=past, use_cache=True, **decoder.last)
-        past = output.past_key_values
+        given = new if past is not None else torch.cat(found, dim=1).to(decoder.device)  # some models keep no past
+        output = decoder.model(input_ids=given, past_key_values=past, use_cache=True, **decoder.last)
+        past = getattr(output, "past_key_values", None)
         logits_BV = wide(output.logits[:, -1])
         new = logits_BV.argmax(-1, keepdim=True) if uniform_BM is None else _draw(logits_BV, uniform_BM[:, step])
         found.append(new.cpu())

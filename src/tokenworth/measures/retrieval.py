@@ -28,7 +28,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from tokenworth.encode.forward import is_out_of_memory
 from tokenworth.errors import SettingError
 from tokenworth.measures.decoder import Decoder, Floats, wide
 from tokenworth.measures.documents import Ids, packed, tokens_of
@@ -162,11 +164,24 @@ def value_scores(decoder: Decoder, text: list[int], values: list[list[int]]) -> 
         read = decoder.model(input_ids=torch.tensor([text], device=decoder.device), use_cache=True, **decoder.last)
         logits_CMV = wide(read.logits[:, -1:]).expand(len(values), -1, -1)
         if longest > 1:
-            read.past_key_values.batch_repeat_interleave(len(values))
-            rest = decoder.model(input_ids=value_CM[:, :-1], past_key_values=read.past_key_values, use_cache=True)
-            logits_CMV = torch.cat([logits_CMV, wide(rest.logits)], dim=1)
+            rest_CMV = _behind(decoder, text, read, value_CM[:, :-1])
+            logits_CMV = torch.cat([logits_CMV, wide(rest_CMV)], dim=1)
     log_q_CM = logits_CMV.double().log_softmax(-1).gather(2, value_CM[:, :, None])[:, :, 0].cpu()
     return np.asarray((log_q_CM * used_CM).sum(1).numpy())
+
+
+def _behind(decoder: Decoder, text: list[int], read: Any, value_CM: Tensor) -> Tensor:
+    """Logits (C, M, V) at tokens behind a text that was read; it is read again where its state cannot be repeated."""
+    try:
+        read.past_key_values.batch_repeat_interleave(len(value_CM))
+        logits: Tensor = decoder.model(input_ids=value_CM, past_key_values=read.past_key_values, use_cache=True).logits
+    except (AttributeError, NotImplementedError, RuntimeError) as error:  # recurrent layers keep no keys and values
+        if is_out_of_memory(error):
+            raise
+        text_CT = torch.tensor([text], device=decoder.device).expand(len(value_CM), -1)
+        whole = decoder.model(input_ids=torch.cat([text_CT, value_CM], dim=1), use_cache=False).logits
+        logits = whole[:, -value_CM.shape[1] :]
+    return logits
 
 
 def _cell(tokens: int, depth: float, score_P2C: Floats, seed: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from tokenworth.errors import FileError, SettingError, TaskError, first_line
 from tokenworth.files import Columnar, Delimited, Fault, Row, ending, files_of, json_rows, text_in, text_lines
 from tokenworth.pretraining.settings import SourceConfig
+from tokenworth.settings import exists
 from tokenworth.tasks.columns import Columns, choose_texts
 from tokenworth.tasks.table import Table
 
@@ -28,9 +29,8 @@ def stream_documents(name: str, source: SourceConfig) -> Iterator[str]:
         SettingError: there is no such file or data set, it cannot be read, which column holds the text is unclear, or
             no row has any text.
     """
-    path = Path(source.path)
-    found = _files(name, path) if path.exists() or "*" in source.path else None
-    streams = _from_hub(name, source) if found is None else (_of_file(name, file, source) for file in found)
+    files = source_files(name, source)
+    streams = _from_hub(name, source) if files is None else (_of_file(name, file, source) for file in files)
     given = without = 0
     for stream in streams:
         for text in stream:
@@ -45,7 +45,15 @@ def stream_documents(name: str, source: SourceConfig) -> Iterator[str]:
         _log.warning("the source %s: %s rows without text are left out", name, f"{without:,}")
 
 
-def _files(name: str, path: Path) -> list[Path]:
+def source_files(name: str, source: SourceConfig) -> list[Path] | None:
+    """The files of a source, sorted; None where it is a data set of the hub.
+
+    Raises:
+        SettingError: there is none of a kind that is read, or one of a numbered set is missing.
+    """
+    path = Path(source.path)
+    if not exists(path) and "*" not in source.path:
+        return None
     try:
         files = files_of(path, lambda one: ending(one) in READERS)
     except FileError as error:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tokenworth.assessment.result import write_text
+from tokenworth.assessment.result import write_text, writing
 from tokenworth.assessment.schema import COUNT, FINITE, NUMBER, Each, Shape, mistake_in
 
 ROW: Shape = {
@@ -33,7 +33,7 @@ class Journal:
     def add(self, row: dict[str, Any]) -> None:
         """A line more."""
         if self.writes:
-            with self.path.open("a", encoding="utf-8") as file:
+            with writing(self.path.parent), self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
 
 

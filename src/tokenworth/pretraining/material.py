@@ -14,14 +14,14 @@ from tokenworth.assessment.result import writing
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import PretrainError, SettingError, first_line
 from tokenworth.features.locks import only_writer
-from tokenworth.files import files_of
-from tokenworth.pretraining.documents import stream_documents
+from tokenworth.pretraining.documents import source_files, stream_documents
 from tokenworth.pretraining.evaluation import HeldOut, read_held_out
 from tokenworth.pretraining.loop import Material
 from tokenworth.pretraining.mixing import Blocks, Mixture
 from tokenworth.pretraining.settings import PretrainConfig, SourceConfig, TrainingConfig
 from tokenworth.pretraining.shards import Packed, pack, read_shards
 from tokenworth.pretraining.tokenizing import train_on_sources
+from tokenworth.training.folders import remove
 
 _log = logging.getLogger("tokenworth")
 _HEAD_BYTES = 1 << 20
@@ -52,11 +52,11 @@ def _save(tokenizer: Any, place: Path) -> None:
         PretrainError: no room.
     """
     part = place.with_name(place.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
     try:
+        remove(part)
         with quiet_transformers():
             tokenizer.save_pretrained(part)
-        shutil.rmtree(place, ignore_errors=True)
+        remove(place)
         part.replace(place)
     except Exception as error:  # the library in Rust raises Exception itself where there is no room
         shutil.rmtree(part, ignore_errors=True)
@@ -120,7 +120,7 @@ def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, 
             stream_documents(name, one),
             tokenizer,
             shard_folder(config, folder) / name,
-            documents_from=_described(one, part, config.seed),
+            documents_from=_described(name, one, part, config.seed),
             held_share=part,
             seed=config.seed,
             by_text=one.source is not None,  # a corpus repeats documents of sources with `repeats`
@@ -129,12 +129,12 @@ def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, 
     }
 
 
-def _described(source: SourceConfig, share: float, seed: int) -> str:
+def _described(name: str, source: SourceConfig, share: float, seed: int) -> str:
     """What was packed, by content as far as a megabyte of each file tells."""
     chosen = () if source.source is None else (source.source,)
     digest = hashlib.sha256(repr((source.text, share, seed, *chosen)).encode())
     path = Path(source.path)
-    for file in files_of(path):
+    for file in source_files(name, source) or ():
         with file.open("rb") as opened:
             digest.update(f"{file.name}:{file.stat().st_size}".encode() + opened.read(_HEAD_BYTES))
     return f"{path.name}, {digest.hexdigest()[:12]}"

@@ -11,8 +11,10 @@ from torch import Tensor
 from tokenworth.backbones.config import read_config
 from tokenworth.backbones.decoder import register as register_decoder
 from tokenworth.backbones.files import find_source
+from tokenworth.backbones.pretrained import pretrained_model
 from tokenworth.backbones.quiet import quiet_transformers
-from tokenworth.errors import PretrainError, SettingError, first_line
+from tokenworth.errors import PretrainError, SettingError
+from tokenworth.machine import free_memory
 from tokenworth.pretraining.ring import RING, register
 from tokenworth.pretraining.settings import ModelConfig, TrainingConfig
 from tokenworth.training.folders import whole_folder
@@ -43,10 +45,25 @@ def new_model(model: ModelConfig, training: TrainingConfig, tokenizer: Any, seed
             tie_word_embeddings=model.tied)  # fmt: skip
     except ValueError as error:
         raise SettingError(f"the model cannot be built: {error}") from error
+    _check_memory(model, len(tokenizer), inner)
     config._attn_implementation = _attention(training)
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.default_generator.manual_seed(seed)
         return DecoderForCausalLM(config)
+
+
+def _check_memory(model: ModelConfig, vocabulary: int, inner: int) -> None:
+    """Matrices alone, in float32: gradients and optimiser take three times as much again."""
+    keys = model.width // model.heads * (model.kv_heads or model.heads)
+    feed_forward = (3 if model.feed_forward == "swiglu" else 2) * model.width * inner * max(1, model.experts)
+    block = 2 * model.width * (model.width + keys) + feed_forward
+    weights = model.layers * block + vocabulary * model.width * (1 if model.tied else 2)
+    needed, free = 4 * weights, free_memory()
+    if needed > free:
+        raise SettingError(
+            f"a model of these sizes has {weights:,} weights, which take {needed / 1e9:,.1f} GB where "
+            f"{free / 1e9:,.1f} GB are free; lower layers, width, experts or the vocabulary"
+        )
 
 
 def loaded_model(folder: str, training: TrainingConfig) -> Any:
@@ -56,8 +73,6 @@ def loaded_model(folder: str, training: TrainingConfig) -> Any:
         BackboneError: it is no checkpoint that transformers or this package knows.
         SettingError: it reads less than the context asked for.
     """
-    from transformers import AutoModelForCausalLM
-
     source = find_source(folder, None)
     config = read_config(source)
     reads = getattr(config, "max_position_embeddings", None)
@@ -66,13 +81,10 @@ def loaded_model(folder: str, training: TrainingConfig) -> Any:
             f"{folder} reads {reads} tokens, less than the context of {training.context}; extend it first with "
             f"'tokenworth extend', or lower the context"
         )
-    try:
-        with quiet_transformers():
-            return AutoModelForCausalLM.from_pretrained(
-                source.folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
-                local_files_only=True, attn_implementation=_attention(training))  # fmt: skip
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SettingError(f"{folder} cannot be loaded to go on from ({first_line(error)})") from error
+    config._attn_implementation = _attention(training)
+    with quiet_transformers():
+        model, _ = pretrained_model(source, config, torch.float32, allow_pickle=False, device_map=None, lm_head=True)
+    return model
 
 
 def _attention(training: TrainingConfig) -> str:

@@ -26,7 +26,7 @@ from tokenworth.pretraining.publishing import loaded_model, new_model, samples
 from tokenworth.pretraining.result import RUN, PretrainRun
 from tokenworth.pretraining.settings import PretrainConfig, TrainingConfig, read_config
 from tokenworth.pretraining.shards import Packed, tokenizer_fingerprint
-from tokenworth.settings import checked_arguments
+from tokenworth.settings import Place, checked_arguments
 from tokenworth.training.allocator import keep_freed_memory
 from tokenworth.training.devices import Devices, find_devices
 from tokenworth.training.record import note_or_compare, recorded_dtype
@@ -39,7 +39,7 @@ _FREE = ("checkpoint_seconds", "track", "device", "shards")
 
 @checked_arguments
 def pretrain(
-    config: PretrainConfig | str | Path, out: str | Path, *, emphasis: Emphasis | None = None,
+    config: PretrainConfig | str | Path, out: Place, *, emphasis: Emphasis | None = None,
     progress: Progress | None = None,
 ) -> PretrainRun:  # fmt: skip
     """Train a decoder on next tokens, from first weights or from a checkpoint; called again, it goes on.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tokenworth.errors import SettingError
+from tokenworth.errors import SettingError, TaskError
 from tokenworth.pretraining.result import PretrainRun
+from tokenworth.tasks.files import read_table
 
 Floats = NDArray[np.float64]
 
@@ -25,19 +25,13 @@ def read_runs(path: str | Path) -> pd.DataFrame:
     Raises:
         SettingError: it cannot be read, a column is missing, or a value is not positive.
     """
-    readers: dict[str, Callable[[str | Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    readers[".tsv"] = lambda file: pd.read_csv(file, sep="\t")
-    readers[".jsonl"] = lambda file: pd.read_json(file, lines=True)
     if Path(path).is_dir():
         return _finished_runs(Path(path))
-    reader = readers.get(Path(path).suffix)
-    if reader is None:
-        raise SettingError(f"{path}: runs are read from {', '.join(readers)} files")
     try:
-        table = reader(path)
-    except (OSError, ValueError) as error:
+        table = read_table(path)
+    except TaskError as error:
         raise SettingError(f"{path} cannot be read as a table of runs ({error})") from error
-    return run_numbers(table, str(path))
+    return run_numbers(pd.DataFrame(table.columns), str(path))
 
 
 def run_numbers(table: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -50,7 +44,7 @@ def run_numbers(table: pd.DataFrame, source: str) -> pd.DataFrame:
     numbers: dict[str, Floats] = {}
     for name in columns:
         if name not in table:
-            raise SettingError(f"{source} has no column {name}; it has {', '.join(map(str, table.columns))}")
+            raise SettingError(f"{source} has no column {name}; it has {', '.join(list(map(str, table.columns))[:20])}")
         numbers[name] = np.array([_number(value) for value in table[name]], dtype=np.float64)
         wrong = np.flatnonzero(~((numbers[name] > 0) & np.isfinite(numbers[name])))
         if len(wrong):

@@ -169,6 +169,7 @@ class _Writer:
         for kind, values in kept.items():
             place = self.folder / f"{name}.{kind}.npy"
             part = place.with_name(place.name + ".part")
+            part.unlink(missing_ok=True)  # a link that somebody put there is not followed
             with part.open("wb") as file:
                 np.save(file, values, allow_pickle=False)
             part.replace(place)

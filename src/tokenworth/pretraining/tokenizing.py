@@ -7,6 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from tokenworth.assessment.result import writing
 from tokenworth.errors import SettingError
 from tokenworth.pretraining.documents import stream_documents
 from tokenworth.pretraining.settings import SourceConfig, make_sources
@@ -31,7 +32,8 @@ def train_from_file(path: str | Path, out: str | Path) -> dict[str, Any]:
         raise SettingError(f"{path}: a tokenizer needs sources; write 'sources: {{name: file}}'")
     config = make(TokenizerConfig, found.but("sources"), "a tokenizer has", place=path)
     tokenizer = train_on_sources(config, sources)
-    tokenizer.save_pretrained(out)
+    with writing(out) as place:
+        tokenizer.save_pretrained(place)
     rows = [{"source": name, **_fertility(tokenizer, name, one)} for name, one in sources.items()]
     return {"kind": config.kind, "vocabulary": len(tokenizer), "sources": rows}
 

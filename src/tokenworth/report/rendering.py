@@ -35,6 +35,7 @@ def write_page(html: str, path: Path) -> Path:
     unfinished = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.unlink(missing_ok=True)  # a link that somebody put there is not followed
         unfinished.write_text(html, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:

@@ -10,6 +10,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tokenworth.report.printable import Printable, printable
+from tokenworth.report.printable import console as printable_console
 from tokenworth.report.shapes import AssessmentLike, RankingLike, Row, ranked
 from tokenworth.report.tables import parameters, remark
 from tokenworth.report.values import ABSENT, cut, duration, number, shown
@@ -59,11 +61,11 @@ def plain_text(renderable: RenderableType) -> str:
 
 def show(renderable: RenderableType, console: Console | None = None) -> None:
     """Prints to a terminal as rich does, and to anything else as plain unwrapped lines."""
-    console = console or Console()
+    console = console or printable_console()
     if console.is_terminal:
-        console.print(renderable, markup=False, highlight=False)
+        console.print(Printable(renderable), markup=False, highlight=False)
     else:
-        console.file.write(plain_text(renderable))
+        console.file.write(printable(plain_text(renderable)))
 
 
 def plain_table(title: str) -> Table:

@@ -9,8 +9,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tokenworth.report.printable import DIRECTION_MARKS
+
 ABSENT = "–"  # noqa: RUF001  an en dash: a number that does not exist
-_DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def number(value: Any) -> float | None:
@@ -73,7 +74,7 @@ def duration(seconds: Any) -> str:
 def clean(text: Any) -> str:
     """Text on one line: control characters (terminal escapes, line breaks) and direction overrides become spaces."""
     kept = (
-        " " if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _DIRECTION_MARKS else char
+        " " if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in DIRECTION_MARKS else char
         for char in str(text)
     )
     return " ".join("".join(kept).split()) or "(empty)"

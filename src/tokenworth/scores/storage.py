@@ -15,6 +15,7 @@ def save_moments(path: str | Path, kind: str, tensors: dict[str, torch.Tensor], 
     """Write `tensors` and `facts`; a reader never sees half a file (temporary name, renamed last)."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)  # a link that somebody put there is not followed
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(whole, part, metadata={_HEADER: json.dumps({"kind": kind, **facts})})
     part.replace(path)

@@ -3,9 +3,11 @@
 from tokenworth.settings.arguments import checked_arguments, setting_names, settings_for
 from tokenworth.settings.bounds import (
     AsName,
+    AsPath,
     Bounds,
     ByComma,
     Count,
+    Finite,
     FolderName,
     Fraction,
     Names,
@@ -13,6 +15,7 @@ from tokenworth.settings.bounds import (
     NonNegative,
     OneOf,
     OutFolder,
+    Place,
     Positive,
     Seed,
     Share,
@@ -33,9 +36,11 @@ from tokenworth.settings.yaml_file import Section, exists, read_settings
 
 __all__ = [
     "AsName",
+    "AsPath",
     "Bounds",
     "ByComma",
     "Count",
+    "Finite",
     "FolderName",
     "Fraction",
     "Misfit",
@@ -44,6 +49,7 @@ __all__ = [
     "NonNegative",
     "OneOf",
     "OutFolder",
+    "Place",
     "Positive",
     "Section",
     "Seed",

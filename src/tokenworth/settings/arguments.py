@@ -49,6 +49,7 @@ def checked_arguments(call: Callable[P, R]) -> Callable[P, R]:
     """
     parameters = inspect.signature(call).parameters.values()
     collected = {one.name for one in parameters if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
+    by_place = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
     collects = any(one.kind is one.VAR_KEYWORD for one in parameters)
 
     @cache
@@ -59,11 +60,12 @@ def checked_arguments(call: Callable[P, R]) -> Callable[P, R]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if not collects:
             refuse_unknown(kwargs, setting_names(call), f"{call.__name__} has")
+        given = dict(zip(by_place, args, strict=False)) | kwargs
         mistakes: list[str] = []
-        known = {name: hint for name, hint in hints().items() if name in kwargs and name not in collected}
-        fitted = fit_all(kwargs, known, mistakes)
+        known = {name: hint for name, hint in hints().items() if name in given and name not in collected}
+        fitted = fit_all(given, known, mistakes)
         if mistakes:
             raise refusal("", mistakes)
-        return call(*args, **{**kwargs, **fitted})
+        return call(*args, **{name: fitted.get(name, value) for name, value in kwargs.items()})
 
     return checked

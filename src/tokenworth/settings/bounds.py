@@ -60,8 +60,18 @@ class AsName:
 
 
 @dataclass(frozen=True, slots=True)
+class Finite:
+    """Of a mapping: the numbers in it are finite."""
+
+
+@dataclass(frozen=True, slots=True)
 class NotEmpty:
     """Of a text or path: it says something."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsPath:
+    """Of a text or path: the system can be asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +89,5 @@ Share = Annotated[float, Bounds(least=0, most=1)]
 Fraction = Annotated[float, Bounds(least=0, below=1)]
 """A share that leaves something."""
 Names = Annotated[tuple[str, ...], AsName()]
-OutFolder = Annotated[str | Path | None, NotEmpty()]
+Place = Annotated[str | Path, AsPath()]
+OutFolder = Annotated[str | Path | None, NotEmpty(), AsPath()]

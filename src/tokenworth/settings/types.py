@@ -10,10 +10,12 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from tokenworth.settings.bounds import AsName, Bounds, ByComma, FolderName, NotEmpty, OneOf
+from tokenworth.settings.bounds import AsName, AsPath, Bounds, ByComma, Finite, FolderName, NotEmpty, OneOf
 from tokenworth.settings.wording import nearest, quoted
 
 _LARGEST = 2**63 - 1
+_LONGEST_NAME, _LONGEST_PATH = 255, 4000
+"""Of files, on most systems."""
 
 
 class Misfit(ValueError):  # noqa: N818 - a reason, told by who knows the name
@@ -34,10 +36,10 @@ def fitting(value: Any, wanted: Any) -> Any:
     if get_origin(kind) is tuple:
         return _several(value, get_args(kind)[0], marks)
     if kind in (dict, Mapping) or get_origin(kind) in (dict, Mapping):
-        return _mapping(value)
+        return _mapping(value, marks)
     if kind is str and isinstance(value, int) and not isinstance(value, bool) and AsName() in marks:
         value = str(value)
-    found = _CONVERSIONS.get(kind, _as_it_is)(value)
+    found = _CONVERSIONS.get(get_origin(kind) or kind, _as_it_is)(value)
     return _marked(found, marks)
 
 
@@ -55,7 +57,7 @@ def _one_of_several(value: Any, kinds: tuple[Any, ...], marks: tuple[Any, ...]) 
     if value is None and type(None) in kinds:
         return None
     others = [one for one in kinds if one is not type(None)]
-    if any(_parts(one)[0] not in _CONVERSIONS and get_origin(_parts(one)[0]) not in _CHECKED for one in others):
+    if any(not _is_known(_parts(one)[0]) for one in others):
         return _marked(value, marks)  # an object of a kind that is not known here may stand there, too
     reasons = []
     for one in others:
@@ -66,6 +68,10 @@ def _one_of_several(value: Any, kinds: tuple[Any, ...], marks: tuple[Any, ...]) 
         else:
             return _marked(found, marks)
     raise reasons[0] if len(reasons) == 1 else Misfit(_either(reasons, value))
+
+
+def _is_known(kind: Any) -> bool:
+    return kind in _CONVERSIONS or get_origin(kind) in (*_CONVERSIONS, *_CHECKED)
 
 
 def _either(reasons: list[Misfit], value: Any) -> str:
@@ -98,10 +104,10 @@ def _several(value: Any, kind: Any, marks: tuple[Any, ...]) -> tuple[Any, ...]:
         raise Misfit(f"must be {wanted}, not {quoted(value)}") from None
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _mapping(value: Any, marks: tuple[Any, ...]) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise Misfit(f"takes lines of its own, such as 'use_dora: true', not {quoted(value)}")
-    if name := _unreal(value):
+    if Finite() in marks and (name := _unreal(value)):
         raise Misfit(f"has a number in it that is not finite, at {name!r}")
     return _plain(value)
 
@@ -153,7 +159,7 @@ def _text(value: Any) -> str:
 
 
 def _path(value: Any) -> Any:
-    if not isinstance(value, (str, os.PathLike)) or "\0" in str(value):
+    if not isinstance(value, (str, os.PathLike)):
         raise Misfit(f"must be a path, not {quoted(value)}")
     return value
 
@@ -162,7 +168,15 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-_CONVERSIONS = {int: _whole, float: _real, bool: _truth, str: _text, Path: _path, type(None): _as_it_is}
+_CONVERSIONS = {
+    int: _whole,
+    float: _real,
+    bool: _truth,
+    str: _text,
+    Path: _path,
+    os.PathLike: _path,
+    type(None): _as_it_is,
+}
 _CHECKED = (Literal, tuple, dict)
 
 
@@ -179,6 +193,8 @@ def _marked(value: Any, marks: tuple[Any, ...]) -> Any:
             _choice(value, tuple(mark))
         if isinstance(mark, NotEmpty) and str(value) == "":
             raise Misfit("is empty; name a folder, such as out/run, or . for this one")
+        if isinstance(mark, AsPath) and isinstance(value, (str, os.PathLike)):
+            _can_be_asked_for(os.fspath(value))
         if isinstance(mark, FolderName):
             _one_folder(value)
     return value
@@ -186,6 +202,15 @@ def _marked(value: Any, marks: tuple[Any, ...]) -> Any:
 
 def _number(value: float) -> str:
     return f"{value:g}" if isinstance(value, float) and value == round(value, 4) else str(value)
+
+
+def _can_be_asked_for(path: str) -> None:
+    try:
+        parts = os.fsencode(path).split(b"/")
+    except UnicodeEncodeError:
+        parts = [b"\0"]
+    if any(b"\0" in part or len(part) > _LONGEST_NAME for part in parts) or len(path) > _LONGEST_PATH:
+        raise Misfit(f"must be a path, whose parts have at most {_LONGEST_NAME} bytes, not {quoted(path)}")
 
 
 def _one_folder(value: str) -> None:

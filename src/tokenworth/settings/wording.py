@@ -10,6 +10,7 @@ from typing import Any
 from tokenworth.errors import SettingError
 
 _LONGEST = 60
+_SENTENCE = 600
 _ITEMS, _LEVELS = 4, 2
 _DIGITS = 10**20
 
@@ -54,7 +55,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 def refusal(place: object, mistakes: Sequence[str]) -> SettingError:
     """One error of all the mistakes that were found in a place, each of them once."""
-    told = list(dict.fromkeys(mistakes))
+    told = list(dict.fromkeys(one if len(one) <= _SENTENCE else f"{one[:_SENTENCE]}..." for one in mistakes))
     before = f"{place}: " if place else ""
     if len(told) == 1:
         return SettingError(f"{before}{told[0]}", told)

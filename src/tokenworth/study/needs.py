@@ -78,7 +78,7 @@ def _of_training(backbone: str, route: str, config: AdaptConfig, wide: int) -> f
 
 def _of_reading(account: Account, wide: int, *, moments: bool) -> float:
     # What a block holds of a token at once is little more than what its linear maps put out.
-    widest = max(block.linear_weights for block in account.blocks) / account.width
+    widest = max(block.linear_flops for block in account.blocks) / (2 * account.context * account.width)
     passing = 2 * wide * widest * batch_tokens_on(_kind(wide))
     kept = moment_bytes(len(account.blocks) + 1, account.width) if moments else 0
     return wide * account.parameters + passing + kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,7 @@ def read_folder(path: Path) -> Folder:
         return Folder(_read_parts(path), _label_names(meta), has_meta=True)
     readme = path / "README.md"
     if readme.is_file() and _HUB_HEADER.search(readme.read_text("utf-8", errors="replace")):
+        _check_sets(file for place in (path, path / "data") for file in place.glob("*") if is_table(file))
         return Folder(canonical(load_parts(str(path))))
     return Folder(_read_parts(path))
 
@@ -84,11 +85,15 @@ def _read_part(path: Path, part: str, files: list[Path]) -> Table:
     if len(files) > 1 and not all(SHARD.search(stem(file)) for file in files):
         named = " and ".join(str(file.relative_to(path)) for file in files)
         raise TaskError(f"{path}: {named} are both the {part} part; keep one of them, or give the file itself")
+    _check_sets(files)
+    return _joined(path, part, files)
+
+
+def _check_sets(files: Iterable[Path]) -> None:
     try:
         whole_sets(files)
     except FileError as error:
         raise TaskError(str(error)) from error
-    return _joined(path, part, files)
 
 
 def _joined(path: Path, part: str, files: Sequence[Path]) -> Table:

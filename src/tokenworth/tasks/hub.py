@@ -31,9 +31,9 @@ def load_parts(hub_id: str, config: str | None = None) -> dict[str, Table]:
     """
     try:
         splits = _load(hub_id, config)
+        return {str(name): _table(split, f"{hub_id} ({name})") for name, split in splits.items()}
     except Exception as error:  # the library raises what its transports raise
         raise TaskError(_reason(hub_id, error)) from error
-    return {str(name): _table(split, f"{hub_id} ({name})") for name, split in splits.items()}
 
 
 def _load(hub_id: str, config: str | None) -> Any:

@@ -45,6 +45,7 @@ def encode_labels(
     notes = _merged(parts)
     if names is not None:
         names = tuple(map(normal_label, names))
+        _refuse_halves(parts[0], names)
         values = _indices(parts, values, names)
     train = Counter(values[0])
     _refuse_unseen(parts, values, train, names)
@@ -74,12 +75,12 @@ def _merged(parts: Sequence[Rows]) -> list[str]:
         for label in rows.labels:
             if isinstance(label, str):
                 spellings[normal_label(label)][label.strip()] += 1
-    several = {label: own for label, own in spellings.items() if len(own) > 1}
+    several = {label: written for label, written in spellings.items() if len(written) > 1}
     if not several:
         return []
-    listed = ", ".join(f"'{label}' ({len(own)} ways)" for label, own in sorted(several.items())[:5])
+    listed = ", ".join(f"'{label}' ({len(written)} ways)" for label, written in sorted(several.items())[:5])
     more = f" and {len(several) - 5} more" if len(several) > 5 else ""
-    changed = sum(sum(own.values()) - own[label] for label, own in several.items())
+    changed = sum(written.total() - written[label] for label, written in several.items())
     what = "Labels that differ only in their Unicode form or in characters that show nothing are one class"
     return [f"{what}: {listed}{more}; {changed:,} rows were written otherwise."]
 
@@ -167,6 +168,11 @@ def _refuse_unseen(
                 f"{rows.place(row)}: test label {listed} does not occur in train; add training texts of the class or "
                 "remove it from test"
             )
+
+
+def _refuse_halves(rows: Rows, names: tuple[str, ...]) -> None:
+    if wrong := next((name for name in names if HALVES.search(name)), None):
+        raise TaskError(f"{rows.table.source}: the class name {wrong!r} holds half a character; write it again")
 
 
 def _refuse_too_few(rows: Rows, train: Counter[Any], names: tuple[str, ...] | None) -> None:

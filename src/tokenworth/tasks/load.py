@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 
 from tokenworth.errors import SettingError, TaskError
-from tokenworth.settings import Seed, checked_arguments
+from tokenworth.files import same_form
+from tokenworth.settings import AsPath, Seed, checked_arguments
 from tokenworth.tasks.columns import Columns
 from tokenworth.tasks.labels import encode_labels
 from tokenworth.tasks.origin import find_origin
@@ -24,7 +26,7 @@ TEST_SHARE = 0.3
 
 @checked_arguments
 def load_task(
-    source: str | os.PathLike[str],
+    source: Annotated[str | os.PathLike[str], AsPath()],
     *,
     text: str | None = None,
     text_pair: str | None = None,
@@ -70,10 +72,11 @@ def load_task(
     names, labels, label_notes = encode_labels(rows, known_names(origin, parts[0], columns))
     notes += label_notes
     train, held_out = _splits(rows, labels, share, seed, notes)
+    test_is_drawn = len(rows) < 2 or share is not None
     _note_pairs(rows, columns, notes)
     train = _without_overlap(train, held_out, names, notes, drop=drop_overlap)
     counts = count(train, held_out, len(names))
-    task = Task(origin.name, origin.source, names, train, held_out, tuple(notes), counts, seed)
+    task = Task(origin.name, origin.source, names, train, held_out, tuple(notes), counts, seed, test_is_drawn)
     task = task if max_texts is None else task.sample(max_texts)
     return replace(task, notes=(*task.notes, *_findings(task.counts)))
 
@@ -146,8 +149,8 @@ def _note_pairs(rows: list[Rows], columns: Columns, notes: list[str]) -> None:
 def _without_overlap(train: Split, test: Split, names: tuple[str, ...], notes: list[str], *, drop: bool) -> Split:
     if not drop:
         return train
-    seen = {text.strip() for text in test.texts}
-    again = np.array([text.strip() in seen for text in train.texts], dtype=bool)
+    seen = set(map(same_form, test.texts))
+    again = np.array([same_form(text) in seen for text in train.texts], dtype=bool)
     if train.groups is not None and test.groups is not None:
         again |= np.isin(train.groups, test.groups)
     left = np.bincount(train.labels[~again], minlength=len(names))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.errors import TaskError
+from tokenworth.files import same_form
 from tokenworth.tasks.columns import Columns
 from tokenworth.tasks.table import Table
 
@@ -96,6 +97,7 @@ def _not_text(table: Table, column: str, row: int, value: Any) -> str:
 
 
 def _encodes(text: str) -> bool:
+    """Whether a text is whole characters; half a pair of surrogates is none."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -110,4 +112,4 @@ def _groups(table: Table, column: str) -> list[Any]:
             raise TaskError(
                 f"{table.place(row)}: column '{column}' names no group; give every row one, a lone row its own"
             )
-    return [value if isinstance(value, (str, int)) else str(value) for value in values]
+    return [value if isinstance(value, int) else same_form(str(value)) for value in values]

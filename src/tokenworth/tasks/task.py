@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.errors import SettingError
+from tokenworth.files import same_form
 from tokenworth.tasks.split import sample
 
 
@@ -52,6 +53,8 @@ class Task:
     """See `count`."""
     seed: int
     """Seed of split and sample."""
+    test_is_drawn: bool = False
+    """Whether the test part was drawn from rows that had none: another seed draws another."""
     _cache: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -101,12 +104,12 @@ def count(train: Split, test: Split, n_classes: int) -> dict[str, Any]:
 
     Returns:
         rows, empty (texts of nothing but white space), characters (mean and max) and classes (texts of each) for
-        "train" and "test"; overlap: test texts that also stand in train (compared without white space at the ends);
-        shared_groups: test texts whose group is also in train.
+        "train" and "test"; overlap: test texts that also stand in train (compared by `same_form`); shared_groups: test
+        texts whose group is also in train.
     """
     parts = {"train": train, "test": test}
     lengths = {name: [len(text) for text in part.texts] for name, part in parts.items()}
-    seen = {text.strip() for text in train.texts}
+    seen = set(map(same_form, train.texts))
     return {
         "rows": {name: len(part) for name, part in parts.items()},
         "empty": {name: sum(not text.strip() for text in part.texts) for name, part in parts.items()},
@@ -114,7 +117,7 @@ def count(train: Split, test: Split, n_classes: int) -> dict[str, Any]:
             name: {"mean": sum(n) / max(1, len(n)), "max": max(n, default=0)} for name, n in lengths.items()
         },
         "classes": {name: np.bincount(part.labels, minlength=n_classes).tolist() for name, part in parts.items()},
-        "overlap": sum(text.strip() in seen for text in test.texts),
+        "overlap": sum(same_form(text) in seen for text in test.texts),
         "shared_groups": _shared_rows(train, test),
     }
 
@@ -130,7 +133,7 @@ def _fingerprint(label_names: tuple[str, ...], parts: Sequence[Split]) -> str:
     for part in parts:
         digest.update(f"|{len(part)}|".encode())
         for text in part.texts:
-            data = text.encode()
+            data = text.encode("utf-8", "surrogatepass")
             digest.update(f"{len(data)}:".encode() + data)  # lengths keep "a", "b" apart from "ab"
         digest.update(part.labels.astype("<i8").tobytes())
         if part.groups is not None:

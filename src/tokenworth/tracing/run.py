@@ -14,7 +14,7 @@ from tokenworth.adaptation.job import Progress
 from tokenworth.assessment.result import claimed
 from tokenworth.backbones import dtype_name, resolve_device, resolve_dtype
 from tokenworth.errors import SettingError
-from tokenworth.settings import Count, OutFolder, Seed, checked_arguments
+from tokenworth.settings import Count, OutFolder, Place, Seed, checked_arguments
 from tokenworth.tasks import Task, load_task
 from tokenworth.tracing.assembling import Measured, assemble, find_part
 from tokenworth.tracing.cells import Cells
@@ -28,7 +28,7 @@ Started = Callable[[str], None]
 
 @checked_arguments
 def trace(
-    run: str | Path,
+    run: Place,
     tasks: str | Task | Sequence[str | Task],
     *,
     data: str | Path | None = None,

@@ -12,6 +12,14 @@ from safetensors import SafetensorError
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 
 
+def remove(path: Path) -> None:
+    """A folder with what is in it, a file, or a link and never what it points to."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 @contextmanager
 def whole_folder(place: Path, what: str, remedy: str, failure: type[TokenworthError] = AdaptError) -> Iterator[Path]:
     """A folder to write into; it takes its place at the end of the block, or is removed.
@@ -21,13 +29,13 @@ def whole_folder(place: Path, what: str, remedy: str, failure: type[TokenworthEr
     """
     part = place.with_name(place.name + ".part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
+        remove(part)
         part.mkdir(parents=True)
         yield part
         for path in part.rglob("*"):
             if path.is_file():  # safetensors makes its files for their owner alone; the folder knows what was wished
                 path.chmod(part.stat().st_mode & 0o666)
-        shutil.rmtree(place, ignore_errors=True)
+        remove(place)
         part.replace(place)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)

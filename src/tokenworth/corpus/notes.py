@@ -18,9 +18,9 @@ def loss_notes(history: History) -> list[str]:
     """For each stage and source of which it dropped half of the documents or more: which rules did, and what to do."""
     return [
         _sentence(stage, source, ledger)
-        for stage, own in history
+        for stage, ledgers in history
         if stage not in _DUPLICATES
-        for source, ledger in own.items()
+        for source, ledger in ledgers.items()
         if ledger.taken.documents and _dropped(ledger) >= _MUCH * ledger.taken.documents
     ]
 
@@ -30,7 +30,7 @@ def _dropped(ledger: Ledger) -> int:
 
 
 def _sentence(stage: str, source: str, ledger: Ledger) -> str:
-    reasons = sorted(ledger.dropped.items(), key=lambda one: (-one[1].documents, one[0]))
+    reasons = sorted(ledger.dropped.items(), key=lambda item: (-item[1].documents, item[0]))
     listed = ", ".join(f"{reason} {amount.documents:,}" for reason, amount in reasons[:3])
     share = "all" if _dropped(ledger) == ledger.taken.documents else f"{_dropped(ledger):,} of"
     what = f"{stage} dropped {share} {ledger.taken.documents:,} documents of source {source} ({listed})"
@@ -43,12 +43,14 @@ def _sentence(stage: str, source: str, ledger: Ledger) -> str:
 def language_notes(history: History) -> Iterator[str]:
     """Which quality rules say nothing of some languages, and of how many documents."""
     by_rule: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for _, own in history:
-        for ledger in own.values():
+    for _, ledgers in history:
+        for ledger in ledgers.values():
             for name, number in ledger.facts.get(NOT_APPLIED, {}).items():
                 rule, _, language = name.partition(": ")
                 by_rule[rule][language] += number
+    alike: dict[tuple[tuple[str, int], ...], list[str]] = defaultdict(list)
     for rule, languages in by_rule.items():
-        ordered = sorted(languages.items(), key=lambda one: -one[1])
-        listed = ", ".join(f"{language} {number:,}" for language, number in ordered[:8])
-        yield f"quality: {rule} was not applied where it says nothing of the language (documents: {listed})"
+        alike[tuple(sorted(languages.items(), key=lambda item: (-item[1], item[0])))].append(rule)
+    for counts, rules in alike.items():
+        listed = ", ".join(f"{language} {number:,}" for language, number in counts[:8])
+        yield f"quality: not applied where they say nothing of the language: {', '.join(rules)} (documents: {listed})"

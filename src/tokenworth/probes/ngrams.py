@@ -1,0 +1,106 @@
+"""Word and character n-grams of texts in every script, weighted by TF-IDF.
+
+    tfidf = (1 + log count) (1 + log((1 + N) / (1 + N_term))), rows scaled to length 1        (scikit-learn)
+
+A word is a run of letters, digits and the marks on them (an Indic vowel sign is a mark), one letter long or longer; a
+character of a script that is written without spaces (Han, Kana, Thai, Lao, Khmer, Burmese) is a word of its own, with
+its marks; so is every punctuation mark and every symbol.  Words are counted alone and in pairs, characters in runs of
+two to five within what white space parts.  Texts are compared in lower case and in Unicode's form NFKC.
+
+Axes: N texts, F terms.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+WORDS, CHARACTERS = "words", "characters"
+MOST_TERMS = {WORDS: 50_000, CHARACTERS: 100_000}
+"""The most frequent ones are kept."""
+
+_UNSPACED = (
+    (0x0E01, 0x0EDF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3041, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF), (0x20000, 0x323AF),
+)  # fmt: skip
+_JOINERS = ((0x200C, 0x200D),)  # letters of Indic and Persian words are joined or parted by them within the word
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ngrams:
+    """The terms of one kind that some texts have, and how much each counts."""
+
+    kind: str
+    """WORDS or CHARACTERS."""
+    terms: list[str]
+    idf_F: Floats
+
+    def transform(self, texts: list[str]) -> Any:
+        """Sparse TF-IDF (N, F) of texts; terms that are not known count nothing."""
+        if not self.terms:
+            from scipy.sparse import csr_matrix
+
+            return csr_matrix((len(texts), 0))
+        vectorizer = _vectorizer(self.kind, vocabulary={term: place for place, term in enumerate(self.terms)})
+        vectorizer.idf_ = self.idf_F
+        return vectorizer.transform(texts)
+
+
+def fit_ngrams(kind: str, texts: list[str], most: int | None = None) -> tuple[Ngrams, Any]:
+    """Terms that stand in at least two texts (in one, where none stands in two), and the TF-IDF (N, F) of the texts.
+
+    Args:
+        kind: WORDS or CHARACTERS.
+        texts: what terms and their frequencies are read from.
+        most: terms kept at most, the most frequent; None for MOST_TERMS.
+    """
+    for least_texts in (2, 1):
+        vectorizer = _vectorizer(kind, min_df=least_texts, max_features=min(most or sys.maxsize, MOST_TERMS[kind]))
+        try:
+            rows = vectorizer.fit_transform(texts)
+        except ValueError:  # scikit-learn's "empty vocabulary"
+            continue
+        return Ngrams(kind, list(vectorizer.get_feature_names_out()), np.asarray(vectorizer.idf_)), rows
+    nothing = Ngrams(kind, [], np.zeros(0))
+    return nothing, nothing.transform(texts)
+
+
+def _vectorizer(kind: str, **settings: Any) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if kind == WORDS:
+        settings |= {"token_pattern": word_pattern(), "ngram_range": (1, 2)}
+    else:
+        settings |= {"analyzer": "char_wb", "ngram_range": (2, 5)}
+    return TfidfVectorizer(preprocessor=_normal_form, sublinear_tf=True, **settings)
+
+
+def _normal_form(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+@lru_cache(maxsize=1)
+def word_pattern() -> str:
+    """A regular expression that matches one word."""
+    marks, unspaced = _class_of((*_marks(), *_JOINERS)), _class_of(_UNSPACED)
+    return rf"[{unspaced}][{marks}]*|(?:[^\W{unspaced}]|[{marks}])+|[^\w\s]"
+
+
+def _marks() -> list[tuple[int, int]]:
+    """Ranges of the code points that are marks on the letter before."""
+    points = [point for point in range(0x300, 0x20000) if unicodedata.category(chr(point))[0] == "M"]
+    runs = [[point for _, point in run] for _, run in groupby(enumerate(points), lambda pair: pair[1] - pair[0])]
+    return [(run[0], run[-1]) for run in runs]
+
+
+def _class_of(ranges: tuple[tuple[int, int], ...]) -> str:
+    return "".join(f"{chr(low)}-{chr(high)}" for low, high in ranges)
