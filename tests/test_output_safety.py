@@ -156,6 +156,7 @@ def test_a_disk_that_is_full_at_the_first_file(home, tmp_path, name):
 
 
 @pytest.mark.slow
+@pytest.mark.formats  # so that what auto means is known before the disk is full
 @pytest.mark.parametrize("most_bytes", [0, 100, 3_000])
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "study"])
 def test_a_disk_that_is_full_sooner_or_later(home, tmp_path, name, most_bytes):
@@ -163,6 +164,7 @@ def test_a_disk_that_is_full_sooner_or_later(home, tmp_path, name, most_bytes):
 
 
 @pytest.mark.slow
+@pytest.mark.formats  # so that what auto means is known before the disk is full
 @pytest.mark.parametrize("most_bytes", [0, 100, 3_000])
 def test_a_study_on_a_full_disk(home, tmp_path, most_bytes):
     done = _on_a_full_disk(home, tmp_path / "out", "study", most_bytes)
