@@ -18,13 +18,13 @@ from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
 from tokenworth.adaptation import adapt
 from tokenworth.adaptation.predicting import spreadsheet_safe, write_predictions
-from tokenworth.assessment.result import read_table, write_table, write_text
 from tokenworth.cli import main
 from tokenworth.corpus.store import whole, write_arrays
 from tokenworth.encode import FeatureFile
 from tokenworth.errors import TaskError, TokenworthError
 from tokenworth.features.locks import only_writer
 from tokenworth.features.shard import write_json
+from tokenworth.files.output import read_table, write_table, write_text
 from tokenworth.report.printable import Printable, PrintableStream, printable
 from tokenworth.report.rendering import write_page
 from tokenworth.report.terminal import plain_table, show
