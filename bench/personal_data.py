@@ -4,8 +4,8 @@
     python bench/personal_data.py --spans presidio_evaluator-*/data/synth_dataset_v2.json --corpora FOLDER
 
 --spans: 1,500 texts with the places of what is personal in them.  A span counts as found where all its letters and
-digits are replaced.  Code is that of installed packages; what is found there and in FOLDER (of ../shared/data/corpora), e-mail
-addresses aside, is false.
+digits are replaced.  Code is that of installed packages; what is found there and in FOLDER (../shared/data/corpora),
+e-mail addresses aside, is false.
 """
 
 from __future__ import annotations
