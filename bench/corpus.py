@@ -80,7 +80,8 @@ def _number(rng: random.Random, digits: int) -> str:
 
 
 def _card(rng: random.Random, *, valid: bool) -> str:
-    body = rng.choice("45") + _number(rng, 14)
+    network = rng.choice(("4", "51", "52", "53", "54", "55"))  # Visa, Mastercard
+    body = network + _number(rng, 15 - len(network))
     last = next(str(d) for d in range(10) if luhn.is_valid(body + str(d)) is valid)
     digits = body + last
     return rng.choice(("", " ", "-")).join(digits[i : i + 4] for i in range(0, 16, 4))

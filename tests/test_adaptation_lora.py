@@ -7,8 +7,8 @@ import transformers
 from tokenworth.adaptation.flops import count_training
 from tokenworth.adaptation.lora import add_lora, target_modules
 from tokenworth.adaptation.settings import make_config
-from tokenworth.backbones.load import random_model
 from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.backbones.twins import random_model
 from tokenworth.errors import SettingError
 
 SMALL = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 1}

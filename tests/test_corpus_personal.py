@@ -68,6 +68,10 @@ def test_a_seed_is_no_card(code):
     assert types_in(code) == []
 
 
+def test_a_card_in_brackets_is_one():
+    assert types_in("on file (4111111111111111) since May") == [("CARD", "4111111111111111")]
+
+
 # --- phone numbers
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import tokenworth as tw
+import tokenworth.decision.costs as costs
 from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
@@ -20,7 +21,7 @@ from tokenworth.decision.pilot import pilot_task
 from tokenworth.decision.plan import plan_for
 from tokenworth.decision.prices import Machine, named_machine, parse_budget
 from tokenworth.decision.sentences import describe
-from tokenworth.errors import SettingError
+from tokenworth.errors import BackboneError, SettingError
 from tokenworth.study import load_study, run_local
 
 pytestmark = pytest.mark.formats
@@ -153,9 +154,17 @@ def test_a_decision_has_every_route_with_its_cost(decided, home):
     assert again.options == json.loads(decided.to_json())["options"]
 
 
-def test_a_backbone_that_cannot_be_counted_is_said_and_the_others_go_on(home):
-    """Longformer can be assessed, but looks at numbers on its way and does not run without weights."""
+def test_a_backbone_that_cannot_be_counted_is_said_and_the_others_go_on(home, monkeypatch):
+    """It can be assessed, and none of its routes has a price."""
     odd = model_at(home, "longformer", max_position_embeddings=80)
+    priced = costs.account_of
+
+    def refused(name, *rest, **settings):
+        if "longformer" in name:
+            raise BackboneError("LongformerModel does not run without weights")
+        return priced(name, *rest, **settings)
+
+    monkeypatch.setattr(costs, "account_of", refused)
     found = tw.decide(
         str(home / "reviews.csv"), [odd, str(home / "llama")], config={"max_length": 16}, labels=True, conventions=False
     )

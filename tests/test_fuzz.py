@@ -185,6 +185,7 @@ def use_result(folder, other):
     load_classifier(folder).predict(["w1 w2"])
 
 
+@pytest.mark.formats
 @fuzz(10, 200)
 def test_result_files(results, number):
     other = AdaptResult.load(results / "bow")

@@ -18,13 +18,13 @@ from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
 from tokenworth.adaptation import adapt
 from tokenworth.adaptation.predicting import spreadsheet_safe, write_predictions
-from tokenworth.assessment.result import read_table, write_table, write_text
 from tokenworth.cli import main
 from tokenworth.corpus.store import whole, write_arrays
 from tokenworth.encode import FeatureFile
 from tokenworth.errors import TaskError, TokenworthError
 from tokenworth.features.locks import only_writer
 from tokenworth.features.shard import write_json
+from tokenworth.files.output import read_table, write_table, write_text
 from tokenworth.report.printable import Printable, PrintableStream, printable
 from tokenworth.report.rendering import write_page
 from tokenworth.report.terminal import plain_table, show
@@ -156,6 +156,7 @@ def test_a_disk_that_is_full_at_the_first_file(home, tmp_path, name):
 
 
 @pytest.mark.slow
+@pytest.mark.formats  # so that what auto means is known before the disk is full
 @pytest.mark.parametrize("most_bytes", [0, 100, 3_000])
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "study"])
 def test_a_disk_that_is_full_sooner_or_later(home, tmp_path, name, most_bytes):
@@ -163,6 +164,7 @@ def test_a_disk_that_is_full_sooner_or_later(home, tmp_path, name, most_bytes):
 
 
 @pytest.mark.slow
+@pytest.mark.formats  # so that what auto means is known before the disk is full
 @pytest.mark.parametrize("most_bytes", [0, 100, 3_000])
 def test_a_study_on_a_full_disk(home, tmp_path, most_bytes):
     done = _on_a_full_disk(home, tmp_path / "out", "study", most_bytes)

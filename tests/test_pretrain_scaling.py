@@ -153,7 +153,7 @@ def test_what_is_served_makes_models_smaller():
         ("parameters,tokens,loss\n1,2,3\n1,-2,3\n", "row 2: tokens must be above 0, not -2"),
         ("parameters,tokens,loss\n1,2,many\n", "row 1: loss must be above 0, not many"),
         ("parameters,tokens,loss\n1,2,inf\n", "row 1: loss must be above 0, not inf"),
-        ("parameters,tokens,loss\n1,2,\n", "row 1: loss must be above 0, not nan"),
+        ("parameters,tokens,loss\n1,2,\n", "row 1: loss must be above 0, not empty"),
         ("parameters,tokens,loss,flops\n1,2,3,x\n", "row 1: flops must be above 0, not x"),
     ],
 )

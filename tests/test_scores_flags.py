@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import slow_truth as slow
+from sinks import sink_sample
 from test_scores_layer import GROUPS, SAME, setting
 from tokenworth.scores import (
     ContextMoments,
@@ -100,6 +101,23 @@ def test_crossfit_is_refitting_without_each_group():
     np.testing.assert_allclose(crossfit(context, groups), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("states", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("sink", [False, True], ids=["plain", "sink"])
+def test_crossfit_reads_through_the_encoder_where_texts_are_few(states, sink):
+    """20 texts, 24 directions, 15 texts a fit: held out texts were read through the part of V that the fit's texts
+    span instead of through V' z.  2e-4: the relative ridge of C0, beside a coordinate that drowns the others."""
+    sample = (
+        sink_sample(66, n=20, dim=24, dtype=states, signal=2.0, lengths=(6, 9))
+        if sink
+        else slow.make_sample(66, n=20, dim=24, n_classes=2, signal=2.0, dtype=states)
+    )
+    groups = [slow.pooled_of(sample, np.arange(g, 20, 4)) for g in range(4)]
+    saved = held_out_gains(sample, slow.encoder(sample.texts, scale=None)[0][:, :14], np.arange(20) % 4)
+    curve = crossfit(slow.context_of(sample), groups).numpy()
+    np.testing.assert_allclose(curve[:10], (saved / saved.max()).clip(0)[:10], rtol=0, atol=2e-4)
+    assert (curve[14:] == curve[13]).all()
+
+
 def test_too_few_texts_are_cross_fitted():
     """N = 13 <= D + 1: no adjustment is possible, and held-out groups take its place."""
     sample = slow.make_sample(64, n=13, dim=12, n_classes=2, signal=3.0, lengths=(9, 12))
@@ -118,7 +136,7 @@ def test_too_few_texts_are_cross_fitted():
 
 def test_cross_fitting_without_signal_reports_nothing():
     """Twenty shuffles: most explain nothing held out; where one does by chance, its curve stays within [0, 1]."""
-    sample = slow.make_sample(65, n=12, dim=12, n_classes=2, lengths=(9, 12))
+    sample = slow.make_sample(65, n=12, dim=16, n_classes=2, lengths=(9, 12))
     context, v, clipped, reported = slow.context_of(sample), slow.encoder(sample.texts)[0], 0, 0
     for seed in range(20):
         labels = np.random.default_rng(seed).permutation(sample.labels)

@@ -63,6 +63,19 @@ def test_retained_with_more_directions_than_texts():
     np.testing.assert_allclose(retained(context, pooled, adjusted=False), c / c[-1], rtol=0, atol=FLOAT64)
 
 
+def test_a_direction_far_below_the_largest_is_read():
+    """Two coordinates 1e-5 apart (an eigenvalue of 3e-11 of the largest) whose difference tells the labels, as in
+    SmolLM2 with as many texts as directions.  1e-4: what float64 moments leave of it."""
+    sample = slow.make_sample(5, n=80, dim=6, n_classes=2, signal=0.1, lengths=(4, 9))
+    apart = np.random.default_rng(5).normal(size=80) + 2 * sample.labels
+    sample.z[:, 1] = sample.z[:, 0] + 1e-5 * sample.z[:, 0].std() * apart
+    context, pooled = slow.context_of(sample), slow.pooled_of(sample)
+    c = slow_gains(sample)
+    assert c[-1] > 0.2, "choose labels that the difference tells"
+    np.testing.assert_allclose(retained(context, pooled, adjusted=False), c / c[-1], rtol=0, atol=1e-4)
+    assert excess_loss(context, pooled, 1) == pytest.approx(c[-1] - c[0], abs=1e-4)
+
+
 def test_retained_with_a_whitened_target_and_a_centred_context():
     sample, context, pooled = moments({})
     c = slow_gains(sample, target="whitened")

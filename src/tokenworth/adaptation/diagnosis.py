@@ -14,7 +14,7 @@ from tokenworth.adaptation.settings import TRAINED
 from tokenworth.adaptation.tuned import TunedPredictor
 from tokenworth.assessment import Assessment, assess
 from tokenworth.backbones import Backbone
-from tokenworth.backbones.load import retokenised, with_model
+from tokenworth.backbones.twins import retokenised, with_model
 
 SCORES = ("ntps", "ntps_chance", "retained_auc", "k90", "ar_r2", "hscore", "logme", "probe_accuracy", "probe_f1")
 

@@ -13,9 +13,9 @@ from torch import nn
 from tokenworth.adaptation.classifier import TextClassifier
 from tokenworth.adaptation.saving import Classifier
 from tokenworth.adaptation.tuned import TunedPredictor
-from tokenworth.assessment.result import writing
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import AdaptError
+from tokenworth.files.output import writing
 
 _EQUAL = 1e-3
 """Relative difference of logits up to which two networks are the same."""

@@ -22,8 +22,8 @@ from tokenworth.adaptation.quantised import quantise
 from tokenworth.adaptation.running import Outcome, TrainingData
 from tokenworth.adaptation.tuned import TunedPredictor, origin_of
 from tokenworth.backbones import Backbone, resolve_device, resolve_dtype
-from tokenworth.backbones.load import random_model, retokenised, with_model
 from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.backbones.twins import random_model, retokenised, with_model
 from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import SettingError
 from tokenworth.probes.quality import metric_value, softmax

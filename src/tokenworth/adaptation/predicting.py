@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from tokenworth.adaptation.saving import Classifier
-from tokenworth.assessment.result import in_words, replacing, writable
 from tokenworth.errors import SettingError
+from tokenworth.files.output import in_words, replacing, writable
 from tokenworth.tasks import load_texts
 
 _FORMULA = tuple("=+-@\t\r")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from tokenworth.assessment.result import jsonable, read_table, write_table, write_text, writing
 from tokenworth.assessment.schema import (
     COUNT,
     FINITE,
@@ -26,6 +25,7 @@ from tokenworth.assessment.schema import (
     read_object,
 )
 from tokenworth.errors import TokenworthError
+from tokenworth.files.output import jsonable, read_table, write_table, write_text, writing
 
 RESULT = "result.json"
 PREDICTIONS = "predictions.parquet"

@@ -29,9 +29,9 @@ from tokenworth.adaptation.sentences import summarise
 from tokenworth.adaptation.settings import ROUTES, AdaptConfig, make_config
 from tokenworth.assessment.cards import backbone_card
 from tokenworth.assessment.environment import describe_environment
-from tokenworth.assessment.result import claimed
 from tokenworth.backbones import Backbone
 from tokenworth.errors import SettingError
+from tokenworth.features.locks import claimed
 from tokenworth.settings import OutFolder, Seed, checked_arguments
 from tokenworth.tasks import Task, load_task
 from tokenworth.training.devices import find_devices

@@ -19,8 +19,8 @@ from tokenworth.adaptation.packing import padded_batch
 from tokenworth.adaptation.predictor import Floats, origin
 from tokenworth.adaptation.quantised import quantise
 from tokenworth.backbones import Backbone, load_backbone
-from tokenworth.backbones.load import with_model
 from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.backbones.twins import with_model
 from tokenworth.encode import default_batch_tokens, plan_batches, tokenise
 from tokenworth.encode.forward import is_out_of_memory
 from tokenworth.errors import AdaptError, first_line

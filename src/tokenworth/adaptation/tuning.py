@@ -15,9 +15,9 @@ from typing import Any
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.settings import TRAINED, AdaptConfig
-from tokenworth.assessment.result import write_text
 from tokenworth.assessment.schema import FINITE, WHOLE, read_object
 from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.files.output import write_text
 from tokenworth.probes.quality import LOWER_IS_BETTER, metric_value, softmax
 
 RATES = (1e-5, 1e-2)

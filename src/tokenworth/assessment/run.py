@@ -17,7 +17,7 @@ from tokenworth.assessment.environment import describe_environment
 from tokenworth.assessment.flags import find_flags
 from tokenworth.assessment.layers import Labels, layer_moments, prepare_labels, probe_layer, score_row
 from tokenworth.assessment.probing import probe_table
-from tokenworth.assessment.result import Assessment, claimed
+from tokenworth.assessment.result import Assessment
 from tokenworth.assessment.sentences import summarise
 from tokenworth.assessment.settings import AssessSettings, parse_layers
 from tokenworth.assessment.timing import StageClock
@@ -34,6 +34,7 @@ from tokenworth.features import (
     join_processes,
     temporary_store,
 )
+from tokenworth.features.locks import claimed
 from tokenworth.features.run import Progress
 from tokenworth.features.sharding import shard as spread
 from tokenworth.probes import RidgeProbe, grouped_folds

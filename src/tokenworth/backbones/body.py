@@ -48,6 +48,23 @@ def body_of(model: Any) -> Any:
     return model.get_decoder() if is_lone_decoder(model.config) else model.base_model
 
 
+def text_model(model: nn.Module) -> nn.Module:
+    """The model, or the outermost one inside that embeds tokens (BART keeps its decoder in a wrapper)."""
+    from transformers import PreTrainedModel
+
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel) and _embeds_tokens(part):
+            return part
+    raise BackboneError(f"{type(model).__name__} does not embed tokens; only models of text are supported")
+
+
+def _embeds_tokens(model: Any) -> bool:
+    try:
+        return isinstance(model.get_input_embeddings(), nn.Embedding)
+    except (NotImplementedError, AttributeError):
+        return False
+
+
 def outline_of(model_class: Any, config: Any) -> nn.Module:
     """A model of some class, shapes only.
 

@@ -118,7 +118,7 @@ def rank(
 ) -> None:
     """Compare backbones on one task; ties within the noise are marked, a backbone that fails is reported."""
     from tokenworth.assessment import rank as run
-    from tokenworth.assessment.result import claimed
+    from tokenworth.features.locks import claimed
 
     set_verbosity(verbose=verbose, quiet=quiet)
     with claimed(out) if out is not None else nullcontext():

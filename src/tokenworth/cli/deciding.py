@@ -61,9 +61,9 @@ def decide(
     verbose: options.Verbose = False,
 ) -> None:
     """Which route is worth its cost: predicted F1 and cost of each, and the cheapest that loses little."""
-    from tokenworth.assessment.result import claimed
     from tokenworth.decision import decide as run
     from tokenworth.decision.predictors import DEFAULT
+    from tokenworth.features.locks import claimed
     from tokenworth.settings import read_settings, with_changes
 
     set_verbosity(verbose=verbose, quiet=quiet)

@@ -75,7 +75,7 @@ def _pretrained(
     """The last checkpoint of a small run on the documents."""
     import pandas as pd
 
-    from tokenworth.assessment.result import write_table, writing
+    from tokenworth.files.output import write_table, writing
     from tokenworth.pretraining import PretrainPage, make_config, pretrain
     from tokenworth.report import write_report
 

@@ -94,7 +94,7 @@ def extend(
     json: options.Json = False,
 ) -> None:
     """Make a checkpoint ready for a longer context: the same weights, rotary positions scaled."""
-    from tokenworth.assessment.result import jsonable
+    from tokenworth.files.output import jsonable
     from tokenworth.measures import extend_checkpoint
 
     found = extend_checkpoint(model, out, factor=factor, method=method, base=base, trained=trained)

@@ -40,7 +40,7 @@ def counts(text: str) -> list[int]:
 
 def given(name: str, result: dict[str, Any], out: Path | None, *, json: bool, quiet: bool) -> bool:
     """Write and print the result as JSON where that is asked for; whether it was printed."""
-    from tokenworth.assessment.result import jsonable, write_text, writing
+    from tokenworth.files.output import jsonable, write_text, writing
 
     text = encoder.dumps(jsonable(result), indent=1)
     if out is not None:

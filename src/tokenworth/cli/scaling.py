@@ -29,7 +29,7 @@ def fit(
     quiet: options.Quiet = False,
 ) -> None:
     """Constants of a law with 95 % intervals; OUT gets fit.json."""
-    from tokenworth.assessment.result import jsonable, write_text, writing
+    from tokenworth.files.output import jsonable, write_text, writing
     from tokenworth.pretraining.run_table import read_runs
     from tokenworth.pretraining.scaling import fit_scaling
 

@@ -27,7 +27,7 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train byte-level BPE or Unigram; OUT is a plain transformers folder."""
-    from tokenworth.assessment.result import write_text, writing
+    from tokenworth.files.output import write_text, writing
     from tokenworth.pretraining.tokenizing import train_from_file
 
     with writing(out) as place:

@@ -40,7 +40,7 @@ def mixture(
     OUT gets run.yaml (the run file with the weights found), mixture.json, trajectory.csv and report.html; the same
     command goes on after an interruption.
     """
-    from tokenworth.assessment.result import jsonable
+    from tokenworth.files.output import jsonable
     from tokenworth.pretraining import PretrainPage, read_config
     from tokenworth.pretraining.weighing import WeighingConfig, find_weights
     from tokenworth.report import write_report

@@ -27,7 +27,7 @@ _SAID_BEFORE = re.compile(
     r"\b(?:cards?|cc|credit|debit|visa|maestro|mastercard|amex|pan)\b[^.!]{0,24}\Z", re.IGNORECASE
 )
 _LOOK_BACK = 48
-_VALUE_BEFORE = re.compile(r"(?:[=(\[,]|=\s)\Z")  # a seed or a constant of code
+_VALUE_BEFORE = re.compile(r"(?:\w\(|[=\[,]|=\s)\Z")  # a seed or a constant of code
 
 
 def card_span(match: re.Match[str]) -> tuple[int, int] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tokenworth.assessment.result import claimed
 from tokenworth.corpus.config import Corpus
 from tokenworth.corpus.engines import Engine, Local
 from tokenworth.corpus.flow import Flow, Progress
@@ -16,6 +15,7 @@ from tokenworth.corpus.output import write_output
 from tokenworth.corpus.sources import parts_of
 from tokenworth.corpus.staging import prepared_stages, read_sources, run_stages
 from tokenworth.corpus.store import remove_unfinished
+from tokenworth.features.locks import claimed
 
 
 def build(corpus: Corpus, out: str | Path, *, engine: Engine | None = None, progress: Progress | None = None) -> Flow:

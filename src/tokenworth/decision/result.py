@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from tokenworth.assessment import Assessment
-from tokenworth.assessment.result import jsonable, write_text, writing
 from tokenworth.assessment.schema import FINITE, LEAF, NUMBER, OBJECT, TEXT, TRUTH, Each, Maybe, Shape, read_object
+from tokenworth.files.output import jsonable, write_text, writing
 
 DECISION = "decision.json"
 _OPTION: Shape = {

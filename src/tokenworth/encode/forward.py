@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.agreement import agree
-from tokenworth.backbones.load import as_it_is_now
+from tokenworth.backbones.twins import as_it_is_now
 from tokenworth.encode.batches import Batch, make_batch
 from tokenworth.encode.delivery import Consume, Delivery, run_batch
 from tokenworth.encode.queue import Queue

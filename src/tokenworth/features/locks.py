@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from tokenworth.errors import TokenworthError
+from tokenworth.files.output import writing
 
 LOCK = ".lock"
 """The file that is locked; its holder removes it at the end."""
@@ -46,6 +48,20 @@ def only_writer(folder: Path, sentence: str) -> Iterator[None]:
         if _is_still(folder, place):  # as long as this process holds it no other can have put its own there
             (folder / LOCK).unlink(missing_ok=True)
         os.close(place)
+
+
+@contextmanager
+def claimed(folder: str | Path) -> Iterator[None]:
+    """Make the folder, try a file in it and hold it for this run: better refused before the work than after it.
+
+    Raises:
+        TokenworthError: as `writing`; or another run writes its results there.
+    """
+    with writing(folder) as place, TemporaryFile(dir=place):
+        pass
+    busy = f"another run is writing its results into {folder} now; wait for it, or choose another folder with --out"
+    with only_writer(Path(folder), busy):
+        yield
 
 
 def is_held(folder: Path) -> bool:

@@ -1,4 +1,7 @@
-"""Files as rows and texts: one reader for tasks, corpora and pretraining; nothing in them is interpreted."""
+"""Files as rows and texts: one reader for tasks, corpora and pretraining; nothing in them is interpreted.
+
+Files of results are written by `tokenworth.files.output`.
+"""
 
 from tokenworth.files.columnar import Columnar
 from tokenworth.files.delimited import Delimited

@@ -19,10 +19,11 @@ from torch.nn.functional import cross_entropy
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.backbones.config import read_config
 from tokenworth.backbones.files import find_source
-from tokenworth.backbones.load import RANDOM_SUFFIX, random_model
+from tokenworth.backbones.load import RANDOM_SUFFIX
 from tokenworth.backbones.pretrained import pretrained_model
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.backbones.tokenizer import read_tokenizer
+from tokenworth.backbones.twins import random_model
 from tokenworth.errors import SettingError
 
 Floats = NDArray[np.float64]

@@ -27,13 +27,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tokenworth.assessment.result import write_text, writing
 from tokenworth.backbones.config import read_config
 from tokenworth.backbones.files import TOKENIZER_PATTERNS, find_source
 from tokenworth.backbones.meta import meta_model
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.backbones.weights import weight_files
 from tokenworth.errors import SettingError
+from tokenworth.files.output import write_text, writing
 
 METHODS = ("yarn", "ntk", "linear", "base")
 

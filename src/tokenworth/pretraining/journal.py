@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tokenworth.assessment.result import write_text, writing
 from tokenworth.assessment.schema import COUNT, FINITE, NUMBER, Each, Shape, mistake_in
+from tokenworth.files.output import write_text, writing
 
 ROW: Shape = {
     "step": COUNT,

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tokenworth.assessment.result import writing
 from tokenworth.backbones.quiet import quiet_transformers
 from tokenworth.errors import PretrainError, SettingError, first_line
 from tokenworth.features.locks import only_writer
+from tokenworth.files.output import writing
 from tokenworth.pretraining.documents import source_files, stream_documents
 from tokenworth.pretraining.evaluation import HeldOut, read_held_out
 from tokenworth.pretraining.loop import Material

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenworth.assessment.result import write_text, writing
 from tokenworth.errors import SettingError
+from tokenworth.files.output import write_text, writing
 from tokenworth.pretraining.material import alone_in_shards, load_tokenizer, make_tokenizer, pack_all
 from tokenworth.pretraining.settings import PretrainConfig, read_config
 from tokenworth.pretraining.shards import Packed

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tokenworth.assessment.result import jsonable, write_text
 from tokenworth.assessment.schema import (
     COUNT,
     FINITE,
@@ -22,6 +21,7 @@ from tokenworth.assessment.schema import (
     read_object,
 )
 from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.files.output import jsonable, write_text
 from tokenworth.pretraining.journal import read_journal
 
 RUN = "run.json"

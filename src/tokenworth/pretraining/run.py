@@ -13,10 +13,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tokenworth.assessment.environment import describe_environment
-from tokenworth.assessment.result import claimed
 from tokenworth.backbones.precision import dtype_name, resolve_device, resolve_dtype
 from tokenworth.errors import SettingError
 from tokenworth.features import Processes
+from tokenworth.features.locks import claimed
 from tokenworth.pretraining.emphasis import Emphasis
 from tokenworth.pretraining.journal import read_journal
 from tokenworth.pretraining.loop import Material, Pretraining, Progress

@@ -48,7 +48,7 @@ def run_numbers(table: pd.DataFrame, source: str) -> pd.DataFrame:
         numbers[name] = np.array([_number(value) for value in table[name]], dtype=np.float64)
         wrong = np.flatnonzero(~((numbers[name] > 0) & np.isfinite(numbers[name])))
         if len(wrong):
-            value = str(table[name].iloc[wrong[0]])[:40]
+            value = str(table[name].iloc[wrong[0]])[:40] or "empty"
             raise SettingError(f"{source}, row {wrong[0] + 1}: {name} must be above 0, not {value}")
     if "flops" not in numbers:
         numbers["flops"] = 6.0 * numbers["parameters"] * numbers["tokens"]

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworth.assessment.result import write_text
 from tokenworth.errors import PretrainError, SettingError, first_line
+from tokenworth.files.output import write_text
 
 _log = logging.getLogger("tokenworth")
 SHARD_TOKENS = 1 << 24

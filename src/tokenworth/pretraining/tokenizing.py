@@ -7,8 +7,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from tokenworth.assessment.result import writing
 from tokenworth.errors import SettingError
+from tokenworth.files.output import writing
 from tokenworth.pretraining.documents import stream_documents
 from tokenworth.pretraining.settings import SourceConfig, make_sources
 from tokenworth.pretraining.tokenizer import TokenizerConfig, fertility, train_tokenizer

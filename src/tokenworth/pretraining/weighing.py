@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from tokenworth.assessment.result import jsonable, write_text
 from tokenworth.errors import SettingError
 from tokenworth.features import join_processes
+from tokenworth.files.output import jsonable, write_text
 from tokenworth.pretraining.group_dro import ExcessLoss
 from tokenworth.pretraining.journal import read_journal
 from tokenworth.pretraining.loop import Progress

@@ -17,7 +17,7 @@ from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.curves import complete_in_any_order
 from tokenworth.scores.ntps import check_widths, encoder_basis, overlap_curve
 from tokenworth.scores.pooled import PooledMoments
-from tokenworth.scores.retained import Readout, in_order, readout, whitened_order
+from tokenworth.scores.retained import Readout, readout, whitened_order
 from tokenworth.scores.subspaces import (
     LABEL_DIRECTION_CUT,
     Autoregressive,
@@ -28,6 +28,9 @@ from tokenworth.scores.subspaces import (
     whiten_pooled,
 )
 from tokenworth.scores.whitening import Whitening, whiten
+
+INDEPENDENT = 1e-10
+"""A read-out whose part beside those before it is this small a share of it adds no direction."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -183,8 +186,9 @@ def _held_out_gains(
 ) -> Tensor:
     """Drop in squared error on the held-out texts when the read-out through V_k replaces the mean, for each k (D,).
 
-    Fewer texts than directions leave the read-out open; it is the smallest one in coordinates of unit variance over
-    all texts, so the work is done in those of them that vary: x = E' z / scale about the mean of all (R).
+    The work is done in coordinates of unit variance over all texts, those of them that vary: x = E' z / scale about the
+    mean of all (R).  From as many directions on as the fit can tell apart, least squares has no one answer, and the
+    curve stays where it is.
     """
     into_DR = fixed.whitening.vectors_DR / fixed.whitening.scale_D[:, None]
     fit, mean_D = total - held_out, total.mean()
@@ -192,8 +196,7 @@ def _held_out_gains(
     fit_mean_R = -sum_R / fit.n_texts
     inner_RR = ((total.n_texts * fixed.whitening.values_R).diag() - gram_RR) / fit.n_texts
     whitening = whiten(inner_RR.addr_(fit_mean_R, fit_mean_R, alpha=-1), scaled=True)
-    # QR looks at no more columns than there are rows.
-    basis_RQ = whitening.solve(in_order(whitening.root(order_RD[:, : whitening.rank])))
+    basis_RQ = _readouts(whitening, order_RD[:, : whitening.rank])
     weights_QC = basis_RQ.T @ (into_DR.T @ fit.second_moments(center=True)[1])
     about_CR = held_out.class_sums(mean_D).T @ into_DR - torch.outer(held_out.sums.count_C, fit_mean_R)
     share_C = fit.sums.count_C / fit.n_texts
@@ -204,3 +207,18 @@ def _held_out_gains(
     linear = 2 * (weights_QC * (basis_RQ.T @ cross_RC)).sum(1).cumsum(0)
     gains = linear - weighted.cumsum(0).cumsum(1).diagonal()
     return torch.cat([gains, gains[-1].expand(held_out.dim - len(gains))])
+
+
+def _readouts(whitening: Whitening, order_RK: Tensor) -> Tensor:
+    """Columns that span the first k of order_RK for every k and are orthonormal in the fit's covariance (R, Q).
+
+    R^-1 Q of the QR of R V would do where the fit's R is invertible; with fewer texts than directions its columns
+    leave the span of V, and what is held out is then not read through V' z.
+    """
+    whitened = whitening.root(order_RK)
+    length_K = whitened.norm(dim=0).clamp(min=torch.finfo(whitened.dtype).tiny)
+    upper_KK = torch.linalg.qr(whitened / length_K).R
+    weak_K = upper_KK.diagonal().abs() <= INDEPENDENT
+    count = int(weak_K.int().argmax()) if weak_K.any() else len(weak_K)
+    columns_RK = (order_RK / length_K)[:, :count]
+    return torch.linalg.solve_triangular(upper_KK[:count, :count], columns_RK, upper=True, left=False)

@@ -226,7 +226,7 @@ def _add_autoregressive(scores: LayerScores, fixed: Frame) -> None:
         scores.reasons["ntps_rounding"] = (
             f"rounding hides {fixed.encoder.hidden} of {len(fixed.encoder.eigenvalues_D)} directions of the prefixes "
             "(repetitive texts, or large states that all texts share): NTPS and the retained curve are those of the "
-            "rest, and another number format may give others"
+            "rest, and another number format may give others; --dtype float64 resolves most of them"
         )
     energy = fixed.encoder.eigenvalues_D / fixed.encoder.next_energy
     scores.spectra["context"] = energy

@@ -14,12 +14,12 @@ from pathlib import Path
 from tokenworth.adaptation import adapt, make_config
 from tokenworth.assessment import assess
 from tokenworth.assessment.environment import describe_environment
-from tokenworth.assessment.result import jsonable, write_text, writing
 from tokenworth.backbones import account_of
 from tokenworth.backbones.load import RANDOM_SUFFIX, identity
 from tokenworth.encode.textloss import loss_of
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.features.locks import BusyError
+from tokenworth.files.output import jsonable, write_text, writing
 from tokenworth.study.as_published import published_protocol
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, Cell, Study
 from tokenworth.study.store import COUNTED, PUBLISHED, TEXT_LOSS, StudyStore, cell_key

@@ -24,7 +24,6 @@ from typing import Any
 from tokenworth.adaptation.result import RESULT
 from tokenworth.adaptation.result import SHAPE as ADAPTED_SHAPE
 from tokenworth.assessment.result import SHAPE as ASSESSED_SHAPE
-from tokenworth.assessment.result import write_text, writing
 from tokenworth.assessment.schema import (
     COUNT,
     FINITE,
@@ -40,6 +39,7 @@ from tokenworth.assessment.schema import (
 )
 from tokenworth.errors import TokenworthError, first_line
 from tokenworth.features.locks import is_held, only_writer
+from tokenworth.files.output import write_text, writing
 from tokenworth.study.grid import ASSESS, Cell
 from tokenworth.study.names import Contents
 from tokenworth.version import NUMERICS

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenworth.assessment.result import jsonable, write_text, writing
+from tokenworth.files.output import jsonable, write_text, writing
 from tokenworth.version import NUMERICS
 
 FORMAT = 1

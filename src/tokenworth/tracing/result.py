@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from tokenworth.assessment.result import jsonable, write_table, write_text, writing
 from tokenworth.assessment.schema import (
     COUNT,
     FINITE,
@@ -23,6 +22,7 @@ from tokenworth.assessment.schema import (
     Shape,
     read_object,
 )
+from tokenworth.files.output import jsonable, write_table, write_text, writing
 
 TRACE, TABLE, PAGE = "trace.json", "trace.parquet", "trace.html"
 SHAPE: Shape = {

@@ -11,9 +11,9 @@ from typing import Any
 
 from tokenworth.adaptation import AdaptConfig
 from tokenworth.adaptation.job import Progress
-from tokenworth.assessment.result import claimed
 from tokenworth.backbones import dtype_name, resolve_device, resolve_dtype
 from tokenworth.errors import SettingError
+from tokenworth.features.locks import claimed
 from tokenworth.settings import Count, OutFolder, Place, Seed, checked_arguments
 from tokenworth.tasks import Task, load_task
 from tokenworth.tracing.assembling import Measured, assemble, find_part

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenworth.assessment.result import write_text, writing
 from tokenworth.errors import SettingError
+from tokenworth.files.output import write_text, writing
 
 
 class OtherRunError(SettingError):
