@@ -62,7 +62,11 @@ def measured(task: Task) -> dict[str, Any]:
     begun = process_time()
     chosen = bow_row(task)
     row |= {"chosen": chosen["f1"], "recipe": chosen["name"].partition("(")[2].rstrip(")")}
-    row |= {"seconds": process_time() - begun, "n_characters": sum(map(len, task.train.texts)), "classes": task.n_classes}
+    row |= {
+        "seconds": process_time() - begun,
+        "n_characters": sum(map(len, task.train.texts)),
+        "classes": task.n_classes,
+    }
     return row | {name: chosen[figure] for name, figure in FIGURES.items() if figure in chosen}
 
 
