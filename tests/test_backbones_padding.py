@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from architectures import Architecture
 from conformance_checks import batches_agree, pooled, states_agree, token_ids
 from planted import planted_task
 from small_models import write_folder
@@ -119,3 +120,25 @@ def test_what_is_not_packed_says_its_price(tmp_path, kind, said):
     result = adapt(folder, planted_task(30), "full", config={"steps": 2, "batch": 4, "dtype": "float32"})
     assert not result.facts["packs"]
     assert any(said in note for note in result.notes)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_padding_ids_within_a_text_are_read(tmp_path, dtype):
+    """Flaubert tells padding by the ids where it gets no mask; the token that ends its texts may be the padding one."""
+    Architecture("flaubert").write(tmp_path / "model")
+    backbone = load_backbone(str(tmp_path / "model"), dtype=dtype, device="cpu")
+    ids = [np.array([0, 5, 9, 2], np.int32), np.array([0, 7, 2, 8, 6, 2], np.int32)]
+    assert backbone.model.pad_index in ids[0], "the case that is meant"
+    together, alone = (pooled(backbone, part) for part in (ids, ids[:1]))
+    np.testing.assert_allclose(together[0], alone[0], atol=1e-5 if dtype == "float32" else 0.05)
+
+
+def test_a_model_that_was_trained_is_put_back_too(tmp_path):
+    """A run's own predictions are those of the classifier that is loaded again: BigBird keeps its sparse attention."""
+    folder = Architecture("big_bird").write(tmp_path / "model")
+    task = planted_task(16, 8)
+    settings = {"steps": 2, "lr": 1e-3, "batch": 8, "mislabelled": False, "dtype": "float32"}
+    for route in ("full", "lora"):
+        result = adapt(str(folder), task, route, out=tmp_path / route, config=settings, device="cpu")
+        again = load_classifier(tmp_path / route, device="cpu").predict_proba(list(task.test.texts))
+        np.testing.assert_allclose(again[:, 0], result.predictions["p_class 0"], atol=1e-5)

@@ -92,6 +92,7 @@ def taken(twin: Any, names: list[str]) -> bool:
 
     from peft import LoraConfig, inject_adapter_in_model
 
+    _detach_kept(twin)
     copy = deepcopy(twin)
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -99,3 +100,11 @@ def taken(twin: Any, names: list[str]) -> bool:
     except (ValueError, AttributeError, NotImplementedError):
         return False
     return any("lora_A" in path for path, _ in copy.named_parameters())
+
+
+def _detach_kept(model: Any) -> None:
+    """Part what modules keep of a pass (RecurrentGemma's states) from its gradient, which cannot be copied."""
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                setattr(module, name, value.detach())

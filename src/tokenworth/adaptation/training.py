@@ -184,7 +184,7 @@ class Training:
     def _check_format(self, error: Exception) -> None:
         """Some models write out numbers that a narrow format does not have."""
         narrow = str(self.dtype).removeprefix("torch.")
-        if narrow in {"bfloat16", "float16"} and any(name in str(error) for name in ("BFloat16", "Half")):
+        if narrow in {"bfloat16", "float16"} and any(name in str(error) for name in ("BFloat16", "Half", "dtype")):
             raise AdaptError(
                 f"{type(self.classifier.model).__name__} cannot be trained in {narrow} ({first_line(error)}); choose "
                 "dtype float32"

@@ -17,10 +17,14 @@ class ModuleState:
     """The state of all modules of a model at one moment; copied with the model, it belongs to the copy."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.writes = _writes(model)
         self.model = model
+        self.record()
+
+    def record(self) -> None:
+        """Keep the state of now."""
+        self.writes = _writes(self.model)
         self.kept = [
-            (module, _plain(module), dict(module._modules), dict(module._buffers)) for module in model.modules()
+            (module, _plain(module), dict(module._modules), dict(module._buffers)) for module in self.model.modules()
         ]
 
     def put_back(self) -> bool:
@@ -45,6 +49,15 @@ class ModuleState:
             module._buffers.clear()
             module._buffers.update(buffers)
         return changed
+
+    def guard(self) -> None:
+        """From now on every pass leaves the model as it met it; between passes it may be trained or extended."""
+        self.model.register_forward_pre_hook(self.begin)
+        self.model.register_forward_hook(self, always_call=True)  # a pass may be left early
+
+    def begin(self, _module: nn.Module, _args: Any) -> None:
+        """As a hook before a forward pass."""
+        self.record()
 
     def __call__(self, _module: nn.Module, _args: Any, _output: Any) -> None:
         """As a hook after a forward pass."""

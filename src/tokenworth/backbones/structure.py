@@ -82,7 +82,7 @@ def _examine(
         causal = _is_causal(model, ids_BT)
         reads_padding = not causal and _reads_padding(model, ids_BT[:1], pad_id)
     if before.put_back() and not causal:
-        model.register_forward_hook(before, always_call=True)  # a pass may be left early
+        before.guard()
         reads_padding = True
     return Structure(
         blocks=blocks,

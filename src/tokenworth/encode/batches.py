@@ -75,7 +75,9 @@ def _inputs(backbone: Backbone, ids_BT: Tensor, mask_BT: Tensor, padding: str | 
         inputs["use_cache"] = False
     # A causal model never looks at what follows, so padding on the right cannot touch a real token: without a mask
     # the states are the same and the attention kernel is the faster, purely causal one.
-    if padding == "left" or (padding == "right" and not structure.causal):
+    # An encoder gets it without padding, too: without one some (XLM, Flaubert) take ids of the padding token in a text,
+    # which may also end texts, for padding.
+    if padding == "left" or (not structure.causal and "attention_mask" in structure.accepts):
         inputs["attention_mask"] = mask_BT.long()
     if padding == "left" and "position_ids" in structure.accepts:
         inputs["position_ids"] = _positions(ids_BT, mask_BT, structure.position_padding)
