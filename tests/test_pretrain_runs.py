@@ -19,6 +19,7 @@ from commands import tokenworth
 from corpora import config_of, run_file
 from tokenworth.errors import SettingError
 from tokenworth.features.locks import BusyError, only_writer
+from tokenworth.features.processes import leave_processes
 from tokenworth.pretraining import PretrainError, PretrainPage, pretrain, read_runs
 from tokenworth.pretraining.journal import read_journal
 from tokenworth.pretraining.loop import Pretraining
@@ -222,6 +223,7 @@ def runs_of_two(home):
     """All ways one after the other, in each of the processes that torchrun has started."""
     for name in WAYS:
         pretrain(home / f"{name}.yaml", home / name)
+    leave_processes()  # as the command does: threads of gloo that outlive the interpreter end the process by a signal
 
 
 @pytest.fixture(scope="module")
