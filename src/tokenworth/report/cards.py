@@ -24,7 +24,7 @@ def assessment_cards(result: AssessmentLike) -> list[Card]:
     probe, bow, majority = best_probe(result), probe_of_kind(result, "bow"), probe_of_kind(result, "majority")
     return [
         _quality(f"F1, {cut(probe.get('name', 'probe'), 40)}", probe, accent=True),
-        _quality("F1, TF-IDF baseline", bow, f"majority class {shown(majority.get('f1'))}" if majority else ""),
+        _quality("F1, bag of words", bow, f"majority class {shown(majority.get('f1'))}" if majority else ""),
         _layer(result),
         _retained(result),
         Card("Time", duration(_total(result)), (f"{parameters(result.backbone.get('n_parameters'))} parameters",)),
@@ -76,7 +76,7 @@ def ranking_cards(ranking: RankingLike) -> list[Card]:
     )  # fmt: skip
     return [
         first,
-        _quality("F1, TF-IDF baseline", ranking.baseline or {}),
+        _quality("F1, bag of words", ranking.baseline or {}),
         Card(
             "Tied with the best",
             str(ties) if done else ABSENT,

@@ -29,17 +29,19 @@ OVERLAID = {
 def ranking_panel(ranking: RankingLike) -> Panel:
     """F1 of every backbone's best probe and its interval; filled dots share the first place, a line is the baseline."""
     rows = [{**row, **ranked(row)} for row in ranking.rows if number(ranked(row)["f1"]) is not None]
+    bow = ranking.baseline or {}
     panel = Panel(
         name="ranking",
         title="F1 of the best probe",
-        says="Test texts no probe has seen; bars are 95 % intervals. The grey line is TF-IDF + logistic regression.",
+        says=f"Test texts no probe has seen; bars are 95 % intervals. Grey line: {bow.get('name', 'bag of words')}.",
         trust="Backbones marked as tied cannot be told apart with this many test texts: take the cheapest of them.",
     )
     if not rows:
         return replace(panel, reason="No backbone could be assessed.")
-    bow = ranking.baseline or {}
     keys = [Key("dot", "best, or tied with it"), Key("ring", "behind")]
-    keys += [Key("line", f"TF-IDF {shown(bow.get('f1'))}", theme.GREY)] if number(bow.get("f1")) is not None else []
+    keys += (
+        [Key("line", f"bag of words {shown(bow.get('f1'))}", theme.GREY)] if number(bow.get("f1")) is not None else []
+    )
     return replace(panel, figure=_dots(rows, bow), keys=tuple(keys), height=80 + 44 * len(rows))
 
 

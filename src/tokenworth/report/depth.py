@@ -124,7 +124,7 @@ def _extras(metric: Metric, result: AssessmentLike) -> tuple[list[Trace], tuple[
     if bow is not None:
         ends = [min(x), max(x)] if len(x) > 1 else [x[0] - 0.3, x[0] + 0.3]
         traces.append(theme.line(ends, [bow, bow], colour=theme.GREY, width=1.5, hoverinfo="skip"))
-        keys.append(Key("line", "TF-IDF F1", theme.GREY))
+        keys.append(Key("line", "bag of words F1", theme.GREY))
     return traces, tuple(keys)
 
 

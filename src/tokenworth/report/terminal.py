@@ -46,7 +46,7 @@ def ranking_table(ranking: RankingLike) -> Table:
     bow = ranking.baseline or {}
     if number(bow.get("f1")) is not None:
         accuracy = shown(bow.get("accuracy"))
-        table.add_row("", Text(cut(bow.get("name", "TF-IDF baseline"), 40)), "", Text(shown(bow.get("f1"))), accuracy)
+        table.add_row("", Text(cut(bow.get("name", "bag of words"), 40)), "", Text(shown(bow.get("f1"))), accuracy)
     return table
 
 
