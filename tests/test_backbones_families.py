@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from small_models import FAMILIES, LLAMA, write_folder, write_model, write_tokenizer
 from tokenworth.backbones import load_backbone
@@ -90,3 +91,15 @@ def test_layer_0_is_the_embedding_also_where_the_models_own_record_leaves_it_out
     tokens = tokenise(backbone, ["w1 w2 w3"])
     encode(backbone, tokens, lambda layer, states, _mask, _rows: found.update({layer: states[0].clone()}))
     assert torch.equal(found[0], backbone.model.get_input_embeddings().weight[[5, 6, 7]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("family", "causal"), [("llama", True), ("bert", False)])
+def test_causality_where_random_weights_mix_no_tokens(tmp_path, dtype, family, causal):
+    """Blocks that end in zeros keep tokens apart, whatever they would look at once they have learned."""
+    folder = write_folder(tmp_path / family, family)
+    weights = load_file(folder / "model.safetensors")
+    ends = ("o_proj.weight", "attention.output.dense.weight")
+    assert [values.zero_() for name, values in weights.items() if name.endswith(ends)]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert load_backbone(str(folder), dtype=dtype).causal == causal

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tokenworth.backbones.agreement import agree
 from tokenworth.backbones.bounded_indices import bounded_indices
+from tokenworth.backbones.causality import is_causal
 from tokenworth.backbones.module_state import ModuleState
 from tokenworth.errors import BackboneError, first_line
 
@@ -79,7 +80,7 @@ def _examine(
         states = _states(model, ids_BT)
         n_layers, width = len(states) - 1, states[-1].shape[-1]
         blocks = _find_blocks(model, ids_BT, n_layers)
-        causal = _is_causal(model, ids_BT)
+        causal = _is_causal(model, ids_BT, blocks)
         reads_padding = not causal and _reads_padding(model, ids_BT[:1], pad_id)
     if before.put_back() and not causal:
         before.guard()
@@ -199,15 +200,31 @@ def _reads_padding(model: nn.Module, ids_1T: Tensor, pad_id: int) -> bool:
     return not agree(padded, alone, alone.dtype)
 
 
-def _is_causal(model: nn.Module, ids_BT: Tensor) -> bool:
+def _is_causal(model: Any, ids_BT: Tensor, blocks: tuple[nn.Module, ...] | None) -> bool:
     """Whether the first half of a text keeps its last-layer states when the second half is another.
 
     A causal model leaves them as they are but for rounding; attention that looks ahead moves them by a share of
-    the order of the second half's weight, 1/2 (tiny random encoders: 0.005).
+    the order of the second half's weight, 1/2 (tiny random encoders: 0.005).  Where the second half keeps its states
+    as well when the first is another, tokens are not mixed at all (random weights may be zero where a block ends, and
+    are not any more once they have learned): then other weights are asked.
     """
-    first, second = model(input_ids=ids_BT[:1]), model(input_ids=ids_BT[1:])
-    half = ids_BT.shape[1] // 2
-    kept = first.last_hidden_state[0, :half].float()
-    change = (second.last_hidden_state[0, :half].float() - kept).norm() / kept.norm()
-    exact = first.last_hidden_state.dtype in {torch.float32, torch.float64}
-    return not change.item() > (1e-5 if exact else 1e-3)
+    half, bound = ids_BT.shape[1] // 2, 1e-5 if _is_exact(model) else 1e-3
+    if _change(model, ids_BT, slice(None, half)) > bound:
+        return False
+    if _change(model, ids_BT.flip(1), slice(-half, None)) > bound:
+        return True
+    first_block = next((path for path, part in model.named_modules() if blocks and part is blocks[0]), "")
+    try:
+        return is_causal(model.config, first_block)
+    except BackboneError:  # a model that runs with its own weights alone
+        return True
+
+
+def _is_exact(model: nn.Module) -> bool:
+    return next(model.parameters()).dtype in {torch.float32, torch.float64}
+
+
+def _change(model: nn.Module, ids_BT: Tensor, part: slice) -> float:
+    """How far, relative, the last-layer states of a part are apart in two texts that agree there."""
+    first, second = (model(input_ids=ids_1T).last_hidden_state[0, part].float() for ids_1T in ids_BT[:, None])
+    return float((second - first).norm() / first.norm())
