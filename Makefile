@@ -8,7 +8,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Tests start many processes, and none should have to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench bench-real browser clean
+.PHONY: demo format rules types lint test check lowest pythons bench bench-real browser clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -24,24 +24,47 @@ demo: $(STAMP)
 browser:
 	@sh tools/install-browser.sh
 
-# One thread a process, two processes: on two cores the faster way round.  Everything runs with dtype auto as float32,
-# then what computes in auto (marked: formats) as bfloat16, whatever this machine is; the second pass runs in any case.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
-define in_both_formats
-@failed=0; export OMP_NUM_THREADS=1; \
-echo 'tests, dtype auto as float32'; TESTS_AUTO=float32 $(PYTEST) $(1) || failed=1; \
-echo 'tests that compute in dtype auto, as bfloat16'; TESTS_AUTO=bfloat16 $(PYTEST) $(2) || failed=1; \
-exit $$failed
+# What the hooks of .pre-commit-config.yaml run, and `make test` before the tests.
+FORMAT := $(BIN)/ruff format --check .
+RULES := $(BIN)/ruff check .
+TYPES := $(BIN)/mypy
+
+format: $(STAMP)
+	$(FORMAT)
+
+rules: $(STAMP)
+	$(RULES)
+
+types: $(STAMP)
+	$(TYPES)
+
+# Parts run whatever the others said; those that failed are named at the end.
+define parts
+@failed=; part() { name=$$1; shift; echo "== $$name"; "$$@" || failed="$$failed, $$name"; }; \
+part 'ruff format' $(FORMAT); \
+part 'ruff check' $(RULES); \
+part 'mypy' $(TYPES); \
+$(1) \
+test -z "$$failed" || { echo "failed: $${failed#, }"; exit 1; }
 endef
 
+# One thread a process, two processes: on two cores the faster way round.  Everything runs with dtype auto as float32,
+# then what computes in auto (marked: formats) as bfloat16, whatever this machine is.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+define tests
+export OMP_NUM_THREADS=1; \
+part 'tests in float32' env TESTS_AUTO=float32 $(PYTEST) $(1); \
+part 'tests in bfloat16' env TESTS_AUTO=bfloat16 $(PYTEST) $(2);
+endef
+
+lint: $(STAMP)
+	$(call parts)
+
 test: $(STAMP) browser
-	$(call in_both_formats,-m "not slow",-m "formats and not slow")
+	$(call parts,$(call tests,-m "not slow",-m "formats and not slow"))
 
 check: $(STAMP) browser
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(call in_both_formats,,-m formats)
+	$(call parts,$(call tests,,-m formats))
 
 # An hour on two cores; every table is explained in docs/benchmarks.md.  Real texts and models, and the peers'
 # environment, are used where SHARED and PEERS say.
