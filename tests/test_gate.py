@@ -7,11 +7,15 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 from textwrap import indent
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("format", "rules", "types")
@@ -92,6 +96,22 @@ def test_names_of_files_are_shared_by_two_at_most():
     doors = [module_of("", f"src/tokenworth/{room}/__init__.py") for room in "abc"]
     assert counted(*files[:2], *doors)["names that more than 2 files share"] == 0
     assert counted(*files)["names that more than 2 files share"] == 1
+
+
+# --- other interpreters
+
+
+def test_constraints_leave_an_older_python_what_it_can_have():
+    """A package that needs a newer one is held there alone, so that `make` works on 3.10 as well."""
+    constraints = [Requirement(line) for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()]
+    pythons = {canonicalize_name(package.name): package.metadata.get("Requires-Python") for package in distributions()}
+    too_new = [
+        str(constraint)
+        for constraint in constraints
+        if (constraint.marker is None or constraint.marker.evaluate({"python_version": "3.10"}))
+        and not SpecifierSet(pythons.get(canonicalize_name(constraint.name)) or "").contains("3.10.99")
+    ]
+    assert not too_new, 'add ; python_version >= "3.11"'
 
 
 # --- one gate
