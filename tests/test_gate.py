@@ -25,7 +25,7 @@ AT_MOST = {
     "functions of more than 40 lines": 13,
     "functions with more than 8 parameters": 23,
     "files of more than 300 lines": 2,
-    "names that more than 2 files share": 11,
+    "names that more than 2 files share": 0,
     "# fmt: skip": 126,
 }
 """The figures of the source: each may only go down."""

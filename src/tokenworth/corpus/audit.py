@@ -8,22 +8,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tokenworth.corpus.cleaning import Extract, Normalise, Quality, Redact
-from tokenworth.corpus.config import Corpus, Source
-from tokenworth.corpus.deciding import cluster_sizes, decide
-from tokenworth.corpus.decontamination import Decontaminate
-from tokenworth.corpus.deduplication import Exact, Near
-from tokenworth.corpus.describe import contamination_rows
+from tokenworth.corpus.corpus_file import load_corpus
+from tokenworth.corpus.corpus_settings import Corpus, Source
+from tokenworth.corpus.deduplication.duplicate_stages import Exact, Near
+from tokenworth.corpus.deduplication.survivors import cluster_sizes, decide
 from tokenworth.corpus.document import Amount, Ledger
-from tokenworth.corpus.engines import Engine, Local
-from tokenworth.corpus.flow import Flow, Progress
-from tokenworth.corpus.notes import language_notes
-from tokenworth.corpus.reading import load_corpus
-from tokenworth.corpus.sources import parts_of
-from tokenworth.corpus.stages import is_corpus_stage
-from tokenworth.corpus.staging import prepared, read_sources
-from tokenworth.corpus.store import Shard
-from tokenworth.corpus.work import ObserveJob, observe
+from tokenworth.corpus.engine.engines import Engine, Local
+from tokenworth.corpus.engine.flow import Flow, Progress
+from tokenworth.corpus.engine.jobs import ObserveJob, observe
+from tokenworth.corpus.engine.pipeline import prepared, read_sources
+from tokenworth.corpus.engine.shard_store import Shard
+from tokenworth.corpus.engine.stage import is_corpus_stage
+from tokenworth.corpus.filters.decontamination import Decontaminate
+from tokenworth.corpus.filters.document_stages import Extract, Normalise, Quality, Redact
+from tokenworth.corpus.output.build_report import contamination_rows
+from tokenworth.corpus.output.loss_notes import language_notes
+from tokenworth.corpus.readers.sources import parts_of
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.settings import exists
 

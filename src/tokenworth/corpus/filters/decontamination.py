@@ -1,0 +1,59 @@
+"""The stage that keeps texts of tasks out of a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from tokenworth.corpus.document import Document, Ledger
+from tokenworth.errors import SettingError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decontaminate:
+    """Documents that share a run of n words with a text of a task are dropped.
+
+    The texts are looked for as they are and as the stages before this one make them, so that neither the Unicode form
+    nor what was redacted hides one.
+    """
+
+    name: ClassVar[str] = "decontaminate"
+    tasks: tuple[str, ...] = ()
+    """As `load_task` takes them."""
+    n: int = 13
+    splits: tuple[str, ...] = ("test",)
+    """Parts of a task whose texts must not be there; those of the others are counted only."""
+    index: str = ""
+    """File with the runs to look for, which the build makes of the tasks."""
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise SettingError(f"decontaminate: n = {self.n}; give the words of a run, such as 13")
+        if wrong := set(self.splits) - {"test", "train"}:
+            raise SettingError(f"decontaminate: a task has no split {min(wrong)!r}; there are test and train")
+
+    def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
+        """Documents without a run of those splits."""
+        from tokenworth.corpus.filters.contamination import comparable
+        from tokenworth.corpus.filters.task_index import load_index, look
+
+        found = look([document.text for document in documents], load_index(self.index))
+        kept = []
+        for i, document in enumerate(documents):
+            hits = found.get(i, ())
+            for task, split in {(hit.task, hit.split) for hit in hits}:
+                ledger.count("contaminated documents", f"{task} {split}")
+            for hit in hits:
+                ledger.count("task texts found", f"{hit.task} {hit.split} {hit.row}")
+            spoilt = next((hit for hit in hits if hit.split in self.splits), None)
+            if spoilt is None:
+                kept.append(document)
+            else:
+                near = comparable(document.text)[max(0, spoilt.start - 40) :]
+                ledger.drop(replace(document, text=near), _reason(spoilt))
+        return kept
+
+
+def _reason(hit: Any) -> str:
+    return f"holds {hit.split} text of {hit.task}"
