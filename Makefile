@@ -3,17 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CONSTRAINTS := constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 # Tests start many processes, and none should have to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo format rules types lint test check lowest pythons bench bench-real browser clean
+.PHONY: demo format rules types lint test check selection pythons lowest bench bench-real browser clean
 .DEFAULT_GOAL := test
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c $(CONSTRAINTS) -e '.[dev]'
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # as pip does, on all cores instead of one
 	touch $(STAMP)
 
@@ -65,6 +66,37 @@ test: $(STAMP) browser
 
 check: $(STAMP) browser
 	$(call parts,$(call tests,,-m formats))
+
+# A good part of the tests on other interpreters and with the oldest libraries that pyproject.toml allows, each in an
+# environment of its own under out/: about 6 GB where pip finds PyTorch for CUDA alone.
+PYTHONS ?= 3.10 3.13
+SELECTION ?= $(addprefix tests/test_,public.py architecture.py settings.py files.py tasks_load.py tasks_split.py \
+	scores_layer.py probes_fits.py encode_states.py backbones_families.py adaptation_lora.py report_page.py \
+	cli_messages.py corpus_build.py)
+# The interpreter of a version, on the path or of pyenv, if it starts.
+python_of = $(firstword $(foreach python,python$(1) $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python), \
+	$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
+
+selection: $(STAMP)
+	OMP_NUM_THREADS=1 TESTS_AUTO=float32 $(BIN)/pytest $(WARNINGS) -m "not slow" $(SELECTION)
+
+pythons:
+	@$(MAKE) --no-print-directory --keep-going $(addprefix python-,$(PYTHONS))
+
+python-%:
+	@test -n "$(call python_of,$*)" || echo "Python $*: not on this machine, not tried"
+	@test -z "$(call python_of,$*)" || \
+		$(MAKE) --no-print-directory VENV=out/python-$* PYTHON=$(call python_of,$*) selection
+
+# Every lower bound as the version itself; old libraries warn about newer ones that they load.
+LOWEST := out/lowest.txt
+$(LOWEST): pyproject.toml
+	mkdir -p $(@D)
+	sed -n 's/^ *"\([A-Za-z0-9_.-]*\)>=\(.*\)",$$/\1==\2/p' pyproject.toml | sort -u > $@
+
+lowest: $(LOWEST)
+	$(MAKE) --no-print-directory VENV=out/python-lowest CONSTRAINTS=$(LOWEST) WARNINGS='-W default' \
+		PYTHON=$(firstword $(call python_of,3.10) $(PYTHON)) selection
 
 # An hour on two cores; every table is explained in docs/benchmarks.md.  Real texts and models, and the peers'
 # environment, are used where SHARED and PEERS say.

@@ -98,22 +98,6 @@ def test_names_of_files_are_shared_by_two_at_most():
     assert counted(*files)["names that more than 2 files share"] == 1
 
 
-# --- other interpreters
-
-
-def test_constraints_leave_an_older_python_what_it_can_have():
-    """A package that needs a newer one is held there alone, so that `make` works on 3.10 as well."""
-    constraints = [Requirement(line) for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()]
-    pythons = {canonicalize_name(package.name): package.metadata.get("Requires-Python") for package in distributions()}
-    too_new = [
-        str(constraint)
-        for constraint in constraints
-        if (constraint.marker is None or constraint.marker.evaluate({"python_version": "3.10"}))
-        and not SpecifierSet(pythons.get(canonicalize_name(constraint.name)) or "").contains("3.10.99")
-    ]
-    assert not too_new, 'add ; python_version >= "3.11"'
-
-
 # --- one gate
 
 
@@ -178,3 +162,52 @@ def test_a_part_that_fails_is_named_and_stops_no_other(tmp_path):
     assert asked == [["ruff", "format"], ["ruff", "check"], ["mypy"], ["pytest", "-n"], ["pytest", "-n"]]
     assert code != 0
     assert said.splitlines()[-1] == "failed: ruff format, ruff check, tests in float32, tests in bfloat16"
+
+
+# --- other interpreters
+
+
+def test_constraints_leave_an_older_python_what_it_can_have():
+    """A package that needs a newer one is held there alone, so that `make` works on 3.10 as well."""
+    constraints = [Requirement(line) for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()]
+    pythons = {canonicalize_name(package.name): package.metadata.get("Requires-Python") for package in distributions()}
+    too_new = [
+        str(constraint)
+        for constraint in constraints
+        if (constraint.marker is None or constraint.marker.evaluate({"python_version": "3.10"}))
+        and not SpecifierSet(pythons.get(canonicalize_name(constraint.name)) or "").contains("3.10.99")
+    ]
+    assert not too_new, 'add ; python_version >= "3.11"'
+
+
+def bounds():
+    """Of every dependency and extra: the package and its lower bound."""
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [Requirement(text) for requirements in lists for text in requirements]
+
+
+def test_every_dependency_has_one_lower_bound():
+    specifiers = {requirement.name: set() for requirement in bounds()}
+    for requirement in bounds():
+        specifiers[requirement.name].add(str(requirement.specifier))
+    assert all(len(texts) == 1 and next(iter(texts)).startswith(">=") for texts in specifiers.values()), specifiers
+
+
+@needs_make
+def test_the_oldest_libraries_are_those_of_the_lower_bounds(tmp_path):
+    _, code = make(f"LOWEST={tmp_path}/lowest.txt", f"{tmp_path}/lowest.txt")
+    assert code == 0
+    oldest = (tmp_path / "lowest.txt").read_text(encoding="utf-8").splitlines()
+    pins = {f"{requirement.name}{requirement.specifier}".replace(">=", "==") for requirement in bounds()}
+    left_out = pins - set(oldest)
+    assert set(oldest) <= pins
+    assert {pin.split("==")[0] for pin in left_out} == {"bitsandbytes"}  # of no use without CUDA
+
+
+@needs_make
+def test_an_interpreter_that_is_not_there_is_named():
+    said, code = make("pythons", "PYTHONS=3.1 3.2")
+    assert code == 0
+    assert said.splitlines() == [f"Python {version}: not on this machine, not tried" for version in ("3.1", "3.2")]
