@@ -4,7 +4,8 @@ import os
 import pickle
 import tracemalloc
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
 
 import numpy as np
 import pytest
@@ -21,7 +22,20 @@ from tokenworth.errors import SettingError
 from tokenworth.features import default_store
 from tokenworth.pretraining.pretraining_settings import ModelConfig, TrainingConfig, read_config
 from tokenworth.pretraining.tokenizer_training import train_from_file
-from tokenworth.settings import Bounds, ByComma, Count, Finite, Names, check_fields, make, quoted, read_settings
+from tokenworth.settings import (
+    Bounds,
+    ByComma,
+    Count,
+    Finite,
+    Misfit,
+    Names,
+    OutFolder,
+    check_fields,
+    fitting,
+    make,
+    quoted,
+    read_settings,
+)
 from tokenworth.study import load_study
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
 from tokenworth.tracing.trace_settings import budget
@@ -267,6 +281,18 @@ def test_small_numbers_need_no_point_in_any_room(tmp_path):
 
 
 # -- arguments ------------------------------------------------------------------------------------------------------
+
+
+def test_bounds_are_seen_through_the_optional_of_older_pythons():
+    """Python 3.10 takes `out: OutFolder = None` for Optional[OutFolder]."""
+    wanted = Optional[OutFolder]  # noqa: UP045 - as typing.get_type_hints writes it
+    assert fitting("out", wanted) == "out"
+    assert fitting(None, wanted) is None
+    assert fitting(Path("out"), wanted) == Path("out")
+    with pytest.raises(Misfit, match="is empty; name a folder"):
+        fitting("", wanted)
+    with pytest.raises(Misfit, match="must be"):
+        fitting(3, wanted)
 
 
 @pytest.mark.parametrize(("call", "message"), [

@@ -71,6 +71,8 @@ def _one_of_several(value: Any, kinds: tuple[Any, ...], marks: tuple[Any, ...]) 
 
 
 def _is_known(kind: Any) -> bool:
+    if get_origin(kind) in (Union, types.UnionType):  # Python 3.10 wraps what is None by default in one more Optional
+        return all(_is_known(_parts(inner)[0]) for inner in get_args(kind))
     return kind in _CONVERSIONS or get_origin(kind) in (*_CONVERSIONS, *_CHECKED)
 
 
