@@ -38,6 +38,7 @@ BITS_ALONE = frozenset({"bits", "fingerprint", "continuation"})
 ADDED: frozenset[str] = frozenset()
 """Keys that came after the recording and are no difference."""
 
+_SECONDS = re.compile(r"FLOPs in [\d,]+ s\.")  # in a sentence of every route that trains
 _NUMBERS = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -104,7 +105,7 @@ def plain(value: Any, home: Path, parent: str = "") -> Any:
 
 
 def _named(text: str, home: Path) -> str:
-    return text.replace(str(home), "HOME")
+    return _SECONDS.sub("FLOPs in # s.", text.replace(str(home), "HOME"))
 
 
 def _emptied(value: Any) -> Any:
