@@ -1,4 +1,4 @@
-"""Group DRO over the sources of a run: a source counts for more while it is predicted worse than it could be.
+"""How much each sequence of a step counts; by group DRO, a source counts for more while it could be predicted better.
 
 With K sources, at every step, for source i with tokens B_i in the step:
 
@@ -19,7 +19,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,12 +27,58 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenworth.errors import SettingError, first_line
-from tokenworth.pretraining.emphasis import Chosen, Evenly, LossesOf
 from tokenworth.pretraining.next_token_objective import NextToken
 from tokenworth.pretraining.pretraining_settings import PretrainConfig
 from tokenworth.pretraining.published_models import loaded_model
 
 Floats = NDArray[np.float64]
+Chosen = list[tuple[int, int]]
+"""(source, place) of sequences."""
+
+
+class LossesOf(Protocol):
+    """How well a model predicts sequences now."""
+
+    def __call__(self, chosen: Chosen, objective: NextToken | None = None) -> Tensor:
+        """-log p of every token, (B, T) nats on the CPU; of the model in training unless another one is named."""
+
+
+class Evenly:
+    """Every sequence counts the same: next-token training as it is."""
+
+    def weigh(self, own: Chosen, losses_of: LossesOf, add_up: Callable[[Tensor], None]) -> None:
+        """Look at a step before its gradient; may be called again for the same step, where memory ran out.
+
+        Args:
+            own: sequences of the step that this process reads.
+            losses_of: measures them.
+            add_up: sums a float64 tensor over the processes, in place.
+        """
+
+    def scale(self, part: Chosen) -> Tensor | None:  # noqa: ARG002
+        """(B,) what each of some sequences of the step counts for, 1 on average over it; None: 1."""
+        return None
+
+    def accept(self) -> dict[str, Any]:
+        """The step was made: go on from it, and say what belongs into its line of the journal."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold to go on, as JSON keeps it."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what a checkpoint held."""
+
+
+class Emphasis(Protocol):
+    """Settings of how much sequences count: data that is noted with the run and makes the working object late."""
+
+    def facts(self) -> dict[str, Any]:
+        """Everything the run's numbers depend on through it, as JSON keeps it."""
+
+    def begin(self, config: PretrainConfig, device: torch.device) -> Evenly:
+        """The object that is asked at every step."""
 
 
 def reweighted(weights_K: Floats, excess_K: Floats, *, step_size: float, smoothing: float) -> Floats:
@@ -82,19 +128,18 @@ class GroupDRO(Evenly):
         """Weights and excess losses of the step, by source."""
         assert self._next is not None, "a step is weighed before it is made"
         self.weights_K, self.excess_K, _ = self._next
-        return {"weights": self._named(self.weights_K), "excess": self._named(self.excess_K)}
+        return self.state()
 
     def state(self) -> dict[str, Any]:
         """Weights and excess losses by source."""
-        return {"weights": self._named(self.weights_K), "excess": self._named(self.excess_K)}
+        kept = {"weights": self.weights_K, "excess": self.excess_K}
+        return {what: dict(zip(self.names, values_K.tolist(), strict=True)) for what, values_K in kept.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """JSON keeps every bit of a float."""
-        self.weights_K = np.array([state["weights"][name] for name in self.names])
-        self.excess_K = np.array([state["excess"][name] for name in self.names])
-
-    def _named(self, values_K: Floats) -> dict[str, float]:
-        return dict(zip(self.names, values_K.tolist(), strict=True))
+        self.weights_K, self.excess_K = (
+            np.array([state[what][name] for name in self.names]) for what in ("weights", "excess")
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +169,7 @@ class ExcessLoss:
             raise SettingError(f"the reference {self.reference} cannot be read ({first_line(error)})") from error
         return {"step_size": self.step_size, "smoothing": self.smoothing, "reference": digest.hexdigest()[:16]}
 
-    def made(self, config: PretrainConfig, device: torch.device) -> GroupDRO:
+    def begin(self, config: PretrainConfig, device: torch.device) -> GroupDRO:
         """With the reference loaded, frozen.
 
         Raises:

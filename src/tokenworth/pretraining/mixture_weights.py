@@ -32,8 +32,8 @@ from tokenworth.pretraining.group_dro import ExcessLoss
 from tokenworth.pretraining.metrics_log import read_journal
 from tokenworth.pretraining.pretrain_result import PretrainRun
 from tokenworth.pretraining.pretrain_run import pretrain
-from tokenworth.pretraining.pretraining_loop import Progress
 from tokenworth.pretraining.pretraining_settings import PretrainConfig, SourceConfig, read_config
+from tokenworth.training.loop import Progress
 
 _LAST = 0.1
 """Share of the steps at the end over which excess losses are reported."""

@@ -18,18 +18,20 @@ from tokenworth.base.locks import claimed
 from tokenworth.base.processes import Processes
 from tokenworth.base.run_record import note_or_compare, recorded_dtype
 from tokenworth.base.versions import describe_environment
-from tokenworth.errors import SettingError
+from tokenworth.errors import PretrainError, SettingError
 from tokenworth.pretraining.data.token_shards import Packed, tokenizer_fingerprint
-from tokenworth.pretraining.data.training_data import alone_in_shards, gather, make_tokenizer, pack_all
-from tokenworth.pretraining.emphasis import Emphasis
+from tokenworth.pretraining.data.training_data import Material, alone_in_shards, gather, make_tokenizer, pack_all
+from tokenworth.pretraining.group_dro import Emphasis
 from tokenworth.pretraining.metrics_log import read_journal
 from tokenworth.pretraining.next_token_objective import NextToken
+from tokenworth.pretraining.next_token_training import NextTokenLearner
 from tokenworth.pretraining.pretrain_result import RUN, PretrainRun
-from tokenworth.pretraining.pretraining_loop import Material, Pretraining, Progress
 from tokenworth.pretraining.pretraining_settings import PretrainConfig, TrainingConfig, read_config
 from tokenworth.pretraining.published_models import loaded_model, new_model, samples
 from tokenworth.settings import Place, checked_arguments
-from tokenworth.training.devices import Devices, find_devices
+from tokenworth.training.checkpoints import Checkpoints
+from tokenworth.training.devices import Compute, find_devices
+from tokenworth.training.loop import Loop, Progress
 from tokenworth.training.tracker import make_tracker
 
 STARTED = "started.json"
@@ -71,67 +73,78 @@ def pretrain(
             return done
         packed = pack_all(config, tokenizer, folder)
         material = gather(config, tokenizer, folder)
-        dtype = devices.processes.tell(dtype)
-        return _trained(config, folder, devices, dtype, material, packed, emphasis, progress)
+        device = resolve_device(config.training.device)
+        compute = Compute(devices, device, resolve_dtype(devices.processes.tell(dtype), device))
+        return _trained(config, folder, compute, material, packed, emphasis, progress)
 
 
 def _trained(
-    config: PretrainConfig, folder: Path, devices: Devices, dtype: str, material: Material,
-    packed: dict[str, Packed], emphasis: Emphasis | None, progress: Progress | None,
+    config: PretrainConfig, folder: Path, compute: Compute, material: Material, packed: dict[str, Packed],
+    emphasis: Emphasis | None, progress: Progress | None,
 ) -> PretrainRun:  # fmt: skip
-    training, tokenizer = config.training, material.tokenizer
-    model = (
-        loaded_model(config.model, training)
-        if isinstance(config.model, str)
-        else new_model(config.model, training, tokenizer, config.seed)
-    )
-    run = _begun(config, model, material, packed)
-    if devices.processes.is_main:
+    training, is_main = config.training, compute.processes.is_main
+    run, learner = _begun(config, folder, compute, material, packed, emphasis)
+    if is_main:
         run.save(folder)
-    device = resolve_device(training.device)
-    keep_freed_memory(device)
-    track = training.track if devices.processes.is_main else None
-    tracker = make_tracker(track, folder / "logs", "pretrain", asdict(training))
-    loop = Pretraining(
-        model, material, training, folder=folder, devices=devices, device=device,
-        dtype=resolve_dtype(dtype, device), tracker=tracker,
-        identity=json.dumps([tokenizer_fingerprint(tokenizer), {name: asdict(one) for name, one in packed.items()}]),
-        emphasis=None if emphasis is None else emphasis.made(config, device), progress=progress)  # fmt: skip
+    keep_freed_memory(compute.device)
+    tracker = make_tracker(training.track if is_main else None, folder / "logs", "pretrain", asdict(training))
     with closing(tracker):
+        loop = Loop(
+            learner,
+            steps=training.steps,
+            clip_norm=training.clip_norm,
+            checkpoint_seconds=training.checkpoint_seconds,
+            checkpoints=Checkpoints(folder / "state", PretrainError),
+            tracker=tracker,
+            progress=progress,
+        )
         resumed = loop.run()
-    run = _ended(run, loop, resumed)
-    if devices.processes.is_main:
-        last = folder / "checkpoints" / f"tokens-{loop.tokens}"
-        run = replace(run, samples=samples(last, config.prompts, seed=config.seed))
+        loop.keep()
+    if is_main:
+        last = folder / "checkpoints" / f"tokens-{learner.tokens}"
+        run = replace(_ended(run, learner, resumed), samples=samples(last, config.prompts, seed=config.seed))
         run.save(folder)
-    devices.processes.wait()
+    compute.processes.wait()
     return run
 
 
-def _begun(config: PretrainConfig, model: Any, material: Material, packed: dict[str, Packed]) -> PretrainRun:
+def _begun(
+    config: PretrainConfig, folder: Path, compute: Compute, material: Material, packed: dict[str, Packed],
+    emphasis: Emphasis | None,
+) -> tuple[PretrainRun, NextTokenLearner]:  # fmt: skip
+    """The run as it is before its first step, and what learns."""
+    fingerprint = tokenizer_fingerprint(material.tokenizer)
+    if isinstance(config.model, str):
+        decoder = loaded_model(config.model, config.training)
+    else:
+        decoder = new_model(config.model, config.training, material.tokenizer, config.seed)
     passes = material.mixture.passes()
     figures = ("train_tokens", "held_tokens", "train_documents", "held_documents", "train_bytes", "held_bytes")
-    sources = {
-        name: {key: getattr(one, key) for key in figures} | {"passes": passes.get(name, 0.0)}
-        for name, one in packed.items()
-    }
-    return PretrainRun(
+    run = PretrainRun(
         settings=config.asdict(),
-        parameters=count_parameters(model),
-        train_flops_per_token=count_flops(model, config.training.context),
-        tokenizer={"fingerprint": tokenizer_fingerprint(material.tokenizer), "vocabulary": len(material.tokenizer)},
-        sources=sources,
+        parameters=count_parameters(decoder),
+        train_flops_per_token=count_flops(decoder, config.training.context),
+        tokenizer={"fingerprint": fingerprint, "vocabulary": len(material.tokenizer)},
+        sources={
+            name: {key: getattr(source, key) for key in figures} | {"passes": passes.get(name, 0.0)}
+            for name, source in packed.items()
+        },
         environment=describe_environment(),
     )
+    weigher = None if emphasis is None else emphasis.begin(config, compute.device)
+    identity = json.dumps([fingerprint, {name: asdict(source) for name, source in packed.items()}])
+    learner = NextTokenLearner(
+        decoder, material, config.training, folder=folder, compute=compute, identity=identity, emphasis=weigher
+    )
+    return run, learner
 
 
-def _ended(run: PretrainRun, loop: Pretraining, resumed: int) -> PretrainRun:
-    looks = [row["held_out"] for row in read_journal(loop.folder / "metrics.jsonl") if "held_out" in row]
-    seconds = loop.position.seconds
+def _ended(run: PretrainRun, learner: NextTokenLearner, resumed: int) -> PretrainRun:
+    looks = [row["held_out"] for row in read_journal(learner.journal.path) if "held_out" in row]
+    tokens, seconds = learner.tokens, learner.position.seconds
     return replace(
-        run, tokens=loop.tokens, seconds=seconds, tokens_per_second=loop.tokens / max(seconds, 1e-9),
-        resumed_from_step=resumed, micro_batch=loop.position.micro_batch, held_out=looks[-1] if looks else {},
-        finished=True)  # fmt: skip
+        run, tokens=tokens, seconds=seconds, tokens_per_second=tokens / max(seconds, 1e-9), resumed_from_step=resumed,
+        micro_batch=learner.position.micro_batch, held_out=looks[-1] if looks else {}, finished=True)  # fmt: skip
 
 
 def count_parameters(model: Any) -> dict[str, int]:

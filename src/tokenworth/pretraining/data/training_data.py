@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,20 @@ from tokenworth.pretraining.data.document_stream import source_files, stream_doc
 from tokenworth.pretraining.data.mixture import Blocks, Mixture
 from tokenworth.pretraining.data.token_shards import Packed, pack, read_shards
 from tokenworth.pretraining.held_out_loss import HeldOut, read_held_out
-from tokenworth.pretraining.pretraining_loop import Material
 from tokenworth.pretraining.pretraining_settings import PretrainConfig, SourceConfig, TrainingConfig
 from tokenworth.pretraining.tokenizer_training import train_on_sources
 
 _log = logging.getLogger("tokenworth")
 _HEAD_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Material:
+    """What a run learns from, is measured on, and saves beside the weights."""
+
+    mixture: Mixture
+    held_out: Mapping[str, HeldOut]
+    tokenizer: Any
 
 
 def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:

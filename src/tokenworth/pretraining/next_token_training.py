@@ -1,0 +1,178 @@
+"""What pretraining brings to the training loop: sequences of a mixture, next-token loss, held-out documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tokenworth.errors import PretrainError
+from tokenworth.pretraining.data.training_data import Material
+from tokenworth.pretraining.group_dro import Chosen, Evenly
+from tokenworth.pretraining.held_out_loss import HeldOut, evaluate
+from tokenworth.pretraining.learning_rate_schedule import rate_at, trace_steps
+from tokenworth.pretraining.metrics_log import Journal
+from tokenworth.pretraining.next_token_objective import NextToken
+from tokenworth.pretraining.pretraining_settings import TrainingConfig
+from tokenworth.pretraining.published_models import publish
+from tokenworth.training.devices import Compute, whole_state
+from tokenworth.training.loop import Learner, Position
+
+_EVALUATED_TOKENS = 2048
+"""Of a pass over held-out documents."""
+
+
+class NextTokenLearner(Learner):
+    """A decoder that learns from a mixture of sources; a row is the (source, place) of a sequence.
+
+    It writes RUN/metrics.jsonl, and RUN/checkpoints for the trace.
+    """
+
+    what, failure = "pretrain", PretrainError
+
+    def __init__(
+        self, decoder: Any, material: Material, config: TrainingConfig, *, folder: Path, compute: Compute,
+        identity: str, emphasis: Evenly | None = None,
+    ) -> None:  # fmt: skip
+        self.decoder, self.material, self.config, self.folder = decoder, material, config, folder
+        self.compute, self.identity, self.emphasis = compute, identity, emphasis or Evenly()
+        if config.activation_checkpointing:
+            _checkpoint_activations(decoder)
+        balance = float(getattr(decoder.config, "router_aux_loss_coef", 0.0) or 0.0)
+        self.objective = NextToken(decoder.to(compute.device), cross_documents=config.cross_documents, balance=balance)
+        self.model = compute.devices.prepare(self.objective)
+        if config.compile:
+            self.model = torch.compile(self.model)  # type: ignore[assignment]
+        self.parameters = dict(decoder.named_parameters())
+        self.optimiser = _adamw(self.parameters, config)
+        self.position = Position(micro_batch=config.micro_batch or config.batch)
+        self.journal = Journal(folder / "metrics.jsonl", writes=compute.processes.is_main)
+        self.trace_steps = frozenset(trace_steps(config))
+
+    @property
+    def tokens(self) -> int:
+        """Learnt from so far."""
+        return self.position.step * self.config.step_tokens
+
+    def rows(self, step: int) -> Chosen:
+        """Sequences of a step, as the mixture draws them."""
+        return self.material.mixture.step(step)
+
+    def own_rows(self, rows: Chosen) -> Chosen:
+        """In a ring every process reads its part of each sequence."""
+        return rows if self.config.ring else super().own_rows(rows)
+
+    def prepare(self, rows: Chosen, own: Chosen) -> None:  # noqa: ARG002
+        """Ask how much each sequence counts."""
+        self.emphasis.weigh(own, self.token_nats, self.compute.processes.add_up)
+
+    def groups(self, own: Chosen) -> list[Chosen]:
+        """In the order they are drawn in."""
+        size = self.position.micro_batch
+        return [own[begin : begin + size] for begin in range(0, len(own), size)]
+
+    def loss(self, group: Chosen) -> tuple[Tensor, Tensor]:
+        """Nats a token of the step, with the balance of experts and without."""
+        inputs, scale_B = self._inputs(group), self.emphasis.scale(group)
+        with self.compute.autocast():
+            nats, balance = self.model(*inputs, None if scale_B is None else scale_B.to(self.compute.device))
+        mean = nats / self.config.step_tokens
+        return mean + balance * (len(group) / self.config.batch), mean.detach()
+
+    def token_nats(self, chosen: Chosen, objective: NextToken | None = None) -> Tensor:
+        """-log p of every token of sequences, (B, T) nats on the CPU, of the model in training or of another one."""
+        with self.compute.autocast():
+            token_nats = (objective or self.objective).token_nats
+            return torch.cat([token_nats(*self._inputs(part)).cpu() for part in self.groups(chosen)])
+
+    def _inputs(self, chosen: Chosen) -> list[Tensor]:
+        sequences = self.material.mixture.read(chosen)
+        tensors = (sequences.ids_BT, sequences.targets_BT, sequences.documents_BT)
+        return [tensor.to(self.compute.device) for tensor in tensors]
+
+    def rate(self, step: int) -> float:
+        """By the schedule of the settings."""
+        return rate_at(step, self.config)
+
+    def accept(self, figures: Mapping[str, float], seconds: float) -> None:
+        """A line of the journal."""
+        row = {"step": self.position.step, "tokens": self.tokens, **figures, **self.emphasis.accept()}
+        self.journal.add({**row, "seconds": round(seconds, 4)})
+
+    def watch(self) -> dict[str, float]:
+        """At the steps of the trace: measure on held-out documents, and publish the model."""
+        if self.position.step not in self.trace_steps:
+            return {}
+        self.model.eval()
+        held_out = {name: self._evaluated(held) for name, held in self.material.held_out.items()}
+        self.model.train()
+        self.journal.add({"step": self.position.step, "tokens": self.tokens, "held_out": held_out})
+        weights, place = whole_state(self.decoder), self.folder / "checkpoints" / f"tokens-{self.tokens}"
+        with self.compute.processes.together():
+            if self.compute.processes.is_main:
+                publish(self.decoder, weights, self.material.tokenizer, place)
+        return {f"bits_per_byte/{name}": figures["bits_per_byte"] for name, figures in held_out.items()}
+
+    def _evaluated(self, held: HeldOut) -> dict[str, float]:
+        batch = max(1, min(self.position.micro_batch, _EVALUATED_TOKENS // self.config.context or 1))
+        device, processes = self.compute.device, self.compute.processes
+        with self.compute.autocast():
+            return evaluate(self.model, held, batch, device, processes, ring=self.config.ring)
+
+    def state(self) -> dict[str, Any]:
+        """That of the emphasis."""
+        return {"emphasis": self.emphasis.state()}
+
+    def begin(self, state: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:  # noqa: ARG002
+        """Cut the journal back to the position; go on with the emphasis of a checkpoint."""
+        if state:
+            self.emphasis.restore(state.get("emphasis", {}))
+        self.journal.begin(self.position.step)
+
+    def check_identity(self, kept: Any, folder: Path | None) -> None:
+        """Refuse checkpoints of other tokens.
+
+        Raises:
+            PretrainError: they are.
+        """
+        if kept != self.identity:
+            raise PretrainError(
+                f"the checkpoints in {folder} belong to a run with other settings or other tokens; name another folder "
+                "with --out, or remove this one"
+            )
+
+    def no_memory(self, size: int) -> str:
+        """What can be done about a sequence that does not fit."""
+        return (
+            f"{self.compute.device} has no memory for {size} sequence(s) of {self.config.context} tokens; shorten the "
+            "context, set micro_batch lower, or turn activation_checkpointing on"
+        )
+
+    def not_finite(self, rows: Chosen, loss: float, norm: float) -> str:
+        """The sequences to look at."""
+        names = self.material.mixture.names
+        listed = ", ".join(f"{names[source]} {place}" for source, place in rows[:8])
+        return (
+            f"step {self.position.step + 1}: the loss is {loss} and the norm of the gradient {norm} on the sequences "
+            f"{listed}{', ...' * (len(rows) > 8)}; nothing was updated. Lower lr (now {self.config.lr:g}), or choose "
+            "dtype float32"
+        )
+
+
+def _adamw(parameters: dict[str, nn.Parameter], config: TrainingConfig) -> torch.optim.AdamW:
+    """Weight decay on matrices; gains, biases and norms are left alone."""
+    values = parameters.values()
+    groups = [
+        {"params": [p for p in values if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in values if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
+
+
+def _checkpoint_activations(decoder: Any) -> None:
+    """Under the name the installed transformers has for it."""
+    enable = getattr(decoder, "activation_checkpointing_enable", None) or decoder.gradient_checkpointing_enable
+    enable()

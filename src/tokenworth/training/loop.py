@@ -1,0 +1,256 @@
+"""One training loop for routes and for pretraining: stops safely, goes on exactly.
+
+    rows of a step -> passes -> gradient -> finite? -> clip -> optimiser -> log -> watch -> checkpoint
+
+What a step depends on is a function of its number, the seed and the tensors in the checkpoint: a run that is killed and
+started again gives the same losses, bit for bit on a CPU.  What is trained, and on what, is a `Learner`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tokenworth.base.machine import is_out_of_memory
+from tokenworth.errors import TokenworthError
+from tokenworth.training.checkpoints import Checkpoint, Checkpoints
+from tokenworth.training.devices import Compute
+from tokenworth.training.optimiser_state import read_state, read_weights, set_rate, write_state, write_weights
+from tokenworth.training.tracker import Tracker
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(what, steps_done, steps)."""
+Rows = Any
+"""A list or an array; a row is whatever the learner takes it for, such as the number of a text."""
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run stands, saved with every checkpoint; a learner may add counts of its own."""
+
+    step: int = 0
+    micro_batch: int = 0
+    """Rows of one forward and backward pass at most."""
+    halvings: int = 0
+    seconds: float = 0.0
+    """Of training steps alone."""
+
+
+class Learner(ABC):
+    """What is trained, on what, and what is kept of it: rows of a step, cut into groups of which each is one pass."""
+
+    what: str
+    """Name of the work for who watches its progress."""
+    failure: type[TokenworthError]
+    """What a run that cannot go on raises."""
+    compute: Compute
+    model: nn.Module
+    """As it is called, wrapped for several processes."""
+    parameters: dict[str, nn.Parameter]
+    """Those that learn, by name."""
+    optimiser: torch.optim.Optimizer
+    position: Position
+    identity: Any
+    """What a checkpoint must agree with to be gone on from, as JSON keeps it."""
+
+    @abstractmethod
+    def rows(self, step: int) -> Rows:
+        """All rows of a step, counted from 0: a pure function of seed and step."""
+
+    def own_rows(self, rows: Rows) -> Rows:
+        """Those of a step's rows that this process reads."""
+        processes = self.compute.processes
+        return rows[processes.rank :: processes.size]
+
+    @abstractmethod
+    def prepare(self, rows: Rows, own: Rows) -> None:
+        """Look at a step before its gradient; called again for the same step where memory ran out."""
+
+    @abstractmethod
+    def groups(self, own: Rows) -> list[Any]:
+        """This process's rows cut into passes of at most `position.micro_batch` rows; never none at all."""
+
+    @abstractmethod
+    def loss(self, group: Any) -> tuple[Tensor, Tensor]:
+        """What a pass adds to the step's mean: of what is minimised, and of what is reported as the loss."""
+
+    @abstractmethod
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+
+    @abstractmethod
+    def accept(self, figures: Mapping[str, float], seconds: float) -> None:
+        """A step has been made: note its loss, learning_rate and gradient_norm."""
+
+    @abstractmethod
+    def watch(self) -> dict[str, float]:
+        """Measure and save what is due before the first step or after one; returns figures for the tracker."""
+
+    @abstractmethod
+    def begin(self, state: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Begin at `position`, with what `state` and `tensors` gave there; with nothing, where a run is new."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of the learner beside its position, as JSON keeps it."""
+        return {}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds of it beside the parameters, under names that no parameter has."""
+        return {}
+
+    @abstractmethod
+    def check_identity(self, kept: Any, folder: Path | None) -> None:
+        """Refuse checkpoints that another run has made, in one sentence."""
+
+    def explain(self, error: Exception) -> str | None:  # noqa: ARG002
+        """The sentence for an error of a pass that the learner understands."""
+        return None
+
+    @abstractmethod
+    def no_memory(self, size: int) -> str:
+        """The sentence for a pass of so many rows that does not fit and cannot be cut."""
+
+    @abstractmethod
+    def not_finite(self, rows: Rows, loss: float, norm: float) -> str:
+        """The sentence for a loss or the norm of a gradient that is no finite number."""
+
+
+class Loop:
+    """One run of a learner."""
+
+    def __init__(
+        self, learner: Learner, *, steps: int, clip_norm: float, checkpoint_seconds: float, checkpoints: Checkpoints,
+        tracker: Tracker, progress: Progress | None = None,
+    ) -> None:  # fmt: skip
+        self.learner, self.steps, self.clip_norm = learner, steps, clip_norm
+        self.checkpoints, self.checkpoint_seconds = checkpoints, checkpoint_seconds
+        self.tracker, self.progress = tracker, progress
+        self.compute, self.processes = learner.compute, learner.compute.processes
+
+    def run(self) -> int:
+        """Train to the last step; returns the step it went on from.  The global random state is left as it was.
+
+        Raises:
+            TokenworthError: the learner's failure: a loss or gradient that is no finite number, a pass that does not
+                fit into memory, or a checkpoint that cannot be written.
+        """
+        learner, device = self.learner, self.compute.device
+        resumed = self._resume()
+        learner.model.train()
+        if resumed == 0:
+            self._watch()
+        kept_at = perf_counter()
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            while learner.position.step < self.steps:
+                began = perf_counter()
+                self._step()
+                learner.position.seconds += perf_counter() - began
+                self._watch()
+                if self._due(perf_counter() - kept_at):
+                    self.keep()
+                    kept_at = perf_counter()
+        return resumed
+
+    def _step(self) -> None:
+        """One optimiser step; nothing is changed if it fails."""
+        learner, position, began = self.learner, self.learner.position, perf_counter()
+        rows = learner.rows(position.step)
+        loss = self._gradient(rows)
+        norm = self.compute.devices.clip(learner.parameters.values(), self.clip_norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise learner.failure(learner.not_finite(rows, loss, norm))
+        rate = learner.rate(position.step)
+        set_rate(learner.optimiser, rate)
+        learner.optimiser.step()
+        learner.optimiser.zero_grad(set_to_none=True)
+        position.step += 1
+        figures = {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
+        self.tracker.log(figures, position.step)
+        learner.accept(figures, perf_counter() - began)
+        if self.progress:
+            self.progress(learner.what, position.step, self.steps)
+
+    def _gradient(self, rows: Rows) -> float:
+        """Gradient of a step's mean loss, in as many passes as memory asks for; returns the loss over all processes."""
+        own = self.learner.own_rows(rows)
+        while True:
+            try:
+                self.learner.prepare(rows, own)
+                loss = torch.tensor(self._passes(own), dtype=torch.float64)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    if sentence := self.learner.explain(error):
+                        raise self.learner.failure(sentence) from error
+                    raise
+                self._halve(len(own), error)
+        self.processes.add_up(loss)
+        return loss.item()
+
+    def _passes(self, own: Rows) -> float:
+        """Forward and backward over this process's rows; gradients travel with the last pass."""
+        learner, devices = self.learner, self.compute.devices
+        learner.optimiser.zero_grad(set_to_none=True)
+        groups, loss = learner.groups(own), 0.0
+        for place, group in enumerate(groups):
+            with devices.without_sync(learner.model, last=place == len(groups) - 1):
+                minimised, reported = learner.loss(group)
+                devices.backward(minimised)
+                loss += reported.item()
+        return loss
+
+    def _halve(self, rows: int, error: Exception) -> None:
+        position = self.learner.position
+        size = min(position.micro_batch, rows)
+        if size <= 1 or self.compute.devices.wrapped:
+            raise self.learner.failure(self.learner.no_memory(size)) from error
+        position.micro_batch = (size + 1) // 2
+        position.halvings += 1
+
+    def _watch(self) -> None:
+        if figures := self.learner.watch():
+            self.tracker.log(figures, self.learner.position.step)
+
+    # -- checkpoints ----------------------------------------------------------------------------------------------
+
+    def _due(self, seconds: float) -> bool:
+        """The main process's clock decides for all: every one of them must take part."""
+        due = torch.tensor(int(self.learner.position.step < self.steps and seconds >= self.checkpoint_seconds))
+        self.processes.from_main(due)
+        return bool(due)
+
+    def keep(self) -> None:
+        """Write a checkpoint; all processes must ask."""
+        if self.checkpoints.folder is None:
+            return
+        learner = self.learner
+        tensors, numbers = read_state(learner.optimiser, learner.parameters)
+        weights = read_weights(learner.parameters) | learner.tensors()
+        state = {"position": asdict(learner.position), "optimiser": numbers, "identity": learner.identity}
+        with self.processes.together():
+            if self.processes.is_main:
+                kept = Checkpoint(learner.position.step, weights, tensors, state | learner.state())
+                self.checkpoints.save(kept)
+
+    def _resume(self) -> int:
+        """Put everything back that the newest checkpoint holds; returns its step."""
+        kept, learner = self.checkpoints.newest(), self.learner
+        if kept is None:
+            learner.begin({}, {})
+            return 0
+        learner.check_identity(kept.state["identity"], self.checkpoints.folder)
+        position = kept.state.get("position") or kept.state["running"]  # as routes called it in earlier versions
+        learner.position = type(learner.position)(**position)
+        others = {name: kept.weights.pop(name) for name in [*kept.weights] if name not in learner.parameters}
+        write_weights(learner.parameters, kept.weights)
+        write_state(learner.optimiser, learner.parameters, kept.optimiser, kept.state["optimiser"])
+        learner.begin(kept.state, others)
+        return kept.step
