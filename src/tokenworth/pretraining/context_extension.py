@@ -80,13 +80,21 @@ def extended(
         raise SettingError("a new base is for the method base, which needs one; give --method base --base 500000")
     if trained is not None and trained < 2:
         raise SettingError(f"a model trained to read {trained} tokens has no context to make longer")
-    found = deepcopy(config)
-    text = found.get_text_config()
+    changed = deepcopy(config)
+    text = changed.get_text_config()
     rope = _plain_rope(text)
     before = trained or int(text.max_position_embeddings)
-    text.rope_parameters = {**rope, **_scaling(text, rope, factor, method, base, before)}
+    if method == "yarn":
+        scaling = {"rope_type": "yarn", "factor": float(factor), "original_max_position_embeddings": before}
+    elif method == "linear":
+        scaling = {"rope_type": "linear", "factor": float(factor)}
+    elif base is not None:
+        scaling = {"rope_theta": float(base)}
+    else:
+        scaling = {"rope_theta": ntk_base(rope["rope_theta"], factor, _turned(text, rope))}
+    text.rope_parameters = {**rope, **scaling}
     text.max_position_embeddings = round(factor * before)
-    return found
+    return changed
 
 
 def _plain_rope(text: Any) -> dict[str, Any]:
@@ -110,19 +118,6 @@ def _plain_rope(text: Any) -> dict[str, Any]:
     return dict(rope)
 
 
-def _scaling(
-    text: Any, rope: dict[str, Any], factor: float, method: str, base: float | None, before: int
-) -> dict[str, Any]:
-    """What changes in the rotary positions."""
-    if method == "linear":
-        return {"rope_type": "linear", "factor": float(factor)}
-    if method == "yarn":
-        return {"rope_type": "yarn", "factor": float(factor), "original_max_position_embeddings": before}
-    return {
-        "rope_theta": float(base) if base is not None else ntk_base(rope["rope_theta"], factor, _turned(text, rope))
-    }
-
-
 def _turned(text: Any, rope: dict[str, Any]) -> int:
     """d, the numbers of a head that are turned."""
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
@@ -141,14 +136,9 @@ def ntk_base(base: float, factor: float, d: int) -> float:
 
 
 def extend_checkpoint(
-    name: str | Path,
-    out: str | Path,
-    *,
-    factor: float = 4.0,
-    method: str = "yarn",
-    base: float | None = None,
+    name: str | Path, out: str | Path, *, factor: float = 4.0, method: str = "yarn", base: float | None = None,
     trained: int | None = None,
-) -> Extension:
+) -> Extension:  # fmt: skip
     """Write a checkpoint with the same weights, bit for bit, that reads `factor` times as many tokens.
 
     Args:
@@ -156,8 +146,8 @@ def extend_checkpoint(
         out: folder, made if missing; files of the same names are replaced once all are written.
         factor: s, above 1.
         method: one of METHODS.
-        base: the new base, for the method "base" alone.
-        trained: tokens the model was trained to read, where its configuration states another number.
+        base: as of `extended`.
+        trained: as of `extended`.
 
     Raises:
         BackboneError: the model is missing or damaged.

@@ -46,11 +46,11 @@ class LossesOf(Protocol):
 class Evenly:
     """Every sequence counts the same: next-token training as it is."""
 
-    def weigh(self, own: Chosen, losses_of: LossesOf, add_up: Callable[[Tensor], None]) -> None:
+    def weigh(self, local: Chosen, losses_of: LossesOf, add_up: Callable[[Tensor], None]) -> None:
         """Look at a step before its gradient; may be called again for the same step, where memory ran out.
 
         Args:
-            own: sequences of the step that this process reads.
+            local: sequences of the step that this process reads.
             losses_of: measures them.
             add_up: sums a float64 tensor over the processes, in place.
         """
@@ -104,12 +104,12 @@ class GroupDRO(Evenly):
         self.excess_K = np.zeros(len(names))
         self._next: tuple[Floats, Floats, Floats] | None = None
 
-    def weigh(self, own: Chosen, losses_of: LossesOf, add_up: Callable[[Tensor], None]) -> None:
+    def weigh(self, local: Chosen, losses_of: LossesOf, add_up: Callable[[Tensor], None]) -> None:
         """Weights of the step from the excess losses on it; a source that is not in it keeps its last excess loss."""
-        over_BT = (losses_of(own) - losses_of(own, self.reference)).clamp(min=0).double()
-        source_B = torch.tensor([source for source, _ in own])
+        over_BT = (losses_of(local) - losses_of(local, self.reference)).clamp(min=0).double()
+        source_B = torch.tensor([source for source, _ in local])
         sums_3K = torch.zeros(3, len(self.names), dtype=torch.float64)  # nats, tokens, sequences
-        parts = (over_BT.sum(1), torch.full((len(own),), float(over_BT.shape[1])), torch.ones(len(own)))
+        parts = (over_BT.sum(1), torch.full((len(local),), float(over_BT.shape[1])), torch.ones(len(local)))
         for place, values_B in enumerate(parts):
             sums_3K[place].index_add_(0, source_B, values_B.double())
         add_up(sums_3K)

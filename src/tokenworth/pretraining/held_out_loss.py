@@ -57,16 +57,14 @@ def evaluate(
     Every process takes its share of the sequences, and all make the same number of passes, as sharded weights ask; in
     a ring all of them see each sequence.
     """
-    sequences = held.sequences
-    n = len(sequences.ids_BT)
-    nats = torch.zeros(1, dtype=torch.float64)
+    tensors = (held.sequences.ids_BT, held.sequences.targets_BT, held.sequences.documents_BT)
+    n, nats = len(tensors[0]), torch.zeros(1, dtype=torch.float64)
     sharers = Processes() if ring else processes
     for begin in range(0, n, batch * sharers.size):
         at = begin + sharers.rank * batch
         idle = at >= n
-        own = slice(0, 1) if idle else slice(at, at + batch)
-        parts = [x[own].to(device) for x in (sequences.ids_BT, sequences.targets_BT, sequences.documents_BT)]
-        loss, _ = objective(*parts)
+        local = slice(0, 1) if idle else slice(at, at + batch)
+        loss, _ = objective(*(tensor[local].to(device) for tensor in tensors))
         nats += 0.0 if idle else loss.double().cpu()
     processes.add_up(nats)
     return figures(nats.item(), held.tokens, held.bytes)

@@ -32,7 +32,7 @@ from tokenworth.pretraining.group_dro import ExcessLoss
 from tokenworth.pretraining.metrics_log import read_journal
 from tokenworth.pretraining.pretrain_result import PretrainRun
 from tokenworth.pretraining.pretrain_run import pretrain
-from tokenworth.pretraining.pretraining_settings import PretrainConfig, SourceConfig, read_config
+from tokenworth.pretraining.pretraining_settings import PretrainConfig, read_config
 from tokenworth.training.loop import Progress
 
 _LAST = 0.1
@@ -93,8 +93,7 @@ class FoundWeights:
 
     def asdict(self) -> dict[str, Any]:
         """Plain data."""
-        rounds = [asdict(one) | {"change": one.change} for one in self.rounds]
-        return asdict(self) | {"rounds": rounds}
+        return asdict(self) | {"rounds": [asdict(round_) | {"change": round_.change} for round_ in self.rounds]}
 
 
 def find_weights(
@@ -118,20 +117,21 @@ def find_weights(
     """
     config = config if isinstance(config, PretrainConfig) else read_config(config)
     settings, folder = settings or WeighingConfig(), Path(out)
-    weights = _shares({name: one.weight for name, one in config.sources.items() if one.weight > 0})
+    weights = _shares({name: source.weight for name, source in config.sources.items() if source.weight > 0})
     if len(weights) < 2:
         raise SettingError("weights are found for two sources at least; give a second one a weight above 0")
     rounds: list[Round] = []
     while len(rounds) < settings.rounds and not _settled(rounds, settings):
         rounds.append(_round(config, weights, folder / f"round-{len(rounds) + 1}", settings, progress))
         weights = rounds[-1].weights
-    found = FoundWeights(
-        weights=_rounded(weights), bytes=_rounded(_byte_shares(weights, folder / "round-1" / "reference")),
-        rounds=rounds, settled=_settled(rounds, settings), settings=asdict(settings),
+    in_bytes = _byte_shares(weights, folder / "round-1" / "reference")
+    result = FoundWeights(
+        weights=_rounded(weights), bytes=_rounded(in_bytes), rounds=rounds, settled=_settled(rounds, settings),
+        settings=asdict(settings),
     )  # fmt: skip
     if join_processes().is_main:
-        _save(found, config, folder)
-    return found
+        _save(result, config, folder)
+    return result
 
 
 def _settled(rounds: list[Round], settings: WeighingConfig) -> bool:
@@ -139,21 +139,23 @@ def _settled(rounds: list[Round], settings: WeighingConfig) -> bool:
 
 
 def _round(
-    config: PretrainConfig, given: Mapping[str, float], folder: Path, settings: WeighingConfig,
+    config: PretrainConfig, before: Mapping[str, float], folder: Path, settings: WeighingConfig,
     progress: Progress | None,
 ) -> Round:  # fmt: skip
-    reference = pretrain(_small(config, given, folder.parent), folder / "reference", progress=progress)
+    reference = pretrain(_small(config, before, folder.parent), folder / "reference", progress=progress)
     last = folder / "reference" / "checkpoints" / f"tokens-{reference.tokens}"
     emphasis = ExcessLoss(reference=str(last), step_size=settings.step_size, smoothing=settings.smoothing)
-    alike = dict.fromkeys(given, 1.0)
-    proxy = pretrain(_small(config, alike, folder.parent), folder / "proxy", emphasis=emphasis, progress=progress)
+    alike = _small(config, dict.fromkeys(before, 1.0), folder.parent)
+    proxy = pretrain(alike, folder / "proxy", emphasis=emphasis, progress=progress)
     steps = weight_rows(folder / "proxy")
+    # On held-out documents; a source too small to hold any out has no loss.
+    nats = [{name: run.held_out[name]["nll"] for name in before if name in run.held_out} for run in (reference, proxy)]
     return Round(
-        given=dict(given),
+        given=dict(before),
         weights=_shares(_means(steps, "weights")),
         excess=_means(steps[-max(1, round(_LAST * len(steps))) :], "excess"),
-        reference=_nats(reference, given),
-        proxy=_nats(proxy, given),
+        reference=nats[0],
+        proxy=nats[1],
     )
 
 
@@ -175,11 +177,6 @@ def _means(rows: list[dict[str, Any]], key: str) -> dict[str, float]:
     return {name: float(np.mean([row[key][name] for row in rows])) for name in rows[0][key]}
 
 
-def _nats(run: PretrainRun, names: Mapping[str, float]) -> dict[str, float]:
-    """On held-out documents; a source too small to hold any out has none."""
-    return {name: run.held_out[name]["nll"] for name in names if name in run.held_out}
-
-
 def _shares(values: Mapping[str, float]) -> dict[str, float]:
     total = sum(values.values())
     return {name: value / total for name, value in values.items()}
@@ -194,28 +191,22 @@ def _byte_shares(weights: Mapping[str, float], run: Path) -> dict[str, float]:
 
 def _rounded(shares: Mapping[str, float]) -> dict[str, float]:
     """To six decimals, the largest taking what is left: they still sum to 1."""
-    found = {name: round(share, _DECIMALS) for name, share in shares.items()}
-    largest = max(found, key=lambda name: found[name])
-    found[largest] = round(1 - sum(value for name, value in found.items() if name != largest), _DECIMALS)
-    return found
+    rounded = {name: round(share, _DECIMALS) for name, share in shares.items()}
+    largest = max(rounded, key=lambda name: rounded[name])
+    rounded[largest] = round(1 - sum(value for name, value in rounded.items() if name != largest), _DECIMALS)
+    return rounded
 
 
-def _save(found: FoundWeights, config: PretrainConfig, folder: Path) -> None:
+def _save(result: FoundWeights, config: PretrainConfig, folder: Path) -> None:
     import yaml
 
-    write_text(folder / "mixture.json", json.dumps(jsonable(found.asdict()), indent=1, ensure_ascii=False))
-    write_text(folder / "trajectory.csv", _trajectory(folder, len(found.rounds), list(found.weights)))
-    text = yaml.safe_dump(with_weights(config, found.weights).asdict(), sort_keys=False, allow_unicode=True)
+    write_text(folder / "mixture.json", json.dumps(jsonable(result.asdict()), indent=1, ensure_ascii=False))
+    write_text(folder / "trajectory.csv", _trajectory(folder, len(result.rounds), list(result.weights)))
+    sources = {
+        name: replace(source, weight=result.weights.get(name, source.weight)) for name, source in config.sources.items()
+    }
+    text = yaml.safe_dump(replace(config, sources=sources).asdict(), sort_keys=False, allow_unicode=True)
     write_text(folder / "run.yaml", text)
-
-
-def with_weights(config: PretrainConfig, weights: Mapping[str, float]) -> PretrainConfig:
-    """The run with other weights of its sources; those that are not named keep theirs."""
-
-    def other(name: str, source: SourceConfig) -> SourceConfig:
-        return replace(source, weight=weights.get(name, source.weight))
-
-    return replace(config, sources={name: other(name, source) for name, source in config.sources.items()})
 
 
 def _trajectory(folder: Path, rounds: int, names: list[str]) -> str:

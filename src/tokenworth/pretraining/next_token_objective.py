@@ -42,8 +42,8 @@ class NextToken(nn.Module):
     def token_nats(self, ids_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor) -> Tensor:
         """-log p of each target, (B, T) nats, without a gradient; in a ring (B, T / processes): this one's part."""
         output, targets_BT = self._read(ids_BT, targets_BT, documents_BT)
-        found = token_losses(output.last_hidden_state.flatten(0, 1), self._head, targets_BT.flatten())
-        return found.view(targets_BT.shape)
+        losses_N = token_losses(output.last_hidden_state.flatten(0, 1), self._head, targets_BT.flatten())
+        return losses_N.view(targets_BT.shape)
 
     @property
     def _head(self) -> Tensor:

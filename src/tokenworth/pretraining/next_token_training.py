@@ -61,18 +61,18 @@ class NextTokenLearner(Learner):
         """Sequences of a step, as the mixture draws them."""
         return self.material.mixture.step(step)
 
-    def own_rows(self, rows: Chosen) -> Chosen:
+    def local_rows(self, rows: Chosen) -> Chosen:
         """In a ring every process reads its part of each sequence."""
-        return rows if self.config.ring else super().own_rows(rows)
+        return rows if self.config.ring else super().local_rows(rows)
 
-    def prepare(self, rows: Chosen, own: Chosen) -> None:  # noqa: ARG002
+    def prepare(self, rows: Chosen, local: Chosen) -> None:  # noqa: ARG002
         """Ask how much each sequence counts."""
-        self.emphasis.weigh(own, self.token_nats, self.compute.processes.add_up)
+        self.emphasis.weigh(local, self.token_nats, self.compute.processes.add_up)
 
-    def groups(self, own: Chosen) -> list[Chosen]:
+    def groups(self, local: Chosen) -> list[Chosen]:
         """In the order they are drawn in."""
         size = self.position.micro_batch
-        return [own[begin : begin + size] for begin in range(0, len(own), size)]
+        return [local[begin : begin + size] for begin in range(0, len(local), size)]
 
     def loss(self, group: Chosen) -> tuple[Tensor, Tensor]:
         """Nats a token of the step, with the balance of experts and without."""

@@ -135,17 +135,17 @@ def samples(folder: Path, prompts: tuple[str, ...], *, tokens: int = 60, seed: i
 
     if not prompts:
         return []
-    found = []
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        end, most = tokenizer.eos_token_id, model.config.max_position_embeddings
+        written = []
         for prompt in prompts:
-            ids = torch.tensor([[tokenizer.eos_token_id, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]])
-            tokens_left = max(1, min(tokens, model.config.max_position_embeddings - ids.shape[1]))
-            written = model.generate(
-                ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=0.8, top_k=50,
-                max_new_tokens=tokens_left, pad_token_id=tokenizer.eos_token_id)  # fmt: skip
-            text = tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
-            found.append({"prompt": prompt, "continuation": text})
-    return found
+            ids = torch.tensor([[end, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]])
+            continued = model.generate(
+                ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=0.8, top_k=50, pad_token_id=end,
+                max_new_tokens=max(1, min(tokens, most - ids.shape[1])))  # fmt: skip
+            text = tokenizer.decode(continued[0, ids.shape[1] :], skip_special_tokens=True)
+            written.append({"prompt": prompt, "continuation": text})
+    return written

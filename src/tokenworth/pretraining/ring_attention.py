@@ -121,9 +121,8 @@ def _handed_on(tensor: Tensor) -> Tensor:
     """To the next process; returns what the one before has sent."""
     rank, size = dist.get_rank(), dist.get_world_size()
     tensor, received = tensor.contiguous(), torch.empty_like(tensor)
-    waiting = dist.batch_isend_irecv([
-        dist.P2POp(dist.isend, tensor, (rank + 1) % size), dist.P2POp(dist.irecv, received, (rank - 1) % size)
-    ])  # fmt: skip
-    for one in waiting:
-        one.wait()
+    sending = dist.P2POp(dist.isend, tensor, (rank + 1) % size)
+    receiving = dist.P2POp(dist.irecv, received, (rank - 1) % size)
+    for transfer in dist.batch_isend_irecv([sending, receiving]):
+        transfer.wait()
     return received

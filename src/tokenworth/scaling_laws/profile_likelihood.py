@@ -45,15 +45,9 @@ def allowed_rise(off_R: Floats, huber: float, constants: int, *, level: float = 
 
 
 def profile_limits(
-    residuals: Residuals,
-    best_P: Floats,
-    index: int,
-    *,
-    huber: float,
-    rise: float,
-    bounds: tuple[float, float],
+    residuals: Residuals, best_P: Floats, index: int, *, huber: float, rise: float, bounds: tuple[float, float],
     step: float,
-) -> tuple[float, float]:
+) -> tuple[float, float]:  # fmt: skip
     """Where the profile of one constant has risen by `rise`, below and above its best value.
 
     Args:
@@ -91,21 +85,18 @@ class _Walk:
                 value = bound
             loss, there_P = self.refit(inside_P, value)
             if loss > self.ceiling:
-                return self.between(inside_P, value)
+                break
             if value == bound:
                 return float(np.copysign(np.inf, step))
             inside_P, step = there_P, 2 * step
-
-    def between(self, inside_P: Floats, outside: float) -> float:
-        """The crossing, halved down to."""
-        for _ in range(_HALVINGS):
-            middle = (inside_P[self.index] + outside) / 2
+        for _ in range(_HALVINGS):  # the crossing lies between
+            middle = (inside_P[self.index] + value) / 2
             loss, there_P = self.refit(inside_P, middle)
             if loss > self.ceiling:
-                outside = middle
+                value = middle
             else:
                 inside_P = there_P
-        return float(outside)
+        return float(value)
 
     def refit(self, near_P: Floats, value: float) -> tuple[float, Floats]:
         """Least loss over the other constants, and where.

@@ -34,7 +34,7 @@ Rows = Any
 
 @dataclass(slots=True)
 class Position:
-    """Where a run stands, saved with every checkpoint; a learner may add counts of its own."""
+    """Where a run stands, saved with every checkpoint; a learner may add counts of its local."""
 
     step: int = 0
     micro_batch: int = 0
@@ -65,17 +65,17 @@ class Learner(ABC):
     def rows(self, step: int) -> Rows:
         """All rows of a step, counted from 0: a pure function of seed and step."""
 
-    def own_rows(self, rows: Rows) -> Rows:
+    def local_rows(self, rows: Rows) -> Rows:
         """Those of a step's rows that this process reads."""
         processes = self.compute.processes
         return rows[processes.rank :: processes.size]
 
     @abstractmethod
-    def prepare(self, rows: Rows, own: Rows) -> None:
+    def prepare(self, rows: Rows, local: Rows) -> None:
         """Look at a step before its gradient; called again for the same step where memory ran out."""
 
     @abstractmethod
-    def groups(self, own: Rows) -> list[Any]:
+    def groups(self, local: Rows) -> list[Any]:
         """This process's rows cut into passes of at most `position.micro_batch` rows; never none at all."""
 
     @abstractmethod
@@ -180,26 +180,26 @@ class Loop:
 
     def _gradient(self, rows: Rows) -> float:
         """Gradient of a step's mean loss, in as many passes as memory asks for; returns the loss over all processes."""
-        own = self.learner.own_rows(rows)
+        local = self.learner.local_rows(rows)
         while True:
             try:
-                self.learner.prepare(rows, own)
-                loss = torch.tensor(self._passes(own), dtype=torch.float64)
+                self.learner.prepare(rows, local)
+                loss = torch.tensor(self._passes(local), dtype=torch.float64)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     if sentence := self.learner.explain(error):
                         raise self.learner.failure(sentence) from error
                     raise
-                self._halve(len(own), error)
+                self._halve(len(local), error)
         self.processes.add_up(loss)
         return loss.item()
 
-    def _passes(self, own: Rows) -> float:
+    def _passes(self, local: Rows) -> float:
         """Forward and backward over this process's rows; gradients travel with the last pass."""
         learner, devices = self.learner, self.compute.devices
         learner.optimiser.zero_grad(set_to_none=True)
-        groups, loss = learner.groups(own), 0.0
+        groups, loss = learner.groups(local), 0.0
         for place, group in enumerate(groups):
             with devices.without_sync(learner.model, last=place == len(groups) - 1):
                 minimised, reported = learner.loss(group)

@@ -44,7 +44,7 @@ def count_training(
     """
     usual = max(length, _USUAL)
     lengths = (usual // 2, usual, usual + usual // 2)
-    counts = [_count(model, head, pooled_width, one, device) for one in lengths]
+    counts = [_count(model, head, pooled_width, tokens, device) for tokens in lengths]
     forward, training = (StepCost.through(lengths, [count[i] for count in counts]) for i in (0, 1))
     return TrainingCost(forward, training)
 

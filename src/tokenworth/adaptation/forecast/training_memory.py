@@ -77,13 +77,13 @@ def _state(model: nn.Module, head: nn.Module, bytes_a_number: int, bits: int | N
 
 def _kept(model: nn.Module, length: int, attention: _Attention) -> int:
     """Bytes that the forward pass of one text keeps for the backward pass, dropout as in training."""
-    own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
-    found: dict[int, Any] = {}
+    weights = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
+    kept: dict[int, Any] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            found[storage._cdata] = storage  # held, so that no other storage takes its place
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage  # held, so that no other storage takes its place
         return tensor
 
     was = model.training
@@ -91,7 +91,7 @@ def _kept(model: nn.Module, length: int, attention: _Attention) -> int:
     with without_weights(model), attention, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model(**text_inputs(model, length, use_cache=False))
     model.train(was)
-    return sum(storage.nbytes() for storage in found.values())
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 class _Attention(TorchFunctionMode):

@@ -54,8 +54,11 @@ class Adafactor(torch.optim.Optimizer):
         rows = _rows_with_gradient(grad)
         if rows is not None:
             update = _factored_rows(grad, rows, state, kept)
+        elif grad.ndim > 1:  # the second moment of a matrix is kept as that of rows and columns
+            row, column = _factors(*_means(grad.square()), state, kept)
+            update = (grad * row.unsqueeze(-1)).mul_(column.unsqueeze(-2))
         else:
-            update = _factored(grad, state, kept) if grad.ndim > 1 else _plain(grad, state, kept)
+            update = _plain(grad, state, kept)
         rms = float(whole(torch.linalg.vector_norm(update))) / grad.numel() ** 0.5
         rate = group["lr"] / max(1.0, rms / group["clip_threshold"])
         if rows is not None:
@@ -79,18 +82,12 @@ def _rows_with_gradient(grad: Tensor) -> Tensor | None:
 
 
 def _factored_rows(grad: Tensor, rows: Tensor, state: dict[str, Any], kept: float) -> Tensor:
-    """The rows of what `_factored` gives that are not zero."""
-    own = grad[rows]
-    square = own.square()
+    """Some rows of the scaled gradient of a matrix, of which all others are zero."""
+    few = grad[rows]
+    square = few.square()
     row = torch.zeros(len(grad), device=grad.device).index_copy_(0, rows, square.mean(dim=1))
     scale, column = _factors(row, square.sum(dim=0) / len(grad), state, kept)
-    return own.mul_(scale[rows].unsqueeze(-1)).mul_(column)
-
-
-def _factored(grad: Tensor, state: dict[str, Any], kept: float) -> Tensor:
-    """The scaled gradient of a matrix, its second moment kept as that of rows and columns."""
-    row, column = _factors(*_means(grad.square()), state, kept)
-    return (grad * row.unsqueeze(-1)).mul_(column.unsqueeze(-2))
+    return few.mul_(scale[rows].unsqueeze(-1)).mul_(column)
 
 
 def _factors(row: Tensor, column: Tensor, state: dict[str, Any], kept: float) -> tuple[Tensor, Tensor]:
@@ -120,9 +117,5 @@ def _plain(grad: Tensor, state: dict[str, Any], kept: float) -> Tensor:
 
 def make_optimiser(parameters: dict[str, nn.Parameter], config: AdaptConfig) -> torch.optim.Optimizer:
     """The optimiser of the protocol over the parameters that learn."""
-    return Adafactor(
-        list(parameters.values()),
-        lr=config.lr,
-        clip_threshold=config.clip_threshold,
-        weight_decay=config.weight_decay,
-    )
+    learning, decay = list(parameters.values()), config.weight_decay
+    return Adafactor(learning, lr=config.lr, clip_threshold=config.clip_threshold, weight_decay=decay)

@@ -20,15 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tokenworth.adaptation.training.batch_cuts import (
-    LONGEST_ROW,
-    PROHIBITIVE,
-    Group,
-    StepCost,
-    heads_of,
-    plan_groups,
-    prices,
-)
+import tokenworth.adaptation.training.batch_cuts as cuts
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.structure.agreement import agree
 from tokenworth.backbones.structure.bounded_indices import bounded_indices
@@ -87,20 +79,16 @@ def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) ->
 
 def tree_inputs(backbone: Backbone, ids_BT: Tensor, tree: Tree) -> dict[str, Any]:
     """Arguments of a forward pass over the last T tokens of the rows of a tree."""
-    places_BT = tree.place_BS[:, -ids_BT.shape[1] :]
+    padding = backbone.structure.position_padding
+    first_position = 0 if padding is None else padding + 1
     inputs: dict[str, Any] = {
         "input_ids": ids_BT,
-        "position_ids": places_BT + _first_position(backbone),
+        "position_ids": tree.place_BS[:, -ids_BT.shape[1] :] + first_position,
         "attention_mask": torch.ones_like(tree.place_BS),
     }
     if "use_cache" in backbone.structure.accepts:
         inputs["use_cache"] = False
     return inputs
-
-
-def _first_position(backbone: Backbone) -> int:
-    padding = backbone.structure.position_padding
-    return 0 if padding is None else padding + 1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -167,7 +155,7 @@ def _longest_row(backbone: Backbone, lengths_N: np.ndarray, most: int) -> np.nda
     Behind the end of the model's own table of places nothing new can happen.
     """
     order = np.argsort(-lengths_N, kind="stable")
-    longest = min(int(lengths_N[order[:most]].sum()), backbone.max_length + 1, LONGEST_ROW)
+    longest = min(int(lengths_N[order[:most]].sum()), backbone.max_length + 1, cuts.LONGEST_ROW)
     rows = np.array([order[0], order[-1], order[len(order) // 2], *np.resize(order, max(0, most - 3))])
     return rows[: max(2, 1 + int(np.searchsorted(lengths_N[rows].cumsum(), longest)))]
 
@@ -175,12 +163,12 @@ def _longest_row(backbone: Backbone, lengths_N: np.ndarray, most: int) -> np.nda
 class Packer:
     """Cuts batches into the cheapest passes and makes them."""
 
-    def __init__(self, backbone: Backbone, ids: list[np.ndarray], cost: StepCost, *, packing: bool) -> None:
+    def __init__(self, backbone: Backbone, ids: list[np.ndarray], cost: cuts.StepCost, *, packing: bool) -> None:
         self.backbone, self.ids, self.cost, self.packing = backbone, ids, cost, packing
         self.lengths_N = np.array([len(text) for text in ids], dtype=np.int64)
         config: Any = backbone.model.config
-        heads = heads_of(config, backbone.width)
-        self.prices = prices(cost, backbone.device.type, backbone.n_layers, heads)
+        heads = cuts.heads_of(config, backbone.width)
+        self.prices = cuts.prices(cost, backbone.device.type, backbone.n_layers, heads)
 
     def in_one_pass(self) -> None:
         """From now on batches are not cut: processes that share weights must make the same number of passes.
@@ -193,19 +181,19 @@ class Packer:
                 f"the states of {self.backbone.name} depend on padding, so a batch takes as many passes as it has "
                 "lengths, and weights cannot be sharded; train without --shard"
             )
-        self.prices = replace(self.prices, one_pass=PROHIBITIVE)
+        self.prices = replace(self.prices, one_pass=cuts.PROHIBITIVE)
 
-    def plan(self, rows: np.ndarray, most: int) -> list[Group]:
+    def plan(self, rows: np.ndarray, most: int) -> list[cuts.Group]:
         """The cheapest groups of at most so many texts."""
         alike = self.backbone.structure.reads_padding
-        return plan_groups(rows, self.lengths_N, self.prices, most=most, packing=self.packing, one_length=alike)
+        return cuts.plan_groups(rows, self.lengths_N, self.prices, most=most, packing=self.packing, one_length=alike)
 
-    def batch(self, group: Group) -> TextBatch:
+    def batch(self, group: cuts.Group) -> TextBatch:
         """The inputs of a group."""
         if group.packed:
             return packed_batch(self.backbone, self.ids, group.rows)
         return padded_batch(self.backbone, self.ids, group.rows)
 
-    def flops(self, group: Group) -> float:
+    def flops(self, group: cuts.Group) -> float:
         """Counted FLOPs of a pass."""
         return self.cost.of(self.lengths_N[group.rows], packed=group.packed)

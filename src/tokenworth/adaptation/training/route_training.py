@@ -86,19 +86,19 @@ class RouteLearner(Learner):
         """Numbers of the texts of a step."""
         return self.order.rows(step)
 
-    def prepare(self, rows: np.ndarray, own: np.ndarray) -> None:
+    def prepare(self, rows: np.ndarray, local: np.ndarray) -> None:
         """A text counts by the weight of its class; a process without one takes part in the exchange with weight 0."""
         total = float(self.weights_C[self.labels_N[torch.from_numpy(rows)]].sum())
-        self._share = 1 / total if len(own) else 0.0
+        self._share = 1 / total if len(local) else 0.0
         self._counted.zero_()
         # Dropout depends on seed, step and process alone, not on what came before.
         rank = self.compute.processes.rank
         words = np.random.SeedSequence([self.seed, self.position.step, rank]).generate_state(1, np.uint64)
         torch.manual_seed(int(words[0] >> 1))
 
-    def groups(self, own: np.ndarray) -> list[Group]:
+    def groups(self, local: np.ndarray) -> list[Group]:
         """The cheapest passes."""
-        return self.data.packer.plan(own, self.position.micro_batch) or [Group(np.array([0]), packed=False)]
+        return self.data.packer.plan(local, self.position.micro_batch) or [Group(np.array([0]), packed=False)]
 
     def loss(self, group: Group) -> tuple[Tensor, Tensor]:
         """Weighted cross-entropy of some texts, as their share of the batch's mean."""

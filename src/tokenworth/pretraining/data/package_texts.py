@@ -73,10 +73,10 @@ def _documents_of(path: Path, excluded: Mapping[str, list[str]]) -> list[str]:
     """Docstrings, then comments; none at all if an excluded text is in one of them."""
     documents: list[str] = []
     for read in (docstrings_of, comments_of):  # in this order: finding comments takes three times as long
-        found = [document for text in read(path) if len(document := _plain(text)) >= MIN_CHARACTERS]
-        if any(_contains(document, excluded) for document in found):
+        plain = [document for text in read(path) if len(document := _plain(text)) >= MIN_CHARACTERS]
+        if any(_contains(document, excluded) for document in plain):
             return []
-        documents += found
+        documents += plain
     return documents
 
 

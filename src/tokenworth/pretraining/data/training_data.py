@@ -20,7 +20,7 @@ from tokenworth.pretraining.data.document_stream import source_files, stream_doc
 from tokenworth.pretraining.data.mixture import Blocks, Mixture
 from tokenworth.pretraining.data.token_shards import Packed, pack, read_shards
 from tokenworth.pretraining.held_out_loss import HeldOut, read_held_out
-from tokenworth.pretraining.pretraining_settings import PretrainConfig, SourceConfig, TrainingConfig
+from tokenworth.pretraining.pretraining_settings import PretrainConfig, SourceConfig
 from tokenworth.pretraining.tokenizer_training import train_on_sources
 
 _log = logging.getLogger("tokenworth")
@@ -69,9 +69,9 @@ def _save(tokenizer: Any, place: Path) -> None:
         part.replace(place)
     except Exception as error:  # the library in Rust raises Exception itself where there is no room
         shutil.rmtree(part, ignore_errors=True)
+        reason = first_line(error)
         raise PretrainError(
-            f"the tokenizer cannot be written to {place} ({first_line(error)}); make room and run the same command "
-            "again"
+            f"the tokenizer cannot be written to {place} ({reason}); make room and run the same command again"
         ) from error
 
 
@@ -85,17 +85,14 @@ def load_tokenizer(place: str) -> Any:
 
     try:
         with quiet_transformers():
-            found = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True, use_fast=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                place, trust_remote_code=False, local_files_only=True, use_fast=True
+            )
     except (OSError, ValueError, KeyError) as error:
         raise SettingError(f"no tokenizer can be loaded from {place} ({first_line(error)})") from error
-    if found.eos_token_id is None:
+    if tokenizer.eos_token_id is None:
         raise SettingError(f"the tokenizer in {place} has no token that ends a text (eos_token); documents need one")
-    return found
-
-
-def shard_folder(config: PretrainConfig, folder: Path) -> Path:
-    """Where the token shards of a run lie."""
-    return _home(config, folder) / "shards"
+    return tokenizer
 
 
 def _home(config: PretrainConfig, folder: Path) -> Path:
@@ -121,20 +118,19 @@ def alone_in_shards(config: PretrainConfig) -> Iterator[None]:
 
 def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, Packed]:
     """Token shards of every source, and of what is only evaluated on; by name, in RUN/shards or a shared folder."""
-    share = config.training.held_out_share
-    learnt = {name: (one, share) for name, one in config.sources.items()}
-    held = {name: (one, 1.0) for name, one in config.held_out.items()}
+    sources = [(name, source, config.training.held_out_share) for name, source in config.sources.items()]
+    sources += [(name, source, 1.0) for name, source in config.held_out.items()]
     return {
         name: pack(
-            stream_documents(name, one),
+            stream_documents(name, source),
             tokenizer,
-            shard_folder(config, folder) / name,
-            documents_from=_described(name, one, part, config.seed),
-            held_share=part,
+            _home(config, folder) / "shards" / name,
+            documents_from=_described(name, source, share, config.seed),
+            held_share=share,
             seed=config.seed,
-            by_text=one.source is not None,  # a corpus repeats documents of sources with `repeats`
+            by_text=source.source is not None,  # a corpus repeats documents of sources with `repeats`
         )
-        for name, (one, part) in {**learnt, **held}.items()
+        for name, source, share in sources
     }
 
 
@@ -151,22 +147,18 @@ def _described(name: str, source: SourceConfig, share: float, seed: int) -> str:
 
 def gather(config: PretrainConfig, tokenizer: Any, folder: Path) -> Material:
     """The material of a run whose shards are packed."""
-    training = config.training
-    shards = shard_folder(config, folder)
-    blocks = {name: _blocks(name, shards, training, config.seed) for name in config.sources}
-    held: dict[str, HeldOut] = {}
-    for name in (*config.sources, *config.held_out):
-        found = read_held_out(shard_folder(config, folder) / name, training.context, training.held_out_tokens)
-        if found is not None:
-            held[name] = found
-    if not held:
+    training, shards, seed = config.training, _home(config, folder) / "shards", config.seed
+    blocks = {
+        name: Blocks(name, *read_shards(shards / name, "train"), training.context, seed) for name in config.sources
+    }
+    parts = {
+        name: read_held_out(shards / name, training.context, training.held_out_tokens)
+        for name in (*config.sources, *config.held_out)
+    }
+    held_out = {name: part for name, part in parts.items() if part is not None}
+    if not held_out:
         raise PretrainError(
             "no document is held out: raise held_out_share, or name documents under held_out, so that what was learnt "
             "can be measured"
         )
-    return Material(Mixture(blocks, config.sources, training, config.seed), held, tokenizer)
-
-
-def _blocks(name: str, shards: Path, training: TrainingConfig, seed: int) -> Blocks:
-    tokens, starts = read_shards(shards / name, "train")
-    return Blocks(name, tokens, starts, training.context, seed)
+    return Material(Mixture(blocks, config.sources, training, seed), held_out, tokenizer)
