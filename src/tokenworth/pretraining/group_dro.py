@@ -1,4 +1,4 @@
-"""How much each sequence of a step counts; by group DRO, a source counts for more while it could be predicted better.
+"""Group DRO over the sources of a run: a source counts for more while it is predicted worse than it could be.
 
 With K sources, at every step, for source i with tokens B_i in the step:
 
@@ -19,7 +19,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,65 +36,17 @@ Chosen = list[tuple[int, int]]
 """(source, place) of sequences."""
 
 
-class LossesOf(Protocol):
-    """How well a model predicts sequences now."""
-
-    def __call__(self, chosen: Chosen, objective: NextToken | None = None) -> Tensor:
-        """-log p of every token, (B, T) nats on the CPU; of the model in training unless another one is named."""
-
-
-class Evenly:
-    """Every sequence counts the same: next-token training as it is."""
-
-    def weigh(self, local: Chosen, losses_of: LossesOf, add_up: Callable[[Tensor], None]) -> None:
-        """Look at a step before its gradient; may be called again for the same step, where memory ran out.
-
-        Args:
-            local: sequences of the step that this process reads.
-            losses_of: measures them.
-            add_up: sums a float64 tensor over the processes, in place.
-        """
-
-    def scale(self, part: Chosen) -> Tensor | None:  # noqa: ARG002
-        """(B,) what each of some sequences of the step counts for, 1 on average over it; None: 1."""
-        return None
-
-    def accept(self) -> dict[str, Any]:
-        """The step was made: go on from it, and say what belongs into its line of the journal."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold to go on, as JSON keeps it."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what a checkpoint held."""
-
-
-class Emphasis(Protocol):
-    """Settings of how much sequences count: data that is noted with the run and makes the working object late."""
-
-    def facts(self) -> dict[str, Any]:
-        """Everything the run's numbers depend on through it, as JSON keeps it."""
-
-    def begin(self, config: PretrainConfig, device: torch.device) -> Evenly:
-        """The object that is asked at every step."""
+LossesOf = Callable[..., Tensor]
+"""Sequences, and perhaps a model other than the one in training, to -log p of every token, (B, T) nats on the CPU."""
 
 
 def reweighted(weights_K: Floats, excess_K: Floats, *, step_size: float, smoothing: float) -> Floats:
-    """One multiplicative step: (1 - c) w exp(eta excess) / sum + c / K; sums to 1.
-
-    Args:
-        weights_K: before it, above 0, summing to 1.
-        excess_K: nats a token.
-        step_size: eta.
-        smoothing: c, in [0, 1].
-    """
+    """One multiplicative step: (1 - c) w exp(eta excess) / sum + c / K, of excess in nats a token; sums to 1."""
     raised_K = weights_K * np.exp(step_size * (excess_K - excess_K.max()))  # the same shares, without overflow
     return (1 - smoothing) * raised_K / raised_K.sum() + smoothing / len(weights_K)
 
 
-class GroupDRO(Evenly):
+class GroupDRO:
     """The weights of a run's sources, step by step."""
 
     def __init__(self, reference: NextToken, names: Sequence[str], *, step_size: float, smoothing: float) -> None:
@@ -105,7 +57,11 @@ class GroupDRO(Evenly):
         self._next: tuple[Floats, Floats, Floats] | None = None
 
     def weigh(self, local: Chosen, losses_of: LossesOf, add_up: Callable[[Tensor], None]) -> None:
-        """Weights of the step from the excess losses on it; a source that is not in it keeps its last excess loss."""
+        """Weights of a step from the excess losses on it; a source that is not in it keeps its last excess loss.
+
+        May be called again for the same step, where memory ran out.  `local` are the sequences that this process reads,
+        `add_up` sums a float64 tensor over the processes, in place.
+        """
         over_BT = (losses_of(local) - losses_of(local, self.reference)).clamp(min=0).double()
         source_B = torch.tensor([source for source, _ in local])
         sums_3K = torch.zeros(3, len(self.names), dtype=torch.float64)  # nats, tokens, sequences
@@ -119,13 +75,13 @@ class GroupDRO(Evenly):
         self._next = weights_K, excess_K, count_K / count_K.sum()
 
     def scale(self, part: Chosen) -> Tensor:
-        """A source's weight over its share of the step's sequences."""
+        """(B,) what each of some sequences counts for: its source's weight over the source's share of the step."""
         assert self._next is not None, "a step is weighed before its gradient"
         weights_K, _, share_K = self._next
         return torch.tensor([weights_K[source] / share_K[source] for source, _ in part], dtype=torch.float32)
 
     def accept(self) -> dict[str, Any]:
-        """Weights and excess losses of the step, by source."""
+        """The step was made: go on from it; returns its weights and excess losses, by source."""
         assert self._next is not None, "a step is weighed before it is made"
         self.weights_K, self.excess_K, _ = self._next
         return self.state()

@@ -50,13 +50,9 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def head_loss(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, scale_N: Tensor | None = None) -> Tensor:
-    """Sum of -log p of the targets, in nats; negative targets are left out.
+    """Sum of -log p of the targets, in nats, under a head without bias; negative targets are left out.
 
-    Args:
-        states_ND: what the head reads.
-        weight_VD: the head, without bias.
-        targets_N: ids.
-        scale_N: what each target counts for, without a gradient; None: 1.
+    Each target counts for `scale_N`, which gets no gradient; None: 1.
     """
     loss: Tensor = _HeadLoss.apply(states_ND, weight_VD, targets_N, scale_N)  # type: ignore[no-untyped-call]
     return loss

@@ -12,12 +12,10 @@ from tokenworth.pretraining.ring_attention import RING, own_part
 
 
 class NextToken(nn.Module):
-    """A causal language model of transformers with the loss inside, so that one call is one forward pass.
+    """A causal language model with the loss inside, so that one call is one forward pass; its head has no bias.
 
-    Args:
-        model: with a linear head without bias.
-        cross_documents: whether a token may attend to the documents before its own.
-        balance: weight of the load-balancing loss of a mixture of experts.
+    With `cross_documents` a token may attend to the documents before its own; `balance` weighs the load-balancing loss
+    of a mixture of experts.
     """
 
     def __init__(self, model: Any, *, cross_documents: bool = False, balance: float = 0.0) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from tokenworth.errors import PretrainError
+from tokenworth.pretraining.data.token_shards import tokenizer_fingerprint
 from tokenworth.pretraining.data.training_data import Material
-from tokenworth.pretraining.group_dro import Chosen, Evenly
+from tokenworth.pretraining.group_dro import Chosen, GroupDRO
 from tokenworth.pretraining.held_out_loss import HeldOut, evaluate
 from tokenworth.pretraining.learning_rate_schedule import rate_at, trace_steps
 from tokenworth.pretraining.metrics_log import Journal
@@ -31,14 +34,17 @@ class NextTokenLearner(Learner):
     It writes RUN/metrics.jsonl, and RUN/checkpoints for the trace.
     """
 
-    what, failure = "pretrain", PretrainError
+    what, failure, other_run = "pretrain", PretrainError, PretrainError
+    remedy = "or choose dtype float32"
 
     def __init__(
         self, decoder: Any, material: Material, config: TrainingConfig, *, folder: Path, compute: Compute,
-        identity: str, emphasis: Evenly | None = None,
+        emphasis: GroupDRO | None = None,
     ) -> None:  # fmt: skip
         self.decoder, self.material, self.config, self.folder = decoder, material, config, folder
-        self.compute, self.identity, self.emphasis = compute, identity, emphasis or Evenly()
+        self.compute, self.emphasis = compute, emphasis
+        shards = {name: asdict(packed) for name, packed in material.packed.items()}
+        self.identity = json.dumps([tokenizer_fingerprint(material.tokenizer), shards])
         if config.activation_checkpointing:
             _checkpoint_activations(decoder)
         balance = float(getattr(decoder.config, "router_aux_loss_coef", 0.0) or 0.0)
@@ -66,8 +72,9 @@ class NextTokenLearner(Learner):
         return rows if self.config.ring else super().local_rows(rows)
 
     def prepare(self, rows: Chosen, local: Chosen) -> None:  # noqa: ARG002
-        """Ask how much each sequence counts."""
-        self.emphasis.weigh(local, self.token_nats, self.compute.processes.add_up)
+        """Where sources are emphasised: ask how much each sequence counts."""
+        if self.emphasis is not None:
+            self.emphasis.weigh(local, self.token_nats, self.compute.processes.add_up)
 
     def groups(self, local: Chosen) -> list[Chosen]:
         """In the order they are drawn in."""
@@ -76,9 +83,10 @@ class NextTokenLearner(Learner):
 
     def loss(self, group: Chosen) -> tuple[Tensor, Tensor]:
         """Nats a token of the step, with the balance of experts and without."""
-        inputs, scale_B = self._inputs(group), self.emphasis.scale(group)
+        inputs = self._inputs(group)
+        scale_B = None if self.emphasis is None else self.emphasis.scale(group).to(self.compute.device)
         with self.compute.autocast():
-            nats, balance = self.model(*inputs, None if scale_B is None else scale_B.to(self.compute.device))
+            nats, balance = self.model(*inputs, scale_B)
         mean = nats / self.config.step_tokens
         return mean + balance * (len(group) / self.config.batch), mean.detach()
 
@@ -99,8 +107,9 @@ class NextTokenLearner(Learner):
 
     def accept(self, figures: Mapping[str, float], seconds: float) -> None:
         """A line of the journal."""
-        row = {"step": self.position.step, "tokens": self.tokens, **figures, **self.emphasis.accept()}
-        self.journal.add({**row, "seconds": round(seconds, 4)})
+        weights = {} if self.emphasis is None else self.emphasis.accept()
+        row = {"step": self.position.step, "tokens": self.tokens, **figures, **weights, "seconds": round(seconds, 4)}
+        self.journal.add(row)
 
     def watch(self) -> dict[str, float]:
         """At the steps of the trace: measure on held-out documents, and publish the model."""
@@ -123,43 +132,31 @@ class NextTokenLearner(Learner):
             return evaluate(self.model, held, batch, device, processes, ring=self.config.ring)
 
     def state(self) -> dict[str, Any]:
-        """That of the emphasis."""
-        return {"emphasis": self.emphasis.state()}
+        """Weights of the sources."""
+        return {"emphasis": {} if self.emphasis is None else self.emphasis.state()}
 
     def begin(self, state: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:  # noqa: ARG002
         """Cut the journal back to the position; go on with the emphasis of a checkpoint."""
-        if state:
-            self.emphasis.restore(state.get("emphasis", {}))
+        if state and self.emphasis is not None:
+            self.emphasis.restore(state["emphasis"])
         self.journal.begin(self.position.step)
 
-    def check_identity(self, kept: Any, folder: Path | None) -> None:
-        """Refuse checkpoints of other tokens.
-
-        Raises:
-            PretrainError: they are.
-        """
-        if kept != self.identity:
-            raise PretrainError(
-                f"the checkpoints in {folder} belong to a run with other settings or other tokens; name another folder "
-                "with --out, or remove this one"
-            )
+    def difference(self, kept: Any) -> str:
+        """Other tokens, or another tokenizer."""
+        return "" if kept == self.identity else "belong to a run with other settings or other tokens"
 
     def no_memory(self, size: int) -> str:
         """What can be done about a sequence that does not fit."""
         return (
-            f"{self.compute.device} has no memory for {size} sequence(s) of {self.config.context} tokens; shorten the "
-            "context, set micro_batch lower, or turn activation_checkpointing on"
+            f"{size} sequence(s) of {self.config.context} tokens; shorten the context, set micro_batch lower, or turn "
+            "activation_checkpointing on"
         )
 
-    def not_finite(self, rows: Chosen, loss: float, norm: float) -> str:
-        """The sequences to look at."""
+    def named(self, rows: Chosen) -> str:
+        """The first of the sequences."""
         names = self.material.mixture.names
         listed = ", ".join(f"{names[source]} {place}" for source, place in rows[:8])
-        return (
-            f"step {self.position.step + 1}: the loss is {loss} and the norm of the gradient {norm} on the sequences "
-            f"{listed}{', ...' * (len(rows) > 8)}; nothing was updated. Lower lr (now {self.config.lr:g}), or choose "
-            "dtype float32"
-        )
+        return f"the sequences {listed}{', ...' * (len(rows) > 8)}"
 
 
 def _adamw(parameters: dict[str, nn.Parameter], config: TrainingConfig) -> torch.optim.AdamW:

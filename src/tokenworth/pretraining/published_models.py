@@ -97,36 +97,24 @@ def _attention(training: TrainingConfig) -> str:
 def publish(model: Any, weights: dict[str, Tensor], tokenizer: Any, place: Path) -> None:
     """Save a model as a plain transformers folder with its tokenizer; it is there whole or not at all.
 
-    What computes as Llama or Mixtral is saved as one, so that it loads anywhere.
-
-    Args:
-        model: gives class and configuration.
-        weights: its state, whole and on the CPU.
-        tokenizer: saved beside it.
-        place: the folder.
+    What computes as Llama or Mixtral is saved as one, so that it loads anywhere.  The model gives class and
+    configuration, `weights` are its state, whole and on the CPU.
 
     Raises:
         PretrainError: it cannot be written.
     """
-    remedy = "make room and run the same command again: it goes on from the last checkpoint"
-    with whole_folder(place, f"the checkpoint {place.name}", remedy, PretrainError) as part, quiet_transformers():
-        _shell(model, weights).save_pretrained(part)
-        tokenizer.save_pretrained(part)
-
-
-def _shell(model: Any, weights: dict[str, Tensor]) -> Any:
-    """A model of the published class around the weights, none of them copied."""
     from transformers import AutoModelForCausalLM
 
-    config = model.config
-    if getattr(config, "is_standard", False):
-        config = config.standard()
-    with torch.device("meta"):
-        shell = AutoModelForCausalLM.from_config(config)
-    shell.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
-    shell.tie_weights()
-    shell.config.dtype = torch.float32
-    return shell
+    config = model.config.standard() if getattr(model.config, "is_standard", False) else model.config
+    remedy = "make room and run the same command again: it goes on from the last checkpoint"
+    with whole_folder(place, f"the checkpoint {place.name}", remedy, PretrainError) as part, quiet_transformers():
+        with torch.device("meta"):
+            published = AutoModelForCausalLM.from_config(config)
+        published.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+        published.tie_weights()
+        published.config.dtype = torch.float32
+        published.save_pretrained(part)
+        tokenizer.save_pretrained(part)
 
 
 def samples(folder: Path, prompts: tuple[str, ...], *, tokens: int = 60, seed: int = 0) -> list[dict[str, str]]:

@@ -48,12 +48,7 @@ class TokenizerConfig:
 
 
 def train_tokenizer(documents: Iterable[str], config: TokenizerConfig | None = None) -> Any:
-    """A fast transformers tokenizer trained on documents; the same documents in the same order give the same one.
-
-    Args:
-        documents: texts, read once.
-        config: settings; None takes the defaults.
-    """
+    """A fast transformers tokenizer trained on documents; the same documents in the same order give the same one."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -12,7 +12,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -34,7 +33,7 @@ Rows = Any
 
 @dataclass(slots=True)
 class Position:
-    """Where a run stands, saved with every checkpoint; a learner may add counts of its local."""
+    """Where a run stands, saved with every checkpoint; a learner may add counts of its own."""
 
     step: int = 0
     micro_batch: int = 0
@@ -51,6 +50,12 @@ class Learner(ABC):
     """Name of the work for who watches its progress."""
     failure: type[TokenworthError]
     """What a run that cannot go on raises."""
+    other_run: type[TokenworthError]
+    """What checkpoints of another run raise."""
+    remedy: str
+    """Beside a lower rate, against a loss that is no finite number."""
+    config: Any
+    """Settings, with steps, lr, clip_norm and checkpoint_seconds (the time between checkpoints)."""
     compute: Compute
     model: nn.Module
     """As it is called, wrapped for several processes."""
@@ -107,33 +112,30 @@ class Learner(ABC):
         return {}
 
     @abstractmethod
-    def check_identity(self, kept: Any, folder: Path | None) -> None:
-        """Refuse checkpoints that another run has made, in one sentence."""
+    def difference(self, kept: Any) -> str:
+        """In what an identity differs, for the sentence "the checkpoints in FOLDER ..."; "" where in nothing."""
+
+    @abstractmethod
+    def named(self, rows: Rows) -> str:
+        """Rows of a step, as a sentence names them."""
+
+    @abstractmethod
+    def no_memory(self, size: int) -> str:
+        """The end of a sentence: so many rows, for which a device has no memory, and what to do."""
 
     def explain(self, error: Exception) -> str | None:  # noqa: ARG002
         """The sentence for an error of a pass that the learner understands."""
         return None
-
-    @abstractmethod
-    def no_memory(self, size: int) -> str:
-        """The sentence for a pass of so many rows that does not fit and cannot be cut."""
-
-    @abstractmethod
-    def not_finite(self, rows: Rows, loss: float, norm: float) -> str:
-        """The sentence for a loss or the norm of a gradient that is no finite number."""
 
 
 class Loop:
     """One run of a learner."""
 
     def __init__(
-        self, learner: Learner, *, steps: int, clip_norm: float, checkpoint_seconds: float, checkpoints: Checkpoints,
-        tracker: Tracker, progress: Progress | None = None,
-    ) -> None:  # fmt: skip
-        self.learner, self.steps, self.clip_norm = learner, steps, clip_norm
-        self.checkpoints, self.checkpoint_seconds = checkpoints, checkpoint_seconds
-        self.tracker, self.progress = tracker, progress
-        self.compute, self.processes = learner.compute, learner.compute.processes
+        self, learner: Learner, checkpoints: Checkpoints, tracker: Tracker, progress: Progress | None = None
+    ) -> None:
+        self.learner, self.config, self.compute = learner, learner.config, learner.compute
+        self.checkpoints, self.tracker, self.progress = checkpoints, tracker, progress
 
     def run(self) -> int:
         """Train to the last step; returns the step it went on from.  The global random state is left as it was.
@@ -149,7 +151,7 @@ class Loop:
             self._watch()
         kept_at = perf_counter()
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            while learner.position.step < self.steps:
+            while learner.position.step < self.config.steps:
                 began = perf_counter()
                 self._step()
                 learner.position.seconds += perf_counter() - began
@@ -164,9 +166,12 @@ class Loop:
         learner, position, began = self.learner, self.learner.position, perf_counter()
         rows = learner.rows(position.step)
         loss = self._gradient(rows)
-        norm = self.compute.devices.clip(learner.parameters.values(), self.clip_norm)
+        norm = self.compute.devices.clip(learner.parameters.values(), self.config.clip_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise learner.failure(learner.not_finite(rows, loss, norm))
+            raise learner.failure(
+                f"step {position.step + 1}: the loss is {loss} and the norm of the gradient {norm} on "
+                f"{learner.named(rows)}; nothing was updated. Lower lr (now {self.config.lr:g}), {learner.remedy}"
+            )
         rate = learner.rate(position.step)
         set_rate(learner.optimiser, rate)
         learner.optimiser.step()
@@ -176,7 +181,7 @@ class Loop:
         self.tracker.log(figures, position.step)
         learner.accept(figures, perf_counter() - began)
         if self.progress:
-            self.progress(learner.what, position.step, self.steps)
+            self.progress(learner.what, position.step, self.config.steps)
 
     def _gradient(self, rows: Rows) -> float:
         """Gradient of a step's mean loss, in as many passes as memory asks for; returns the loss over all processes."""
@@ -192,7 +197,7 @@ class Loop:
                         raise self.learner.failure(sentence) from error
                     raise
                 self._halve(len(local), error)
-        self.processes.add_up(loss)
+        self.compute.processes.add_up(loss)
         return loss.item()
 
     def _passes(self, local: Rows) -> float:
@@ -211,7 +216,8 @@ class Loop:
         position = self.learner.position
         size = min(position.micro_batch, rows)
         if size <= 1 or self.compute.devices.wrapped:
-            raise self.learner.failure(self.learner.no_memory(size)) from error
+            sentence = f"{self.compute.device} has no memory for {self.learner.no_memory(size)}"
+            raise self.learner.failure(sentence) from error
         position.micro_batch = (size + 1) // 2
         position.halvings += 1
 
@@ -223,8 +229,10 @@ class Loop:
 
     def _due(self, seconds: float) -> bool:
         """The main process's clock decides for all: every one of them must take part."""
-        due = torch.tensor(int(self.learner.position.step < self.steps and seconds >= self.checkpoint_seconds))
-        self.processes.from_main(due)
+        due = torch.tensor(
+            int(self.learner.position.step < self.config.steps and seconds >= self.config.checkpoint_seconds)
+        )
+        self.compute.processes.from_main(due)
         return bool(due)
 
     def keep(self) -> None:
@@ -235,8 +243,8 @@ class Loop:
         tensors, numbers = read_state(learner.optimiser, learner.parameters)
         weights = read_weights(learner.parameters) | learner.tensors()
         state = {"position": asdict(learner.position), "optimiser": numbers, "identity": learner.identity}
-        with self.processes.together():
-            if self.processes.is_main:
+        with self.compute.processes.together():
+            if self.compute.processes.is_main:
                 kept = Checkpoint(learner.position.step, weights, tensors, state | learner.state())
                 self.checkpoints.save(kept)
 
@@ -246,7 +254,9 @@ class Loop:
         if kept is None:
             learner.begin({}, {})
             return 0
-        learner.check_identity(kept.state["identity"], self.checkpoints.folder)
+        if difference := learner.difference(kept.state["identity"]):
+            where = f"the checkpoints in {self.checkpoints.folder} {difference}"
+            raise learner.other_run(f"{where}; name another folder with --out, or remove this one")
         position = kept.state.get("position") or kept.state["running"]  # as routes called it in earlier versions
         learner.position = type(learner.position)(**position)
         others = {name: kept.weights.pop(name) for name in [*kept.weights] if name not in learner.parameters}

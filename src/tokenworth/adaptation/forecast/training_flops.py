@@ -33,14 +33,9 @@ class TrainingCost:
 def count_training(
     model: nn.Module, head: nn.Module, pooled_width: int, device: torch.device, *, length: int = _USUAL
 ) -> TrainingCost:
-    """Count a base model with the head on top, as it would train now.
+    """Count a base model, adapters included, with a head on D or 2 D numbers, as it would train now.
 
-    Args:
-        model: base model, adapters included; gradients are left as they were (none).
-        head: linear layer on `pooled_width` numbers.
-        pooled_width: D, or 2 D.
-        device: where the model lies; may be meta.
-        length: tokens of a usual text.
+    The device is where the model lies, and may be meta; `length` is the tokens of a usual text.
     """
     usual = max(length, _USUAL)
     lengths = (usual // 2, usual, usual + usual // 2)

@@ -161,16 +161,9 @@ def _trained(job: Job, learner: RouteLearner) -> int:
     """The step that training went on from."""
     config = job.config
     tracker = make_tracker(config.track, job.folder, f"{job.task.name}-{job.route}", config.asdict())
+    checkpoints = Checkpoints(None if job.folder is None else job.folder / "checkpoints")
     with closing(tracker):
-        resumed = Loop(
-            learner,
-            steps=config.steps,
-            clip_norm=config.clip_norm,
-            checkpoint_seconds=config.checkpoint_seconds,
-            checkpoints=Checkpoints(None if job.folder is None else job.folder / "checkpoints"),
-            tracker=tracker,
-            progress=job.progress,
-        ).run()
+        resumed = Loop(learner, checkpoints, tracker, job.progress).run()
     learner.finish()
     return resumed
 

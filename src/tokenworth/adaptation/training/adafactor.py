@@ -50,7 +50,9 @@ class Adafactor(torch.optim.Optimizer):
         state = self.state[weights]
         state["step"] = state.get("step", 0) + 1
         kept = 1 - state["step"] ** _DECAY
-        _decay(weights, group["lr"] * group["weight_decay"])
+        decayed = 1 - group["lr"] * group["weight_decay"]
+        if torch.tensor(decayed, dtype=weights.dtype) != 1:  # as that of the protocol is in float32
+            weights.mul_(decayed)
         rows = _rows_with_gradient(grad)
         if rows is not None:
             update = _factored_rows(grad, rows, state, kept)
@@ -65,12 +67,6 @@ class Adafactor(torch.optim.Optimizer):
             weights.index_add_(0, rows, update.to(weights.dtype), alpha=-rate)
         else:
             weights.add_(update, alpha=-rate)
-
-
-def _decay(weights: Tensor, share: float) -> None:
-    """Weight decay, unless its factor is 1 in the weights' format, as that of the protocol is in float32."""
-    if torch.tensor(1 - share, dtype=weights.dtype) != 1:
-        weights.mul_(1 - share)
 
 
 def _rows_with_gradient(grad: Tensor) -> Tensor | None:

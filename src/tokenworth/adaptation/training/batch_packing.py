@@ -119,12 +119,7 @@ def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
     """Whether the model gives every text in a pack the states it has alone.
 
     Asked of the model itself, with the job's longest text first and behind it others up to the longest row that will
-    be computed: what goes wrong beyond a window or a table shows in no shorter ones.
-
-    Args:
-        backbone: the model.
-        ids: tokenised texts of the job.
-        most: texts of a pack.
+    be computed, `most` texts in it: what goes wrong beyond a window or a table shows in no shorter ones.
     """
     structure = backbone.structure
     if structure.reads_padding or len(ids) < 2 or not {"attention_mask", "position_ids"} <= structure.accepts:

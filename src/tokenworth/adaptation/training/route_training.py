@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,8 @@ class TrainingData:
 class RouteLearner(Learner):
     """A text classifier that learns from labelled texts; a row is the number of a text."""
 
-    what, failure = "train", AdaptError
+    what, failure, other_run = "train", AdaptError, OtherRunError
+    remedy = "choose dtype float32, or look at these texts"
     position: RoutePosition
 
     def __init__(
@@ -158,18 +158,11 @@ class RouteLearner(Learner):
         """Take the weights of the best step before the interruption."""
         self.best = {name.removeprefix(_BEST): value for name, value in tensors.items()}
 
-    def check_identity(self, kept: Any, folder: Path | None) -> None:
-        """Refuse checkpoints of another backbone, other texts, another PyTorch or number format.
-
-        Raises:
-            OtherRunError: which of them it is.
-        """
+    def difference(self, kept: Any) -> str:
+        """Another backbone, other texts, another PyTorch or number format."""
         before = kept if isinstance(kept, dict) else {}  # a text in checkpoints of earlier versions
-        if changed := [name for name, value in self.identity.items() if before.get(name) != value]:
-            raise OtherRunError(
-                f"the checkpoints in {folder} were made with another {', another '.join(changed)}; name another folder "
-                "with --out, or remove this one"
-            )
+        changed = [name for name, value in self.identity.items() if before.get(name) != value]
+        return f"were made with another {', another '.join(changed)}" if changed else ""
 
     def explain(self, error: Exception) -> str | None:
         """Some models write out numbers that a narrow format does not have."""
@@ -182,14 +175,10 @@ class RouteLearner(Learner):
     def no_memory(self, size: int) -> str:
         """What can be done about a text that does not fit."""
         return (
-            f"{self.compute.device} has no memory for {size} text(s) of step {self.position.step + 1}; cut texts with "
-            "--max-length, set micro_batch lower, or choose dtype bfloat16"
+            f"{size} text(s) of step {self.position.step + 1}; cut texts with --max-length, set micro_batch lower, or "
+            "choose dtype bfloat16"
         )
 
-    def not_finite(self, rows: np.ndarray, loss: float, norm: float) -> str:
+    def named(self, rows: np.ndarray) -> str:
         """The texts to look at."""
-        return (
-            f"step {self.position.step + 1}: the loss is {loss} and the norm of the gradient {norm} on the batch of "
-            f"training texts {', '.join(map(str, rows.tolist()))}; nothing was updated. Lower lr (now "
-            f"{self.config.lr:g}), choose dtype float32, or look at these texts"
-        )
+        return f"the batch of training texts {', '.join(map(str, rows.tolist()))}"

@@ -34,8 +34,7 @@ def check_tokenizer(wanted: str | Mapping[str, Any]) -> None:
 def pack_corpus(out: str | Path) -> dict[str, Packed]:
     """Tokenizer and token shards of a corpus, by source; what an earlier call has made of the same is read.
 
-    Args:
-        out: folder that `tokenworth corpus build` wrote: its pretrain.yaml names sources, tokenizer and OUT/tokens.
+    The pretrain.yaml that `tokenworth corpus build` wrote into the folder names sources, tokenizer and OUT/tokens.
 
     Raises:
         SettingError: there is no such corpus, or its tokenizer cannot be had.

@@ -34,6 +34,8 @@ class Material:
     mixture: Mixture
     held_out: Mapping[str, HeldOut]
     tokenizer: Any
+    packed: Mapping[str, Packed]
+    """Token shards by name."""
 
 
 def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
@@ -146,7 +148,8 @@ def _described(name: str, source: SourceConfig, share: float, seed: int) -> str:
 
 
 def gather(config: PretrainConfig, tokenizer: Any, folder: Path) -> Material:
-    """The material of a run whose shards are packed."""
+    """The material of a run; what is packed already is read."""
+    packed = pack_all(config, tokenizer, folder)
     training, shards, seed = config.training, _home(config, folder) / "shards", config.seed
     blocks = {
         name: Blocks(name, *read_shards(shards / name, "train"), training.context, seed) for name in config.sources
@@ -161,4 +164,4 @@ def gather(config: PretrainConfig, tokenizer: Any, folder: Path) -> Material:
             "no document is held out: raise held_out_share, or name documents under held_out, so that what was learnt "
             "can be measured"
         )
-    return Material(Mixture(blocks, config.sources, training, seed), held_out, tokenizer)
+    return Material(Mixture(blocks, config.sources, training, seed), held_out, tokenizer, packed)
