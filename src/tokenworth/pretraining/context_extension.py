@@ -91,7 +91,9 @@ def extended(
     elif base is not None:
         scaling = {"rope_theta": float(base)}
     else:
-        scaling = {"rope_theta": ntk_base(rope["rope_theta"], factor, _turned(text, rope))}
+        head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        turned = int(head * rope.get("partial_rotary_factor", 1.0))
+        scaling = {"rope_theta": ntk_base(rope["rope_theta"], factor, turned)}
     text.rope_parameters = {**rope, **scaling}
     text.max_position_embeddings = round(factor * before)
     return changed
@@ -118,14 +120,8 @@ def _plain_rope(text: Any) -> dict[str, Any]:
     return dict(rope)
 
 
-def _turned(text: Any, rope: dict[str, Any]) -> int:
-    """d, the numbers of a head that are turned."""
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(head * rope.get("partial_rotary_factor", 1.0))
-
-
 def ntk_base(base: float, factor: float, d: int) -> float:
-    """base s^(d/(d-2)): the slowest pair, base^(-(d-2)/d), is slowed down by s exactly.
+    """base s^(d/(d-2)), d the numbers of a head that are turned: the slowest pair is slowed down by s exactly.
 
     Raises:
         SettingError: one pair alone, which is both the fastest and the slowest.
@@ -136,18 +132,18 @@ def ntk_base(base: float, factor: float, d: int) -> float:
 
 
 def extend_checkpoint(
-    name: str | Path, out: str | Path, *, factor: float = 4.0, method: str = "yarn", base: float | None = None,
+    name: str | Path,
+    out: str | Path,
+    *,
+    factor: float = 4.0,
+    method: str = "yarn",
+    base: float | None = None,
     trained: int | None = None,
-) -> Extension:  # fmt: skip
+) -> Extension:
     """Write a checkpoint with the same weights, bit for bit, that reads `factor` times as many tokens.
 
-    Args:
-        name: folder or hub id of a model with rotary positions.
-        out: folder, made if missing; files of the same names are replaced once all are written.
-        factor: s, above 1.
-        method: one of METHODS.
-        base: as of `extended`.
-        trained: as of `extended`.
+    The model is a folder or hub id; all else is as of `extended`.  Files of the same names in `out` are replaced once all
+    are written.
 
     Raises:
         BackboneError: the model is missing or damaged.

@@ -35,6 +35,7 @@ from tokenworth.pretraining.pretrain_run import pretrain
 from tokenworth.pretraining.pretraining_settings import PretrainConfig, read_config
 from tokenworth.training.loop import Progress
 
+Shares = Mapping[str, float]
 _LAST = 0.1
 """Share of the steps at the end over which excess losses are reported."""
 _DECIMALS = 6
@@ -97,9 +98,12 @@ class FoundWeights:
 
 
 def find_weights(
-    config: PretrainConfig | str | Path, out: str | Path, settings: WeighingConfig | None = None, *,
+    config: PretrainConfig | str | Path,
+    out: str | Path,
+    settings: WeighingConfig | None = None,
+    *,
     progress: Progress | None = None,
-) -> FoundWeights:  # fmt: skip
+) -> FoundWeights:
     """Weights of a run's sources by DoReMi; called again, it goes on.
 
     Each round costs a run of the run's model and tokens, and another one with two forward passes more a step (about
@@ -109,11 +113,7 @@ def find_weights(
         config: settings of the small runs, or the YAML file that holds them.
         out: OUT, as above.
         settings: of the search; None takes the defaults.
-        progress: called as progress(what, steps_done, steps).
-
-    Raises:
-        SettingError: fewer than two sources, or what `pretrain` refuses.
-        PretrainError: as of `pretrain`.
+        progress: as of `pretrain`, which this raises the errors of.
     """
     config = config if isinstance(config, PretrainConfig) else read_config(config)
     settings, folder = settings or WeighingConfig(), Path(out)
@@ -124,11 +124,15 @@ def find_weights(
     while len(rounds) < settings.rounds and not _settled(rounds, settings):
         rounds.append(_round(config, weights, folder / f"round-{len(rounds) + 1}", settings, progress))
         weights = rounds[-1].weights
-    in_bytes = _byte_shares(weights, folder / "round-1" / "reference")
+    packed = PretrainRun.load(folder / "round-1" / "reference").sources
+    size = {name: w * packed[name]["train_bytes"] / packed[name]["train_tokens"] for name, w in weights.items()}
     result = FoundWeights(
-        weights=_rounded(weights), bytes=_rounded(in_bytes), rounds=rounds, settled=_settled(rounds, settings),
+        weights=_rounded(weights),
+        bytes=_rounded(_shares(size)),
+        rounds=rounds,
+        settled=_settled(rounds, settings),
         settings=asdict(settings),
-    )  # fmt: skip
+    )
     if join_processes().is_main:
         _save(result, config, folder)
     return result
@@ -139,15 +143,14 @@ def _settled(rounds: list[Round], settings: WeighingConfig) -> bool:
 
 
 def _round(
-    config: PretrainConfig, before: Mapping[str, float], folder: Path, settings: WeighingConfig,
-    progress: Progress | None,
-) -> Round:  # fmt: skip
+    config: PretrainConfig, before: Shares, folder: Path, settings: WeighingConfig, progress: Progress | None
+) -> Round:
     reference = pretrain(_small(config, before, folder.parent), folder / "reference", progress=progress)
     last = folder / "reference" / "checkpoints" / f"tokens-{reference.tokens}"
     emphasis = ExcessLoss(reference=str(last), step_size=settings.step_size, smoothing=settings.smoothing)
     alike = _small(config, dict.fromkeys(before, 1.0), folder.parent)
     proxy = pretrain(alike, folder / "proxy", emphasis=emphasis, progress=progress)
-    steps = weight_rows(folder / "proxy")
+    steps = _weight_rows(folder / "proxy")
     # On held-out documents; a source too small to hold any out has no loss.
     nats = [{name: run.held_out[name]["nll"] for name in before if name in run.held_out} for run in (reference, proxy)]
     return Round(
@@ -159,7 +162,7 @@ def _round(
     )
 
 
-def _small(config: PretrainConfig, weights: Mapping[str, float], home: Path) -> PretrainConfig:
+def _small(config: PretrainConfig, weights: Shares, home: Path) -> PretrainConfig:
     """A run of the search: its sources alone, no annealing, no samples, no checkpoints on the way."""
     sources = {
         name: replace(config.sources[name], weight=weight, annealing_weight=None) for name, weight in weights.items()
@@ -168,7 +171,7 @@ def _small(config: PretrainConfig, weights: Mapping[str, float], home: Path) -> 
     return replace(config, sources=sources, training=training, shards=config.shards or str(home / "tokens"), prompts=())
 
 
-def weight_rows(run: Path) -> list[dict[str, Any]]:
+def _weight_rows(run: Path) -> list[dict[str, Any]]:
     """The lines of a run's journal that have weights: step, tokens, weights, excess, ..."""
     return [row for row in read_journal(run / "metrics.jsonl") if "weights" in row]
 
@@ -177,19 +180,12 @@ def _means(rows: list[dict[str, Any]], key: str) -> dict[str, float]:
     return {name: float(np.mean([row[key][name] for row in rows])) for name in rows[0][key]}
 
 
-def _shares(values: Mapping[str, float]) -> dict[str, float]:
+def _shares(values: Shares) -> dict[str, float]:
     total = sum(values.values())
     return {name: value / total for name, value in values.items()}
 
 
-def _byte_shares(weights: Mapping[str, float], run: Path) -> dict[str, float]:
-    packed = PretrainRun.load(run).sources
-    return _shares(
-        {name: w * packed[name]["train_bytes"] / packed[name]["train_tokens"] for name, w in weights.items()}
-    )
-
-
-def _rounded(shares: Mapping[str, float]) -> dict[str, float]:
+def _rounded(shares: Shares) -> dict[str, float]:
     """To six decimals, the largest taking what is left: they still sum to 1."""
     rounded = {name: round(share, _DECIMALS) for name, share in shares.items()}
     largest = max(rounded, key=lambda name: rounded[name])
@@ -214,7 +210,7 @@ def _trajectory(folder: Path, rounds: int, names: list[str]) -> str:
     table = csv.writer(written, lineterminator="\n")
     table.writerow(["round", "step", "tokens", *(f"{kind} {name}" for kind in ("weight", "excess") for name in names)])
     for number in range(1, rounds + 1):
-        for row in weight_rows(folder / f"round-{number}" / "proxy"):
+        for row in _weight_rows(folder / f"round-{number}" / "proxy"):
             values = [row[kind][name] for kind in ("weights", "excess") for name in names]
             table.writerow([number, row["step"], row["tokens"], *values])
     return written.getvalue()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from tokenworth.errors import PretrainError
 from tokenworth.pretraining.data.token_shards import tokenizer_fingerprint
 from tokenworth.pretraining.data.training_data import Material
 from tokenworth.pretraining.group_dro import Chosen, GroupDRO
-from tokenworth.pretraining.held_out_loss import HeldOut, evaluate
+from tokenworth.pretraining.held_out_loss import evaluate
 from tokenworth.pretraining.learning_rate_schedule import rate_at, trace_steps
 from tokenworth.pretraining.metrics_log import Journal
 from tokenworth.pretraining.next_token_objective import NextToken
@@ -38,15 +37,15 @@ class NextTokenLearner(Learner):
     remedy = "or choose dtype float32"
 
     def __init__(
-        self, decoder: Any, material: Material, config: TrainingConfig, *, folder: Path, compute: Compute,
-        emphasis: GroupDRO | None = None,
-    ) -> None:  # fmt: skip
-        self.decoder, self.material, self.config, self.folder = decoder, material, config, folder
+        self, decoder: Any, material: Material, config: TrainingConfig, compute: Compute, emphasis: GroupDRO | None
+    ) -> None:
+        self.decoder, self.material, self.config = decoder, material, config
         self.compute, self.emphasis = compute, emphasis
         shards = {name: asdict(packed) for name, packed in material.packed.items()}
         self.identity = json.dumps([tokenizer_fingerprint(material.tokenizer), shards])
-        if config.activation_checkpointing:
-            _checkpoint_activations(decoder)
+        if config.activation_checkpointing:  # under the name the installed transformers has for it
+            enable = getattr(decoder, "activation_checkpointing_enable", None) or decoder.gradient_checkpointing_enable
+            enable()
         balance = float(getattr(decoder.config, "router_aux_loss_coef", 0.0) or 0.0)
         self.objective = NextToken(decoder.to(compute.device), cross_documents=config.cross_documents, balance=balance)
         self.model = compute.devices.prepare(self.objective)
@@ -55,7 +54,7 @@ class NextTokenLearner(Learner):
         self.parameters = dict(decoder.named_parameters())
         self.optimiser = _adamw(self.parameters, config)
         self.position = Position(micro_batch=config.micro_batch or config.batch)
-        self.journal = Journal(folder / "metrics.jsonl", writes=compute.processes.is_main)
+        self.journal = Journal(material.folder / "metrics.jsonl", writes=compute.processes.is_main)
         self.trace_steps = frozenset(trace_steps(config))
 
     @property
@@ -115,21 +114,21 @@ class NextTokenLearner(Learner):
         """At the steps of the trace: measure on held-out documents, and publish the model."""
         if self.position.step not in self.trace_steps:
             return {}
+        batch = max(1, min(self.position.micro_batch, _EVALUATED_TOKENS // self.config.context or 1))
+        device, processes, ring = self.compute.device, self.compute.processes, self.config.ring
         self.model.eval()
-        held_out = {name: self._evaluated(held) for name, held in self.material.held_out.items()}
+        with self.compute.autocast():
+            held_out = {
+                name: evaluate(self.model, held, batch, device, processes, ring=ring)
+                for name, held in self.material.held_out.items()
+            }
         self.model.train()
         self.journal.add({"step": self.position.step, "tokens": self.tokens, "held_out": held_out})
-        weights, place = whole_state(self.decoder), self.folder / "checkpoints" / f"tokens-{self.tokens}"
+        weights, place = whole_state(self.decoder), self.material.folder / "checkpoints" / f"tokens-{self.tokens}"
         with self.compute.processes.together():
             if self.compute.processes.is_main:
                 publish(self.decoder, weights, self.material.tokenizer, place)
         return {f"bits_per_byte/{name}": figures["bits_per_byte"] for name, figures in held_out.items()}
-
-    def _evaluated(self, held: HeldOut) -> dict[str, float]:
-        batch = max(1, min(self.position.micro_batch, _EVALUATED_TOKENS // self.config.context or 1))
-        device, processes = self.compute.device, self.compute.processes
-        with self.compute.autocast():
-            return evaluate(self.model, held, batch, device, processes, ring=self.config.ring)
 
     def state(self) -> dict[str, Any]:
         """Weights of the sources."""
@@ -167,9 +166,3 @@ def _adamw(parameters: dict[str, nn.Parameter], config: TrainingConfig) -> torch
         {"params": [p for p in values if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
-
-
-def _checkpoint_activations(decoder: Any) -> None:
-    """Under the name the installed transformers has for it."""
-    enable = getattr(decoder, "activation_checkpointing_enable", None) or decoder.gradient_checkpointing_enable
-    enable()

@@ -41,9 +41,12 @@ _FREE = ("checkpoint_seconds", "track", "device", "shards")
 
 @checked_arguments
 def pretrain(
-    config: PretrainConfig | str | Path, out: Place, *, emphasis: ExcessLoss | None = None,
+    config: PretrainConfig | str | Path,
+    out: Place,
+    *,
+    emphasis: ExcessLoss | None = None,
     progress: Progress | None = None,
-) -> PretrainRun:  # fmt: skip
+) -> PretrainRun:
     """Train a decoder on next tokens, from first weights or from a checkpoint; called again, it goes on.
 
     Args:
@@ -72,24 +75,32 @@ def pretrain(
             return done
         material, device = gather(config, tokenizer, folder), resolve_device(config.training.device)
         compute = Compute(devices, device, resolve_dtype(processes.tell(dtype), device))
-        return _trained(config, folder, compute, material, emphasis, progress)
+        run, learner = _prepared(config, material, compute, emphasis)
+        return _trained(config, run, learner, progress)
 
 
-def _trained(
-    config: PretrainConfig, folder: Path, compute: Compute, material: Material, emphasis: ExcessLoss | None,
-    progress: Progress | None,
-) -> PretrainRun:  # fmt: skip
+def _prepared(
+    config: PretrainConfig, material: Material, compute: Compute, emphasis: ExcessLoss | None
+) -> tuple[PretrainRun, NextTokenLearner]:
+    """The run as it is before its first step, and what learns."""
     if isinstance(config.model, str):
         decoder = loaded_model(config.model, config.training)
     else:
         decoder = new_model(config.model, config.training, material.tokenizer, config.seed)
-    run, is_main = _begun(config, material, decoder), compute.processes.is_main
+    run = _begun(config, material, decoder)
+    weigher = None if emphasis is None else emphasis.begin(config, compute.device)
+    return run, NextTokenLearner(decoder, material, config.training, compute, weigher)
+
+
+def _trained(
+    config: PretrainConfig, run: PretrainRun, learner: NextTokenLearner, progress: Progress | None
+) -> PretrainRun:
+    folder, compute = learner.material.folder, learner.compute
+    is_main = compute.processes.is_main
     if is_main:
         run.save(folder)
     keep_freed_memory(compute.device)
     track = config.training.track if is_main else None
-    weigher = None if emphasis is None else emphasis.begin(config, compute.device)
-    learner = NextTokenLearner(decoder, material, config.training, folder=folder, compute=compute, emphasis=weigher)
     with closing(make_tracker(track, folder / "logs", "pretrain", asdict(config.training))) as tracker:
         loop = Loop(learner, Checkpoints(folder / "state", PretrainError), tracker, progress)
         resumed = loop.run()
@@ -97,9 +108,15 @@ def _trained(
     looks = [row["held_out"] for row in read_journal(folder / "metrics.jsonl") if "held_out" in row]
     position, tokens = learner.position, learner.tokens
     run = replace(
-        run, tokens=tokens, seconds=position.seconds, tokens_per_second=tokens / max(position.seconds, 1e-9),
-        resumed_from_step=resumed, micro_batch=position.micro_batch, held_out=looks[-1] if looks else {},
-        finished=True)  # fmt: skip
+        run,
+        tokens=tokens,
+        seconds=position.seconds,
+        tokens_per_second=tokens / max(position.seconds, 1e-9),
+        resumed_from_step=resumed,
+        micro_batch=position.micro_batch,
+        held_out=looks[-1] if looks else {},
+        finished=True,
+    )
     if is_main:
         last = folder / "checkpoints" / f"tokens-{tokens}"
         run = replace(run, samples=samples(last, config.prompts, seed=config.seed))

@@ -132,8 +132,14 @@ def samples(folder: Path, prompts: tuple[str, ...], *, tokens: int = 60, seed: i
         for prompt in prompts:
             ids = torch.tensor([[end, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]])
             continued = model.generate(
-                ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=0.8, top_k=50, pad_token_id=end,
-                max_new_tokens=max(1, min(tokens, most - ids.shape[1])))  # fmt: skip
+                ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=True,
+                temperature=0.8,
+                top_k=50,
+                pad_token_id=end,
+                max_new_tokens=max(1, min(tokens, most - ids.shape[1])),
+            )
             text = tokenizer.decode(continued[0, ids.shape[1] :], skip_special_tokens=True)
             written.append({"prompt": prompt, "continuation": text})
     return written

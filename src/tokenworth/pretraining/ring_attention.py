@@ -58,7 +58,7 @@ class _Ring(torch.autograd.Function):
         for round_ in range(size):
             source = (rank - round_) % size
             if source <= rank:
-                k, v = _spread(visiting, groups)
+                k, v = visiting.repeat_interleave(groups, dim=2)
                 scores = _scores(query, k, documents_BT, rank, source, scaling)
                 top = torch.maximum(best, scores.amax(-1))
                 known = top.masked_fill(top == -torch.inf, 0.0)
@@ -86,7 +86,7 @@ class _Ring(torch.autograd.Function):
         for round_ in range(size):
             source = (rank - round_) % size
             if source <= rank:
-                k, v = _spread(visiting[:2], ctx.groups)
+                k, v = visiting[:2].repeat_interleave(ctx.groups, dim=2)  # for every query head that shares them
                 share = (_scores(query, k, documents_BT, rank, source, ctx.scaling) - norm[..., None]).exp()
                 slope = share * (grad @ v.transpose(2, 3) - shift) * ctx.scaling
                 d_query += slope @ k
@@ -106,14 +106,8 @@ def _scores(query: Tensor, key: Tensor, documents_BT: Tensor, rank: int, source:
     return scores.masked_fill(~allowed[:, None], -torch.inf)
 
 
-def _spread(both: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Keys and values for every query head that shares them."""
-    key, value = both.repeat_interleave(groups, dim=2) if groups > 1 else both
-    return key, value
-
-
 def _gathered(grad: Tensor, groups: int) -> Tensor:
-    """The way back from `_spread`."""
+    """The sum over the query heads that share a key."""
     return grad.view(len(grad), -1, groups, *grad.shape[2:]).sum(2)
 
 

@@ -40,9 +40,15 @@ def allowed_rise(off_R: Floats, huber: float, constants: int, *, level: float = 
 
 
 def profile_limits(
-    residuals: Residuals, best_P: Floats, index: int, *, huber: float, rise: float, bounds: tuple[float, float],
+    residuals: Residuals,
+    best_P: Floats,
+    index: int,
+    *,
+    huber: float,
+    rise: float,
+    bounds: tuple[float, float],
     step: float,
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """Where the profile of one constant has risen by `rise`, below and above its best value.
 
     `best_P` are the constants of least Huber loss.  The first step to either side is doubled until the end is passed;

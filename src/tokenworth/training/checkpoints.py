@@ -80,11 +80,6 @@ class Checkpoints:
                 _log.warning("the checkpoint %s is damaged (%s); the one before is taken", place.name, why)
         return None
 
-    def clear(self) -> None:
-        """Remove them all: the run is finished."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
     def _there(self) -> list[Path]:
         """Newest first."""
         if self.folder is None or not self.folder.is_dir():

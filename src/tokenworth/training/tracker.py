@@ -41,17 +41,15 @@ def make_tracker(kind: str | None, folder: Path | None, run: str, settings: dict
     if folder is None:
         raise SettingError(f"track {kind} writes into the folder of the run; name one with --out")
     folder.mkdir(parents=True, exist_ok=True)
-    inner = _tensorboard(folder, run) if kind == "tensorboard" else _wandb(folder, run)
+    if kind == "tensorboard":
+        from accelerate.tracking import TensorBoardTracker
+
+        inner: Any = TensorBoardTracker(run, logging_dir=str(folder))
+        inner.start()
+    else:
+        inner = _wandb(folder, run)
     inner.store_init_configuration({name: str(value) for name, value in settings.items()})
     return Tracker(inner)
-
-
-def _tensorboard(folder: Path, run: str) -> Any:
-    from accelerate.tracking import TensorBoardTracker
-
-    tracker = TensorBoardTracker(run, logging_dir=str(folder))
-    tracker.start()
-    return tracker
 
 
 def _wandb(folder: Path, run: str) -> Any:

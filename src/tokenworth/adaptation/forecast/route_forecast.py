@@ -70,20 +70,20 @@ class Hardware:
 
 
 def forecast_route(
-    name: str, route: str, config: AdaptConfig, n_classes: int, train_lengths_N: np.ndarray,
-    test_lengths_M: np.ndarray, rate: float, *, hardware: Hardware | None = None,
-) -> RouteForecast:  # fmt: skip
-    """The forecast of lora, full or scratch.
+    name: str,
+    route: str,
+    config: AdaptConfig,
+    n_classes: int,
+    train_lengths_N: np.ndarray,
+    test_lengths_M: np.ndarray,
+    rate: float,
+    *,
+    hardware: Hardware | None = None,
+) -> RouteForecast:
+    """The forecast of lora, full or scratch, from the tokens of each text; of the model only its configuration is read.
 
-    Args:
-        name: published name, hub id or folder; only its configuration is read.
-        route: one of TRAINED.
-        config: settings of the run.
-        n_classes: C.
-        train_lengths_N: tokens of each training text.
-        test_lengths_M: tokens of each test text.
-        rate: matrix products in FLOP/s on the device, in the format of the products.
-        hardware: None: a processor in float32.
+    `rate` is that of matrix products in FLOP/s on the device, in the format of the products; without `hardware` it is a
+    processor's, in float32.
 
     Raises:
         SettingError: a route that trains nothing.
@@ -99,12 +99,18 @@ def forecast_route(
     tensors = sum(weight.requires_grad for weight in model.parameters())
     learning = sum(weight.numel() for weight in weights if weight.requires_grad)
     return RouteForecast(
-        route=route, trainable=learning, total=sum(weight.numel() for weight in weights), tokens=steps.tokens,
+        route=route,
+        trainable=learning,
+        total=sum(weight.numel() for weight in weights),
+        tokens=steps.tokens,
         train_flops=steps.flops,
         train_seconds=steps.priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
-        evaluate_flops=evaluating, evaluate_seconds=evaluating / (TRAINING_SHARE * rate),
-        memory_bytes=round(steps.most_bytes), least_memory_bytes=round(steps.least_bytes),
-        checkpoint_bytes=4 * learning)  # fmt: skip
+        evaluate_flops=evaluating,
+        evaluate_seconds=evaluating / (TRAINING_SHARE * rate),
+        memory_bytes=round(steps.most_bytes),
+        least_memory_bytes=round(steps.least_bytes),
+        checkpoint_bytes=4 * learning,
+    )
 
 
 def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tuple[nn.Module, nn.Linear]:

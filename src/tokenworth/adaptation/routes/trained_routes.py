@@ -23,7 +23,7 @@ from tokenworth.backbones import Backbone, resolve_device, resolve_dtype
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import random_model, retokenised, with_model
 from tokenworth.base.allocator import keep_freed_memory
-from tokenworth.encode import Tokens, tokenise
+from tokenworth.encode import tokenise
 from tokenworth.errors import SettingError
 from tokenworth.probes.probability_metrics import metric_value, softmax
 from tokenworth.tasks import Split
@@ -133,17 +133,23 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
     width, usual = classifier.head.in_features, round(float(tokens.lengths.mean()))
     cost = count_training(backbone.model, classifier.head, width, backbone.device, length=usual)
     parameters = _counted(classifier, network)
-    data, packs = _data(job, backbone, predictor, tokens, cost)
-    keep_freed_memory(backbone.device)
+    packs = config.packing and packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch)
     products_in = str(network.dtype).removeprefix("torch.")
-    identity = {
-        "backbone": backbone.fingerprint,
-        "texts": job.task.fingerprint,
-        "PyTorch": torch.__version__,
-        "number format": products_in,
-    }
+    data = TrainingData(
+        packing.Packer(backbone, tokens.ids, cost.training, packing=packs),
+        job.train.labels,
+        torch.from_numpy(job.class_weights()).float(),
+        _evaluation(job.validation, predictor, config.metric),
+        {
+            "backbone": backbone.fingerprint,
+            "texts": job.task.fingerprint,
+            "PyTorch": torch.__version__,
+            "number format": products_in,
+        },
+    )
+    keep_freed_memory(backbone.device)
     compute = Compute(job.devices, backbone.device, network.dtype)
-    learner = RouteLearner(classifier, data, config, seed=job.seed, compute=compute, identity=identity)
+    learner = RouteLearner(classifier, data, config, seed=job.seed, compute=compute)
     resumed = _trained(job, learner)
     if job.devices.sharded:  # put together in a network of its own, which one process alone can use
         weights = whole_state(classifier)
@@ -199,21 +205,6 @@ def _counted(classifier: TextClassifier, network: Network) -> dict[str, int]:
         "trainable": learning,
         "total": learning + (0 if network.adapter is None else network.backbone.n_parameters),
     }
-
-
-def _data(
-    job: Job, backbone: Backbone, predictor: TunedPredictor, tokens: Tokens, cost: TrainingCost
-) -> tuple[TrainingData, bool]:
-    """Tokenised training texts, and the metric on the validation part."""
-    config = job.config
-    packs = config.packing and packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch)
-    data = TrainingData(
-        packing.Packer(backbone, tokens.ids, cost.training, packing=packs),
-        job.train.labels,
-        torch.from_numpy(job.class_weights()).float(),
-        _evaluation(job.validation, predictor, config.metric),
-    )
-    return data, packs
 
 
 def _evaluation(part: Split | None, predictor: TunedPredictor, metric: str) -> Any:

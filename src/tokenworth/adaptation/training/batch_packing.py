@@ -30,6 +30,9 @@ from tokenworth.encode import pool
 from tokenworth.encode.batches import make_batch
 from tokenworth.errors import SettingError
 
+_ASKED = [0, 1, -1]
+"""Texts of a row that are also computed alone, to see whether the model keeps them apart."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TextBatch:
@@ -56,12 +59,8 @@ class TextBatch:
 def padded_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
     """Texts padded on the right to the longest of them."""
     batch = make_batch(backbone, ids, rows, "right")
-    return TextBatch(
-        batch.inputs,
-        lambda states_BTD, how: pool(states_BTD, batch.mask_BT, how),
-        int(sum(len(ids[row]) for row in rows)),
-        batch.mask_BT.numel(),
-    )
+    tokens = int(sum(len(ids[row]) for row in rows))
+    return TextBatch(batch.inputs, lambda x_BTD, how: pool(x_BTD, batch.mask_BT, how), tokens, batch.mask_BT.numel())
 
 
 def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
@@ -73,8 +72,8 @@ def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) ->
     place_S = torch.arange(len(text_S), device=backbone.device) - starts_B[text_S]
     ids_S = torch.from_numpy(np.concatenate([ids[row] for row in rows]).astype(np.int64)).to(backbone.device)
     tree = Tree(text_S[None] + 1, place_S[None])
-    segments = _Segments(text_S, starts_B, ends_B)
-    return TextBatch(tree_inputs(backbone, ids_S[None], tree), segments.read, len(text_S), len(text_S), tree)
+    read = partial(_pool_segments, text_S, starts_B, ends_B)
+    return TextBatch(tree_inputs(backbone, ids_S[None], tree), read, len(text_S), len(text_S), tree)
 
 
 def tree_inputs(backbone: Backbone, ids_BT: Tensor, tree: Tree) -> dict[str, Any]:
@@ -91,28 +90,16 @@ def tree_inputs(backbone: Backbone, ids_BT: Tensor, tree: Tree) -> dict[str, Any
     return inputs
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Segments:
-    """Where the texts of a pack begin and end."""
-
-    text_S: Tensor
-    starts_B: Tensor
-    ends_B: Tensor
-
-    def read(self, states_1SD: Tensor, how: str) -> Tensor:
-        """The same poolings as `tokenworth.encode.pool`."""
-        states_SD = states_1SD[0]
-        parts: dict[str, Callable[[], Tensor]] = {
-            "mean": partial(self._mean, states_SD),
-            "last": states_SD[self.ends_B - 1].float,
-            "cls": states_SD[self.starts_B].float,
-        }
-        return torch.cat([parts[name]() for name in how.split("+")], dim=1)
-
-    def _mean(self, states_SD: Tensor) -> Tensor:
-        lengths_B1 = (self.ends_B - self.starts_B)[:, None]
-        zeros = torch.zeros(len(self.ends_B), states_SD.shape[1], device=states_SD.device)
-        return zeros.index_add(0, self.text_S, states_SD.float()) / lengths_B1
+def _pool_segments(text_S: Tensor, starts_B: Tensor, ends_B: Tensor, states_1SD: Tensor, how: str) -> Tensor:
+    """The same poolings as `tokenworth.encode.pool`, of texts that begin and end within one row."""
+    states_SD, pooled = states_1SD[0], []
+    for name in how.split("+"):
+        if name == "mean":
+            zeros = torch.zeros(len(ends_B), states_SD.shape[1], device=states_SD.device)
+            pooled.append(zeros.index_add(0, text_S, states_SD.float()) / (ends_B - starts_B)[:, None])
+        else:
+            pooled.append(states_SD[{"last": ends_B - 1, "cls": starts_B}[name]].float())
+    return torch.cat(pooled, dim=1)
 
 
 def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
@@ -124,7 +111,13 @@ def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
     structure = backbone.structure
     if structure.reads_padding or len(ids) < 2 or not {"attention_mask", "position_ids"} <= structure.accepts:
         return False
-    rows = _longest_row(backbone, np.array([len(text) for text in ids]), most)
+    # The longest text, the shortest, the middle one and so on, up to the longest row there will be.  Behind the end of
+    # the model's own table of places nothing new can happen.
+    lengths_N = np.array([len(text) for text in ids])
+    order = np.argsort(-lengths_N, kind="stable")
+    longest = min(int(lengths_N[order[:most]].sum()), backbone.max_length + 1, cuts.LONGEST_ROW)
+    rows = np.array([order[0], order[-1], order[len(order) // 2], *np.resize(order, max(0, most - 3))])
+    rows = rows[: max(2, 1 + int(np.searchsorted(lengths_N[rows].cumsum(), longest)))]
     try:
         with torch.inference_mode(), bounded_indices(backbone.device):
             packed = packed_batch(backbone, ids, rows)
@@ -138,21 +131,6 @@ def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
             raise
         return False
     return agree(together, alone, backbone.dtype)
-
-
-_ASKED = [0, 1, -1]
-"""Texts of the row that are also computed alone."""
-
-
-def _longest_row(backbone: Backbone, lengths_N: np.ndarray, most: int) -> np.ndarray:
-    """The longest text, the shortest, the middle one and so on, up to the longest row there will be.
-
-    Behind the end of the model's own table of places nothing new can happen.
-    """
-    order = np.argsort(-lengths_N, kind="stable")
-    longest = min(int(lengths_N[order[:most]].sum()), backbone.max_length + 1, cuts.LONGEST_ROW)
-    rows = np.array([order[0], order[-1], order[len(order) // 2], *np.resize(order, max(0, most - 3))])
-    return rows[: max(2, 1 + int(np.searchsorted(lengths_N[rows].cumsum(), longest)))]
 
 
 class Packer:

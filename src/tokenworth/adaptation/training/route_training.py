@@ -54,6 +54,8 @@ class TrainingData:
     class_weight_C: Tensor
     evaluate: Callable[[], float] | None
     """The metric on the validation part; None where there is none."""
+    identity: dict[str, str]
+    """What a checkpoint must agree with to be gone on from."""
 
 
 class RouteLearner(Learner):
@@ -64,11 +66,10 @@ class RouteLearner(Learner):
     position: RoutePosition
 
     def __init__(
-        self, classifier: TextClassifier, data: TrainingData, config: AdaptConfig, *, seed: int, compute: Compute,
-        identity: Mapping[str, str],
-    ) -> None:  # fmt: skip
+        self, classifier: TextClassifier, data: TrainingData, config: AdaptConfig, *, seed: int, compute: Compute
+    ) -> None:
         self.classifier, self.data, self.config, self.seed = classifier, data, config, seed
-        self.compute, self.identity = compute, dict(identity)
+        self.compute, self.identity = compute, data.identity
         self.order = Order(len(data.labels_N), config.batch, seed)
         self.labels_N = torch.from_numpy(data.labels_N).to(compute.device)
         self.weights_C = data.class_weight_C.to(compute.device)

@@ -35,11 +35,9 @@ class Blocks:
     """A source cut into sequences."""
 
     def __init__(self, name: str, tokens: list[Ints], starts: list[Ints], context: int, seed: int) -> None:
-        self.tokens, self.starts, self.context = tokens, starts, context
+        self.tokens, self.starts, self.context, self.seed = tokens, starts, context, [seed, *name.encode()]
         self.counts = [(len(shard) - 1) // context for shard in tokens]
-        self.ends = np.cumsum(self.counts)
-        self.n_blocks = int(sum(self.counts))
-        self.seed = [seed, *name.encode()]
+        self.ends, self.n_blocks = np.cumsum(self.counts), sum(self.counts)
         self._pass = lru_cache(maxsize=2)(self._permutation)
 
     def __len__(self) -> int:

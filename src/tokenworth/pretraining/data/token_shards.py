@@ -58,9 +58,15 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
 
 
 def pack(
-    documents: Iterable[str], tokenizer: Any, folder: Path, *, documents_from: str, held_share: float, seed: int,
+    documents: Iterable[str],
+    tokenizer: Any,
+    folder: Path,
+    *,
+    documents_from: str,
+    held_share: float,
+    seed: int,
     by_text: bool = False,
-) -> Packed:  # fmt: skip
+) -> Packed:
     """Write documents as shards, or read what an earlier call with the same arguments has written.
 
     A document is held out by a hash of the seed and its number, so that more documents move none; `by_text`, by one of

@@ -29,8 +29,9 @@ _HEAD_BYTES = 1 << 20
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Material:
-    """What a run learns from, is measured on, and saves beside the weights."""
+    """What a run learns from, is measured on, and saves beside the weights, in the folder RUN."""
 
+    folder: Path
     mixture: Mixture
     held_out: Mapping[str, HeldOut]
     tokenizer: Any
@@ -44,9 +45,7 @@ def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
     Raises:
         SettingError: it cannot be loaded, has no token that ends a text, or the sources have too few different pieces.
     """
-    wanted = config.tokenizer
-    if isinstance(config.model, str):
-        return load_tokenizer(config.model)
+    wanted = config.model if isinstance(config.model, str) else config.tokenizer
     if isinstance(wanted, str):
         return load_tokenizer(wanted)
     place = _home(config, folder) / "tokenizer"
@@ -57,11 +56,6 @@ def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
 
 
 def _save(tokenizer: Any, place: Path) -> None:
-    """Into a folder that is whole or not there.
-
-    Raises:
-        PretrainError: no room.
-    """
     part = place.with_name(place.name + ".part")
     try:
         remove(part)
@@ -87,9 +81,7 @@ def load_tokenizer(place: str) -> Any:
 
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(
-                place, trust_remote_code=False, local_files_only=True, use_fast=True
-            )
+            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, use_fast=True)
     except (OSError, ValueError, KeyError) as error:
         raise SettingError(f"no tokenizer can be loaded from {place} ({first_line(error)})") from error
     if tokenizer.eos_token_id is None:
@@ -164,4 +156,4 @@ def gather(config: PretrainConfig, tokenizer: Any, folder: Path) -> Material:
             "no document is held out: raise held_out_share, or name documents under held_out, so that what was learnt "
             "can be measured"
         )
-    return Material(Mixture(blocks, config.sources, training, seed), held_out, tokenizer, packed)
+    return Material(folder, Mixture(blocks, config.sources, training, seed), held_out, tokenizer, packed)
