@@ -142,8 +142,8 @@ def extend_checkpoint(
 ) -> Extension:
     """Write a checkpoint with the same weights, bit for bit, that reads `factor` times as many tokens.
 
-    The model is a folder or hub id; all else is as of `extended`.  Files of the same names in `out` are replaced once all
-    are written.
+    The model is a folder or hub id; all else is as of `extended`.  Files of the same names in `out` are replaced once
+    all are written.
 
     Raises:
         BackboneError: the model is missing or damaged.
