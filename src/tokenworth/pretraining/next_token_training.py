@@ -96,9 +96,7 @@ class NextTokenLearner(Learner):
             return torch.cat([token_nats(*self._inputs(part)).cpu() for part in self.groups(chosen)])
 
     def _inputs(self, chosen: Chosen) -> list[Tensor]:
-        sequences = self.material.mixture.read(chosen)
-        tensors = (sequences.ids_BT, sequences.targets_BT, sequences.documents_BT)
-        return [tensor.to(self.compute.device) for tensor in tensors]
+        return [tensor.to(self.compute.device) for tensor in self.material.mixture.read(chosen)]
 
     def rate(self, step: int) -> float:
         """By the schedule of the settings."""

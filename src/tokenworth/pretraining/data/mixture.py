@@ -8,8 +8,8 @@ the annealing weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +20,7 @@ from tokenworth.pretraining.data.token_shards import Ints
 from tokenworth.pretraining.pretraining_settings import SourceConfig, TrainingConfig
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Sequences:
+class Sequences(NamedTuple):
     """B sequences of T tokens."""
 
     ids_BT: Tensor
