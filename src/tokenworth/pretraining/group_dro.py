@@ -29,7 +29,7 @@ from torch import Tensor
 from tokenworth.errors import SettingError, first_line
 from tokenworth.pretraining.next_token_objective import NextToken
 from tokenworth.pretraining.pretraining_settings import PretrainConfig
-from tokenworth.pretraining.published_models import loaded_model
+from tokenworth.pretraining.published_models import load_model
 
 Floats = NDArray[np.float64]
 Chosen = list[tuple[int, int]]
@@ -131,6 +131,6 @@ class ExcessLoss:
         Raises:
             SettingError: it cannot be loaded, or reads less than the run's context.
         """
-        model = loaded_model(self.reference, config.training).to(device).eval().requires_grad_(requires_grad=False)
+        model = load_model(self.reference, config.training).to(device).eval().requires_grad_(requires_grad=False)
         reference = NextToken(model, cross_documents=config.training.cross_documents)
         return GroupDRO(reference, list(config.sources), step_size=self.step_size, smoothing=self.smoothing)

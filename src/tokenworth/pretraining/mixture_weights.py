@@ -127,8 +127,8 @@ def find_weights(
     packed = PretrainRun.load(folder / "round-1" / "reference").sources
     size = {name: w * packed[name]["train_bytes"] / packed[name]["train_tokens"] for name, w in weights.items()}
     result = FoundWeights(
-        weights=_rounded(weights),
-        bytes=_rounded(_shares(size)),
+        weights=_round_shares(weights),
+        bytes=_round_shares(_shares(size)),
         rounds=rounds,
         settled=_settled(rounds, settings),
         settings=asdict(settings),
@@ -185,7 +185,7 @@ def _shares(values: Shares) -> dict[str, float]:
     return {name: value / total for name, value in values.items()}
 
 
-def _rounded(shares: Shares) -> dict[str, float]:
+def _round_shares(shares: Shares) -> dict[str, float]:
     """To six decimals, the largest taking what is left: they still sum to 1."""
     rounded = {name: round(share, _DECIMALS) for name, share in shares.items()}
     largest = max(rounded, key=lambda name: rounded[name])

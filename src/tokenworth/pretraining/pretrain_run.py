@@ -27,7 +27,7 @@ from tokenworth.pretraining.next_token_objective import NextToken
 from tokenworth.pretraining.next_token_training import NextTokenLearner
 from tokenworth.pretraining.pretrain_result import RUN, PretrainRun
 from tokenworth.pretraining.pretraining_settings import PretrainConfig, TrainingConfig, read_config
-from tokenworth.pretraining.published_models import loaded_model, new_model, samples
+from tokenworth.pretraining.published_models import load_model, new_model, samples
 from tokenworth.settings import Place, checked_arguments
 from tokenworth.training.checkpoints import Checkpoints
 from tokenworth.training.devices import Compute, find_devices
@@ -75,24 +75,24 @@ def pretrain(
             return done
         material, device = gather(config, tokenizer, folder), resolve_device(config.training.device)
         compute = Compute(devices, device, resolve_dtype(processes.tell(dtype), device))
-        run, learner = _prepared(config, material, compute, emphasis)
-        return _trained(config, run, learner, progress)
+        run, learner = _prepare(config, material, compute, emphasis)
+        return _train(config, run, learner, progress)
 
 
-def _prepared(
+def _prepare(
     config: PretrainConfig, material: Material, compute: Compute, emphasis: ExcessLoss | None
 ) -> tuple[PretrainRun, NextTokenLearner]:
     """The run as it is before its first step, and what learns."""
     if isinstance(config.model, str):
-        decoder = loaded_model(config.model, config.training)
+        decoder = load_model(config.model, config.training)
     else:
         decoder = new_model(config.model, config.training, material.tokenizer, config.seed)
-    run = _begun(config, material, decoder)
+    run = _describe(config, material, decoder)
     weigher = None if emphasis is None else emphasis.begin(config, compute.device)
     return run, NextTokenLearner(decoder, material, config.training, compute, weigher)
 
 
-def _trained(
+def _train(
     config: PretrainConfig, run: PretrainRun, learner: NextTokenLearner, progress: Progress | None
 ) -> PretrainRun:
     folder, compute = learner.material.folder, learner.compute
@@ -125,7 +125,7 @@ def _trained(
     return run
 
 
-def _begun(config: PretrainConfig, material: Material, decoder: Any) -> PretrainRun:
+def _describe(config: PretrainConfig, material: Material, decoder: Any) -> PretrainRun:
     passes, tokenizer = material.mixture.passes(), material.tokenizer
     figures = ("train_tokens", "held_tokens", "train_documents", "held_documents", "train_bytes", "held_bytes")
     return PretrainRun(

@@ -66,7 +66,7 @@ def _check_memory(model: ModelConfig, vocabulary: int, inner: int) -> None:
         )
 
 
-def loaded_model(folder: str, training: TrainingConfig) -> Any:
+def load_model(folder: str, training: TrainingConfig) -> Any:
     """The causal language model of a folder, to go on from; safetensors only, in float32.
 
     Raises:

@@ -68,7 +68,7 @@ class _Ring(torch.autograd.Function):
                 mixed = mixed * old[..., None] + piece @ v.float()
                 best = top
             if round_ < size - 1:
-                visiting = _handed_on(visiting)
+                visiting = _hand_on(visiting)
         mixed = mixed / weight[..., None]
         ctx.save_for_backward(query, key, value, documents_BT, mixed, best + weight.log())
         ctx.scaling, ctx.groups = scaling, groups
@@ -90,9 +90,9 @@ class _Ring(torch.autograd.Function):
                 share = (_scores(query, k, documents_BT, rank, source, ctx.scaling) - norm[..., None]).exp()
                 slope = share * (grad @ v.transpose(2, 3) - shift) * ctx.scaling
                 d_query += slope @ k
-                visiting[2] += _gathered(slope.transpose(2, 3) @ query.float(), ctx.groups)
-                visiting[3] += _gathered(share.transpose(2, 3) @ grad, ctx.groups)
-            visiting = _handed_on(visiting)  # after the last round they are at home again
+                visiting[2] += _sum_groups(slope.transpose(2, 3) @ query.float(), ctx.groups)
+                visiting[3] += _sum_groups(share.transpose(2, 3) @ grad, ctx.groups)
+            visiting = _hand_on(visiting)  # after the last round they are at home again
         return d_query.to(query.dtype), visiting[2].to(key.dtype), visiting[3].to(value.dtype), None, None, None
 
 
@@ -106,12 +106,12 @@ def _scores(query: Tensor, key: Tensor, documents_BT: Tensor, rank: int, source:
     return scores.masked_fill(~allowed[:, None], -torch.inf)
 
 
-def _gathered(grad: Tensor, groups: int) -> Tensor:
+def _sum_groups(grad: Tensor, groups: int) -> Tensor:
     """The sum over the query heads that share a key."""
     return grad.view(len(grad), -1, groups, *grad.shape[2:]).sum(2)
 
 
-def _handed_on(tensor: Tensor) -> Tensor:
+def _hand_on(tensor: Tensor) -> Tensor:
     """To the next process; returns what the one before has sent."""
     rank, size = dist.get_rank(), dist.get_world_size()
     tensor, received = tensor.contiguous(), torch.empty_like(tensor)

@@ -62,7 +62,7 @@ class ScalingFit:
     def loss(self, parameters: Any, tokens: Any) -> Floats:
         """Loss at N and D; not of isoflop, which knows optima only."""
         n, d = np.log(np.asarray(parameters, float)), np.log(np.asarray(tokens, float))
-        return np.exp(_model(self.form, _packed(self.form, self.constants), n, d)[0])
+        return np.exp(_model(self.form, _pack(self.form, self.constants), n, d)[0])
 
     def asdict(self) -> dict[str, Any]:
         """Plain data, and back by ScalingFit(**data)."""
@@ -109,7 +109,7 @@ def _widen(
 ) -> list[str]:
     """Make the intervals at least as wide as the profile's; a sentence for each constant that has no end."""
     n, d, y = (np.log(runs[name].to_numpy()) for name in ("parameters", "tokens", "loss"))
-    best = _packed(form, values)
+    best = _pack(form, values)
 
     def residuals(packed: Floats) -> tuple[Floats, Floats]:
         predicted, slopes = _model(form, packed, n, d)
@@ -147,7 +147,7 @@ def _notes(runs: pd.DataFrame, form: str, kept: int, bootstrap: int) -> list[str
     return notes
 
 
-def _packed(form: str, values: dict[str, float]) -> Floats:
+def _pack(form: str, values: dict[str, float]) -> Floats:
     """Numbers without bounds: amounts as logarithms, exponents as they are."""
     return np.array([values[name] if name in EXPONENTS else np.log(values[name]) for name in NAMES[form]])
 
@@ -184,7 +184,7 @@ def _fit(runs: pd.DataFrame, form: str, near: dict[str, float] | None = None) ->
         value = np.where(inside, 0.5 * off**2, HUBER * (np.abs(off) - 0.5 * HUBER)).sum()
         return float(SCALE * value), SCALE * slopes @ np.where(inside, off, HUBER * np.sign(off))
 
-    starts = _starts(form, n, d, y) if near is None else [_packed(form, near)]
+    starts = _starts(form, n, d, y) if near is None else [_pack(form, near)]
     ends = [minimize(objective, start, jac=True, method="L-BFGS-B") for start in starts]
     best = min((end for end in ends if np.isfinite(end.fun)), key=lambda end: end.fun)
     for _ in range(3):  # the line search gives up early on flat ground; from where it stopped it finds further down

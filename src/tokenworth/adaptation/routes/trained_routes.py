@@ -18,12 +18,13 @@ from tokenworth.adaptation.routes.lora import add_lora
 from tokenworth.adaptation.routes.quantised_base import quantise
 from tokenworth.adaptation.routes.text_classifier import TextClassifier, make_classifier, trainable
 from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor, origin_of
+from tokenworth.adaptation.training.batch_cuts import StepCost
 from tokenworth.adaptation.training.route_training import RouteLearner, RoutePosition, TrainingData
 from tokenworth.backbones import Backbone, resolve_device, resolve_dtype
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import random_model, retokenised, with_model
 from tokenworth.base.allocator import keep_freed_memory
-from tokenworth.encode import tokenise
+from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import SettingError
 from tokenworth.probes.probability_metrics import metric_value, softmax
 from tokenworth.tasks import Split
@@ -133,10 +134,28 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
     width, usual = classifier.head.in_features, round(float(tokens.lengths.mean()))
     cost = count_training(backbone.model, classifier.head, width, backbone.device, length=usual)
     parameters = _counted(classifier, network)
+    data = _data(job, network, predictor, tokens, cost.training)
+    keep_freed_memory(backbone.device)
+    compute = Compute(job.devices, backbone.device, network.dtype)
+    learner = RouteLearner(classifier, data, config, seed=job.seed, compute=compute)
+    resumed = _train(job, learner)
+    if job.devices.sharded:  # put together in a network of its own, which one process alone can use
+        weights = whole_state(classifier)
+        network = build(job)
+        classifier = network.classifier(job)
+        predictor = _predictor(job, network, classifier)
+        classifier.load_state_dict(weights)
+    notes = _padding_notes(job, backbone, learner.position, packs=data.packer.packing)
+    facts = {"packs": data.packer.packing, "products_in": data.identity["number format"], **network.facts}
+    fitted = _fitted(predictor, parameters, learner.position, cost, tokens.lengths, facts)
+    return replace(fitted, resumed_from_step=resumed, notes=notes)
+
+
+def _data(job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens, cost: StepCost) -> TrainingData:
+    config, backbone = job.config, network.backbone
     packs = config.packing and packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch)
-    products_in = str(network.dtype).removeprefix("torch.")
-    data = TrainingData(
-        packing.Packer(backbone, tokens.ids, cost.training, packing=packs),
+    return TrainingData(
+        packing.Packer(backbone, tokens.ids, cost, packing=packs),
         job.train.labels,
         torch.from_numpy(job.class_weights()).float(),
         _evaluation(job.validation, predictor, config.metric),
@@ -144,26 +163,12 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
             "backbone": backbone.fingerprint,
             "texts": job.task.fingerprint,
             "PyTorch": torch.__version__,
-            "number format": products_in,
+            "number format": str(network.dtype).removeprefix("torch."),
         },
     )
-    keep_freed_memory(backbone.device)
-    compute = Compute(job.devices, backbone.device, network.dtype)
-    learner = RouteLearner(classifier, data, config, seed=job.seed, compute=compute)
-    resumed = _trained(job, learner)
-    if job.devices.sharded:  # put together in a network of its own, which one process alone can use
-        weights = whole_state(classifier)
-        network = build(job)
-        classifier = network.classifier(job)
-        predictor = _predictor(job, network, classifier)
-        classifier.load_state_dict(weights)
-    notes = _padding_notes(job, backbone, learner.position, packs=packs)
-    facts = {"packs": packs, "products_in": products_in, **network.facts}
-    fitted = _fitted(predictor, parameters, learner.position, cost, tokens.lengths, facts)
-    return replace(fitted, resumed_from_step=resumed, notes=notes)
 
 
-def _trained(job: Job, learner: RouteLearner) -> int:
+def _train(job: Job, learner: RouteLearner) -> int:
     """The step that training went on from."""
     config = job.config
     tracker = make_tracker(config.track, job.folder, f"{job.task.name}-{job.route}", config.asdict())

@@ -86,7 +86,7 @@ def pack(
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         named = ((f"{seed}:{text if by_text else number}", text) for number, text in enumerate(documents))
-        figures = _written(named, tokenizer, folder, held_share)
+        figures = _write(named, tokenizer, folder, held_share)
         if not figures["train_documents"] and not figures["held_documents"]:
             raise PretrainError(f"{documents_from}: no documents with any text in them")
         packed = Packed(tokenizer=fingerprint, documents_from=documents_from, **figures)
@@ -99,7 +99,7 @@ def pack(
     return packed
 
 
-def _written(named: Iterator[tuple[str, str]], tokenizer: Any, folder: Path, held_share: float) -> dict[str, Any]:
+def _write(named: Iterator[tuple[str, str]], tokenizer: Any, folder: Path, held_share: float) -> dict[str, Any]:
     """Write (name, text) of documents as shards; returns fields of `Packed`."""
     writers = {is_held: _Writer(folder, part, tokenizer) for is_held, part in ((False, "train"), (True, "held"))}
     while batch := list(islice(named, _BATCH)):
@@ -131,11 +131,11 @@ def read_shards(folder: Path, part: str) -> tuple[list[Ints], list[Ints]]:
     """
     index = _read_index(folder)
     names: list[str] = [] if index is None else getattr(index, part)
-    tokens, starts = ([_mapped(folder / f"{name}.{kind}.npy") for name in names] for kind in ("tokens", "starts"))
+    tokens, starts = ([_map(folder / f"{name}.{kind}.npy") for name in names] for kind in ("tokens", "starts"))
     return tokens, starts
 
 
-def _mapped(place: Path) -> Ints:
+def _map(place: Path) -> Ints:
     try:
         values: Ints = np.load(place, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:

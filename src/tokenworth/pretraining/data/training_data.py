@@ -119,7 +119,7 @@ def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, 
             stream_documents(name, source),
             tokenizer,
             _home(config, folder) / "shards" / name,
-            documents_from=_described(name, source, share, config.seed),
+            documents_from=_describe(name, source, share, config.seed),
             held_share=share,
             seed=config.seed,
             by_text=source.source is not None,  # a corpus repeats documents of sources with `repeats`
@@ -128,7 +128,7 @@ def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, 
     }
 
 
-def _described(name: str, source: SourceConfig, share: float, seed: int) -> str:
+def _describe(name: str, source: SourceConfig, share: float, seed: int) -> str:
     """What was packed, by content as far as a megabyte of each file tells."""
     chosen = () if source.source is None else (source.source,)
     digest = hashlib.sha256(repr((source.text, share, seed, *chosen)).encode())
