@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 CACHE = "TOKENWORTH_CACHE"
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _OWN_GROUPS, _MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
@@ -52,6 +53,16 @@ def free_on(device: torch.device) -> int:
     import torch
 
     return int(torch.cuda.mem_get_info(device)[0])
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device or the machine had no memory left."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()  # the CPU allocator raises a plain RuntimeError
+    return any(phrase in text for phrase in _OUT_OF_MEMORY)
 
 
 def _shares_of_time() -> Iterator[float]:
