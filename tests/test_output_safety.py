@@ -18,8 +18,7 @@ from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
 from tokenworth.adaptation import adapt
 from tokenworth.adaptation.storage.prediction_table import spreadsheet_safe, write_predictions
-from tokenworth.base.atomic_files import read_table, write_table, write_text
-from tokenworth.base.atomic_folders import whole_folder
+from tokenworth.base.atomic_files import read_table, whole_folder, write_table, write_text
 from tokenworth.base.locks import only_writer
 from tokenworth.cli import main
 from tokenworth.corpus.engine.shard_store import whole, write_arrays

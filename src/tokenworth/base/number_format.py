@@ -17,13 +17,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import torch
 
+from tokenworth.base.cell_store import content_hash
 from tokenworth.base.machine import cache_folder
 
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -79,8 +79,7 @@ def renewed_decision() -> Decision:
 
 def decision_file() -> Path:
     """Where the decision of this processor and this torch is kept; machines may share the folder."""
-    digest = sha256(json.dumps(_facts(), sort_keys=True).encode()).hexdigest()[:12]
-    return cache_folder() / f"number-format-{digest}.json"
+    return cache_folder() / f"number-format-{content_hash(_facts())[:12]}.json"
 
 
 @cache

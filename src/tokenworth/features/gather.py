@@ -5,11 +5,9 @@ key -> in the store? -> begin or go on -> encode, group of layers by group -> ad
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,6 +18,8 @@ from uuid import uuid4
 import numpy as np
 
 from tokenworth.backbones import Backbone
+from tokenworth.base.aliases import Progress
+from tokenworth.base.cell_store import content_hash, content_key
 from tokenworth.base.checksums import has_hooks, model_checksum
 from tokenworth.base.processes import Processes
 from tokenworth.encode import Tokens, default_batch_tokens
@@ -31,14 +31,11 @@ from tokenworth.features.stored_pass import FORMAT, Entry, file_checksums, read_
 from tokenworth.features.text_set import TextSet
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.context import Prefix
-from tokenworth.version import NUMERICS
 
 BASE_POOLINGS = ("mean", "last", "cls")
 _POOLINGS_SHARE = 0.25
 """All poolings are kept where they take at most this share of the store."""
 
-Progress = Callable[[str, int, int], None]
-"""Called as progress(part, done_tokens, total_tokens)."""
 
 _log = logging.getLogger("tokenworth")
 
@@ -126,8 +123,6 @@ def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings, process
     A model with somebody's hooks in it can do anything: its pass is never found again.
     """
     facts = {
-        "format": FORMAT,
-        "numerics": NUMERICS,
         "fingerprint": backbone.fingerprint,
         "model": model_checksum(backbone.model),
         "hooks": processes.tell(uuid4().hex) if has_hooks(backbone.model) and not backbone.sharded else None,
@@ -138,7 +133,7 @@ def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings, process
         "batch_tokens": _budget(backbone, settings),
         "versions": [version("torch"), version("transformers")],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+    return content_key(facts, layout=FORMAT)
 
 
 def _budget(backbone: Backbone, settings: PassSettings) -> int:
@@ -171,7 +166,7 @@ def _make(
     progress: Progress | None,
 ) -> Entry:
     poolings = _poolings(backbone, texts, settings, store)
-    cover = hashlib.sha256(json.dumps([settings.layers, poolings]).encode()).hexdigest()[:8]
+    cover = content_hash([settings.layers, poolings])[:8]
     name = f"{key}-{cover}"
     with _held(store, name, processes) as part:
         with processes.together():

@@ -10,7 +10,6 @@ Who runs a cell holds a lock on its folder, which ends with its process however 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import traceback
@@ -25,6 +24,7 @@ from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.adaptation.storage.adapt_result import SHAPE as ADAPTED_SHAPE
 from tokenworth.assessment.assessment_result import SHAPE as ASSESSED_SHAPE
 from tokenworth.base.atomic_files import write_text, writing
+from tokenworth.base.cell_store import content_key
 from tokenworth.base.locks import is_held, only_writer
 from tokenworth.base.schema import (
     COUNT,
@@ -42,9 +42,7 @@ from tokenworth.base.schema import (
 from tokenworth.errors import TokenworthError, first_line
 from tokenworth.study.display_names import Contents
 from tokenworth.study.grid import ASSESS, Cell
-from tokenworth.version import NUMERICS
 
-FORMAT = 1
 ASSESSED, COUNTED, TEXT_LOSS, PUBLISHED = "assessment.json", "count.json", "text_loss.json", "published.json"
 _REMEDY = "remove the folder of this cell and run the study again, which makes it anew"
 _CELL: Shape = {"backbone": Maybe(TEXT), "task": TEXT, "route": TEXT, "seed": WHOLE, "settings": OBJECT}
@@ -199,8 +197,6 @@ def unfinished(
 def cell_key(cell: Cell, task_fingerprint: str, weights: str | None) -> str:
     """24 hex digits that stand for everything a cell's numbers depend on, libraries apart."""
     facts = {
-        "format": FORMAT,
-        "numerics": NUMERICS,
         "route": cell.route,
         "seed": cell.seed,
         "settings": cell.settings,
@@ -208,4 +204,4 @@ def cell_key(cell: Cell, task_fingerprint: str, weights: str | None) -> str:
         "weights": weights,
         "kind": ASSESS if cell.route == ASSESS else "adapt",
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    return content_key(facts)

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.corpus_settings import Corpus
 from tokenworth.corpus.deduplication.duplicate_stages import Semantic
 from tokenworth.corpus.deduplication.survivors import cluster_sizes, decide
 from tokenworth.corpus.engine.flow import Flow
 from tokenworth.corpus.engine.jobs import ApplyJob, ChainJob, Limits, ObserveJob, ReadJob, apply, chain, observe, read
-from tokenworth.corpus.engine.shard_store import read_array, read_json, write_arrays, write_json
+from tokenworth.corpus.engine.shard_store import WORK, read_array, read_json, write_arrays, write_json
 from tokenworth.corpus.engine.stage import facts_of, is_corpus_stage
 from tokenworth.corpus.filters.decontamination import Decontaminate
 from tokenworth.corpus.filters.document_stages import Redact
 from tokenworth.corpus.filters.perplexity_filter import Perplexity
 from tokenworth.corpus.model_features import fingerprint_of
 from tokenworth.corpus.personal_data.entity_names import recogniser_version
-from tokenworth.corpus.readers.sources import digest
 
 _log = logging.getLogger("tokenworth")
 
@@ -108,10 +108,12 @@ def _with_index(stage: Decontaminate, root: Path, notes: list[str], ways: Sequen
         if task.test_is_drawn and "train" not in stage.splits
     ]
     before = [[facts_of(one) for one in way] for way in ways]
-    key = digest(["index", 2, stage.n, [task.fingerprint for task in tasks], [task.name for task in tasks], before])
+    key = content_key(
+        ["index", 2, stage.n, [task.fingerprint for task in tasks], [task.name for task in tasks], before]
+    )
     path = root / f"index-{key}"
-    if not (path / "owner.json").is_file():
-        save_index(path, index_of(tasks, stage.n, forms=[partial(_after, way) for way in ways]))
+    forms = [partial(_after, way) for way in ways]
+    WORK.once(path / "owner.json", lambda folder: save_index(folder, index_of(tasks, stage.n, forms=forms)))
     if short := read_array(path, "total")[read_array(path, "total") == 0].size:
         notes.append(f"decontaminate: {short:,} task texts of fewer than 6 words are too short to be looked for")
     return replace(stage, index=str(path))
@@ -130,7 +132,7 @@ def _shard_stages(flow: Flow, stages: Sequence[Any]) -> None:
     start = list(flow.keys)
     for stage in stages:
         for i in flow.members(stage):
-            flow.keys[i] = digest([facts_of(stage), flow.corpus.keep_dropped, flow.keys[i]])
+            flow.keys[i] = content_key([facts_of(stage), flow.corpus.keep_dropped, flow.keys[i]])
             steps[i].append((stage, flow.keys[i]))
         flow.passed(stage.name)
     jobs = [
@@ -147,16 +149,15 @@ def _corpus_stage(flow: Flow, stage: Any) -> None:
     members = flow.members(stage)
     facts, seen_by = facts_of(stage), facts_of(stage, stage.seen_by)
     jobs = [
-        ObserveJob(shard, stage, flow.root / digest(["seen", seen_by, shard.key]) / f"{shard.number:05d}.seen")
+        ObserveJob(shard, stage, flow.root / content_key(["seen", seen_by, shard.key]) / f"{shard.number:05d}.seen")
         for i in members
         for shard in flow.shards_of(i)
     ]
     flow.run(f"{stage.name}: look", observe, jobs)
-    decision = flow.root / f"decision-{digest([facts, [flow.keys[i] for i in members]])}"
-    if not (decision / "done.json").is_file():
-        _decide(stage, jobs, decision)
+    decision = flow.root / f"decision-{content_key([facts, [flow.keys[i] for i in members]])}"
+    WORK.once(decision / "done.json", lambda folder: _decide(stage, jobs, folder))
     flow.clusters[stage.name] = read_json(decision / "done.json")
-    after = {i: digest([decision.name, flow.corpus.keep_dropped, flow.keys[i]]) for i in members}
+    after = {i: content_key([decision.name, flow.corpus.keep_dropped, flow.keys[i]]) for i in members}
     owners = [i for i in members for _ in range(flow.shards[i])]
     applied = [
         ApplyJob(job.shard, after[i], decision / f"{number:06d}", f"{stage.name} duplicate", flow.corpus.keep_dropped)
