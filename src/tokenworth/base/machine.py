@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 CACHE = "TOKENWORTH_CACHE"
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _OWN_GROUPS, _MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _LIMITS = (
     ("memory.max", "memory.current", "inactive_file"),
@@ -76,6 +77,16 @@ def keep_freed_memory(device: torch.device) -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     from_heap = any(mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST_BLOCKS)
     return bool(from_heap and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device or the machine had no memory left."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()  # the CPU allocator raises a plain RuntimeError
+    return any(phrase in text for phrase in _OUT_OF_MEMORY)
 
 
 def _shares_of_time() -> Iterator[float]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.structure.agreement import agree
 from tokenworth.backbones.twins import as_it_is_now
+from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode.batch_queue import Queue
 from tokenworth.encode.batches import Batch, make_batch
 from tokenworth.encode.layer_hooks import Consume, Delivery, run_batch
@@ -23,8 +24,6 @@ from tokenworth.errors import EncodeError, SettingError
 BATCH_TOKENS = {"cpu": 2048}
 """Default padded tokens of a batch by kind of device: what fits a CPU's caches; accelerators want more."""
 _BATCH_TOKENS_ELSEWHERE = 16384
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @dataclass(frozen=True)
@@ -208,14 +207,6 @@ def _wanted(backbone: Backbone, layers: Iterable[int] | None) -> tuple[int, ...]
     if outside:
         raise SettingError(f"{backbone.name} has no layer {outside[0]}; choose from 0 (embedding) to {last}")
     return wanted
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device or the machine had no memory left."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error).lower()  # the CPU allocator raises a plain RuntimeError
-    return any(phrase in text for phrase in _OUT_OF_MEMORY)
 
 
 def _check_left_padding(backbone: Backbone, tokens: Tokens) -> None:

@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenworth.encode.forward_pass import is_out_of_memory
+from tokenworth.base.machine import is_out_of_memory
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, Floats, wide
 from tokenworth.measures.sample_intervals import share_interval, with_ends

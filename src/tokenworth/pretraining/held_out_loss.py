@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tokenworth.features import Processes
+from tokenworth.base.processes import Processes
 from tokenworth.pretraining.data.mixture import Sequences
 from tokenworth.pretraining.data.token_shards import read_shards
 

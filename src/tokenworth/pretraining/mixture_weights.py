@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from tokenworth.base.atomic_files import jsonable, write_text
+from tokenworth.base.processes import join_processes
 from tokenworth.errors import SettingError
-from tokenworth.features import join_processes
 from tokenworth.pretraining.group_dro import ExcessLoss
 from tokenworth.pretraining.metrics_log import read_journal
 from tokenworth.pretraining.pretrain_result import PretrainRun

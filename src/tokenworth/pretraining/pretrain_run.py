@@ -15,10 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from tokenworth.base.devices import dtype_name, resolve_device, resolve_dtype
 from tokenworth.base.locks import claimed
 from tokenworth.base.machine import keep_freed_memory
+from tokenworth.base.processes import Processes
 from tokenworth.base.run_record import note_or_compare, recorded_dtype
 from tokenworth.base.versions import describe_environment
 from tokenworth.errors import SettingError
-from tokenworth.features import Processes
 from tokenworth.pretraining.data.token_shards import Packed, tokenizer_fingerprint
 from tokenworth.pretraining.data.training_data import alone_in_shards, gather, make_tokenizer, pack_all
 from tokenworth.pretraining.emphasis import Emphasis

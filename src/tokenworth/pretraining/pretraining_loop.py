@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokenworth.encode.forward_pass import is_out_of_memory
+from tokenworth.base.machine import is_out_of_memory
 from tokenworth.errors import PretrainError
 from tokenworth.pretraining.data.mixture import Mixture
 from tokenworth.pretraining.emphasis import Chosen, Evenly

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
 
+from tokenworth.base.processes import Processes, join_processes
 from tokenworth.errors import SettingError
-from tokenworth.features import Processes, join_processes
 
 _CLIP_MARGIN = 1e-6
 """What PyTorch adds to a norm before it divides by it."""

@@ -21,8 +21,8 @@ from tokenworth.adaptation.training.batch_packing import padded_batch
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import with_model
+from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import default_batch_tokens, plan_batches, tokenise
-from tokenworth.encode.forward_pass import is_out_of_memory
 from tokenworth.errors import AdaptError, first_line
 
 

@@ -33,9 +33,9 @@ from tokenworth.backbones import Backbone
 from tokenworth.backbones.structure.agreement import agree
 from tokenworth.backbones.structure.bounded_indices import bounded_indices
 from tokenworth.backbones.structure.tree_attention import Tree, TreeError, tree_attention
+from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import pool
 from tokenworth.encode.batches import make_batch
-from tokenworth.encode.forward_pass import is_out_of_memory
 from tokenworth.errors import SettingError
 
 

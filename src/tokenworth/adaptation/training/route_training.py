@@ -27,8 +27,8 @@ from tokenworth.adaptation.training.adafactor import make_optimiser
 from tokenworth.adaptation.training.batch_cuts import Group
 from tokenworth.adaptation.training.text_order import Order, learning_rate
 from tokenworth.adaptation.training.training_state import Outcome, Running, TrainingData
+from tokenworth.base.machine import is_out_of_memory
 from tokenworth.base.run_record import OtherRunError
-from tokenworth.encode.forward_pass import is_out_of_memory
 from tokenworth.errors import AdaptError, first_line
 from tokenworth.probes.probability_metrics import is_better
 from tokenworth.training.checkpoints import Checkpoint, Checkpoints
