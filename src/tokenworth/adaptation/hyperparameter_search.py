@@ -47,7 +47,7 @@ def candidates(config: AdaptConfig, route: str, seed: int) -> list[AdaptConfig]:
 
 
 @dataclass(frozen=True, slots=True)
-class Trials(CellStore[Path | None, Facts]):
+class Trials(CellStore[Path | None, Facts, Facts]):
     """Trials of a run, each by the folder it works in; with a folder of None nothing is kept."""
 
     metric: str
@@ -67,12 +67,12 @@ class Trials(CellStore[Path | None, Facts]):
         """Nothing is held: the run as a whole is claimed."""
         return nullcontext(Path() if name is None else name)
 
-    def keep(self, name: Path | None, cell: Facts) -> Facts:
+    def keep(self, name: Path | None, result: Facts) -> Facts:
         """Beside the trial's own checkpoints."""
         if name is not None:
             name.mkdir(parents=True, exist_ok=True)
-            write_json(name / TRIAL, cell, indent=None)
-        return cell
+            write_json(name / TRIAL, result, indent=None)
+        return result
 
 
 def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[dict[str, Any]]]:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-Facts = dict[str, Any]
-"""Plain data that JSON can hold."""
+Facts = dict[str, Any]  # plain data that JSON can hold
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(part, done, total), in the units of the part: tokens, steps, shards, ..."""

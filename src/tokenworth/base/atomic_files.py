@@ -28,8 +28,7 @@ _ELSEWHERE = "choose another folder with --out"
 def write_errors(place: object, remedy: str, failure: type[TokenworthError] = TokenworthError) -> Iterator[None]:
     """What cannot be written in the block ends in one sentence: "PLACE cannot be written (why); REMEDY".
 
-    Raises:
-        TokenworthError: or another ``failure``: no permission, no room, or something stands in the way.
+    Raises TokenworthError: or another ``failure``: no permission, no room, or something stands in the way.
     """
     try:
         yield
@@ -44,8 +43,7 @@ def write_errors(place: object, remedy: str, failure: type[TokenworthError] = To
 def writing(folder: str | Path) -> Iterator[Path]:
     """The folder, made where missing; what cannot be written in the block ends in one sentence.
 
-    Raises:
-        TokenworthError: as `write_errors`.
+    Raises TokenworthError: as `write_errors`.
     """
     folder = Path(folder)
     with write_errors(folder, _ELSEWHERE):
@@ -62,8 +60,7 @@ def replacing(
 ) -> Iterator[Path]:
     """A name beside a file to write it under; it takes the file's place at the end of the block, or is removed.
 
-    Raises:
-        TokenworthError: as `write_errors`.
+    Raises TokenworthError: as `write_errors`.
     """
     part = path.with_name(path.name + ending)
     with write_errors(path, remedy, failure):
@@ -88,8 +85,7 @@ def remove(path: Path) -> None:
 def replacing_folder(place: Path, ending: str = ".part") -> Iterator[Path]:
     """A folder to write into; it takes its place at the end of the block, or is removed.
 
-    Raises:
-        OSError: it cannot be written.
+    Raises OSError: it cannot be written.
     """
     part = place.with_name(place.name + ending)
     try:
@@ -110,8 +106,7 @@ def replacing_folder(place: Path, ending: str = ".part") -> Iterator[Path]:
 def whole_folder(place: Path, what: str, remedy: str, failure: type[TokenworthError] = AdaptError) -> Iterator[Path]:
     """As `replacing_folder`, with a sentence for what cannot be written.
 
-    Raises:
-        AdaptError: or another ``failure``: it cannot be written; the sentence says what it was and the remedy.
+    Raises AdaptError: or another ``failure``: it cannot be written; the sentence says what it was and the remedy.
     """
     try:
         with replacing_folder(place) as part:
@@ -123,8 +118,7 @@ def whole_folder(place: Path, what: str, remedy: str, failure: type[TokenworthEr
 def write_text(path: Path, text: str, **as_replacing: Any) -> None:
     """Write a file whole; a half of a surrogate pair becomes its escape, which JSON reads back.
 
-    Raises:
-        TokenworthError: as `replacing`, whose further arguments it takes.
+    Raises TokenworthError: as `replacing`, whose further arguments it takes.
     """
     with replacing(path, **as_replacing) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -133,18 +127,13 @@ def write_text(path: Path, text: str, **as_replacing: Any) -> None:
 def write_json(path: Path, content: Any, *, indent: int | None = 1, **as_replacing: Any) -> None:
     """Write plain data whole, numbers that are not finite as null.
 
-    Raises:
-        TokenworthError: as `replacing`, whose further arguments it takes.
+    Raises TokenworthError: as `replacing`, whose further arguments it takes.
     """
     write_text(path, json.dumps(jsonable(content), ensure_ascii=False, indent=indent), **as_replacing)
 
 
 def read_json(path: Path, remedy: str = "", failure: type[TokenworthError] = TokenworthError) -> Any:
-    """What `write_json` wrote.
-
-    Raises:
-        TokenworthError: or another ``failure``: it is missing or damaged.
-    """
+    """What `write_json` wrote.  TokenworthError: or another ``failure``: it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -164,11 +153,7 @@ def jsonable(value: Any) -> Any:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a Parquet file whole; half pairs of surrogates become question marks.
-
-    Raises:
-        TokenworthError: as `replacing`.
-    """
+    """Write a Parquet file whole; half pairs of surrogates become question marks.  TokenworthError: as `replacing`."""
     with replacing(path) as part:
         writable(table).to_parquet(part, index=False)
 
@@ -176,8 +161,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def read_table(path: Path, failure: str) -> pd.DataFrame:
     """What `write_table` wrote, by its columns alone: what other programs note beside them is passed over.
 
-    Raises:
-        TokenworthError: it is not there or is damaged; "PATH holds", the failure and why.
+    Raises TokenworthError: it is not there or is damaged; "PATH holds", the failure and why.
     """
     import pyarrow as pa
     from pyarrow import parquet

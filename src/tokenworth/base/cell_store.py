@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from tokenworth.version import NUMERICS
 
 Name = TypeVar("Name")
+Made = TypeVar("Made")
 Cell = TypeVar("Cell")
 
 
@@ -43,7 +44,7 @@ def content_key(facts: Mapping[str, Any] | list[Any], *, layout: int = 1) -> str
     return content_hash([NUMERICS, facts, *([layout] if layout > 1 else [])])[:24]
 
 
-class CellStore(ABC, Generic[Name, Cell]):
+class CellStore(ABC, Generic[Name, Made, Cell]):
     """Cells that are made once.  A kind of store says what names one, where it is made and when it is whole."""
 
     contended: ClassVar[bool] = False
@@ -57,15 +58,14 @@ class CellStore(ABC, Generic[Name, Cell]):
     def hold(self, name: Name) -> AbstractContextManager[Path]:
         """A cell that is not whole, held for this process while the block lasts; the folder to work in.
 
-        Raises:
-            BusyError: another process holds it.
+        Raises BusyError: another process holds it.
         """
 
     @abstractmethod
-    def keep(self, name: Name, cell: Cell) -> Cell:
-        """Write down what was made, last what shows that it is whole; returns what `find` then gives."""
+    def keep(self, name: Name, result: Made) -> Cell:
+        """Write down what `make` gave, last what shows that it is whole; returns what `find` then gives."""
 
-    def once(self, name: Name, make: Callable[[Path], Cell]) -> Cell:
+    def once(self, name: Name, make: Callable[[Path], Made]) -> Cell:
         """The cell as it is kept, or as `make` makes it now in the folder it is given.
 
         Raises:

@@ -18,12 +18,9 @@ from tempfile import TemporaryFile
 from tokenworth.base.atomic_files import writing
 from tokenworth.errors import TokenworthError
 
-LOCK = ".lock"
-"""The file that is locked; its holder removes it at the end."""
-_PAUSES = (0.0, 0.02, 0.05)
-"""Seconds before each attempt."""
-_HAS_LOCKS = os.name == "posix"
-"""Windows has none of this kind."""
+LOCK = ".lock"  # the file that is locked; its holder removes it at the end
+_PAUSES = (0.0, 0.02, 0.05)  # seconds before each attempt
+_HAS_LOCKS = os.name == "posix"  # Windows has none of this kind
 
 
 class BusyError(TokenworthError):
@@ -56,8 +53,7 @@ def only_writer(folder: Path, sentence: str) -> Iterator[None]:
 def claimed(folder: str | Path) -> Iterator[None]:
     """Make the folder, try a file in it and hold it for this run: better refused before the work than after it.
 
-    Raises:
-        TokenworthError: as `writing`; or another run writes its results there.
+    Raises TokenworthError: as `writing`; or another run writes its results there.
     """
     with writing(folder) as place, TemporaryFile(dir=place):
         pass

@@ -23,11 +23,9 @@ _OWN_GROUPS, _MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _LIMITS = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)
-"""Files of a group, by version: its limit, what it uses, and what of that the kernel takes back (pages only read)."""
+)  # files of a group, by version: its limit, what it uses, and what of that the kernel takes back (pages only read)
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of malloc.h
-_LARGEST_BLOCKS = (2**30, 2**25)
-"""The second where an older glibc refuses the first."""
+_LARGEST_BLOCKS = (2**30, 2**25)  # the second where an older glibc refuses the first
 
 
 def cache_folder() -> Path:

@@ -21,7 +21,7 @@ from tokenworth.base.cell_store import CellStore, content_hash, content_key
 
 
 @dataclass(frozen=True, slots=True)
-class Cells(CellStore[Facts, Facts]):
+class Cells(CellStore[Facts, Facts, Facts]):
     """The folder of a trace, which is claimed by one run as a whole; a cell is named by what its key is made of."""
 
     root: Path
@@ -38,9 +38,9 @@ class Cells(CellStore[Facts, Facts]):
             yield folder
         shutil.rmtree(folder, ignore_errors=True)
 
-    def keep(self, name: Facts, cell: Facts) -> Facts:
+    def keep(self, name: Facts, result: Facts) -> Facts:
         """As JSON, and so the same whether it was made now or is read later."""
-        plain: Facts = json.loads(json.dumps(jsonable(cell)))
+        plain: Facts = json.loads(json.dumps(jsonable(result)))
         content = {"cell": name, "found": plain, "checksum": _checksum(plain)}
         write_json(self.root / "cells" / f"{content_key(name)}.json", content, indent=None)
         return plain

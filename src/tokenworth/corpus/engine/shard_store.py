@@ -36,10 +36,10 @@ COLUMNS = ("id", "source", "kind", "text")
 _REMEDY = "make room there and run the same command again: it goes on where it was"
 
 
-class WorkFolder(CellStore[Path, object]):
+class WorkFolder(CellStore[Path, None, Path]):
     """What a build keeps, named by the file or folder that is written last; one run claims the build as a whole."""
 
-    def find(self, name: Path) -> object | None:
+    def find(self, name: Path) -> Path | None:
         """The name itself where it is whole."""
         return name if name.exists() else None
 
@@ -47,7 +47,7 @@ class WorkFolder(CellStore[Path, object]):
         """Nothing is held: no two workers get the same job."""
         return nullcontext(name.parent)
 
-    def keep(self, name: Path, cell: object) -> object:  # noqa: ARG002 - it is on the disk already
+    def keep(self, name: Path, result: None) -> Path:  # noqa: ARG002 - it is on the disk already
         """The name: who makes a cell writes its files, that of the name last."""
         return name
 
