@@ -144,7 +144,7 @@ def ridge(z_ND: Tensor, y_NC: Tensor, penalty: float | None = None) -> tuple[flo
 
 
 def retained(q_NR: Tensor, zv_ND: Tensor, y_NC: Tensor) -> dict[str, float]:
-    """Curve (c_k - k s) / (c_d - d s), c_k the label variance that the first k of V' z explain: area over log k, k90."""
+    """(c_k - k s) / (c_d - d s), c_k the label variance that the first k of V' z explain: area over log k, k90."""
     (n, rank), y_NC, width = q_NR.shape, y_NC - y_NC.mean(0), zv_ND.shape[1]
     rv_RD, spare = q_NR.T @ (zv_ND - zv_ND.mean(0)), (n - rank - 1) or np.nan
     c_R = (qr(rv_RD / rv_RD.norm(dim=0)).Q.T @ (q_NR.T @ y_NC / n)).square().sum(1).cumsum(0)
