@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 import tokenworth as tw
-from tokenworth.assessment.probing import bow_row
+from tokenworth.assessment.probe_table import bow_row
 from tokenworth.probes import fit_bag_of_words
 from tokenworth.probes.bag_of_words import RECIPES
 from tokenworth.tasks import Task

@@ -22,11 +22,11 @@ from typing import Any
 import torch
 
 from pages import write_page
-from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.corpus.diversity import LIMITS, alarm, beside_real
 from tokenworth.measures import documents_of
 from tokenworth.pretraining import make_config, pretrain
-from tokenworth.pretraining.tokenizer import SEPARATOR
+from tokenworth.tokenizers.tokenizer import SEPARATOR
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "collapse.md"
 WAYS: dict[str, Callable[[list[str], list[str]], list[str]]] = {

@@ -27,8 +27,8 @@ from stdnum import luhn
 
 from tokenworth.corpus import contamination, extract_text, redact
 from tokenworth.corpus.build import build
-from tokenworth.corpus.engines import Local
-from tokenworth.corpus.reading import load_corpus
+from tokenworth.corpus.corpus_file import load_corpus
+from tokenworth.corpus.engine.engines import Local
 from tokenworth.tasks.task import Split, Task, count
 
 _WORD = re.compile(r"[^\W_]+")

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from tokenworth.corpus.duplicates import candidates, columns_of, gather_from, similarities
-from tokenworth.corpus.sketch import shingle
+from tokenworth.corpus.deduplication.minhash import shingle
+from tokenworth.corpus.deduplication.near_duplicates import candidates, columns_of, gather_from, similarities
 
 THRESHOLD, BANDS, ROWS, WORDS = 0.8, 14, 8, 5
 _WORD = re.compile(r"[^\W_]+")

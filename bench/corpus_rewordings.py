@@ -18,9 +18,9 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from tokenworth.backbones import load_backbone
-from tokenworth.corpus.models import mean_states
-from tokenworth.corpus.semantic import Vectors
-from tokenworth.corpus.store import write_arrays
+from tokenworth.corpus.deduplication.semantic_duplicates import Vectors
+from tokenworth.corpus.engine.shard_store import write_arrays
+from tokenworth.corpus.model_features import mean_states
 
 COSINES = (0.8, 0.95)
 

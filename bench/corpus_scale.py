@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tokenworth.corpus.build import build
-from tokenworth.corpus.engines import Local
-from tokenworth.corpus.reading import load_corpus
+from tokenworth.corpus.corpus_file import load_corpus
+from tokenworth.corpus.engine.engines import Local
 
 WORDS, VOCABULARY, EVERY, CHANGED = 150, 60_000, 20, 0.01
 THRESHOLD, RUN = 0.8, 5

@@ -23,9 +23,9 @@ import pandas as pd
 
 from tokenworth.backbones import load_backbone
 from tokenworth.corpus import near_duplicates
-from tokenworth.corpus.models import mean_states
-from tokenworth.corpus.semantic import Vectors, same_meaning
-from tokenworth.corpus.store import write_arrays
+from tokenworth.corpus.deduplication.semantic_duplicates import Vectors, same_meaning
+from tokenworth.corpus.engine.shard_store import write_arrays
+from tokenworth.corpus.model_features import mean_states
 
 SYNONYMS = {
     "began": "started", "started": "began", "big": "large", "large": "big", "small": "little", "little": "small",

@@ -20,8 +20,8 @@ import pandas as pd
 from pages import write_page
 from tokenworth.decision.calibration import calibration_of, full_length, published_cells, read_calibration, with_runs_of
 from tokenworth.decision.conformal import held_out_errors
-from tokenworth.decision.evaluating import chance_table, clustered, predictor_row, regret_table, seed_noise
 from tokenworth.decision.pilot import SHARES, Piloted, pilot_pairs
+from tokenworth.decision.predictor_evaluation import chance_table, clustered, predictor_row, regret_table, seed_noise
 from tokenworth.decision.predictors import DEFAULT, LogOdds, predictor, predictors
 from tokenworth.errors import SettingError
 

@@ -17,9 +17,9 @@ import torch
 from transformers import LlamaConfig
 
 import tokenworth as tw
-from tokenworth.assessment.forecast import Forecast, Rates, forecast, measure_rates
+from tokenworth.assessment.assessment_forecast import Forecast, Rates, forecast, measure_rates
 from tokenworth.backbones import load_backbone, meta_model
-from tokenworth.backbones.accounting import account
+from tokenworth.backbones.accounting.account import account
 from tokenworth.encode import tokenise
 
 PAIRS = (

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenworth.assessment.layers import Labels, layer_moments, probe_layer
+from tokenworth.assessment.layer_scores import Labels, layer_moments, probe_layer
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.layer import score_layer
 

@@ -19,8 +19,8 @@ import torch
 from transformers import AutoConfig, GPT2Config, LlamaConfig, PretrainedConfig
 
 from tokenworth.adaptation import AdaptConfig, adapt
-from tokenworth.adaptation.cost import peak_memory
-from tokenworth.adaptation.forecast import forecast_route
+from tokenworth.adaptation.forecast.cost_meter import peak_memory
+from tokenworth.adaptation.forecast.route_forecast import forecast_route
 from tokenworth.backbones import account_of, load_backbone
 from tokenworth.encode import tokenise
 from tokenworth.tasks import load_task

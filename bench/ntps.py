@@ -15,7 +15,7 @@ import pandas as pd
 
 from pages import write_page
 from tokenworth.study import Choice, Relation, cell_table, choose, load_study, relations, run_local, sweeps
-from tokenworth.study.evidence import OURS
+from tokenworth.study.published_relations import OURS
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "ntps.md"
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import tokenworth as tw
-from tokenworth.assessment.forecast import measure_rates
+from tokenworth.assessment.assessment_forecast import measure_rates
 from tokenworth.backbones import load_backbone, resolve_dtype
 
 CPU = torch.device("cpu")

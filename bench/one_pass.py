@@ -24,10 +24,10 @@ import transformers
 from torch import Tensor
 
 from tokenworth.backbones import Backbone
-from tokenworth.backbones.structure import examine
+from tokenworth.backbones.structure.structure import examine
 from tokenworth.encode import Tokens, encode, pool
 from tokenworth.encode.batches import make_batch, plan_batches
-from tokenworth.encode.delivery import Consume
+from tokenworth.encode.layer_hooks import Consume
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.context import Places
 from tokenworth.scores.context_batch import gram, shifted_pairs

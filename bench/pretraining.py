@@ -113,13 +113,13 @@ def ours(folder: Path, cross: bool) -> Way:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
+    from tokenworth.base.allocator import keep_freed_memory
     from tokenworth.pretraining import ModelConfig, SourceConfig, TrainingConfig
-    from tokenworth.pretraining.loop import Material, Pretraining
-    from tokenworth.pretraining.mixing import Blocks, Mixture
-    from tokenworth.pretraining.publishing import new_model
-    from tokenworth.training.allocator import keep_freed_memory
+    from tokenworth.pretraining.data.mixture import Blocks, Mixture
+    from tokenworth.pretraining.pretraining_loop import Material, Pretraining
+    from tokenworth.pretraining.published_models import new_model
     from tokenworth.training.devices import Devices
-    from tokenworth.training.tracking import Tracker
+    from tokenworth.training.tracker import Tracker
 
     folder.mkdir()
     keep_freed_memory(torch.device("cpu"))

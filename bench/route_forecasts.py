@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from tokenworth.adaptation import AdaptConfig, adapt
-from tokenworth.adaptation.forecast import forecast_route
-from tokenworth.assessment.forecast import measure_rates
+from tokenworth.adaptation.forecast.route_forecast import forecast_route
+from tokenworth.assessment.assessment_forecast import measure_rates
 from tokenworth.backbones import load_backbone
 from tokenworth.encode import tokenise
 from tokenworth.tasks import load_task

@@ -15,9 +15,9 @@ from statistics import mean
 
 from pages import write_page
 from tokenworth.adaptation import AdaptResult
-from tokenworth.adaptation.result import RESULT
+from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.study import Cell, Study, StudyStore, load_study, run_local
-from tokenworth.study.cells import keyed_cells
+from tokenworth.study.cell_run import keyed_cells
 
 ROUTES = ("bow", "prompt", "probe", "lora", "full", "scratch")
 TRAINED = ("lora", "full", "scratch")

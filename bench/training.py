@@ -22,7 +22,7 @@ import torch
 import transformers
 
 from tokenworth.adaptation import adapt
-from tokenworth.adaptation.lora import target_modules
+from tokenworth.adaptation.routes.lora import target_modules
 from tokenworth.backbones import load_backbone
 from tokenworth.tasks import Split, Task, load_task
 from tokenworth.tasks.task import count
@@ -129,7 +129,7 @@ def with_their_adafactor(model: str, task: Task, route: str, options: argparse.N
         return Adafactor(list(parameters.values()), lr=config.lr, weight_decay=config.weight_decay, relative_step=False,
                          scale_parameter=False, warmup_init=False)  # fmt: skip
 
-    with patch("tokenworth.adaptation.training.make_optimiser", make):
+    with patch("tokenworth.adaptation.training.route_training.make_optimiser", make):
         return ours(model, task, route, options)
 
 

@@ -22,11 +22,11 @@ from architectures import Architecture
 from conformance_checks import CHECKS, DEVICE
 from planted import planted_task
 from tokenworth.adaptation import adapt, load_classifier
-from tokenworth.adaptation.exporting import export_classifier
+from tokenworth.adaptation.storage.export import export_classifier
 from tokenworth.backbones import account_of, load_backbone
-from tokenworth.backbones.products import grouped_formulas
-from tokenworth.backbones.quiet import quiet_transformers
-from tokenworth.backbones.shapes import text_inputs
+from tokenworth.backbones.accounting.matrix_products import grouped_formulas
+from tokenworth.backbones.accounting.shape_pass import text_inputs
+from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.errors import TokenworthError, first_line
 
 DTYPES = ("float32", "bfloat16")

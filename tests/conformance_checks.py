@@ -19,11 +19,11 @@ import numpy as np
 import torch
 import transformers
 
-from tokenworth.adaptation.likelihood import mean_log_likelihoods
-from tokenworth.adaptation.packing import can_pack, packed_batch, padded_batch
+from tokenworth.adaptation.routes.label_likelihood import mean_log_likelihoods
+from tokenworth.adaptation.training.batch_packing import can_pack, packed_batch, padded_batch
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.encode import Tokens, encode, pool
-from tokenworth.encode.textloss import text_losses
+from tokenworth.encode.text_loss import text_losses
 
 DEVICE = os.environ.get("TESTS_DEVICE", "cpu")
 """What the package computes on; the library's own classes stay on the processor."""

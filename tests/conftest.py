@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+import tokenworth.base.machine as machine
+import tokenworth.base.number_format as formats
 from number_formats import decide
-from tokenworth import machine
-from tokenworth.backbones import formats
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded at test time
 

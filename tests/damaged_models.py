@@ -6,7 +6,8 @@ from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
-from tokenworth.backbones import account_of, load_backbone, sizes
+import tokenworth.backbones.loading.size_check as sizes
+from tokenworth.backbones import account_of, load_backbone
 from tokenworth.encode import tokenise
 from tokenworth.errors import TokenworthError
 

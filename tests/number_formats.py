@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tokenworth.backbones import formats
+import tokenworth.base.number_format as formats
 
 AUTO = os.environ.get("TESTS_AUTO", "float32")
 """float32 or bfloat16."""

@@ -7,12 +7,12 @@ import pytest
 import transformers
 from transformers.utils.chat_template_utils import render_jinja_template
 
-import tokenworth.adaptation.chat as chat
+import tokenworth.adaptation.routes.chat_template as chat
 from planted import planted_task
 from small_models import write_folder
 from tokenworth.adaptation import adapt
-from tokenworth.adaptation.chat import ChatFrame
-from tokenworth.adaptation.chat_process import answer
+from tokenworth.adaptation.routes.chat_process import answer
+from tokenworth.adaptation.routes.chat_template import ChatFrame
 from tokenworth.errors import BackboneError
 
 PLAIN = (

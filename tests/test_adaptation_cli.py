@@ -10,7 +10,7 @@ import commands
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.adaptation import AdaptConfig, adapt
-from tokenworth.adaptation.forecast import forecast_route
+from tokenworth.adaptation.forecast.route_forecast import forecast_route
 from tokenworth.backbones import load_backbone
 from tokenworth.encode import tokenise
 from tokenworth.errors import SettingError

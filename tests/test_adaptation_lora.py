@@ -4,10 +4,10 @@ import pytest
 import torch
 import transformers
 
-from tokenworth.adaptation.flops import count_training
-from tokenworth.adaptation.lora import add_lora, target_modules
-from tokenworth.adaptation.settings import make_config
-from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.adaptation.forecast.training_flops import count_training
+from tokenworth.adaptation.route_settings import make_config
+from tokenworth.adaptation.routes.lora import add_lora, target_modules
+from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import random_model
 from tokenworth.errors import SettingError
 

@@ -7,11 +7,11 @@ from torch import nn
 
 from routes import model_at
 from tokenworth.adaptation import AdaptConfig
-from tokenworth.adaptation.forecast import forecast_route, untrained
-from tokenworth.adaptation.lora import add_lora
-from tokenworth.adaptation.memory import count_memory
+from tokenworth.adaptation.forecast.route_forecast import forecast_route, untrained
+from tokenworth.adaptation.forecast.training_memory import count_memory
+from tokenworth.adaptation.routes.lora import add_lora
 from tokenworth.backbones import load_backbone
-from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.backbones.loading.quiet import quiet_transformers
 
 CONFIG = AdaptConfig(rank=4, steps=3, mislabelled=False)
 NO_DROPOUT = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}

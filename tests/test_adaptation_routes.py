@@ -14,15 +14,15 @@ from planted import planted_task, with_parts
 from routes import SHORT, model_at
 from small_models import WORDS, write_folder
 from tokenworth.adaptation import ROUTES, AdaptResult, adapt, load_classifier
-from tokenworth.adaptation.comparing import compare_results
-from tokenworth.adaptation.exporting import export_classifier
-from tokenworth.adaptation.likelihood import mean_log_likelihoods, plain_ids
-from tokenworth.adaptation.lora import linear_maps, target_modules
-from tokenworth.adaptation.prompt import EMPTY_TEXTS
-from tokenworth.adaptation.templates import template_of, verbalise
+from tokenworth.adaptation.evaluation.comparison import compare_results
+from tokenworth.adaptation.routes.label_likelihood import mean_log_likelihoods, plain_ids
+from tokenworth.adaptation.routes.lora import linear_maps, target_modules
+from tokenworth.adaptation.routes.prompt_route import EMPTY_TEXTS
+from tokenworth.adaptation.routes.prompt_template import template_of, verbalise
+from tokenworth.adaptation.storage.export import export_classifier
 from tokenworth.backbones import account_of, load_backbone, meta_model
 from tokenworth.backbones.catalog import CATALOG
-from tokenworth.backbones.config import published_config
+from tokenworth.backbones.loading.configuration_class import published_config
 from tokenworth.errors import AdaptError, BackboneError, SettingError, TokenworthError
 from tokenworth.tasks import Split, Task
 from tokenworth.tasks.task import count
@@ -147,7 +147,7 @@ def test_the_probe_needs_no_pass_where_the_assessment_ran(tmp_path, model, monke
 
     task = planted_task(60)
     assess(model, task, cache=tmp_path)
-    monkeypatch.setattr("tokenworth.encode.forward.run_batch", lambda *_: pytest.fail("a forward pass was made"))
+    monkeypatch.setattr("tokenworth.encode.forward_pass.run_batch", lambda *_: pytest.fail("a forward pass was made"))
     result = adapt(model, task, "probe", cache=tmp_path, config=SHORT)
     assert result.facts["pass_reused"]
     assert result.cost["tokens"] == 0

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-import tokenworth.adaptation.training as training
+import tokenworth.adaptation.training.route_training as training
 from number_formats import AUTO, unit
 from planted import planted_task, with_parts
 from routes import SHORT, model_at, paced_run, run
 from small_models import FAMILIES, write_folder
 from tokenworth.adaptation import AdaptResult, adapt
-from tokenworth.adaptation.classifier import make_classifier
-from tokenworth.adaptation.cuts import Prices, StepCost, plan_groups, prices
-from tokenworth.adaptation.optimiser import Adafactor
-from tokenworth.adaptation.order import Order, learning_rate
-from tokenworth.adaptation.packing import can_pack, packed_batch, padded_batch
-from tokenworth.adaptation.record import started_with
+from tokenworth.adaptation.routes.text_classifier import make_classifier
+from tokenworth.adaptation.storage.run_folder import started_with
+from tokenworth.adaptation.training.adafactor import Adafactor
+from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, plan_groups, prices
+from tokenworth.adaptation.training.batch_packing import can_pack, packed_batch, padded_batch
+from tokenworth.adaptation.training.text_order import Order, learning_rate
 from tokenworth.backbones import load_backbone
 from tokenworth.errors import AdaptError, SettingError
 
@@ -441,7 +441,7 @@ def test_the_best_step_is_kept_when_asked_for(model):
 
 
 def test_the_test_split_is_read_once_and_at_the_end(model, monkeypatch):
-    from tokenworth.adaptation.tuned import TunedPredictor
+    from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor
 
     task, inner, calls = planted_task(80), TunedPredictor.scores, []
     monkeypatch.setattr(TunedPredictor, "scores", lambda self, texts: (calls.append(len(texts)), inner(self, texts))[1])

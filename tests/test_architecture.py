@@ -17,6 +17,7 @@ ROOT = Path(tokenworth.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 ORDER = (
     "scores",
+    "base",
     "settings",
     "files",
     "tasks",
@@ -30,14 +31,16 @@ ORDER = (
     "study",
     "decision",
     "corpus",
+    "tokenizers",
     "pretraining",
+    "scaling_laws",
     "tracing",
     "measures",
     "report",
     "cli",
 )
 """Each room may import those before it."""
-BELOW = ("errors", "machine", "version", "workers")
+BELOW = ("errors", "version")
 """What every room may import, and what imports nothing of the project."""
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 import tokenworth as tw
 from planted import planted_task, rows_of, with_parts, write_rows
 from small_models import write_folder
-from tokenworth.assessment.settings import parse_layers
+from tokenworth.assessment.assessment_settings import parse_layers
 from tokenworth.errors import EncodeError, SettingError, TaskError
 
 

@@ -83,7 +83,7 @@ def test_what_is_no_assessment_is_said_to_be_none(tmp_path, content):
 
 
 def test_an_unwritable_folder_is_refused_before_the_work(llama, tmp_path, monkeypatch):
-    from tokenworth.assessment import run
+    import tokenworth.assessment.assess_task as run
 
     monkeypatch.setattr(run, "load_backbone", lambda *_args, **_settings: pytest.fail("the work had begun"))
     (tmp_path / "file").write_text("in the way")

@@ -10,7 +10,7 @@ import torch
 import tokenworth as tw
 from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
-from tokenworth.assessment.forecast import (
+from tokenworth.assessment.assessment_forecast import (
     CROSSFIT_PER_CUBE,
     FORWARD_SHARE,
     SCORES_PER_CUBE,
@@ -20,7 +20,7 @@ from tokenworth.assessment.forecast import (
 )
 from tokenworth.backbones import account_of
 from tokenworth.cli import main
-from tokenworth.features.groups import moment_bytes
+from tokenworth.features.layer_groups import moment_bytes
 
 
 @pytest.fixture(scope="module")

@@ -258,7 +258,7 @@ def test_a_layer_alone_has_the_numbers_it_has_among_all(llama, task, result):
 
 
 def test_a_baseline_once_fitted_is_taken_as_it_is(llama, task, monkeypatch):
-    from tokenworth.assessment import probing
+    import tokenworth.assessment.probe_table as probing
 
     row = probing.bow_row(task)
     monkeypatch.setattr(probing, "bow_row", lambda _task: pytest.fail("fitted again"))

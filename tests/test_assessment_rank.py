@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tokenworth as tw
+import tokenworth.assessment.probe_table as probing
+import tokenworth.assessment.rank_backbones as ranking
 from planted import planted_task
 from small_models import write_folder
-from tokenworth.assessment import probing, ranking
 from tokenworth.errors import SettingError, TaskError, TokenworthError
 
 

@@ -10,8 +10,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from small_models import write_folder
 from tokenworth.backbones import account_of, load_backbone
-from tokenworth.backbones.load import identity
-from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.backbones.loading.loader import identity
+from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.errors import BackboneError
 
 IDS = torch.tensor([[4, 9, 30, 31, 7, 5, 60, 12]])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tokenworth.backbones.bounded_indices import BoundedIndices, bounded_indices
+from tokenworth.backbones.structure.bounded_indices import BoundedIndices, bounded_indices
 
 TABLE = torch.arange(12.0).reshape(4, 3)
 INSIDE, OUTSIDE = torch.tensor([0, 3]), torch.tensor([1, 4])

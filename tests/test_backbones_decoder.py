@@ -6,8 +6,8 @@ from transformers import AutoModelForCausalLM
 
 import tokenworth as tw
 from tokenworth.backbones import load_backbone
-from tokenworth.backbones.decoder import register
-from tokenworth.backbones.decoder.configuration import DecoderConfig
+from tokenworth.backbones.architectures.decoder import register
+from tokenworth.backbones.architectures.decoder.configuration import DecoderConfig
 
 register()
 SIZES = {
@@ -24,7 +24,7 @@ OLD = (
 
 
 def decoder(**parts):
-    from tokenworth.backbones.decoder.modeling import DecoderForCausalLM
+    from tokenworth.backbones.architectures.decoder.modeling import DecoderForCausalLM
 
     torch.manual_seed(0)
     return DecoderForCausalLM(DecoderConfig(**SIZES, **parts))

@@ -8,12 +8,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from small_models import FAMILIES, LLAMA, write_folder
-from tokenworth.adaptation.flops import count_training
+from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.backbones import load_backbone, meta_model
-from tokenworth.backbones.accounting import account
-from tokenworth.backbones.causality import is_causal
-from tokenworth.backbones.products import Products
-from tokenworth.backbones.shapes import grouped_shape, without_weights
+from tokenworth.backbones.accounting.account import account
+from tokenworth.backbones.accounting.matrix_products import Products
+from tokenworth.backbones.accounting.shape_pass import grouped_shape, without_weights
+from tokenworth.backbones.structure.causality import is_causal
 from tokenworth.errors import BackboneError
 
 D, F, V, T = 32, 48, 64, 40
@@ -207,7 +207,7 @@ def test_a_grouped_product_is_a_loop_over_groups(a, b):
     }[len(a), len(b)]
     shape = {(2, 3): (6, 5), (3, 2): (6, 4), (2, 2): (2, 6, 5), (3, 3): (2, 6, 5)}[len(a), len(b)]
     assert grouped_shape(left, right, offs).shape == shape
-    from tokenworth.backbones.products import grouped_formulas
+    from tokenworth.backbones.accounting.matrix_products import grouped_formulas
 
     formula = grouped_formulas()[torch.ops.aten._grouped_mm]
     assert formula(left, right, offs) == truth

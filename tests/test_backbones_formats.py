@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tokenworth.backbones import formats, resolve_dtype
+import tokenworth.base.number_format as formats
+from tokenworth.backbones import resolve_dtype
 
 CPU = torch.device("cpu")
 FAST, EVEN, SLOW = {"float32": 4.0, "bfloat16": 1.0}, {"float32": 1.6, "bfloat16": 1.0}, {"float32": 1, "bfloat16": 2.0}
@@ -123,7 +124,7 @@ def test_a_file_system_without_links(machine, monkeypatch):
 
 
 _RACE = """
-import sys, tokenworth.backbones.formats as formats
+import sys, tokenworth.base.number_format as formats
 formats.cpu_flags = lambda: {"avx512_bf16"}
 measured = []
 def seconds():

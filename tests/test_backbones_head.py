@@ -7,7 +7,7 @@ import transformers
 from conformance_checks import causal_model, prompt_agrees, states_agree, text_loss_agrees, token_ids
 from small_models import write_folder
 from tokenworth.backbones import load_backbone
-from tokenworth.backbones.language_head import LanguageHead
+from tokenworth.backbones.structure.language_head import LanguageHead
 from tokenworth.errors import BackboneError
 from windowed_models import write_windowed
 

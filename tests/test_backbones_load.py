@@ -286,7 +286,9 @@ def test_a_model_that_runs_in_float32_alone(tmp_path, dtype, monkeypatch):
     assert message(folder, dtype=dtype) == f"{folder} does not run in {dtype}; choose --dtype float32"
     exact = load_backbone(str(folder), dtype="float32")
     narrow = {"auto": getattr(torch, dtype)}
-    monkeypatch.setattr("tokenworth.backbones.load.resolve_dtype", lambda wish, _: narrow.get(wish, torch.float32))
+    monkeypatch.setattr(
+        "tokenworth.backbones.loading.loader.resolve_dtype", lambda wish, _: narrow.get(wish, torch.float32)
+    )
     found = load_backbone(str(folder), dtype="auto")
     assert found.dtype == torch.float32
     assert found.fingerprint == exact.fingerprint

@@ -10,8 +10,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 
 from small_models import write_tokenizer
 from tokenworth.backbones import CATALOG, load_backbone
-from tokenworth.backbones.openelm import register
-from tokenworth.backbones.openelm.configuration import OpenELMConfig, rounded_to
+from tokenworth.backbones.architectures.openelm import register
+from tokenworth.backbones.architectures.openelm.configuration import OpenELMConfig, rounded_to
 from tokenworth.encode import encode, tokenise
 
 SIZES = {

@@ -11,9 +11,9 @@ from conformance_checks import batches_agree, pooled, states_agree, token_ids
 from planted import planted_task
 from small_models import write_folder
 from tokenworth.adaptation import adapt, load_classifier
-from tokenworth.adaptation.cuts import Prices, StepCost, plan_groups
+from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, plan_groups
 from tokenworth.backbones import load_backbone
-from tokenworth.backbones.module_state import ModuleState
+from tokenworth.backbones.structure.module_state import ModuleState
 from tokenworth.encode import plan_batches
 from tokenworth.errors import BackboneError
 from windowed_models import write_windowed

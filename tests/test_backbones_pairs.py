@@ -6,7 +6,7 @@ import transformers
 
 from small_models import write_tokenizer
 from tokenworth.backbones import account_of, load_backbone
-from tokenworth.backbones.quiet import quiet_transformers
+from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.errors import BackboneError
 
 IDS = torch.tensor([[4, 9, 30, 31, 7, 5, 60, 12]])

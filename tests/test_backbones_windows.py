@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from conformance_checks import causal_model, packs_agree, prompt_agrees, states_agree, token_ids
-from tokenworth.adaptation.classifier import make_classifier
-from tokenworth.adaptation.cuts import LONGEST_ROW, Prices, StepCost, plan_groups
-from tokenworth.adaptation.label_states import Labels, SingleReader, TreeReader, choose_reader
-from tokenworth.adaptation.likelihood import mean_log_likelihoods
-from tokenworth.adaptation.packing import can_pack, packed_batch, padded_batch
+from tokenworth.adaptation.routes.label_likelihood import mean_log_likelihoods
+from tokenworth.adaptation.routes.label_states import Labels, SingleReader, TreeReader, choose_reader
+from tokenworth.adaptation.routes.text_classifier import make_classifier
+from tokenworth.adaptation.training.batch_cuts import LONGEST_ROW, Prices, StepCost, plan_groups
+from tokenworth.adaptation.training.batch_packing import can_pack, packed_batch, padded_batch
 from tokenworth.backbones import load_backbone
-from tokenworth.backbones.tree_attention import Tree, TreeError, tree_attention
-from tokenworth.measures.decoder import continued, decoder_of
+from tokenworth.backbones.structure.tree_attention import Tree, TreeError, tree_attention
+from tokenworth.measures.loaded_decoder import continued, decoder_of
 from tokenworth.measures.retrieval import value_scores
 from windowed_models import LENGTHS, WINDOW, write_windowed
 

@@ -260,7 +260,7 @@ def test_an_interrupted_command_is_a_failure(tokenworth, reviews, model, monkeyp
     def interrupt(*_args, **_settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tokenworth.assessment.run.gather_features", interrupt)
+    monkeypatch.setattr("tokenworth.assessment.assess_task.gather_features", interrupt)
     done = assess(tokenworth, reviews, model)
     assert done.code not in (0, 2)
     assert "Traceback" not in done.err

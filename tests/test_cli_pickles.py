@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from planted import planted_task
 from small_models import write_model, write_tokenizer
 from tokenworth.adaptation import AdaptConfig, adapt
-from tokenworth.backbones.load import identity
-from tokenworth.backbones.weights import pickles_allowed
+from tokenworth.backbones.loading.loader import identity
+from tokenworth.backbones.loading.weight_files import pickles_allowed
 from tokenworth.cli import main
 from tokenworth.cli.app import app
-from tokenworth.corpus.models import bits_per_byte, mean_states
+from tokenworth.corpus.model_features import bits_per_byte, mean_states
 from tokenworth.errors import BackboneError
 from tokenworth.measures import load_decoder
 

@@ -14,18 +14,18 @@ import pandas as pd
 import pytest
 import yaml
 
-import tokenworth.corpus.output as output_of
-import tokenworth.corpus.staging as staging
+import tokenworth.corpus.engine.pipeline as staging
+import tokenworth.corpus.output.output_files as output_of
 import tokenworth.tasks as tasks
 from commands import tokenworth
+from tokenworth.base.locks import BusyError, only_writer
 from tokenworth.corpus.build import build
-from tokenworth.corpus.describe import describe
-from tokenworth.corpus.engines import Local
-from tokenworth.corpus.flow import ledgers
-from tokenworth.corpus.reading import load_corpus
-from tokenworth.corpus.store import read_documents
+from tokenworth.corpus.corpus_file import load_corpus
+from tokenworth.corpus.engine.engines import Local
+from tokenworth.corpus.engine.flow import ledgers
+from tokenworth.corpus.engine.shard_store import read_documents
+from tokenworth.corpus.output.build_report import describe
 from tokenworth.errors import TokenworthError
-from tokenworth.features.locks import BusyError, only_writer
 
 WORDS = ["the", "of", "and", "to", "with", "have", "that", "be", "lamp", "river", "stone", "cloud", "garden", "window",
          "engine", "letter", "morning", "winter", "paper", "ship", "music", "table", "street", "forest", "island",

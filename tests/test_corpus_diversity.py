@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 
 from test_corpus_build import made
-from tokenworth.corpus.config import Source
-from tokenworth.corpus.describe import describe
+from tokenworth.corpus.corpus_settings import Source
 from tokenworth.corpus.diversity import diversity, self_bleu
-from tokenworth.corpus.variety import REAL, Variety, allowed, pieces, varieties
+from tokenworth.corpus.output.build_report import describe
+from tokenworth.corpus.output.variety import REAL, Variety, allowed, pieces, varieties
 
 
 def test_distinct_runs_are_counted():

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tokenworth.corpus import near_duplicates
-from tokenworth.corpus.duplicates import PLACES, bands, columns_of, gather_from, similarities
-from tokenworth.corpus.sketch import shingle
-from tokenworth.corpus.words import gram_hashes, words_of
+from tokenworth.corpus.deduplication.minhash import shingle
+from tokenworth.corpus.deduplication.near_duplicates import PLACES, bands, columns_of, gather_from, similarities
+from tokenworth.corpus.word_hashes import gram_hashes, words_of
 from tokenworth.errors import SettingError
 
 VOCABULARY = [f"word{i}" for i in range(300)]
@@ -115,7 +115,7 @@ def test_a_threshold_that_is_none_is_refused(threshold):
 def test_how_texts_are_cut_into_blocks_does_not_matter(monkeypatch):
     texts = corpus(20)
     whole = shingle(texts)
-    monkeypatch.setattr("tokenworth.corpus.words.blocks.__defaults__", (100,))
+    monkeypatch.setattr("tokenworth.corpus.word_hashes.blocks.__defaults__", (100,))
     parts = shingle(texts)
     for name in ("runs", "first", "sketches"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tokenworth.corpus.config import Mix, Source
-from tokenworth.corpus.mix import copies, shares
-from tokenworth.corpus.reading import load_corpus
+from tokenworth.corpus.corpus_file import load_corpus
+from tokenworth.corpus.corpus_settings import Mix, Source
+from tokenworth.corpus.output.mixture_shares import copies, shares
 from tokenworth.corpus.stages import STAGES
 from tokenworth.errors import SettingError
 

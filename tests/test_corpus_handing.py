@@ -15,9 +15,9 @@ from test_corpus_build import made, written
 from tokenworth.cli.app import app
 from tokenworth.errors import SettingError
 from tokenworth.pretraining import PretrainError, make_config, pretrain, read_config
-from tokenworth.pretraining.material import gather, make_tokenizer, pack_all
-from tokenworth.pretraining.packing import check_tokenizer, pack_corpus
-from tokenworth.pretraining.shards import read_shards
+from tokenworth.pretraining.data.corpus_packing import check_tokenizer, pack_corpus
+from tokenworth.pretraining.data.token_shards import read_shards
+from tokenworth.pretraining.data.training_data import gather, make_tokenizer, pack_all
 
 SOURCES = {
     "web": {"path": "web.parquet", "weight": 0.75, "annealing_weight": 0.2},

@@ -9,14 +9,14 @@ import pytest
 
 from tokenworth.corpus import contamination
 from tokenworth.corpus.build import build
-from tokenworth.corpus.cleaning import Normalise, Quality, Redact
-from tokenworth.corpus.config import Corpus, Source
-from tokenworth.corpus.contamination import comparable
-from tokenworth.corpus.decontamination import Decontaminate
-from tokenworth.corpus.describe import describe
+from tokenworth.corpus.corpus_settings import Corpus, Source
 from tokenworth.corpus.document import Document, Ledger
-from tokenworth.corpus.languages import FREQUENT, characters_per_word
-from tokenworth.corpus.quality import QualityRules, judge, judgements
+from tokenworth.corpus.filters.contamination import comparable
+from tokenworth.corpus.filters.decontamination import Decontaminate
+from tokenworth.corpus.filters.document_stages import Normalise, Quality, Redact
+from tokenworth.corpus.filters.languages import FREQUENT, characters_per_word
+from tokenworth.corpus.filters.quality_rules import QualityRules, judge, judgements
+from tokenworth.corpus.output.build_report import describe
 from tokenworth.errors import TokenworthError
 from tokenworth.tasks import load_task
 

@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 import torch
 
-import tokenworth.corpus.semantic as semantic
+import tokenworth.corpus.deduplication.semantic_duplicates as semantic
+import tokenworth.corpus.model_features as models
 from small_models import WORDS, write_folder
 from test_corpus_build import made, state
 from tokenworth.backbones import load_backbone
-from tokenworth.corpus import models
 from tokenworth.corpus.audit import audit, audited
-from tokenworth.corpus.describe import describe
-from tokenworth.corpus.models import bits_per_byte, mean_states
-from tokenworth.corpus.semantic import Vectors, default_clusters, same_meaning
-from tokenworth.corpus.store import write_arrays
+from tokenworth.corpus.deduplication.semantic_duplicates import Vectors, default_clusters, same_meaning
+from tokenworth.corpus.engine.shard_store import write_arrays
+from tokenworth.corpus.model_features import bits_per_byte, mean_states
+from tokenworth.corpus.output.build_report import describe
 from tokenworth.errors import BackboneError, SettingError
 
 N, COPIES = 120, 30

@@ -9,7 +9,7 @@ import pytest
 from small_models import write_folder
 from test_corpus_build import files, made
 from test_corpus_models import texts
-from tokenworth.corpus.engines import OnRay
+from tokenworth.corpus.engine.engines import OnRay
 from tokenworth.errors import TokenworthError
 
 pytest.importorskip("ray", reason="an extra: pip install tokenworth[ray]")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tokenworth.corpus.names as names_of
+import tokenworth.corpus.personal_data.entity_names as names_of
 from test_corpus_build import made
 from tokenworth.corpus import Finding, redact
-from tokenworth.corpus.describe import describe
-from tokenworth.corpus.redact import TYPES
+from tokenworth.corpus.output.build_report import describe
+from tokenworth.corpus.personal_data.redaction import TYPES
 from tokenworth.errors import SettingError
 
 PERSONAL = {

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from tokenworth.corpus import Document
-from tokenworth.corpus.config import Corpus, Source
-from tokenworth.corpus.refusals import Refused
-from tokenworth.corpus.sources import parts_of, read_part
+from tokenworth.corpus.corpus_settings import Corpus, Source
+from tokenworth.corpus.readers.refusals import Refused
+from tokenworth.corpus.readers.sources import parts_of, read_part
 from tokenworth.errors import SettingError
 
 SMALL = 1000

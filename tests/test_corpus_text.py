@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 
 from tokenworth.corpus import Document, Ledger, extract_text
-from tokenworth.corpus.extract import depth, plain_latex
-from tokenworth.corpus.normalise import language, mixed_words, normalised
-from tokenworth.corpus.quality import QualityRules, judge
-from tokenworth.corpus.stages import Extract, Normalise, Quality
+from tokenworth.corpus.filters.document_stages import Extract, Normalise, Quality
+from tokenworth.corpus.filters.normalisation import language, mixed_words, normalised
+from tokenworth.corpus.filters.quality_rules import QualityRules, judge
+from tokenworth.corpus.readers.main_text import depth, plain_latex
 
 PARAGRAPHS = [
     "The lighthouse was built on the northern cliff in the year of the great storm, and it has been lit every night.",

@@ -7,13 +7,13 @@ import zlib
 import pyarrow as pa
 import pytest
 
-from tokenworth.corpus.config import Source
-from tokenworth.corpus.encodings import declared, decoded_page, encoding_of
-from tokenworth.corpus.extract import extract_text
-from tokenworth.corpus.formats import read_html
-from tokenworth.corpus.http_body import BodyError, decoded_body
-from tokenworth.corpus.refusals import Refused
-from tokenworth.corpus.web import read_warc
+from tokenworth.corpus.corpus_settings import Source
+from tokenworth.corpus.readers.http_body import BodyError, decoded_body
+from tokenworth.corpus.readers.main_text import extract_text
+from tokenworth.corpus.readers.page_encoding import declared, decoded_page, encoding_of
+from tokenworth.corpus.readers.plain_files import read_html
+from tokenworth.corpus.readers.refusals import Refused
+from tokenworth.corpus.readers.warc import read_warc
 
 WESTERN = "The council’s report – out “today” – says it costs €5, naïve as that is. "
 GERMAN = "Über die Brücke fährt künftig größerer Verkehr, sagte der Bürgermeister. "
@@ -91,7 +91,7 @@ def test_a_refused_page_says_how_to_convert_it(tmp_path):
     (item,) = read_html(Source(name="s", path=str(tmp_path)), tmp_path / "a.html", 10**6)
     assert isinstance(item, Refused) == (decoded_page((tmp_path / "a.html").read_bytes()) is None)
     (tmp_path / "b.tex").write_bytes((RUSSIAN * 5).encode("cp1251"))
-    from tokenworth.corpus.formats import read_latex
+    from tokenworth.corpus.readers.plain_files import read_latex
 
     (item,) = read_latex(Source(name="s", path=str(tmp_path)), tmp_path / "b.tex", 10**6)
     assert "iconv -f windows-1251 -t utf-8 b.tex > utf8-b.tex" in item.sentence

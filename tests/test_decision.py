@@ -8,19 +8,19 @@ import pandas as pd
 import pytest
 
 import tokenworth as tw
-import tokenworth.decision.costs as costs
+import tokenworth.decision.route_costs as costs
 from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.decision import Decision, calibration_of
-from tokenworth.decision.choose import DRAWS, Option, pick, weigh
-from tokenworth.decision.costs import Cost, bow_cost, route_cost
+from tokenworth.decision.advice import DRAWS, Option, pick, weigh
+from tokenworth.decision.budget import Machine, named_machine, parse_budget
+from tokenworth.decision.decision_summary import describe
 from tokenworth.decision.indicators import INDICATORS, imbalance, indicators_of
-from tokenworth.decision.labels import beyond
+from tokenworth.decision.label_curves import beyond
 from tokenworth.decision.pilot import pilot_task
-from tokenworth.decision.plan import plan_for
-from tokenworth.decision.prices import Machine, named_machine, parse_budget
-from tokenworth.decision.sentences import describe
+from tokenworth.decision.route_costs import Cost, bow_cost, route_cost
+from tokenworth.decision.run_plan import plan_for
 from tokenworth.errors import BackboneError, SettingError
 from tokenworth.study import load_study, run_local
 

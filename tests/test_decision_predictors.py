@@ -17,7 +17,9 @@ from tokenworth.decision.calibration import (
     with_runs_of,
 )
 from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions
-from tokenworth.decision.evaluating import (
+from tokenworth.decision.decision_metric import under
+from tokenworth.decision.pilot import Piloted, pilot_pairs
+from tokenworth.decision.predictor_evaluation import (
     chance_table,
     clustered,
     coverage,
@@ -26,10 +28,8 @@ from tokenworth.decision.evaluating import (
     regret_table,
     seed_noise,
 )
-from tokenworth.decision.line import Line
-from tokenworth.decision.metrics import under
-from tokenworth.decision.pilot import Piloted, pilot_pairs
 from tokenworth.decision.predictors import Gain, LogOdds, log_odds, predictor, predictors
+from tokenworth.decision.ridge_line import Line
 from tokenworth.errors import SettingError
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+import tokenworth.encode.feature_file as features
 from small_models import WORDS, write_folder
 from tokenworth.backbones import load_backbone
-from tokenworth.encode import FeatureFile, encode, features, pool, tokenise
+from tokenworth.encode import FeatureFile, encode, pool, tokenise
 from tokenworth.errors import EncodeError
 
 TEXTS = [" ".join(WORDS[i % 60] for i in range(n)) for n in (9, 3, 30, 1, 14, 9, 2, 22, 8, 11)]

@@ -8,7 +8,7 @@ import torch
 from planted import planted_task
 from small_models import write_folder
 from tokenworth.backbones import load_backbone
-from tokenworth.encode.textloss import loss_of, text_loss
+from tokenworth.encode.text_loss import loss_of, text_loss
 
 
 @pytest.mark.formats

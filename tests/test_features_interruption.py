@@ -16,7 +16,7 @@ from passes import contents, run_pass, slow_pass, store_at, texts_of
 from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
 from tokenworth.errors import EncodeError
-from tokenworth.features.groups import moment_bytes
+from tokenworth.features.layer_groups import moment_bytes
 
 TWO_GROUPS = {"memory": moment_bytes(2, 32), "parts": texts_of(400, 100)}
 KILLS = 12

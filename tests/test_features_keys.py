@@ -16,14 +16,14 @@ from routes import run
 from small_models import write_folder
 from tokenworth.adaptation import adapt
 from tokenworth.backbones import load_backbone
-from tokenworth.corpus.sources import digest
+from tokenworth.base.cells import Cells
+from tokenworth.base.checksums import model_checksum
+from tokenworth.base.run_record import OtherRunError
+from tokenworth.corpus.readers.sources import digest
 from tokenworth.encode import encode, tokenise
 from tokenworth.errors import BackboneError, EncodeError
-from tokenworth.features.checksum import model_checksum
 from tokenworth.study.grid import Cell
-from tokenworth.study.store import cell_key
-from tokenworth.tracing.cells import Cells
-from tokenworth.training.record import OtherRunError
+from tokenworth.study.study_store import cell_key
 
 
 @pytest.fixture(scope="module")

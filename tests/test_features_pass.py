@@ -17,12 +17,12 @@ from passes import contents, run_pass, store_at, texts_of
 from planted import planted_task
 from small_models import write_folder
 from tokenworth.backbones import load_backbone
+from tokenworth.base.locks import BusyError, is_held, only_writer
 from tokenworth.encode import encode, pool, tokenise
 from tokenworth.errors import BackboneError, EncodeError, SettingError, TokenworthError
 from tokenworth.features import default_store
-from tokenworth.features.groups import layer_groups, moment_bytes
-from tokenworth.features.locks import BusyError, is_held, only_writer
-from tokenworth.features.textset import TextSet
+from tokenworth.features.layer_groups import layer_groups, moment_bytes
+from tokenworth.features.text_set import TextSet
 from tokenworth.scores import ContextMoments
 
 
@@ -49,7 +49,7 @@ def no_forward(monkeypatch):
     def fail(*_args, **_settings):
         raise AssertionError("a forward pass was made")
 
-    return lambda: monkeypatch.setattr("tokenworth.features.passing.encode", fail)
+    return lambda: monkeypatch.setattr("tokenworth.features.pass_run.encode", fail)
 
 
 # --- what it leaves
@@ -367,6 +367,6 @@ def test_a_folder_that_was_renamed_before_it_was_locked_is_not_held(tmp_path, mo
         (tmp_path / "pass.part").rename(tmp_path / "pass")
         return place
 
-    monkeypatch.setattr("tokenworth.features.locks.os.open", open_late)
+    monkeypatch.setattr("tokenworth.base.locks.os.open", open_late)
     with pytest.raises(BusyError), only_writer(tmp_path / "pass.part", "busy"):
         pass

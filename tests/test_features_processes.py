@@ -13,7 +13,7 @@ from commands import free_port
 from passes import contents, run_pass, shared_pass, store_at
 from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
-from tokenworth.features.groups import moment_bytes
+from tokenworth.features.layer_groups import moment_bytes
 
 
 @pytest.fixture(scope="module")

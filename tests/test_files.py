@@ -9,16 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from tokenworth.corpus import Document
-from tokenworth.corpus.config import Corpus, Source
-from tokenworth.corpus.refusals import Refused
-from tokenworth.corpus.sources import parts_of, read_part
+from tokenworth.corpus.corpus_settings import Corpus, Source
+from tokenworth.corpus.readers.refusals import Refused
+from tokenworth.corpus.readers.sources import parts_of, read_part
 from tokenworth.errors import FileError, SettingError, TaskError, TokenworthError
 from tokenworth.files import Delimited, Fault, files_of, saved_parts
-from tokenworth.measures.documents import documents_of
+from tokenworth.measures.token_rows import documents_of
 from tokenworth.pretraining import SourceConfig
-from tokenworth.pretraining.documents import stream_documents
+from tokenworth.pretraining.data.document_stream import stream_documents
 from tokenworth.tasks import load_task
-from tokenworth.tasks.files import read_table
+from tokenworth.tasks.table_files import read_table
 
 TEXTS = [f"Item {i}, really; said the {'neighbour' if i % 2 else 'café'} of house {i}" for i in range(12)]
 

@@ -24,13 +24,13 @@ from planted import planted_task
 from routes import model_at, run
 from small_models import write_folder
 from tokenworth.adaptation import AdaptResult, load_classifier
-from tokenworth.adaptation.comparing import compare_results
-from tokenworth.adaptation.settings import make_config
+from tokenworth.adaptation.evaluation.comparison import compare_results
+from tokenworth.adaptation.route_settings import make_config
 from tokenworth.assessment import Assessment, assess
-from tokenworth.corpus.reading import load_corpus
+from tokenworth.corpus.corpus_file import load_corpus
 from tokenworth.errors import TokenworthError
-from tokenworth.pretraining.settings import read_config
-from tokenworth.pretraining.tokenizing import train_from_file
+from tokenworth.pretraining.pretraining_settings import read_config
+from tokenworth.pretraining.tokenizer_training import train_from_file
 from tokenworth.report import write_report
 from tokenworth.study import load_study
 from tokenworth.tasks import load_task

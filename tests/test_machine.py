@@ -7,8 +7,8 @@ import sys
 import psutil
 import pytest
 
-from tokenworth import machine
-from tokenworth.machine import free_memory, memory, processors
+import tokenworth.base.machine as machine
+from tokenworth.base.machine import free_memory, memory, processors
 
 GB = 1_000_000_000
 
@@ -104,7 +104,7 @@ def test_processors_are_those_the_process_is_tied_to():
     assert 1 <= processors() <= (os.cpu_count() or 1)
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from tokenworth.machine import processors; print(processors())"
+        "from tokenworth.base.machine import processors; print(processors())"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["1"]

@@ -12,7 +12,7 @@ from measured_models import machine, random_decoder, slow_nll, texts, train
 from tokenworth.errors import SettingError
 from tokenworth.measures import measure_completion, shuffled
 from tokenworth.measures.completion import _chosen, _likelihoods
-from tokenworth.measures.intervals import precedence
+from tokenworth.measures.sample_intervals import precedence
 
 TEST, TRAIN, OTHER = (texts(40, 20, seed=seed) for seed in (0, 1, 2))
 

@@ -9,9 +9,9 @@ import torch
 from measured_models import machine, random_decoder, slow_nll, texts
 from tokenworth.errors import SettingError
 from tokenworth.measures import measure_exposure, rows_of
-from tokenworth.measures.bins import doubling, equal
-from tokenworth.measures.decoder import continued, token_nll
-from tokenworth.measures.intervals import mean_interval, share_interval
+from tokenworth.measures.loaded_decoder import continued, token_nll
+from tokenworth.measures.position_bins import doubling, equal
+from tokenworth.measures.sample_intervals import mean_interval, share_interval
 
 
 def test_every_place_is_the_loss_of_a_pass_of_its_own():

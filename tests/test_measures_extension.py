@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from measured_models import SMALL, random_decoder
 from tokenworth.errors import SettingError
 from tokenworth.measures import extend_checkpoint, extended, load_decoder
-from tokenworth.measures.extension import ntk_base
+from tokenworth.pretraining.context_extension import ntk_base
 
 D, CONTEXT, FACTOR = 32, 256, 4.0
 

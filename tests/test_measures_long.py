@@ -7,7 +7,7 @@ import torch
 from measured_models import machine, random_decoder, slow_nll, texts
 from tokenworth.errors import SettingError
 from tokenworth.measures import measure_positions, measure_retrieval, rows_of
-from tokenworth.measures.positions import recent_nll
+from tokenworth.measures.loss_by_position import recent_nll
 from tokenworth.measures.retrieval import value_scores
 
 ASKED = "w57 w58 {key} w59"

@@ -9,9 +9,9 @@ import torch
 from measured_models import random_decoder, texts, tokenizer, train
 from tokenworth.errors import SettingError
 from tokenworth.measures import measure_memorisation
-from tokenworth.measures.documents import packed
+from tokenworth.measures.corpus_spans import Spans
 from tokenworth.measures.memorisation import edit_distance
-from tokenworth.measures.spans import Spans
+from tokenworth.measures.token_rows import packed
 
 SPAN, BEFORE = 8, 6
 

@@ -12,12 +12,12 @@ from number_formats import assert_near
 from planted import planted_task
 from routes import SHORT, model_at
 from tokenworth.adaptation import adapt, load_classifier
-from tokenworth.adaptation.likelihood import mean_log_likelihoods
+from tokenworth.adaptation.routes.label_likelihood import mean_log_likelihoods
 from tokenworth.assessment import assess
 from tokenworth.backbones import load_backbone
 from tokenworth.encode import encode, pool, tokenise
-from tokenworth.encode.textloss import text_losses
-from tokenworth.measures.decoder import load_decoder, token_nll
+from tokenworth.encode.text_loss import text_losses
+from tokenworth.measures.loaded_decoder import load_decoder, token_nll
 
 FORMATS = ("float32", "bfloat16", "float16")
 TASK = planted_task(60, 40, 2)

@@ -17,20 +17,20 @@ from rich.text import Text
 from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
 from tokenworth.adaptation import adapt
-from tokenworth.adaptation.predicting import spreadsheet_safe, write_predictions
+from tokenworth.adaptation.storage.prediction_table import spreadsheet_safe, write_predictions
+from tokenworth.base.atomic_files import read_table, write_table, write_text
+from tokenworth.base.atomic_folders import whole_folder
+from tokenworth.base.locks import only_writer
 from tokenworth.cli import main
-from tokenworth.corpus.store import whole, write_arrays
+from tokenworth.corpus.engine.shard_store import whole, write_arrays
 from tokenworth.encode import FeatureFile
 from tokenworth.errors import TaskError, TokenworthError
-from tokenworth.features.locks import only_writer
-from tokenworth.features.shard import write_json
-from tokenworth.files.output import read_table, write_table, write_text
-from tokenworth.report.printable import Printable, PrintableStream, printable
-from tokenworth.report.rendering import write_page
-from tokenworth.report.terminal import plain_table, show
+from tokenworth.features.feature_shard import write_json
+from tokenworth.report.pages.rendering import write_page
+from tokenworth.report.terminal.printable import Printable, PrintableStream, printable
+from tokenworth.report.terminal.tables import plain_table, show
 from tokenworth.scores.storage import save_moments
 from tokenworth.tasks import load_task
-from tokenworth.training.folders import whole_folder
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m\x7f\u202eevil"
 SEEN = "[2J]0;owned31mevil"

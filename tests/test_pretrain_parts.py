@@ -22,15 +22,15 @@ from tokenworth.pretraining import (
     make_config,
     train_tokenizer,
 )
-from tokenworth.pretraining.documents import stream_documents
-from tokenworth.pretraining.evaluation import evaluate, read_held_out
+from tokenworth.pretraining.data.document_stream import stream_documents
+from tokenworth.pretraining.data.mixture import Blocks, Mixture
+from tokenworth.pretraining.data.token_shards import pack, read_shards
+from tokenworth.pretraining.data.training_data import gather, make_tokenizer, pack_all
 from tokenworth.pretraining.head_loss import head_loss
-from tokenworth.pretraining.material import gather, make_tokenizer, pack_all
-from tokenworth.pretraining.mixing import Blocks, Mixture
-from tokenworth.pretraining.objective import NextToken, document_mask, positions_in
-from tokenworth.pretraining.publishing import new_model
-from tokenworth.pretraining.schedule import rate_at, trace_steps
-from tokenworth.pretraining.shards import pack, read_shards
+from tokenworth.pretraining.held_out_loss import evaluate, read_held_out
+from tokenworth.pretraining.learning_rate_schedule import rate_at, trace_steps
+from tokenworth.pretraining.next_token_objective import NextToken, document_mask, positions_in
+from tokenworth.pretraining.published_models import new_model
 
 # -- loss ---------------------------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ def test_a_source_that_is_nowhere_is_named(monkeypatch):
 
 def test_shards_hold_every_document_between_separators(tokenizer, tmp_path, monkeypatch):
     """Small shards: joined, the parts give back all documents in order, train and held-out apart."""
-    monkeypatch.setattr("tokenworth.pretraining.shards.SHARD_TOKENS", 1000)
+    monkeypatch.setattr("tokenworth.pretraining.data.token_shards.SHARD_TOKENS", 1000)
     texts = [*sentences(120), "<|endoftext|> written out"]
     packed = pack(texts, tokenizer, tmp_path / "s", documents_from="x", held_share=0.2, seed=0)
     assert len(packed.train) > 2

@@ -17,12 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from commands import tokenworth
 from corpora import config_of, run_file
+from tokenworth.base.locks import BusyError, only_writer
+from tokenworth.base.processes import leave_processes
 from tokenworth.errors import SettingError
-from tokenworth.features.locks import BusyError, only_writer
-from tokenworth.features.processes import leave_processes
 from tokenworth.pretraining import PretrainError, PretrainPage, pretrain, read_runs
-from tokenworth.pretraining.journal import read_journal
-from tokenworth.pretraining.loop import Pretraining
+from tokenworth.pretraining.metrics_log import read_journal
+from tokenworth.pretraining.pretraining_loop import Pretraining
 
 
 def losses(run):
@@ -100,7 +100,7 @@ def test_killed_at_random_moments_the_run_ends_with_equal_numbers(home):
     """A checkpoint after every step; killed wherever it is: losses, figures and weights are equal, bit for bit."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["corpora", "tokenworth.pretraining.run", "transformers.models.llama.modeling_llama"]
+        ["corpora", "tokenworth.pretraining.pretrain_run", "transformers.models.llama.modeling_llama"]
     )
     rng, kills, out, whole = random.Random(0), 0, home / "killed", home / "long"
     pretrain(config_of(home, tokens=LONG), whole)

@@ -11,10 +11,10 @@ from scipy.optimize import approx_fprime
 
 from commands import tokenworth
 from tokenworth.errors import SettingError
-from tokenworth.pretraining.planning import compute_optimal, inference_optimal, plans
-from tokenworth.pretraining.profile import allowed_rise, profile_limits
-from tokenworth.pretraining.run_table import read_runs, run_numbers
-from tokenworth.pretraining.scaling import ScalingFit, _model, fit_scaling, isoflop_minima
+from tokenworth.scaling_laws.loss_fit import ScalingFit, _model, fit_scaling, isoflop_minima
+from tokenworth.scaling_laws.profile_likelihood import allowed_rise, profile_limits
+from tokenworth.scaling_laws.run_table import read_runs, run_numbers
+from tokenworth.scaling_laws.training_plan import compute_optimal, inference_optimal, plans
 
 HOFFMANN = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}
 KAPLAN = {"N_c": 6.4e13, "alpha_N": 0.076, "D_c": 1.8e13, "alpha_D": 0.103}

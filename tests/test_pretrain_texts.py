@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tokenworth.pretraining import package_texts, texts
+import tokenworth.pretraining.data.package_texts as texts
+from tokenworth.pretraining import package_texts
 from tokenworth.tasks import load_task
 from tokenworth.tasks.docstrings import mask_names
 

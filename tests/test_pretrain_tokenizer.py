@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from commands import tokenworth
 from tokenworth.errors import SettingError
-from tokenworth.pretraining.tokenizer import SEPARATOR, ByteCodec, TokenizerConfig, fertility, train_tokenizer
+from tokenworth.tokenizers.tokenizer import SEPARATOR, ByteCodec, TokenizerConfig, fertility, train_tokenizer
 
 DOCUMENTS = [f"The {animal} number {i} ran home in {1900 + i}, naïve and glad.\n\tEnd" for i in range(60)
              for animal in ("cat", "horse", "Löwe", "狐")]  # fmt: skip

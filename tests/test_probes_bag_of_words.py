@@ -20,7 +20,7 @@ from tokenworth.probes.bag_of_words import (
     naive_bayes_ratio,
 )
 from tokenworth.probes.ngrams import CHARACTERS, WORDS, fit_ngrams
-from tokenworth.probes.quality import softmax
+from tokenworth.probes.probability_metrics import softmax
 
 MODULE = sys.modules["tokenworth.probes.bag_of_words"]  # the front door has a function of that name
 

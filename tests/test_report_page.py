@@ -10,8 +10,8 @@ import pytest
 from browser import charts, chromium, complaints, open_page, requests, resize
 from report_results import PWNED, adapted, assessment, decided, empty_assessment, pretrained, ranking
 from tokenworth.report import write_report
-from tokenworth.report.page import write_study_page
-from tokenworth.report.values import ABSENT
+from tokenworth.report.displayed_values import ABSENT
+from tokenworth.report.report_page import write_study_page
 
 DEPTH = {f"chart-depth-{key}" for key in ("probe_f1", "knn_accuracy", "cv_accuracy", "label_r2", "hscore", "logme",
                                           "retained_auc", "k90", "ntps", "ar_r2")}  # fmt: skip

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from report_results import PWNED, assessment, empty_assessment, ranking
 from tokenworth.report import assessment_table, plain_text, ranking_table, show
-from tokenworth.report.values import ABSENT
+from tokenworth.report.displayed_values import ABSENT
 
 
 def test_one_line_a_layer_with_the_best_one_marked():

@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from report_results import assessment
-from tokenworth.report.classes import balance_panel, recall_panel
-from tokenworth.report.confusion import confusion_panel, most_confused
-from tokenworth.report.depth import depth_panel, layers_text
-from tokenworth.report.metrics import METRICS
-from tokenworth.report.tables import parameters
-from tokenworth.report.theme import band
-from tokenworth.report.values import (
+from tokenworth.report.displayed_values import (
     ABSENT,
     clean,
     cut,
@@ -26,6 +20,12 @@ from tokenworth.report.values import (
     shown,
     tight,
 )
+from tokenworth.report.pages.class_charts import balance_panel, recall_panel
+from tokenworth.report.pages.confusion_chart import confusion_panel, most_confused
+from tokenworth.report.pages.depth_charts import depth_panel, layers_text
+from tokenworth.report.pages.metric_texts import METRICS
+from tokenworth.report.pages.page_tables import parameters
+from tokenworth.report.pages.theme import band
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, "text", True, [1]])

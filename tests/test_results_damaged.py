@@ -12,18 +12,18 @@ from damaged_results import ODD_VALUES, damaged
 from planted import planted_task
 from routes import model_at, run
 from tokenworth.adaptation import AdaptResult, load_classifier
-from tokenworth.adaptation.comparing import compare_results
-from tokenworth.adaptation.result import RESULT, SHAPE
+from tokenworth.adaptation.evaluation.comparison import compare_results
+from tokenworth.adaptation.storage.adapt_result import RESULT, SHAPE
 from tokenworth.assessment import Assessment, assess
-from tokenworth.assessment.schema import COUNT, NUMBER, TEXT, Each, Maybe, mistake_in
-from tokenworth.decision.result import DECISION, Decision
+from tokenworth.base.run_record import OtherRunError, note_or_compare
+from tokenworth.base.schema import COUNT, NUMBER, TEXT, Each, Maybe, mistake_in
+from tokenworth.decision.decision_result import DECISION, Decision
 from tokenworth.errors import AdaptError, SettingError, TokenworthError
 from tokenworth.report import write_report
-from tokenworth.report.terminal_adapt import adapt_table, comparison_table
-from tokenworth.study.store import StudyStore
-from tokenworth.tracing.reading import _stated
+from tokenworth.report.terminal.route_tables import adapt_table, comparison_table
+from tokenworth.study.study_store import StudyStore
+from tokenworth.tracing.run_reader import _stated
 from tokenworth.training.checkpoints import Checkpoint, Checkpoints
-from tokenworth.training.record import OtherRunError, note_or_compare
 
 
 @pytest.fixture(scope="module")

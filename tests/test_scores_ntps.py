@@ -7,7 +7,7 @@ import torch
 
 import slow_truth as slow
 from tokenworth.scores import ContextMoments, PooledMoments, ar_r2, ntps, ntps_curve, retained
-from tokenworth.scores.published import PublishedCode
+from tokenworth.scores.published_ntps import PublishedCode
 
 # The package puts a relative ridge of 1e-8 under C0; the condition of C0 (some hundreds after scaling) and the gaps
 # between neighbouring eigenvalues multiply it.

@@ -6,7 +6,7 @@ import torch
 
 import slow_truth as slow
 from sinks import sink_sample
-from tokenworth.assessment.layers import Labels, layer_moments
+from tokenworth.assessment.layer_scores import Labels, layer_moments
 from tokenworth.errors import EncodeError
 from tokenworth.scores import ContextMoments, PooledMoments, ar_r2, log2_area, ntps, ntps_curve, retained
 from tokenworth.scores.layer import score_layer

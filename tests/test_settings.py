@@ -11,20 +11,20 @@ import pytest
 import torch
 
 import tokenworth as tw
-import tokenworth.pretraining.publishing as publishing
-from tokenworth.adaptation.lora import add_lora
-from tokenworth.adaptation.settings import AdaptConfig, make_config
-from tokenworth.assessment.settings import parse_layers
-from tokenworth.corpus.reading import load_corpus
-from tokenworth.decision.plan import plan_for
+import tokenworth.pretraining.published_models as publishing
+from tokenworth.adaptation.route_settings import AdaptConfig, make_config
+from tokenworth.adaptation.routes.lora import add_lora
+from tokenworth.assessment.assessment_settings import parse_layers
+from tokenworth.corpus.corpus_file import load_corpus
+from tokenworth.decision.run_plan import plan_for
 from tokenworth.errors import SettingError
 from tokenworth.features import default_store
-from tokenworth.pretraining.settings import ModelConfig, TrainingConfig, read_config
-from tokenworth.pretraining.tokenizer import TokenizerConfig
-from tokenworth.pretraining.tokenizing import train_from_file
+from tokenworth.pretraining.pretraining_settings import ModelConfig, TrainingConfig, read_config
+from tokenworth.pretraining.tokenizer_training import train_from_file
 from tokenworth.settings import Bounds, ByComma, Count, Finite, Names, check_fields, make, quoted, read_settings
 from tokenworth.study import load_study
-from tokenworth.tracing.settings import budget
+from tokenworth.tokenizers.tokenizer import TokenizerConfig
+from tokenworth.tracing.trace_settings import budget
 
 ROOMS = {
     "routes": make_config,

@@ -11,18 +11,18 @@ import time
 import pandas as pd
 import pytest
 
+import tokenworth.adaptation.training.route_training as training
 from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
-from tokenworth.adaptation import training
-from tokenworth.adaptation.result import RESULT
+from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.backbones import load_backbone
-from tokenworth.backbones.load import identity
-from tokenworth.encode.textloss import loss_of
+from tokenworth.backbones.loading.loader import identity
+from tokenworth.base.locks import BusyError
+from tokenworth.encode.text_loss import loss_of
 from tokenworth.errors import SettingError
-from tokenworth.features.locks import BusyError
 from tokenworth.study import StudyStore, by_route, cell_table, load_study, read_table, run_local
-from tokenworth.study.cells import Keys, keyed_cells, run_cell, task_of
+from tokenworth.study.cell_run import Keys, keyed_cells, run_cell, task_of
 
 pytestmark = pytest.mark.formats
 

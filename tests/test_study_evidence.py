@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from scipy.stats import linregress, spearmanr
 
-from tokenworth.report.page import write_study_page
-from tokenworth.report.studying import save_figures
+from tokenworth.report.pages.study_charts import save_figures
+from tokenworth.report.report_page import write_study_page
 from tokenworth.study import beside_published, by_route, load_study, relations, row_means, shipped_studies
 from tokenworth.study.correlation import rank_correlation
-from tokenworth.study.evidence import published
+from tokenworth.study.published_relations import published
 
 
 def planted_table(tasks=12):

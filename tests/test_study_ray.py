@@ -11,7 +11,7 @@ from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.errors import SettingError
 from tokenworth.study import StudyStore, load_study, read_table, run_local, run_on_ray
-from tokenworth.study.store import unfinished
+from tokenworth.study.study_store import unfinished
 
 pytestmark = pytest.mark.formats
 
@@ -150,7 +150,7 @@ def test_a_worker_without_the_files_keeps_the_sentence(home, cluster, monkeypatc
         (home / "llama").rename(home / "elsewhere")
         return unfinished(cells, store, **settings)
 
-    monkeypatch.setattr("tokenworth.study.on_ray.unfinished", then_hidden)
+    monkeypatch.setattr("tokenworth.study.ray_engine.unfinished", then_hidden)
     failed = 2 if route == "lora" else 1
     assert run_on_ray(study, home / "ray", pass_workers=pass_workers) == {"finished": 1, "failed": failed}
     store = StudyStore((home / "ray").resolve())

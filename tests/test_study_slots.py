@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
+import tokenworth.study.device_slots as slots
 from routes import model_at
 from tokenworth.adaptation import AdaptConfig
-from tokenworth.adaptation.forecast import untrained
-from tokenworth.adaptation.memory import count_memory
+from tokenworth.adaptation.forecast.route_forecast import untrained
+from tokenworth.adaptation.forecast.training_memory import count_memory
 from tokenworth.backbones import account_of
-from tokenworth.study import slots
+from tokenworth.study.cell_memory import BASE_BYTES, Needs, needs_of
+from tokenworth.study.device_slots import Slots
 from tokenworth.study.grid import Cell
-from tokenworth.study.needs import BASE_BYTES, Needs, needs_of
-from tokenworth.study.slots import Slots
 
 GB = 1_000_000_000
 

@@ -21,8 +21,8 @@ from tokenworth.backbones import account_of
 from tokenworth.errors import BackboneError, SettingError, TokenworthError
 from tokenworth.report import write_report
 from tokenworth.tracing import Trace, read_run
-from tokenworth.tracing.losses import read_losses
-from tokenworth.tracing.settings import budget, choose_adapted
+from tokenworth.tracing.run_losses import read_losses
+from tokenworth.tracing.trace_settings import budget, choose_adapted
 from traces import SHORT, copy_checkpoint, planted_part, planted_run, planted_trace, rising, write_run
 
 pytestmark = pytest.mark.formats

@@ -6,9 +6,9 @@ import pytest
 from planted import planted_task
 from tokenworth.probes.metrics import weighted_f1 as one_f1
 from tokenworth.tracing.crossing import INSIDE, NEVER, START, crossing_tokens, find_crossing, order_statistic
-from tokenworth.tracing.curves import RESAMPLES, Curve, make_curves
-from tokenworth.tracing.fitting import fit_curve
-from tokenworth.tracing.relations import relations
+from tokenworth.tracing.curve_fit import fit_curve
+from tokenworth.tracing.f1_curves import RESAMPLES, Curve, make_curves
+from tokenworth.tracing.score_relations import relations
 from traces import TOKENS, answers, rising
 
 INF = float("inf")
@@ -79,7 +79,7 @@ def test_seeds_are_resampled_with_the_texts():
 
 def test_many_texts_are_resampled_in_parts(monkeypatch):
     true = planted_task(10, 300).test.labels
-    monkeypatch.setattr("tokenworth.tracing.curves._WEIGHTS_AT_ONCE", 900)
+    monkeypatch.setattr("tokenworth.tracing.f1_curves._WEIGHTS_AT_ONCE", 900)
     drawn = make_curves(true, {"a": [[true]]}, 2)["a"].drawn_BK
     assert drawn.shape == (RESAMPLES, 1)
     assert (drawn == 1).all()

@@ -8,11 +8,11 @@ import numpy as np
 
 from planted import planted_task
 from small_models import write_model, write_tokenizer
-from tokenworth.tracing.assembling import Measured, Part, assemble, find_part
-from tokenworth.tracing.losses import Losses
-from tokenworth.tracing.measuring import SCORES
-from tokenworth.tracing.reading import Checkpoint, Run
-from tokenworth.tracing.settings import TraceSettings, budget
+from tokenworth.tracing.measurer import SCORES
+from tokenworth.tracing.run_losses import Losses
+from tokenworth.tracing.run_reader import Checkpoint, Run
+from tokenworth.tracing.trace_assembly import Measured, Part, assemble, find_part
+from tokenworth.tracing.trace_settings import TraceSettings, budget
 
 TOKENS = [0, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
 FLOPS_PER_TOKEN = 8.4e7

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworth.adaptation.predictor import Predictor
-from tokenworth.adaptation.settings import AdaptConfig
+from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.backbones import Backbone, load_backbone
-from tokenworth.backbones.load import RANDOM_SUFFIX
+from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Split, Task
 from tokenworth.training.devices import Devices

@@ -16,7 +16,7 @@ class Predictor(Protocol):
 
     @property
     def kind(self) -> str:
-        """Which of `tokenworth.adaptation.saving.KINDS` reads it again."""
+        """Which of `tokenworth.adaptation.storage.saved_classifier.KINDS` reads it again."""
         ...
 
     def scores(self, texts: list[str]) -> Floats:

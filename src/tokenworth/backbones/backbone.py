@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from tokenworth.backbones.language_head import LanguageHead
-from tokenworth.backbones.structure import Structure
+from tokenworth.backbones.structure.language_head import LanguageHead
+from tokenworth.backbones.structure.structure import Structure
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from tokenworth.backbones.assembly import assembled
 from tokenworth.backbones.backbone import Backbone
-from tokenworth.backbones.body import body_of, outline_of, whole_class
-from tokenworth.backbones.config import without_pooler
-from tokenworth.backbones.fingerprint import fingerprint
-from tokenworth.backbones.parts import Parts
-from tokenworth.backbones.pretrained import causal_class
-from tokenworth.backbones.quiet import quiet_transformers
-from tokenworth.backbones.sizes import check_memory, size_of
-from tokenworth.backbones.structure import examine
+from tokenworth.backbones.loading.assembly import assembled
+from tokenworth.backbones.loading.configuration_class import without_pooler
+from tokenworth.backbones.loading.fingerprint import fingerprint
+from tokenworth.backbones.loading.parts import Parts
+from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.backbones.loading.size_check import check_memory, size_of
+from tokenworth.backbones.loading.text_model import body_of, outline_of, whole_class
+from tokenworth.backbones.loading.weights import causal_class
+from tokenworth.backbones.structure.structure import examine
 from tokenworth.errors import BackboneError
 
 

@@ -8,28 +8,28 @@ import sys
 
 import typer
 
-import tokenworth.cli.adapting as adapting
-import tokenworth.cli.assessing as assessing
-import tokenworth.cli.backbones as backbones
-import tokenworth.cli.cache as cache
-import tokenworth.cli.corpus as corpus
-import tokenworth.cli.deciding as deciding
-import tokenworth.cli.demo as demo
-import tokenworth.cli.doctor as doctor
-import tokenworth.cli.lengths as lengths
-import tokenworth.cli.listing as listing
-import tokenworth.cli.measuring as measuring
-import tokenworth.cli.pretraining as pretraining
-import tokenworth.cli.scaling as scaling
-import tokenworth.cli.streams as streams
-import tokenworth.cli.study as study
-import tokenworth.cli.tokenizing as tokenizing
-import tokenworth.cli.tracing as tracing
-import tokenworth.cli.weighing as weighing
+import tokenworth.cli.adapt_commands as adapting
+import tokenworth.cli.assess_commands as assessing
+import tokenworth.cli.backbones_command as backbones
+import tokenworth.cli.cache_commands as cache
+import tokenworth.cli.context_commands as lengths
+import tokenworth.cli.corpus_commands as corpus
+import tokenworth.cli.decide_command as deciding
+import tokenworth.cli.demo_command as demo
+import tokenworth.cli.doctor_command as doctor
+import tokenworth.cli.measure_commands as measuring
+import tokenworth.cli.mixture_command as weighing
+import tokenworth.cli.pretrain_command as pretraining
+import tokenworth.cli.scaling_commands as scaling
+import tokenworth.cli.standard_streams as streams
+import tokenworth.cli.study_commands as study
+import tokenworth.cli.tasks_command as listing
+import tokenworth.cli.tokenizer_commands as tokenizing
+import tokenworth.cli.trace_command as tracing
 from tokenworth.cli.console import fail, is_main_process
 from tokenworth.cli.interruption import InterruptionError, interruptible, sentence
 from tokenworth.errors import SettingError, TokenworthError, first_line
-from tokenworth.report.printable import printing_safely
+from tokenworth.report.terminal.printable import printing_safely
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 app = typer.Typer(
@@ -110,7 +110,7 @@ def _say_interrupted() -> None:
 def _leave_processes() -> None:
     """Only where torchrun or accelerate started several; the room that knows of them is heavy to load."""
     if os.environ.get("WORLD_SIZE", "1") != "1":
-        from tokenworth.features.processes import leave_processes
+        from tokenworth.base.processes import leave_processes
 
         leave_processes()
 

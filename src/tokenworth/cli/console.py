@@ -32,7 +32,7 @@ def say(sentence: str, *, quiet: bool) -> None:
 
 
 def _print(sentence: str, style: str | None = None) -> None:
-    from tokenworth.report.printable import console, printable
+    from tokenworth.report.terminal.printable import console, printable
 
     console(stderr=True).print(printable(sentence), style=style, soft_wrap=True, markup=False, highlight=False)
 
@@ -76,7 +76,7 @@ def progress_report(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] 
 
 
 def _bar() -> Progress:
-    from tokenworth.report.printable import console
+    from tokenworth.report.terminal.printable import console
 
     return Progress(
         TextColumn("{task.description}"),

@@ -1,12 +1,12 @@
 """Corpora: raw documents to shuffled text that one can answer for, and the calls its stages are made of."""
 
-from tokenworth.corpus.contamination import contamination
+from tokenworth.corpus.deduplication.near_duplicates import near_duplicates
 from tokenworth.corpus.diversity import diversity
 from tokenworth.corpus.document import Amount, Document, Ledger
-from tokenworth.corpus.duplicates import near_duplicates
-from tokenworth.corpus.extract import extract_text
-from tokenworth.corpus.personal import Finding
-from tokenworth.corpus.redact import redact
+from tokenworth.corpus.filters.contamination import contamination
+from tokenworth.corpus.personal_data.redaction import redact
+from tokenworth.corpus.personal_data.rules import Finding
+from tokenworth.corpus.readers.main_text import extract_text
 
 __all__ = [
     "Amount",

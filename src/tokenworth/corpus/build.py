@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tokenworth.corpus.config import Corpus
-from tokenworth.corpus.engines import Engine, Local
-from tokenworth.corpus.flow import Flow, Progress
-from tokenworth.corpus.output import write_output
-from tokenworth.corpus.sources import parts_of
-from tokenworth.corpus.staging import prepared_stages, read_sources, run_stages
-from tokenworth.corpus.store import remove_unfinished
-from tokenworth.features.locks import claimed
+from tokenworth.base.locks import claimed
+from tokenworth.corpus.corpus_settings import Corpus
+from tokenworth.corpus.engine.engines import Engine, Local
+from tokenworth.corpus.engine.flow import Flow, Progress
+from tokenworth.corpus.engine.pipeline import prepared_stages, read_sources, run_stages
+from tokenworth.corpus.engine.shard_store import remove_unfinished
+from tokenworth.corpus.output.output_files import write_output
+from tokenworth.corpus.readers.sources import parts_of
 
 
 def build(corpus: Corpus, out: str | Path, *, engine: Engine | None = None, progress: Progress | None = None) -> Flow:

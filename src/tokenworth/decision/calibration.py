@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tokenworth.adaptation.result import RESULT, AdaptResult
+from tokenworth.adaptation.storage.adapt_result import RESULT, AdaptResult
 from tokenworth.assessment import Assessment
-from tokenworth.assessment.environment import version_of
+from tokenworth.base.versions import version_of
+from tokenworth.decision.decision_metric import DEFAULT_METRIC, IN_WORDS, OTHERS
 from tokenworth.decision.indicators import INDICATORS, indicators_of, references_of
-from tokenworth.decision.metrics import DEFAULT_METRIC, IN_WORDS, OTHERS
 from tokenworth.errors import SettingError
 from tokenworth.study import StudyStore
-from tokenworth.study.evidence import published
+from tokenworth.study.display_names import Contents, Names, names_by_contents
 from tokenworth.study.grid import ASSESS, Cell
-from tokenworth.study.names import Contents, Names, names_by_contents
-from tokenworth.study.store import ASSESSED, TEXT_LOSS, read_result
+from tokenworth.study.published_relations import published
+from tokenworth.study.study_store import ASSESSED, TEXT_LOSS, read_result
 
 LEARNED = ("prompt", "lora", "full", "scratch")
 """Routes of which the outcome is predicted; bow and probe are run with the assessment itself."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.assessment import Assessment
-from tokenworth.decision.metrics import DEFAULT_METRIC, REFERENCES, of_probe
+from tokenworth.decision.decision_metric import DEFAULT_METRIC, REFERENCES, of_probe
 
 _OF_LAYER = (
     "cv_f1",

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from tokenworth.adaptation.settings import ROUTES
+from tokenworth.adaptation.route_settings import ROUTES
 from tokenworth.assessment import Assessment
-from tokenworth.decision.choose import DRAWS, Option
-from tokenworth.decision.costs import Cost, bow_cost, route_cost
+from tokenworth.decision.advice import DRAWS, Option
+from tokenworth.decision.assessments import Looked
+from tokenworth.decision.budget import Machine
+from tokenworth.decision.decision_metric import of_probe
+from tokenworth.decision.forecaster import Forecaster
 from tokenworth.decision.indicators import indicators_of
-from tokenworth.decision.labels import beyond, part_sizes, predicted_curve, run_curve
-from tokenworth.decision.looking import Looked
-from tokenworth.decision.metrics import of_probe
-from tokenworth.decision.plan import Plan
-from tokenworth.decision.predicting import Forecaster
+from tokenworth.decision.label_curves import beyond, part_sizes, predicted_curve, run_curve
 from tokenworth.decision.predictors import predictor as predictor_named
-from tokenworth.decision.prices import Machine
-from tokenworth.encode.textloss import loss_of
+from tokenworth.decision.route_costs import Cost, bow_cost, route_cost
+from tokenworth.decision.run_plan import Plan
+from tokenworth.encode.text_loss import loss_of
 from tokenworth.errors import BackboneError
 from tokenworth.tasks import Task
 

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from tokenworth.adaptation import AdaptConfig, adapt
-from tokenworth.decision.choose import Option
+from tokenworth.decision.advice import Option
 from tokenworth.decision.conformal import held_out_errors
-from tokenworth.decision.plan import Plan
-from tokenworth.decision.predicting import LEVEL
+from tokenworth.decision.forecaster import LEVEL
 from tokenworth.decision.predictors import LogOdds
+from tokenworth.decision.run_plan import Plan
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Task
 from tokenworth.tasks.split import split

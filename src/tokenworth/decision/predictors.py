@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from tokenworth.decision.line import Line
+from tokenworth.decision.ridge_line import Line
 from tokenworth.errors import SettingError
 
 Floats = NDArray[np.float64]

@@ -1,10 +1,10 @@
 """Encoding: tokenise once, one forward pass over length-sorted batches, one layer's states at a time."""
 
+from tokenworth.encode.batch_queue import Queue
 from tokenworth.encode.batches import plan_batches
-from tokenworth.encode.features import FeatureFile
-from tokenworth.encode.forward import EncodeStats, default_batch_tokens, encode
+from tokenworth.encode.feature_file import FeatureFile
+from tokenworth.encode.forward_pass import EncodeStats, default_batch_tokens, encode
 from tokenworth.encode.pooling import POOLINGS, pool
-from tokenworth.encode.queue import Queue
 from tokenworth.encode.tokens import Tokens, tokenise
 
 __all__ = [

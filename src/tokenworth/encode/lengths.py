@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tokenworth.backbones.tokenizer import tokenizer_of
+from tokenworth.backbones.loading.tokenizer import tokenizer_of
 from tokenworth.tasks import Task
 
 _TEXTS_TOKENISED = 2000

@@ -1,9 +1,9 @@
 """Features: one resumable pass over the texts of a task, kept by content, shared among processes."""
 
-from tokenworth.features.entry import Entry
-from tokenworth.features.processes import Processes, join_processes
-from tokenworth.features.run import Features, PassSettings, gather_features
-from tokenworth.features.store import Store, default_store, temporary_store
+from tokenworth.base.processes import Processes, join_processes
+from tokenworth.features.feature_store import Store, default_store, temporary_store
+from tokenworth.features.gather import Features, PassSettings, gather_features
+from tokenworth.features.stored_pass import Entry
 
 __all__ = [
     "Entry",

@@ -1,15 +1,15 @@
 """Files as rows and texts: one reader for tasks, corpora and pretraining; nothing in them is interpreted.
 
-Files of results are written by `tokenworth.files.output`.
+Files of results are written by `tokenworth.base.atomic_files`.
 """
 
 from tokenworth.files.columnar import Columnar
+from tokenworth.files.data_files import files_of, saved_parts, whole_sets
 from tokenworth.files.delimited import Delimited
+from tokenworth.files.endings import ending, same_form, stem, text_in
 from tokenworth.files.faults import Fault, Row
 from tokenworth.files.json_lines import json_rows
-from tokenworth.files.kinds import ending, same_form, stem, text_in
 from tokenworth.files.lines import Line, text_lines, whole_text
-from tokenworth.files.listing import files_of, saved_parts, whole_sets
 
 __all__ = [
     "Columnar",

@@ -30,10 +30,10 @@ import torch
 from numpy.typing import NDArray
 
 from tokenworth.errors import SettingError
-from tokenworth.measures.decoder import Decoder, continued, token_nll
-from tokenworth.measures.documents import tokens_of
-from tokenworth.measures.intervals import precedence, share_interval, with_ends
+from tokenworth.measures.loaded_decoder import Decoder, continued, token_nll
 from tokenworth.measures.memorisation import APPROXIMATE, edit_distance
+from tokenworth.measures.sample_intervals import precedence, share_interval, with_ends
+from tokenworth.measures.token_rows import tokens_of
 
 Floats = NDArray[np.float64]
 FEWEST = 8

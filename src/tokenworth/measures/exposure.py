@@ -34,10 +34,10 @@ import torch
 from torch import Tensor
 
 from tokenworth.errors import SettingError
-from tokenworth.measures.bins import doubling
-from tokenworth.measures.decoder import Decoder, Floats, continued, token_nll
-from tokenworth.measures.documents import rows_of
-from tokenworth.measures.intervals import with_ends
+from tokenworth.measures.loaded_decoder import Decoder, Floats, continued, token_nll
+from tokenworth.measures.position_bins import doubling
+from tokenworth.measures.sample_intervals import with_ends
+from tokenworth.measures.token_rows import rows_of
 
 
 @dataclass(frozen=True, slots=True)

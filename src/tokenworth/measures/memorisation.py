@@ -23,10 +23,10 @@ import torch
 from numpy.typing import NDArray
 
 from tokenworth.errors import SettingError
-from tokenworth.measures.decoder import Decoder, continued
-from tokenworth.measures.documents import packed
-from tokenworth.measures.intervals import share_interval
-from tokenworth.measures.spans import Spans
+from tokenworth.measures.corpus_spans import Spans
+from tokenworth.measures.loaded_decoder import Decoder, continued
+from tokenworth.measures.sample_intervals import share_interval
+from tokenworth.measures.token_rows import packed
 
 Ids = NDArray[np.int64]
 APPROXIMATE = 0.1

@@ -30,11 +30,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenworth.encode.forward import is_out_of_memory
+from tokenworth.encode.forward_pass import is_out_of_memory
 from tokenworth.errors import SettingError
-from tokenworth.measures.decoder import Decoder, Floats, wide
-from tokenworth.measures.documents import Ids, packed, tokens_of
-from tokenworth.measures.intervals import share_interval, with_ends
+from tokenworth.measures.loaded_decoder import Decoder, Floats, wide
+from tokenworth.measures.sample_intervals import share_interval, with_ends
+from tokenworth.measures.token_rows import Ids, packed, tokens_of
 
 QUESTION = "The secret word of {key} is"
 DEPTHS = tuple(range(0, 101, 10))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenworth.errors import SettingError
-from tokenworth.measures.decoder import Decoder, batches
+from tokenworth.measures.loaded_decoder import Decoder, batches
 
 Floats = NDArray[np.float64]
 

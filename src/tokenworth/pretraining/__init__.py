@@ -1,13 +1,12 @@
-"""Pretraining: tokenizers, token shards, the loop, its schedules and parallel forms, scaling laws."""
+"""Pretraining: tokenizers, token shards, the loop, its schedules and parallel forms."""
 
 from tokenworth.errors import PretrainError
+from tokenworth.pretraining.data.package_texts import package_texts
 from tokenworth.pretraining.group_dro import ExcessLoss
-from tokenworth.pretraining.planning import Plan, plans
-from tokenworth.pretraining.result import PretrainPage, PretrainRun
-from tokenworth.pretraining.run import pretrain
-from tokenworth.pretraining.run_table import read_runs
-from tokenworth.pretraining.scaling import ScalingFit, fit_scaling
-from tokenworth.pretraining.settings import (
+from tokenworth.pretraining.mixture_weights import FoundWeights, WeighingConfig, find_weights
+from tokenworth.pretraining.pretrain_result import PretrainPage, PretrainRun
+from tokenworth.pretraining.pretrain_run import pretrain
+from tokenworth.pretraining.pretraining_settings import (
     ModelConfig,
     PretrainConfig,
     SourceConfig,
@@ -15,33 +14,26 @@ from tokenworth.pretraining.settings import (
     make_config,
     read_config,
 )
-from tokenworth.pretraining.texts import package_texts
-from tokenworth.pretraining.tokenizer import ByteCodec, TokenizerConfig, fertility, train_tokenizer
-from tokenworth.pretraining.weighing import FoundWeights, WeighingConfig, find_weights
+from tokenworth.tokenizers.tokenizer import ByteCodec, TokenizerConfig, fertility, train_tokenizer
 
 __all__ = [
     "ByteCodec",
     "ExcessLoss",
     "FoundWeights",
     "ModelConfig",
-    "Plan",
     "PretrainConfig",
     "PretrainError",
     "PretrainPage",
     "PretrainRun",
-    "ScalingFit",
     "SourceConfig",
     "TokenizerConfig",
     "TrainingConfig",
     "WeighingConfig",
     "fertility",
     "find_weights",
-    "fit_scaling",
     "make_config",
     "package_texts",
-    "plans",
     "pretrain",
     "read_config",
-    "read_runs",
     "train_tokenizer",
 ]

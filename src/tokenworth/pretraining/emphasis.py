@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from tokenworth.pretraining.objective import NextToken
-from tokenworth.pretraining.settings import PretrainConfig
+from tokenworth.pretraining.next_token_objective import NextToken
+from tokenworth.pretraining.pretraining_settings import PretrainConfig
 
 Chosen = list[tuple[int, int]]
 """(source, place) of sequences."""

@@ -28,9 +28,9 @@ from torch import Tensor
 
 from tokenworth.errors import SettingError, first_line
 from tokenworth.pretraining.emphasis import Chosen, Evenly, LossesOf
-from tokenworth.pretraining.objective import NextToken
-from tokenworth.pretraining.publishing import loaded_model
-from tokenworth.pretraining.settings import PretrainConfig
+from tokenworth.pretraining.next_token_objective import NextToken
+from tokenworth.pretraining.pretraining_settings import PretrainConfig
+from tokenworth.pretraining.published_models import loaded_model
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from tokenworth.probes.linear import Linear
 from tokenworth.probes.logistic import LogisticProbe, logistic_probe
 from tokenworth.probes.metrics import Metrics, evaluate, mcnemar, paired_difference
 from tokenworth.probes.neighbours import nearest_labels, vote
-from tokenworth.probes.quality import METRICS, measure
+from tokenworth.probes.probability_metrics import METRICS, measure
 from tokenworth.probes.ridge import RidgeProbe, ridge_probe
 
 __all__ = [

@@ -9,13 +9,13 @@ The mathematics, with symbols and sources, is in docs/scores.md.
 
 from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.curves import first_reaching, log2_area
-from tokenworth.scores.evidence import logme, why_no_logme
+from tokenworth.scores.hscore import hscore, ledoit_wolf_shrinkage
 from tokenworth.scores.jackknife import Interval, jackknife
+from tokenworth.scores.logme import logme, why_no_logme
 from tokenworth.scores.ntps import ar_r2, ntps, ntps_curve
 from tokenworth.scores.pooled import PooledMoments
 from tokenworth.scores.retained import excess_loss, excess_loss_bounds, retained
 from tokenworth.scores.ridge import Ridge, ridge
-from tokenworth.scores.transfer import hscore, ledoit_wolf_shrinkage
 
 __all__ = [
     "ContextMoments",

@@ -15,16 +15,16 @@ from torch import Tensor
 
 from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.curves import SHARE, first_reaching, log2_area, resolve_k
-from tokenworth.scores.evidence import INTERPOLATED, centred_spectrum, logme, why_no_logme
 from tokenworth.scores.frame import Frame, Replicate, crossfit_retained, frame
+from tokenworth.scores.hscore import hscore
 from tokenworth.scores.jackknife import Interval, interval
+from tokenworth.scores.logme import INTERPOLATED, centred_spectrum, logme, why_no_logme
 from tokenworth.scores.ntps import overlap_curve
 from tokenworth.scores.pooled import PooledMoments, add_up
-from tokenworth.scores.published import PublishedCode
+from tokenworth.scores.published_ntps import PublishedCode
 from tokenworth.scores.retained import why_not_adjusted
 from tokenworth.scores.ridge import raw_diagonal
 from tokenworth.scores.subspaces import label_directions
-from tokenworth.scores.transfer import hscore
 
 LOGME_INTERVAL_MAX_WIDTH = 1024
 """Above this width each replicate's eigendecomposition costs more than the interval is worth."""

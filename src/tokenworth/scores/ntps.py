@@ -14,7 +14,7 @@ from torch import Tensor
 from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.curves import complete_in_any_order, resolve_k
 from tokenworth.scores.pooled import PooledMoments
-from tokenworth.scores.published import published_code_ntps
+from tokenworth.scores.published_ntps import published_code_ntps
 from tokenworth.scores.subspaces import Autoregressive, Target, autoregressive, perception
 
 Convention = Literal["definition", "weighted", "published-code"]

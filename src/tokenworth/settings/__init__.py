@@ -1,5 +1,7 @@
 """Settings: a YAML file, a mapping or arguments -> values of the right type within their bounds, or every mistake."""
 
+from tokenworth.base.environment_variables import number_of, whole_number_of
+from tokenworth.base.sentences import nearest, quoted, refusal
 from tokenworth.settings.arguments import checked_arguments, setting_names, settings_for
 from tokenworth.settings.bounds import (
     AsName,
@@ -20,7 +22,8 @@ from tokenworth.settings.bounds import (
     Seed,
     Share,
 )
-from tokenworth.settings.checks import (
+from tokenworth.settings.conversion import Misfit, fitting
+from tokenworth.settings.validation import (
     build,
     check_fields,
     check_values,
@@ -29,9 +32,6 @@ from tokenworth.settings.checks import (
     unknown_names,
     with_changes,
 )
-from tokenworth.settings.environment import number_of, whole_number_of
-from tokenworth.settings.types import Misfit, fitting
-from tokenworth.settings.wording import nearest, quoted, refusal
 from tokenworth.settings.yaml_file import Section, exists, read_settings
 
 __all__ = [

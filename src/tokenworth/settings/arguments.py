@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
-from tokenworth.settings.checks import fit_all, refuse_unknown, unknown_names
-from tokenworth.settings.wording import refusal
+from tokenworth.base.sentences import refusal
+from tokenworth.settings.validation import fit_all, refuse_unknown, unknown_names
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
+from tokenworth.base.sentences import quoted, refusal
 from tokenworth.errors import SettingError, first_line
-from tokenworth.settings.wording import quoted, refusal
 
 _MOST_BYTES = 1_000_000
 _DEEPEST = 50

@@ -21,7 +21,7 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
-from tokenworth.adaptation.settings import relevant_settings
+from tokenworth.adaptation.route_settings import relevant_settings
 from tokenworth.errors import SettingError
 from tokenworth.settings import AsName, Count, FolderName, Names, Seed, quoted
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.errors import TokenworthError
-from tokenworth.study.cells import assess_cell, patiently, task_of
+from tokenworth.study.cell_run import assess_cell, patiently, task_of
 from tokenworth.study.grid import Cell, Study
-from tokenworth.study.local import MOST_BEGINNINGS
-from tokenworth.study.store import StudyStore
+from tokenworth.study.local_engine import MOST_BEGINNINGS
+from tokenworth.study.study_store import StudyStore
 
 _log = logging.getLogger("tokenworth")
 

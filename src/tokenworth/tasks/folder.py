@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tokenworth.errors import FileError, TaskError
 from tokenworth.files import saved_parts, stem, whole_sets
-from tokenworth.files.listing import SHARD
-from tokenworth.tasks.files import READERS, is_table, read_table
+from tokenworth.files.data_files import SHARD
 from tokenworth.tasks.hub import load_parts
 from tokenworth.tasks.table import Table, concatenate
+from tokenworth.tasks.table_files import READERS, is_table, read_table
 
 PART_NAMES = {"train": "train", "training": "train", "test": "test", "validation": "validation", "valid": "validation",
               "val": "validation", "dev": "validation"}  # fmt: skip

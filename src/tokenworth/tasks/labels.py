@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.errors import TaskError
-from tokenworth.files.kinds import HALVES
+from tokenworth.files.endings import HALVES
 from tokenworth.tasks.rows import Rows, is_missing
 
 _NO_LABEL = (-1, "-1")

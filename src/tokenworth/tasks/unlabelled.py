@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from tokenworth.tasks.columns import Columns, choose_texts
-from tokenworth.tasks.files import read_table
 from tokenworth.tasks.rows import read_texts
+from tokenworth.tasks.table_files import read_table
 
 
 def load_texts(source: str | os.PathLike[str], *, text: str | None = None, text_pair: str | None = None) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenworth.tracing.curves import Curve, Floats
+from tokenworth.tracing.f1_curves import Curve, Floats
 
 START, INSIDE, NEVER = "start", "inside", "never"
 

@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tokenworth.base.atomic_folders import whole_folder
 from tokenworth.errors import AdaptError, TokenworthError, first_line
-from tokenworth.training.folders import whole_folder
 
 KEPT = 2
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SafetensorError)

@@ -74,7 +74,7 @@ class Accelerated(Devices):
 
 
 class Sharded(Devices):
-    """Several processes that hold a part of the weights each: FSDP of torch, as in `tokenworth.features.sharding`."""
+    """Several processes that hold a part of the weights each: FSDP of torch, as in `features.weight_sharding`."""
 
     wrapped = True
     sharded = True

@@ -1,0 +1,210 @@
+"""adapt: one route on one task, under one protocol.
+
+task -> parts -> route (tuned, if asked) -> test split once -> classifier, predictions, result
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tokenworth.adaptation.evaluation.diagnosis as diagnosis
+import tokenworth.adaptation.evaluation.mislabelled as mislabelled
+import tokenworth.adaptation.hyperparameter_search as tuning
+import tokenworth.adaptation.routes.bag_of_words_route as bow
+import tokenworth.adaptation.routes.probe_route as probe
+import tokenworth.adaptation.routes.prompt_route as prompt
+import tokenworth.adaptation.routes.trained_routes as finetune
+import tokenworth.adaptation.storage.run_folder as record
+from tokenworth.adaptation.evaluation.evaluation import Evaluation, evaluate_route
+from tokenworth.adaptation.forecast.cost_meter import Meter
+from tokenworth.adaptation.job import Fitted, Job, Progress
+from tokenworth.adaptation.route_settings import ROUTES, AdaptConfig, make_config
+from tokenworth.adaptation.route_summary import summarise
+from tokenworth.adaptation.storage.adapt_result import AdaptResult
+from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
+from tokenworth.adaptation.validation_split import divide
+from tokenworth.assessment.fact_cards import backbone_card
+from tokenworth.backbones import Backbone
+from tokenworth.base.locks import claimed
+from tokenworth.base.versions import describe_environment
+from tokenworth.errors import SettingError
+from tokenworth.settings import OutFolder, Seed, checked_arguments
+from tokenworth.tasks import Task, load_task
+from tokenworth.training.devices import find_devices
+
+FITS = {
+    "bow": bow.fit_bow,
+    "prompt": prompt.fit_prompt,
+    "probe": probe.fit_probe,
+    "lora": finetune.fit_lora,
+    "full": finetune.fit_full,
+    "scratch": finetune.fit_scratch,
+}
+assert tuple(FITS) == ROUTES, "every route has its fit"
+
+
+@checked_arguments
+def adapt(
+    model: str | Backbone | None,
+    task: str | Task,
+    route: str,
+    *,
+    seed: Seed = 0,
+    config: AdaptConfig | dict[str, Any] | str | Path | None = None,
+    out: OutFolder = None,
+    device: str = "auto",
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    tokenizer: str | None = None,
+    cache: str | Path | bool = True,
+    progress: Progress | None = None,
+) -> AdaptResult:
+    """Run a route: bow, prompt, probe, lora, full or scratch.
+
+    The same seed gives the same order of texts, head and dropout, whatever the route; the test split is read once, at
+    the end.  With `out` a run that was interrupted goes on when the same call is made again, and one that is finished
+    is read and not run.  Started by torchrun or accelerate, the processes share every batch.
+
+    Args:
+        model: folder, hub id or published name, or a loaded Backbone (which is left as it is); None for bow.
+        task: anything `load_task` takes, or a Task.
+        route: one of ROUTES.
+        seed: of samples, order, head, adapters, dropout and random weights.
+        config: settings, a mapping of those that differ from the protocol, or a YAML file of them.
+        out: folder for result.json, predictions.parquet, the classifier and checkpoints.
+        device: "auto", "cpu", "cuda", "mps".
+        revision: of a hub id.
+        allow_pickle: also load weights that are not safetensors.
+        tokenizer: folder or hub id of another tokenizer; "bytes".
+        cache: where the features of the route probe lie; as in `assess`.
+        progress: called as progress(what, done, total).
+
+    Raises:
+        SettingError: a setting that is not understood, or another run in `out`.
+        TaskError, BackboneError, EncodeError, AdaptError: see their docstrings; one sentence each.
+    """
+    config = make_config(config)
+    if route not in ROUTES:
+        raise SettingError(f"route {route!r} is not understood; choose one of {', '.join(ROUTES)}")
+    meter, devices = Meter(), find_devices(shard=config.shard)
+    main = devices.processes.is_main
+    loading = {"device": device, "revision": revision, "allow_pickle": allow_pickle, "tokenizer": tokenizer}
+    folder = None if out is None else Path(out)
+    with claimed(folder) if folder is not None and main else nullcontext():
+        with meter.clock("load"):
+            task = task if isinstance(task, Task) else load_task(task, seed=seed)
+        finished, dtype = None, ""
+        with devices.processes.together():
+            if main:
+                dtype = record.number_format(folder, route, model, config.dtype, device)
+            if folder is not None and main:
+                name = model.name + model.fingerprint if isinstance(model, Backbone) else model
+                settings = {**config.asdict(), "dtype": dtype}
+                facts = record.started_with(route, name, task.fingerprint, seed, settings, loading)
+                finished = record.begin(folder, facts)
+        done = devices.processes.tell("" if finished is None else finished.to_json())
+        if done:
+            return finished or AdaptResult.from_json(done)
+        dtype = devices.processes.tell(dtype)
+        train_rows, validation_rows = divide(task, config, seed)
+        job = Job(
+            route, model, task, train_rows, validation_rows, config, dtype, seed, loading, devices, folder, cache,
+            progress,
+        )  # fmt: skip
+        return _run(job, meter)
+
+
+def _run(job: Job, meter: Meter) -> AdaptResult:
+    trials: list[dict[str, Any]] = []
+    if job.config.tune:
+        with meter.clock("tune"):
+            chosen, trials = tuning.tune(job, FITS[job.route])
+        job = _after_tuning(job, chosen)
+    with meter.clock("fit"):
+        fitted = FITS[job.route](job)
+    processes = job.devices.processes
+    result = None
+    with processes.together():
+        if processes.is_main:
+            result = _finish(job, fitted, meter, trials)
+    told = processes.tell("" if result is None else result.to_json())
+    return result or AdaptResult.from_json(told)
+
+
+def _after_tuning(job: Job, chosen: AdaptConfig) -> Job:
+    """The final run learns from the validation part too, unless that is still needed."""
+    if chosen.needs_validation:
+        return job.changed(config=chosen)
+    rows, none = divide(job.task, chosen, job.seed)
+    return job.changed(config=chosen, train_rows=rows, validation_rows=none)
+
+
+def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:
+    """Evaluate, look closer where asked, save."""
+    with meter.clock("evaluate"):
+        found = evaluate_route(job, fitted)
+    suspicious: list[dict[str, Any]] = []
+    if job.config.mislabelled:
+        with meter.clock("mislabelled"):
+            suspicious = mislabelled.likely_mislabelled(job.train, job.task.label_names, job.seed)
+    looked: dict[str, Any] = {}
+    if job.config.diagnose:
+        with meter.clock("diagnose"):
+            looked = diagnosis.diagnose(job, fitted)
+    classifier = Classifier(fitted.predictor, job.task.label_names, found.temperature)
+    if job.folder is not None:
+        with meter.clock("save"):
+            classifier.save(job.folder / MODEL, {"route": job.route, "task": job.task.name})
+    result = _result(job, fitted, found, meter, trials)
+    result = replace(result, mislabelled=suspicious, diagnosis=looked)
+    if job.folder is not None:
+        result.save(job.folder)
+        for name in ("checkpoints", "tuning"):  # the run is whole without them
+            shutil.rmtree(job.folder / name, ignore_errors=True)
+    return result
+
+
+def _result(job: Job, fitted: Fitted, found: Evaluation, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:
+    cost = {
+        **meter.read(),
+        **fitted.cost,
+        "flops_per_prediction": fitted.flops_per_text,
+        "tuning_flops": sum(trial["train_flops"] for trial in trials),
+        "processes": job.devices.processes.size,
+    }
+    counts = {"train": len(job.train_rows), "validation": len(job.validation_rows), "test": len(job.task.test)}
+    return AdaptResult(
+        route=job.route,
+        task={
+            "name": job.task.name,
+            "source": job.task.source,
+            "fingerprint": job.task.fingerprint,
+            "label_names": list(job.task.label_names),
+            "texts": counts,
+            "notes": list(job.task.notes),
+        },
+        backbone=None if fitted.backbone is None else backbone_card(fitted.backbone),
+        seed=job.seed,
+        settings=job.config.asdict(),
+        metrics=found.metrics,
+        train_metrics=found.train_metrics,
+        validation=found.validation,
+        temperature=found.temperature,
+        parameters=fitted.parameters,
+        training=fitted.training,
+        facts={**fitted.facts, "majority": found.majority},
+        cost=cost,
+        resumed_from_step=fitted.resumed_from_step,
+        confusion=found.confusion,
+        calibration=found.calibration,
+        mislabelled=[],
+        tuning=trials,
+        notes=list(fitted.notes),
+        sentences=summarise(job, fitted, found, cost),
+        environment=describe_environment(),
+        predictions=found.predictions,
+    )

@@ -1,0 +1,121 @@
+"""One metric code for all routes: scores of the test texts, read once, become figures and predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tokenworth.adaptation.job import Fitted, Job
+from tokenworth.errors import AdaptError
+from tokenworth.probes.metrics import confusion, label_scores
+from tokenworth.probes.probability_metrics import calibration_curve, fit_temperature, measure, metric_value, softmax
+from tokenworth.tasks import Task
+from tokenworth.tasks.split import sample
+
+TRAIN_TEXTS = 2000
+"""Training texts on which the gap between train and test is measured."""
+FEW_CLASSES = 200
+"""Up to so many classes the whole confusion matrix and all probabilities are kept."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Evaluation:
+    """Everything measured of a fitted route."""
+
+    metrics: dict[str, float]
+    train_metrics: dict[str, float]
+    validation: dict[str, Any]
+    temperature: float
+    confusion: dict[str, Any]
+    calibration: list[dict[str, float]]
+    predictions: pd.DataFrame
+    majority: dict[str, float]
+    """Metrics of always saying the most frequent class of the training texts."""
+
+
+def evaluate_route(job: Job, fitted: Fitted) -> Evaluation:
+    """Temperature on the validation part, then the test split once, then training texts."""
+    temperature, validation = _validation(job, fitted)
+    test = job.task.test
+    probability_NC = softmax(_scores(fitted, test.texts) / temperature)
+    rows = sample(job.train.labels, TRAIN_TEXTS, job.seed)
+    train = job.train.take(rows)
+    on_train_NC = softmax(_scores(fitted, train.texts) / temperature)
+    return Evaluation(
+        metrics=measure(test.labels, probability_NC, seed=job.seed),
+        train_metrics={"texts": len(train), **measure(train.labels, on_train_NC, seed=job.seed)},
+        validation=validation,
+        temperature=temperature,
+        confusion=_confusion(job.task, probability_NC.argmax(1)),
+        calibration=calibration_curve(test.labels, probability_NC),
+        predictions=_table(job.task, probability_NC),
+        majority=_majority(job),
+    )
+
+
+def _scores(fitted: Fitted, texts: list[str]) -> Floats:
+    found = fitted.predictor.scores(texts)
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found).all(1))[0])
+        raise AdaptError(
+            f"the scores of text {row} ({texts[row][:40]!r}) are no finite numbers; choose dtype float32, or a lower lr"
+        )
+    return found
+
+
+def _validation(job: Job, fitted: Fitted) -> tuple[float, dict[str, Any]]:
+    part = job.validation
+    if part is None:
+        return 1.0, {}
+    scores_NC = _scores(fitted, part.texts)
+    temperature = fit_temperature(part.labels, scores_NC) if job.config.calibrate else 1.0
+    value = metric_value(job.config.metric, part.labels, softmax(scores_NC / temperature))
+    return temperature, {"texts": len(part), job.config.metric: value}
+
+
+def _majority(job: Job) -> dict[str, float]:
+    """The constant prediction's scores of labels; its probabilities would say nothing."""
+    test, constant = job.task.test.labels, int(np.bincount(job.train.labels).argmax())
+    value, _ = label_scores(test, np.full(len(test), constant), job.n_classes)
+    return {name: float(one[0]) for name, one in value._asdict().items()}
+
+
+def _confusion(task: Task, predicted_N: NDArray[np.int64]) -> dict[str, Any]:
+    """The counts for few classes; the most frequent mistakes for any number of them."""
+    pairs = task.test.labels * task.n_classes + predicted_N
+    wrong, counts = np.unique(pairs[task.test.labels != predicted_N], return_counts=True)
+    worst = np.argsort(-counts, kind="stable")[:30]
+    mistakes = [
+        {
+            "true": task.label_names[int(wrong[i]) // task.n_classes],
+            "predicted": task.label_names[int(wrong[i]) % task.n_classes],
+            "texts": int(counts[i]),
+        }
+        for i in worst
+    ]
+    if task.n_classes > FEW_CLASSES:
+        return {"mistakes": mistakes}
+    table = confusion(task.test.labels, predicted_N, task.n_classes)
+    return {"mistakes": mistakes, "labels": list(task.label_names), "counts": table.tolist()}
+
+
+def _table(task: Task, probability_NC: Floats) -> pd.DataFrame:
+    names, predicted_N = np.array(task.label_names, dtype=object), probability_NC.argmax(1)
+    table = pd.DataFrame(
+        {
+            "text": task.test.texts,
+            "label": names[task.test.labels],
+            "predicted": names[predicted_N],
+            "correct": task.test.labels == predicted_N,
+            "confidence": probability_NC.max(1),
+        }
+    )
+    if task.n_classes > FEW_CLASSES:
+        return table
+    return table.assign(**{f"p_{name}": probability_NC[:, i] for i, name in enumerate(task.label_names)})

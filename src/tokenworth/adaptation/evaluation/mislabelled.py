@@ -1,0 +1,86 @@
+"""Training texts whose label is probably wrong: confident learning on probabilities of models that did not see them.
+
+Source: Northcutt, Jiang and Chuang (2021), Confident Learning: Estimating Uncertainty in Dataset Labels; cleanlab.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworth.probes import fit_bag_of_words, grouped_folds
+from tokenworth.probes.bag_of_words import DEFAULT_RECIPE
+from tokenworth.probes.probability_metrics import softmax
+from tokenworth.tasks import Split
+from tokenworth.tasks.split import sample
+
+FOLDS = 5
+MOST_TEXTS = 10_000
+"""Of more training texts a sample is looked at."""
+MOST_CLASSES = 100
+LISTED = 50
+
+Floats = NDArray[np.float64]
+
+
+def likely_mislabelled(train: Split, label_names: tuple[str, ...], seed: int) -> list[dict[str, Any]]:
+    """The most suspicious training texts: row, text, label, the class that fits better, and both probabilities.
+
+    Probabilities are those of a bag of words fitted without the text's fold, whatever the route: a tuned network has
+    learnt the wrong labels too.  Nothing is listed for more than MOST_CLASSES classes.
+    """
+    if len(label_names) > MOST_CLASSES:
+        return []
+    rows = sample(train.labels, MOST_TEXTS, seed)
+    part = train.take(rows)
+    probability_NC = out_of_fold(part, len(label_names), seed)
+    found = []
+    for place in _issues(part.labels, probability_NC)[:LISTED]:
+        own, better = int(part.labels[place]), int(probability_NC[place].argmax())
+        found.append(
+            {
+                "row": int(rows[place]),
+                "text": part.texts[place][:500],
+                "label": label_names[own],
+                "suggested": label_names[better],
+                "p_label": float(probability_NC[place, own]),
+                "p_suggested": float(probability_NC[place, better]),
+            }
+        )
+    return found
+
+
+def out_of_fold(part: Split, n_classes: int, seed: int) -> Floats:
+    """Probabilities (N, C) of each text by a bag of words that never saw its fold."""
+    folds_N = grouped_folds(part.labels, FOLDS, groups_N=part.groups, seed=seed)
+    found = np.full((len(part), n_classes), 1 / n_classes)
+    for fold in range(int(folds_N.max()) + 1):
+        held_out = np.flatnonzero(folds_N == fold)
+        seen = part.take(np.flatnonzero(folds_N != fold))
+        if len(seen):
+            fitted = fit_bag_of_words(seen.texts, seen.labels, n_classes, recipe=DEFAULT_RECIPE)
+            found[held_out] = softmax(fitted.scores([part.texts[i] for i in held_out]))
+    return found
+
+
+def _issues(labels_N: NDArray[np.int64], probability_NC: Floats) -> NDArray[np.int64]:
+    """Places of suspicious texts, least self-confident first."""
+    from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
+
+    there = np.unique(labels_N)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ranked = find_label_issues(
+            np.searchsorted(there, labels_N),
+            _among(probability_NC[:, there]),
+            return_indices_ranked_by="self_confidence",
+            n_jobs=1,
+        )
+    return np.asarray(ranked, dtype=np.int64)
+
+
+def _among(probability_NC: Floats) -> Floats:
+    return np.asarray(probability_NC / np.maximum(probability_NC.sum(1, keepdims=True), 1e-12))

@@ -1,0 +1,1 @@
+"""What a route takes: parameters, FLOPs, memory, seconds and energy."""

@@ -1,0 +1,50 @@
+"""The result in plain words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tokenworth.adaptation.evaluation.evaluation import Evaluation
+from tokenworth.adaptation.job import Fitted, Job
+
+_DID = {
+    "bow": "A bag of words (TF-IDF and logistic regression)",
+    "prompt": "Asking the language model",
+    "probe": "A linear probe on frozen features",
+    "lora": "LoRA",
+    "full": "Fine-tuning all weights",
+    "scratch": "Training from random weights",
+}
+
+
+def summarise(job: Job, fitted: Fitted, found: Evaluation, cost: dict[str, Any]) -> list[str]:
+    """Two to five sentences: what it reached, against what, at what cost, and what to doubt."""
+    metrics, name = found.metrics, job.config.metric
+    between = f"{metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f}"
+    first = (
+        f"{_DID[job.route]} reached {_words(name)} {metrics[name]:.3f} (95 % interval {between}) on "
+        f"{len(job.task.test):,} test texts; always saying the most frequent class gives weighted F1 "
+        f"{found.majority['weighted_f1']:.3f}."
+    )
+    gap = found.train_metrics["accuracy"] - metrics["accuracy"]
+    second = (
+        f"On training texts its accuracy is {found.train_metrics['accuracy']:.3f}, {abs(gap):.3f} "
+        f"{'above' if gap >= 0 else 'below'} that on test texts."
+    )
+    said = [first, second]
+    if cost.get("train_flops"):
+        said.append(
+            f"It trained {fitted.parameters['trainable']:,} of {fitted.parameters['total']:,} parameters on "
+            f"{cost['tokens']:,} tokens: {cost['train_flops']:.2e} FLOPs in {cost['loop_seconds']:,.0f} s."
+        )
+    if fitted.training.get("halvings"):
+        said.append(f"Memory ran short; steps were made in passes of {fitted.training['micro_batch']} texts.")
+    if metrics["ece"] > 0.1:
+        said.append(
+            f"Its confidence is off by {metrics['ece']:.2f} on average (ECE); calibrate: true fits a temperature."
+        )
+    return said + list(fitted.notes)
+
+
+def _words(metric: str) -> str:
+    return {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "ece": "ECE"}.get(metric, metric.replace("_", " "))

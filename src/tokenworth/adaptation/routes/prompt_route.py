@@ -1,0 +1,157 @@
+"""Route prompt: the class whose words the language model finds likeliest after the text, per token of the words.
+
+    score(class) = mean over the tokens of its words of log p(token | prompt, tokens before)
+
+Contextual calibration subtracts the log of the probability the class gets for prompts without content.
+Source: Zhao et al. (2021), Calibrate Before Use; Brown et al. (2020) for scoring by likelihood per token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tokenworth.adaptation.routes.label_likelihood as likelihood
+from tokenworth.adaptation.job import Fitted, Job, with_prefix
+from tokenworth.adaptation.predictor import Floats, origin
+from tokenworth.adaptation.routes.chat_template import ChatFrame
+from tokenworth.adaptation.routes.heads import known_backbone
+from tokenworth.adaptation.routes.prompt_template import template_of, verbalise
+from tokenworth.backbones import Backbone
+from tokenworth.errors import SettingError
+from tokenworth.probes.probability_metrics import softmax
+from tokenworth.tasks.split import sample
+
+EMPTY_TEXTS = ("N/A", "", "[MASK]")
+"""Texts without content, as in the source."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PromptPredictor:
+    """A language model, words for the classes, and the labelled examples that stand before every text."""
+
+    backbone: Backbone
+    pattern: str
+    words: list[str]
+    examples: list[list[str]]
+    """Pairs of text and words."""
+    prior_C: list[float] | None
+    """Log-probabilities of the classes for prompts without content."""
+    max_length: int | None
+    prefix: str
+    origin: dict[str, Any]
+    frame: ChatFrame
+    kind: str = "prompt"
+
+    def scores(self, texts: list[str]) -> Floats:
+        """Length-normalised log-likelihoods (N, C), calibrated if there is a prior."""
+        found = self._raw(with_prefix(texts, self.prefix))
+        if self.prior_C is None:
+            return found
+        return np.asarray(np.log(np.maximum(softmax(found), 1e-30)) - np.array(self.prior_C))
+
+    def prior(self) -> list[float]:
+        """Mean probability of each class over prompts without content, as logarithms."""
+        mean_C = softmax(self._raw(list(EMPTY_TEXTS))).mean(0)
+        return [float(value) for value in np.log(np.maximum(mean_C, 1e-30))]
+
+    def _raw(self, texts: list[str]) -> Floats:
+        shots = "".join(f"{self.pattern.replace('{text}', text)} {words}\n\n" for text, words in self.examples)
+        pattern = shots.replace("{text}", "") + self.pattern
+        (short,) = self.frame.prompts([_filled(pattern, "x")])
+        labels = likelihood.label_ids(self.backbone, short, self.words, self.frame.is_there)
+        room = self._room(pattern, max(map(len, labels)))
+        filled = [_filled(pattern, likelihood.cut(self.backbone, text, room)) for text in texts]
+        prompts = [likelihood.plain_ids(self.backbone, prompt) for prompt in self.frame.prompts(filled)]
+        return likelihood.mean_log_likelihoods(self.backbone, prompts, labels)
+
+    def _room(self, pattern: str, longest_label: int) -> int:
+        """Tokens left for the text."""
+        limit = min(self.max_length or self.backbone.max_length, self.backbone.max_length)
+        (empty,) = self.frame.prompts([_filled(pattern, "")])
+        around = len(likelihood.plain_ids(self.backbone, empty))
+        room = limit - around - longest_label - 2
+        if room < 1:
+            raise SettingError(
+                f"the prompt without its text takes {around} of {limit} tokens, so there is no room for the text; use "
+                "fewer shots, a shorter template, or a larger max_length"
+            )
+        return room
+
+    def save(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002 - there are no arrays
+        """Nothing but facts: the model stays where it is."""
+        return {
+            "pattern": self.pattern,
+            "words": self.words,
+            "examples": self.examples,
+            "prior": self.prior_C,
+            "max_length": self.max_length,
+            "prefix": self.prefix,
+            "base": self.origin,
+            "chat": self.frame.is_there,
+        }
+
+
+def _filled(pattern: str, text: str) -> str:
+    return pattern.replace("{text}", text)
+
+
+def load_prompt(_folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> PromptPredictor:
+    """The way back from `PromptPredictor.save`."""
+    backbone = known_backbone(facts["base"], loading, lm_head=True)
+    return PromptPredictor(
+        backbone,
+        facts["pattern"],
+        facts["words"],
+        facts["examples"],
+        facts["prior"],
+        facts["max_length"],
+        facts["prefix"],
+        facts["base"],
+        ChatFrame(backbone.tokenizer, backbone.name, wanted=facts.get("chat", True)),
+    )
+
+
+def fit_prompt(job: Job) -> Fitted:
+    """Nothing learns: the template is filled, examples are drawn, the prior is measured if asked for."""
+    backbone, config = job.backbone(lm_head=True), job.config
+    if backbone.lm_head is None:
+        raise SettingError("the route prompt needs the language-model head; give the model by name, not loaded")
+    template = template_of(job.task.name, config.template)
+    words = [verbalise(label, template.words) for label in job.task.label_names]
+    if len(set(words)) < len(words):  # two names that read alike must stay two classes
+        words = list(job.task.label_names)
+    place = {**origin(backbone, job.loading.get("tokenizer")), "seed": job.seed}
+    examples = _examples(job, backbone, words)
+    frame = ChatFrame(backbone.tokenizer, backbone.name, wanted=config.chat)
+    predictor = PromptPredictor(
+        backbone, template.pattern, words, examples, None, config.max_length, config.prefix, place, frame
+    )
+    if config.contextual:
+        predictor = replace(predictor, prior_C=predictor.prior())
+    return Fitted(
+        predictor=predictor,
+        backbone=backbone,
+        parameters={"trainable": 0, "total": backbone.n_parameters + backbone.lm_head.n_parameters},
+        facts={
+            "template": template.pattern,
+            "words": words[:200],
+            "shots": len(predictor.examples),
+            "contextual": config.contextual,
+            "chat": frame.is_there,
+        },
+    )
+
+
+def _examples(job: Job, backbone: Backbone, words: list[str]) -> list[list[str]]:
+    """Labelled training texts drawn by class, in random order; long ones are cut so that all fit with the text."""
+    train, shots = job.train, min(job.config.shots, len(job.train_rows))
+    if not shots:
+        return []
+    rng = np.random.default_rng(job.seed)
+    chosen = rng.permutation(sample(train.labels, shots, job.seed))[:shots]
+    room = max(4, (job.config.max_length or backbone.max_length) // (shots + 1) - 16)
+    return [[likelihood.cut(backbone, train.texts[i], room), words[int(train.labels[i])]] for i in chosen]

@@ -1,0 +1,179 @@
+"""Saved classifiers: a folder with classifier.json, weights as safetensors, and what the route needs beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from tokenworth.adaptation.predictor import Predictor
+from tokenworth.adaptation.routes.bag_of_words_route import load_bow
+from tokenworth.adaptation.routes.probe_route import load_probe
+from tokenworth.adaptation.routes.prompt_route import load_prompt
+from tokenworth.adaptation.routes.tuned_predictor import load_tuned
+from tokenworth.backbones import Backbone
+from tokenworth.base.atomic_folders import whole_folder
+from tokenworth.base.schema import (
+    COUNT,
+    FINITE,
+    OBJECT,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    Maybe,
+    Shape,
+    mistake_in,
+    read_object,
+)
+from tokenworth.errors import AdaptError, TokenworthError, first_line
+from tokenworth.probes.probability_metrics import softmax
+from tokenworth.settings import Place, checked_arguments
+
+FORMAT = 1
+FACTS = "classifier.json"
+MODEL = "model"
+"""Folder of the classifier within that of a run."""
+
+KINDS: dict[str, Callable[[Path, dict[str, Any], dict[str, Any]], Predictor]] = {
+    "bow": load_bow,
+    "prompt": load_prompt,
+    "probe": load_probe,
+    "tuned": load_tuned,
+}
+
+_REMEDY = "run tokenworth adapt again with --out"
+SHAPE: Shape = {"format": WHOLE, "kind": TEXT, "label_names": [TEXT], "temperature": FINITE, "predictor": OBJECT}
+_BASE: Shape = {
+    "name": TEXT,
+    "revision": Maybe(TEXT),
+    "fingerprint": TEXT,
+    "tokenizer": Maybe(TEXT),
+    "dtype": TEXT,
+    "seed?": WHOLE,
+    "quantise?": Maybe(TEXT),
+}
+_CUT: Shape = {"max_length": Maybe(COUNT), "prefix": TEXT}
+PREDICTORS: dict[str, Shape] = {
+    "bow": OBJECT,
+    "prompt": {
+        **_CUT,
+        "pattern": TEXT,
+        "words": [TEXT],
+        "examples": [[TEXT]],
+        "prior": Maybe([FINITE]),
+        "base": _BASE,
+    },
+    "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "base": _BASE},
+    "tuned": {**_CUT, "pooling": TEXT, "bias": TRUTH, "dtype": TEXT, "base": Maybe(_BASE)},
+}
+"""What each kind of predictor keeps in classifier.json."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Classifier:
+    """A route's result, ready to use."""
+
+    predictor: Predictor
+    label_names: tuple[str, ...]
+    temperature: float = 1.0
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """The most probable class name of each text."""
+        return [self.label_names[place] for place in self.predict_proba(texts).argmax(1)] if len(texts) else []
+
+    def predict_proba(self, texts: Sequence[str]) -> Floats:
+        """Probabilities (N, C), columns in the order of `label_names`."""
+        if not len(texts):
+            return np.empty((0, len(self.label_names)))
+        return softmax(self.predictor.scores(list(texts)) / self.temperature)
+
+    def save(self, folder: Path, more: dict[str, Any] | None = None) -> None:
+        """Write the classifier into a folder that is there only when it is whole.
+
+        Raises:
+            AdaptError: it cannot be written.
+        """
+        with whole_folder(folder, "the classifier", "make room there and run the same command again") as part:
+            facts = {
+                "format": FORMAT,
+                "kind": self.predictor.kind,
+                "label_names": list(self.label_names),
+                "temperature": self.temperature,
+                "predictor": self.predictor.save(part),
+                **(more or {}),
+            }
+            (part / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+@checked_arguments
+def load_classifier(
+    path: Place,
+    *,
+    model: str | Backbone | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    allow_pickle: bool = False,
+) -> Classifier:
+    """Read what `adapt` saved.
+
+    Args:
+        path: the folder given as `out`, or the folder `model` in it.
+        model: where the backbone of a probe, prompt or adapter lies now, or a loaded one; None: where it lay.
+        device: "auto", "cpu", "cuda", "mps".
+        dtype: number format of that backbone; None takes the one it was used in.
+        allow_pickle: also load a backbone whose weights are not safetensors.
+
+    Raises:
+        AdaptError: it is no saved classifier, is damaged, or belongs to another backbone.
+    """
+    loading = {"model": model, "device": device, "dtype": dtype, "allow_pickle": allow_pickle}
+    folder = Path(path) / MODEL if (Path(path) / MODEL).is_dir() else Path(path)
+    try:
+        facts = _facts(folder / FACTS)
+        predictor = KINDS[facts["kind"]](folder, facts["predictor"], loading)
+    except TokenworthError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RuntimeError,
+        ImportError,
+        SafetensorError,
+    ) as error:
+        # AttributeError and RuntimeError: tensors of other shapes or names than the facts promise
+        raise AdaptError(f"{path} holds no classifier that can be read ({first_line(error)}); {_REMEDY}") from error
+    return Classifier(predictor, tuple(facts["label_names"]), facts["temperature"])
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """classifier.json, checked.
+
+    Raises:
+        AdaptError: it is not there, is damaged, or was written by another version.
+    """
+    try:
+        facts = read_object(path, SHAPE, "classifier", _REMEDY)
+    except TokenworthError as error:
+        raise AdaptError(str(error)) from error
+    if facts["format"] != FORMAT or facts["kind"] not in KINDS:
+        raise AdaptError(
+            f"{path} holds a classifier of kind {facts['kind']!r} in format {facts['format']}, and this version of "
+            f"tokenworth reads {', '.join(KINDS)} in format {FORMAT}; {_REMEDY}, or use the version that wrote it"
+        )
+    mistake = mistake_in(facts["predictor"], PREDICTORS[facts["kind"]], "predictor")
+    if mistake is not None or not facts["label_names"] or facts["temperature"] <= 0:
+        mistake = mistake or "it names no class, or its temperature is not above 0"
+        raise AdaptError(f"{path} holds no classifier that can be used: {mistake}; {_REMEDY}")
+    return facts

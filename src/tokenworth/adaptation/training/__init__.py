@@ -1,0 +1,1 @@
+"""Batches, steps and the optimiser of the trained routes."""

@@ -1,0 +1,211 @@
+"""Batches for training: one batch as a few passes that compute little but real tokens.
+
+The texts of a batch are sorted by length and cut into groups, each a pass of its own that adds to the gradient: padded
+to its longest text, or packed, one behind the other in one row where each sees itself alone (positions start anew, and
+each layer's own mask is kept to the text).  The cheapest cut is found exactly, from counted FLOPs and a price for every
+pass.  All cuts give the same gradient to rounding, so batches stay as drawn.
+
+Axes: B texts, T tokens of the longest, S tokens of all, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tokenworth.adaptation.training.batch_cuts import (
+    LONGEST_ROW,
+    PROHIBITIVE,
+    Group,
+    StepCost,
+    heads_of,
+    plan_groups,
+    prices,
+)
+from tokenworth.backbones import Backbone
+from tokenworth.backbones.structure.agreement import agree
+from tokenworth.backbones.structure.bounded_indices import bounded_indices
+from tokenworth.backbones.structure.tree_attention import Tree, TreeError, tree_attention
+from tokenworth.encode import pool
+from tokenworth.encode.batches import make_batch
+from tokenworth.encode.forward_pass import is_out_of_memory
+from tokenworth.errors import SettingError
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TextBatch:
+    """Inputs of the model for some texts, and how their vectors are read from its states."""
+
+    inputs: dict[str, Any]
+    read: Callable[[Tensor, str], Tensor]
+    """States and name of a pooling to vectors (B, D or 2 D), float32."""
+    tokens: int
+    """Real tokens."""
+    places: int
+    """Tokens computed, padding included."""
+    tree: Tree | None = None
+    """Who sees whom, where several texts share a row."""
+
+    def states(self, model: nn.Module) -> Tensor:
+        """Last states (rows, tokens of a row, D) of a base model, its adapters and wrappers included."""
+        attention = nullcontext() if self.tree is None else tree_attention(self.tree)
+        with attention:
+            states: Tensor = model(**self.inputs).last_hidden_state
+        return states
+
+
+def padded_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
+    """Texts padded on the right to the longest of them."""
+    batch = make_batch(backbone, ids, rows, "right")
+    return TextBatch(
+        batch.inputs,
+        lambda states_BTD, how: pool(states_BTD, batch.mask_BT, how),
+        int(sum(len(ids[row]) for row in rows)),
+        batch.mask_BT.numel(),
+    )
+
+
+def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
+    """Texts behind each other in one row, each of which sees itself alone."""
+    lengths = torch.tensor([len(ids[row]) for row in rows])
+    text_S = torch.repeat_interleave(torch.arange(len(rows)), lengths).to(backbone.device)
+    ends_B = lengths.cumsum(0).to(backbone.device)
+    starts_B = ends_B - lengths.to(backbone.device)
+    place_S = torch.arange(len(text_S), device=backbone.device) - starts_B[text_S]
+    ids_S = torch.from_numpy(np.concatenate([ids[row] for row in rows]).astype(np.int64)).to(backbone.device)
+    tree = Tree(text_S[None] + 1, place_S[None])
+    segments = _Segments(text_S, starts_B, ends_B)
+    return TextBatch(tree_inputs(backbone, ids_S[None], tree), segments.read, len(text_S), len(text_S), tree)
+
+
+def tree_inputs(backbone: Backbone, ids_BT: Tensor, tree: Tree) -> dict[str, Any]:
+    """Arguments of a forward pass over the last T tokens of the rows of a tree."""
+    places_BT = tree.place_BS[:, -ids_BT.shape[1] :]
+    inputs: dict[str, Any] = {
+        "input_ids": ids_BT,
+        "position_ids": places_BT + _first_position(backbone),
+        "attention_mask": torch.ones_like(tree.place_BS),
+    }
+    if "use_cache" in backbone.structure.accepts:
+        inputs["use_cache"] = False
+    return inputs
+
+
+def _first_position(backbone: Backbone) -> int:
+    padding = backbone.structure.position_padding
+    return 0 if padding is None else padding + 1
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Segments:
+    """Where the texts of a pack begin and end."""
+
+    text_S: Tensor
+    starts_B: Tensor
+    ends_B: Tensor
+
+    def read(self, states_1SD: Tensor, how: str) -> Tensor:
+        """The same poolings as `tokenworth.encode.pool`."""
+        states_SD = states_1SD[0]
+        parts: dict[str, Callable[[], Tensor]] = {
+            "mean": partial(self._mean, states_SD),
+            "last": states_SD[self.ends_B - 1].float,
+            "cls": states_SD[self.starts_B].float,
+        }
+        return torch.cat([parts[name]() for name in how.split("+")], dim=1)
+
+    def _mean(self, states_SD: Tensor) -> Tensor:
+        lengths_B1 = (self.ends_B - self.starts_B)[:, None]
+        zeros = torch.zeros(len(self.ends_B), states_SD.shape[1], device=states_SD.device)
+        return zeros.index_add(0, self.text_S, states_SD.float()) / lengths_B1
+
+
+def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
+    """Whether the model gives every text in a pack the states it has alone.
+
+    Asked of the model itself, with the job's longest text first and behind it others up to the longest row that will
+    be computed: what goes wrong beyond a window or a table shows in no shorter ones.
+
+    Args:
+        backbone: the model.
+        ids: tokenised texts of the job.
+        most: texts of a pack.
+    """
+    structure = backbone.structure
+    if structure.reads_padding or len(ids) < 2 or not {"attention_mask", "position_ids"} <= structure.accepts:
+        return False
+    rows = _longest_row(backbone, np.array([len(text) for text in ids]), most)
+    try:
+        with torch.inference_mode(), bounded_indices(backbone.device):
+            packed = packed_batch(backbone, ids, rows)
+            together = packed.read(packed.states(backbone.model), "last+mean")[_ASKED]
+            singles = [padded_batch(backbone, ids, rows[[place]]) for place in _ASKED]
+            alone = torch.cat([single.read(single.states(backbone.model), "last+mean") for single in singles])
+    except TreeError:
+        return False
+    except Exception as error:  # a model that takes no such input says so in any way
+        if is_out_of_memory(error):
+            raise
+        return False
+    return agree(together, alone, backbone.dtype)
+
+
+_ASKED = [0, 1, -1]
+"""Texts of the row that are also computed alone."""
+
+
+def _longest_row(backbone: Backbone, lengths_N: np.ndarray, most: int) -> np.ndarray:
+    """The longest text, the shortest, the middle one and so on, up to the longest row there will be.
+
+    Behind the end of the model's own table of places nothing new can happen.
+    """
+    order = np.argsort(-lengths_N, kind="stable")
+    longest = min(int(lengths_N[order[:most]].sum()), backbone.max_length + 1, LONGEST_ROW)
+    rows = np.array([order[0], order[-1], order[len(order) // 2], *np.resize(order, max(0, most - 3))])
+    return rows[: max(2, 1 + int(np.searchsorted(lengths_N[rows].cumsum(), longest)))]
+
+
+class Packer:
+    """Cuts batches into the cheapest passes and makes them."""
+
+    def __init__(self, backbone: Backbone, ids: list[np.ndarray], cost: StepCost, *, packing: bool) -> None:
+        self.backbone, self.ids, self.cost, self.packing = backbone, ids, cost, packing
+        self.lengths_N = np.array([len(text) for text in ids], dtype=np.int64)
+        config: Any = backbone.model.config
+        heads = heads_of(config, backbone.width)
+        self.prices = prices(cost, backbone.device.type, backbone.n_layers, heads)
+
+    def in_one_pass(self) -> None:
+        """From now on batches are not cut: processes that share weights must make the same number of passes.
+
+        Raises:
+            SettingError: the model takes texts of one length only.
+        """
+        if self.backbone.structure.reads_padding:
+            raise SettingError(
+                f"the states of {self.backbone.name} depend on padding, so a batch takes as many passes as it has "
+                "lengths, and weights cannot be sharded; train without --shard"
+            )
+        self.prices = replace(self.prices, one_pass=PROHIBITIVE)
+
+    def plan(self, rows: np.ndarray, most: int) -> list[Group]:
+        """The cheapest groups of at most so many texts."""
+        alike = self.backbone.structure.reads_padding
+        return plan_groups(rows, self.lengths_N, self.prices, most=most, packing=self.packing, one_length=alike)
+
+    def batch(self, group: Group) -> TextBatch:
+        """The inputs of a group."""
+        if group.packed:
+            return packed_batch(self.backbone, self.ids, group.rows)
+        return padded_batch(self.backbone, self.ids, group.rows)
+
+    def flops(self, group: Group) -> float:
+        """Counted FLOPs of a pass."""
+        return self.cost.of(self.lengths_N[group.rows], packed=group.packed)

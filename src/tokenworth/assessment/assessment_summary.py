@@ -1,0 +1,93 @@
+"""The summary in plain words: what the numbers say, and what they do not say."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tokenworth.assessment.layer_choice import LayerChoice
+from tokenworth.assessment.probe_table import ProbeTable
+from tokenworth.scores.curves import SHARE
+
+NOT_CAUSAL = (
+    "This backbone sees the whole text at once: what its directions say of the next token is shown, not ranked."
+)
+WHICH_TO_TRUST = (
+    "To compare layers or backbones trust the cross-fitted probe, then LogME and label R2: on eight real tasks the "
+    "retained area saw labels but did not order backbones, and NTPS seldom exceeded its level under shuffled labels."
+)
+WHAT_IS_NOT_MEASURED = (
+    "These figures are about frozen features; prompting, LoRA and full fine-tuning are not measured here."
+)
+
+
+def summarise(
+    task: dict[str, Any],
+    backbone: dict[str, Any],
+    choice: LayerChoice,
+    rows: dict[int, dict[str, Any]],
+    probes: ProbeTable,
+) -> list[str]:
+    """Sentences a reader can act on, most important first."""
+    row = rows[choice.best]
+    return [
+        _against_words(task, probes),
+        _which_layer(backbone, choice),
+        *(_next_token(row) if backbone["causal"] else [NOT_CAUSAL]),
+        WHICH_TO_TRUST,
+        WHAT_IS_NOT_MEASURED,
+    ]
+
+
+def _against_words(task: dict[str, Any], probes: ProbeTable) -> str:
+    best, bow, (lead, low, high) = probes.best, probes.bow, probes.lead
+    figures = (
+        f"The best probe ({best['name']}) reads the labels with weighted F1 {best['f1']:.3f} "
+        f"({best['f1_low']:.3f} to {best['f1_high']:.3f}) on {task['texts']['test']:,} test texts; "
+        f"a bag of words reaches {bow['f1']:.3f}"
+    )
+    if low > 0:
+        return f"{figures}: the backbone is ahead by {lead:.3f} ({low:.3f} to {high:.3f})."
+    if high < 0:
+        return (
+            f"{figures}: the backbone is behind by {-lead:.3f} ({-high:.3f} to {-low:.3f}), a bag of words is better."
+        )
+    return f"{figures}: the difference of {lead:+.3f} ({low:+.3f} to {high:+.3f}) is within the noise."
+
+
+def _which_layer(backbone: dict[str, Any], choice: LayerChoice) -> str:
+    share = choice.frequency.get(choice.best, 0.0)
+    others = [str(layer) for layer in choice.within_noise if layer != choice.best]
+    tied = f"; layers within its noise: {', '.join(others)}" if others else "; no other layer is within its noise"
+    return (
+        f"Layer {choice.best} of {backbone['n_layers']} is best by cross-fitted error on training texts "
+        f"(in {share:.0%} of the runs that leave one fold of them out{tied})."
+    )
+
+
+def _next_token(row: dict[str, Any]) -> list[str]:
+    return [*_retained(row), *_ntps(row)]
+
+
+def _retained(row: dict[str, Any]) -> list[str]:
+    area = row["retained_auc"]
+    if math.isnan(area):
+        return ["How much label signal next-token directions keep cannot be said here (see the flags)."]
+    interval = (
+        ""
+        if math.isnan(row["retained_auc_low"])
+        else (f" ({row['retained_auc_low']:.2f} to {row['retained_auc_high']:.2f})")
+    )
+    k90 = "" if math.isnan(row["k90_low"]) else f" (between {row['k90_low']:.0f} and {row['k90_high']:.0f})"
+    kept = f"Of the linearly readable label signal, next-token directions keep an area of {area:.2f}{interval}"
+    chance = f"where directions in random order keep {row['retained_auc_chance']:.2f}"
+    return [f"{kept}, {chance}; {row['k90']:.0f} directions{k90} keep nine tenths of it."]
+
+
+def _ntps(row: dict[str, Any]) -> list[str]:
+    if math.isnan(row["ntps"]):
+        return []
+    excess, low, high = row["ntps_excess"], row["ntps_excess_low"], row["ntps_excess_high"]
+    verdict = "not above what shuffled labels score" if low <= 0 else "above what shuffled labels score"
+    shuffled = f"({row['ntps_chance']:.2f}; excess {excess:+.2f}, {low:+.2f} to {high:+.2f})"
+    return [f"NTPS at {SHARE:.0%} of the directions is {row['ntps']:.2f}, {verdict} {shuffled}."]

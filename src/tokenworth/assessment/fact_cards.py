@@ -1,0 +1,62 @@
+"""Task and backbone as the facts a result keeps of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tokenworth.backbones import Backbone
+from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.encode import Tokens
+from tokenworth.tasks import Task
+
+
+def task_card(task: Task, tokens: dict[str, Tokens]) -> dict[str, Any]:
+    """Name, provenance, class names, counts and tokens of a task."""
+    lengths = {part: tokens[part].lengths for part in tokens}
+    return {
+        "name": task.name,
+        "source": task.source,
+        "label_names": list(task.label_names),
+        "texts": {"train": len(task.train), "test": len(task.test)},
+        "counts": task.counts,
+        "notes": list(task.notes),
+        "fingerprint": task.fingerprint,
+        "seed": task.seed,
+        "tokens": {
+            part: {
+                "total": int(lengths[part].sum()),
+                "mean": float(lengths[part].mean()),
+                "max": int(lengths[part].max()),
+                "truncated": tokens[part].truncated,
+                "one_token": tokens[part].one_token,
+                "empty": tokens[part].empty,
+            }
+            for part in tokens
+        },
+    }
+
+
+def backbone_card(backbone: Backbone) -> dict[str, Any]:
+    """Name, provenance, sizes and precision of a backbone."""
+    return {
+        "name": short_name(backbone),
+        "source": backbone.source,
+        "n_layers": backbone.n_layers,
+        "width": backbone.width,
+        "n_parameters": backbone.n_parameters,
+        "dtype": str(backbone.dtype).removeprefix("torch."),
+        "device": str(backbone.device),
+        "causal": backbone.causal,
+        "random": backbone.random,
+        "max_length": backbone.max_length,
+        "fingerprint": backbone.fingerprint,
+        "notes": list(backbone.notes),
+    }
+
+
+def short_name(backbone: Backbone) -> str:
+    """The name as given, a local folder by its last part."""
+    folder = backbone.name.removesuffix(RANDOM_SUFFIX)
+    twin = backbone.name[len(folder) :]
+    return Path(folder).resolve().name + twin if Path(folder).is_dir() else backbone.name

@@ -1,0 +1,119 @@
+"""The probes a reader compares: majority class, bag of words, ridge and logistic on the best layers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from tokenworth.assessment.assessment_settings import AssessSettings
+from tokenworth.assessment.layer_choice import LayerChoice
+from tokenworth.features import Features
+from tokenworth.probes import RidgeProbe, bag_of_words, evaluate, logistic_probe, paired_difference
+from tokenworth.probes.metrics import Counts, confusion
+from tokenworth.tasks import Task
+
+_BOW_NAME = "bag of words ({})"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTable:
+    """Rows as in Assessment.probes, and what is kept of the best probe."""
+
+    rows: list[dict[str, Any]]
+    best: dict[str, Any]
+    """The row of the probe with the best cross-validated accuracy on training texts."""
+    bow: dict[str, Any]
+    predictions: list[int]
+    confusion: dict[str, Any]
+    lead: tuple[float, float, float]
+    """Weighted F1 of the best probe minus that of the bag of words: value and 95 % paired interval."""
+
+
+def probe_table(
+    features: Features,
+    task: Task,
+    choice: LayerChoice,
+    rows: dict[int, dict[str, Any]],
+    ridge: dict[int, RidgeProbe],
+    settings: AssessSettings,
+    baseline: dict[str, Any] | None = None,
+) -> ProbeTable:
+    """Fit what is not fitted yet and evaluate everything on the test texts.
+
+    The logistic probes' figures are also written into the rows of their layers.
+    """
+    bow = baseline or bow_row(task)
+    ridge_row = _row(f"ridge, layer {choice.best}", "ridge", task, ridge[choice.best].test_M.numpy(), layer=choice.best)
+    ridge_row["cv_accuracy"] = rows[choice.best]["cv_accuracy"]
+    logistic = [_logistic_row(features, task, layer, settings) for layer in choice.order[: settings.logistic_layers]]
+    for row in logistic:
+        rows[row["layer"]] |= {
+            f"logistic_{name}": row[name]
+            for name in ("accuracy", "accuracy_low", "accuracy_high", "f1", "f1_low", "f1_high")
+        }
+    candidates = [ridge_row, *logistic]
+    best = max(candidates, key=lambda row: row["cv_accuracy"])
+    predicted = np.asarray(best["predictions"])
+    lead = paired_difference(task.test.labels, predicted, np.asarray(bow["predictions"]), task.n_classes)
+    table = confusion(task.test.labels, predicted, task.n_classes)
+    return ProbeTable(
+        rows=[_without_predictions(row) for row in (_majority_row(task), bow, *candidates)],
+        best=best,
+        bow=bow,
+        predictions=best["predictions"],
+        confusion={"probe": best["name"], "labels": list(task.label_names), "counts": table.tolist()},
+        lead=lead,
+    )
+
+
+def bow_row(task: Task) -> dict[str, Any]:
+    """The bag of words on a task, with its predictions, so that it is fitted once for many backbones."""
+    start = perf_counter()
+    train = task.train
+    fitted = bag_of_words(train.texts, train.labels, task.test.texts, groups_N=train.groups)
+    row = _row(_BOW_NAME.format(fitted.recipe), "bow", task, fitted.test_M, seconds=perf_counter() - start)
+    return row | {"setting": fitted.setting, "n_features": fitted.n_features}
+
+
+def _majority_row(task: Task) -> dict[str, Any]:
+    most_frequent = int(np.bincount(task.train.labels).argmax())
+    return _row("majority class", "majority", task, np.full(len(task.test), most_frequent))
+
+
+def _logistic_row(features: Features, task: Task, layer: int, settings: AssessSettings) -> dict[str, Any]:
+    start = perf_counter()
+    fitted = logistic_probe(
+        features.part("train", layer),
+        task.train.labels,
+        features.part("test", layer),
+        groups_N=task.train.groups,
+        seed=settings.seed,
+    )
+    seconds = perf_counter() - start
+    row = _row(f"logistic, layer {layer}", "logistic", task, fitted.test_M, layer=layer, seconds=seconds)
+    return row | {
+        "cv_accuracy": fitted.cv_accuracy,
+        "inverse_penalty": fitted.inverse_penalty,
+        "converged": fitted.converged,
+    }
+
+
+def _row(
+    name: str, kind: str, task: Task, predicted_M: Counts, *, layer: int | None = None, seconds: float | None = None
+) -> dict[str, Any]:
+    metrics = evaluate(task.test.labels, predicted_M, task.n_classes)
+    return {
+        "name": name,
+        "kind": kind,
+        "layer": layer,
+        **asdict(metrics),
+        "seconds": seconds,
+        "predictions": [int(label) for label in predicted_M],
+    }
+
+
+def _without_predictions(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "predictions"}

@@ -1,0 +1,144 @@
+"""rank: many backbones on one task, one table, ties marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from tokenworth.assessment.assess_task import assess
+from tokenworth.assessment.assessment_result import Assessment, Ranking
+from tokenworth.assessment.assessment_settings import AssessSettings
+from tokenworth.assessment.probe_table import bow_row
+from tokenworth.assessment.short_names import names_apart
+from tokenworth.backbones import resolve_device, resolve_dtype
+from tokenworth.base.versions import describe_environment
+from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.probes import paired_difference
+from tokenworth.settings import Seed, checked_arguments, setting_names, settings_for
+from tokenworth.tasks import Task, load_task
+
+FIGURES = (
+    "probe_accuracy",
+    "probe_f1",
+    "retained_auc",
+    "k90",
+    "ntps_excess",
+    "label_r2",
+    "hscore",
+    "logme",
+    "knn_accuracy",
+)
+
+
+@checked_arguments
+def rank(
+    task: str | Task,
+    models: Sequence[str],
+    *,
+    max_texts: int | None = None,
+    seed: Seed = 0,
+    started: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> Ranking:
+    """Assess each backbone on the task and order them by the weighted F1 of their best probe on the test texts.
+
+    A backbone that fails is reported and the others go on.  Backbones whose F1 is within the paired 95 % bootstrap
+    interval of the first one's are marked as tied.
+
+    Args:
+        task: anything `load_task` takes, or a Task.
+        models: folders, hub ids or published names.
+        max_texts: sample so many texts of each part, by class.
+        seed: of everything random.
+        started: called with each model's name before it is assessed.
+        settings: passed on to `assess`.
+
+    Raises:
+        SettingError: no model is named, or a setting no backbone could go with.
+        TaskError: the task cannot be loaded.
+    """
+    if not models:
+        raise SettingError("no backbone is named; give at least one folder, hub id or published name")
+    _check_settings(settings)
+    task = task if isinstance(task, Task) else load_task(task, seed=seed)
+    task = task.sample(max_texts, seed=seed) if max_texts is not None else task
+    baseline = bow_row(task)
+    found: list[tuple[str, Assessment]] = []
+    failed: dict[str, str] = {}
+    for model in dict.fromkeys(models):
+        if started:
+            started(model)
+        try:
+            found.append((model, assess(model, task, seed=seed, baseline=baseline, **settings)))
+        except (TokenworthError, MemoryError, torch.OutOfMemoryError) as error:
+            failed[model] = str(error) or "out of memory"
+    found.sort(key=lambda one: _best_f1(one[1]), reverse=True)
+    done = [result for _, result in found]
+    names = names_apart(done, [model for model, _ in found])
+    rows = [_row(place, name, one, done[0], task) for place, (name, one) in enumerate(zip(names, done, strict=True), 1)]
+    rows += [{"name": name, "rank": None, "tied": False, "failed": reason} for name, reason in failed.items()]
+    return Ranking(
+        task=done[0].task if done else {"name": task.name, "source": task.source},
+        rows=rows,
+        assessments=done,
+        baseline={name: value for name, value in baseline.items() if name != "predictions"},
+        sentences=_sentences(rows, baseline),
+        environment=describe_environment(),
+    )
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """What is wrong for every backbone is refused at once, not once a backbone."""
+    settings_for(assess, settings, "rank has", setting_names(rank))
+    AssessSettings(layers=(), **{name: settings[name] for name in ("pooling", "prefix") if name in settings})
+    resolve_dtype(settings.get("dtype", "auto"), resolve_device(settings.get("device", "auto")))
+
+
+def _best_probe(result: Assessment) -> dict[str, Any]:
+    return next(probe for probe in result.probes if probe["name"] == result.confusion["probe"])
+
+
+def _best_f1(result: Assessment) -> float:
+    return float(_best_probe(result)["f1"])
+
+
+def _row(place: int, name: str, result: Assessment, first: Assessment, task: Task) -> dict[str, Any]:
+    _, low, _ = paired_difference(
+        task.test.labels, np.asarray(first.predictions), np.asarray(result.predictions), task.n_classes
+    )
+    best, at_best = _best_probe(result), result.row()
+    scores = {f"{name}{suffix}": at_best.get(f"{name}{suffix}") for name in FIGURES for suffix in ("", "_low", "_high")}
+    return {
+        "name": name,
+        "rank": place,
+        "tied": place > 1 and low <= 0,
+        "best_layer": result.best_layer,
+        "best_probe": best["name"],
+        **{f"best_{name}": best[name] for name in ("f1", "f1_low", "f1_high", "accuracy")},
+        **scores,
+        "causal": result.backbone["causal"],
+        "seconds": result.timings["total"],
+        "n_parameters": result.backbone["n_parameters"],
+        "failed": None,
+    }
+
+
+def _sentences(rows: list[dict[str, Any]], baseline: dict[str, Any]) -> list[str]:
+    ranked = [row for row in rows if row["failed"] is None]
+    if not ranked:
+        return ["No backbone could be assessed; the reasons stand in the table."]
+    first, tied = ranked[0], [row["name"] for row in ranked if row["tied"]]
+    beside = f"; within its noise: {', '.join(tied)}" if tied else "; no other is within its noise"
+    found = [
+        f"{first['name']} reads the labels best, weighted F1 {first['best_f1']:.3f} at {first['best_probe']}{beside}."
+    ]
+    ahead = [row["name"] for row in ranked if row["best_f1_low"] > baseline["f1"]]
+    found.append(
+        f"A bag of words reaches {baseline['f1']:.3f}; "
+        + (f"clearly above it: {', '.join(ahead)}." if ahead else "no backbone is clearly above it.")
+    )
+    failed = [row["name"] for row in rows if row["failed"] is not None]
+    return [*found, *([f"Could not be assessed: {', '.join(failed)}."] if failed else [])]

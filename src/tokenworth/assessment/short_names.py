@@ -1,0 +1,54 @@
+"""Short names for things that lie somewhere: the last part of a path, and more of it where two would be one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from tokenworth.assessment.assessment_result import Assessment
+
+
+def names_apart(assessments: Sequence[Assessment], given: Sequence[str]) -> list[str]:
+    """A backbone's own name each, and more of its path where two have the same.
+
+    Args:
+        assessments: of the backbones.
+        given: what was asked for, in the same order: folders, hub ids or published names.
+    """
+    own = [str(one.backbone["name"]) for one in assessments]
+    places = [str(Path(model).absolute()) for model in given]
+    apart = short_names(places)
+    return [name if own.count(name) == 1 else apart[place] for name, place in zip(own, places, strict=True)]
+
+
+def short_names(places: Iterable[str], *, first: Callable[[str], str] | None = None) -> dict[str, str]:
+    """The shortest end of each path that no other has: llama; of runs/a/llama and runs/b/llama a/llama and b/llama.
+
+    Args:
+        places: paths, ids of the hub, or plain names.
+        first: what is tried before the last part of the path.
+    """
+    left, found = sorted(set(places)), dict[str, str]()
+    for called in _ends(first):
+        names = {place: called(place) for place in left}
+        often = Counter(names.values())
+        found |= {place: name for place, name in names.items() if often[name] == 1 or name == place}
+        left = [place for place in left if place not in found]
+        if not left:
+            return found
+    raise AssertionError("places differ, so that at last their whole paths do")
+
+
+def _ends(first: Callable[[str], str] | None) -> Iterator[Callable[[str], str]]:
+    if first is not None:
+        yield first
+    for n in count(1):
+        yield partial(_last_parts, n)
+
+
+def _last_parts(n: int, place: str) -> str:
+    parts = Path(place).parts
+    return "/".join(parts[-n:]) if len(parts) > n else place

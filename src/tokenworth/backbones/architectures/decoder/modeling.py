@@ -1,0 +1,286 @@
+"""A decoder in one file: attention, feed-forward network or experts, norms, positions, head.
+
+Axes: B texts, T tokens, S tokens in the cache and the text, D model width, H heads, E head width, N = B T tokens,
+K experts asked for a token, X experts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.masking_utils import create_causal_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import MoeCausalLMOutputWithPast, MoeModelOutputWithPast
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
+
+from tokenworth.backbones.architectures.blocks import ResidualLinear, eager_attention, rotary_angles, rotate
+from tokenworth.backbones.architectures.decoder.configuration import DecoderConfig
+
+
+def make_norm(config: DecoderConfig) -> nn.Module:
+    """RMSNorm, or the LayerNorm before it."""
+    if config.normalisation == "rmsnorm":
+        return nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+    return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.bias)
+
+
+class DecoderAttention(nn.Module):
+    """Causal attention with as many key-value heads as asked for."""
+
+    def __init__(self, config: DecoderConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.config, self.layer_idx, self.is_causal = config, layer_idx, True
+        width, self.head_dim = config.hidden_size, config.head_dim
+        shared = config.shared_heads * config.head_dim
+        self.scaling = self.head_dim**-0.5
+        self.num_key_value_groups = config.num_attention_heads // config.shared_heads
+        self.q_proj = nn.Linear(width, width, bias=config.bias)
+        self.k_proj, self.v_proj = (nn.Linear(width, shared, bias=config.bias) for _ in range(2))
+        self.o_proj = ResidualLinear(width, width, bias=config.bias)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        angles: tuple[Tensor, Tensor] | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        **more: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        shape = (*hidden_states.shape[:-1], -1, self.head_dim)
+        query, key, value = (
+            proj(hidden_states).view(shape).transpose(1, 2) for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        if angles is not None:
+            query, key = rotate(query, *angles), rotate(key, *angles)
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, self.layer_idx)
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
+        mixed, weights = attend(self, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **more)
+        return self.o_proj(mixed.reshape(*hidden_states.shape[:-1], -1)), weights
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size
+        self.gate_proj, self.up_proj = (nn.Linear(width, inner, bias=config.bias) for _ in range(2))
+        self.down_proj = ResidualLinear(inner, width, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class GELUNetwork(nn.Module):
+    """down(gelu(up(x))), with 3/2 of the inner width so that it has the parameters of the SwiGLU it stands for."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        inner = config.intermediate_size * 3 // 2
+        self.up_proj = nn.Linear(config.hidden_size, inner, bias=config.bias)
+        self.down_proj = ResidualLinear(inner, config.hidden_size, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.gelu(self.up_proj(x)))
+
+
+class Router(nn.Module):
+    """Which experts are asked for a token, and with what weight: the K largest of a softmax, scaled to sum to one."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.asked = config.num_experts_per_tok
+        self.weight = nn.Parameter(torch.empty(config.num_local_experts, config.hidden_size))
+
+    def forward(self, x_ND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits_NX = F.linear(x_ND, self.weight)
+        share_NK, expert_NK = logits_NX.float().softmax(-1).topk(self.asked, dim=-1)
+        return logits_NX, share_NK / share_NK.sum(-1, keepdim=True), expert_NK
+
+
+class Experts(nn.Module):
+    """The SwiGLU networks of a layer, under the names of transformers' Mixtral in memory."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        n, width, inner = config.num_local_experts, config.hidden_size, config.intermediate_size
+        self.gate_up_proj = nn.Parameter(torch.empty(n, 2 * inner, width))
+        self.down_proj = nn.Parameter(torch.empty(n, width, inner))
+
+    def forward(self, x_ND: Tensor, share_NK: Tensor, expert_NK: Tensor) -> Tensor:
+        """Tokens sorted by expert, so that every expert is one product, and put back."""
+        asked = expert_NK.shape[1]
+        order = expert_NK.flatten().argsort(stable=True)
+        counts = torch.bincount(expert_NK.flatten(), minlength=len(self.down_proj)).tolist()
+        found = []
+        for expert, own_MD in enumerate(torch.split(x_ND[order // asked], counts)):
+            gate, up = F.linear(own_MD, self.gate_up_proj[expert]).chunk(2, dim=-1)
+            found.append(F.linear(F.silu(gate) * up, self.down_proj[expert]))
+        weighted = torch.cat(found) * share_NK.flatten()[order, None].to(x_ND.dtype)
+        return torch.zeros_like(x_ND).index_add(0, order // asked, weighted)
+
+
+class ExpertNetwork(nn.Module):
+    """A mixture of experts in the place of a feed-forward network."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.gate, self.experts = Router(config), Experts(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x_ND = x.flatten(0, -2)
+        _, share_NK, expert_NK = self.gate(x_ND)
+        return self.experts(x_ND, share_NK, expert_NK).view_as(x)
+
+
+def make_network(config: DecoderConfig) -> nn.Module:
+    """The feed-forward part of a layer."""
+    if config.num_local_experts:
+        return ExpertNetwork(config)
+    return SwiGLU(config) if config.feed_forward == "swiglu" else GELUNetwork(config)
+
+
+class DecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
+    """Attention and network beside a residual; the norm before each of them, or, as in 2017, behind the sum."""
+
+    def __init__(self, config: DecoderConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.self_attn, self.mlp = DecoderAttention(config, layer_idx), make_network(config)
+        self.input_layernorm, self.post_attention_layernorm = make_norm(config), make_norm(config)
+        self.norm_first = config.norm_place == "pre"
+
+    def forward(self, hidden_states: Tensor, **more: Any) -> Tensor:
+        first, second = self.input_layernorm, self.post_attention_layernorm
+        if self.norm_first:
+            hidden_states = hidden_states + self.self_attn(first(hidden_states), **more)[0]
+            return hidden_states + self.mlp(second(hidden_states))
+        hidden_states = first(hidden_states + self.self_attn(hidden_states, **more)[0])
+        return second(hidden_states + self.mlp(hidden_states))
+
+
+class DecoderPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
+    """What the library has to know of the family."""
+
+    config: DecoderConfig
+    config_class = DecoderConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["DecoderLayer"]  # noqa: RUF012 - transformers declares them so
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
+    _can_record_outputs = {  # noqa: RUF012
+        "hidden_states": DecoderLayer,
+        "attentions": DecoderAttention,
+        "router_logits": OutputRecorder(Router, index=0),
+    }
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Matrices N(0, initializer_range), those that end a residual branch scaled by (2 layers)^-1/2, gains 1."""
+        std = self.config.initializer_range
+        ending = std * (2 * self.config.num_hidden_layers) ** -0.5
+        if isinstance(module, nn.Embedding | nn.Linear | Router):
+            init.normal_(module.weight, std=ending if isinstance(module, ResidualLinear) else std)
+        if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
+            init.zeros_(module.bias)
+        if isinstance(module, nn.RMSNorm | nn.LayerNorm):
+            init.ones_(module.weight)
+        if isinstance(module, Experts):
+            init.normal_(module.gate_up_proj, std=std)
+            init.normal_(module.down_proj, std=ending)
+
+
+class DecoderModel(DecoderPreTrainedModel):
+    """The backbone: embedding, layers, final norm (which a post-norm decoder does without)."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        learned = config.positions == "learned"
+        self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size) if learned else None
+        self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(config.num_hidden_layers))
+        self.norm = make_norm(config) if config.norm_place == "pre" else nn.Identity()
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    @merge_with_config_defaults  # type: ignore[untyped-decorator]
+    @capture_outputs  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        **more: Any,
+    ) -> MoeModelOutputWithPast:
+        """States (B, T, D) after the final norm, and the cache."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give input_ids or inputs_embeds, one of them")
+        states = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=self.config)
+        if position_ids is None:
+            seen = 0 if past_key_values is None else past_key_values.get_seq_length()
+            position_ids = seen + torch.arange(states.shape[1], device=states.device)[None]
+        mask = create_causal_mask(
+            config=self.config,
+            inputs_embeds=states,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            position_ids=position_ids,
+        )
+        angles = None
+        if self.embed_positions is None:
+            angles = rotary_angles(position_ids, self.config.head_dim, self.config.rope_theta)
+        else:
+            states = states + self.embed_positions(position_ids)
+        for layer in self.layers:
+            states = layer(states, angles=angles, attention_mask=mask, past_key_values=past_key_values, **more)
+        return MoeModelOutputWithPast(last_hidden_state=self.norm(states), past_key_values=past_key_values)
+
+
+class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):  # type: ignore[misc]
+    """The backbone with its head, which may be the embedding itself."""
+
+    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__(config)
+        self.model = DecoderModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    @can_return_tuple  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **more: Any,
+    ) -> MoeCausalLMOutputWithPast:
+        """Logits (B, T, vocabulary) of the last `logits_to_keep` places (0: all); with labels, the loss."""
+        output = self.model(input_ids=input_ids, **more)
+        places = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(output.last_hidden_state[:, places])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
+        return MoeCausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=output.past_key_values,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+            router_logits=output.router_logits,
+        )

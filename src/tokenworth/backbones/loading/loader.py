@@ -1,0 +1,151 @@
+"""Loading a backbone: files, configuration, tokenizer, weights, structure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from tokenworth.backbones.backbone import Backbone
+from tokenworth.backbones.loading.adapter import adapter_files
+from tokenworth.backbones.loading.assembly import assembled
+from tokenworth.backbones.loading.fingerprint import fingerprint
+from tokenworth.backbones.loading.parts import Parts, parts_of
+from tokenworth.backbones.loading.placement import placed
+from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.backbones.loading.text_model import body_of, text_model
+from tokenworth.backbones.loading.weight_files import weight_files
+from tokenworth.backbones.loading.weights import pretrained_model
+from tokenworth.backbones.structure.language_head import LanguageHead
+from tokenworth.backbones.twins import random_model
+from tokenworth.base.devices import resolve_device, resolve_dtype
+from tokenworth.errors import BackboneError
+from tokenworth.settings import Seed, checked_arguments
+
+RANDOM_SUFFIX = "@random"
+_NARROW = frozenset({torch.bfloat16, torch.float16})
+
+
+@checked_arguments
+def load_backbone(
+    name: str,
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    seed: Seed = 0,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    tokenizer: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    lm_head: bool = False,
+) -> Backbone:
+    """Load a causal language model or an encoder without its head.
+
+    Args:
+        name: a local folder, a hub id or a published name; with ``@random`` appended its twin with random weights from
+            the configuration's own initialisation, which needs no weights file.
+        device: "auto" (cuda, then mps, then cpu) or a device name.
+        dtype: "auto" (bfloat16 where the device computes it natively, else float32) or a name in ``DTYPES``.
+        seed: of the random weights; the global random state is left as it was.
+        revision: branch, tag or commit of a hub id.
+        tokenizer: folder or hub id of the tokenizer, where it is not the model's own; "bytes" for one of 256 bytes.  A
+            published name ``@random`` whose tokenizer cannot be reached takes this one, and says so in its notes.
+        device_map: "auto" spreads the model over all devices of this machine, then its memory, then the disk
+            (accelerate); or places by module name.  ``device`` is then where texts enter.
+        allow_pickle: read pytorch_model.bin where there are no safetensors (tensors only, by torch's own restriction).
+        lm_head: also load the head that predicts next tokens, as ``Backbone.lm_head``.
+
+    Raises:
+        BackboneError: the model or its tokenizer is missing, incomplete, damaged or of a kind that is not supported.
+        SettingError: device, dtype or revision is not understood.
+    """
+    base, is_random = _split(name)
+    place = resolve_device(device)
+    precision = resolve_dtype(dtype, place)
+    with quiet_transformers():
+        parts = parts_of(base, is_random=is_random, revision=revision, tokenizer=tokenizer, seed=seed)
+        if is_random:
+            model: Any = random_model(parts.config, precision, seed, lm_head=lm_head)
+        else:
+            assert parts.source is not None, "only random weights need no files"
+            model, weights = pretrained_model(
+                parts.source,
+                parts.config,
+                precision,
+                allow_pickle=allow_pickle,
+                device_map=device_map,
+                lm_head=lm_head,
+            )
+            parts.files += weights
+        model = placed(text_model(model), place, device_map, name).eval()
+        try:
+            head = LanguageHead(model) if lm_head else None
+            backbone = assembled(name, parts, head.body if head else model, place, random=is_random)
+        except BackboneError as error:
+            if precision not in _NARROW or device_map is not None:
+                raise
+            failure = _failure_in_float32(name, parts, body_of(model) if lm_head else model, place)
+            if failure is not None:
+                raise failure from error
+            if dtype != "auto":
+                raise BackboneError(f"{name} does not run in {_written(precision)}; choose --dtype float32") from error
+        else:
+            return _with_head(backbone, head) if head else backbone
+    del model
+    found = load_backbone(
+        name,
+        device=device,
+        dtype="float32",
+        seed=seed,
+        revision=revision,
+        allow_pickle=allow_pickle,
+        tokenizer=tokenizer,
+        lm_head=lm_head,
+    )
+    note = f"{type(found.model).__name__} does not run in {_written(precision)}, so it is computed in float32."
+    return replace(found, notes=(*found.notes, note))
+
+
+def _failure_in_float32(name: str, parts: Parts, body: Any, place: torch.device) -> BackboneError | None:
+    """What keeps a model from running whatever its number format; None where only the narrow one does."""
+    try:
+        assembled(name, parts, body.float(), place, random=True)
+    except BackboneError as error:
+        return error
+    return None
+
+
+def _written(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def identity(
+    name: str, *, seed: int = 0, revision: str | None = None, tokenizer: str | None = None, allow_pickle: bool = False
+) -> str:
+    """The fingerprint `load_backbone` would give, without loading: files are read, no model is made.
+
+    Raises:
+        BackboneError: as `load_backbone`, as far as files show it.
+    """
+    base, is_random = _split(name)
+    with quiet_transformers():
+        parts = parts_of(base, is_random=is_random, revision=revision, tokenizer=tokenizer, seed=seed)
+    if not is_random:
+        assert parts.source is not None, "only random weights need no files"
+        parts.files += weight_files(parts.source.base or parts.source, allow_pickle=allow_pickle)[0]
+        parts.files += adapter_files(parts.source, allow_pickle=allow_pickle)
+    return fingerprint(parts.files, *parts.facts)
+
+
+def _with_head(backbone: Backbone, head: LanguageHead) -> Backbone:
+    if not backbone.causal:
+        raise BackboneError(
+            f"{backbone.name} sees the tokens ahead, so it predicts no next ones and cannot be prompted"
+        )
+    head.check(backbone.name)
+    return replace(backbone, lm_head=head)
+
+
+def _split(name: str) -> tuple[str, bool]:
+    return name.removesuffix(RANDOM_SUFFIX), name.endswith(RANDOM_SUFFIX)

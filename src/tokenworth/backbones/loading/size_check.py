@@ -1,0 +1,118 @@
+"""How large a model would be: built without memory, and given up as soon as it grows beyond any model there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules import module as hooks
+
+from tokenworth.base.machine import free_memory
+from tokenworth.errors import BackboneError, first_line
+
+_MOST_MODULES = 50_000
+"""About 0.3 ms each: a model of more would take minutes to build."""
+_MOST_NUMBERS = 20_000_000_000_000
+_FLOAT32_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Numbers of a model."""
+
+    weights: int
+    """Parameters, shared ones once."""
+    buffers: int
+
+
+def outline(make: Callable[[], Any], name: str) -> Any:
+    """A model on the meta device, where a tensor has a shape and no memory.
+
+    Args:
+        make: builds it.
+        name: of the model, for the message.
+
+    Raises:
+        BackboneError: it cannot be built, or has more modules or numbers than any model.
+    """
+    try:
+        with _bounded(name), torch.device("meta"):
+            return make()
+    except BackboneError:
+        raise
+    except Exception as error:  # wrong values come to light wherever a constructor meets them
+        raise BackboneError(
+            f"no model can be built from config.json of {name} ({first_line(error)}); check the values in it, or "
+            "fetch it again"
+        ) from error
+
+
+def size_of(model: nn.Module) -> Size:
+    """The numbers a model holds."""
+    return Size(sum(p.numel() for p in model.parameters()), sum(b.numel() for b in model.buffers()))
+
+
+def check_memory(size: Size, name: str) -> None:
+    """Random weights are drawn in float32 in main memory.
+
+    Raises:
+        BackboneError: they do not fit.
+    """
+    needed, free = _FLOAT32_BYTES * (size.weights + size.buffers), free_memory()
+    if needed > free:
+        raise BackboneError(
+            f"{name} has {size.weights:,} weights, whose random twin takes {needed / 1e9:,.1f} GB of main memory where "
+            f"{free / 1e9:,.1f} GB are free; choose a smaller model, or check the sizes in its config.json"
+        )
+
+
+def check_stored(size: Size, stored: int, name: str) -> None:
+    """Files hold every number of a model; one that asks for twice as many was described by another config.json.
+
+    Raises:
+        BackboneError: the configuration is another model's.
+    """
+    if size.weights > 2 * stored:
+        raise BackboneError(
+            f"config.json of {name} describes a model of {size.weights:,} weights, but its files hold {stored:,}; "
+            "fetch config.json and weights of one and the same model"
+        )
+
+
+@contextmanager
+def _bounded(name: str) -> Iterator[None]:
+    """Count modules and numbers as they are registered."""
+    modules = numbers = 0
+
+    def count_module(_module: nn.Module, _name: str, _part: Any) -> None:
+        nonlocal modules
+        modules += 1
+        _refuse_beyond(name, modules, _MOST_MODULES, "modules")
+
+    def count_numbers(_module: nn.Module, _name: str, tensor: Any) -> None:
+        nonlocal numbers
+        numbers += 0 if tensor is None else tensor.numel()
+        _refuse_beyond(name, numbers, _MOST_NUMBERS, "numbers")
+
+    handles = [
+        hooks.register_module_module_registration_hook(count_module),
+        hooks.register_module_parameter_registration_hook(count_numbers),
+        hooks.register_module_buffer_registration_hook(count_numbers),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _refuse_beyond(name: str, count: int, most: int, what: str) -> None:
+    if count > most:
+        raise BackboneError(
+            f"config.json of {name} describes a model of more than {most:,} {what}, which is no model that could be "
+            "read here; check its sizes, or fetch it again"
+        )

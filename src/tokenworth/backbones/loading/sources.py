@@ -1,0 +1,194 @@
+"""From a name to a folder of files: local folders as they are, hub ids through the hub's cache."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tokenworth.backbones.catalog import PUBLISHED
+from tokenworth.backbones.loading.configuration_check import read_stated
+from tokenworth.errors import BackboneError, SettingError
+
+TOKENIZER_PATTERNS = (
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+    "*.tiktoken",
+    "tekken.json",
+)
+"""What a tokenizer may consist of; nothing among it is ever executed."""
+
+_LONGEST_PATH = 4096
+ADAPTER = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+SETTINGS = ("config.json", ADAPTER)
+WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
+"""A model's own; an adapter's are named otherwise."""
+
+_BRING = "a folder with config.json, model.safetensors and tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's files lie, or those of an adapter and its base."""
+
+    name: str
+    """The name without ``@random``, as the user gave it."""
+    folder: Path
+    hub_id: str | None = None
+    revision: str | None = None
+    base: Source | None = None
+    """Where the folder holds an adapter: the model it adapts."""
+
+    def __str__(self) -> str:
+        """The folder; for a hub id the id and the commit, which the cache uses as the folder's name."""
+        return f"{self.hub_id}@{self.folder.name}" if self.hub_id else str(self.folder)
+
+    def fetch(self, patterns: tuple[str, ...]) -> None:
+        """Bring further files of a hub model into the folder; a local folder has all it has."""
+        if self.hub_id:
+            _download(self.hub_id, self.revision, patterns)
+
+    def matching(self, patterns: tuple[str, ...]) -> list[Path]:
+        """Files in the folder that match a pattern, sorted by name."""
+        return sorted({path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file()})
+
+
+def is_local(name: str) -> bool:
+    """Whether a name is that of a folder here, which goes before the hub."""
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):  # too long for a path, or without a home
+        return False
+
+
+def find_source(name: str, revision: str | None = None, *, config: bool = True) -> Source:
+    """The folder of a name, with configuration and tokenizer in it (weights are fetched when they are needed).
+
+    Args:
+        name: a folder, a hub id, or a name in ``PUBLISHED``; a folder of that name goes first.
+        revision: branch, tag or commit of a hub id.
+        config: whether there must be a config.json; a tokenizer alone needs none.
+
+    Raises:
+        BackboneError: no such folder, no such model on the hub, or no network.
+        SettingError: a revision asked of a local folder.
+    """
+    if is_local(name):
+        folder = Path(name).expanduser()
+        if revision:
+            raise SettingError(f"{name} is a local folder and has no revisions; leave out the revision {revision!r}")
+        return _with_config(Source(name, folder)) if config else Source(name, folder)
+    if _is_file(name):
+        raise BackboneError(_file_named(name))
+    if _looks_like_a_path(name):
+        raise BackboneError(f"there is no folder {name}; give {_BRING}, or a hub id such as Qwen/Qwen2-0.5B")
+    hub_id = PUBLISHED.get(name, name)
+    source = Source(name, _download(hub_id, revision, (*SETTINGS, *TOKENIZER_PATTERNS)), hub_id, revision)
+    return _with_config(source) if config else source
+
+
+def _with_config(source: Source) -> Source:
+    """A model's folder as it is, an adapter's with its base."""
+    if (source.folder / ADAPTER).is_file() and not _has_weights(source):
+        return replace(source, base=_base_of(source))
+    if (source.folder / "config.json").is_file():
+        return source
+    packed = source.matching(("*.gguf",))
+    if packed:
+        raise BackboneError(_file_named(str(packed[0])))
+    raise BackboneError(f"{source} has no config.json, so it is no transformers model; give {_BRING}")
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _has_weights(source: Source) -> bool:
+    """Whether a model's own weights lie there; a hub model's are fetched to see."""
+    source.fetch(WEIGHTS)
+    return bool(source.matching((*WEIGHTS, "pytorch_model*.bin")))
+
+
+def _base_of(source: Source) -> Source:
+    """The model an adapter was trained on, by the name or the path that it keeps."""
+    path = source.folder / ADAPTER
+    stated = read_stated(path)
+    name, revision = stated.get("base_model_name_or_path"), stated.get("revision")
+    if not isinstance(name, str) or not 0 < len(name) < _LONGEST_PATH:
+        raise BackboneError(
+            f"{source} is an adapter that does not name its base; write the base's folder or hub id into "
+            f"base_model_name_or_path of {path}"
+        )
+    beside = str(source.folder / name)
+    place = beside if not is_local(name) and is_local(beside) else name
+    if is_local(place) and Path(place).expanduser().resolve() == source.folder.resolve():
+        raise BackboneError(f"{source} is an adapter that names itself as its base; correct {path}")
+    try:
+        found = find_source(place, revision if isinstance(revision, str) and not is_local(place) else None)
+    except BackboneError as error:
+        raise BackboneError(
+            f"{source} is an adapter for {name}, which cannot be had ({error}); bring that model and write its folder "
+            f"into base_model_name_or_path of {path}"
+        ) from error
+    if found.base is not None:
+        raise BackboneError(f"{source} is an adapter for {name}, which is an adapter itself; merge that one first")
+    return found
+
+
+def _file_named(name: str) -> str:
+    if name.endswith(".gguf"):
+        return (
+            f"{name} is a GGUF file, weights packed for llama.cpp, which are not read here; give the model it was made "
+            f"from, {_BRING}"
+        )
+    return f"{name} is a file; give the folder it lies in, {_BRING}"
+
+
+def _looks_like_a_path(name: str) -> bool:
+    """A hub id has at most one slash and starts with a letter or digit."""
+    return not name[:1].isalnum() or name.count("/") > 1 or "\\" in name or name.endswith("/")
+
+
+def _download(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+    """The snapshot folder with the files of some patterns: from the cache, or from the network."""
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*", "*.py"])
+        )
+    except errors.HFValidationError as error:
+        raise BackboneError(f"{hub_id!r} is neither a folder here nor a possible hub id; give {_BRING}") from error
+    except errors.GatedRepoError as error:
+        raise BackboneError(
+            f"{hub_id} is gated; accept its terms at https://huggingface.co/{hub_id} and log in with `hf auth login`"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise BackboneError(
+            f"{hub_id} has no revision {revision!r}; leave it out, or give a branch, tag or commit"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise BackboneError(
+            f"there is no folder {hub_id} here and no such model on the hub (or it is private: `hf auth login`)"
+        ) from error
+    except (errors.HfHubHTTPError, OSError) as error:
+        raise BackboneError(_unreachable(hub_id, error)) from error
+
+
+def _unreachable(hub_id: str, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full while fetching {hub_id}; make room, or set HF_HOME to a folder on another disk"
+    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE", "0") not in {"", "0"} else ""
+    return (
+        f"{hub_id} is no folder here, is not in the hub's cache, and the hub cannot be reached{offline}; "
+        f"bring {_BRING} from https://huggingface.co/{hub_id} and give the folder's path instead of the name"
+    )

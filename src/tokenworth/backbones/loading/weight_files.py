@@ -1,0 +1,160 @@
+"""Which files hold the weights, and whether they are whole, before anything is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+
+from tokenworth.backbones.loading.configuration_check import read_stated, shortened
+from tokenworth.backbones.loading.sources import WEIGHTS, Source
+from tokenworth.errors import BackboneError
+
+_SAFE = ("model.safetensors", "model.safetensors.index.json")
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_LONGEST_NAME = 255
+_OTHERS = ("*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.onnx", "*.safetensors", "*.bin")
+PICKLES = "TOKENWORTH_ALLOW_PICKLE"
+"""Environment variable that allows pickles in this process and in those it starts; "1" or nothing."""
+
+
+@contextmanager
+def pickles_allowed() -> Iterator[None]:
+    """Inside the block weights are also read from pickles (tensors only, by torch's own restriction), here and in
+    processes that are started meanwhile.
+    """
+    before = os.environ.get(PICKLES, "")
+    os.environ[PICKLES] = "1"
+    try:
+        yield
+    finally:
+        os.environ[PICKLES] = before
+
+
+def is_pickle_allowed(allow_pickle: bool) -> bool:
+    """Whether it was allowed for this model, or for all."""
+    return allow_pickle or os.environ.get(PICKLES) == "1"
+
+
+def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Path], bool]:
+    """The files that hold a model's weights, fetched and checked, and whether they are safetensors.
+
+    Raises:
+        BackboneError: there are none, one is missing or cut short, or they are pickles and the flag was not given.
+    """
+    if source.base is not None:
+        raise BackboneError(
+            f"{source} is an adapter for {source.base}; merge it into that model first (peft's merge_and_unload) and "
+            "give the merged folder"
+        )
+    allow_pickle = is_pickle_allowed(allow_pickle)
+    source.fetch(WEIGHTS)
+    files = _listed(source.folder, *_SAFE)
+    if files:
+        for path in files:
+            check_safetensors(path)
+        return files, True
+    if allow_pickle:
+        source.fetch((_PICKLED[0], "pytorch_model-*.bin", _PICKLED[1]))
+        files = _listed(source.folder, *_PICKLED)
+    if not files:
+        raise BackboneError(_without_weights(source, allow_pickle))
+    return files, False
+
+
+def stored_numbers(files: Iterable[Path]) -> int:
+    """Numbers that weight files hold; of a pickle its bytes, which are at least as many."""
+    return sum(_numbers_in(path) for path in files)
+
+
+def stored_names(files: Iterable[Path]) -> set[str]:
+    """Names of the tensors in safetensors files; none of a pickle, which is not opened for them."""
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for path in files:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                names.update(file.keys())
+    return names
+
+
+def check_safetensors(path: Path) -> None:
+    """The header states every tensor's place; opening compares that with the length of the file.
+
+    Raises:
+        BackboneError: they differ, or there is no header.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            file.keys()
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BackboneError(
+            f"{path} is corrupted or cut short ({path.stat().st_size:,} bytes: {shortened(str(error))}); fetch it again"
+        ) from error
+
+
+def _numbers_in(path: Path) -> int:
+    from safetensors import safe_open
+
+    if path.suffix != ".safetensors":
+        return path.stat().st_size
+    with safe_open(path, framework="pt") as file:
+        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def _listed(folder: Path, single: str, index: str) -> list[Path]:
+    """The one file, or the shards an index names; [] where there is neither."""
+    if (folder / single).is_file():
+        return [folder / single]
+    if not (folder / index).is_file():
+        return []
+    places = read_stated(folder / index).get("weight_map")
+    if not isinstance(places, dict) or not places or not all(_is_file_name(name) for name in places.values()):
+        raise BackboneError(
+            f"{folder / index} names no weight files (its weight_map gives each tensor the name of a file beside it); "
+            "fetch it again"
+        )
+    names = sorted(set(places.values()))
+    for name in names:
+        if not (folder / name).is_file():
+            raise BackboneError(
+                f"{folder / shortened(name)} is missing, though {index} names it; fetch it into that folder"
+            )
+    return [folder / name for name in names]
+
+
+def _is_file_name(name: object) -> bool:
+    """A name without a folder: an index may not reach outside."""
+    if not isinstance(name, str) or name in {"", ".", ".."} or len(name.encode("utf-8", "replace")) > _LONGEST_NAME:
+        return False
+    return not set(name) & {"/", "\\", "\0"}
+
+
+def _without_weights(source: Source, allow_pickle: bool) -> str:
+    pickled = source.matching(("pytorch_model*.bin",))
+    if pickled and not allow_pickle:
+        return (
+            f"{source} has its weights only as {pickled[0].name}, a pickle file, which can run code when it is read; "
+            "pass --allow-pickle if you trust it, or bring model.safetensors"
+        )
+    if source.hub_id and not allow_pickle:
+        return (
+            f"{source} has no model.safetensors; if its weights are pytorch_model.bin and you trust them, "
+            "pass --allow-pickle"
+        )
+    shards = source.matching(("model-*.safetensors", "pytorch_model-*.bin"))
+    if shards:
+        index = _SAFE[1] if shards[0].suffix == ".safetensors" else _PICKLED[1]
+        return f"{source} has shards such as {shards[0].name} but no {index}, which names them; fetch it too"
+    others = source.matching(_OTHERS)
+    if others:
+        return (
+            f"{source} has its weights as {others[0].name}, which is not read; save them with transformers' "
+            f"save_pretrained, which writes model.safetensors, or use {source.name}@random"
+        )
+    return f"{source} has no weights; put model.safetensors into {source.folder}, or use {source.name}@random"

@@ -1,0 +1,229 @@
+"""A model with the weights of its files; every tensor it asks for has to be there."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tokenworth.backbones.loading.adapter import adapted_class, adapter_files, merged
+from tokenworth.backbones.loading.configuration_class import without_pooler
+from tokenworth.backbones.loading.packed_weights import packing_of, unreadable
+from tokenworth.backbones.loading.size_check import check_stored, size_of
+from tokenworth.backbones.loading.sources import ADAPTER, Source
+from tokenworth.backbones.loading.text_model import body_of, outline_of, whole_class
+from tokenworth.backbones.loading.weight_files import stored_names, stored_numbers, weight_files
+from tokenworth.errors import BackboneError, first_line
+
+DeviceMap = str | dict[str, Any] | None
+"""None for one device, "auto", or places by module name."""
+
+_PLAIN = frozenset({torch.float64, torch.float32, torch.bfloat16, torch.float16})
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How weights are read."""
+
+    source: Source
+    config: Any
+    dtype: torch.dtype
+    safe: bool
+    device_map: DeviceMap
+
+    def into(self, model_class: Any) -> tuple[Any, list[str]]:
+        """The model, and the tensors it wanted in vain (transformers fills them with random numbers)."""
+        try:
+            with _own_folder(self.source) as (folder, keep):
+                model, report = model_class.from_pretrained(
+                    folder,
+                    config=self.config,
+                    dtype=self.dtype,
+                    use_safetensors=self.safe,
+                    local_files_only=True,
+                    output_loading_info=True,
+                    device_map=self.device_map,
+                    **without_pooler(model_class),
+                )
+                keep(model)
+        except Exception as error:  # a damaged file fails in whichever library reads it
+            raise BackboneError(self._reason(error)) from error
+        if packing_of(self.config) and all(p.dtype in _PLAIN for p in model.parameters()):
+            self._plain(model)
+        return model, sorted(key for key in report["missing_keys"] if "pooler" not in key)
+
+    def _plain(self, model: Any) -> None:
+        """Weights that were unpacked come in the format of their scales; they are one format, and saved as they are."""
+        from transformers.conversion_mapping import get_model_conversion_mapping
+
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(self.dtype)
+        if getattr(model, "hf_quantizer", None) is not None:
+            model.hf_quantizer.remove_quantization_config(model)
+        model._weight_conversions = get_model_conversion_mapping(model)
+
+    def _reason(self, error: Exception) -> str:
+        if packing_of(self.config):
+            return unreadable(self.source, self.config, first_line(error))
+        return (
+            f"the weights of {self.source} cannot be loaded ({first_line(error)}); fetch config.json and weights of "
+            "one and the same model"
+        )
+
+
+def pretrained_model(
+    source: Source, config: Any, dtype: torch.dtype, *, allow_pickle: bool, device_map: DeviceMap, lm_head: bool = False
+) -> tuple[nn.Module, list[Path]]:
+    """What reads a text (or the language model, its head included) with its weights, and the files they came from.
+
+    An adapter is merged into the weights of its base, in the dtype of the model.
+
+    Raises:
+        BackboneError: weights are missing, damaged or not those of this configuration.
+    """
+    base = source.base or source
+    files, safe = weight_files(base, allow_pickle=allow_pickle)
+    adapter = adapter_files(source, allow_pickle=allow_pickle)
+    wanted = causal_class(config, str(source)) if lm_head else whole_class(config)
+    shape = outline_of(wanted, config)
+    if not packing_of(config):
+        check_stored(size_of(shape if lm_head else body_of(shape)), stored_numbers(files), str(base))
+    reading = _Reading(base, config, dtype, safe, device_map)
+    if adapter:
+        model = _language_model(reading, wanted) if lm_head else _adapted(reading, source, adapter[-1])
+        model = merged(model, source, adapter)
+    else:
+        model = _language_model(reading, wanted) if lm_head else _whole(reading, wanted, stored_names(files))
+    _check_finite(model, str(source), dtype)
+    return (model if lm_head or isinstance(model, type(body_of(shape))) else body_of(model)), [*files, *adapter]
+
+
+def _adapted(reading: _Reading, source: Source, weights: Path) -> Any:
+    """The base of an adapter in the class it was trained in; only what is read of it must have been in the files."""
+    model, missing = reading.into(adapted_class(source, reading.config, weights))
+    _check_whole(reading, _within(model, body_of(model), missing))
+    return model
+
+
+def _language_model(reading: _Reading, wanted: Any) -> Any:
+    model, missing = reading.into(wanted)
+    if missing:
+        raise BackboneError(
+            f"the weights of {reading.source} lack {len(missing)} tensors of a language model "
+            f"({', '.join(missing[:3])}), so it cannot be prompted; bring a checkpoint with its language-model head"
+        )
+    return model
+
+
+def _whole(reading: _Reading, wanted: Any, names: set[str]) -> Any:
+    """The model that holds the body, or the body itself where files hold it alone."""
+    config = reading.config
+    body = body_of(outline_of(wanted, config))
+    if not isinstance(body, wanted) and names >= {name for name, _ in body.named_parameters()}:
+        model, missing = replace(reading, config=body.config).into(type(body))
+        _check_whole(reading, missing)
+        return model
+    model, missing = reading.into(wanted)
+    missing = _within(model, body_of(model), missing)
+    headed = _class_with_head(config) if missing else None
+    if headed is not None:
+        # Tied embeddings may be stored once only, under the head's name, which the base model alone does not look for;
+        # and tables of sines, which are not stored, only the class with a head does not miss.
+        whole, still_missing = replace(reading, device_map=None).into(headed)
+        if not _within(whole, body_of(whole), still_missing):
+            model, missing = whole, []
+    _check_whole(reading, missing)
+    return model
+
+
+def _class_with_head(config: Any) -> Any:
+    """The class in which a base model is usually trained and saved, if there is one."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+
+    if config.is_encoder_decoder:
+        return MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING.get(type(config), None)
+    if config.get_text_config().tie_word_embeddings:
+        return MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    return None
+
+
+def _within(model: nn.Module, body: nn.Module, missing: list[str]) -> list[str]:
+    """Of the missing tensors those that the body is made of."""
+    if body is model:
+        return missing
+    read = {id(tensor) for tensor in (*body.parameters(), *body.buffers())}
+    tensors = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
+    return [name for name in missing if name not in tensors or id(tensors[name]) in read]
+
+
+def _check_whole(reading: _Reading, missing: list[str]) -> None:
+    if not missing:
+        return
+    if packing_of(reading.config):
+        raise BackboneError(unreadable(reading.source, reading.config, f"{len(missing)} tensors were not found"))
+    raise BackboneError(
+        f"the weights of {reading.source} lack {len(missing)} tensors that config.json asks for "
+        f"({', '.join(missing[:3])}{', ...' if missing[3:] else ''}); fetch files of one and the same model"
+    )
+
+
+def _check_finite(model: nn.Module, name: str, dtype: torch.dtype) -> None:
+    """No training leaves a weight that is NaN or infinite; what is left on the disk is not looked at."""
+    for place, weights in model.named_parameters():
+        if weights.is_meta or not weights.is_floating_point() or not weights.numel():
+            continue
+        values = weights.detach()
+        low, high = (values if values.itemsize > 1 else values.float()).aminmax()  # NaN goes through
+        if not torch.isfinite(low) or not torch.isfinite(high):
+            narrow = (
+                "" if dtype in {torch.float32, torch.float64} else " choose --dtype float32, and where it is so too,"
+            )
+            raise BackboneError(
+                f"the weights of {name} are NaN or infinite in {str(dtype).removeprefix('torch.')} ({place});{narrow} "
+                "fetch the files again"
+            )
+
+
+@contextmanager
+def _own_folder(source: Source) -> Iterator[tuple[Path, Any]]:
+    """The folder, or one of links without the adapter in it, which transformers would put on top unasked.
+
+    Weights that are left on the disk are read from it later, so it lasts as long as the model that `keep` is given.
+    """
+    if not (source.folder / ADAPTER).is_file():
+        yield source.folder, lambda _: None
+        return
+    links = tempfile.TemporaryDirectory(prefix="tokenworth-", ignore_cleanup_errors=True)
+    for path in source.folder.iterdir():
+        if path.is_file() and not path.name.startswith("adapter_"):
+            (Path(links.name) / path.name).symlink_to(path.resolve())
+    try:
+        yield Path(links.name), lambda model: weakref.finalize(model, links.cleanup)
+    except BaseException:
+        links.cleanup()
+        raise
+
+
+def causal_class(config: Any, name: str) -> Any:
+    """The class of the language model that predicts next tokens.
+
+    Raises:
+        BackboneError: there is none for this kind of model, or it is the encoder of a pair.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if config.is_encoder_decoder:
+        raise BackboneError(
+            f"{name} is an encoder-decoder model, of which the encoder is read; it predicts no next tokens, so it "
+            "cannot be prompted"
+        )
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise BackboneError(f"{name} ({config.model_type}) predicts no next tokens, so it cannot be prompted")
+    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]

@@ -1,0 +1,1 @@
+"""What every room stands on: whole files, locks, processes, devices and memory, keys and kept cells."""

@@ -1,0 +1,214 @@
+"""What `auto` means on this machine's processor: measured once, kept in the cache folder, the same for every process.
+
+The flags of a processor do not tell: of two machines with the same (AVX512-BF16, no AMX) one multiplied 4.4 times as
+fast in bfloat16 as in float32, the other 0.6 times.  So products are timed; and because the format changes the numbers,
+the answer is a decision of the machine and not of a process: the first process that asks writes it down, and all others
+read it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+
+from tokenworth.base.machine import cache_folder
+
+FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""What `auto` chooses from."""
+LEAST_GAIN = 1.5
+"""Far from both measured gains; less would not repay the casts."""
+_MARGIN = 1.15
+"""What a new measurement must exceed the threshold by to change a decision that stands."""
+_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+_TOKENS, _WIDTH, _INNER = 256, 768, 3072
+"""The first product of the feed-forward part of a model of 768 coordinates, for the tokens of a small batch."""
+_REPEATS = 9
+_log = logging.getLogger("tokenworth")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The number format `auto` stands for on this processor, and the measurement it rests on."""
+
+    dtype: str
+    """float32 or bfloat16."""
+    gflops: dict[str, float] | None
+    """10^9 FLOPs a second of CPU time on one thread, by format; None: the processor has no units for bfloat16."""
+    measured: str
+    """When, UTC; empty if nothing was measured."""
+    facts: dict[str, Any]
+    """What makes it void: processor, torch, and how torch may use the processor."""
+    kept: str
+    """The file it is kept in; empty if nowhere."""
+
+    @property
+    def gain(self) -> float | None:
+        """Rate in bfloat16 over that in float32."""
+        return None if self.gflops is None else self.gflops["bfloat16"] / self.gflops["float32"]
+
+
+def decision() -> Decision:
+    """The decision of this machine: the one that is kept, else a new one, which is then kept.
+
+    A process that has decided stays with it.  Of several that measure at once, the first to write decides for all.
+    Where the folder cannot be written, each process decides for itself, and a warning says so.
+    """
+    return _decided(decision_file())
+
+
+def renewed_decision() -> Decision:
+    """Measure again and keep the result; the format only changes where the measurement is clear about it."""
+    place = decision_file()
+    found = _measured(before=_read(place))
+    _decided.cache_clear()
+    return found if found.gflops is None else _keep(found, place, anew=True)
+
+
+def decision_file() -> Path:
+    """Where the decision of this processor and this torch is kept; machines may share the folder."""
+    digest = sha256(json.dumps(_facts(), sort_keys=True).encode()).hexdigest()[:12]
+    return cache_folder() / f"number-format-{digest}.json"
+
+
+@cache
+def _decided(place: Path) -> Decision:
+    damaged = place.exists()  # if it cannot be read now; what another process writes from here on is whole
+    found = _read(place)
+    if found is not None:
+        return found
+    found = _measured()
+    return found if found.gflops is None else _keep(found, place, anew=damaged)
+
+
+def _read(place: Path) -> Decision | None:
+    """The decision in a file; None if there is none, or it is damaged."""
+    try:
+        kept = json.loads(place.read_text(encoding="utf-8"))
+        found = Decision(kept["dtype"], kept["gflops"], kept["measured"], kept["facts"], str(place))
+        valid = found.dtype in FORMATS and (found.gflops is None or float(found.gain or 0) > 0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return None
+    return found if valid else None
+
+
+def _keep(found: Decision, place: Path, *, anew: bool) -> Decision:
+    """Write a decision down, whole or not at all; returns the one that stands then, which may be another process's."""
+    text = json.dumps({name: value for name, value in asdict(found).items() if name != "kept"}, indent=1)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        written = place.with_name(f".{place.name}.{uuid4().hex}")
+        try:
+            written.write_text(text, encoding="utf-8")
+            _publish(written, place, anew=anew)
+        finally:
+            written.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning(
+            "what dtype auto means here (%s) cannot be kept in %s (%s), so every process measures it anew; set "
+            "TOKENWORTH_CACHE to a folder that can be written",
+            found.dtype, place.parent, error.strerror,
+        )  # fmt: skip
+        return found
+    return _read(place) or replace(found, kept=str(place))
+
+
+def _publish(written: Path, place: Path, *, anew: bool) -> None:
+    """Give a whole file its name; the first one stays unless it is decided anew."""
+    if anew:
+        written.replace(place)
+        return
+    try:
+        place.hardlink_to(written)  # unlike a rename it fails where another process was first
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        if not place.exists():
+            written.replace(place)
+
+
+def _measured(before: Decision | None = None) -> Decision:
+    """Time products, where the processor has units for them; ``before`` is the decision that stands."""
+    facts = _facts()
+    if not facts["flags"]:
+        return Decision("float32", None, "", facts, "")
+    seconds = _product_seconds()
+    gflops = {name: round(2e-9 * _TOKENS * _WIDTH * _INNER / seconds[name], 1) for name in FORMATS}
+    margin = 1.0 if before is None else _MARGIN if before.dtype == "float32" else 1 / _MARGIN
+    narrow = seconds["float32"] / seconds["bfloat16"] > LEAST_GAIN * margin
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return Decision("bfloat16" if narrow else "float32", gflops, now, facts, "")
+
+
+def _product_seconds() -> dict[str, float]:
+    """The least CPU time of a product in each format, taken in turns, on one thread.
+
+    CPU time of one thread does not count the time in which other work has the processor, and does not depend on how
+    many threads this process was given; what disturbs it still (caches, clock) only adds, so the least is taken.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        factors = {name: _factors(dtype) for name, dtype in FORMATS.items()}
+        rounds = [{name: _cpu_seconds(*pair) for name, pair in factors.items()} for _ in range(_REPEATS)]
+    finally:
+        torch.set_num_threads(threads)
+    return {name: min(times[name] for times in rounds) for name in FORMATS}
+
+
+def _factors(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.ones(_TOKENS, _WIDTH, dtype=dtype), torch.ones(_WIDTH, _INNER, dtype=dtype)
+
+
+def _cpu_seconds(left: torch.Tensor, right: torch.Tensor) -> float:
+    with torch.inference_mode():
+        start = time.thread_time()
+        torch.matmul(left, right)
+        return time.thread_time() - start
+
+
+def _facts() -> dict[str, Any]:
+    """What a decision depends on."""
+    return {
+        "processor": _processor(),
+        "flags": sorted(_FLAGS & cpu_flags()),
+        "torch": torch.__version__,
+        "torch uses": torch.backends.cpu.get_cpu_capability(),
+        "onednn limit": os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "",
+    }
+
+
+def _processor() -> str:
+    """Name, family, model and stepping, as far as the system tells them."""
+    told = _kernel_facts()
+    names = ("model name", "cpu family", "model", "stepping")
+    return " ".join([platform.machine(), *(told[name] for name in names if name in told)])
+
+
+def cpu_flags() -> set[str]:
+    """Instruction sets of this CPU, from torch where its version tells them, else from the kernel."""
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    if capabilities is not None:
+        return {flag for flag, there in capabilities().items() if there is True}
+    return set(_kernel_facts().get("flags", "").split())
+
+
+def _kernel_facts() -> dict[str, str]:
+    """What the kernel says of the first processor."""
+    text = ""
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}

@@ -1,0 +1,150 @@
+"""Reading a corpus file: every mistake in it is named, all at once, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tokenworth.corpus.corpus_settings import Corpus, Mix, Pack, Source
+from tokenworth.corpus.engine.stage import FILLED_IN
+from tokenworth.corpus.stages import ON_REQUEST, STAGES
+from tokenworth.settings import build, exists, quoted, read_settings, refusal, unknown_names, with_changes
+
+_TOLERANCE = 1e-6
+
+
+def load_corpus(path: str | Path) -> Corpus:
+    """Read and check a corpus file; relative paths in it are seen from its folder.
+
+    Raises:
+        SettingError: it cannot be read, or: unknown keys (with the nearest known ones), values of the wrong kind,
+            files that are not there, weights that do not sum to one, all of them, a line each.
+    """
+    place = Path(path)
+    home = place.resolve().parent
+    values = read_settings(place, "corpus file", "sources: {books: books/*.txt}")
+    mistakes: list[str] = []
+    sources = _sources(values.get("sources"), home, mistakes)
+    mix = build(Mix, _section(values, "mix"), "mix has", mistakes, where="mix: ")
+    parts: dict[str, Any] = {
+        "sources": sources,
+        "stages": _stages(values.get("stages"), home, mistakes),
+        "mix": mix,
+        "pack": _pack(_section(values, "pack"), home, mistakes) if "pack" in values else None,
+    }
+    corpus = build(Corpus, with_changes(values, {} if "name" in values else {"name": place.stem}), "a corpus has",
+                   mistakes, **parts)  # fmt: skip
+    given = values.get("sources")
+    if isinstance(given, Mapping) and len(sources) == len(given):  # shares of a part of them say nothing
+        mistakes += _mistakes(sources, mix)
+    if corpus is None or mistakes:
+        raise refusal(place, mistakes)
+    return corpus
+
+
+def _section(values: Mapping[str, Any], name: str) -> Any:
+    return {} if values.get(name) is None else values[name]
+
+
+def _sources(given: Any, home: Path, mistakes: list[str]) -> tuple[Source, ...]:
+    if not isinstance(given, Mapping) or not given:
+        mistakes.append("a corpus needs sources; write 'sources: {name: {path: file}}'")
+        return ()
+    sources = []
+    for name, own in given.items():
+        what = f"source {name}"
+        values = {"path": own} if isinstance(own, str) else own
+        source = build(Source, values, f"{what} has", mistakes, where=f"{what}: ", name=str(name))
+        if source is not None:
+            mistakes += _source_mistakes(source, home)
+            sources.append(_placed(source, home))
+    return tuple(sources)
+
+
+def _placed(source: Source, home: Path) -> Source:
+    return source if source.kind in ("docstrings", "hub") else replace(source, path=str(home / source.path))
+
+
+def _source_mistakes(source: Source, home: Path) -> Iterator[str]:
+    what = f"source {source.name}"
+    if source.kind not in ("docstrings", "hub") and "*" not in source.path and not exists(home / source.path):
+        yield f"{what}: there is no {home / source.path}" if source.path else f"{what} needs a path"
+    yield from (
+        f"{what}: skip names no stage {quoted(name)}; there are {', '.join(STAGES)}"
+        for name in source.skip
+        if name not in STAGES
+    )
+
+
+def _stages(given: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
+    """A list of names, or names with their settings; without any, all that need no settings."""
+    if given is None:
+        return tuple(stage() for name, stage in STAGES.items() if name not in ON_REQUEST)
+    if isinstance(given, list) and all(isinstance(name, str) for name in given):
+        given = dict.fromkeys(given)
+    if not isinstance(given, Mapping):
+        mistakes.append(f"stages must be a list of names, or names with their settings, not {quoted(given)}")
+        return ()
+    mistakes += unknown_names(given, STAGES, "stages: a corpus has")
+    stages = []
+    for name in (name for name in given if name in STAGES):
+        what = f"stage {name}"
+        own = build(STAGES[name], _section(given, name), f"{what} has", mistakes, where=f"{what}: ", hidden=FILLED_IN)
+        stages += [] if own is None else [own]
+    if any(getattr(stage, "tasks", None) == () for stage in stages):
+        mistakes.append("stage decontaminate needs tasks; write 'tasks: [...]'")
+    return tuple(_placed_stage(stage, home) for stage in stages)
+
+
+def _placed_stage(stage: Any, home: Path) -> Any:
+    """Tasks, models and recognisers that lie beside the corpus file by their paths; other names stay as they are."""
+    if hasattr(stage, "tasks"):
+        return replace(stage, tasks=tuple(beside(home, one) for one in stage.tasks))
+    name = next((name for name in ("model", "recogniser") if hasattr(stage, name)), None)
+    return stage if name is None else replace(stage, **{name: beside(home, getattr(stage, name))})
+
+
+def beside(home: Path, name: str) -> str:
+    """A path seen from the corpus file's folder where there is such a thing, else the name; `@random` may follow."""
+    base, mark, _ = name.partition("@random")
+    return str(home / base) + mark if exists(home / base) else name
+
+
+def _pack(given: Any, home: Path, mistakes: list[str]) -> Pack | None:
+    """Its tokenizer's settings are looked at where tokenizers are made."""
+    tokenizer = _section(given, "tokenizer") if isinstance(given, Mapping) else {}
+    if not isinstance(tokenizer, str | Mapping):
+        mistakes.append(f"pack: tokenizer must be a folder or settings such as 'kind: bpe', not {quoted(tokenizer)}")
+        return None
+    where = beside(home, tokenizer) if isinstance(tokenizer, str) else dict(tokenizer)
+    return build(Pack, given, "pack has", mistakes, where="pack: ", tokenizer=where)
+
+
+def _mistakes(sources: tuple[Source, ...], mix: Mix | None) -> Iterator[str]:
+    yield from _weight_problems({source.name: source.weight for source in sources}, "weights")
+    yield from _weight_problems({source.name: source.annealing_weight for source in sources}, "annealing weights")
+    if mix is not None:
+        yield from _mix_problems(sources, mix)
+
+
+def _weight_problems(weights: Mapping[str, float | None], what: str) -> Iterator[str]:
+    given = {name: weight for name, weight in weights.items() if weight is not None}
+    total = sum(given.values())
+    if given and len(given) < len(weights):
+        lacking = ", ".join(name for name in weights if name not in given)
+        yield f"some sources have {what} and {lacking} none; give all of them one, or none"
+    elif given and abs(total - 1) > _TOLERANCE:
+        shares = ", ".join(f"{name} {weight / total:.4g}" for name, weight in given.items() if total)
+        yield f"the {what} of the sources sum to {total:.6g}, not to 1; scaled they would be {shares}"
+
+
+def _mix_problems(sources: tuple[Source, ...], mix: Mix) -> Iterator[str]:
+    if mix.least_variety is not None and sources and all(source.synthetic for source in sources):
+        yield "mix: least_variety compares synthetic sources with real ones, and there is none; mark what people wrote"
+    if mix.max_synthetic is None:
+        return
+    share = sum(source.weight or 0 for source in sources if source.synthetic)
+    if share > mix.max_synthetic + _TOLERANCE:
+        yield f"synthetic sources have weights of {share:g} together, and max_synthetic allows {mix.max_synthetic:g}"

@@ -1,0 +1,1 @@
+"""Documents that stand twice: exactly, nearly, or in other words."""

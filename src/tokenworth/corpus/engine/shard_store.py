@@ -1,0 +1,204 @@
+"""The work folder of a build: shards of documents, each under the key of everything it depends on.
+
+    WORK/KEY/00000.parquet        the documents that came out of a stage
+             00000.dropped.parquet  those that did not, with the reason, on request
+             00000.json             the stage's ledger; where it is, the shard is finished
+    WORK/KEY/part.json            how many shards reading a part gave
+
+Files get their names when they are whole.  One build at a time works in a folder; what a killed one left half-written
+is removed by the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tokenworth.base.atomic_folders import remove
+from tokenworth.corpus.document import Document, Ledger
+from tokenworth.errors import TokenworthError, first_line
+
+_UNFINISHED = re.compile(r".+\.\d+\.part")
+"""A name, the process that wrote under it, and that it is not whole."""
+COLUMNS = ("id", "source", "kind", "text")
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """What cannot be written in the block ends in one sentence.
+
+    Raises:
+        TokenworthError: no room, no permission, or something stands in the way.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TokenworthError(
+            f"{path} cannot be written ({error.strerror or first_line(error)}); make room there and run the same "
+            "command again: it goes on where it was"
+        ) from error
+
+
+def whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have a file written beside its name and renamed.
+
+    Raises:
+        TokenworthError: as `room_for`.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with room_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.unlink(missing_ok=True)  # a link that somebody put there is not followed
+            write(part)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """What builds that were killed have left half-written; only while no other build works there."""
+    for path in list(folder.rglob("*.part")):
+        if _UNFINISHED.fullmatch(path.name):
+            remove(path)
+
+
+def write_json(path: Path, found: object) -> None:
+    """Plain data as a file that is whole or not there."""
+    text = json.dumps(found, ensure_ascii=False, indent=1)
+    whole(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote.
+
+    Raises:
+        TokenworthError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TokenworthError(
+            f"{path} cannot be read ({first_line(error)}); remove it and run the same command again: it is made anew"
+        ) from error
+
+
+def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Columns of text as Parquet."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    whole(
+        path,
+        lambda part: parquet.write_table(
+            table, part, compression="zstd", write_statistics=False, write_page_checksum=True
+        ),
+    )
+
+
+def write_documents(path: Path, documents: Sequence[Document]) -> None:
+    """Documents as Parquet."""
+    write_table(path, {name: [getattr(one, name) for one in documents] for name in COLUMNS})
+
+
+def read_table(path: Path, names: Sequence[str]) -> Any:
+    """Columns of what `write_table` wrote, every page compared with its checksum.
+
+    Raises:
+        TokenworthError: it is damaged.
+    """
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns=list(names))
+    except (OSError, ValueError, KeyError) as error:  # a flipped bit among them
+        raise TokenworthError(
+            f"{path} is damaged ({first_line(error)}); remove its folder and run it again, which makes it anew"
+        ) from error
+
+
+def read_documents(path: Path) -> list[Document]:
+    """What `write_documents` wrote.
+
+    Raises:
+        TokenworthError: it is damaged.
+    """
+    columns = read_table(path, COLUMNS).to_pydict()
+    rows = zip(columns["text"], columns["id"], columns["source"], columns["kind"], strict=True)
+    return [Document(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One shard of one part after one stage."""
+
+    root: Path
+    key: str
+    number: int
+
+    @property
+    def path(self) -> Path:
+        """Its documents."""
+        return self.root / self.key / f"{self.number:05d}.parquet"
+
+    @property
+    def ledger_path(self) -> Path:
+        """Its ledger."""
+        return self.path.with_suffix(".json")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is whole."""
+        return self.ledger_path.is_file()
+
+    def read(self) -> list[Document]:
+        """Its documents."""
+        return read_documents(self.path)
+
+    def ledger(self) -> Ledger:
+        """What the stage did."""
+        return Ledger.from_json(read_json(self.ledger_path))
+
+    def write(self, documents: Sequence[Document], ledger: Ledger, extra: Mapping[str, Any] | None = None) -> None:
+        """Documents, then the ledger (and `extra`) that says they are whole."""
+        write_documents(self.path, documents)
+        write_json(self.ledger_path, {**ledger.as_json(), **(extra or {})})
+
+    def write_dropped(self, rows: Sequence[tuple[Document, str]]) -> None:
+        """Documents that go no further, and why."""
+        documents = [one for one, _ in rows]
+        columns = {name: [getattr(one, name) for one in documents] for name in COLUMNS}
+        write_table(self.path.with_suffix(".dropped.parquet"), {**columns, "reason": [why for _, why in rows]})
+
+    def at(self, key: str) -> Shard:
+        """The same shard after another stage."""
+        return Shard(self.root, key, self.number)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """One .npy file an array, in a folder that is whole or not there."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with room_for(path):
+        remove(part)
+        part.mkdir(parents=True)
+        for name, array in arrays.items():
+            np.save(part / f"{name}.npy", array, allow_pickle=False)
+        remove(path)
+        part.replace(path)
+
+
+def read_array(path: Path, name: str, *, mapped: bool = False) -> np.ndarray:
+    """One array of `write_arrays`; mapped, it stays on the disk."""
+    found: np.ndarray = np.load(path / f"{name}.npy", mmap_mode="r" if mapped else None, allow_pickle=False)
+    return found

@@ -1,0 +1,1 @@
+"""The end of a build: shares, shuffled files, its report."""

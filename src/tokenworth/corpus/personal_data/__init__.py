@@ -1,0 +1,1 @@
+"""Personal data: what it looks like, and its redaction."""

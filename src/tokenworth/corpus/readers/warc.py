@@ -1,0 +1,76 @@
+"""Web archives: the HTML responses of a WARC file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tokenworth.corpus.corpus_settings import Source
+from tokenworth.corpus.document import Document
+from tokenworth.corpus.extras import library
+from tokenworth.corpus.readers.http_body import BodyError, decoded_body
+from tokenworth.corpus.readers.plain_files import page
+from tokenworth.corpus.readers.refusals import BROKEN, TOO_LONG, Refused, identity
+from tokenworth.errors import first_line
+
+_HTML = ("text/html", "application/xhtml+xml")
+UNREADABLE = "body that cannot be decoded"
+
+
+def read_warc(source: Source, path: Path, max_bytes: int) -> Iterator[Document | Refused]:
+    """Every HTML response, its body as HTTP transferred it: chunks joined, gzip, deflate or brotli undone.
+
+    Other records are not documents.
+
+    Raises:
+        SettingError: fastwarc is not installed.
+    """
+    warc = library("fastwarc.warc", "reading web archives")
+    number = 0
+    with path.open("rb") as file:
+        # Bodies are decoded here: the library's own way loses the record after one that does not decode.
+        records = warc.ArchiveIterator(file, record_types=warc.WarcRecordType.response, parse_http=True)
+        try:
+            for number, record in enumerate(records, 1):  # noqa: B007 - told when the file breaks off
+                yield from _page(source, path, record, max_bytes)
+        except (OSError, EOFError, ValueError, RuntimeError) as error:
+            end = Document("", f"{identity(source, path)}#end", source.name)
+            sentence = f"{path} breaks off after {number} responses ({first_line(error)}); what stood before was taken"
+            yield Refused(end, BROKEN, sentence)
+
+
+def _page(source: Source, path: Path, record: Any, max_bytes: int) -> Iterator[Document | Refused]:
+    """A media type counts whatever its case and parameters."""
+    kind, _, parameters = str(_header(record, "Content-Type")).partition(";")
+    if kind.strip().lower() not in _HTML:
+        return
+    address = record.headers["WARC-Target-URI"]
+    document = Document("", f"{source.name}/{address}", source.name, "html")
+    try:
+        raw = bytes(record.reader.read(2 * max_bytes + 1))
+        data = decoded_body(
+            raw, _header(record, "Transfer-Encoding"), _header(record, "Content-Encoding"), max_bytes + 1
+        )
+    except BodyError as error:
+        sentence = f"{path}, {address}: its body cannot be decoded ({first_line(error)}); it was left out"
+        yield Refused(document, UNREADABLE, sentence)
+        return
+    if len(data) > max_bytes:
+        sentence = f"{path}, {address} is longer than {max_bytes / 1e6:g} MB; raise max_document_mb to take it"
+        yield Refused(document, TOO_LONG, sentence)
+        return
+    yield from page(document, Path(f"{path}, {address}"), data, _charset(parameters))
+
+
+def _header(record: Any, name: str) -> str:
+    headers = record.http_headers
+    return "" if headers is None else next((value for key, value in headers.items() if key.lower() == name.lower()), "")
+
+
+def _charset(parameters: str) -> str:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip("\"'")
+    return ""

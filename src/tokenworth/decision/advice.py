@@ -1,0 +1,90 @@
+"""From what routes bring and cost to the one to take: the cheapest that is expected to lose little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tokenworth.decision.budget import Budget, Machine
+from tokenworth.decision.predictors import Floats
+from tokenworth.decision.route_costs import Cost
+
+DRAWS = 4000
+ROUTES_BY_EFFORT = ("bow", "prompt", "probe", "lora", "full", "scratch")
+
+
+@dataclass(slots=True)
+class Option:
+    """One route of one backbone."""
+
+    model: str | None
+    """None for bow."""
+    route: str
+    source: str
+    """"measured" with the assessment, or "predicted"."""
+    f1: float
+    f1_low: float
+    f1_high: float
+    cost: Cost
+    draws: Floats = field(repr=False)
+    """(DRAWS) F1s that are as likely as each other."""
+    fits: bool = True
+    """Into the machine's memory."""
+    affordable: bool = True
+    """Whether it fits and the budget allows it."""
+    shortfall: float = float("nan")
+    """Expected F1 lost against the affordable option of the highest expectation."""
+    chance_best: float = float("nan")
+    """Share of draws in which it is the best affordable one."""
+
+    @property
+    def name(self) -> str:
+        """For people: lora of MODEL."""
+        return self.route if self.model is None else f"{self.route} of {self.model}"
+
+
+def weigh(options: list[Option], budget: Budget | None = None, machine: Machine | None = None) -> None:
+    """Put options in order, best expected F1 first; mark what can be had, and what each of these loses.
+
+    Args:
+        options: at least one.
+        budget: limit on the cost of one option.
+        machine: whose memory options must fit into; what was measured on it has fitted.
+    """
+    for option in options:
+        cost = option.cost
+        allowed = budget is None or budget.allows(seconds=cost.seconds, money=cost.money, flops=cost.flops)
+        option.fits = machine is None or _fits(option, machine)
+        option.affordable = option.fits and allowed
+    options.sort(key=lambda option: -option.f1)
+    within = [option for option in options if option.affordable]
+    best_S = np.argmax([option.draws for option in within], axis=0) if within else np.zeros(0)
+    for place, option in enumerate(within):
+        option.shortfall = within[0].f1 - option.f1
+        option.chance_best = float((best_S == place).mean())
+
+
+def _fits(option: Option, machine: Machine) -> bool:
+    ran_here = machine.measured and option.source == "measured"
+    return ran_here or option.cost.memory_bytes <= machine.memory
+
+
+def pick(options: list[Option], tolerance: float) -> Option | None:
+    """The cheapest affordable option (by seconds to get it) that is expected to lose at most the tolerance.
+
+    Args:
+        options: weighed.
+        tolerance: F1 that may be lost for a lower cost.
+
+    Returns:
+        None where nothing can be afforded; of equal cost the better.
+    """
+    near = [option for option in options if option.affordable and option.shortfall <= tolerance + 1e-12]
+    return min(near, key=lambda option: (option.cost.seconds, option.shortfall)) if near else None
+
+
+def regret_of_missing(chosen: Option, options: list[Option], tolerance: float) -> float:
+    """Chance that some affordable option is better than the chosen one by more than the tolerance."""
+    within = np.stack([option.draws for option in options if option.affordable])
+    return float((within.max(0) > chosen.draws + tolerance).mean())

@@ -1,0 +1,126 @@
+"""The advice in plain words: what to take, why, and what would change it."""
+
+from __future__ import annotations
+
+from tokenworth.decision.advice import Option, pick, regret_of_missing
+from tokenworth.decision.budget import Budget, Machine
+from tokenworth.decision.decision_metric import DEFAULT_METRIC, IN_WORDS
+
+_WORDS = {
+    "bow": "a bag of words",
+    "prompt": "a prompt",
+    "probe": "a probe on frozen states",
+    "lora": "LoRA",
+    "full": "training all weights",
+    "scratch": "training from random weights",
+}
+
+
+def describe(
+    options: list[Option],
+    chosen: Option | None,
+    tolerance: float,
+    budget: Budget | None,
+    machine: Machine,
+    *,
+    metric: str = DEFAULT_METRIC,
+) -> list[str]:
+    """Sentences for people; `options` are weighed."""
+    if chosen is None:
+        cheapest = min(options, key=lambda option: option.cost.seconds)
+        limit = budget.text if budget else "the budget"
+        return [
+            f"Nothing fits into {limit}: the cheapest, {in_words(cheapest)}, would take {_cost(cheapest, machine)}."
+        ]
+    within = [option for option in options if option.affordable]
+    return [
+        _advice(chosen, machine, metric),
+        *_reason(chosen, within[0], tolerance, machine),
+        *_doubt(chosen, options, tolerance),
+        *_changes(chosen, options, budget, machine),
+        *_too_large(within[0], options, machine),
+    ]
+
+
+def in_words(option: Option) -> str:
+    """LoRA of MODEL."""
+    return _WORDS[option.route] + ("" if option.model is None else f" of {option.model}")
+
+
+def _advice(chosen: Option, machine: Machine, metric: str) -> str:
+    what = in_words(chosen)
+    return (
+        f"Take {what}: {IN_WORDS[metric]} {chosen.f1:.3f} ({chosen.source}, 90 % interval {chosen.f1_low:.3f} to "
+        f"{chosen.f1_high:.3f}) for {_cost(chosen, machine)}."
+    )
+
+
+def _reason(chosen: Option, best: Option, tolerance: float, machine: Machine) -> list[str]:
+    if best is chosen:
+        return ["No other route that can be afforded is expected to bring more."]
+    times = best.cost.seconds / max(chosen.cost.seconds, 1e-9)
+    what = f"The best expected, {in_words(best)}, would bring {best.f1:.3f}"
+    more = f"{points(best.f1 - chosen.f1)} more, within the tolerance of {points(tolerance)}"
+    return [f"{what} ({more}) for {_cost(best, machine)}, {times:,.0f} times as much."]
+
+
+def _doubt(chosen: Option, options: list[Option], tolerance: float) -> list[str]:
+    chance = regret_of_missing(chosen, options, tolerance)
+    if chance < 0.005:
+        return []
+    likely = max((o for o in options if o.affordable and o is not chosen), key=lambda o: o.chance_best)
+    what = f"The chance that another route is better by more than {points(tolerance)} is {chance:.0%}"
+    return [f"{what}; the likeliest is {in_words(likely)}. Running it, or a pilot, would settle it."]
+
+
+def _changes(chosen: Option, options: list[Option], budget: Budget | None, machine: Machine) -> list[str]:
+    found = []
+    best = next(option for option in options if option.affordable)
+    if best is not chosen:
+        found.append(
+            f"A tolerance below {points(best.f1 - chosen.f1)} would change the advice to {_under(options, chosen)}."
+        )
+    beyond = [option for option in options if option.fits and not option.affordable and option.f1 > best.f1]
+    if beyond and budget is not None:
+        found.append(
+            f"Beyond the budget of {budget.text}, {in_words(beyond[0])} is expected to bring {beyond[0].f1:.3f} for "
+            f"{_cost(beyond[0], machine)}."
+        )
+    return found
+
+
+def _too_large(best: Option, options: list[Option], machine: Machine) -> list[str]:
+    """Of what the memory keeps out, the one that would bring most."""
+    out = [option for option in options if not option.fits and option.f1 > best.f1]
+    if not out:
+        return []
+    takes, has = (f"{size / 1e9:,.1f} GB" for size in (out[0].cost.memory_bytes, machine.memory))
+    there = f"{has} are free here" if machine.measured else f"a {machine.name} has {has}"
+    expected = f"{in_words(out[0])} is expected to bring {out[0].f1:.3f}"
+    return [f"More memory would change what can be had: {expected}, but takes at least {takes}, and {there}."]
+
+
+def _under(options: list[Option], chosen: Option) -> str:
+    """What a slightly smaller tolerance would pick."""
+    other = pick(options, max(0.0, chosen.shortfall - 1e-9))
+    return in_words(chosen if other is None else other)
+
+
+def points(difference: float) -> str:
+    """Points of the metric: .013 is 1.3 points."""
+    shown = f"{100 * difference:.1f}"
+    return f"{shown} point" + ("" if shown == "1.0" else "s")
+
+
+def _cost(option: Option, machine: Machine) -> str:
+    money = "" if option.cost.money is None else f" (${option.cost.money:,.2f})"
+    place = "" if machine.measured else f" on a {machine.name}"
+    return duration(option.cost.seconds) + place + money
+
+
+def duration(seconds: float) -> str:
+    """In the unit a person would use."""
+    for unit, size in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.0f} seconds" if seconds >= 1.5 else "about a second"

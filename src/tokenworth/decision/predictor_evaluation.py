@@ -1,0 +1,208 @@
+"""How good are the predictors?  Every figure on tasks (or backbones) that the predictor has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from tokenworth.decision.advice import DRAWS, Option, pick, regret_of_missing, weigh
+from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions, left_out, tasks_drawn
+from tokenworth.decision.predictors import Floats, predictor
+from tokenworth.decision.route_costs import Cost
+
+RESAMPLES = 2000
+
+
+def predictor_row(name: str, cells: pd.DataFrame, by: str = "task", level: float = 0.9) -> dict[str, Any]:
+    """Figures of one predictor on the cells of one route.
+
+    Args:
+        name: of the predictor.
+        cells: of one route.
+        by: what is left out whole: "task" or "backbone".
+        level: of the intervals.
+
+    Returns:
+        error (mean absolute, F1), error_low and error_high (95 % bootstrap interval over tasks), spearman (of predicted
+        with true gain over the probe, mean over backbones), coverage with its interval, width (mean).
+    """
+    predicted_N = held_out_predictions(lambda: predictor(name), cells, by)
+    kept = ~np.isnan(predicted_N)
+    own = cells[kept].reset_index(drop=True)
+    errors = Errors(own["f1"].to_numpy(), predicted_N[kept], own["task"].to_numpy())
+    low, high = clustered(np.abs(errors.true_N - errors.predicted_N), errors.group_N)
+    return {
+        "predictor": name,
+        "by": by,
+        "cells": len(own),
+        "error": errors.mean_absolute(),
+        "error_low": low,
+        "error_high": high,
+        # Means of the other tasks rank backwards by themselves: a task with a high gain lowers the mean of the others.
+        "spearman": gain_spearman(own, predicted_N[kept]) if predictor(name).indicators else float("nan"),
+        **(coverage(name, cells, level) if by == "task" else {}),
+    }
+
+
+def gain_spearman(cells: pd.DataFrame, predicted_N: Floats) -> float:
+    """Spearman r of predicted and true gain over the probe within a backbone, mean over backbones."""
+    found = []
+    for _, own in cells.groupby("backbone"):
+        by_task = own.assign(guess=predicted_N[own.index] - own["probe_f1"], gain=own["f1"] - own["probe_f1"])
+        means = by_task.groupby("task")[["guess", "gain"]].mean()
+        if len(means) > 2 and means["guess"].std() > 1e-12:
+            found.append(float(spearmanr(means["guess"], means["gain"])[0]))
+    return float(np.mean(found)) if found else float("nan")
+
+
+def coverage(name: str, cells: pd.DataFrame, level: float = 0.9) -> dict[str, float]:
+    """Share of cells of a task left out that lie in intervals made without it; tasks weigh the same."""
+    inside_N, width_N = np.zeros(len(cells)), np.zeros(len(cells))
+    for others, own in left_out(cells):
+        rest = cells.iloc[others].reset_index(drop=True)
+        errors, fitted = held_out_errors(lambda: predictor(name), rest), predictor(name)
+        fitted.fit(rest)
+        for place, guess in zip(own, fitted.predict(cells.iloc[own]), strict=True):
+            low, high = errors.interval(float(guess), level)
+            inside_N[place] = low <= cells["f1"].iloc[place] <= high
+            width_N[place] = high - low
+    tasks_N = cells["task"].to_numpy()
+    low, high = clustered(inside_N, tasks_N)
+    means = pd.Series(inside_N).groupby(tasks_N).mean()
+    return {"coverage": float(means.mean()), "coverage_low": low, "coverage_high": high, "width": float(width_N.mean())}
+
+
+def clustered(value_N: Floats, group_N: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean over groups that are drawn whole."""
+    means_G = pd.Series(value_N).groupby(group_N).mean().to_numpy()
+    drawn_B = np.random.default_rng(seed).choice(means_G, (RESAMPLES, len(means_G))).mean(1)
+    low, high = np.percentile(drawn_B, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def seed_noise(cells: pd.DataFrame) -> float:
+    """Mean absolute deviation of a run from the mean over seeds of its cell; NaN with one seed."""
+    groups = cells.groupby(["task", "backbone", "route"])["f1"]
+    many = groups.transform("size") > 1
+    return float((cells["f1"] - groups.transform("mean"))[many].abs().mean()) if many.any() else float("nan")
+
+
+Rule = Callable[[list[Option]], Option | None]
+
+
+def rules(tolerance: float = 0.01) -> dict[str, Rule]:
+    """Ways to choose a route: the advice, and what it has to beat."""
+    return {
+        "the advice": lambda options: pick(options, tolerance),
+        "best expected": lambda options: options[0],
+        "always bow": lambda options: _first(options, "bow"),
+        "always probe": lambda options: _first(options, "probe"),
+        "always lora": lambda options: _first(options, "lora"),
+        "always scratch": lambda options: _first(options, "scratch"),
+        "bow or probe": lambda options: next(option for option in options if option.source == "measured"),
+    }
+
+
+def _first(options: list[Option], route: str) -> Option | None:
+    return next((option for option in options if option.route == route), None)
+
+
+def regret_table(cells: pd.DataFrame, name: str, tolerance: float = 0.01) -> pd.DataFrame:
+    """One row a task, backbone and rule: F1 lost by following it on a task the predictor has not seen, FLOPs spent.
+
+    The routes of a place are bow, the probe and the learned routes with finished cells (means over seeds).  spent is
+    the share of the FLOPs of running all of them.
+    """
+    rows = []
+    for task, backbone, options, true in _held_out_places(cells, name):
+        rows += [{"task": task, "backbone": backbone, **row} for row in _lost(options, true, tolerance)]
+    return pd.DataFrame(rows)
+
+
+def chance_table(cells: pd.DataFrame, name: str, tolerance: float = 0.01) -> pd.DataFrame:
+    """What was said on a task the predictor has not seen, with the chance that was given to it, and whether it was so.
+
+    Rows: one a place with statement "better", that another route is better than the advised one by more than the
+    tolerance; one a place and route with statement "best", that it is the best.  Columns: task, backbone, statement,
+    chance in [0, 1], true.
+    """
+    rows = []
+    for task, backbone, options, true in _held_out_places(cells, name):
+        chosen, best = pick(options, tolerance), max(true.values())
+        assert chosen is not None, "without a budget there is one"
+        said = [("better", regret_of_missing(chosen, options, tolerance), best > true[chosen.route] + tolerance)]
+        said += [("best", option.chance_best, true[option.route] == best) for option in options]
+        rows += [
+            {"task": task, "backbone": backbone, "statement": what, "chance": chance, "true": bool(was)}
+            for what, chance, was in said
+        ]
+    return pd.DataFrame(rows)
+
+
+Place = tuple[str, str, list[Option], dict[str, float]]
+"""A task, a backbone, what decide would weigh there, and the true F1 of each route."""
+
+
+def _held_out_places(cells: pd.DataFrame, name: str) -> Iterator[Place]:
+    """Every task and backbone, seen by a predictor that has not seen the task."""
+    means = cells.groupby(["task", "backbone", "route"], as_index=False).mean(numeric_only=True)
+    rng = np.random.default_rng(0)
+    for task in sorted(set(cells["task"])):
+        others = cells[cells["task"] != task].reset_index(drop=True)
+        learned = {route: _learned(name, others, route) for route in sorted(set(means["route"]))}
+        for backbone, place in means[means["task"] == task].groupby("backbone"):
+            options, true = _options(place, learned, tasks_drawn(others, DRAWS, rng), rng)
+            weigh(options)
+            yield task, str(backbone), options, true
+
+
+def _learned(name: str, cells: pd.DataFrame, route: str) -> tuple[Any, Errors]:
+    own = cells[cells["route"] == route].reset_index(drop=True)
+    fitted = predictor(name)
+    fitted.fit(own)
+    return fitted, held_out_errors(lambda: predictor(name), own)
+
+
+def _options(
+    place: pd.DataFrame, learned: dict[str, tuple[Any, Errors]], task_S: np.ndarray, rng: np.random.Generator
+) -> tuple[list[Option], dict[str, float]]:
+    """Options of one task and backbone as `decide` would see them, and the true F1 of each route."""
+    row = place.iloc[0]
+    forward = 2 * float(np.exp(row["log_parameters"] + row["log_tokens"]))
+    options = [_known("bow", row["bow_f1"], 0.0, 1.0), _known("probe", row["probe_f1"], forward, 2.0)]
+    true = {"bow": float(row["bow_f1"]), "probe": float(row["probe_f1"])}
+    for index in range(len(place)):
+        own = place.iloc[index]
+        fitted, errors = learned[own["route"]]
+        guess = float(fitted.predict(place.iloc[[index]])[0])
+        low, high = errors.interval(guess)
+        cost = _cost(own["train_flops"], own["seconds"])
+        draws = errors.draw(guess, task_S, rng)
+        options.append(Option(own["backbone"], own["route"], "predicted", guess, low, high, cost, draws))
+        true[own["route"]] = float(own["f1"])
+    return options, true
+
+
+def _known(route: str, f1: float, flops: float, seconds: float) -> Option:
+    return Option(None, route, "measured", f1, f1, f1, _cost(flops, seconds), np.full(DRAWS, f1))
+
+
+def _cost(flops: float, seconds: float) -> Cost:
+    return Cost(flops, seconds, None, 0, 0, 0.0, 0.0, None, 0)
+
+
+def _lost(options: list[Option], true: dict[str, float], tolerance: float) -> Iterable[dict[str, Any]]:
+    best, everything = max(true.values()), sum(option.cost.flops for option in options)
+    for rule, choose in rules(tolerance).items():
+        chosen = choose(options)
+        if chosen is not None:
+            yield {
+                "rule": rule,
+                "route": chosen.route,
+                "regret": best - true[chosen.route],
+                "spent": chosen.cost.flops / everything,
+            }

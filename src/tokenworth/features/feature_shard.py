@@ -1,0 +1,214 @@
+"""What one process writes of a pass: pooled features of its texts, and checkpoints of its moments.
+
+Axes: R texts of this shard, D width.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from safetensors import SafetensorError
+from torch import Tensor
+
+from tokenworth.base.checksums import tensors_checksum
+from tokenworth.encode import FeatureFile
+from tokenworth.errors import EncodeError
+from tokenworth.scores import ContextMoments
+from tokenworth.scores.context import Prefix
+from tokenworth.scores.context_sums import ContextSums
+from tokenworth.scores.storage import load_moments, save_moments
+
+_KIND = "pass checkpoint"
+_COST_SHARE = 0.02
+"""Checkpoints take at most about this share of the time."""
+
+
+@contextmanager
+def keeping(folder: Path) -> Iterator[None]:
+    """What cannot be written in the block ends in one sentence.
+
+    Raises:
+        EncodeError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise EncodeError(
+            f"{folder} cannot be written ({reason}); make room and give the same command again, which goes on from "
+            "the last checkpoint, or choose another folder with --cache"
+        ) from error
+
+
+@dataclass(slots=True)
+class Position:
+    """How far a shard has come."""
+
+    group: int = 0
+    """Which group of layers is in work."""
+    queue: dict[str, object] | None = None
+    """Record of its queue; None before its first batch."""
+    counts: dict[str, float] = field(default_factory=dict)
+    """Batches, tokens, seconds, ... so far, over all sessions."""
+
+
+class Shard:
+    """The texts of one process: which they are, their features by pooling, and the last checkpoint."""
+
+    def __init__(self, folder: Path, rows_R: np.ndarray, files: dict[str, FeatureFile]) -> None:
+        self.folder, self.rows_R, self.files = folder, rows_R, files
+
+    @classmethod
+    def begin(
+        cls, folder: Path, rows_R: np.ndarray, layers: Sequence[int], poolings: Sequence[str], width: int
+    ) -> Shard:
+        """A new shard, or the one an interrupted run left in the folder.
+
+        Raises:
+            EncodeError: the disk has no room, or the folder cannot be written.
+        """
+        if (folder / "rows.npy").is_file():
+            return cls(folder, rows_R, {how: FeatureFile.resume(folder, how, layers) for how in poolings})
+        with keeping(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            files = {how: FeatureFile.create(folder, how, layers, len(rows_R), width) for how in poolings}
+            (folder / "rows.npy.tmp.npy").unlink(missing_ok=True)  # links are not followed
+            np.save(folder / "rows.npy.tmp.npy", rows_R, allow_pickle=False)
+            (folder / "rows.npy.tmp.npy").replace(folder / "rows.npy")  # last: the sign that the files are there
+        return cls(folder, rows_R, files)
+
+    @classmethod
+    def open(cls, folder: Path, poolings: Sequence[str]) -> Shard:
+        """A finished shard, for reading.
+
+        Raises:
+            EncodeError: a file is missing or damaged.
+        """
+        try:
+            rows_R: np.ndarray = np.load(folder / "rows.npy", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise EncodeError(f"{folder / 'rows.npy'} cannot be read ({error})") from error
+        return cls(folder, rows_R, {how: FeatureFile.open(folder, how) for how in poolings})
+
+    def write(self, layer: int, rows: np.ndarray, pooled: dict[str, Tensor]) -> None:
+        """Store the pooled states of some texts, which are named by their places in the whole set."""
+        places = np.searchsorted(self.rows_R, rows)
+        for how, values in pooled.items():
+            self.files[how].write(layer, places, values)
+
+    def finish(self) -> None:
+        """Close the files.
+
+        Raises:
+            EncodeError: rows are missing, or the disk is full.
+        """
+        with keeping(self.folder):
+            for file in self.files.values():
+                file.close()
+
+    def save(self, position: Position, context: dict[int, ContextMoments]) -> None:
+        """Write a checkpoint: features first, so that it never tells of a row that is not there.
+
+        Raises:
+            EncodeError: the disk is full; the checkpoint before is still there.
+        """
+        tensors = {
+            f"{layer}.{name}": tensor
+            for layer, moments in context.items()
+            for name, tensor in moments.sums.tensors().items()
+        }
+        with keeping(self.folder):
+            for file in self.files.values():
+                file.flush()
+            facts = {"position": asdict(position), "checksum": tensors_checksum(tensors)}
+            save_moments(self._checkpoint, _KIND, tensors, facts)
+
+    def load(self, prefix: Prefix) -> tuple[Position, dict[int, ContextMoments]]:
+        """The last checkpoint: where it was made, and the moments then; the beginning if there is none.
+
+        Raises:
+            EncodeError: it is damaged.
+        """
+        if not self._checkpoint.is_file():
+            return Position(), {}
+        try:
+            tensors, facts = load_moments(self._checkpoint, _KIND)
+            if facts["checksum"] != tensors_checksum(tensors):
+                raise ValueError("its numbers are not those that were written")
+            position = Position(**facts["position"])
+            layers = sorted({int(name.partition(".")[0]) for name in tensors})
+            return position, {layer: _moments(tensors, layer, prefix) for layer in layers}
+        except (ValueError, KeyError, TypeError) as error:
+            raise EncodeError(f"{self._checkpoint} cannot be read ({error})") from error
+
+    def mark_done(self, waiting: np.ndarray) -> None:
+        """Every text of this shard but those that still wait (places in the whole set) has its features."""
+        done = np.ones(len(self.rows_R), dtype=bool)
+        done[np.searchsorted(self.rows_R, waiting)] = False
+        for file in self.files.values():
+            file.mark_written(np.flatnonzero(done))
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+
+def _moments(tensors: dict[str, Tensor], layer: int, prefix: Prefix) -> ContextMoments:
+    prefix_name = f"{layer}."
+    own = {name.removeprefix(prefix_name): t for name, t in tensors.items() if name.startswith(prefix_name)}
+    sums = ContextSums(**own)
+    moments = ContextMoments(len(sums.shift_D), prefix, target_moment=False)
+    moments.sums = sums
+    return moments
+
+
+class Due:
+    """Whether it is time for a checkpoint: so many seconds after the last, more where one takes long; 0 is always."""
+
+    def __init__(self, every_seconds: float) -> None:
+        self.every, self.next = every_seconds, perf_counter() + every_seconds
+
+    def __bool__(self) -> bool:
+        return perf_counter() >= self.next
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """The block takes the checkpoint; its own cost decides how soon the next may come."""
+        start = perf_counter()
+        yield
+        now = perf_counter()
+        self.next = now + (max(self.every, (now - start) / _COST_SHARE) if self.every else 0.0)
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """A small JSON file that holds an object.
+
+    Raises:
+        EncodeError: it is missing or damaged.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EncodeError(f"{path} cannot be read ({error})") from error
+    if not isinstance(found, dict):
+        raise EncodeError(f"{path} cannot be read (no object)")
+    return found
+
+
+def write_json(path: Path, content: dict[str, object]) -> None:
+    """Write a small JSON file under a temporary name, renamed last.
+
+    Raises:
+        EncodeError: the disk is full, or the folder cannot be written.
+    """
+    with keeping(path.parent):
+        part = path.with_name(path.name + ".tmp")
+        part.unlink(missing_ok=True)
+        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        part.replace(path)

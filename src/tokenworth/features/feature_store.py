@@ -1,0 +1,173 @@
+"""The feature store: finished and interrupted passes by what went into them, the least recently used removed first."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tokenworth.base.locks import is_held, only_writer
+from tokenworth.base.machine import cache_folder
+from tokenworth.base.processes import Processes
+from tokenworth.errors import EncodeError
+from tokenworth.features.feature_shard import keeping
+from tokenworth.features.stored_pass import Entry, read_manifest
+from tokenworth.settings import number_of
+
+SIZE = "TOKENWORTH_CACHE_GB"
+_DEFAULT_GB = 20.0
+_PART = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One pass in the store, as a line of a listing."""
+
+    name: str
+    backbone: str
+    texts: int
+    layers: int
+    bytes: int
+    used: float
+    """Seconds since 1970."""
+    state: str
+    """finished, interrupted, running or damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A folder of passes that keeps below a size."""
+
+    root: Path
+    max_bytes: int
+
+    def find(self, key: str, layers: tuple[int, ...], poolings: tuple[str, ...]) -> Entry | None:
+        """A finished pass that holds all of these, or None.
+
+        Raises:
+            EncodeError: there is one, but it is damaged; `drop` removes it.
+        """
+        for folder in sorted(self.root.glob(f"{key}-*")):
+            if folder.suffix == _PART:
+                continue
+            entry = Entry.open(folder)
+            if set(layers) <= set(entry.manifest["layers"]) and set(poolings) <= set(entry.manifest["poolings"]):
+                entry.check(layers, poolings)
+                return entry
+        return None
+
+    def drop_damaged(self, key: str) -> None:
+        """Remove finished passes under a key that cannot be opened, or hold a file that is not the one written."""
+        for folder in self.root.glob(f"{key}-*"):
+            if folder.suffix != _PART:
+                try:
+                    Entry.open(folder).check()
+                except EncodeError:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def folder(self, name: str) -> Path:
+        """Where the pass of a name lies when it is finished."""
+        return self.root / name
+
+    def part(self, name: str) -> Path:
+        """Where the pass of a name is in work."""
+        return self.root / (name + _PART)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """The folder of an unfinished pass, held for this process.
+
+        Raises:
+            TokenworthError: another process writes it.
+            EncodeError: the store cannot be written.
+        """
+        part = self.part(name)
+        with keeping(self.root):
+            part.mkdir(parents=True, exist_ok=True)
+        busy = (
+            f"another run is passing the same texts through the same model now (in {part}); wait for it and give the "
+            "command again, which then uses its features, or go on without them by --no-cache"
+        )
+        with only_writer(part, busy):
+            yield part
+
+    def finish(self, name: str) -> Entry:
+        """Give a pass that is complete its name.
+
+        Raises:
+            EncodeError: the disk is full, or what was written cannot be read.
+        """
+        with keeping(self.root):
+            self.part(name).rename(self.folder(name))
+        return Entry.open(self.folder(name))
+
+    def kept(self) -> list[Kept]:
+        """Everything in the store, the most recently used first."""
+        if not self.root.is_dir():
+            return []
+        return sorted((_look(folder) for folder in self.root.iterdir() if folder.is_dir()), key=lambda k: -k.used)
+
+    def trim(self, keep: str = "") -> list[Kept]:
+        """Remove the least recently used passes until the rest keeps below the size; running ones and one stay."""
+        kept = self.kept()
+        total, removed = sum(one.bytes for one in kept), []
+        for one in reversed(kept):
+            if total > self.max_bytes and one.state != "running" and one.name != keep:
+                shutil.rmtree(self.root / one.name, ignore_errors=True)
+                total -= one.bytes
+                removed.append(one)
+        return removed
+
+    def clear(self, *, older_than_days: float = 0.0, now: float | None = None) -> list[Kept]:
+        """Remove all passes, or those not used for some days; running ones stay."""
+        from time import time
+
+        limit = (time() if now is None else now) - 86_400 * older_than_days
+        gone = [one for one in self.kept() if one.state != "running" and one.used <= limit]
+        for one in gone:
+            shutil.rmtree(self.root / one.name, ignore_errors=True)
+        return gone
+
+
+def _look(folder: Path) -> Kept:
+    manifest: dict[str, Any] = {}
+    state = "damaged"
+    with suppress(EncodeError):
+        manifest = read_manifest(folder)
+        state = "finished"
+    if folder.suffix == _PART:
+        state = "running" if is_held(folder) else "interrupted"
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    return Kept(
+        name=folder.name,
+        backbone=str(manifest.get("backbone", "?")),
+        texts=int(manifest.get("n_texts", 0)),
+        layers=len(manifest.get("layers", ())),
+        bytes=sum(file.st_blocks * 512 if hasattr(file, "st_blocks") else file.st_size for file in files),
+        used=max((file.st_mtime for file in files), default=folder.stat().st_mtime),
+        state=state,
+    )
+
+
+def default_store(root: str | Path | None = None) -> Store:
+    """The store in a folder: by default TOKENWORTH_CACHE, else tokenworth below the user's cache folder.
+
+    Raises:
+        SettingError: TOKENWORTH_CACHE_GB is no number.
+    """
+    max_bytes = int(number_of(SIZE, _DEFAULT_GB, "the size of the cache in GB") * 1e9)
+    return Store(Path(root or cache_folder()), max_bytes)
+
+
+@contextmanager
+def temporary_store(processes: Processes | None = None) -> Iterator[Store]:
+    """A store that is gone afterwards, one for all processes; its size is what the temporary folder has room for."""
+    processes = processes or Processes()
+    with TemporaryDirectory(prefix="tokenworth-") as own:
+        folder = Path(processes.tell(own))
+        yield Store(folder, shutil.disk_usage(folder).free)
+        processes.wait()

@@ -1,0 +1,104 @@
+"""Loss by position in long documents, and what the part of the context behind the trained length is worth.
+
+For documents of T tokens, longer than the W tokens a model was trained to read:
+
+    full_t    = -log q(x_t | x_1 .. x_{t-1})          everything before it
+    recent_t  = -log q(x_t | x_{t-c} .. x_{t-1})      W - 1 tokens before it at most, W/2 at least where there are
+    gain_t    = recent_t - full_t                     above 0: what lies further back helps
+
+full_t alone misleads: beginnings of documents are harder than what follows, whatever the model.  The gain compares the
+same tokens with themselves.  A model that cannot read beyond W has a gain far below 0 there.
+
+Source: Press et al. (2021), ACL, arXiv 2012.15832, and Press et al. (2022), ICLR, arXiv 2108.12409 (why long contexts
+must be compared at equal tokens).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from tokenworth.errors import SettingError
+from tokenworth.measures.loaded_decoder import Decoder, Floats, token_nll
+from tokenworth.measures.position_bins import equal
+from tokenworth.measures.sample_intervals import with_ends
+from tokenworth.measures.token_rows import rows_of
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Means in nats a token with 95 % bootstrap intervals over documents."""
+
+    model: str
+    texts: int
+    length: int
+    """T, tokens."""
+    window: int
+    """W, tokens."""
+    bins: list[dict[str, Any]]
+    """A row a range of positions (the first token is position 1 and is predicted by nothing): first, last, full, ..."""
+
+    def asdict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def measure_positions(
+    decoder: Decoder,
+    documents: Sequence[str],
+    *,
+    length: int | None = None,
+    window: int | None = None,
+    bins: int = 16,
+    most: int = 100,
+    seed: int = 0,
+) -> Positions:
+    """Loss by position; see the formulas above.
+
+    Args:
+        decoder: the model.
+        documents: those shorter than `length` are passed over.
+        length: T; None takes four times the window, or all positions of a model that has a table of them.
+        window: W; None takes what the model was trained to read.
+        bins: ranges of positions.
+        most: documents that are read, in seeded order.
+        seed: of that order and the intervals.
+
+    Raises:
+        SettingError: a length that the model has no positions for, or fewer than two documents of that length.
+    """
+    window = window or min(decoder.trained, decoder.context)
+    length = length or (4 * window if decoder.rotary else decoder.context)
+    if min(length, window) < 2 or bins < 1:
+        raise SettingError(f"length {length}, window {window}, bins {bins}: two tokens and one bin at least")
+    decoder.check_length(length)
+    ids_NT = rows_of(decoder, documents, length, most=most, seed=seed)
+    full_NT, recent_NT = token_nll(decoder, ids_NT), recent_nll(decoder, ids_NT, window)
+    rows = []
+    for first, end in equal(length - 1, bins):
+        full_N, recent_N = (values[:, first:end].mean(1) for values in (full_NT, recent_NT))
+        row: dict[str, Any] = {"first": first + 2, "last": end + 1, "beyond": first + 2 > window}
+        row |= with_ends("full", full_N, seed)
+        row |= {"recent": float(recent_N.mean())} | with_ends("gain", recent_N - full_N, seed)
+        rows.append(row)
+    return Positions(decoder.name, len(ids_NT), length, window, rows)
+
+
+def recent_nll(decoder: Decoder, ids_NT: Tensor, window: int) -> Floats:
+    """-log q of every token but the first, by windows of W tokens that move on by half: (N, T - 1).
+
+    The first window gives the losses of all its tokens, every other one those of its second half.
+    """
+    length = ids_NT.shape[1]
+    found = np.empty((len(ids_NT), length - 1))
+    done, start = 0, 0
+    while done < length - 1:
+        losses_NW = token_nll(decoder, ids_NT[:, start : start + window])
+        end = start + losses_NW.shape[1]
+        found[:, done:end] = losses_NW[:, done - start :]
+        done, start = end, end + 1 - window // 2
+    return found

@@ -1,0 +1,1 @@
+"""From documents to the sequences of a step."""

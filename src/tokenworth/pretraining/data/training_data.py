@@ -1,0 +1,163 @@
+"""From sources to what the loop learns from: tokenizer, shards, sequences, held-out documents."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.base.atomic_files import writing
+from tokenworth.base.atomic_folders import remove
+from tokenworth.base.locks import only_writer
+from tokenworth.errors import PretrainError, SettingError, first_line
+from tokenworth.pretraining.data.document_stream import source_files, stream_documents
+from tokenworth.pretraining.data.mixture import Blocks, Mixture
+from tokenworth.pretraining.data.token_shards import Packed, pack, read_shards
+from tokenworth.pretraining.held_out_loss import HeldOut, read_held_out
+from tokenworth.pretraining.pretraining_loop import Material
+from tokenworth.pretraining.pretraining_settings import PretrainConfig, SourceConfig, TrainingConfig
+from tokenworth.pretraining.tokenizer_training import train_on_sources
+
+_log = logging.getLogger("tokenworth")
+_HEAD_BYTES = 1 << 20
+
+
+def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
+    """Train the run's tokenizer into RUN/tokenizer, or load the one that is named.
+
+    Raises:
+        SettingError: it cannot be loaded, has no token that ends a text, or the sources have too few different pieces.
+    """
+    wanted = config.tokenizer
+    if isinstance(config.model, str):
+        return load_tokenizer(config.model)
+    if isinstance(wanted, str):
+        return load_tokenizer(wanted)
+    place = _home(config, folder) / "tokenizer"
+    if not (place / "tokenizer.json").is_file():
+        _log.info("training a tokenizer of %s pieces", f"{wanted.vocabulary:,}")
+        _save(train_on_sources(wanted, config.sources), place)
+    return load_tokenizer(str(place))
+
+
+def _save(tokenizer: Any, place: Path) -> None:
+    """Into a folder that is whole or not there.
+
+    Raises:
+        PretrainError: no room.
+    """
+    part = place.with_name(place.name + ".part")
+    try:
+        remove(part)
+        with quiet_transformers():
+            tokenizer.save_pretrained(part)
+        remove(place)
+        part.replace(place)
+    except Exception as error:  # the library in Rust raises Exception itself where there is no room
+        shutil.rmtree(part, ignore_errors=True)
+        raise PretrainError(
+            f"the tokenizer cannot be written to {place} ({first_line(error)}); make room and run the same command "
+            "again"
+        ) from error
+
+
+def load_tokenizer(place: str) -> Any:
+    """A fast tokenizer from a folder.
+
+    Raises:
+        SettingError: it cannot be loaded, or has no token that ends a text.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_transformers():
+            found = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True, use_fast=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise SettingError(f"no tokenizer can be loaded from {place} ({first_line(error)})") from error
+    if found.eos_token_id is None:
+        raise SettingError(f"the tokenizer in {place} has no token that ends a text (eos_token); documents need one")
+    return found
+
+
+def shard_folder(config: PretrainConfig, folder: Path) -> Path:
+    """Where the token shards of a run lie."""
+    return _home(config, folder) / "shards"
+
+
+def _home(config: PretrainConfig, folder: Path) -> Path:
+    """Of tokenizer and shards: the run's own folder, or the one it shares with others."""
+    return folder if config.shards is None else Path(config.shards)
+
+
+@contextmanager
+def alone_in_shards(config: PretrainConfig) -> Iterator[None]:
+    """While a run prepares its shards in a shared folder no other one does.
+
+    Raises:
+        BusyError: another one does so now.
+    """
+    if config.shards is None:
+        yield
+        return
+    with writing(config.shards) as place:
+        sentence = f"another run is packing into {place} now; start this one when that has been done"
+        with only_writer(place, sentence):
+            yield
+
+
+def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, Packed]:
+    """Token shards of every source, and of what is only evaluated on; by name, in RUN/shards or a shared folder."""
+    share = config.training.held_out_share
+    learnt = {name: (one, share) for name, one in config.sources.items()}
+    held = {name: (one, 1.0) for name, one in config.held_out.items()}
+    return {
+        name: pack(
+            stream_documents(name, one),
+            tokenizer,
+            shard_folder(config, folder) / name,
+            documents_from=_described(name, one, part, config.seed),
+            held_share=part,
+            seed=config.seed,
+            by_text=one.source is not None,  # a corpus repeats documents of sources with `repeats`
+        )
+        for name, (one, part) in {**learnt, **held}.items()
+    }
+
+
+def _described(name: str, source: SourceConfig, share: float, seed: int) -> str:
+    """What was packed, by content as far as a megabyte of each file tells."""
+    chosen = () if source.source is None else (source.source,)
+    digest = hashlib.sha256(repr((source.text, share, seed, *chosen)).encode())
+    path = Path(source.path)
+    for file in source_files(name, source) or ():
+        with file.open("rb") as opened:
+            digest.update(f"{file.name}:{file.stat().st_size}".encode() + opened.read(_HEAD_BYTES))
+    return f"{path.name}, {digest.hexdigest()[:12]}"
+
+
+def gather(config: PretrainConfig, tokenizer: Any, folder: Path) -> Material:
+    """The material of a run whose shards are packed."""
+    training = config.training
+    shards = shard_folder(config, folder)
+    blocks = {name: _blocks(name, shards, training, config.seed) for name in config.sources}
+    held: dict[str, HeldOut] = {}
+    for name in (*config.sources, *config.held_out):
+        found = read_held_out(shard_folder(config, folder) / name, training.context, training.held_out_tokens)
+        if found is not None:
+            held[name] = found
+    if not held:
+        raise PretrainError(
+            "no document is held out: raise held_out_share, or name documents under held_out, so that what was learnt "
+            "can be measured"
+        )
+    return Material(Mixture(blocks, config.sources, training, config.seed), held, tokenizer)
+
+
+def _blocks(name: str, shards: Path, training: TrainingConfig, seed: int) -> Blocks:
+    tokens, starts = read_shards(shards / name, "train")
+    return Blocks(name, tokens, starts, training.context, seed)

@@ -1,0 +1,95 @@
+"""What is minimised: the next token's -log p, and for experts the spread of tokens over them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tokenworth.pretraining.head_loss import head_loss, token_losses
+from tokenworth.pretraining.ring_attention import RING, own_part
+
+
+class NextToken(nn.Module):
+    """A causal language model of transformers with the loss inside, so that one call is one forward pass.
+
+    Args:
+        model: with a linear head without bias.
+        cross_documents: whether a token may attend to the documents before its own.
+        balance: weight of the load-balancing loss of a mixture of experts.
+    """
+
+    def __init__(self, model: Any, *, cross_documents: bool = False, balance: float = 0.0) -> None:
+        super().__init__()
+        self.model, self.cross_documents, self.balance = model, cross_documents, balance
+        self.experts = int(getattr(model.config, "num_local_experts", 0) or 0)
+        self.ring = model.config._attn_implementation == RING
+
+    def forward(
+        self, ids_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor, scale_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Sum over targets of -log p in nats (negative targets do not count), and the balance loss of this pass.
+
+        With `scale_B` the targets of a sequence count for so much each.
+        """
+        output, targets_BT = self._read(ids_BT, targets_BT, documents_BT)
+        scale_N = None if scale_B is None else scale_B[:, None].expand_as(targets_BT).flatten()
+        nats = head_loss(output.last_hidden_state.flatten(0, 1), self._head, targets_BT.flatten(), scale_N)
+        return nats, self._balance(output) if self.experts else nats.new_zeros(())
+
+    @torch.no_grad()
+    def token_nats(self, ids_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor) -> Tensor:
+        """-log p of each target, (B, T) nats, without a gradient; in a ring (B, T / processes): this one's part."""
+        output, targets_BT = self._read(ids_BT, targets_BT, documents_BT)
+        found = token_losses(output.last_hidden_state.flatten(0, 1), self._head, targets_BT.flatten())
+        return found.view(targets_BT.shape)
+
+    @property
+    def _head(self) -> Tensor:
+        weight: Tensor = self.model.get_output_embeddings().weight
+        return weight
+
+    def _read(self, ids_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor) -> tuple[Any, Tensor]:
+        """What the model says before its head, and the targets it is to be held against."""
+        more: dict[str, Any] = {"output_router_logits": True} if self.experts else {}
+        if self.cross_documents:
+            documents_BT = torch.zeros_like(documents_BT)
+        positions_BT = positions_in(documents_BT)
+        if self.ring:
+            more["documents_BT"] = documents_BT
+            ids_BT, targets_BT, positions_BT = (own_part(x) for x in (ids_BT, targets_BT, positions_BT))
+        else:
+            more["attention_mask"] = document_mask(documents_BT)
+        output = self.model.base_model(input_ids=ids_BT, position_ids=positions_BT, use_cache=False, **more)
+        return output, targets_BT
+
+    def _balance(self, output: Any) -> Tensor:
+        """Mean over the layers: a loss over the counts of all layers together lets each be uneven its own way.
+
+        Source: Fedus, Zoph and Shazeer (2021), Switch Transformers, eq. 4-6.
+        """
+        from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
+
+        config = self.model.config
+        layers = [
+            load_balancing_loss_func((logits,), self.experts, config.num_experts_per_tok)
+            for logits in output.router_logits
+        ]
+        return self.balance * torch.stack(layers).mean()
+
+
+def document_mask(documents_BT: Tensor) -> Tensor | None:
+    """Who may attend to whom, (B, 1, T, T) of bool; None where each sequence is one document: plain causal."""
+    if bool((documents_BT == documents_BT[:, :1]).all()):
+        return None
+    same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
+    return same_BTT.tril()[:, None]
+
+
+def positions_in(documents_BT: Tensor) -> Tensor:
+    """Place of each token in its document, as far as the sequence shows it: (B, T), from 0."""
+    places_T = torch.arange(documents_BT.shape[1], device=documents_BT.device)
+    begins_BT = torch.ones_like(documents_BT, dtype=torch.bool)
+    begins_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
+    return places_T - torch.where(begins_BT, places_T, 0).cummax(1).values

@@ -1,0 +1,134 @@
+"""Numbers and names as people read them; everything that comes from a data set passes through ``clean``."""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tokenworth.report.terminal.printable import DIRECTION_MARKS
+
+ABSENT = "–"  # noqa: RUF001  an en dash: a number that does not exist
+
+
+def number(value: Any) -> float | None:
+    """A finite float, or None for None, NaN, infinities and what is no number."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        converted = float(value)
+    except (TypeError, ValueError):
+        return None
+    return converted if math.isfinite(converted) else None
+
+
+def series(rows: Iterable[Mapping[str, Any]], key: str) -> list[float | None]:
+    """One column of a list of rows, with None where it has no value."""
+    return [number(row.get(key)) for row in rows]
+
+
+def numbers(values: Iterable[Any] | None) -> list[float | None]:
+    """Every entry through ``number``; an absent list is an empty one."""
+    return [number(value) for value in (values if values is not None else ())]
+
+
+def shown(value: Any, digits: int = 3) -> str:
+    """A rounded number, with thousands separated when there are no decimals to show."""
+    value = number(value)
+    if value is None:
+        return ABSENT
+    if digits == 0:
+        return f"{value:,.0f}"
+    text = f"{value:.{digits}f}"
+    return text if number(text) != 0 or value == 0 else f"{value:.1e}"
+
+
+def interval(low: Any, high: Any, digits: int = 3) -> str:
+    """``0.791 to 0.832``, or nothing when an end is unknown."""
+    if number(low) is None or number(high) is None:
+        return ""
+    return f"{shown(low, digits)} to {shown(high, digits)}"
+
+
+def tight(low: Any, high: Any, digits: int = 3) -> str:
+    """The interval for narrow places, ``0.791-0.832`` with an en dash; words where a minus sign would confuse."""
+    between = interval(low, high, digits)
+    return between if "-" in between else between.replace(" to ", ABSENT)
+
+
+def duration(seconds: Any) -> str:
+    """Seconds as a person says them."""
+    seconds = number(seconds)
+    if seconds is None:
+        return ABSENT
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def clean(text: Any) -> str:
+    """Text on one line: control characters (terminal escapes, line breaks) and direction overrides become spaces."""
+    kept = (
+        " " if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in DIRECTION_MARKS else char
+        for char in str(text)
+    )
+    return " ".join("".join(kept).split()) or "(empty)"
+
+
+def sentence(text: Any) -> str:
+    """Clean text with a capital letter and a full stop, for reasons that were written to follow a colon."""
+    text = clean(text)
+    return text[:1].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+
+
+def cut(text: Any, limit: int = 28) -> str:
+    """Clean text of at most ``limit`` characters, ending in an ellipsis when some were left out."""
+    text = clean(text)
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def short(name: Any, parts: int = 2) -> str:
+    """The end of a folder's path, where names differ; hub ids and other names stay whole."""
+    name = clean(name)
+    steps = [step for step in name.replace("\\", "/").split("/") if step]
+    is_path = name.startswith(("/", ".", "~")) or name[1:3] in (":/", ":\\")
+    return "…/" + "/".join(steps[-parts:]) if is_path and len(steps) > parts else name
+
+
+def label(text: Any, limit: int = 28) -> str:
+    """A short name for an axis: plotly reads a part of HTML in labels, so it is escaped."""
+    return html.escape(cut(text, limit), quote=False)
+
+
+def hover(text: Any, limit: int = 400) -> str:
+    """The full name for a hover box, wrapped with the line breaks plotly understands, and escaped."""
+    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(cut(text, limit), 60))
+
+
+def facts(values: Mapping[str, Any], skip: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """(name, value) of every entry, nested mappings opened, long lists as their length; for a reader, not a parser."""
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = clean(key).replace("_", " ")
+        if key in skip or value is None:
+            continue
+        if isinstance(value, Mapping):
+            found += [(f"{name}, {inner}", text) for inner, text in facts(value)]
+        else:
+            found.append((name, _fact(value)))
+    return found
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | str):
+        return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else clean(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(clean(item) for item in value) if len(value) <= 20 else f"{len(value):,} entries"
+    return f"{value:.4g}" if number(value) is not None else clean(value)

@@ -1,0 +1,1 @@
+"""Pages: charts and tables of a result as one HTML file."""

@@ -1,0 +1,151 @@
+"""The local engine: a process a cell, as many at a time as devices and memory allow.
+
+A process of its own frees what a cell took, and a cell that is killed takes no other with it: it is begun again, and
+goes on where its route left a checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from tokenworth.base.locks import BusyError
+from tokenworth.base.worker_processes import end_with_parent
+from tokenworth.errors import first_line
+from tokenworth.study.cell_run import keyed_cells, run_cell
+from tokenworth.study.device_slots import Slots, slots_here
+from tokenworth.study.grid import Cell, Study
+from tokenworth.study.study_store import StudyStore, unfinished
+
+MOST_BEGINNINGS = 3
+"""A cell whose process dies so often is left as failed by this run."""
+
+_PRELOADED = (
+    "tokenworth.study.cell_run",
+    "tokenworth.adaptation.routes.trained_routes",
+    "tokenworth.adaptation.routes.probe_route",
+    "transformers.models.auto.modeling_auto",
+    "transformers.generation.utils",
+    "sklearn.linear_model",
+    "peft",
+    "accelerate",
+)
+"""Imported once by the server that cells are forked from."""
+
+_log = logging.getLogger("tokenworth")
+Report = Callable[[Cell, str], None]
+"""Called as report(cell, state) when a cell ends; after "failed: " stands why."""
+
+
+@dataclass(slots=True)
+class _Running:
+    cell: Cell
+    key: str
+    process: ForkServerProcess
+    device: str
+
+
+def run_local(
+    study: Study,
+    root: str | Path,
+    *,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    report: Report | None = None,
+) -> Counter[str]:
+    """Run every cell that is not finished; several of these may work on one folder at the same time.
+
+    Args:
+        study: what to run.
+        root: folder of the study.
+        workers: processes at a time; None takes one a card, or one for two processors.
+        retry_failed: also run cells that failed before.
+        report: called when a cell ends.
+
+    Returns:
+        How many cells are in each state at the end.
+
+    Raises:
+        SettingError: texts or weights are not there; said before anything runs.
+        TokenworthError: the folder cannot be written.
+    """
+    cells, store = keyed_cells(study), StudyStore(Path(root))
+    store.make()
+    engine = _Engine(study, store, report or (lambda *_: None), slots_here(workers))
+    engine.run(unfinished(cells, store, retry_failed=retry_failed))
+    return Counter(store.state(key) for _, key in cells)
+
+
+class _Engine:
+    """Begins processes while slots and memory last, and ends them."""
+
+    def __init__(self, study: Study, store: StudyStore, report: Report, slots: Slots) -> None:
+        self.study, self.store, self.report, self.slots = study, store, report, slots
+        self.running: list[_Running] = []
+        self.begun: Counter[str] = Counter()
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(list(_PRELOADED))
+
+    def run(self, waiting: list[tuple[Cell, str]]) -> None:
+        """Until nothing is left to begin or to wait for; whatever ends this ends the processes too."""
+        try:
+            self._run(waiting)
+        finally:
+            for one in self.running:
+                one.process.kill()
+                one.process.join()
+
+    def _run(self, waiting: list[tuple[Cell, str]]) -> None:
+        while waiting or self.running:
+            found = next(
+                ((i, device) for i, (cell, _) in enumerate(waiting) if (device := self.slots.fitting(cell))), None
+            )
+            if found is None:
+                self._wait(waiting)
+                continue
+            place, device = found
+            self._begin(*waiting.pop(place), device)
+
+    def _begin(self, cell: Cell, key: str, device: str) -> None:
+        self.slots.take(device, cell)
+        process = self.context.Process(target=_work, args=(self.study, cell, key, self.store.root, device))
+        process.start()
+        self.begun[key] += 1
+        self.running.append(_Running(cell, key, process, device))
+
+    def _wait(self, waiting: list[tuple[Cell, str]]) -> None:
+        """For a process to end."""
+        while not (ended := [one for one in self.running if not one.process.is_alive()]):
+            time.sleep(0.05)
+        for one in ended:
+            self.running.remove(one)
+            self.slots.leave(one.device, one.cell)
+            state = self.store.state(one.key)
+            died = state == "interrupted" and one.process.exitcode != 0
+            if died and self.begun[one.key] < MOST_BEGINNINGS:
+                _log.warning("%s: its process died (%s); it is begun again", one.cell, one.process.exitcode)
+                waiting.insert(0, (one.cell, one.key))
+                continue
+            self.report(one.cell, self.store.outcome(one.key))
+
+
+def _work(study: Study, cell: Cell, key: str, root: Path, device: str) -> None:
+    """What the process of a cell does; a failure is kept in the store."""
+    import torch
+
+    end_with_parent()
+    torch.set_num_threads(1 if device == "auto" else torch.get_num_threads())
+    try:
+        run_cell(study, cell, key, root, device=device)
+    except BusyError:
+        return  # another command runs it
+    except Exception as error:
+        if StudyStore(root).error(key) is None:  # otherwise it is kept there, and told by the engine
+            _log.error("%s: %s", cell, first_line(error))
+            raise SystemExit(1) from error

@@ -1,0 +1,184 @@
+"""load_task: from a source to a task, in the order in which it happens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+
+from tokenworth.errors import SettingError, TaskError
+from tokenworth.files import same_form
+from tokenworth.settings import AsPath, Seed, checked_arguments
+from tokenworth.tasks.columns import Columns
+from tokenworth.tasks.labels import encode_labels
+from tokenworth.tasks.rows import Rows
+from tokenworth.tasks.source import find_origin
+from tokenworth.tasks.split import KEPT_IN_TRAIN, split
+from tokenworth.tasks.task import Split, Task, count
+from tokenworth.tasks.train_and_test import choose_parts, known_names, labelled_rows
+
+TEST_SHARE = 0.3
+"""Share of the rows held out where the source has no test part; that of the published protocol."""
+
+
+@checked_arguments
+def load_task(
+    source: Annotated[str | os.PathLike[str], AsPath()],
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    test: str | os.PathLike[str] | float | None = None,
+    data: str | os.PathLike[str] | None = None,
+    max_texts: int | None = None,
+    seed: Seed = 0,
+    group: str | None = None,
+    drop_overlap: bool = False,
+) -> Task:
+    """Load labelled texts as a task with train and test parts.
+
+    Args:
+        source: a .csv, .tsv, .jsonl or .parquet file; a folder with train.* and test.* files; a Hugging Face data set
+            id (`owner/name`, or `owner/name:configuration`); a published name (see `PUBLISHED`); or "docstrings", the
+            built-in task.
+        text: text column; found by name where None (see `TEXT_NAMES`).
+        text_pair: column of the second text, joined to the first by one space in every row; found where None
+            (`PAIR_NAMES`).
+        label: label column; found by name where None (see `LABEL_NAMES`).
+        test: a test file, or the share of all rows to hold out, in (0, 1).  None takes the source's own test part, and
+            holds out 0.3 of the rows where it has none.
+        data: folder in which tasks lie by name; the environment variable TOKENWORTH_DATA where None.
+        max_texts: at most that many texts in each part, drawn in proportion to the classes, at least two of every
+            class.
+        seed: seed of split and sample.
+        group: column of which rows with equal values stay on one side of a split made here.
+        drop_overlap: remove training rows whose text, or group, also stands in test.
+
+    Raises:
+        TaskError: the source is not there or its rows cannot be used; one sentence says what, where and what to do.
+        SettingError: an argument outside its range.
+    """
+    share = _share(test)
+    if max_texts is not None and max_texts < 1:
+        raise SettingError(f"max_texts = {max_texts}: give a number of texts of at least 1, or None for all of them")
+    origin = find_origin(_name_or_path(source), None if data is None else os.fspath(data), seed)
+    wish = Columns(text, text_pair, label, group)
+    notes = list(origin.notes)
+    columns, parts = choose_parts(origin, wish, None if share is not None else test, notes)
+    rows = [labelled_rows(table, columns, origin, notes) for table in parts]
+    names, labels, label_notes = encode_labels(rows, known_names(origin, parts[0], columns))
+    notes += label_notes
+    train, held_out = _splits(rows, labels, share, seed, notes)
+    test_is_drawn = len(rows) < 2 or share is not None
+    _note_pairs(rows, columns, notes)
+    train = _without_overlap(train, held_out, names, notes, drop=drop_overlap)
+    counts = count(train, held_out, len(names))
+    task = Task(origin.name, origin.source, names, train, held_out, tuple(notes), counts, seed, test_is_drawn)
+    task = task if max_texts is None else task.sample(max_texts)
+    return replace(task, notes=(*task.notes, *_findings(task.counts)))
+
+
+def _name_or_path(source: str | os.PathLike[str]) -> str:
+    """A string as it is; a path object such that it cannot be taken for a name."""
+    path = os.fspath(source)
+    return path if isinstance(source, str) or os.path.isabs(path) else f"./{path}"  # noqa: PTH117 - Path drops the "./"
+
+
+def _share(test: str | os.PathLike[str] | float | None) -> float | None:
+    """`test` as a share in (0, 1), or None where it is a path or not given."""
+    if test is None or isinstance(test, os.PathLike):
+        return None
+    try:
+        share = float(test)
+    except ValueError:
+        return None
+    if not 0 < share < 1:
+        raise SettingError(f"test = {test}: give a share of the rows between 0 and 1, or the path of a test file")
+    return share
+
+
+def _splits(
+    rows: list[Rows], labels: list[np.ndarray], share: float | None, seed: int, notes: list[str]
+) -> tuple[Split, Split]:
+    """Both parts as given, or all rows divided anew."""
+    groups = _group_ids(rows)
+    whole = [Split(r.texts, y, g) for r, y, g in zip(rows, labels, groups, strict=True)]
+    if len(whole) == 2 and share is None:
+        notes.append(f"Train and test as given: {len(whole[0]):,} and {len(whole[1]):,} texts.")
+        return whole[0], whole[1]
+    every = whole[0] if len(whole) == 1 else _pooled(whole)
+    share = TEST_SHARE if share is None else share
+    train, test = split(every.labels, share, seed, every.groups)
+    if len(test) == 0:
+        raise TaskError(
+            f"{rows[0].table.source}: {len(every):,} texts are too few to hold out a test part of {share:g} with two "
+            "training texts left in every class; add texts or give a test file with test="
+        )
+    how = "stratified by class" if every.groups is None else "whole groups, stratified by class as well as groups allow"
+    pooled = "" if len(whole) == 1 else "All parts joined and divided anew: "
+    notes.append(f"{pooled}{len(test):,} of {len(every):,} texts held out as test ({how}, seed {seed}).")
+    return every.take(train), every.take(test)
+
+
+def _group_ids(rows: list[Rows]) -> list[np.ndarray] | list[None]:
+    if any(part.groups is None for part in rows):
+        return [None for _ in rows]
+    ids: dict[object, int] = {}
+    return [np.array([ids.setdefault(g, len(ids)) for g in part.groups or ()], dtype=np.int64) for part in rows]
+
+
+def _pooled(parts: Sequence[Split]) -> Split:
+    groups = [part.groups for part in parts if part.groups is not None]
+    texts = [text for part in parts for text in part.texts]
+    return Split(texts, np.concatenate([part.labels for part in parts]), np.concatenate(groups) if groups else None)
+
+
+def _note_pairs(rows: list[Rows], columns: Columns, notes: list[str]) -> None:
+    if columns.text_pair is None:
+        return
+    half = sum(part.half_pairs for part in rows)
+    notes.append(
+        f"Text pairs: '{columns.text}' and '{columns.text_pair}' joined by a space in every "
+        f"row{f'; in {half:,} rows one of the two is empty' if half else ''}."
+    )
+
+
+def _without_overlap(train: Split, test: Split, names: tuple[str, ...], notes: list[str], *, drop: bool) -> Split:
+    if not drop:
+        return train
+    seen = set(map(same_form, test.texts))
+    again = np.array([same_form(text) in seen for text in train.texts], dtype=bool)
+    if train.groups is not None and test.groups is not None:
+        again |= np.isin(train.groups, test.groups)
+    left = np.bincount(train.labels[~again], minlength=len(names))
+    few = [names[c] for c in np.flatnonzero(left < KEPT_IN_TRAIN)]
+    if few:
+        raise TaskError(
+            f"removing the training texts that also stand in test leaves fewer than two in class '{few[0]}'; leave "
+            "out drop_overlap or remove the class"
+        )
+    notes.append(
+        f"{again.sum():,} training texts removed because they{'' if train.groups is None else ' or their groups'} "
+        "also stand in test."
+    )
+    return train.take(np.flatnonzero(~again))
+
+
+def _findings(counts: dict[str, object]) -> list[str]:
+    overlap, empty, shared = counts["overlap"], counts["empty"], counts["shared_groups"]
+    assert isinstance(empty, dict)
+    notes = []
+    if overlap:
+        notes.append(
+            f"{overlap:,} test texts also stand in train; drop_overlap (--drop-overlap) removes them from train."
+        )
+    if shared:
+        notes.append(
+            f"{shared:,} test texts share their group with training texts; test=0.3 divides all rows anew by groups."
+        )
+    if any(empty.values()):
+        notes.append(f"{empty['train']:,} training and {empty['test']:,} test texts are empty; they are kept.")
+    return notes

@@ -1,0 +1,151 @@
+"""What a source means: a path, a published name, a data set of the hub, or the built-in task."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from tokenworth.errors import TaskError
+from tokenworth.tasks.columns import Columns
+from tokenworth.tasks.docstrings import docstring_table
+from tokenworth.tasks.folder import Folder, canonical, read_folder
+from tokenworth.tasks.hub import load_parts
+from tokenworth.tasks.published_tasks import PUBLISHED, Published
+from tokenworth.tasks.table import Table
+from tokenworth.tasks.table_files import is_table, read_table
+
+DATA_VARIABLE = "TOKENWORTH_DATA"
+"""Environment variable for the folder in which tasks lie by name."""
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Origin:
+    """Tables of a source with what is known about them."""
+
+    name: str
+    source: str
+    parts: dict[str, Table]
+    columns: Columns = field(default_factory=Columns)
+    """Columns that are known beforehand."""
+    label_names: tuple[str, ...] | None = None
+    test_parts: tuple[str, ...] = ("test", "validation")
+    """Parts that can be the test part, best first."""
+    notes: tuple[str, ...] = ()
+    marks_unlabelled: bool = False
+    """Whether label -1 means "none" even where classes have no names."""
+
+
+def find_origin(source: str, data: str | None, seed: int) -> Origin:
+    """Find and read what `source` names: the built-in task, a published name, a path, or an identifier of the hub.
+
+    The first that fits is taken, so a folder called like a published task is written ./imdb.  With `data`, or the
+    variable TOKENWORTH_DATA, a published name means the folder `<data>/<name>`, and so does a hub identifier for which
+    there is such a folder.
+
+    Raises:
+        TaskError: nothing is found under that name, or it cannot be read.
+    """
+    if source == "docstrings":
+        note = "Built from the docstrings of the installed packages, with their names masked; each file is one group."
+        return Origin(
+            source, source, {"train": docstring_table(seed)}, Columns("text", None, "label", "file"), notes=(note,)
+        )
+    rule = PUBLISHED.get(source)
+    name = source.split(":", maxsplit=1)[0].rsplit("/", 1)[-1]
+    root = data or os.environ.get(DATA_VARIABLE)
+    if rule is None and (Path(source).expanduser().exists() or _looks_like_path(source)):
+        return _local(Path(source).expanduser())
+    if root and (rule is not None or (Path(root) / name).is_dir()):
+        return _named_folder(Path(root), name, rule)
+    return _from_hub(source, rule or next((known for known in PUBLISHED.values() if known.hub == source), None))
+
+
+def _looks_like_path(source: str) -> bool:
+    return (
+        source.startswith((".", "/", "~"))
+        or source.count("/") > 1
+        or is_table(Path(source))
+        or Path(source).suffix.lower() in {".txt", ".xlsx"}
+    )
+
+
+def _local(path: Path) -> Origin:
+    if path.is_dir():
+        return _of_folder(path.resolve().name, path, read_folder(path), None)
+    if not path.exists():
+        raise TaskError(f"{path}: no such file or folder; {_path_hint(path)}")
+    return Origin(path.stem, str(path), {"train": read_table(path)})
+
+
+def _path_hint(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent} either"
+    near = get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
+    return f"did you mean {path.with_name(near[0])}?" if near else "check the path"
+
+
+def _named_folder(root: Path, name: str, rule: Published | None) -> Origin:
+    path = root / name
+    if not path.is_dir():
+        raise TaskError(
+            f"{name}: no folder {path} ({root} {_inside(root)}); put its train and test files there, or leave "
+            f"out data= (--data, {DATA_VARIABLE}) to load it from the hub"
+        )
+    return _of_folder(name, path, read_folder(path), rule)
+
+
+def _inside(root: Path) -> str:
+    if not root.is_dir():
+        return "does not exist"
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+    return f"holds {', '.join(folders[:20])}" if folders else "holds no folders"
+
+
+def _of_folder(name: str, path: Path, folder: Folder, rule: Published | None) -> Origin:
+    """Our own layout is taken as it is; a folder of the hub's columns is read by the published rule."""
+    if rule is None or folder.has_meta:
+        group = "text_a" if rule is not None and rule.group else None  # what our layout calls the first text
+        known = Columns(group=_if_there(folder.parts, group))
+        return Origin(name, str(path), folder.parts, known, folder.label_names)
+    return _by_rule(name, str(path), folder.parts, rule)
+
+
+def _from_hub(source: str, rule: Published | None) -> Origin:
+    if not _HUB_ID.fullmatch(source):
+        raise TaskError(f"'{source}' is neither a file nor a folder nor an identifier of the hub; {_KNOWN}")
+    hub_id, _, config = source.partition(":")
+    name = next((known for known, entry in PUBLISHED.items() if entry is rule), hub_id.rsplit("/", 1)[-1])
+    try:
+        parts = canonical(load_parts(rule.hub if rule else hub_id, (rule.config if rule else config) or None))
+    except TaskError as error:
+        near = get_close_matches(source, [*PUBLISHED, "docstrings"], n=1)
+        hint = f" (did you mean '{near[0]}'?)" if near and rule is None else ""
+        raise TaskError(f"{error}{hint}") from error
+    if rule is None:
+        return Origin(name, hub_id, parts)
+    return _by_rule(name, rule.hub, parts, rule)
+
+
+def _by_rule(name: str, source: str, parts: dict[str, Table], rule: Published) -> Origin:
+    compose = rule.compose
+    if compose is not None and all(_if_there(parts, column) for column in rule.composed_of):
+        parts = {part: table.with_column(rule.text, compose) for part, table in parts.items()}
+    columns = Columns(*(_if_there(parts, column) for column in (rule.text, rule.text_pair, rule.label, rule.group)))
+    tests = () if rule.test is None else (rule.test,)
+    notes = (rule.note,) if rule.note else ()
+    return Origin(name, source, parts, columns, rule.label_names, tests, notes, marks_unlabelled=True)
+
+
+def _if_there(parts: dict[str, Table], column: str | None) -> str | None:
+    """The column where every part has it, so that a copy with other column names is still searched by name."""
+    return column if column is not None and all(column in table.columns for table in parts.values()) else None
+
+
+_KNOWN = (
+    f"give a path, a hub identifier such as stanfordnlp/imdb, 'docstrings', or a published name: {', '.join(PUBLISHED)}"
+)

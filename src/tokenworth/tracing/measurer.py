@@ -1,0 +1,143 @@
+"""The four kinds of cells: a bag of words, an assessed checkpoint, an adapted one, and training from random weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tokenworth.adaptation import AdaptResult, adapt
+from tokenworth.adaptation.job import Progress
+from tokenworth.adaptation.route_settings import relevant_settings
+from tokenworth.assessment import Assessment, assess
+from tokenworth.assessment.probe_table import bow_row
+from tokenworth.backbones.loading.loader import RANDOM_SUFFIX, identity
+from tokenworth.base.cells import Cells, Facts
+from tokenworth.encode.text_loss import loss_of
+from tokenworth.tasks import Task
+from tokenworth.tracing.run_reader import Checkpoint
+from tokenworth.tracing.trace_settings import TraceSettings
+
+SCORES = (
+    "cv_accuracy",
+    "cv_loss",
+    "logme",
+    "label_r2",
+    "hscore",
+    "knn_accuracy",
+    "ntps",
+    "ntps_excess",
+    "ar_r2",
+    "retained_auc",
+    "k90",
+)
+"""What is kept of a layer; docs/results/which_scores.md says which of them order checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurer:
+    """Makes or reads the cells of one task."""
+
+    cells: Cells
+    task: Task
+    settings: TraceSettings
+    device: str
+    dtype: str
+    """Number format of the assessments, and of the routes where their settings name none."""
+    cache: str | Path | bool
+    progress: Progress | None
+    started: Callable[[str], None]
+    """Called with what is begun; finished cells are read in silence."""
+
+    def bow(self) -> Facts:
+        """The row of `Assessment.probes`, predictions included."""
+        return self.cells.once(self._what("bow", ""), lambda _work: bow_row(self.task))
+
+    def assessed(self, checkpoint: Checkpoint, bow: Facts) -> Facts:
+        """Scores at the chosen layer and at the last, the best probe's test predictions, loss on the task's texts."""
+        return self.cells.once(
+            self._what("assess", checkpoint.fingerprint), lambda _work: self._assess(checkpoint, bow)
+        )
+
+    def _assess(self, checkpoint: Checkpoint, bow: Facts) -> Facts:
+        self.started(f"{self.task.name}: assessing the checkpoint of {checkpoint.tokens:,} tokens")
+        name, settings = str(checkpoint.folder.resolve()), self.settings
+        found = assess(
+            name, self.task, max_length=settings.max_length, seed=settings.seed, device=self.device, dtype=self.dtype,
+            cache=self.cache, baseline=bow, progress=self._named(f"{checkpoint.tokens:,} tokens"),
+        )  # fmt: skip
+        length = settings.max_length
+        loss = loss_of(
+            name, self.task.train.texts, max_length=length, device=self.device, dtype=self.dtype, seed=settings.seed
+        )
+        return _kept(found, loss)
+
+    def adapted(self, checkpoint: Checkpoint, seed: int) -> Facts:
+        """LoRA on a checkpoint."""
+        return self._learned("lora", checkpoint, checkpoint.fingerprint, seed)
+
+    def scratch(self, checkpoint: Checkpoint, seed: int) -> Facts:
+        """Training from random weights: any checkpoint will do, only its configuration and tokenizer are used."""
+        return self._learned("scratch", checkpoint, identity(f"{checkpoint.folder}{RANDOM_SUFFIX}", seed=seed), seed)
+
+    def _learned(self, route: str, checkpoint: Checkpoint, weights: str, seed: int) -> Facts:
+        config = self.settings.config
+
+        pinned = replace(config, dtype=self.dtype) if config.dtype == "auto" else config
+
+        def make(work: Path) -> Facts:
+            where = f"LoRA at {checkpoint.tokens:,} tokens" if route == "lora" else "training from random weights"
+            self.started(f"{self.task.name}: {where}, seed {seed}")
+            found = adapt(
+                str(checkpoint.folder.resolve()), self.task, route, seed=seed, config=pinned, out=work,
+                device=self.device, cache=self.cache, progress=self._named(f"{where}, seed {seed}"),
+            )  # fmt: skip
+            return _of_route(found)
+
+        relevant = relevant_settings(route)
+        settings = {name: value for name, value in config.asdict().items() if name in relevant}
+        return self.cells.once({**self._what(route, weights), "seed": seed, "settings": settings}, make)
+
+    def _named(self, part: str) -> Progress | None:
+        """Progress under a name of its own: the rate of one part says nothing about the next."""
+        report = self.progress
+        return None if report is None else lambda what, done, total: report(f"{part}: {what}", done, total)
+
+    def _what(self, kind: str, weights: str) -> dict[str, Any]:
+        what: dict[str, Any] = {"kind": kind, "weights": weights, "task": self.task.fingerprint}
+        if kind == "assess":
+            what |= {"max_length": self.settings.max_length, "seed": self.settings.seed}
+        return what
+
+
+def _kept(found: Assessment, loss: dict[str, float]) -> Facts:
+    """The few figures of an assessment that make a trace."""
+    chosen, last = found.row(), found.row(max(row["layer"] for row in found.layers))
+    ends = ("", "_low", "_high", "_chance")
+    return {
+        "best_layer": found.best_layer,
+        "n_layers": found.backbone["n_layers"],
+        "probe": found.confusion["probe"],
+        "predictions": found.predictions,
+        "chosen": {f"{name}{end}": chosen.get(f"{name}{end}", math.nan) for name in SCORES for end in ends},
+        "last": {f"{name}{end}": last.get(f"{name}{end}", math.nan) for name in SCORES for end in ends},
+        "text_bits_per_byte": loss["bits_per_byte"],
+        "tokens": found.task["tokens"],
+        "seconds": found.timings["total"],
+        "dtype": found.backbone["dtype"],
+    }
+
+
+def _of_route(found: AdaptResult) -> Facts:
+    """Predictions of the test texts as class indices, and what they cost."""
+    places = {name: place for place, name in enumerate(found.task["label_names"])}
+    return {
+        "predictions": [places[name] for name in found.predictions["predicted"]],
+        "metrics": found.metrics,
+        "train_f1": found.train_metrics.get("weighted_f1"),
+        "train_flops": found.cost.get("train_flops"),
+        "seconds": found.cost.get("seconds"),
+        "trainable": found.parameters.get("trainable"),
+    }
