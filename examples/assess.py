@@ -8,8 +8,8 @@
     retained  share of the readable label signal that is left when z passes through the first k of V
     probe     ridge on z; penalty by GCV, layer by cross-fitting, so that the test texts choose nothing
 
-The numbers are those of `tokenworth assess`, which adds intervals and further scores, and keeps its digits where states
-are a thousand times their spread.  NTPS: arXiv 2505.17169; what is corrected in it: docs/scores.md.
+The numbers are those of `tokenworth assess`, which adds intervals and scores, chooses among four bags of words, and
+keeps its digits where states are a thousand times their spread.  NTPS: arXiv 2505.17169, corrected: docs/scores.md.
 Axes: N, M training and test texts, B of a batch, T tokens, P pairs (s_t, h_t+1), D width, C classes, F terms.
 """
 
@@ -158,7 +158,7 @@ def retained(q_NR: Tensor, zv_ND: Tensor, y_NC: Tensor) -> dict[str, float]:
 
 
 def bag_of_words(train: list[str], y_NC: Tensor, test: list[str]) -> Tensor:
-    """TF-IDF of words and pairs, scaled by naive Bayes (Wang and Manning 2012), logistic regression: what to beat."""
+    """What to beat: TF-IDF of words and pairs, scaled by naive Bayes (Wang and Manning 2012), logistic regression."""
     words = [re.findall(r"\w+|[^\w\s]", text.lower()) for text in train + test]
     counts = [Counter(one) + Counter(pairwise(one)) for one in words]
     texts_with = Counter(term for one in counts[: len(train)] for term in one)
