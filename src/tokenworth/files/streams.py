@@ -24,17 +24,20 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         FileError: it cannot be opened.
     """
     try:
-        if path.suffix == ".zst":
-            import pyarrow as pa
-
-            file = pa.input_stream(str(path), compression="zstd")
-        else:
-            file = Gzip(path) if path.suffix == ".gz" else path.open("rb")
+        file: Any = _stream(path)
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise FileError(f"{path} cannot be read ({reason}); check its permissions") from error
     with file:
         yield file
+
+
+def _stream(path: Path) -> Any:
+    if path.suffix == ".zst":
+        import pyarrow as pa
+
+        return pa.input_stream(str(path), compression="zstd")
+    return Gzip(path) if path.suffix == ".gz" else path.open("rb")
 
 
 class Gzip(io.RawIOBase):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import textwrap
-from collections.abc import Mapping
+import sys
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin
 
@@ -17,7 +17,7 @@ from tokenworth.settings.validation import hints_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
+class SettingRow:
     """A field of a settings class, in words."""
 
     name: str
@@ -30,22 +30,38 @@ class Setting:
     help: str
 
 
-def field_help(kind: type[Any]) -> Mapping[str, str]:
-    """The docstring under each field of a settings class as one line; fields of its bases among them."""
-    texts: dict[str, str] = {}
+def field_help(kind: type[Any]) -> dict[str, str]:
+    """The docstring under each field of a settings class, its bases among them, as one line; none without source."""
+    helps: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
-        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body  # type: ignore[attr-defined]
-        for field, text in pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-                texts[field.target.id] = " ".join(str(ast.literal_eval(text.value)).split())
-    return texts
+        helps |= _helps_of(base.__module__).get(base.__name__, {})
+    return helps
 
 
-def setting_table(kind: type[Any]) -> list[Setting]:
+@cache
+def _helps_of(module: str) -> dict[str, dict[str, str]]:
+    """By class and field."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError):
+        return {}
+    helps: dict[str, dict[str, str]] = {}
+    for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        for field, below in pairwise(owner.body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                helps.setdefault(owner.name, {})[ast.unparse(field.target)] = " ".join(str(below.value.value).split())
+    return helps
+
+
+def setting_table(kind: type[Any]) -> list[SettingRow]:
     """The fields of a settings class in their order."""
     helps, hints = field_help(kind), hints_of(kind)
     return [
-        Setting(
+        SettingRow(
             name=one.name,
             kind=_kind(hints[one.name]),
             unit=next((mark.name for mark in _marks(hints[one.name]) if isinstance(mark, Unit)), ""),

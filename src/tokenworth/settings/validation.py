@@ -113,14 +113,16 @@ def build(
 
 
 def _section_class(hint: Any) -> Any:
+    """The settings class of `Class`, `Class | None` and `Class | str`; other unions are looked at by who takes them."""
     kind, _ = parts_of(hint)
-    return next((one for one in (kind, *get_args(kind)) if is_dataclass(one)), None)
+    classes = [one for one in get_args(kind) or (kind,) if one not in (str, type(None))]
+    return classes[0] if len(classes) == 1 and is_dataclass(classes[0]) else None
 
 
 def _section(name: str, values: Any, hint: Any, mistakes: list[str]) -> Any:
     """An empty section is one without lines."""
     or_word = str in get_args(parts_of(hint)[0])
-    if or_word and isinstance(values, str):
+    if isinstance(values, _section_class(hint)) or (or_word and isinstance(values, str)):
         return values
     owner = f"a {name} has" if or_word else f"{name} has"
     return build(_section_class(hint), {} if values is None else values, owner, mistakes, where=f"{name}: ")
