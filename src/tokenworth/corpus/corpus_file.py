@@ -91,7 +91,7 @@ def _stages(sections: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
 def _placed_stage(stage: Any, home: Path) -> Any:
     """Tasks, models and recognisers that lie beside the corpus file by their paths; other names stay as they are."""
     if hasattr(stage, "tasks"):
-        return replace(stage, tasks=tuple(beside(home, one) for one in stage.tasks))
+        return replace(stage, tasks=tuple(beside(home, task) for task in stage.tasks))
     name = next((name for name in ("model", "recogniser") if hasattr(stage, name)), None)
     return stage if name is None else replace(stage, **{name: beside(home, getattr(stage, name))})
 

@@ -176,11 +176,11 @@ class PretrainConfig:
 
     def asdict(self) -> dict[str, Any]:
         """As JSON writes it; a source whose rows are all taken says nothing of them."""
-        found = asdict(self) | {"prompts": list(self.prompts)}
-        for own in (*found["sources"].values(), *found["held_out"].values()):
-            if own["source"] is None:
-                del own["source"]
-        return found
+        plain = asdict(self) | {"prompts": list(self.prompts)}
+        for source in (*plain["sources"].values(), *plain["held_out"].values()):
+            if source["source"] is None:
+                del source["source"]
+        return plain
 
 
 def read_config(path: str | Path, **changes: Any) -> PretrainConfig:
@@ -240,17 +240,21 @@ def _source_mistakes(values: Mapping[str, Any], sources: Mapping[str, Any], held
     return twice
 
 
-def make_sources(values: Mapping[str, Any], section: str, home: Path, place: object = "") -> dict[str, SourceConfig]:
-    """Sources of a section by name, each a path or settings of its own; paths relative to a folder.
+def read_tokenizer_file(path: str | Path) -> tuple[TokenizerConfig, dict[str, SourceConfig]]:
+    """The fields of TokenizerConfig and the `sources` of a YAML file; paths in it are relative to it.
 
     Raises:
-        SettingError: an unknown key, a source without a path, or a value that does not fit.
+        SettingError: an unknown key, no sources, a source without a path, or a value that does not fit: all of them.
     """
+    values = read_settings(path, "tokenizer file", _EXAMPLE)
     mistakes: list[str] = []
-    sources = _sources(values, section, home, mistakes)
-    if mistakes:
-        raise refusal(place, mistakes)
-    return sources
+    sources = _sources(values, "sources", Path(path).resolve().parent, mistakes)
+    if not values.get("sources"):
+        mistakes.append("a tokenizer needs sources; write 'sources: {name: file}'")
+    config = build(TokenizerConfig, values.but("sources"), "a tokenizer has", mistakes)
+    if config is None or mistakes:
+        raise refusal(path, mistakes)
+    return config, sources
 
 
 def _sources(values: Mapping[str, Any], section: str, home: Path, mistakes: list[str]) -> dict[str, SourceConfig]:
@@ -259,10 +263,10 @@ def _sources(values: Mapping[str, Any], section: str, home: Path, mistakes: list
         mistakes.append(f"{section} takes lines of its own, not {quoted(entries)}; write '{_EXAMPLE}'")
         return {}
     named = {}
-    for name, own in entries.items():
-        path = own.get("path") if isinstance(own, Mapping) else own
+    for name, entry in entries.items():
+        path = entry.get("path") if isinstance(entry, Mapping) else entry
         if isinstance(path, str) and path:
-            named[name] = own
+            named[name] = entry
         else:
             mistakes.append(f"the source {name} names no path; write '{name}: {{path: file.parquet}}'")
     sources = build_each(SourceConfig, named, "the source", mistakes)

@@ -33,29 +33,25 @@ class Misfit(ValueError):  # noqa: N818 - a reason, put into a sentence by who k
 
 
 class Mark:
-    """Stands beside a type: `Annotated[str, FolderName()]`."""
+    """Stands beside a type, `Annotated[str, FolderName()]`, and is called with a value of that type."""
 
     __slots__ = ()
 
-    def check(self, value: Any) -> None:
-        """Look at a value that is already of the type.
-
-        Raises:
-            Misfit: it cannot be taken.
-        """
+    def __call__(self, value: Any) -> None:
+        """Take any value; other marks may raise a Misfit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds(Mark):
-    """Where a number may lie; None: no end on that side."""
+    """Where a number may lie, nan nowhere; None: no end on that side."""
 
     least: float | None = None
     above: float | None = None
     most: float | None = None
     below: float | None = None
 
-    def check(self, value: Any) -> None:
-        """The value lies within; nan does not."""
+    def __call__(self, value: Any) -> None:
+        """Refuse a number outside."""
         low = (self.least is None or value >= self.least) and (self.above is None or value > self.above)
         if not (low and (self.most is None or value <= self.most) and (self.below is None or value < self.below)):
             shown = f"{value:g}" if isinstance(value, float) and value == round(value, 4) else value
@@ -69,7 +65,7 @@ class Bounds(Mark):
 
 @dataclass(frozen=True, slots=True)
 class OneOf(Mark):
-    """A word out of a table that another module keeps."""
+    """A word out of a table that another module keeps; the number 4.0 is not the number 4."""
 
     words: Iterable[Any] | Callable[[], Iterable[str]]
 
@@ -77,8 +73,8 @@ class OneOf(Mark):
         """The words, in their order."""
         return iter(self.words() if callable(self.words) else self.words)
 
-    def check(self, value: Any) -> None:
-        """The value is one of them: the number 4.0 is not the number 4."""
+    def __call__(self, value: Any) -> None:
+        """Refuse another word, with the nearest."""
         if not any(type(word) is type(value) and word == value for word in self):
             words = [*map(str, self)]
             near = nearest(value, words) if isinstance(value, str) else ""
@@ -114,8 +110,8 @@ class AsName(Mark):
 class Finite(Mark):
     """Of a mapping: the numbers in it are finite."""
 
-    def check(self, value: Any) -> None:
-        """However deep they stand."""
+    def __call__(self, value: Any) -> None:
+        """Refuse infinity and nan, however deep they stand."""
         if name := _not_finite(value):
             raise Misfit("", value, f"has a number in it that is not finite, at {name!r}")
 
@@ -131,20 +127,20 @@ def _not_finite(value: Any, name: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class NotEmpty(Mark):
-    """Of a text or path: it says something."""
+    """Of a text or path: it says something; an empty path would be the folder one stands in."""
 
-    def check(self, value: Any) -> None:
-        """An empty path would be the folder one stands in."""
+    def __call__(self, value: Any) -> None:
+        """Refuse an empty one."""
         if str(value) == "":
             raise Misfit("", value, "is empty; name a folder, such as out/run, or . for this one")
 
 
 @dataclass(frozen=True, slots=True)
 class AsPath(Mark):
-    """Of a text or path: the system can be asked for it."""
+    """Of a text or path: the system can be asked for it.  Other values stand in for what would be loaded."""
 
-    def check(self, value: Any) -> None:
-        """Other values stand in for what would be loaded."""
+    def __call__(self, value: Any) -> None:
+        """Refuse what no file can be called."""
         if not isinstance(value, (str, os.PathLike)):
             return
         path = os.fspath(value)
@@ -160,8 +156,8 @@ class AsPath(Mark):
 class FolderName(Mark):
     """Of a text: it names one folder, here and not elsewhere."""
 
-    def check(self, value: str) -> None:
-        """A word."""
+    def __call__(self, value: str) -> None:
+        """Refuse a way to another folder."""
         if not value or value in (".", "..") or set(value) & set("/\\\0") or len(value) > 200:
             wanted = "names a folder, so it is a word without / and no .."
             raise Misfit("", value, f"{wanted}, not {quoted(value)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from tokenworth.base.sentences import quoted
-from tokenworth.settings.bounds import AsName, ByComma, Called, Misfit, OneOf
+from tokenworth.settings.bounds import AsName, ByComma, Called, Mark, Misfit, OneOf
 
 _LARGEST = 2**63 - 1
 KINDS = {
@@ -36,11 +36,12 @@ def fitting(value: Any, wanted: Any) -> Any:
     elif origin is tuple:
         return _several(value, get_args(kind)[0], marks)
     elif origin is Literal:
-        OneOf(get_args(kind)).check(value)
+        OneOf(get_args(kind))(value)
     elif origin in KINDS:
         value = _converted(str(value) if AsName() in marks and type(value) is int else value, origin)
     for mark in marks:
-        mark.check(value)
+        if isinstance(mark, Mark):
+            mark(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise Misfit("a finite number", value, f"must be a finite number, not {value}")
     return value

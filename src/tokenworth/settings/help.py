@@ -62,14 +62,14 @@ def setting_table(kind: type[Any]) -> list[SettingRow]:
     helps, hints = field_help(kind), hints_of(kind)
     return [
         SettingRow(
-            name=one.name,
-            kind=_kind(hints[one.name]),
-            unit=next((mark.name for mark in _marks(hints[one.name]) if isinstance(mark, Unit)), ""),
-            default=_default(one),
-            bounds=next((str(mark) for mark in _marks(hints[one.name]) if isinstance(mark, Bounds)), ""),
-            help=helps.get(one.name, ""),
+            name=field.name,
+            kind=_kind(hints[field.name]),
+            unit=next((mark.name for mark in _marks(hints[field.name]) if isinstance(mark, Unit)), ""),
+            default=_default(field),
+            bounds=next((str(mark) for mark in _marks(hints[field.name]) if isinstance(mark, Bounds)), ""),
+            help=helps.get(field.name, ""),
         )
-        for one in fields(kind)
+        for field in fields(kind)
     ]
 
 

@@ -72,7 +72,7 @@ def _stated_study(values: Mapping[str, Any], mistakes: list[str]) -> Study:
     routes = values.get("routes")
     of_route: dict[str, dict[str, Any]] = {}
     if isinstance(routes, Mapping):
-        of_route = {route: _own_settings(route, own, mistakes) for route, own in routes.items()}
+        of_route = {route: _route_settings(route, section, mistakes) for route, section in routes.items()}
         values = with_changes(values, {"routes": list(routes)})
     if not routes:
         mistakes.append("a study needs routes; write 'routes: [...]'")
@@ -85,16 +85,16 @@ def _stated_study(values: Mapping[str, Any], mistakes: list[str]) -> Study:
     return Study(**{"name": "study", **fields, "of_route": of_route})
 
 
-def _own_settings(route: str, own: Any, mistakes: list[str]) -> dict[str, Any]:
+def _route_settings(route: str, section: Any, mistakes: list[str]) -> dict[str, Any]:
     """Settings of one route; its `seeds` come out as a tuple."""
-    if own is not None and not isinstance(own, Mapping):
-        mistakes.append(f"the route {route} takes settings, such as 'lr: 0.001', not {quoted(own)}")
+    if section is not None and not isinstance(section, Mapping):
+        mistakes.append(f"the route {route} takes settings, such as 'lr: 0.001', not {quoted(section)}")
         return {}
-    name, own = f"seeds of the route {route}", dict(own or {})
-    if "seeds" not in own:
-        return own
-    seeds = checked_values({name: own.pop("seeds")}, {name: tuple[Seed, ...]}, mistakes)
-    return own | ({"seeds": seeds[name]} if seeds else {})
+    name, settings = f"seeds of the route {route}", dict(section or {})
+    if "seeds" not in settings:
+        return settings
+    seeds = checked_values({name: settings.pop("seeds")}, {name: tuple[Seed, ...]}, mistakes)
+    return settings | ({"seeds": seeds[name]} if seeds else {})
 
 
 def _placed(places: list[Path], name: str) -> str:
