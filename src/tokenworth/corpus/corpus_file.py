@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.corpus.corpus_settings import Corpus, Mix, Pack, Source
-from tokenworth.corpus.engine.stage import FOUND, ON_REQUEST, STAGES
+from tokenworth.corpus.engine.stage import FILLED_IN
+from tokenworth.corpus.stages import ON_REQUEST, STAGES
 from tokenworth.settings import build, build_each, exists, quoted, read_settings, refusal, unknown_names, with_changes
 
 _TOLERANCE = 1e-6
@@ -81,7 +82,7 @@ def _stages(sections: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
     stages: list[Any] = []
     for name in (name for name in sections if name in STAGES):
         what, lines = f"stage {name}", _section(sections, name)
-        stages.append(build(STAGES[name], lines, f"{what} has", mistakes, where=f"{what}: ", hidden=FOUND))
+        stages.append(build(STAGES[name], lines, f"{what} has", mistakes, where=f"{what}: ", hidden=FILLED_IN))
     stages = [stage for stage in stages if stage is not None]
     if any(getattr(stage, "tasks", None) == () for stage in stages):
         mistakes.append("stage decontaminate needs tasks; write 'tasks: [...]'")
