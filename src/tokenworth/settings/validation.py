@@ -93,7 +93,7 @@ def build(
     mistakes += unknown_names(values, hints, owner)
     plain = {name: hint for name, hint in hints.items() if name not in ready}
     for name in [name for name in plain if name in values and _section_class(plain[name])]:
-        ready[name] = _section(name, values[name], plain.pop(name), mistakes)
+        ready[name] = _section(name, values, plain.pop(name), mistakes)
     ready |= checked_values(values, plain, mistakes, where)
     needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}  # type: ignore[arg-type]
     mistakes += [f"{what} needs {name!r}" for name in sorted(needed - ready.keys() - values.keys())]
@@ -113,13 +113,16 @@ def _section_class(hint: Any) -> Any:
     return classes[0] if len(classes) == 1 and is_dataclass(classes[0]) else None
 
 
-def _section(name: str, values: Any, hint: Any, mistakes: list[str]) -> Any:
+def _section(name: str, values: Mapping[str, Any], hint: Any, mistakes: list[str]) -> Any:
     """An empty section is one without lines."""
-    or_word = str in get_args(parts_of(hint)[0])
-    if isinstance(values, _section_class(hint)) or (or_word and isinstance(values, str)):
-        return values
-    owner = f"a {name} has" if or_word else f"{name} has"
-    return build(_section_class(hint), {} if values is None else values, owner, mistakes, where=f"{name}: ")
+    kind, or_word = _section_class(hint), str in get_args(parts_of(hint)[0])
+    if isinstance(values[name], kind) or (or_word and isinstance(values[name], str)):
+        return values[name]
+    section = {} if values[name] is None else values[name]
+    inner: list[str] = []
+    settings = build(kind, section, f"a {name} has" if or_word else f"{name} has", inner, where=f"{name}: ")
+    mistakes += with_line(values, name, inner)
+    return settings
 
 
 def build_each(
@@ -138,7 +141,9 @@ def build_each(
     for name, section in sections.items():
         place, lines = f"{what} {name}", {"path": section} if isinstance(section, str) else section
         of_name = {key: make_field(name) for key, make_field in ready.items()}
-        objects[str(name)] = build(kind, lines, f"{place} has", mistakes, where=f"{place}: ", **of_name)
+        inner: list[str] = []
+        objects[str(name)] = build(kind, lines, f"{place} has", inner, where=f"{place}: ", **of_name)
+        mistakes += with_line(sections, name, inner)
     return {name: settings for name, settings in objects.items() if settings is not None}
 
 
@@ -217,6 +222,12 @@ def with_changes(values: Any, changes: Mapping[str, Any]) -> Any:
         return values
     lines = {name: line for name, line in getattr(values, "lines", {}).items() if name not in changes}
     return Section({**values, **changes}, lines=lines)
+
+
+def with_line(values: Mapping[Any, Any], name: object, sentences: Iterable[str]) -> list[str]:
+    """Sentences about a section, each with the section's line where it has none of its own."""
+    line = line_of(values, name)
+    return [text if text.startswith("line ") else f"{line}{text}" for text in sentences]
 
 
 def line_of(values: Mapping[Any, Any], name: object) -> str:

@@ -73,15 +73,12 @@ def _read_parts(path: Path) -> dict[str, Table]:
         inside = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
         remedy = f"name the files train and test with one of the endings {', '.join(READERS)}, or give the file itself"
         raise TaskError(f"{path}: no train.* file in this folder (in it: {inside}); {remedy}")
-    return {part: _read_part(path, part, part_files) for part, part_files in files.items()}
-
-
-def _read_part(path: Path, part: str, files: list[Path]) -> Table:
-    if len(files) > 1 and not all(SHARD.search(stem(file)) for file in files):
-        named = " and ".join(str(file.relative_to(path)) for file in files)
-        raise TaskError(f"{path}: {named} are both the {part} part; keep one of them, or give the file itself")
-    whole_sets(files)
-    return _joined(path, part, files)
+    for part, of_part in files.items():
+        if len(of_part) > 1 and not all(SHARD.search(stem(file)) for file in of_part):
+            named = " and ".join(str(file.relative_to(path)) for file in of_part)
+            raise TaskError(f"{path}: {named} are both the {part} part; keep one of them, or give the file itself")
+        whole_sets(of_part)
+    return {part: _joined(path, part, of_part) for part, of_part in files.items()}
 
 
 def _joined(path: Path, part: str, files: Sequence[Path]) -> Table:
