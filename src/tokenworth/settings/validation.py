@@ -148,11 +148,7 @@ def build_each(
 
 
 def make(kind: type[T], values: Any, owner: str, *, place: object = "", **more: Any) -> T:
-    """An object of a settings class; see `build`.
-
-    Raises:
-        SettingError: every mistake there is.
-    """
+    """An object of a settings class; see `build`; every mistake there is makes one SettingError."""
     mistakes: list[str] = []
     settings = build(kind, values, owner, mistakes, **more)
     if settings is None:
@@ -161,10 +157,8 @@ def make(kind: type[T], values: Any, owner: str, *, place: object = "", **more: 
 
 
 def check_fields(settings: Any) -> None:
-    """Bring the fields of a frozen settings object to their types; for its `__post_init__`.
-
-    Raises:
-        SettingError: every field that does not fit.
+    """Bring the fields of a frozen settings object to their types, for its `__post_init__`; all that do not fit make
+    one SettingError.
     """
     hints = hints_of(type(settings))
     for name, value in _fitted({name: getattr(settings, name) for name in hints}, hints).items():
@@ -198,10 +192,8 @@ def settings_for(
 
 
 def checked_arguments(call: Callable[P, R]) -> Callable[P, R]:
-    """The same call, which refuses names it does not have and values that do not fit its annotations.
-
-    Raises:
-        SettingError: all of them, with the nearest known name.
+    """The same call, which refuses names it does not have (with the nearest it has) and values that do not fit its
+    annotations: all of them, as one SettingError.
     """
     parameters = inspect.signature(call).parameters.values()
     by_place = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]

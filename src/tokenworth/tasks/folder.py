@@ -39,11 +39,9 @@ def read_folder(path: Path) -> Folder:
     """Read a folder's train.* and test.* files, its meta.json, or its data in the hub's layout.
 
     A folder that `save_to_disk` of the `datasets` library wrote has the parts it names.  A README.md with the hub's
-    header says which file is which and what the classes are called; then the `datasets` library reads the folder.
-    Else files named after a part are read, here or in `data/`, also in numbered shards.
-
-    Raises:
-        TaskError: no file is named after a part, two files are the same part, or a file cannot be read.
+    header says which file is which and what the classes are called; then the `datasets` library reads the folder.  Else
+    files named after a part are read, here or in `data/`, also in numbered shards.  A TaskError where none is, two
+    files are the same part, or a file cannot be read.
     """
     if (saved := saved_parts(path)) is not None:
         return Folder(canonical({name: _joined(path, name, files) for name, files in saved.items()}))
