@@ -11,6 +11,7 @@ from tokenworth.corpus.corpus_settings import Corpus, Mix, Pack, Source
 from tokenworth.corpus.engine.stage import FILLED_IN
 from tokenworth.corpus.stages import ON_REQUEST, STAGES
 from tokenworth.settings import build, build_each, exists, quoted, read_settings, refusal, unknown_names, with_changes
+from tokenworth.settings.validation import with_line
 
 _TOLERANCE = 1e-6
 
@@ -27,11 +28,13 @@ def load_corpus(path: str | Path) -> Corpus:
     values = read_settings(place, "corpus file", "sources: {books: books/*.txt}")
     mistakes: list[str] = []
     sources = _sources(values.get("sources"), home, mistakes)
+    in_mix: list[str] = []
     parts: dict[str, Any] = {
         "sources": tuple(_placed(source, home) for source in sources),
         "stages": _stages(values.get("stages"), home, mistakes),
-        "mix": build(Mix, _section(values, "mix"), "mix has", mistakes, where="mix: "),
+        "mix": build(Mix, _section(values, "mix"), "mix has", in_mix, where="mix: "),
     }
+    mistakes += with_line(values, "mix", in_mix)
     whole = with_changes(values, {} if "name" in values else {"name": place.stem})
     corpus = build(Corpus, whole, "a corpus has", mistakes, **parts)
     if isinstance(values.get("sources"), Mapping) and len(sources) == len(values["sources"]):
@@ -49,9 +52,10 @@ def _sources(sections: Any, home: Path, mistakes: list[str]) -> list[Source]:
     if not isinstance(sections, Mapping) or not sections:
         mistakes.append("a corpus needs sources; write 'sources: {name: {path: file}}'")
         return []
-    sources = [*build_each(Source, sections, "source", mistakes, name=str).values()]
-    mistakes += [sentence for source in sources for sentence in _source_mistakes(source, home)]
-    return sources
+    sources = build_each(Source, sections, "source", mistakes, name=str)
+    for name, source in sources.items():
+        mistakes += with_line(sections, name, _source_mistakes(source, home))
+    return [*sources.values()]
 
 
 def _placed(source: Source, home: Path) -> Source:
@@ -82,7 +86,9 @@ def _stages(sections: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
     stages: list[Any] = []
     for name in (name for name in sections if name in STAGES):
         what, lines = f"stage {name}", _section(sections, name)
-        stages.append(build(STAGES[name], lines, f"{what} has", mistakes, where=f"{what}: ", hidden=FILLED_IN))
+        inner: list[str] = []
+        stages.append(build(STAGES[name], lines, f"{what} has", inner, where=f"{what}: ", hidden=FILLED_IN))
+        mistakes += with_line(sections, name, inner)
     stages = [stage for stage in stages if stage is not None]
     if any(getattr(stage, "tasks", None) == () for stage in stages):
         mistakes.append("stage decontaminate needs tasks; write 'tasks: [...]'")

@@ -25,6 +25,7 @@ from tokenworth.settings import (
     refusal,
     with_changes,
 )  # fmt: skip
+from tokenworth.settings.validation import line_of
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
 
 _EXAMPLE = "sources: {wiki: wiki.parquet}"
@@ -268,7 +269,8 @@ def _sources(values: Mapping[str, Any], section: str, home: Path, mistakes: list
         if isinstance(path, str) and path:
             named[name] = entry
         else:
-            mistakes.append(f"the source {name} names no path; write '{name}: {{path: file.parquet}}'")
+            line = line_of(entries, name)
+            mistakes.append(f"{line}the source {name} names no path; write '{name}: {{path: file.parquet}}'")
     sources = build_each(SourceConfig, named, "the source", mistakes)
     return {name: replace(source, path=_placed(source.path, home)) for name, source in sources.items()}
 

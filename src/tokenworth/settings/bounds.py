@@ -19,13 +19,7 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4000
 
 
 class Misfit(ValueError):  # noqa: N818 - a reason, put into a sentence by who knows the name
-    """What a value must be, and what it is: "must be at least 1, not 0".
-
-    Args:
-        wanted: "at least 1".
-        value: what there is instead.
-        sentence: the whole reason, where it reads otherwise.
-    """
+    """What is wanted and what there is, "must be at least 1, not 0", or a whole `sentence` where it reads otherwise."""
 
     def __init__(self, wanted: str, value: Any, sentence: str = "") -> None:
         super().__init__(sentence or f"must be {wanted}, not {quoted(value)}")
@@ -39,6 +33,12 @@ class Mark:
 
     def __call__(self, value: Any) -> None:
         """Take any value; other marks may raise a Misfit."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +58,6 @@ class Bounds(Mark):
             raise Misfit(str(self), value, f"must be {self}, not {shown}")
 
     def __str__(self) -> str:
-        """For people: "above 0 and at most 1"."""
         ends = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
         return " and ".join(f"{words} {end:,}" for words, end in ends.items() if end is not None)
 
@@ -70,7 +69,6 @@ class OneOf(Mark):
     words: Iterable[Any] | Callable[[], Iterable[str]]
 
     def __iter__(self) -> Iterator[Any]:
-        """The words, in their order."""
         return iter(self.words() if callable(self.words) else self.words)
 
     def __call__(self, value: Any) -> None:
@@ -96,17 +94,14 @@ class Called(Mark):
     words: str
 
 
-@dataclass(frozen=True, slots=True)
 class ByComma(Mark):
     """Of a list of words: one text with commas is several of them."""
 
 
-@dataclass(frozen=True, slots=True)
 class AsName(Mark):
     """Of words: a whole number is one, too."""
 
 
-@dataclass(frozen=True, slots=True)
 class Finite(Mark):
     """Of a mapping: the numbers in it are finite."""
 
@@ -125,7 +120,6 @@ def _not_finite(value: Any, name: str = "") -> str:
     return name if isinstance(value, float) and not math.isfinite(value) else ""
 
 
-@dataclass(frozen=True, slots=True)
 class NotEmpty(Mark):
     """Of a text or path: it says something; an empty path would be the folder one stands in."""
 
@@ -135,15 +129,12 @@ class NotEmpty(Mark):
             raise Misfit("", value, "is empty; name a folder, such as out/run, or . for this one")
 
 
-@dataclass(frozen=True, slots=True)
 class AsPath(Mark):
     """Of a text or path: the system can be asked for it.  Other values stand in for what would be loaded."""
 
     def __call__(self, value: Any) -> None:
         """Refuse what no file can be called."""
-        if not isinstance(value, (str, os.PathLike)):
-            return
-        path = os.fspath(value)
+        path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
         try:
             parts = os.fsencode(path).split(b"/")
         except UnicodeEncodeError:
@@ -152,15 +143,13 @@ class AsPath(Mark):
             raise Misfit(f"a path, whose parts have at most {_LONGEST_NAME} bytes", path)
 
 
-@dataclass(frozen=True, slots=True)
 class FolderName(Mark):
     """Of a text: it names one folder, here and not elsewhere."""
 
     def __call__(self, value: str) -> None:
         """Refuse a way to another folder."""
         if not value or value in (".", "..") or set(value) & set("/\\\0") or len(value) > 200:
-            wanted = "names a folder, so it is a word without / and no .."
-            raise Misfit("", value, f"{wanted}, not {quoted(value)}")
+            raise Misfit("", value, f"names a folder, so it is a word without / and no .., not {quoted(value)}")
 
 
 Count = Annotated[int, Bounds(least=1)]

@@ -22,11 +22,7 @@ KINDS = {
 
 
 def fitting(value: Any, wanted: Any) -> Any:
-    """The value in the wanted type; what the annotation does not say anything about passes as it is.
-
-    Raises:
-        Misfit: it does not fit.
-    """
+    """The value in the wanted type, or a Misfit; what the annotation does not say anything about passes as it is."""
     kind, marks = parts_of(wanted)
     origin = get_origin(kind) or kind
     if origin in (Union, types.UnionType):

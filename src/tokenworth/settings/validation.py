@@ -93,7 +93,7 @@ def build(
     mistakes += unknown_names(values, hints, owner)
     plain = {name: hint for name, hint in hints.items() if name not in ready}
     for name in [name for name in plain if name in values and _section_class(plain[name])]:
-        ready[name] = _section(name, values[name], plain.pop(name), mistakes)
+        ready[name] = _section(name, values, plain.pop(name), mistakes)
     ready |= checked_values(values, plain, mistakes, where)
     needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}  # type: ignore[arg-type]
     mistakes += [f"{what} needs {name!r}" for name in sorted(needed - ready.keys() - values.keys())]
@@ -113,13 +113,16 @@ def _section_class(hint: Any) -> Any:
     return classes[0] if len(classes) == 1 and is_dataclass(classes[0]) else None
 
 
-def _section(name: str, values: Any, hint: Any, mistakes: list[str]) -> Any:
+def _section(name: str, values: Mapping[str, Any], hint: Any, mistakes: list[str]) -> Any:
     """An empty section is one without lines."""
-    or_word = str in get_args(parts_of(hint)[0])
-    if isinstance(values, _section_class(hint)) or (or_word and isinstance(values, str)):
-        return values
-    owner = f"a {name} has" if or_word else f"{name} has"
-    return build(_section_class(hint), {} if values is None else values, owner, mistakes, where=f"{name}: ")
+    kind, or_word = _section_class(hint), str in get_args(parts_of(hint)[0])
+    if isinstance(values[name], kind) or (or_word and isinstance(values[name], str)):
+        return values[name]
+    section = {} if values[name] is None else values[name]
+    inner: list[str] = []
+    settings = build(kind, section, f"a {name} has" if or_word else f"{name} has", inner, where=f"{name}: ")
+    mistakes += with_line(values, name, inner)
+    return settings
 
 
 def build_each(
@@ -138,16 +141,14 @@ def build_each(
     for name, section in sections.items():
         place, lines = f"{what} {name}", {"path": section} if isinstance(section, str) else section
         of_name = {key: make_field(name) for key, make_field in ready.items()}
-        objects[str(name)] = build(kind, lines, f"{place} has", mistakes, where=f"{place}: ", **of_name)
+        inner: list[str] = []
+        objects[str(name)] = build(kind, lines, f"{place} has", inner, where=f"{place}: ", **of_name)
+        mistakes += with_line(sections, name, inner)
     return {name: settings for name, settings in objects.items() if settings is not None}
 
 
 def make(kind: type[T], values: Any, owner: str, *, place: object = "", **more: Any) -> T:
-    """An object of a settings class; see `build`.
-
-    Raises:
-        SettingError: every mistake there is.
-    """
+    """An object of a settings class; see `build`; every mistake there is makes one SettingError."""
     mistakes: list[str] = []
     settings = build(kind, values, owner, mistakes, **more)
     if settings is None:
@@ -156,10 +157,8 @@ def make(kind: type[T], values: Any, owner: str, *, place: object = "", **more: 
 
 
 def check_fields(settings: Any) -> None:
-    """Bring the fields of a frozen settings object to their types; for its `__post_init__`.
-
-    Raises:
-        SettingError: every field that does not fit.
+    """Bring the fields of a frozen settings object to their types, for its `__post_init__`; all that do not fit make
+    one SettingError.
     """
     hints = hints_of(type(settings))
     for name, value in _fitted({name: getattr(settings, name) for name in hints}, hints).items():
@@ -193,10 +192,8 @@ def settings_for(
 
 
 def checked_arguments(call: Callable[P, R]) -> Callable[P, R]:
-    """The same call, which refuses names it does not have and values that do not fit its annotations.
-
-    Raises:
-        SettingError: all of them, with the nearest known name.
+    """The same call, which refuses names it does not have (with the nearest it has) and values that do not fit its
+    annotations: all of them, as one SettingError.
     """
     parameters = inspect.signature(call).parameters.values()
     by_place = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
@@ -217,6 +214,12 @@ def with_changes(values: Any, changes: Mapping[str, Any]) -> Any:
         return values
     lines = {name: line for name, line in getattr(values, "lines", {}).items() if name not in changes}
     return Section({**values, **changes}, lines=lines)
+
+
+def with_line(values: Mapping[Any, Any], name: object, sentences: Iterable[str]) -> list[str]:
+    """Sentences about a section, each with the section's line where it has none of its own."""
+    line = line_of(values, name)
+    return [text if text.startswith("line ") else f"{line}{text}" for text in sentences]
 
 
 def line_of(values: Mapping[Any, Any], name: object) -> str:
