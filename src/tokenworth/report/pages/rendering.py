@@ -80,7 +80,8 @@ def render(template: str, **values: Any) -> str:
     environment = _environment()
     main = environment.get_template(template).render(values)
     nonce = hashlib.sha256(main.encode()).hexdigest()[:32]  # no text inside the page can know the hash of the page
-    main = main.replace("<script>", f'<script nonce="{nonce}">')  # those of the charts: all other text is escaped
+    for start in ("<script>", '<script type="text/javascript">'):  # of charts, as two versions of plotly write them
+        main = main.replace(start, f'<script nonce="{nonce}">')  # all other text is escaped
     page = environment.get_template("page.html.j2")
     return page.render(
         title=values["title"], main=main, nonce=nonce, plotly=get_plotlyjs(), version=__version__,
