@@ -113,7 +113,7 @@ def ours(folder: Path, cross: bool) -> Way:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    from tokenworth.base.allocator import keep_freed_memory
+    from tokenworth.base.machine import keep_freed_memory
     from tokenworth.pretraining import ModelConfig, SourceConfig, TrainingConfig
     from tokenworth.pretraining.data.mixture import Blocks, Mixture
     from tokenworth.pretraining.data.training_data import Material

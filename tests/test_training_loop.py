@@ -153,9 +153,7 @@ def test_what_is_no_number_stops_before_the_update(monkeypatch):
     learner = Line()
     before = learner.parameters["1.weight"].detach().clone()
     monkeypatch.setattr(Line, "rows", lambda self, step: torch.full((BATCH,), float("nan")))
-    with pytest.raises(
-        AdaptError, match=r"step 1: the loss is nan .* on 6 points; nothing was updated. Lower lr"
-    ):
+    with pytest.raises(AdaptError, match=r"step 1: the loss is nan .* on 6 points; nothing was updated. Lower lr"):
         loop_of(learner).run()
     assert torch.equal(learner.parameters["1.weight"], before)
 

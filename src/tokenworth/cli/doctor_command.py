@@ -115,7 +115,7 @@ def _forecast(
 ) -> Forecast:
     from tokenworth.assessment.assessment_forecast import forecast, measure_rates
     from tokenworth.backbones import account_of, resolve_device, resolve_dtype
-    from tokenworth.encode.lengths import token_lengths
+    from tokenworth.encode.tokens import token_lengths
     from tokenworth.features.layer_groups import moment_memory
 
     place = resolve_device(device)
@@ -137,7 +137,7 @@ def _route_forecast(
     from tokenworth.adaptation.forecast.route_forecast import Hardware, forecast_route
     from tokenworth.assessment.assessment_forecast import measure_rates
     from tokenworth.backbones import resolve_device, resolve_dtype
-    from tokenworth.encode.lengths import token_lengths
+    from tokenworth.encode.tokens import token_lengths
 
     place = resolve_device(device)
     precision = resolve_dtype(dtype, place)

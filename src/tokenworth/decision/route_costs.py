@@ -10,7 +10,7 @@ from tokenworth.assessment.assessment_forecast import FORWARD_SHARE
 from tokenworth.backbones import account_of
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.decision.budget import Machine
-from tokenworth.encode.lengths import token_lengths
+from tokenworth.encode.tokens import token_lengths
 from tokenworth.tasks import Task
 
 MILLION = 1_000_000

@@ -12,9 +12,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tokenworth.base.allocator import keep_freed_memory
 from tokenworth.base.devices import dtype_name, resolve_device, resolve_dtype
 from tokenworth.base.locks import claimed
+from tokenworth.base.machine import keep_freed_memory
 from tokenworth.base.processes import Processes
 from tokenworth.base.run_record import note_or_compare, recorded_dtype
 from tokenworth.base.versions import describe_environment

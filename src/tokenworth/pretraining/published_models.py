@@ -13,7 +13,7 @@ from tokenworth.backbones.loading.configuration_class import read_config
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.sources import find_source
 from tokenworth.backbones.loading.weights import pretrained_model
-from tokenworth.base.atomic_folders import whole_folder
+from tokenworth.base.atomic_files import whole_folder
 from tokenworth.base.machine import free_memory
 from tokenworth.errors import PretrainError, SettingError
 from tokenworth.pretraining.pretraining_settings import ModelConfig, TrainingConfig

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tokenworth.base.atomic_folders import whole_folder
+from tokenworth.base.atomic_files import whole_folder
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 
 KEPT = 2

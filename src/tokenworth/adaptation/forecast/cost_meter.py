@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tokenworth.base.stage_clock import StageClock
+from tokenworth.base.progress import StageClock
 
 _RAPL = Path("/sys/class/powercap")
 

@@ -23,7 +23,7 @@ from tokenworth.adaptation.training.route_training import RouteLearner, RoutePos
 from tokenworth.backbones import Backbone, resolve_device, resolve_dtype
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import random_model, retokenised, with_model
-from tokenworth.base.allocator import keep_freed_memory
+from tokenworth.base.machine import keep_freed_memory
 from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import SettingError
 from tokenworth.probes.probability_metrics import metric_value, softmax

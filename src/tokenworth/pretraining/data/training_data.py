@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.backbones.loading.quiet import quiet_transformers
-from tokenworth.base.atomic_files import writing
-from tokenworth.base.atomic_folders import remove
+from tokenworth.base.atomic_files import remove, writing
 from tokenworth.base.locks import only_writer
 from tokenworth.errors import PretrainError, SettingError, first_line
 from tokenworth.pretraining.data.document_stream import source_files, stream_documents
