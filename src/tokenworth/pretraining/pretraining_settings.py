@@ -17,40 +17,16 @@ from tokenworth.settings import (
     Seed,
     Share,
     build,
-    build_each,
     check_fields,
-    exists,
-    quoted,
     read_settings,
     refusal,
     with_changes,
 )  # fmt: skip
-from tokenworth.settings.validation import line_of
+from tokenworth.tokenizers.source_settings import EXAMPLE, SourceConfig, placed, read_sources, section
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
 
-_EXAMPLE = "sources: {wiki: wiki.parquet}"
 _Size = Annotated[int, Bounds(least=1, most=2**20)]
 """Of a part of a decoder: its square still fits into a whole number, and no decoder comes near."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SourceConfig:
-    """Documents of one kind."""
-
-    path: str
-    """A .txt, .csv, .tsv, .jsonl, .parquet or .arrow file (text also as .gz or .zst), a folder of such files or of
-    `save_to_disk`, a pattern with *, or a Hugging Face dataset id."""
-    source: str | None = None
-    """Of .parquet files only the rows whose column `source` says this, as those of a corpus do."""
-    weight: NonNegative = 1.0
-    """Share of the training sequences, against the weights of the other sources."""
-    annealing_weight: NonNegative | None = None
-    """The same in the annealing phase; None: as before."""
-    text: str | None = None
-    """Column of the text, where it is not found by its name."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,7 +170,7 @@ def read_config(path: str | Path, **changes: Any) -> PretrainConfig:
     Raises:
         SettingError: it cannot be read, has an unknown key, or a value does not fit.
     """
-    values = read_settings(path, example=_EXAMPLE)
+    values = read_settings(path, example=EXAMPLE)
     return make_config(values, home=Path(path).resolve().parent, place=path, **changes)
 
 
@@ -208,26 +184,19 @@ def make_config(
     parts: dict[str, Any] = {}
     if isinstance(values, Mapping):
         values = with_changes(values, {"seed": stated.pop("seed")} if "seed" in stated else {})
-        values = with_changes(
-            values, {"training": with_changes(_section(values, "training"), stated)} if stated else {}
-        )
+        values = with_changes(values, {"training": with_changes(section(values, "training"), stated)} if stated else {})
         values = with_changes(values, {"prompts": ()} if values.get("prompts", ()) is None else {})
-        parts = {name: _sources(values, name, home, mistakes) for name in ("sources", "held_out")}
+        parts = {name: read_sources(values, name, home, mistakes) for name in ("sources", "held_out")}
         mistakes += _source_mistakes(values, **parts)
     config = build(PretrainConfig, values, "a pretraining run has", mistakes, **parts)
     if config is None or mistakes:
         raise refusal(place, mistakes)
     return replace(
         config,
-        tokenizer=_placed(config.tokenizer, home) if isinstance(config.tokenizer, str) else config.tokenizer,
-        model=_placed(config.model, home) if isinstance(config.model, str) else config.model,
+        tokenizer=placed(config.tokenizer, home) if isinstance(config.tokenizer, str) else config.tokenizer,
+        model=placed(config.model, home) if isinstance(config.model, str) else config.model,
         shards=str(home / config.shards) if config.shards else None,
     )
-
-
-def _section(values: Mapping[str, Any], name: str) -> Any:
-    """An empty one is none; what is not one is left to the checker."""
-    return {} if values.get(name) is None else values[name]
 
 
 def _source_mistakes(values: Mapping[str, Any], sources: Mapping[str, Any], held_out: Mapping[str, Any]) -> list[str]:
@@ -235,46 +204,7 @@ def _source_mistakes(values: Mapping[str, Any], sources: Mapping[str, Any], held
         f"{name!r} is a source and held out; give the two different names" for name in sorted({*sources} & {*held_out})
     ]
     if not values.get("sources"):
-        return [f"a pretraining run needs sources; write '{_EXAMPLE}'", *twice]
+        return [f"a pretraining run needs sources; write '{EXAMPLE}'", *twice]
     if sources and not sum(source.weight for source in sources.values()) > 0:
         return ["the weights of the sources add up to 0; give one of them a weight above 0", *twice]
     return twice
-
-
-def read_tokenizer_file(path: str | Path) -> tuple[TokenizerConfig, dict[str, SourceConfig]]:
-    """The fields of TokenizerConfig and the `sources` of a YAML file; paths in it are relative to it.
-
-    Raises:
-        SettingError: an unknown key, no sources, a source without a path, or a value that does not fit: all of them.
-    """
-    values = read_settings(path, "tokenizer file", _EXAMPLE)
-    mistakes: list[str] = []
-    sources = _sources(values, "sources", Path(path).resolve().parent, mistakes)
-    if not values.get("sources"):
-        mistakes.append("a tokenizer needs sources; write 'sources: {name: file}'")
-    config = build(TokenizerConfig, values.but("sources"), "a tokenizer has", mistakes)
-    if config is None or mistakes:
-        raise refusal(path, mistakes)
-    return config, sources
-
-
-def _sources(values: Mapping[str, Any], section: str, home: Path, mistakes: list[str]) -> dict[str, SourceConfig]:
-    entries = _section(values, section)
-    if not isinstance(entries, Mapping):
-        mistakes.append(f"{section} takes lines of its own, not {quoted(entries)}; write '{_EXAMPLE}'")
-        return {}
-    named = {}
-    for name, entry in entries.items():
-        path = entry.get("path") if isinstance(entry, Mapping) else entry
-        if isinstance(path, str) and path:
-            named[name] = entry
-        else:
-            line = line_of(entries, name)
-            mistakes.append(f"{line}the source {name} names no path; write '{name}: {{path: file.parquet}}'")
-    sources = build_each(SourceConfig, named, "the source", mistakes)
-    return {name: replace(source, path=_placed(source.path, home)) for name, source in sources.items()}
-
-
-def _placed(path: str, home: Path) -> str:
-    """Relative to the file that names it, if there is such a thing; else as it is: a hub id looks like a path."""
-    return str(home / path) if "*" in path or exists(home / path) else path

@@ -10,10 +10,10 @@ from typing import Any
 
 from tokenworth.errors import FileError, SettingError, TaskError, first_line
 from tokenworth.files import Columnar, Delimited, Fault, ending, files_of, json_rows, text_in, text_lines
-from tokenworth.pretraining.pretraining_settings import SourceConfig
 from tokenworth.settings import exists
 from tokenworth.tasks.columns import Columns, choose_texts
 from tokenworth.tasks.table import Table
+from tokenworth.tokenizers.source_settings import SourceConfig
 
 _log = logging.getLogger("tokenworth")
 _COLUMNS = ("text", "content", "document", "body")
