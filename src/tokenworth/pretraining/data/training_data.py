@@ -90,7 +90,7 @@ def load_tokenizer(place: str) -> Any:
 
 
 def _home(config: PretrainConfig, folder: Path) -> Path:
-    """Of tokenizer and shards: the run's own folder, or the one it shares with others."""
+    """Where tokenizer and shards lie: in the run's own folder, or in one that it shares with others."""
     return folder if config.shards is None else Path(config.shards)
 
 
