@@ -26,7 +26,7 @@ from tokenworth.tokenizers.source_settings import EXAMPLE, SourceConfig, placed,
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
 
 _Size = Annotated[int, Bounds(least=1, most=2**20)]
-"""Of a part of a decoder: its square still fits into a whole number, and no decoder comes near."""
+"""Size of a part of a decoder: its square still fits into a whole number, and no decoder comes near."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,22 +34,33 @@ class ModelConfig:
     """The decoder; the defaults are today's parts."""
 
     layers: Annotated[int, Bounds(least=1, most=10_000)] = 6
+    """Blocks of the decoder."""
     width: _Size = 384
+    """Numbers of a state."""
     heads: _Size = 6
+    """Attention heads of a block; they share the width evenly."""
     kv_heads: _Size | None = None
-    """None: as many as heads (MHA); 1: MQA; between: GQA."""
+    """Heads of keys and values; None: as many as heads (MHA); 1: MQA; between: GQA."""
     inner_width: _Size | None = None
-    """Of the feed-forward network; None: 8/3 of the width, rounded up to a multiple of 32."""
+    """Width of the feed-forward network inside; None: 8/3 of the width, rounded up to a multiple of 32."""
     experts: Annotated[int, Bounds(least=0, most=100_000)] = 0
+    """Experts of a block; 0: one feed-forward network."""
     experts_per_token: Count = 2
+    """Experts that take part for one token."""
     balance: NonNegative = 0.01
     """Weight of the loss that spreads tokens over experts."""
     normalisation: Literal["rmsnorm", "layernorm"] = "rmsnorm"
+    """What scales states: by their root mean square, or to mean 0 and variance 1."""
     norm_place: Literal["pre", "post"] = "pre"
+    """Before each part of a block, or behind it."""
     feed_forward: Literal["swiglu", "gelu"] = "swiglu"
+    """Kind of the feed-forward network: gated, or with two matrices."""
     bias: bool = False
+    """Whether linear maps add a bias."""
     positions: Literal["rope", "learned"] = "rope"
+    """How places are told apart: rotary positions, or a table that is learnt."""
     rope_base: Positive = 10_000.0
+    """Base of the rotary positions' angles."""
     tied: bool = True
     """One matrix for embedding and head."""
     init_std: NonNegative | None = None
@@ -72,9 +83,11 @@ class TrainingConfig:
     micro_batch: Count | None = None
     """Sequences of one forward and backward pass; None takes the batch and halves it where memory runs out."""
     lr: Positive = 1e-3
+    """Highest learning rate."""
     schedule: Literal["cosine", "wsd"] = "cosine"
     """After the warm-up: a cosine down to the end, or stable and then a linear decay (warm-up-stable-decay)."""
     warmup_share: Share = 0.02
+    """Share of the steps in which the rate rises from 0."""
     decay_share: Share = 0.2
     """Share of the steps in which wsd falls."""
     final_share: Share = 0.1
@@ -82,23 +95,29 @@ class TrainingConfig:
     annealing_share: Share = 0.0
     """Share of the tokens at the end that are drawn by the sources' annealing weights."""
     weight_decay: NonNegative = 0.1
-    """Decoupled, on matrices alone."""
+    """Decay of the weights, decoupled, on matrices alone."""
     beta1: Fraction = 0.9
+    """Decay a step of AdamW's mean of the gradients."""
     beta2: Fraction = 0.95
+    """Decay a step of AdamW's mean of their squares."""
     clip_norm: Positive = 1.0
+    """Norm to which the gradient is scaled down."""
     cross_documents: bool = False
     """Whether a token may attend to the documents before its own in the sequence."""
     dtype: str = "auto"
-    """Of the products; weights and optimiser stay float32."""
+    """Number format of the products; weights and optimiser stay float32."""
     activation_checkpointing: bool = False
+    """Compute activations anew in the backward pass: less memory, more time."""
     compile: bool = False
+    """Compile the model with torch.compile."""
     shard: bool = False
     """Under torchrun: weights, gradients and optimiser spread over the processes (FSDP2), not a replica each."""
     ring: bool = False
     """Under torchrun: every sequence spread over the processes (ring attention), not the batch."""
     device: str = "auto"
+    """Where the run computes: auto, cpu, cuda, or one card as cuda:0."""
     checkpoint_seconds: NonNegative = 120.0
-    """Time between checkpoints to go on from; 0 writes one after every step."""
+    """Seconds between checkpoints to go on from; 0 writes one after every step."""
     held_out_share: Share = 0.01
     """Share of every source's documents that nothing is learnt from."""
     held_out_tokens: Count = 50_000
@@ -106,8 +125,9 @@ class TrainingConfig:
     trace_per_decade: Annotated[int, Bounds(least=0, most=1000)] = 4
     """Checkpoints for the trace: tokens per factor of ten, evenly in logarithm; 0 keeps the last alone."""
     trace_from: Count = 100_000
-    """Tokens of the first of them, beside the one at 0."""
+    """Tokens of the first checkpoint for the trace, beside the one at 0."""
     track: Literal["tensorboard", "wandb"] | None = None
+    """Where loss curves go beside metrics.jsonl."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -135,6 +155,7 @@ class PretrainConfig:
     """Everything about a run."""
 
     sources: Mapping[str, SourceConfig]
+    """Documents to learn from, by name."""
     held_out: Mapping[str, SourceConfig] = field(default_factory=dict)
     """Documents that are evaluated on and never learnt from, beside the held-out part of every source."""
     tokenizer: TokenizerConfig | str = field(default_factory=TokenizerConfig)
@@ -142,11 +163,13 @@ class PretrainConfig:
     model: ModelConfig | str = field(default_factory=ModelConfig)
     """The decoder's parts, or the folder of a checkpoint to go on from (with its tokenizer)."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    """The training loop."""
     shards: str | None = None
     """Folder of tokenizer and token shards that several runs share; None: the run's own."""
     prompts: tuple[str, ...] = ("The", "In the year")
     """Beginnings for which the report shows what the model writes."""
     seed: Seed = 0
+    """Seed of first weights, mixture, held-out documents and samples."""
 
     def __post_init__(self) -> None:
         check_fields(self)

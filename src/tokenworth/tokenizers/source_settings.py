@@ -21,11 +21,11 @@ class SourceConfig:
     """A .txt, .csv, .tsv, .jsonl, .parquet or .arrow file (text also as .gz or .zst), a folder of such files or of
     `save_to_disk`, a pattern with *, or a Hugging Face dataset id."""
     source: str | None = None
-    """Of .parquet files only the rows whose column `source` says this, as those of a corpus do."""
+    """Only rows of .parquet files whose column `source` says this, as those of a corpus do."""
     weight: NonNegative = 1.0
     """Share of the training sequences, against the weights of the other sources."""
     annealing_weight: NonNegative | None = None
-    """The same in the annealing phase; None: as before."""
+    """Share of the training sequences in the annealing phase; None: as before it."""
     text: str | None = None
     """Column of the text, where it is not found by its name."""
 
