@@ -214,7 +214,8 @@ def make_config(
         values = with_changes(values, {"prompts": ()} if values.get("prompts", ()) is None else {})
         parts = {name: _sources(values, name, home, mistakes) for name in ("sources", "held_out")}
         mistakes += _source_mistakes(values, **parts)
-    config = build(PretrainConfig, values, "a pretraining run has", mistakes, **parts)
+    config, more = build(PretrainConfig, values, "a pretraining run has", **parts)
+    mistakes += more
     if config is None or mistakes:
         raise refusal(place, mistakes)
     return replace(
@@ -252,7 +253,8 @@ def read_tokenizer_file(path: str | Path) -> tuple[TokenizerConfig, dict[str, So
     sources = _sources(values, "sources", Path(path).resolve().parent, mistakes)
     if not values.get("sources"):
         mistakes.append("a tokenizer needs sources; write 'sources: {name: file}'")
-    config = build(TokenizerConfig, values.but("sources"), "a tokenizer has", mistakes)
+    config, more = build(TokenizerConfig, values.but("sources"), "a tokenizer has")
+    mistakes += more
     if config is None or mistakes:
         raise refusal(path, mistakes)
     return config, sources
