@@ -4,7 +4,8 @@ import os
 import pickle
 import tracemalloc
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from tokenworth.settings import (
     Count,
     Finite,
     Names,
+    OutFolder,
     Unit,
     check_fields,
     make,
@@ -34,6 +36,7 @@ from tokenworth.settings import (
     read_settings,
     setting_table,
 )
+from tokenworth.settings.conversion import Misfit, fitting
 from tokenworth.study import load_study
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
 from tokenworth.tracing.trace_settings import budget
@@ -358,6 +361,18 @@ def test_a_settings_class_describes_its_fields():
 
 
 # -- arguments ------------------------------------------------------------------------------------------------------
+
+
+def test_bounds_are_seen_through_the_optional_of_older_pythons():
+    """Python 3.10 takes `out: OutFolder = None` for Optional[OutFolder]."""
+    wanted = Optional[OutFolder]  # noqa: UP045 - as typing.get_type_hints writes it
+    assert fitting("out", wanted) == "out"
+    assert fitting(None, wanted) is None
+    assert fitting(Path("out"), wanted) == Path("out")
+    with pytest.raises(Misfit, match="is empty; name a folder"):
+        fitting("", wanted)
+    with pytest.raises(Misfit, match="must be"):
+        fitting(3, wanted)
 
 
 @pytest.mark.parametrize(("call", "message"), [

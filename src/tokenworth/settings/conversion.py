@@ -54,7 +54,8 @@ def parts_of(wanted: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def _first_that_fits(value: Any, arms: list[Any], marks: tuple[Any, ...]) -> Any:
     kinds = [get_origin(kind) or kind for kind, _ in map(parts_of, arms)]
-    if any(kind not in (*KINDS, Literal, tuple) for kind in kinds):
+    # Python 3.10 wraps what is None by default in one more Optional.
+    if any(kind not in (*KINDS, Literal, tuple, Union, types.UnionType) for kind in kinds):
         return value  # an object of a kind that is not known here may stand there, too
     misfits = []
     for arm in arms:
