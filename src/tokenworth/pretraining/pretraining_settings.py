@@ -211,7 +211,8 @@ def make_config(
         values = with_changes(values, {"prompts": ()} if values.get("prompts", ()) is None else {})
         parts = {name: read_sources(values, name, home, mistakes) for name in ("sources", "held_out")}
         mistakes += _source_mistakes(values, **parts)
-    config = build(PretrainConfig, values, "a pretraining run has", mistakes, **parts)
+    config, more = build(PretrainConfig, values, "a pretraining run has", **parts)
+    mistakes += more
     if config is None or mistakes:
         raise refusal(place, mistakes)
     return replace(

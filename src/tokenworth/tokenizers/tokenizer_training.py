@@ -29,7 +29,8 @@ def read_tokenizer_file(path: str | Path) -> tuple[TokenizerConfig, dict[str, So
     sources = read_sources(values, "sources", Path(path).resolve().parent, mistakes)
     if not values.get("sources"):
         mistakes.append("a tokenizer needs sources; write 'sources: {name: file}'")
-    config = build(TokenizerConfig, values.but("sources"), "a tokenizer has", mistakes)
+    config, more = build(TokenizerConfig, values.but("sources"), "a tokenizer has")
+    mistakes += more
     if config is None or mistakes:
         raise refusal(path, mistakes)
     return config, sources
