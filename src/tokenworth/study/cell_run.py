@@ -21,9 +21,10 @@ from tokenworth.base.run_record import OtherRunError
 from tokenworth.base.versions import describe_environment
 from tokenworth.encode.text_loss import loss_of
 from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.study.cell_results import COUNTED, PUBLISHED, TEXT_LOSS, CountedWeights, PublishedScores
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, Cell, Study
 from tokenworth.study.published_protocol import published_protocol
-from tokenworth.study.study_store import COUNTED, PUBLISHED, TEXT_LOSS, StudyStore, cell_key
+from tokenworth.study.study_store import StudyStore, cell_key
 from tokenworth.tasks import Task, load_task
 
 _log = logging.getLogger("tokenworth")
@@ -162,8 +163,8 @@ def assess_cell(cell: Cell, task: Task, folder: Path, *, device: str = "auto") -
 def _as_published(cell: Cell, task: Task, folder: Path, device: str) -> None:
     assert cell.backbone is not None, "checked with the study file"
     with writing(folder) as place:
-        found = published_protocol(cell.backbone, task, seed=cell.seed, device=device, **cell.settings)
-        write_text(place / PUBLISHED, json.dumps(jsonable(found), indent=1))
+        scores = published_protocol(cell.backbone, task, seed=cell.seed, device=device, **cell.settings)
+        write_text(place / PUBLISHED, PublishedScores(**scores).to_json())
 
 
 def _count(cell: Cell, folder: Path) -> None:
@@ -171,14 +172,14 @@ def _count(cell: Cell, folder: Path) -> None:
     assert cell.backbone is not None, "checked with the study file"
     counted = account_of(cell.backbone)
     rank = cell.settings.get("rank", make_config({}).rank)
-    found = {
-        "printed": counted.counted_in_paper,
-        "parameters": counted.parameters,
-        "trainable": counted.lora_parameters(rank),
-        "environment": describe_environment(),
-    }
+    weights = CountedWeights(
+        printed=counted.counted_in_paper,
+        parameters=counted.parameters,
+        trainable=counted.lora_parameters(rank),
+        environment=describe_environment(),
+    )
     with writing(folder) as place:
-        write_text(place / COUNTED, json.dumps(found, indent=1))
+        write_text(place / COUNTED, weights.to_json())
 
 
 def patiently(work: Callable[[], None]) -> None:

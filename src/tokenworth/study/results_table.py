@@ -10,10 +10,11 @@ import pandas as pd
 from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.base.versions import version_of
 from tokenworth.probes.probability_metrics import METRICS
+from tokenworth.study.cell_results import COUNTED, PUBLISHED
 from tokenworth.study.cell_run import keyed_cells
 from tokenworth.study.display_names import Names, names_by_contents, names_of
 from tokenworth.study.grid import Cell, Study
-from tokenworth.study.study_store import ASSESSED, COUNTED, PUBLISHED, StudyStore, read_result
+from tokenworth.study.study_store import ASSESSED, StudyStore, read_result
 
 _ASSESSED = (
     "ntps",

@@ -22,49 +22,21 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from tokenworth.adaptation.storage.adapt_result import RESULT
-from tokenworth.adaptation.storage.adapt_result import SHAPE as ADAPTED_SHAPE
-from tokenworth.assessment.assessment_result import SHAPE as ASSESSED_SHAPE
+from tokenworth.assessment import Assessment
 from tokenworth.base.atomic_files import write_text, writing
+from tokenworth.base.codec import read_stored
 from tokenworth.base.locks import is_held, only_writer
-from tokenworth.base.schema import (
-    COUNT,
-    FINITE,
-    LEAF,
-    NUMBER,
-    OBJECT,
-    TEXT,
-    WHOLE,
-    Each,
-    Maybe,
-    Shape,
-    read_object,
-)
+from tokenworth.base.schema import NUMBER, OBJECT, TEXT, WHOLE, Each, Maybe, Shape, read_object
 from tokenworth.errors import TokenworthError, first_line
+from tokenworth.study.cell_results import COUNTED, PUBLISHED, RESULTS, TEXT_LOSS
 from tokenworth.study.display_names import Contents
 from tokenworth.study.grid import ASSESS, Cell
 from tokenworth.version import NUMERICS
 
 FORMAT = 1
-ASSESSED, COUNTED, TEXT_LOSS, PUBLISHED = "assessment.json", "count.json", "text_loss.json", "published.json"
+ASSESSED = Assessment.FILE
 _REMEDY = "remove the folder of this cell and run the study again, which makes it anew"
 _CELL: Shape = {"backbone": Maybe(TEXT), "task": TEXT, "route": TEXT, "seed": WHOLE, "settings": OBJECT}
-_COUNTED: Shape = {"printed": COUNT, "parameters": COUNT, "trainable": COUNT, "environment": Each(LEAF)}
-_PUBLISHED: Shape = {
-    "shares": [FINITE],
-    "layers": [{"layer": WHOLE, "ntps": [NUMBER], "train_accuracy": FINITE, "train_squared_error": FINITE}],
-    "classes": COUNT,
-    "texts": COUNT,
-    "seconds": FINITE,
-    "environment": Each(LEAF),
-}
-SHAPES: dict[str, Shape] = {
-    RESULT: ADAPTED_SHAPE,
-    ASSESSED: ASSESSED_SHAPE,
-    COUNTED: _COUNTED,
-    PUBLISHED: _PUBLISHED,
-    TEXT_LOSS: Each(NUMBER),
-}
-"""What the files of a finished cell hold."""
 STATES = ("finished", "failed", "running", "interrupted", "waiting")
 
 
@@ -168,7 +140,9 @@ def read_result(path: Path) -> dict[str, Any]:
     Raises:
         TokenworthError: it is damaged; the sentence says which one, and what to do.
     """
-    return read_object(path, SHAPES[path.name], "result of a cell", _REMEDY)
+    if path.name == TEXT_LOSS:
+        return read_object(path, Each(NUMBER), "result of a cell", _REMEDY)
+    return read_stored(RESULTS[path.name], path, holds="result of a cell", remedy=_REMEDY)
 
 
 def _described(error: Exception) -> dict[str, Any]:

@@ -15,11 +15,10 @@ interval as the first checkpoint's tokens and as infinity.  Axes: B resamples, K
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tokenworth.tracing.f1_curves import Curve, Floats
+from tokenworth.tracing.trace_result import CrossingPoint
 
 START, INSIDE, NEVER = "start", "inside", "never"
 
@@ -44,7 +43,7 @@ def _between(low_M: Floats, high_M: Floats, share_M: Floats) -> Floats:
     return np.where(low_M > 0, low_M * ratio_M**share_M, high_M * share_M)
 
 
-def find_crossing(tokens: list[int], route: Curve, references: list[Curve]) -> dict[str, Any]:
+def find_crossing(tokens: list[int], route: Curve, references: list[Curve]) -> CrossingPoint:
     """The crossing over a reference, or over the best of several, with a 95 % interval over test texts.
 
     Args:

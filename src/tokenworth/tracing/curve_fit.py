@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tokenworth.tracing.crossing import finite, order_statistic
 from tokenworth.tracing.f1_curves import Curve, Floats
+from tokenworth.tracing.trace_result import FittedCurve, Meeting
 
 FEWEST = {"line": 4, "power": 6}
 LIMIT = 1000.0
@@ -53,7 +53,7 @@ def _feature(form: str, c_K: Floats, alpha: Floats | float) -> Floats:
     return np.asarray(np.log(c_K) if form == "line" else -(c_K ** -np.asarray(alpha)))
 
 
-def fit_curve(flops: Sequence[float], curve: Curve, references: dict[str, Curve]) -> dict[str, Any] | None:
+def fit_curve(flops: Sequence[float], curve: Curve, references: dict[str, Curve]) -> FittedCurve | None:
     """Fit a route's F1 by its pretraining FLOPs, and say where the fit meets each reference.
 
     Args:
@@ -97,7 +97,7 @@ def _constants(fitted: _Fitted, first: float) -> dict[str, float]:
     return {"top": a, "A": b * first**alpha, "alpha": alpha}
 
 
-def _meets(fitted: _Fitted, drawn: _Fitted, reference: Curve, first: float, end: float) -> dict[str, Any]:
+def _meets(fitted: _Fitted, drawn: _Fitted, reference: Curve, first: float, end: float) -> Meeting:
     value = float(fitted.reaches(reference.f1_K)[0]) * first
     drawn_B = np.sort(drawn.reaches(reference.drawn_BK[:, 0]) * first)
     drawn_B = np.where(drawn_B > LIMIT * end, np.inf, drawn_B)
