@@ -1,6 +1,7 @@
 """Numbers and names as they are shown."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,17 +16,17 @@ from tokenworth.report.displayed_values import (
     hover,
     label,
     number,
+    parameters,
     sentence,
     short,
     shown,
     tight,
 )
-from tokenworth.report.pages.class_charts import balance_panel, recall_panel
-from tokenworth.report.pages.confusion_chart import confusion_panel, most_confused
-from tokenworth.report.pages.depth_charts import depth_panel, layers_text
+from tokenworth.report.pages.class_charts import balance_panel, confusion_panel, most_confused, recall_panel
+from tokenworth.report.pages.depth_charts import depth_panel
 from tokenworth.report.pages.metric_texts import METRICS
-from tokenworth.report.pages.page_tables import parameters
 from tokenworth.report.pages.theme import band
+from tokenworth.report.result_values import layers_text
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, "text", True, [1]])
@@ -128,8 +129,8 @@ def test_hundreds_of_classes_are_cut_to_the_largest_and_say_so():
 
 
 def test_the_most_frequent_mistakes_come_first():
-    result = assessment(3)
-    result.confusion = {"labels": ["a", "b", "c"], "counts": [[5, 1, 0], [0, 9, 3], [0, 0, 0]]}
+    counts = [[5, 1, 0], [0, 9, 3], [0, 0, 0]]
+    result = replace(assessment(3), confusion={"labels": ["a", "b", "c"], "counts": counts})
     first, second = most_confused(result)
     assert (first.true, first.predicted, first.count, first.share) == ("b", "c", 3, 0.25)
     assert (second.true, second.predicted, second.count) == ("a", "b", 1)
@@ -137,5 +138,6 @@ def test_the_most_frequent_mistakes_come_first():
 
 def test_a_panel_gives_one_reason_and_points_to_the_rest():
     result = assessment()
-    result.flags += [{"layer": layer, "score": "ntps_ridge", "reason": f"penalty {layer}"} for layer in range(7)]
+    flags = [{"layer": layer, "score": "ntps_ridge", "reason": f"penalty {layer}"} for layer in range(7)]
+    result.flags.extend(flags)
     assert depth_panel(METRICS["ntps"], result).note == "Penalty 0. More of this kind under “What not to trust here”."

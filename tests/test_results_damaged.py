@@ -1,11 +1,11 @@
 """Results read again: whatever became of their files, they are read as they were or refused in one sentence."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import random
 import shutil
-from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ from tokenworth.base.schema import COUNT, NUMBER, TEXT, Each, Finite, Maybe, mis
 from tokenworth.decision.decision_result import DECISION, Decision
 from tokenworth.errors import AdaptError, SettingError, TokenworthError
 from tokenworth.report import write_report
-from tokenworth.report.terminal.route_tables import adapt_table, comparison_table
+from tokenworth.report.terminal.result_tables import adapt_table, comparison_table
 from tokenworth.study.study_store import StudyStore
 from tokenworth.tracing.run_reader import _stated
 from tokenworth.training.checkpoints import Checkpoint, Checkpoints
@@ -131,12 +131,12 @@ def test_shapes_are_those_of_types():
         name: str
         more: NotRequired[int | None]
 
-    @dataclass(frozen=True)
+    @dataclasses.dataclass(frozen=True)
     class Rows:
         rows: list[Row]
         by_name: dict[str, Finite]
         score: float = 0.0
-        table: object = field(default=None, metadata=ELSEWHERE)
+        table: object = dataclasses.field(default=None, metadata=ELSEWHERE)
 
     shape = stored_shape(Rows)
     assert set(shape) == {"rows", "by_name", "score?"}

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from typing_extensions import NotRequired, TypedDict
-
 from tokenworth.base.atomic_files import write_text
 from tokenworth.base.codec import Result, load
-from tokenworth.base.schema import COUNT, FINITE, Count, Facts, Finite, Number, Settings
+from tokenworth.base.schema import COUNT, FINITE, NUMBER, Count, Facts, Finite, Settings
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.pretraining.metrics_log import read_journal
 
@@ -20,14 +18,8 @@ RUN = "run.json"
 Weights = Annotated[dict[str, int], {"total": COUNT, "non_embedding": COUNT, "active": COUNT}]
 SourceRow = Annotated[dict[str, float], {"train_tokens": COUNT, "train_bytes": COUNT, "passes": FINITE}]
 """Tokens, documents and bytes of a source, learnt (train_) and held out (held_), and how often the run sees it."""
-
-
-class HeldOut(TypedDict):
-    """How well the held-out part of a source is predicted; nll in nats a token."""
-
-    nll: Number
-    perplexity: NotRequired[Number]
-    bits_per_byte: Number
+HeldOut = Annotated[dict[str, float], {"nll": NUMBER, "bits_per_byte": NUMBER}]
+"""How well the held-out part of a source is predicted: nll (nats a token), perplexity, bits_per_byte."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +47,7 @@ class PretrainRun(Result):
     resumed_from_step: int = 0
     micro_batch: int = 0
     held_out: dict[str, HeldOut] = field(default_factory=dict)
-    """By source: nll (nats a token), perplexity, bits_per_byte."""
+    """By source."""
     samples: list[dict[str, str]] = field(default_factory=list)
     finished: bool = False
 

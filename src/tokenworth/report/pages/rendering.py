@@ -7,13 +7,14 @@ from a data set or a model could not act even if it were not escaped; it is esca
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenworth.errors import TokenworthError
-from tokenworth.report.displayed_values import facts
+from tokenworth.report.displayed_values import ABSENT, clean, cut, duration, facts, short, shown, tight
 from tokenworth.report.pages.theme import Panel
 from tokenworth.version import __version__
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
-Details = list[tuple[str, list[tuple[str, str]]]]
+_SOURCES = {"style": "style.css", "script": "page.js"}
 
 
 def write_page(html: str, path: Path) -> Path:
@@ -39,7 +40,10 @@ def write_page(html: str, path: Path) -> Path:
         unfinished.write_text(html, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
-        _discard(unfinished)
+        with suppress(
+            OSError
+        ):  # the folder itself may be out of reach; the message of the first error is the useful one
+            unfinished.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise TokenworthError(
             f"the report could not be written to {path} ({reason}); free some space there or name another folder"
@@ -47,30 +51,22 @@ def write_page(html: str, path: Path) -> Path:
     return path
 
 
-def _discard(unfinished: Path) -> None:
-    try:
-        unfinished.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder itself is out of reach; the message of the first error is the useful one
-
-
-def drawn(panels: Iterable[Panel]) -> list[Panel]:
+def drawn(*panels: Panel) -> list[Panel]:
     """Every panel with its chart as HTML; plotly writes text into scripts with <, > and / as escapes."""
     from plotly.io import to_html
 
     def chart(panel: Panel) -> str:
-        return to_html(
-            panel.figure, full_html=False, include_plotlyjs=False, div_id=f"chart-{panel.name}",
-            default_height=f"{panel.height}px", config=_config(panel),
-        )  # fmt: skip
+        size, name = f"{panel.height}px", f"chart-{panel.name}"
+        shown = {"full_html": False, "include_plotlyjs": False, "default_height": size, "config": _config(panel)}
+        return str(to_html(panel.figure, div_id=name, **shown))
 
     return [replace(panel, html=chart(panel)) if panel.figure else panel for panel in panels]
 
 
 def _config(panel: Panel) -> dict[str, Any]:
+    quiet = {"responsive": True, "displaylogo": False, "showTips": False, "plotlyServerURL": ""}
     buttons = [["zoom2d", "pan2d", "resetScale2d", "toImage"]]
-    return {"responsive": True, "displaylogo": False, "displayModeBar": panel.zoom, "modeBarButtons": buttons,
-            "showTips": False, "plotlyServerURL": ""}  # fmt: skip
+    return {**quiet, "displayModeBar": panel.zoom, "modeBarButtons": buttons}
 
 
 def render(template: str, **values: Any) -> str:
@@ -81,28 +77,34 @@ def render(template: str, **values: Any) -> str:
     main = environment.get_template(template).render(values)
     nonce = hashlib.sha256(main.encode()).hexdigest()[:32]  # no text inside the page can know the hash of the page
     main = main.replace("<script>", f'<script nonce="{nonce}">')  # those of the charts: all other text is escaped
-    page = environment.get_template("page.html.j2")
-    return page.render(
-        title=values["title"], main=main, nonce=nonce, plotly=get_plotlyjs(), version=__version__,
-        style=_source("style.css"), script=_source("page.js"),
-    )  # fmt: skip
+    sources = {name: (_TEMPLATES / file).read_text(encoding="utf-8") for name, file in _SOURCES.items()}
+    around = {"title": values["title"], "version": __version__, "plotly": get_plotlyjs(), **sources}
+    return environment.get_template("page.html.j2").render(main=main, nonce=nonce, **around)
 
 
 def details(
-    parts: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]],
-) -> Details:
+    parts: Mapping[str, Mapping[str, Any] | None], skip: tuple[str, ...] = ("notes",)
+) -> list[tuple[str, list[tuple[str, str]]]]:
     """Named groups of facts without those to skip; empty groups are left out."""
-    return [(name, facts(values or {}, skip)) for name, (values, skip) in parts.items() if values]
+    return [(name, facts(values, skip)) for name, values in parts.items() if values]
+
+
+def flat(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Facts for the page's details: lists and long things are left to the result's file."""
+    kept: dict[str, Any] = {}
+    for name, value in (values or {}).items():
+        if isinstance(value, Mapping):
+            kept |= {f"{name}: {key}": inner for key, inner in value.items() if not isinstance(inner, list | dict)}
+        elif not isinstance(value, list) or len(value) <= 6:
+            kept[name] = ABSENT if value is None else value
+    return kept
 
 
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-
-
-def _source(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.loader = FileSystemLoader(_TEMPLATES)
+    environment.filters |= {words.__name__: words for words in (clean, cut, duration, short, shown, tight)}
+    environment.filters["thousands"] = "{:,}".format
+    return environment

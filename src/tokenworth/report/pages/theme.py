@@ -6,8 +6,8 @@ Charts are plain dictionaries (``{"data": [...], "layout": {...}}``), which keep
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -44,13 +44,21 @@ class Panel:
     says: str = ""
     trust: str = ""
     figure: Figure | None = None
-    keys: tuple[Key, ...] = ()
+    keys: Sequence[Key] = ()
     reason: str = ""
     note: str = ""
     height: int = 210
     min_width: int = 0
     zoom: bool = False
     html: Any = field(default=None, compare=False)
+
+    def drawn(self, figure: Figure, keys: Sequence[Key] = (), height: int = 210, **more: Any) -> Panel:
+        """With its chart."""
+        return replace(self, figure=figure, keys=keys, height=height, **more)
+
+    def without(self, reason: str) -> Panel:
+        """With the reason why there is no chart."""
+        return replace(self, reason=reason)
 
 
 def axis(**changes: Any) -> dict[str, Any]:
@@ -86,16 +94,31 @@ def figure(traces: list[Trace], x: dict[str, Any], y: dict[str, Any], **layout: 
     return {"data": traces, "layout": {**base, "xaxis": x, "yaxis": y, **layout}}
 
 
-def line(x: list[Any], y: Values, *, colour: str = ACCENT, width: float = 2, **more: Any) -> Trace:
+def line(x: list[Any], y: list[Any], *, colour: Any = ACCENT, width: Any = 2, **more: Any) -> Trace:
     """A line that breaks where a value is missing."""
     look = {"color": colour, "width": width, **more.pop("line", {})}
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": look, "connectgaps": False, **more}
 
 
-def dots(x: list[Any], y: list[Any], *, colour: str = ACCENT, size: float = 7, **more: Any) -> Trace:
+def dots(x: list[Any], y: list[Any], *, colour: Any = ACCENT, size: Any = 7, **more: Any) -> Trace:
     """Markers without a line."""
     look = {"color": colour, "size": size, **more.pop("marker", {})}
     return {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": look, **more}
+
+
+def bars(x: list[Any], y: list[Any], colour: Any, **more: Any) -> Trace:
+    """Bars."""
+    return {"type": "bar", "x": x, "y": y, "marker": {"color": colour}, **more}
+
+
+def hovered(texts: Sequence[Any]) -> Trace:
+    """What the hover boxes of a trace say, one text a mark."""
+    return {"hovertext": texts, "hovertemplate": "%{hovertext}<extra></extra>"}
+
+
+def series_colour(place: int) -> str:
+    """The colour of the nth of several, from 0."""
+    return SERIES[place % len(SERIES)]
 
 
 def band(x: list[Any], low: Values, high: Values, colour: str = BAND) -> list[Trace]:
