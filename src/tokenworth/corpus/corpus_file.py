@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.corpus.corpus_settings import Corpus, Mix, Pack, Source
-from tokenworth.corpus.engine.stage import FOUND, ON_REQUEST, STAGES
+from tokenworth.corpus.engine.stage import FILLED_IN
+from tokenworth.corpus.stages import ON_REQUEST, STAGES
 from tokenworth.settings import build, exists, quoted, read_settings, refusal, unknown_names, with_changes
 
 _TOLERANCE = 1e-6
@@ -90,7 +91,7 @@ def _stages(given: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
     stages = []
     for name in (name for name in given if name in STAGES):
         what = f"stage {name}"
-        own = build(STAGES[name], _section(given, name), f"{what} has", mistakes, where=f"{what}: ", hidden=FOUND)
+        own = build(STAGES[name], _section(given, name), f"{what} has", mistakes, where=f"{what}: ", hidden=FILLED_IN)
         stages += [] if own is None else [own]
     if any(getattr(stage, "tasks", None) == () for stage in stages):
         mistakes.append("stage decontaminate needs tasks; write 'tasks: [...]'")

@@ -14,7 +14,7 @@ from tokenworth.corpus.corpus_settings import Corpus
 from tokenworth.corpus.document import Ledger
 from tokenworth.corpus.engine.flow import Flow, ledgers
 from tokenworth.corpus.engine.shard_store import read_json
-from tokenworth.corpus.engine.stage import FOUND
+from tokenworth.corpus.engine.stage import FILLED_IN
 from tokenworth.corpus.output.loss_notes import language_notes, loss_notes
 from tokenworth.corpus.output.output_files import CORPUS
 from tokenworth.version import __version__
@@ -241,6 +241,6 @@ def settings_of(corpus: Corpus) -> dict[str, Any]:
     if corpus.pack is None:
         del stated["pack"]
     for settings in stated["stages"].values():
-        for name in FOUND:
+        for name in FILLED_IN:
             settings.pop(name, None)
     return stated
