@@ -24,7 +24,7 @@ from tokenworth.report.displayed_values import (
 )
 from tokenworth.report.pages.class_charts import balance_panel, confusion_panel, most_confused, recall_panel
 from tokenworth.report.pages.depth_charts import depth_panel
-from tokenworth.report.pages.metric_texts import METRICS
+from tokenworth.report.pages.panel_words import metric_of
 from tokenworth.report.pages.theme import band
 from tokenworth.report.result_values import layers_text
 
@@ -83,7 +83,7 @@ def test_paths_keep_their_end(name, text):
 def test_one_wild_interval_does_not_flatten_a_curve():
     result = assessment()
     result.layers[1] |= {"hscore_low": -40.0, "hscore_high": 40.0}
-    low, high = depth_panel(METRICS["hscore"], result).figure["layout"]["yaxis"]["range"]
+    low, high = depth_panel(metric_of("hscore"), result).figure["layout"]["yaxis"]["range"]
     assert 0 < low < 0.09
     assert 0.5 < high < 0.7
 
@@ -140,4 +140,4 @@ def test_a_panel_gives_one_reason_and_points_to_the_rest():
     result = assessment()
     flags = [{"layer": layer, "score": "ntps_ridge", "reason": f"penalty {layer}"} for layer in range(7)]
     result.flags.extend(flags)
-    assert depth_panel(METRICS["ntps"], result).note == "Penalty 0. More of this kind under “What not to trust here”."
+    assert depth_panel(metric_of("ntps"), result).note == "Penalty 0. More of this kind under “What not to trust here”."

@@ -161,6 +161,17 @@ def facts(values: Mapping[str, Any], skip: tuple[str, ...] = ()) -> list[tuple[s
     return listed
 
 
+def flat(values: Mapping[str, Any] | None, skip: str = "") -> dict[str, Any]:
+    """Facts of a page's details without one of them; lists and long things are left to the result's file."""
+    kept: dict[str, Any] = {}
+    for name, value in (values or {}).items():
+        if isinstance(value, Mapping) and name != skip:
+            kept |= {f"{name}: {key}": inner for key, inner in value.items() if not isinstance(inner, list | dict)}
+        elif name != skip and (not isinstance(value, list) or len(value) <= 6):
+            kept[name] = ABSENT if value is None else value
+    return kept
+
+
 def _fact(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tokenworth.report.displayed_values import clean, sentence
-from tokenworth.report.pages.metric_texts import FLAGGED
+from tokenworth.report.pages.panel_words import COLUMNS
 
 if TYPE_CHECKING:
     from tokenworth.assessment import Assessment
     from tokenworth.decision import Decision
 
 Row = Mapping[str, Any]
+_FLAGGED = {**COLUMNS, "all": "Every score"}
+"""Names of what a flag is about."""
 
 
 def row_at(result: Assessment, layer: int) -> Row:
@@ -85,7 +87,7 @@ def doubts(result: Assessment) -> list[Doubt]:
     for flag in result.flags:
         grouped.setdefault((clean(flag["score"]), sentence(flag["reason"])), []).append(flag.get("layer"))
     return [
-        Doubt(FLAGGED.get(score, score.replace("_", " ")), _where(layers), reason)
+        Doubt(_FLAGGED.get(score, score.replace("_", " ")), _where(layers), reason)
         for (score, reason), layers in grouped.items()
     ]
 

@@ -8,6 +8,7 @@ import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import duration, number, parameters, shown, tight
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.loss_curves import batch_loss_traces
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
 
 if TYPE_CHECKING:
@@ -43,12 +44,7 @@ def adapt_cards(result: AdaptResult) -> list[Card]:
 
 def loss_panel(result: AdaptResult) -> Panel:
     """Training loss by step."""
-    panel = Panel(
-        "loss",
-        "Training loss",
-        "Cross-entropy of each batch before its update, in nats; the strong line is a running mean.",
-        "A curve that is still falling at the end was stopped early; one at 0 may know texts by heart.",
-    )
+    panel = panel_of("training-loss")
     losses = [float(value) for value in result.training.get("losses") or []]
     if not losses:
         return panel.without("This route runs no training loop.")
@@ -60,12 +56,7 @@ def loss_panel(result: AdaptResult) -> Panel:
 
 def reliability_panel(result: AdaptResult) -> Panel:
     """Accuracy by confidence."""
-    panel = Panel(
-        "reliability",
-        "Confidence against accuracy",
-        "Test texts in bins of the predicted class's probability; larger dots hold more texts.",
-        "Dots below the dashed line: the route is surer than it may be. --calibrate fits a temperature.",
-    )
+    panel = panel_of("reliability")
     rows = [row for row in result.calibration if row.get("texts")]
     if not rows:
         return panel.without("No text was evaluated.")
@@ -85,12 +76,7 @@ def reliability_panel(result: AdaptResult) -> Panel:
 
 def diagnosis_panel(result: AdaptResult) -> Panel:
     """Probe accuracy by layer before and after training."""
-    panel = Panel(
-        "diagnosis",
-        "The backbone before and after",
-        "Accuracy on test texts of a ridge probe fitted to every layer, before and after training.",
-        "Where the line rises, training wrote the task into that layer; NTPS and retained area are below.",
-    )
+    panel = panel_of("diagnosis")
     rows = (result.diagnosis or {}).get("layers") or []
     if not rows:
         return panel.without("Not looked at; --diagnose does for lora, full and scratch.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import clean, hover, label
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
 
 if TYPE_CHECKING:
@@ -29,13 +30,8 @@ _MANY_COLOURS = [
 
 def balance_panel(result: Assessment) -> Panel:
     """Share of every class in the training and test texts, the largest class on top."""
-    names, (train, test) = class_names(result), _counts(result)
-    panel = Panel(
-        "balance",
-        "Class balance",
-        "Share of the texts that carry each label; the counts are in the hover box.",
-        "Where bars of one class differ, test figures describe another mixture than the probe was fitted on.",
-    )
+    names, (train, test) = _class_names(result), _counts(result)
+    panel = panel_of("balance")
     if not train:
         return panel.without("The task does not say how many texts each class has.")
     order = _largest_first(train)
@@ -61,17 +57,12 @@ def recall_panel(result: Assessment) -> Panel | None:
     counts, (train, _) = result.confusion.get("counts") or [], _counts(result)
     if not counts or len(train) != len(counts):
         return None
-    names, order = class_names(result), _largest_first(train)
+    names, order = _class_names(result), _largest_first(train)
     recalls = [counts[i][i] / sum(counts[i]) if sum(counts[i]) else None for i in order]
     texts = [f"{hover(names[i])}<br><b>{counts[i][i]:,}</b> of {sum(counts[i]):,} test texts found" for i in order]
     x = theme.axis(name="share of the class found", tickformat=".0%", range=[0, 1.03], nticks=5)
     figure = theme.figure(_stems(recalls, texts), x, _class_axis([names[i] for i in order]), margin=_MARGIN)
-    panel = Panel(
-        "recall",
-        "Found by the best probe",
-        "Share of each class's test texts that get the right label; same order as the class balance.",
-        "Falling dots towards the bottom mean that the probe does well on the large classes only.",
-    )
+    panel = panel_of("recall")
     return panel.drawn(figure, (Key("dot", "recall"),), _bars_height(order))
 
 
@@ -92,8 +83,12 @@ def _class_axis(names: list[str]) -> dict[str, Any]:
     return theme.axis(range=[len(names) - 0.5, -0.5], showgrid=False, **ticks, **size)
 
 
-def class_names(result: Assessment | AdaptResult) -> list[str]:
-    """The names of the classes, safe to show."""
+def are_few(result: Assessment | AdaptResult) -> bool:
+    """Whether charts of the classes stand side by side."""
+    return len(_class_names(result)) <= FEW
+
+
+def _class_names(result: Assessment | AdaptResult) -> list[str]:
     return [clean(name) for name in result.task.get("label_names") or ()]
 
 
@@ -108,7 +103,7 @@ def _bars_height(order: list[int]) -> int:
 def _counts(result: Assessment) -> tuple[list[int], list[int]]:
     """Texts of every class in train and test; empty lists when unknown or not matching the class names."""
     classes = result.task.get("counts", {}).get("classes") or {}
-    size = len(class_names(result))
+    size = len(_class_names(result))
     train, test = (list(classes.get(split) or []) for split in ("train", "test"))
     return (train if len(train) == size else []), (test if len(test) == size else [])
 
@@ -128,12 +123,7 @@ def confusion_panel(result: Assessment | AdaptResult, who: str = "the best probe
     confusion: Any = result.confusion
     counts, names = confusion.get("counts") or [], [clean(name) for name in confusion.get("labels") or []]
     which = f"; the probe is {clean(confusion['probe'])}" if confusion.get("probe") else ""
-    panel = Panel(
-        "confusion",
-        f"What {who} takes for what",
-        f"Test texts of each true class (row) by predicted class (column){which}.",
-        "The darker the diagonal the better; a dark cell beside it is a pair of classes the layer keeps close.",
-    )
+    panel = panel_of("confusion", who=who, which=which)
     if not counts:
         return panel.without("No probe was evaluated, so there is nothing to confuse.")
     size = len(names)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
-from tokenworth.report.displayed_values import ABSENT, clean, cut, label
+from tokenworth.report.displayed_values import clean, cut, label
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.page_tables import Cell, Table, TableRow, count_cell, table_of, value_cell, word_cell
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
 from tokenworth.report.result_values import Row
 
@@ -108,12 +109,7 @@ def flow_panel(report: CorpusReport) -> Panel:
     figure = theme.figure([flow.trace()], {}, {}, margin={"l": 8, "r": 8, "t": 8, "b": 8})
     for unused in ("xaxis", "yaxis"):
         figure["layout"].pop(unused)
-    panel = Panel(
-        "flow",
-        "Where the documents went",
-        "Widths are documents; grey leaves, under its reason.",
-        "Bytes stand in the hover box; those of a stage's losses are counted before its changes.",
-    )
+    panel = panel_of("flow")
     return panel.drawn(figure, height=max(320, 26 * reasons + 120), min_width=860)
 
 
@@ -168,8 +164,8 @@ def _mix(report: CorpusReport) -> Panel:
     ]
     x, y = theme.axis(type="category"), theme.axis(name="share of bytes", tickformat=".0%", rangemode="tozero")
     figure = theme.figure(traces, x, y, barmode="group", margin=_MARGIN)
-    says = f"Bytes of text; {report['synthetic_share']:.1%} were written by models."
-    return Panel("mix", "The mix", says).drawn(figure, [Key("bar", name, colour) for _, name, colour in sides], 250)
+    panel = panel_of("mix", synthetic=f"{report['synthetic_share']:.1%}")
+    return panel.drawn(figure, [Key("bar", name, colour) for _, name, colour in sides], 250)
 
 
 def stage_table(report: CorpusReport) -> Table:
@@ -226,7 +222,7 @@ def samples(report: CorpusReport) -> list[tuple[str, list[dict[str, str]]]]:
     """Dropped and changed documents by stage and reason, each on one line and cut."""
     groups: dict[str, list[dict[str, str]]] = {}
     for sample in report["samples"]:
-        after = cut(sample["after"], 300) if sample["after"] else ABSENT
+        after = cut(sample["after"], 300) if sample["after"] else ""
         texts = {"id": cut(sample["id"], 80), "before": cut(sample["before"], 300), "after": after}
         group = clean(f"{sample['stage']}: {sample['what']}, {sample['reason']}")
         groups.setdefault(group, []).append(texts)

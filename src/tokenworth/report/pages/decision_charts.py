@@ -22,6 +22,7 @@ from tokenworth.report.displayed_values import (
 )
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.page_tables import Cell, Table, table_of, word_cell
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
 from tokenworth.report.result_values import Row, is_advised, kept_out, metric_word
 
@@ -91,12 +92,7 @@ def decision_cards(decision: Decision) -> list[Card]:
 
 def decision_panel(decision: Decision) -> Panel:
     """The metric with its interval against the time it takes to get it."""
-    panel = Panel(
-        "routes",
-        "What each route brings, and what it takes",
-        f"{_head(decision)} with its 90 % interval against the time to get it, on a logarithmic axis.",
-        "Up and to the left is better. An interval that reaches over all others says: run it, or a pilot, first.",
-    )
+    panel = panel_of("routes", metric=_head(decision))
     keys = (Key("dot", "advised"), Key("ring", "measured"), Key("ring", "predicted", theme.SERIES[1]))
     return panel.drawn(_scatter(decision), keys, 330)
 
@@ -129,13 +125,7 @@ def _hover(row: Row) -> str:
 
 def label_panel(decision: Decision) -> Panel:
     """The metric against training texts for the routes that can be run on parts of them."""
-    panel = Panel(
-        "labels",
-        "How many labels does it need?",
-        f"{_head(decision)} on the test texts after learning from fewer; the line goes on by a power law (dots).",
-        "Means over draws of the smaller parts. A flat line says that more labels would not help this route.",
-        height=260,
-    )
+    panel = panel_of("labels", metric=_head(decision))
     if not decision.labels:
         return panel.without("Asked for with labels=True (--labels).")
     traces, keys = [], []

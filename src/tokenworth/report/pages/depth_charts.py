@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
 import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import hover, interval, number, sentence, series, short, shown
-from tokenworth.report.pages.metric_texts import GROUPS, METRICS, Group, Metric
+from tokenworth.report.pages.panel_words import Group, Metric, metric_groups, overlays
 from tokenworth.report.pages.theme import Key, Panel, Trace
 from tokenworth.report.result_values import Row, layers_text, probe_of_kind, row_at
 
 if TYPE_CHECKING:
     from tokenworth.assessment import Assessment, Ranking
 
-OVERLAID = {
-    "probe_f1": (
-        "F1 of the ridge probe on the test texts.",
-        "The figure to decide with; the chart above has the intervals at the best layers.",
-    ),
-    "retained_auc": (
-        METRICS["retained_auc"].says,
-        "Tells trained from random weights on many tasks; each backbone's own page has its chance level.",
-    ),
-    "hscore": (METRICS["hscore"].says, METRICS["hscore"].trust),
-}
-"""Scores drawn for all backbones on one axis, what they say and what to trust them for."""
-
 
 def depth_groups(result: Assessment) -> list[tuple[Group, list[Panel]]]:
     """The panels of every group of scores, in reading order."""
-    return [(group, [depth_panel(metric, result) for metric in group.metrics]) for group in GROUPS]
+    return [(group, [depth_panel(metric, result) for metric in group.metrics]) for group in metric_groups()]
 
 
 def depth_panel(metric: Metric, result: Assessment) -> Panel:
@@ -163,11 +151,11 @@ def colours(ranking: Ranking) -> tuple[Key, ...]:
 
 def overlay_panels(ranking: Ranking) -> list[Panel]:
     """Each score of all backbones against relative depth, 0 the embedding output and 1 the last layer."""
-    return [_overlay(ranking, key) for key in OVERLAID]
+    return [_overlay(ranking, panel) for panel in overlays()]
 
 
-def _overlay(ranking: Ranking, key: str) -> Panel:
-    panel = Panel(f"overlay-{key}", METRICS[key].title, *OVERLAID[key])
+def _overlay(ranking: Ranking, words: Panel) -> Panel:
+    key, panel = words.name, replace(words, name=f"overlay-{words.name}")
     traces: list[Trace] = []
     for result, look in zip(ranking.assessments, colours(ranking), strict=True):
         y = series(result.layers, key)

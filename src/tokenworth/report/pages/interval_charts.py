@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import hover, interval, label, number, series, short, shown
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel, Trace
 from tokenworth.report.result_values import Row, ranked, tied
 
@@ -34,13 +35,7 @@ def _interval_line(row: Row, key: str, height: float, **look: object) -> Trace:
 def probes_panel(result: Assessment) -> Panel:
     """F1 and accuracy, the baselines on top in grey, the backbone's probes in colour."""
     probes: list[Row] = sorted(result.probes, key=lambda probe: _BASELINES.get(probe.get("kind", ""), 2))
-    panel = Panel(
-        "probes",
-        "Probes against baselines",
-        "Test texts no probe has seen; the bar spans the 95 % interval over those texts.",
-        "The backbone earns its cost where its dot stands clear to the right of the bag of words, by more than the "
-        "intervals.",
-    )
+    panel = panel_of("probes")
     if not any(number(probe.get("f1")) is not None for probe in probes):
         return panel.without("No probe was evaluated.")
     traces = [trace for look in _LOOKS for trace in _probe_dots(probes, *look)]
@@ -74,12 +69,7 @@ def ranking_panel(ranking: Ranking) -> Panel:
     """F1 of every backbone's best probe and its interval; filled dots share the first place, a line is the baseline."""
     rows = [{**row, **ranked(row)} for row in ranking.rows if number(ranked(row)["f1"]) is not None]
     bow: Row = ranking.baseline
-    panel = Panel(
-        "ranking",
-        "F1 of the best probe",
-        f"Test texts no probe has seen; bars are 95 % intervals. Grey line: {bow.get('name', 'bag of words')}.",
-        "Backbones marked as tied cannot be told apart with this many test texts: take the cheapest of them.",
-    )
+    panel = panel_of("ranking", baseline=bow.get("name", "bag of words"))
     if not rows:
         return panel.without("No backbone could be assessed.")
     keys = [Key("dot", "best, or tied with it"), Key("ring", "behind")]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import number, numbers, sentence
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel, Values
 from tokenworth.report.result_values import row_at
 
@@ -24,13 +25,7 @@ def best_layer_panels(result: Assessment) -> list[Panel]:
 
 def _retained(result: Assessment) -> Panel:
     k, kept = _curve(result, "retained")
-    panel = Panel(
-        "curve-retained",
-        "Label signal kept by k directions",
-        "1 means that the k directions best at predicting the next state read out the label as well as all do.",
-        "A curve that rises early, well above the dashed line of directions in random order (k/d), says that "
-        "next-token prediction already put the label where it looks first.",
-    )
+    panel = panel_of("curve-retained")
     if not _known(kept):
         return panel.without(_flagged(result, "retained") or _NOT_COMPUTED)
     chance, raw = _curve(result, "chance")[1], _curve(result, "retained_raw")[1]
@@ -56,12 +51,7 @@ def _k90_mark(k90: float) -> list[theme.Trace]:
 
 def _ntps(result: Assessment) -> Panel:
     k, overlap = _curve(result, "ntps")
-    panel = Panel(
-        "curve-ntps",
-        "NTPS: overlap of the two subspaces",
-        "Mean squared cosine between the span of the k leading next-token directions and the label directions.",
-        "Only the gap to the dashed line counts: shuffled labels give that much with the same features.",
-    )
+    panel = panel_of("curve-ntps")
     if not _known(overlap):
         return panel.without(_flagged(result, "ntps") or _NOT_COMPUTED)
     band, dashed = _interval(result, "ntps", k), _dashed(k, _curve(result, "ntps_chance")[1])
@@ -74,12 +64,7 @@ def _ntps(result: Assessment) -> Panel:
 
 def _ar_r2(result: Assessment) -> Panel:
     k, explained = _curve(result, "ar_r2")
-    panel = Panel(
-        "curve-ar_r2",
-        "Next state predicted by k directions",
-        "Share of the next state that a linear encoder of rank k predicts from the states before it.",
-        "Levels off early when a few directions carry most of what is predictable; it knows nothing of the labels.",
-    )
+    panel = panel_of("curve-ar_r2")
     flagged = _flagged(result, "ar_r2")
     if not _known(explained):
         return panel.without(flagged or _NOT_COMPUTED)
@@ -88,14 +73,7 @@ def _ar_r2(result: Assessment) -> Panel:
 
 
 def _spectrum(result: Assessment) -> Panel:
-    panel = Panel(
-        "spectrum",
-        "Spectrum",
-        "Eigenvalues in falling order: next-token directions as a share of the state's second moment, pooled features "
-        "as a share of their variance.",
-        "A steep fall means that few directions carry the layer; a cliff at the end means directions that the texts do "
-        "not fill, where every score leans on its ridge.",
-    )
+    panel = panel_of("spectrum")
     looks = {"context": ("next-token pencil", theme.ACCENT), "pooled": ("pooled covariance", theme.GREY)}
     spectra = {side: _positive((result.spectrum or {}).get(side)) for side in looks}
     if not any(spectra.values()):

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tokenworth.report.displayed_values import clean, duration, number, parameters, shown, tight
-from tokenworth.report.pages.metric_texts import COLUMNS, DIGITS
+from tokenworth.report.pages.panel_words import COLUMNS, DIGITS
 from tokenworth.report.result_values import Row, ranked, remark, tied
 
 if TYPE_CHECKING:

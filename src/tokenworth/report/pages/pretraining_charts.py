@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
-from tokenworth.report.displayed_values import clean, duration, parameters, shown
+from tokenworth.report.displayed_values import clean, duration, flat, parameters, shown
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.loss_curves import batch_loss_traces, source_panel, thinned
 from tokenworth.report.pages.page_tables import Cell, Table, count_cell, number_cell, table_of, word_cell
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
 from tokenworth.report.result_values import Row
 
@@ -59,12 +60,7 @@ def run_panels(page: PretrainPage) -> list[Panel]:
 
 
 def _loss(page: PretrainPage) -> Panel:
-    panel = Panel(
-        "loss",
-        "Training loss",
-        "Nats a token of each step's sequences before its update; the strong line is a running mean.",
-        "A curve that still falls at the end had more to learn; a sudden rise is a rate that was too high.",
-    )
+    panel = panel_of("pretraining-loss")
     rows = [row for row in page.journal if "loss" in row]
     if not rows:
         return panel.without("No step has been made yet.")
@@ -76,12 +72,7 @@ def _loss(page: PretrainPage) -> Panel:
 
 
 def _held_out(page: PretrainPage) -> Panel:
-    panel = Panel(
-        "held-out",
-        "Documents it has not learnt from",
-        "Bits a byte by source; tokens on a logarithmic axis, the first weights left out.",
-        "Bits a byte compare models of any tokenizer; nats a token do not.",
-    )
+    panel = panel_of("held-out")
     looks = [row for row in page.journal if "held_out" in row and row["tokens"] > 0]
     if not looks:
         return panel.without("Nothing has been measured on held-out documents yet.")
@@ -97,13 +88,7 @@ def _weights(page: PretrainPage) -> list[Panel]:
     rows = [row for row in page.journal if "weights" in row]
     if not rows:
         return []
-    panel = Panel(
-        "weights",
-        "Weights of the sources",
-        "A source gains weight while the run predicts it worse than the reference does.",
-        "The weights found are the means over the run; curves that still climb at its end ask for more tokens or "
-        "another round.",
-    )
+    panel = panel_of("weights")
     curves = {}
     for name in rows[0]["weights"]:
         places, means = thinned([float(row["weights"][name]) for row in rows])
@@ -131,3 +116,16 @@ def _source_row(page: PretrainPage, name: str, source: Row) -> dict[str, Any]:
     both = {kind: source[f"train_{kind}"] + source[f"held_{kind}"] for kind in ("documents", "tokens", "bytes")}
     seen = f"{source['passes']:.3g} times" if source["train_tokens"] else "held out"
     return {"name": name, **both, "seen": seen, "passes": source["passes"], **page.run.held_out.get(name, {})}
+
+
+def stated(page: PretrainPage) -> dict[str, dict[str, Any]]:
+    """What the run was asked and what it ran on."""
+    run, named = page.run, ("model", "training", "tokenizer")
+    parts = [value if isinstance(value, dict) else {"from": value} for value in map(run.settings.get, named)]
+    return {
+        "Model": flat(parts[0]),
+        "Training": flat(parts[1]),
+        "Tokenizer": flat({**parts[2], **run.tokenizer}),
+        "Sources": flat({name: value for name, value in run.settings.items() if name not in named}),
+        "Versions and machine": flat(run.environment),
+    }

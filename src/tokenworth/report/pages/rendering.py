@@ -7,14 +7,13 @@ from a data set or a model could not act even if it were not escaped; it is esca
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenworth.errors import TokenworthError
-from tokenworth.report.displayed_values import ABSENT, clean, cut, duration, facts, short, shown, tight
+from tokenworth.report.displayed_values import clean, cut, duration, facts, flat, short, shown, tight
 from tokenworth.report.pages.theme import Panel
 from tokenworth.version import __version__
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_FILTERS = (clean, cut, duration, facts, flat, short, shown, tight)
 _SOURCES = {"style": "style.css", "script": "page.js"}
 
 
@@ -51,16 +51,15 @@ def write_page(html: str, path: Path) -> Path:
     return path
 
 
-def drawn(*panels: Panel) -> list[Panel]:
-    """Every panel with its chart as HTML; plotly writes text into scripts with <, > and / as escapes."""
+def drawn(panel: Panel) -> Panel:
+    """With its chart as HTML; plotly writes text into scripts with <, > and / as escapes."""
+    if panel.figure is None:
+        return panel
     from plotly.io import to_html
 
-    def chart(panel: Panel) -> str:
-        size, name = f"{panel.height}px", f"chart-{panel.name}"
-        shown = {"full_html": False, "include_plotlyjs": False, "default_height": size, "config": _config(panel)}
-        return str(to_html(panel.figure, div_id=name, **shown))
-
-    return [replace(panel, html=chart(panel)) if panel.figure else panel for panel in panels]
+    look = {"full_html": False, "include_plotlyjs": False, "default_height": f"{panel.height}px"}
+    chart = to_html(panel.figure, div_id=f"chart-{panel.name}", config=_config(panel), **look)
+    return replace(panel, html=chart)
 
 
 def _config(panel: Panel) -> dict[str, Any]:
@@ -69,35 +68,17 @@ def _config(panel: Panel) -> dict[str, Any]:
     return {**quiet, "displayModeBar": panel.zoom, "modeBarButtons": buttons}
 
 
-def render(template: str, **values: Any) -> str:
-    """The whole page of a template; `title` is among the values."""
+def render(template: str, title: str, **values: Any) -> str:
+    """The whole page of a template, which takes what it shows from results and from modules of functions."""
     from plotly.offline import get_plotlyjs
 
     environment = _environment()
-    main = environment.get_template(template).render(values)
+    main = environment.get_template(template).render(title=title, **values)
     nonce = hashlib.sha256(main.encode()).hexdigest()[:32]  # no text inside the page can know the hash of the page
     main = main.replace("<script>", f'<script nonce="{nonce}">')  # those of the charts: all other text is escaped
     sources = {name: (_TEMPLATES / file).read_text(encoding="utf-8") for name, file in _SOURCES.items()}
-    around = {"title": values["title"], "version": __version__, "plotly": get_plotlyjs(), **sources}
+    around = {"title": title, "version": __version__, "plotly": get_plotlyjs(), **sources}
     return environment.get_template("page.html.j2").render(main=main, nonce=nonce, **around)
-
-
-def details(
-    parts: Mapping[str, Mapping[str, Any] | None], skip: tuple[str, ...] = ("notes",)
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Named groups of facts without those to skip; empty groups are left out."""
-    return [(name, facts(values, skip)) for name, values in parts.items() if values]
-
-
-def flat(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Facts for the page's details: lists and long things are left to the result's file."""
-    kept: dict[str, Any] = {}
-    for name, value in (values or {}).items():
-        if isinstance(value, Mapping):
-            kept |= {f"{name}: {key}": inner for key, inner in value.items() if not isinstance(inner, list | dict)}
-        elif not isinstance(value, list) or len(value) <= 6:
-            kept[name] = ABSENT if value is None else value
-    return kept
 
 
 def _environment() -> Environment:
@@ -105,6 +86,6 @@ def _environment() -> Environment:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.loader = FileSystemLoader(_TEMPLATES)
-    environment.filters |= {words.__name__: words for words in (clean, cut, duration, short, shown, tight)}
-    environment.filters["thousands"] = "{:,}".format
+    environment.filters |= {words.__name__: words for words in _FILTERS}
+    environment.filters |= {"drawn": drawn, "thousands": "{:,}".format}
     return environment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,15 @@ def _frame_cell(value: Any) -> Cell:
     return Cell(f"{known:,.0f}", known) if whole and known is not None else number_cell(known)
 
 
-def study_cards(states: Mapping[str, int], table: Any) -> list[Card]:
+def cell_rows(table: Any) -> Table:
+    """Every cell without its intervals."""
+    columns = [column for column in table.columns if not str(column).endswith(("_low", "_high"))]
+    return frame_rows(table[columns].dropna(axis=1, how="all"))
+
+
+def study_cards(table: Any) -> list[Card]:
     """How far it is, and what it is made of."""
+    states = table["state"].value_counts().to_dict()
     unfinished = [f"{count} {state}" for state, count in states.items() if state != "finished"]
     finished = (f"of {sum(states.values())}", *unfinished)
     kinds = {"Tasks": "task", "Backbones": "backbone", "Routes": "route", "Seeds": "seed"}
@@ -50,8 +57,12 @@ def study_cards(states: Mapping[str, int], table: Any) -> list[Card]:
     ]
 
 
-def relation_panel(relation: Relation) -> Panel:
-    """One point a task, one colour a source and backbone."""
+def relation_panels(relations: Sequence[Relation]) -> list[Panel]:
+    """Of each relation: one point a task, one colour a source and backbone."""
+    return [_panel(relation) for relation in relations]
+
+
+def _panel(relation: Relation) -> Panel:
     traces, keys = [], []
     for place, (source, backbone, points) in enumerate(_clouds(relation)):
         printed, colour = source == PUBLISHED, theme.series_colour(place)

@@ -22,6 +22,7 @@ from tokenworth.report.displayed_values import (
     tight,
     tokens_text,
 )
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
 from tokenworth.report.result_values import Row
 from tokenworth.report.trace_values import REFERENCES, ROUTES, crossing_range
@@ -91,23 +92,14 @@ def _tick(value: float) -> str:
     return f"{'' if factor == 1 else f'{factor}·'}10<sup>{power}</sup>"
 
 
-def trace_panels(trace: Trace) -> list[Panel]:
-    """One chart a task."""
-    return [_panel(trace, task, f"trace-{place}") for place, task in enumerate(trace.tasks)]
-
-
-def _panel(trace: Trace, task: TaskEntry, name: str) -> Panel:
+def trace_panel(trace: Trace, task: TaskEntry, name: str) -> Panel:
+    """Of one task: its routes, what they have to beat, and where they do."""
     rows: list[Row] = [row for row in trace.rows if row["task"] == task["name"]]
     known = [route for route in _NAMES if any(number(row[f"{route}_f1"]) is not None for row in rows)]
     keys = [Key("dash" if route in REFERENCES else "line", _NAMES[route], _COLOURS[route]) for route in known]
     if any(crossing["state"] == "inside" for crossing in task["crossings"]):
         keys.append(Key("diamond", "crossing, 95 % interval", theme.GREY))
-    panel = Panel(
-        name,
-        clean(task["name"]),
-        "Weighted F1 on the test texts with 95 % intervals, against what the weights had seen in pretraining.",
-        "The horizontal lines need no pretraining: a route is worth it where its curve stays above both.",
-    )
+    panel = panel_of("trace", name=name, task=clean(task["name"]))
     return panel.drawn(_figure(trace, task, rows), keys, 380)
 
 
