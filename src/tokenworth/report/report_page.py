@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.table import Table
 
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     Shown = Assessment | Ranking | AdaptResult | Decision | PretrainPage | Trace
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """How a kind of result is shown."""
 
     page: Callable[[Any], str]
@@ -65,7 +63,7 @@ def write_report(result: Shown, path: str | Path) -> Path:
         SettingError: ``result`` is none of these.
         TokenworthError: the file cannot be written; the message names it and the reason.
     """
-    view = views().get(type(result))
+    view = _view(result)
     if view is None:
         raise SettingError(
             f"write_report was given a {type(result).__name__}; give it what assess(), rank(), adapt(), decide() or "
@@ -76,9 +74,14 @@ def write_report(result: Shown, path: str | Path) -> Path:
 
 def result_table(result: Shown) -> Table:
     """The table of the terminal."""
-    table = views()[type(result)].table
-    assert table is not None, "a pretraining run is told in words"
-    return table(result)
+    view = _view(result)
+    assert view is not None, f"{type(result).__name__} is no result"
+    assert view.table is not None, f"{type(result).__name__} has no table"
+    return view.table(result)
+
+
+def _view(result: object) -> View | None:
+    return next((view for kind, view in views().items() if isinstance(result, kind)), None)
 
 
 def write_study_page(
@@ -93,14 +96,8 @@ def write_study_page(
 ) -> Path:
     """Writes the page of a study and returns its path.
 
-    Args:
-        name: of the study.
-        table: one row a cell, as `cell_table` makes it.
-        routes: a metric by task, backbone and route.
-        means: over tasks, by backbone.
-        relations: figures against figures.
-        path: where to write.
-        choices: layers and k chosen for a figure, and what their correlations are worth.
+    `table` has one row a cell, as `cell_table` makes it; `routes` a metric by task, backbone and route, `means` the
+    same over tasks; `relations` are figures against figures, `choices` layers and k chosen for a figure.
 
     Raises:
         TokenworthError: the file cannot be written.
@@ -109,11 +106,7 @@ def write_study_page(
 
 
 def write_corpus_page(report: CorpusReport, path: str | Path) -> Path:
-    """Writes the page of a corpus and returns its path.
-
-    Args:
-        report: what report.json of a build holds.
-        path: where to write.
+    """Writes the page of a corpus, given what report.json of a build holds, and returns its path.
 
     Raises:
         TokenworthError: the file cannot be written.

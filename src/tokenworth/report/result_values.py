@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tokenworth.report.displayed_values import clean, sentence
-from tokenworth.report.pages.panel_words import COLUMNS
+from tokenworth.report.pages.panel_words import names_of
 
 if TYPE_CHECKING:
     from tokenworth.assessment import Assessment
     from tokenworth.decision import Decision
 
 Row = Mapping[str, Any]
-_FLAGGED = {**COLUMNS, "all": "Every score"}
-"""Names of what a flag is about."""
 
 
 def row_at(result: Assessment, layer: int) -> Row:
@@ -86,8 +84,9 @@ def doubts(result: Assessment) -> list[Doubt]:
     grouped: dict[tuple[str, str], list[int | None]] = {}
     for flag in result.flags:
         grouped.setdefault((clean(flag["score"]), sentence(flag["reason"])), []).append(flag.get("layer"))
+    names = {**names_of("columns"), "all": "Every score"}
     return [
-        Doubt(_FLAGGED.get(score, score.replace("_", " ")), _where(layers), reason)
+        Doubt(names.get(score, score.replace("_", " ")), _where(layers), reason)
         for (score, reason), layers in grouped.items()
     ]
 

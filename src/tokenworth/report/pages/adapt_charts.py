@@ -8,19 +8,12 @@ import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import duration, number, parameters, shown, tight
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.loss_curves import batch_loss_traces
-from tokenworth.report.pages.panel_words import panel_of
+from tokenworth.report.pages.panel_words import names_of, panel_of
 from tokenworth.report.pages.theme import Key, Panel
 
 if TYPE_CHECKING:
     from tokenworth.adaptation import AdaptResult
 
-_DIAGNOSED = {
-    "ntps": "NTPS",
-    "retained_auc": "retained area",
-    "probe_f1": "probe F1",
-    "hscore": "H-score",
-    "logme": "LogME",
-}
 _WHEN = ("before", "after")
 
 
@@ -92,9 +85,10 @@ def diagnosis_panel(result: AdaptResult) -> Panel:
 
 def diagnosis_table(result: AdaptResult) -> tuple[list[str], list[list[str]]]:
     """Heads and cells: scores before and after, by layer."""
-    heads = ["layer", *(f"{words}, {when}" for words in _DIAGNOSED.values() for when in _WHEN)]
+    names = names_of("diagnosed_scores")
+    heads = ["layer", *(f"{words}, {when}" for words in names.values() for when in _WHEN)]
     cells = [
-        [str(row["layer"]), *(shown(row.get(f"{name}_{when}")) for name in _DIAGNOSED for when in _WHEN)]
+        [str(row["layer"]), *(shown(row.get(f"{name}_{when}")) for name in names for when in _WHEN)]
         for row in (result.diagnosis or {}).get("layers") or []
     ]
     return heads, cells

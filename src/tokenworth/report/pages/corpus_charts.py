@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
@@ -59,32 +58,30 @@ def _read(report: CorpusReport) -> AmountRow:
     return _added([row["taken"] for row in report["stages"] if row["stage"] == "read"])
 
 
-@dataclass(slots=True)
 class _Flow:
-    """Nodes and links of the diagram."""
+    """The diagram: colours of its nodes by name, and links from one to another."""
 
-    nodes: dict[str, str] = field(default_factory=dict)
-    """Colour by name."""
-    links: list[tuple[int, int, AmountRow, str]] = field(default_factory=list)
-    """From, to, amount, colour."""
+    def __init__(self) -> None:
+        self.nodes: dict[str, str] = {}
+        self.links: list[dict[str, Any]] = []
 
     def add(self, start: str, end: str, amount: AmountRow, *, lost: bool = False) -> None:
-        """A link; what is lost ends in a grey node."""
+        """A link, unless nothing goes along it; what is lost ends in a grey node."""
         self.nodes.setdefault(start, theme.ACCENT)
         self.nodes.setdefault(end, theme.GREY if lost else theme.ACCENT)
-        places = list(self.nodes)
-        self.links.append((places.index(start), places.index(end), amount, _LOST if lost else _LINK))
+        source, target = (list(self.nodes).index(name) for name in (start, end))
+        words = f"{amount['documents']:,} documents, {_size(amount['bytes'])}"
+        link = {"source": source, "target": target, "value": amount["documents"], "customdata": words}
+        if amount["documents"]:
+            self.links.append({**link, "color": _LOST if lost else _LINK})
 
     def trace(self) -> theme.Trace:
-        """For plotly, without empty links."""
-        starts, ends, amounts, colours = zip(*(link for link in self.links if link[2]["documents"]), strict=True)
-        values = [amount["documents"] for amount in amounts]
-        words = [f"{amount['documents']:,} documents, {_size(amount['bytes'])}" for amount in amounts]
-        names = {"label": [label(name, 40) for name in self.nodes], "color": [*self.nodes.values()]}
-        node = {**names, "pad": 14, "thickness": 14, "line": {"width": 0}, "hovertemplate": "%{label}<extra></extra>"}
-        hover = "%{source.label} to %{target.label}<br>%{customdata}<extra></extra>"
-        link = {"source": starts, "target": ends, "value": values, "customdata": words, "color": colours}
-        link |= {"hovertemplate": hover}
+        """For plotly."""
+        names = ("source", "target", "value", "customdata", "color")
+        link: dict[str, Any] = {name: [part[name] for part in self.links] for name in names}
+        link["hovertemplate"] = "%{source.label} to %{target.label}<br>%{customdata}<extra></extra>"
+        node: dict[str, Any] = {"label": [label(name, 40) for name in self.nodes], "color": [*self.nodes.values()]}
+        node |= {"pad": 14, "thickness": 14, "line": {"width": 0}, "hovertemplate": "%{label}<extra></extra>"}
         return {"type": "sankey", "arrangement": "snap", "valueformat": ",d", "node": node, "link": link}
 
 
@@ -97,20 +94,15 @@ def flow_panel(report: CorpusReport) -> Panel:
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     left = _read(report)
     for stage, after in zip(stages, [*stages[1:], "ready"], strict=True):
-        lost = _lost(rows, stage)
-        for reason, amount in lost.items():
-            flow.add(stage, f"{stage}: {reason}", amount, lost=True)
-            left = {
-                "documents": left["documents"] - amount["documents"],
-                "bytes": left["bytes"] - amount["bytes"],
-            }
-        reasons += len(lost)
+        for reason, lost in _lost(rows, stage).items():
+            flow.add(stage, f"{stage}: {reason}", lost, lost=True)
+            left = {"documents": left["documents"] - lost["documents"], "bytes": left["bytes"] - lost["bytes"]}
+            reasons += 1
         flow.add(stage, after, left)
     figure = theme.figure([flow.trace()], {}, {}, margin={"l": 8, "r": 8, "t": 8, "b": 8})
     for unused in ("xaxis", "yaxis"):
         figure["layout"].pop(unused)
-    panel = panel_of("flow")
-    return panel.drawn(figure, height=max(320, 26 * reasons + 120), min_width=860)
+    return panel_of("flow").drawn(figure, height=max(320, 26 * reasons + 120), min_width=860)
 
 
 def _lost(rows: Sequence[StageRow], stage: str) -> dict[str, AmountRow]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tokenworth.report.displayed_values import clean, duration, number, parameters, shown, tight
-from tokenworth.report.pages.panel_words import COLUMNS, DIGITS
+from tokenworth.report.pages.panel_words import DIGITS, names_of
 from tokenworth.report.result_values import Row, ranked, remark, tied
 
 if TYPE_CHECKING:
@@ -86,8 +86,9 @@ def score_cell(row: Row, key: str) -> Cell:
 def layer_table(result: Assessment) -> Table:
     """Every column of every layer: the known scores in reading order, then whatever else the layers carry."""
     present = dict.fromkeys(key for row in result.layers for key in row)
-    others = [key for key in present if key not in COLUMNS and key != "layer" and not key.endswith(_ENDS)]
-    heads = {key: COLUMNS.get(key, clean(key).replace("_", " ")) for key in [*COLUMNS, *others] if key in present}
+    names = names_of("columns")
+    others = [key for key in present if key not in names and key != "layer" and not key.endswith(_ENDS)]
+    heads = {key: names.get(key, clean(key).replace("_", " ")) for key in [*names, *others] if key in present}
     rows = (
         TableRow(
             (Cell(str(row["layer"]), row["layer"]), *(score_cell(row, key) for key in heads)),
@@ -100,12 +101,13 @@ def layer_table(result: Assessment) -> Table:
 
 def ranking_rows(ranking: Ranking) -> Table:
     """One row a backbone, failed ones with their reason; the best and those tied with it are marked."""
-    scores = {"F1": "f1", "Accuracy": "accuracy"} | {COLUMNS[key]: key for key in ("retained_auc", "hscore", "logme")}
+    scores = {"F1": "f1", "Accuracy": "accuracy", "Retained area": "retained_auc", "H-score": "hscore"}
     columns: dict[str, Callable[[Row], Cell]] = {
         "Rank": lambda row: number_cell(row.get("rank"), 0),
         "Backbone": _backbone_cell,
         "Best layer": lambda row: number_cell(row.get("best_layer"), 0),
         **{head: partial(_ranked_cell, key=key) for head, key in scores.items()},
+        "LogME": lambda row: score_cell(row, "logme"),
         "Parameters": lambda row: Cell(parameters(row.get("n_parameters")), number(row.get("n_parameters"))),
         "Time": lambda row: Cell(duration(row.get("seconds")), number(row.get("seconds"))),
     }

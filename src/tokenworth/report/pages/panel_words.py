@@ -9,26 +9,6 @@ from typing import Any
 
 from tokenworth.report.pages.theme import Panel
 
-COLUMNS: dict[str, str] = {
-    "probe_f1": "Probe F1",
-    "probe_accuracy": "Probe accuracy",
-    "logistic_f1": "Logistic F1",
-    "logistic_accuracy": "Logistic accuracy",
-    "knn_accuracy": "kNN accuracy",
-    "knn_f1": "kNN F1",
-    "cv_accuracy": "CV accuracy",
-    "cv_f1": "CV F1",
-    "label_r2": "Label R2",
-    "hscore": "H-score",
-    "logme": "LogME",
-    "retained_auc": "Retained area",
-    "k90": "k90",
-    "ntps": "NTPS",
-    "ntps_excess": "NTPS excess",
-    "ntps_auc": "NTPS area",
-    "ar_r2": "AR R2",
-}
-"""Score columns in reading order, with their heads."""
 DIGITS = {"k90": 0}
 """Decimals of a column where they are not three."""
 
@@ -67,6 +47,11 @@ def _words() -> dict[str, Any]:
 
     with (Path(__file__).parent / "templates" / "words.yaml").open(encoding="utf-8") as file:
         return dict(yaml.safe_load(file))
+
+
+def names_of(what: str) -> dict[str, str]:
+    """What is called how, in reading order: columns of layers, scores of a trace, metrics of routes, ..."""
+    return dict(_words()["names"][what])
 
 
 @cache

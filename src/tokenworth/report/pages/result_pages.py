@@ -19,9 +19,9 @@ import tokenworth.report.pages.study_charts as studies
 import tokenworth.report.pages.trace_charts as trace_charts
 import tokenworth.report.pages.trace_tables as trace_tables
 from tokenworth.report.displayed_values import clean, short
+from tokenworth.report.pages.panel_words import names_of
 from tokenworth.report.pages.rendering import render
 from tokenworth.report.result_values import doubts
-from tokenworth.report.terminal.result_tables import METRIC_NAMES
 
 if TYPE_CHECKING:
     from tokenworth.adaptation import AdaptResult
@@ -34,14 +34,6 @@ if TYPE_CHECKING:
     from tokenworth.tracing import Trace
 
 _TASK_CHARTS = {"cards": cards, "depth": depth, "intervals": intervals, "tables": tables, "doubts_of": doubts}
-_KICKERS = {
-    "bow": "What any language model has to beat",
-    "prompt": "Asked, not trained",
-    "probe": "A linear read-out of frozen features",
-    "lora": "Low-rank updates of pretrained weights",
-    "full": "All pretrained weights fine-tuned",
-    "scratch": "The same network from random weights",
-}
 
 
 def assessment_page(result: Assessment) -> str:
@@ -61,7 +53,8 @@ def adapt_page(result: AdaptResult) -> str:
     """An AdaptResult."""
     task, backbone = clean(result.task["name"]), short(result.backbone["name"], 1) if result.backbone else ""
     what = f"{result.route}, {backbone}" if backbone else result.route
-    names = {"task": task, "what": what, "kicker": _KICKERS.get(result.route, ""), "metric_names": METRIC_NAMES}
+    kicker, metrics = names_of("route_kickers").get(result.route, ""), names_of("route_metrics")
+    names = {"task": task, "what": what, "kicker": kicker, "metric_names": metrics}
     title = f"{task} × {what}"  # noqa: RUF001
     return render("adapt.html.j2", title, result=result, adapted=adapted, classes=classes, **names)
 

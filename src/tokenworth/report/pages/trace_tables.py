@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tokenworth.report.displayed_values import ABSENT, clean, flops_text, number, parameters, shown, tight, tokens_text
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.page_tables import Cell, Table, number_cell, table_of
+from tokenworth.report.pages.panel_words import names_of
 from tokenworth.report.result_values import Row
 from tokenworth.report.trace_values import ANSWERS, REFERENCES, ROUTES, crossing_flops, crossing_range, last_row
 
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
     from tokenworth.tracing import Trace
     from tokenworth.tracing.trace_result import Fit, TaskEntry
 
-SCORES = {
-    "cv_accuracy": "Cross-fitted accuracy",
-    "cv_loss": "Cross-fitted loss",
-    "logme": "LogME",
-    "label_r2": "Label R2",
-    "hscore": "H-score",
-    "knn_accuracy": "kNN accuracy",
-    "ntps": "NTPS",
-    "ntps_excess": "NTPS beyond chance",
-    "ar_r2": "Autoregressive R2",
-    "retained_auc": "Retained area",
-    "k90": "k90",
-}
 _ROUTES = {"Probe": "probe", "LoRA": "lora", "Bag of words": "bow", "Scratch": "scratch"}
 _FORMS = {"line": "a + b ln C", "power": "top - A / C^alpha"}
 _NOWHERE = "nowhere in sight"
@@ -107,7 +95,8 @@ def crossing_rows(task: TaskEntry, trace: Trace) -> list[tuple[str, ...]]:
 
 def checkpoint_rows(trace: Trace) -> Table:
     """One row a task and checkpoint."""
-    present = [name for name in SCORES if any(number(row.get(name)) is not None for row in trace.rows)]
+    names = names_of("trace_scores")
+    present = [name for name in names if any(number(row.get(name)) is not None for row in trace.rows)]
     columns: dict[str, Callable[[Row], Cell]] = {
         "Task": lambda row: _task_cell(row["task"]),
         "Tokens": lambda row: Cell(tokens_text(row["tokens"]), row["tokens"]),
@@ -117,7 +106,7 @@ def checkpoint_rows(trace: Trace) -> Table:
         "Probe": lambda row: _f1_cell(row, "probe"),
         "LoRA": lambda row: _f1_cell(row, "lora"),
         "Layer": lambda row: number_cell(row.get("best_layer"), 0),
-        **{SCORES[name]: partial(_score_cell, key=name) for name in present},
+        **{names[name]: partial(_score_cell, key=name) for name in present},
     }
     return table_of(columns, trace.rows)
 
@@ -129,18 +118,18 @@ def _score_cell(row: Row, key: str) -> Cell:
 
 def relation_rows(trace: Trace) -> Table:
     """One row a score: how well it follows the loss at the chosen layer, task by task; more stands underneath."""
-    names = [clean(task["name"]) for task in trace.tasks]
-    several = len(names) > 1
+    tasks, names = [clean(task["name"]) for task in trace.tasks], names_of("trace_scores")
+    several = len(tasks) > 1
     known: list[Mapping[Any, Row]] = [
         {(entry["score"], entry["layer"], entry["target"]): entry for entry in task["relations"]}
         for task in trace.tasks
     ]
-    scores = [name for name in SCORES if any((name, "chosen", "loss") in of_task for of_task in known)]
-    columns: list[tuple[str, Callable[[str], Cell]]] = [("Score", lambda score: Cell(SCORES[score], SCORES[score]))]
+    scores = [name for name in names if any((name, "chosen", "loss") in of_task for of_task in known)]
+    columns: list[tuple[str, Callable[[str], Cell]]] = [("Score", lambda score: Cell(names[score], names[score]))]
     columns += [("Median", lambda score: _correlation(score, known))] if several else []
     columns += [
         (name, partial(_correlation, known=[of_task], interval=not several))
-        for name, of_task in zip(names, known, strict=True)
+        for name, of_task in zip(tasks, known, strict=True)
     ]
     return table_of(columns, scores)
 

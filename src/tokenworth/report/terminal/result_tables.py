@@ -19,6 +19,7 @@ from tokenworth.report.displayed_values import (
     tight,
     tokens_text,
 )
+from tokenworth.report.pages.panel_words import names_of
 from tokenworth.report.result_values import Row, is_advised, kept_out, metric_word, ranked, remark
 from tokenworth.report.terminal.tables import add_cells, plain_table
 from tokenworth.report.trace_values import ANSWERS, ROUTES, crossing_flops, crossing_range, last_row
@@ -31,15 +32,6 @@ if TYPE_CHECKING:
     from tokenworth.tracing.trace_result import TaskEntry
 
 BEST = "bold cyan"
-METRIC_NAMES = {
-    "weighted_f1": "weighted F1",
-    "macro_f1": "macro F1",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "log_loss": "log-loss",
-    "brier": "Brier score",
-    "ece": "calibration error",
-}
 _LAYER_SCORES = ("probe_accuracy", "probe_f1", "knn_accuracy", "retained_auc"), ("ar_r2", "hscore", "logme")
 _SCORES = {"F1": "f1", "acc": "accuracy", "retained": "retained_auc", "H-score": "hscore", "LogME": "logme"}
 
@@ -88,7 +80,7 @@ def adapt_table(result: AdaptResult) -> Table:
     backbone = f", {cut(result.backbone['name'], 50)}" if result.backbone else ""
     title = f"{result.route}{backbone} on {cut(result.task['name'], 50)}"
     table = plain_table(title, ("metric", "test", "95 %", "train"), left=("metric", "95 %"))
-    for name, words in METRIC_NAMES.items():
+    for name, words in names_of("route_metrics").items():
         between = tight(result.metrics.get(f"{name}_low"), result.metrics.get(f"{name}_high"))
         cells = (words, shown(result.metrics.get(name)), between, shown(result.train_metrics.get(name)))
         add_cells(table, cells, BEST if name == result.settings.get("metric") else "")
@@ -116,7 +108,7 @@ def _frame_cell(value: Any) -> str:
 
 def comparison_table(rows: Sequence[Row], metric: str) -> Table:
     """One line a run; the tests are against the first."""
-    names, figures = ("run", "route", "backbone"), (METRIC_NAMES.get(metric, metric), "95 %")
+    names, figures = ("run", "route", "backbone"), (names_of("route_metrics").get(metric, metric), "95 %")
     heads = (*names, *figures, "F1 - first", "95 %", "p", "FLOPs", "time")
     caption = "p: McNemar's exact test that this run and the first err on equally many texts"
     table = plain_table("runs compared with the first", heads, left=names, folded=("run", "backbone"), caption=caption)
