@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tokenworth.base.atomic_files import jsonable
-from tokenworth.base.schema import Count, parse_object, read_text, restored, stored_shape
+from tokenworth.base.schema import Count, parse_object, read_text, restored, shape_of, stored_shape
 from tokenworth.errors import TokenworthError
 
 if TYPE_CHECKING:
@@ -112,6 +112,4 @@ def stored_fields(kind: Any, text: str, failure: str, remedy: str) -> dict[str, 
 
 
 def _made(kind: Any, content: dict[str, Any]) -> Any:
-    known = {name.removesuffix("?"): shape for name, shape in stored_shape(kind).items()}
-    values = {name: restored(content[name], shape) for name, shape in known.items() if name in content}
-    return kind(**{**values, "schema": kind.schema})
+    return restored({**content, "schema": kind.schema}, shape_of(kind))

@@ -52,6 +52,14 @@ class Maybe:
     shape: Shape
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Record:
+    """An object that becomes a dataclass when it is read."""
+
+    kind: Any
+    shape: Shape
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
 
@@ -100,7 +108,8 @@ def shape_of(kind: Any) -> Shape:
         return [shape_of(inner[0])] if origin is list else Each(shape_of(inner[1]))
     if kind in _PLAIN:
         return _PLAIN[kind]
-    return stored_shape(kind)
+    stated = stored_shape(kind)
+    return Record(kind, stated) if is_dataclass(kind) else stated
 
 
 @lru_cache(maxsize=64)
@@ -126,10 +135,9 @@ def _entry(name: str, hint: Any, *, needed: bool) -> tuple[str, Shape]:
 
 def restored(value: Any, shape: Shape) -> Any:
     """A value that fits its shape, with NaN again where a measured number is null."""
-    if isinstance(shape, Maybe):
-        return value if value is None else restored(value, shape.shape)
-    if shape is MEASURED:
-        return math.nan if value is None else value
+    shape = shape.shape if isinstance(shape, Maybe) else shape
+    if value is None:
+        return math.nan if shape is MEASURED else None
     if isinstance(shape, list):
         return [restored(inner, shape[0]) for inner in value]
     if isinstance(shape, Each):
@@ -137,6 +145,9 @@ def restored(value: Any, shape: Shape) -> Any:
     if isinstance(shape, dict):
         stated = {name.removesuffix("?"): inner for name, inner in shape.items()}
         return {name: restored(inner, stated.get(name)) for name, inner in value.items()}
+    if isinstance(shape, Record):
+        known = {name.removesuffix("?") for name in shape.shape}
+        return shape.kind(**{name: inner for name, inner in restored(value, shape.shape).items() if name in known})
     return value
 
 
@@ -144,6 +155,8 @@ def mistake_in(value: Any, shape: Shape, place: str = "") -> str | None:
     """Where a value first differs from its shape, as a clause such as "cost.seconds is 'x' and not a number"."""
     if isinstance(shape, Maybe):
         return None if value is None else mistake_in(value, shape.shape, place)
+    if isinstance(shape, Record):
+        return mistake_in(value, shape.shape, place)
     if isinstance(shape, Kind):
         return None if shape.fits(value) else _differs(place, value, shape.words)
     is_list = isinstance(shape, list)
