@@ -24,7 +24,7 @@ from tokenworth.base.schema import COUNT, NUMBER, TEXT, Each, Finite, Maybe, mis
 from tokenworth.decision.decision_result import DECISION, Decision
 from tokenworth.errors import AdaptError, SettingError, TokenworthError
 from tokenworth.report import write_report
-from tokenworth.report.terminal.result_tables import adapt_table, comparison_table
+from tokenworth.report.terminal.tables import adapt_table, comparison_table
 from tokenworth.study.study_store import StudyStore
 from tokenworth.tracing.run_reader import _stated
 from tokenworth.training.checkpoints import Checkpoint, Checkpoints

@@ -163,8 +163,7 @@ def compare(
     """Put runs on one task side by side; McNemar's test says whether they err on other texts than the first does."""
     from tokenworth.adaptation import AdaptResult
     from tokenworth.adaptation.evaluation.comparison import compare_results
-    from tokenworth.report.terminal.result_tables import comparison_table
-    from tokenworth.report.terminal.tables import show
+    from tokenworth.report.terminal.tables import comparison_table, show
 
     if len(runs) < 2:
         raise SettingError("compare needs two runs or more; give the folders that tokenworth adapt wrote")

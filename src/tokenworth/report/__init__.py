@@ -4,7 +4,6 @@
 """
 
 from tokenworth.report.report_page import result_table, write_report
-from tokenworth.report.terminal.result_tables import assessment_table, ranking_table
-from tokenworth.report.terminal.tables import plain_text, show
+from tokenworth.report.terminal.tables import assessment_table, plain_text, ranking_table, show
 
 __all__ = ["assessment_table", "plain_text", "ranking_table", "result_table", "show", "write_report"]

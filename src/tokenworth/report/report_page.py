@@ -12,7 +12,7 @@ from rich.table import Table
 from tokenworth.errors import SettingError
 from tokenworth.report.pages import result_pages as pages
 from tokenworth.report.pages.rendering import write_page
-from tokenworth.report.terminal import result_tables as tables
+from tokenworth.report.terminal import tables
 
 if TYPE_CHECKING:
     from tokenworth.adaptation import AdaptResult

@@ -1,4 +1,4 @@
-"""What pages and tables read of assessments, rankings and decisions."""
+"""What pages and tables read of results."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tokenworth.report.displayed_values import clean, sentence
+from tokenworth.report.displayed_values import ABSENT, clean, flops_text, number, sentence, tokens_text
 from tokenworth.report.pages.panel_words import names_of
 
 if TYPE_CHECKING:
     from tokenworth.assessment import Assessment
     from tokenworth.decision import Decision
+    from tokenworth.tracing import Trace
+    from tokenworth.tracing.trace_result import Crossing, TaskEntry
 
 Row = Mapping[str, Any]
+ROUTES = {"probe": "probe", "lora": "LoRA"}
+REFERENCES = {"bow": "bag of words", "scratch": "scratch", "both": "both"}
+ANSWERS = {"yes": "yes", "no": "no", "unclear": "cannot tell", "without": "no: random does"}
 
 
 def row_at(result: Assessment, layer: int) -> Row:
@@ -107,3 +112,26 @@ def layers_text(layers: list[int]) -> str:
     parts = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
     listed = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)
     return f"layer{'s' if sum(map(len, runs)) > 1 else ''} {listed}"
+
+
+def last_row(trace: Trace, task: TaskEntry) -> Row:
+    """The last checkpoint of a task, with LoRA's figures at the last one that it adapted."""
+    rows = [row for row in trace.rows if row["task"] == task["name"]]
+    adapted = [row for row in rows if number(row["lora_f1"]) is not None]
+    names = [name for name in rows[-1] if name.startswith("lora_")] if adapted else []
+    return {**rows[-1], **{name: adapted[-1][name] for name in names}}
+
+
+def crossing_range(crossing: Crossing) -> str:
+    """The interval of a crossing; an end that lies beyond the run is said so."""
+    if crossing["low"] is None:
+        return "never"
+    high = "never" if crossing["high"] is None else tokens_text(crossing["high"])
+    low = tokens_text(crossing["low"])
+    return low if low == high else f"{low} to {high}"
+
+
+def crossing_flops(trace: Trace, crossing: Crossing) -> str:
+    """FLOPs of the run up to a crossing."""
+    tokens = number(crossing["tokens"])
+    return ABSENT if tokens is None else flops_text(tokens * trace.run["flops_per_token"], "0")

@@ -24,8 +24,7 @@ from tokenworth.report.displayed_values import (
 )
 from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
-from tokenworth.report.result_values import Row
-from tokenworth.report.trace_values import REFERENCES, ROUTES, crossing_range
+from tokenworth.report.result_values import REFERENCES, ROUTES, Row, crossing_range
 
 if TYPE_CHECKING:
     from tokenworth.tracing import Trace

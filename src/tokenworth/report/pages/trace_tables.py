@@ -11,8 +11,7 @@ from tokenworth.report.displayed_values import ABSENT, clean, flops_text, number
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.page_tables import Cell, Table, number_cell, table_of
 from tokenworth.report.pages.panel_words import names_of
-from tokenworth.report.result_values import Row
-from tokenworth.report.trace_values import ANSWERS, REFERENCES, ROUTES, crossing_flops, crossing_range, last_row
+from tokenworth.report.result_values import ANSWERS, REFERENCES, ROUTES, Row, crossing_flops, crossing_range, last_row
 
 if TYPE_CHECKING:
     from tokenworth.tracing import Trace
