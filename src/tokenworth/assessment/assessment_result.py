@@ -6,13 +6,11 @@ Rows are dictionaries with stated keys: users read them by name and put them int
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pandas as pd
 from typing_extensions import NotRequired, TypedDict
 
-from tokenworth.base.atomic_files import write_table, write_text, writing
 from tokenworth.base.codec import Result
 from tokenworth.base.schema import COUNT, FINITE, MEASURED, TEXT, WHOLE, Count, Each, Facts, Finite, Number, Settings
 
@@ -182,6 +180,10 @@ class Assessment(Result):
         rest = [column for column in frame.columns if column not in FIRST_COLUMNS]
         return frame[[*FIRST_COLUMNS, *rest]]
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """layers.parquet, which is `table`."""
+        return {"layers.parquet": self.table()}
+
     def row(self, layer: int | None = None) -> LayerRow:
         """The scores of a layer, the best one by default."""
         wanted = self.best_layer if layer is None else layer
@@ -209,16 +211,6 @@ class Assessment(Result):
             "seconds": self.timings["total"],
             "sentences": self.sentences,
         }
-
-    def save(self, folder: str | Path) -> None:
-        """Write assessment.json and layers.parquet into a folder, each under a temporary name first.
-
-        Raises:
-            TokenworthError: the folder cannot be written.
-        """
-        with writing(folder) as place:
-            write_table(place / "layers.parquet", self.table())
-            write_text(place / self.FILE, self.to_json())
 
     def contradiction(self) -> str | None:
         """What in it does not go together, as a clause, if something does not."""
@@ -278,12 +270,6 @@ class Ranking(Result):
         """One row a backbone, best first, failed ones last."""
         return pd.DataFrame(self.rows)
 
-    def save(self, folder: str | Path) -> None:
-        """Write ranking.json and ranking.parquet into a folder.
-
-        Raises:
-            TokenworthError: the folder cannot be written.
-        """
-        with writing(folder) as place:
-            write_table(place / "ranking.parquet", self.table())
-            write_text(place / self.FILE, self.to_json())
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """ranking.parquet, which is `table`."""
+        return {"ranking.parquet": self.table()}

@@ -11,11 +11,12 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tokenworth.base.atomic_files import jsonable
+from tokenworth.base.atomic_files import jsonable, write_table, write_text, writing
 from tokenworth.base.schema import Count, parse_object, read_text, restored, shape_of, stored_shape
 from tokenworth.errors import TokenworthError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from typing_extensions import Self
 
 ELSEWHERE = {"stored": False}
@@ -39,6 +40,21 @@ class Result:
     def to_json(self) -> str:
         """The whole result as JSON; a number that does not exist is null."""
         return json.dumps(dump(self), ensure_ascii=False, indent=1, allow_nan=False)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """By name, Parquet files that lie beside the result's own."""
+        return {}
+
+    def save(self, folder: str | Path) -> None:
+        """Write its files into a folder, each under a temporary name first, its own last: where that is, all are.
+
+        Raises:
+            TokenworthError: the folder cannot be written.
+        """
+        with writing(folder) as place:
+            for name, table in self.tables().items():
+                write_table(place / name, table)
+            write_text(place / self.FILE, self.to_json())
 
     @classmethod
     def from_json(cls, text: str) -> Self:

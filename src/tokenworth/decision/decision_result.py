@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import pandas as pd
@@ -11,7 +10,6 @@ from typing_extensions import NotRequired, TypedDict
 
 from tokenworth.assessment import Assessment
 from tokenworth.assessment.assessment_result import TaskCard
-from tokenworth.base.atomic_files import write_text, writing
 from tokenworth.base.codec import ELSEWHERE, Result
 from tokenworth.base.schema import FINITE, TEXT, Facts, Figures, Number, Settings
 
@@ -106,8 +104,7 @@ class Decision(Result):
 
     task: Annotated[TaskCard, {"name": TEXT}]
     options: list[OptionRow]
-    """One a backbone and route, best expected F1 first: model, route, f1, f1_low, f1_high (90 %), source ("measured" or
-    "predicted"), chance_best, shortfall, fits, affordable, failed, and the fields of `Cost`."""
+    """One a backbone and route, best expected F1 first."""
     recommended: OptionRow | None
     """The option that is advised; None where no route can be afforded."""
     sentences: list[str]
@@ -120,7 +117,7 @@ class Decision(Result):
     explanation: list[Explanation]
     """Of each predicted option: its indicators, and how they move the prediction."""
     labels: list[LabelCurve] = field(default_factory=list)
-    """Learning curves by route: texts, f1."""
+    """Learning curves by route."""
     pilots: list[PilotRow] = field(default_factory=list)
     """Short runs that sharpened the prediction."""
     environment: Facts = field(default_factory=dict)
@@ -129,12 +126,3 @@ class Decision(Result):
     def table(self) -> pd.DataFrame:
         """One row an option."""
         return pd.DataFrame(self.options)
-
-    def save(self, folder: str | Path) -> None:
-        """Write decision.json into a folder.
-
-        Raises:
-            TokenworthError: the folder cannot be written.
-        """
-        with writing(folder) as place:
-            write_text(place / DECISION, self.to_json())

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from tokenworth.base.atomic_files import write_text
 from tokenworth.base.codec import Result, load
 from tokenworth.base.schema import COUNT, FINITE, NUMBER, Count, Facts, Finite, Settings
 from tokenworth.errors import SettingError, TokenworthError
@@ -50,10 +49,6 @@ class PretrainRun(Result):
     """By source."""
     samples: list[dict[str, str]] = field(default_factory=list)
     finished: bool = False
-
-    def save(self, folder: Path) -> None:
-        """Write RUN/run.json."""
-        write_text(folder / RUN, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> PretrainRun:

@@ -50,12 +50,6 @@ def find_crossing(tokens: list[int], route: Curve, references: list[Curve]) -> C
         tokens: of the route's checkpoints, fewest first (K).
         route: at these checkpoints.
         references: each of K = 1.
-
-    Returns:
-        state (START, INSIDE, NEVER); tokens (None for NEVER), low and high (None beyond the run);
-        share_start, share_never: of the resamples; sure_from: the first checkpoint from which on the interval of the
-        difference is above 0 at every checkpoint (None: at none); end: the last checkpoint's tokens; lead, lead_low,
-        lead_high: the difference there.
     """
     tokens_K = np.asarray(tokens, dtype=np.float64)
     difference_1K = (route.f1_K - max(one.f1_K[0] for one in references))[None]

@@ -62,9 +62,7 @@ def fit_curve(flops: Sequence[float], curve: Curve, references: dict[str, Curve]
         references: each of K = 1.
 
     Returns:
-        form, constants (of C in FLOPs), points, error and left_out_error (root mean squares, F1), slope_low and
-        slope_high (F1 a factor of ten in FLOPs at the end of the run), and crossings: by reference flops, low, high
-        (None: not within LIMIT times the run), beyond (whether it lies outside the run); None for too few checkpoints.
+        The curve, and by reference where it meets it; None for too few checkpoints.
     """
     c_K = np.asarray(flops, dtype=np.float64)
     kept = c_K > 0

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pandas as pd
 from typing_extensions import NotRequired, TypedDict
 
 from tokenworth.assessment.assessment_result import Parts
-from tokenworth.base.atomic_files import write_table, write_text, writing
 from tokenworth.base.codec import Result
 from tokenworth.base.schema import COUNT, FINITE, NUMBER, TEXT, Count, Each, Facts, Finite, Maybe, Number, Settings
 
@@ -198,12 +196,6 @@ class Trace(Result):
         numbers = [name for name in frame.columns if name not in words]
         return frame.astype(dict.fromkeys(numbers, "float64")).astype({"tokens": "int64"})
 
-    def save(self, folder: str | Path) -> None:
-        """Write trace.parquet (`table`) and trace.json into a folder, each under a temporary name first.
-
-        Raises:
-            TokenworthError: the folder cannot be written.
-        """
-        with writing(folder) as place:
-            write_table(place / TABLE, self.table())
-            write_text(place / TRACE, self.to_json())
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """trace.parquet, which is `table`."""
+        return {TABLE: self.table()}

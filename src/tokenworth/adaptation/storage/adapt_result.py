@@ -10,7 +10,7 @@ import pandas as pd
 from typing_extensions import NotRequired, TypedDict
 
 from tokenworth.assessment.assessment_result import BackboneCard, Parts
-from tokenworth.base.atomic_files import read_table, write_table, write_text, writing
+from tokenworth.base.atomic_files import read_table
 from tokenworth.base.codec import ELSEWHERE, Result, load
 from tokenworth.base.schema import (
     COUNT,
@@ -149,15 +149,9 @@ class AdaptResult(Result):
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, metadata=ELSEWHERE)
     """One row a test text: text, label, predicted, correct, confidence, and p_CLASS for few classes."""
 
-    def save(self, folder: str | Path) -> None:
-        """Write predictions.parquet, then result.json: where it is, the run is finished.
-
-        Raises:
-            TokenworthError: the folder cannot be written.
-        """
-        with writing(folder) as place:
-            write_table(place / PREDICTIONS, self.predictions)
-            write_text(place / RESULT, self.to_json())
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """predictions.parquet."""
+        return {PREDICTIONS: self.predictions}
 
     @classmethod
     def load(cls, path: str | Path) -> AdaptResult:
