@@ -11,8 +11,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from corpora import config_of, run_file, sentences, write_corpus
+from tokenworth.base.processes import Processes
 from tokenworth.errors import SettingError
-from tokenworth.features import Processes
 from tokenworth.pretraining import (
     ModelConfig,
     PretrainError,

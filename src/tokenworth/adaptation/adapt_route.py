@@ -21,7 +21,7 @@ import tokenworth.adaptation.routes.trained_routes as finetune
 import tokenworth.adaptation.storage.run_folder as record
 from tokenworth.adaptation.evaluation.evaluation import Evaluation, evaluate_route
 from tokenworth.adaptation.forecast.cost_meter import Meter
-from tokenworth.adaptation.job import Fitted, Job, Progress
+from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.route_settings import ROUTES, AdaptConfig, make_config
 from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, Diagnosis, Mislabelled, RunTexts
@@ -29,6 +29,7 @@ from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
 from tokenworth.adaptation.validation_split import divide
 from tokenworth.assessment.fact_cards import backbone_card
 from tokenworth.backbones import Backbone
+from tokenworth.base.aliases import Progress
 from tokenworth.base.locks import claimed
 from tokenworth.base.versions import describe_environment
 from tokenworth.errors import SettingError

@@ -20,22 +20,14 @@ from tokenworth.assessment.layer_choice import choose_layer
 from tokenworth.assessment.layer_scores import Labels, layer_moments, prepare_labels, probe_layer, score_row
 from tokenworth.assessment.probe_table import probe_table
 from tokenworth.backbones import Backbone, load_backbone
+from tokenworth.base.aliases import Progress
 from tokenworth.base.locks import claimed
-from tokenworth.base.stage_clock import StageClock
+from tokenworth.base.processes import Processes, join_processes
+from tokenworth.base.progress import StageClock
 from tokenworth.base.versions import describe_environment
 from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import TaskError
-from tokenworth.features import (
-    Features,
-    PassSettings,
-    Processes,
-    Store,
-    default_store,
-    gather_features,
-    join_processes,
-    temporary_store,
-)
-from tokenworth.features.gather import Progress
+from tokenworth.features import Features, PassSettings, Store, default_store, gather_features, temporary_store
 from tokenworth.features.weight_sharding import shard as spread
 from tokenworth.probes import RidgeProbe, grouped_folds
 from tokenworth.scores.context import Prefix

@@ -8,13 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tokenworth.base.aliases import Progress
 from tokenworth.corpus.corpus_file import load_corpus
 from tokenworth.corpus.corpus_settings import Corpus, Source
 from tokenworth.corpus.deduplication.cluster_sizes import cluster_sizes
 from tokenworth.corpus.deduplication.duplicate_stages import Exact, Near
 from tokenworth.corpus.document import Amount, Ledger
 from tokenworth.corpus.engine.engines import Engine, Local
-from tokenworth.corpus.engine.flow import Flow, Progress
+from tokenworth.corpus.engine.flow import Flow
 from tokenworth.corpus.engine.jobs import ObserveJob, observe
 from tokenworth.corpus.engine.pipeline import read_sources
 from tokenworth.corpus.engine.shard_store import Shard

@@ -18,10 +18,10 @@ from tokenworth.decision.indicators import INDICATORS, indicators_of, references
 from tokenworth.errors import SettingError
 from tokenworth.study import StudyStore
 from tokenworth.study.cell_results import TEXT_LOSS
-from tokenworth.study.display_names import Contents, Names, names_by_contents
 from tokenworth.study.grid import ASSESS, Cell
 from tokenworth.study.published_relations import published
-from tokenworth.study.study_store import ASSESSED, read_result
+from tokenworth.study.results_table import Names, names_by_contents
+from tokenworth.study.study_store import ASSESSED, Contents, read_result
 
 LEARNED = ("prompt", "lora", "full", "scratch")
 """Routes of which the outcome is predicted; bow and probe are run with the assessment itself."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from tokenworth.base.aliases import Floats
 from tokenworth.decision.conformal import Errors, held_out_errors
 from tokenworth.decision.decision_result import PredictedBy
 from tokenworth.decision.indicators import INDICATORS
-from tokenworth.decision.predictors import DEFAULT, Floats, LogOdds, Predictor, predictor
+from tokenworth.decision.predictors import DEFAULT, LogOdds, Predictor, predictor
 from tokenworth.errors import SettingError
 
 LEVEL = 0.9

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tokenworth.base.progress import clock_time
 from tokenworth.report.terminal.printable import DIRECTION_MARKS
 
 ABSENT = "–"  # noqa: RUF001  an en dash: a number that does not exist
@@ -62,13 +63,7 @@ def tight(low: Any, high: Any, digits: int = 3) -> str:
 def duration(seconds: Any) -> str:
     """Seconds as a person says them."""
     seconds = number(seconds)
-    if seconds is None:
-        return ABSENT
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    return ABSENT if seconds is None else clock_time(seconds)
 
 
 def parameters(count: Any) -> str:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tokenworth.tracing.f1_curves import Curve, Floats
+from tokenworth.base.aliases import Floats
+from tokenworth.tracing.f1_curves import Curve
 from tokenworth.tracing.trace_result import CrossingPoint
 
 START, INSIDE, NEVER = "start", "inside", "never"

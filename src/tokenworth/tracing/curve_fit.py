@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokenworth.base.aliases import Floats
 from tokenworth.tracing.crossing import finite, order_statistic
-from tokenworth.tracing.f1_curves import Curve, Floats
+from tokenworth.tracing.f1_curves import Curve
 from tokenworth.tracing.trace_result import FittedCurve, Meeting
 
 FEWEST = {"line": 4, "power": 6}

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation import AdaptResult, adapt
-from tokenworth.adaptation.job import Progress
 from tokenworth.adaptation.route_settings import relevant_settings
 from tokenworth.assessment import Assessment, assess
 from tokenworth.assessment.probe_table import bow_row
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX, identity
-from tokenworth.base.cells import Cells, Facts
+from tokenworth.base.aliases import Facts, Progress
 from tokenworth.encode.text_loss import loss_of
 from tokenworth.tasks import Task
 from tokenworth.tracing.run_reader import Checkpoint
+from tokenworth.tracing.trace_cells import Cells
 from tokenworth.tracing.trace_settings import TraceSettings
 
 SCORES = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenworth.base.cells import Facts
+from tokenworth.base.aliases import Facts
 from tokenworth.base.versions import describe_environment
 from tokenworth.tasks import Task
 from tokenworth.tracing.crossing import find_crossing

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation import AdaptConfig
-from tokenworth.adaptation.job import Progress
 from tokenworth.backbones import dtype_name, resolve_device, resolve_dtype
-from tokenworth.base.cells import Cells
+from tokenworth.base.aliases import Progress
 from tokenworth.base.locks import claimed
 from tokenworth.errors import SettingError
 from tokenworth.settings import Count, OutFolder, Place, Seed, checked_arguments
@@ -20,6 +19,7 @@ from tokenworth.tasks import Task, load_task
 from tokenworth.tracing.measurer import Measurer
 from tokenworth.tracing.run_reader import Run, read_run
 from tokenworth.tracing.trace_assembly import Measured, assemble, find_part
+from tokenworth.tracing.trace_cells import Cells
 from tokenworth.tracing.trace_result import Trace
 from tokenworth.tracing.trace_settings import TraceSettings, budget, choose_adapted, seeds_from
 

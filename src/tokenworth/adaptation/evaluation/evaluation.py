@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.storage.adapt_result import Mistake, Mistakes
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import AdaptError
 from tokenworth.probes.metrics import confusion, label_scores
 from tokenworth.probes.probability_metrics import calibration_curve, fit_temperature, measure, metric_value, softmax
@@ -20,8 +21,6 @@ TRAIN_TEXTS = 2000
 """Training texts on which the gap between train and test is measured."""
 FEW_CLASSES = 200
 """Up to so many classes the whole confusion matrix and all probabilities are kept."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

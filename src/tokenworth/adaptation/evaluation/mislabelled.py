@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworth.adaptation.storage.adapt_result import Mislabelled
+from tokenworth.base.aliases import Floats
 from tokenworth.probes import fit_bag_of_words, grouped_folds
 from tokenworth.probes.bag_of_words import DEFAULT_RECIPE
 from tokenworth.probes.probability_metrics import softmax
@@ -22,8 +23,6 @@ MOST_TEXTS = 10_000
 """Of more training texts a sample is looked at."""
 MOST_CLASSES = 100
 LISTED = 50
-
-Floats = NDArray[np.float64]
 
 
 def likely_mislabelled(train: Split, label_names: tuple[str, ...], seed: int) -> list[Mislabelled]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.corpus_settings import Corpus
 from tokenworth.corpus.deduplication.cluster_sizes import cluster_sizes
 from tokenworth.corpus.engine.flow import Flow
 from tokenworth.corpus.engine.jobs import ApplyJob, ChainJob, Limits, ObserveJob, ReadJob, apply, chain, observe, read
-from tokenworth.corpus.engine.shard_store import read_array, read_json, write_arrays, write_json
+from tokenworth.corpus.engine.shard_store import WORK, read_array, read_json, write_arrays, write_json
 from tokenworth.corpus.engine.stage import CorpusStage, Preparation, Stage
-from tokenworth.corpus.readers.sources import digest
 
 _log = logging.getLogger("tokenworth")
 
@@ -69,7 +69,7 @@ def _shard_stages(flow: Flow, stages: Sequence[Stage]) -> None:
     start = list(flow.keys)
     for stage in stages:
         for i in flow.members(stage):
-            flow.keys[i] = digest([stage.facts(), flow.corpus.keep_dropped, flow.keys[i]])
+            flow.keys[i] = content_key([stage.facts(), flow.corpus.keep_dropped, flow.keys[i]])
             steps[i].append((stage, flow.keys[i]))
         flow.passed(stage.name)
     jobs = [
@@ -86,17 +86,16 @@ def _corpus_stage(flow: Flow, stage: CorpusStage) -> None:
     members = flow.members(stage)
     jobs = [
         ObserveJob(
-            shard, stage, flow.root / digest(["seen", stage.facts_seen(), shard.key]) / f"{shard.number:05d}.seen"
+            shard, stage, flow.root / content_key(["seen", stage.facts_seen(), shard.key]) / f"{shard.number:05d}.seen"
         )
         for i in members
         for shard in flow.shards_of(i)
     ]
     flow.run(f"{stage.name}: look", observe, jobs)
-    decision = flow.root / f"decision-{digest([stage.facts(), [flow.keys[i] for i in members]])}"
-    if not (decision / "done.json").is_file():
-        _decide(stage, jobs, decision)
+    decision = flow.root / f"decision-{content_key([stage.facts(), [flow.keys[i] for i in members]])}"
+    WORK.once(decision / "done.json", lambda folder: _decide(stage, jobs, folder))
     flow.clusters[stage.name] = read_json(decision / "done.json")
-    after = {i: digest([decision.name, flow.corpus.keep_dropped, flow.keys[i]]) for i in members}
+    after = {i: content_key([decision.name, flow.corpus.keep_dropped, flow.keys[i]]) for i in members}
     owners = [i for i in members for _ in range(flow.shards[i])]
     applied = [
         ApplyJob(job.shard, after[i], decision / f"{number:06d}", f"{stage.name} duplicate", flow.corpus.keep_dropped)

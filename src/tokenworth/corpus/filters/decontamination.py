@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.document import Document, Ledger
-from tokenworth.corpus.engine.shard_store import read_array
+from tokenworth.corpus.engine.shard_store import WORK, read_array
 from tokenworth.corpus.engine.stage import Preparation, ShardStage, Stage
-from tokenworth.corpus.readers.sources import digest
 from tokenworth.errors import SettingError
 
 
@@ -52,10 +52,12 @@ class Decontaminate(ShardStage):
             if task.test_is_drawn and "train" not in self.splits
         )
         before = [[stage.facts() for stage in way] for way in work.ways]
-        key = digest(["index", 2, self.n, [task.fingerprint for task in tasks], [task.name for task in tasks], before])
+        key = content_key(
+            ["index", 2, self.n, [task.fingerprint for task in tasks], [task.name for task in tasks], before]
+        )
         path = work.root / f"index-{key}"
-        if not (path / "owner.json").is_file():
-            save_index(path, index_of(tasks, self.n, forms=[partial(_after, way) for way in work.ways]))
+        forms = [partial(_after, way) for way in work.ways]
+        WORK.once(path / "owner.json", lambda folder: save_index(folder, index_of(tasks, self.n, forms=forms)))
         if short := int((read_array(path, "total") == 0).sum()):
             work.notes.append(
                 f"decontaminate: {short:,} task texts of fewer than 6 words are too short to be looked for"
