@@ -1,11 +1,14 @@
 """Numbers and names as they are shown."""
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tokenworth.report.pages.panel_words as panel_words
 from report_results import assessment
 from tokenworth.report.displayed_values import (
     ABSENT,
@@ -24,7 +27,7 @@ from tokenworth.report.displayed_values import (
 )
 from tokenworth.report.pages.class_charts import balance_panel, confusion_panel, most_confused, recall_panel
 from tokenworth.report.pages.depth_charts import depth_panel
-from tokenworth.report.pages.panel_words import metric_of
+from tokenworth.report.pages.panel_words import metric_of, panel_of
 from tokenworth.report.pages.theme import band
 from tokenworth.report.result_values import layers_text
 
@@ -141,3 +144,10 @@ def test_a_panel_gives_one_reason_and_points_to_the_rest():
     flags = [{"layer": layer, "score": "ntps_ridge", "reason": f"penalty {layer}"} for layer in range(7)]
     result.flags.extend(flags)
     assert depth_panel(metric_of("ntps"), result).note == "Penalty 0. More of this kind under “What not to trust here”."
+
+
+def test_the_words_of_every_panel_are_there_and_used():
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(panel_words.__file__).parent.glob("*.py"))
+    asked = set(re.findall(r'panel_of\(\s*"([^"]+)"', source))
+    assert asked == set(panel_words._words()["panels"])
+    assert panel_of("confusion", who="this route", which="").title == "What this route takes for what"

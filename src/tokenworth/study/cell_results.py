@@ -13,6 +13,8 @@ from tokenworth.base.codec import Result
 from tokenworth.base.schema import Count, Facts, Finite, Number
 
 COUNTED, TEXT_LOSS, PUBLISHED = "count.json", "text_loss.json", "published.json"
+HOLDS_RESULT, REMEDY = "result of a cell", "remove the folder of this cell and run the study again, which makes it anew"
+"""For sentences about a file that is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,8 @@ class CountedWeights(Result):
     """Parameters of a backbone as the paper prints them, all of them, and those of adapters without a head."""
 
     FILE: ClassVar[str] = COUNTED
+    HOLDS: ClassVar[str] = HOLDS_RESULT
+    REMEDY: ClassVar[str] = REMEDY
 
     printed: Count
     parameters: Count
@@ -41,6 +45,8 @@ class PublishedScores(Result):
     """What the published code measures, of every layer."""
 
     FILE: ClassVar[str] = PUBLISHED
+    HOLDS: ClassVar[str] = HOLDS_RESULT
+    REMEDY: ClassVar[str] = REMEDY
 
     shares: list[Finite]
     """Of k."""

@@ -28,13 +28,12 @@ from tokenworth.base.codec import read_stored
 from tokenworth.base.locks import is_held, only_writer
 from tokenworth.base.schema import NUMBER, TEXT, WHOLE, Each, Maybe, Shape, read_object
 from tokenworth.errors import TokenworthError, first_line
-from tokenworth.study.cell_results import RESULTS, TEXT_LOSS
+from tokenworth.study.cell_results import HOLDS_RESULT, REMEDY, RESULTS, TEXT_LOSS
 from tokenworth.study.grid import ASSESS, Cell
 
 ASSESSED = Assessment.FILE
 STATES = ("finished", "failed", "running", "interrupted", "waiting")
 _CELL: Shape = {"backbone": Maybe(TEXT), "task": TEXT, "route": TEXT, "seed": WHOLE, "settings": schema.OBJECT}
-_REMEDY = "remove the folder of this cell and run the study again, which makes it anew"
 
 Contents = tuple[str | None, str | None]  # fingerprints of a cell's texts and weights, as far as they are known
 
@@ -140,7 +139,7 @@ class StudyStore(CellStore[tuple[str, Cell], None, Path]):
 
     def cell(self, key: str) -> Cell:
         """What a cell is."""
-        facts = read_object(self.folder(key) / "cell.json", _CELL, "cell of a study", _REMEDY)
+        facts = read_object(self.folder(key) / "cell.json", _CELL, "cell of a study", REMEDY)
         return Cell(**{name: facts[name] for name in _CELL})
 
     def contents(self, key: str, cell: Cell) -> Contents:
@@ -159,8 +158,8 @@ def read_result(path: Path) -> dict[str, Any]:
     Raises TokenworthError: it is damaged; the sentence says which one, and what to do.
     """
     if path.name == TEXT_LOSS:
-        return read_object(path, Each(NUMBER), "result of a cell", _REMEDY)
-    return read_stored(RESULTS[path.name], path, holds="result of a cell", remedy=_REMEDY)
+        return read_object(path, Each(NUMBER), HOLDS_RESULT, REMEDY)
+    return read_stored(RESULTS[path.name], path, holds=HOLDS_RESULT, remedy=REMEDY)
 
 
 def unfinished(
