@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import pandas as pd
@@ -126,3 +127,12 @@ class Decision(Result):
     def table(self) -> pd.DataFrame:
         """One row an option."""
         return pd.DataFrame(self.options)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Decision:
+        """Read decision.json, or the folder that holds it; the assessments are not in it.
+
+        Raises:
+            TokenworthError: it is not there or no decision.
+        """
+        return super().load(folder)

@@ -51,14 +51,14 @@ class PretrainRun(Result):
     finished: bool = False
 
     @classmethod
-    def load(cls, path: str | Path) -> PretrainRun:
+    def load(cls, folder: str | Path) -> PretrainRun:
         """Read RUN/run.json.
 
         Raises:
             SettingError: the folder holds no pretraining run.
         """
         try:
-            run: PretrainRun = load(cls, Path(path) / RUN)
+            run: PretrainRun = load(cls, Path(folder) / RUN)
         except TokenworthError as error:
             raise SettingError(str(error)) from error
         return run

@@ -154,13 +154,13 @@ class AdaptResult(Result):
         return {PREDICTIONS: self.predictions}
 
     @classmethod
-    def load(cls, path: str | Path) -> AdaptResult:
+    def load(cls, folder: str | Path) -> AdaptResult:
         """Read a folder that `save` wrote.
 
         Raises:
             TokenworthError: it is not there or not a result.
         """
-        place = Path(path) / RESULT
+        place = Path(folder) / RESULT
         result: AdaptResult = load(cls, place)
         names = result.task["label_names"]
         counts = result.confusion.get("counts")
