@@ -36,7 +36,7 @@ VARYING = frozenset({
 BITS_ALONE = frozenset({"bits", "fingerprint", "continuation"})
 """Keys whose values are functions of all bits, or of the versions of libraries: not compared where rounding differs."""
 
-ADDED: frozenset[str] = frozenset()
+ADDED = frozenset({"schema"})
 """Keys that came after the recording and are no difference."""
 
 _SECONDS = re.compile(r"FLOPs in [\d,]+ s\.")  # in a sentence of every route that trains
