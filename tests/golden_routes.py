@@ -35,7 +35,7 @@ def _adapt(home: Path, route: str, name: str, family: str = "llama", **config: A
     import tokenworth as tw
 
     model = None if route == "bow" else model_at(home / family / route, family, lm_head=route == "prompt")
-    task = write_task(home / "reviews.csv")
+    task = write_task(home / "reviews.csv", named="class " if route in ("lora", "full", "scratch") else "w5")
     tw.adapt(model, task, route, config=config, device="cpu", out=home / name, seed=1)
     return adapted_in(home / name)
 
