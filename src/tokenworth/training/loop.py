@@ -20,9 +20,16 @@ from torch import Tensor, nn
 
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.errors import TokenworthError
-from tokenworth.training.checkpoints import Checkpoint, Checkpoints
+from tokenworth.training.checkpoints import (
+    Checkpoint,
+    Checkpoints,
+    read_state,
+    read_weights,
+    set_rate,
+    write_state,
+    write_weights,
+)
 from tokenworth.training.devices import Compute
-from tokenworth.training.optimiser_state import read_state, read_weights, set_rate, write_state, write_weights
 from tokenworth.training.tracker import Tracker
 
 Progress = Callable[[str, int, int], None]
