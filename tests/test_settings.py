@@ -21,7 +21,6 @@ from tokenworth.decision.run_plan import plan_for
 from tokenworth.errors import SettingError
 from tokenworth.features import default_store
 from tokenworth.pretraining.pretraining_settings import ModelConfig, TrainingConfig, read_config
-from tokenworth.pretraining.tokenizer_training import train_from_file
 from tokenworth.settings import (
     Bounds,
     ByComma,
@@ -39,6 +38,7 @@ from tokenworth.settings import (
 from tokenworth.settings.conversion import Misfit, convert
 from tokenworth.study import load_study
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
+from tokenworth.tokenizers.tokenizer_training import train_from_file
 from tokenworth.tracing.trace_settings import budget
 
 ROOMS = {

@@ -163,8 +163,7 @@ def compare(
     """Put runs on one task side by side; McNemar's test says whether they err on other texts than the first does."""
     from tokenworth.adaptation import AdaptResult
     from tokenworth.adaptation.evaluation.comparison import compare_results
-    from tokenworth.report.terminal.route_tables import comparison_table
-    from tokenworth.report.terminal.tables import show
+    from tokenworth.report.terminal.tables import comparison_table, show
 
     if len(runs) < 2:
         raise SettingError("compare needs two runs or more; give the folders that tokenworth adapt wrote")
@@ -193,9 +192,9 @@ def _print(result: AdaptResult, *, json: bool) -> None:
     if json:
         typer.echo(result.to_json())
         return
-    from tokenworth.report.terminal.route_tables import adapt_table
+    from tokenworth.report import result_table
     from tokenworth.report.terminal.tables import show
 
-    show(adapt_table(result))
+    show(result_table(result))
     for sentence in result.sentences:
         typer.echo(f"- {sentence}")

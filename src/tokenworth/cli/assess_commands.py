@@ -195,11 +195,12 @@ def print_result(result: Any, *, json: bool) -> None:
     if json:
         typer.echo(result.to_json())
         return
-    from tokenworth.report import assessment_table, ranking_table, show
-    from tokenworth.report.pages.page_tables import doubts
+    from tokenworth.assessment import Assessment
+    from tokenworth.report import result_table, show
+    from tokenworth.report.result_values import doubts
 
-    show(ranking_table(result) if hasattr(result, "assessments") else assessment_table(result))
+    show(result_table(result))
     for sentence in result.sentences:
         typer.echo(f"- {sentence}")
-    for doubt in doubts(result) if hasattr(result, "flags") else ():
+    for doubt in doubts(result) if isinstance(result, Assessment) else ():
         typer.echo(f"! {doubt.score}, {doubt.where}: {doubt.reason}")

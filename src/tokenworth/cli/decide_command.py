@@ -101,10 +101,10 @@ def decide(
     if json:
         typer.echo(result.to_json())
         return
-    from tokenworth.report.pages.decision_charts import decision_table
+    from tokenworth.report import result_table
     from tokenworth.report.terminal.tables import show
 
-    show(decision_table(result))
+    show(result_table(result))
     for sentence in result.sentences:
         typer.echo(f"- {sentence}")
     for warning in result.warnings:

@@ -123,8 +123,7 @@ def tables(
     if json:
         typer.echo(table.to_json(orient="records", indent=1))
         return
-    from tokenworth.report.terminal.route_tables import frame_table
-    from tokenworth.report.terminal.tables import show
+    from tokenworth.report.terminal.tables import frame_table, show
 
     typer.echo(f"{seen.name}: {metric or 'weighted_f1'}, means over seeds")
     show(frame_table(table))

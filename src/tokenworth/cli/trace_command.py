@@ -85,10 +85,10 @@ def trace(
     if json:
         typer.echo(result.to_json())
         return
-    from tokenworth.report.pages.trace_page_tables import trace_table
+    from tokenworth.report import result_table
     from tokenworth.report.terminal.tables import show
 
-    show(trace_table(result))
+    show(result_table(result))
     for sentence in result.sentences:
         typer.echo(f"- {sentence}")
     for note in result.notes:

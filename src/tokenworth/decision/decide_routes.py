@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from tokenworth.decision.budget import HERE, Machine, named_machine, parse_budge
 from tokenworth.decision.calibration import cells_of, described, full_length
 from tokenworth.decision.conformal import tasks_drawn
 from tokenworth.decision.decision_metric import DEFAULT_METRIC, metric_named, under
-from tokenworth.decision.decision_result import Decision
+from tokenworth.decision.decision_result import Decision, OptionRow
 from tokenworth.decision.decision_summary import describe
 from tokenworth.decision.forecaster import LEVEL, Forecaster
 from tokenworth.decision.options import Work
@@ -163,6 +163,6 @@ def _machine(hardware: str, price: float | None, device: str, dtype: str) -> Mac
     return Machine(HERE, rates.forward, measured=True, memory=float(free_on(place)), price=price)
 
 
-def _shown(option: Option) -> dict[str, Any]:
+def _shown(option: Option) -> OptionRow:
     names = ("model", "route", "source", "f1", "f1_low", "f1_high", "fits", "affordable", "shortfall", "chance_best")
-    return {name: getattr(option, name) for name in names} | asdict(option.cost)
+    return cast("OptionRow", {name: getattr(option, name) for name in names} | asdict(option.cost))

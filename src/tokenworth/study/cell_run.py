@@ -22,9 +22,10 @@ from tokenworth.base.run_record import OtherRunError
 from tokenworth.base.versions import describe_environment
 from tokenworth.encode.text_loss import loss_of
 from tokenworth.errors import SettingError, TokenworthError
+from tokenworth.study.cell_results import TEXT_LOSS, CountedWeights, PublishedScores
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, Cell, Study
 from tokenworth.study.published_protocol import published_protocol
-from tokenworth.study.study_store import COUNTED, PUBLISHED, TEXT_LOSS, StudyStore, cell_key
+from tokenworth.study.study_store import StudyStore, cell_key
 from tokenworth.tasks import Task, load_task
 
 _log = logging.getLogger("tokenworth")
@@ -148,18 +149,17 @@ def _as_published(cell: Cell, task: Task, folder: Path, *, device: str) -> None:
     assert cell.backbone is not None, "checked with the study file"
     with writing(folder) as place:
         measured = published_protocol(cell.backbone, task, seed=cell.seed, device=device, **cell.settings)
-        write_json(place / PUBLISHED, measured)
+        PublishedScores(**measured).save(place)
 
 
 def _count(cell: Cell, folder: Path) -> None:
     """Parameters as Table 2 prints them, the true number, and those of adapters with a head left out."""
     assert cell.backbone is not None, "checked with the study file"
     account = account_of(cell.backbone)
-    counts = {
-        "printed": account.counted_in_paper,
-        "parameters": account.parameters,
-        "trainable": account.lora_parameters(cell.settings.get("rank", make_config({}).rank)),
-        "environment": describe_environment(),
-    }
-    with writing(folder) as place:
-        write_json(place / COUNTED, counts)
+    counts = CountedWeights(
+        printed=account.counted_in_paper,
+        parameters=account.parameters,
+        trainable=account.lora_parameters(cell.settings.get("rank", make_config({}).rank)),
+        environment=describe_environment(),
+    )
+    counts.save(folder)

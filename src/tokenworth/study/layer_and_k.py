@@ -18,11 +18,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from tokenworth.study.cell_results import PUBLISHED
 from tokenworth.study.correlation import p_value, rank_correlation
 from tokenworth.study.grid import AS_PUBLISHED, Study
 from tokenworth.study.published_relations import OURS, Relation
 from tokenworth.study.results_table import by_route, named_cells
-from tokenworth.study.study_store import PUBLISHED, StudyStore, read_result
+from tokenworth.study.study_store import StudyStore, read_result
 
 SHUFFLES, HALVINGS = 2000, 200
 FEWEST_TASKS = 6  # below this a half has too few tasks for a correlation

@@ -18,9 +18,10 @@ from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.assessment.short_names import short_names
 from tokenworth.base.versions import version_of
 from tokenworth.probes.probability_metrics import METRICS
+from tokenworth.study.cell_results import COUNTED, PUBLISHED
 from tokenworth.study.cell_run import keyed_cells
 from tokenworth.study.grid import Cell, Study
-from tokenworth.study.study_store import ASSESSED, COUNTED, PUBLISHED, Contents, StudyStore, read_result
+from tokenworth.study.study_store import ASSESSED, Contents, StudyStore, read_result
 
 _SCORES = (
     "ntps", "ntps_chance", "ntps_excess", "ntps_published", "retained_auc", "k90", "hscore", "logme", "label_r2",

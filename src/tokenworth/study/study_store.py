@@ -20,36 +20,20 @@ from tempfile import TemporaryFile
 from typing import Any, ClassVar
 
 from tokenworth.adaptation.storage.adapt_result import RESULT
-from tokenworth.adaptation.storage.adapt_result import SHAPE as ADAPTED_SHAPE
-from tokenworth.assessment.assessment_result import SHAPE as ASSESSED_SHAPE
+from tokenworth.assessment import Assessment
 from tokenworth.base import schema
 from tokenworth.base.atomic_files import write_json, writing
 from tokenworth.base.cell_store import CellStore, content_key
+from tokenworth.base.codec import read_stored
 from tokenworth.base.locks import is_held, only_writer
-from tokenworth.base.schema import COUNT, FINITE, LEAF, NUMBER, TEXT, WHOLE, Each, Maybe, Shape, read_object
+from tokenworth.base.schema import NUMBER, TEXT, WHOLE, Each, Maybe, Shape, read_object
 from tokenworth.errors import TokenworthError, first_line
+from tokenworth.study.cell_results import HOLDS_RESULT, REMEDY, RESULTS, TEXT_LOSS
 from tokenworth.study.grid import ASSESS, Cell
 
-ASSESSED, COUNTED, TEXT_LOSS, PUBLISHED = "assessment.json", "count.json", "text_loss.json", "published.json"
-RESULTS = (RESULT, ASSESSED, COUNTED, PUBLISHED)
-"""Files of which one shows that a cell is finished: they are renamed into place, so a half-written one is not there."""
-SHAPES: dict[str, Shape] = {
-    RESULT: ADAPTED_SHAPE,
-    ASSESSED: ASSESSED_SHAPE,
-    COUNTED: {"printed": COUNT, "parameters": COUNT, "trainable": COUNT, "environment": Each(LEAF)},
-    PUBLISHED: {
-        "shares": [FINITE],
-        "layers": [{"layer": WHOLE, "ntps": [NUMBER], "train_accuracy": FINITE, "train_squared_error": FINITE}],
-        "classes": COUNT,
-        "texts": COUNT,
-        "seconds": FINITE,
-        "environment": Each(LEAF),
-    },
-    TEXT_LOSS: Each(NUMBER),
-}  # what the files of a finished cell hold
+ASSESSED = Assessment.FILE
 STATES = ("finished", "failed", "running", "interrupted", "waiting")
 _CELL: Shape = {"backbone": Maybe(TEXT), "task": TEXT, "route": TEXT, "seed": WHOLE, "settings": schema.OBJECT}
-_REMEDY = "remove the folder of this cell and run the study again, which makes it anew"
 
 Contents = tuple[str | None, str | None]  # fingerprints of a cell's texts and weights, as far as they are known
 
@@ -155,7 +139,7 @@ class StudyStore(CellStore[tuple[str, Cell], None, Path]):
 
     def cell(self, key: str) -> Cell:
         """What a cell is."""
-        facts = read_object(self.folder(key) / "cell.json", _CELL, "cell of a study", _REMEDY)
+        facts = read_object(self.folder(key) / "cell.json", _CELL, "cell of a study", REMEDY)
         return Cell(**{name: facts[name] for name in _CELL})
 
     def contents(self, key: str, cell: Cell) -> Contents:
@@ -173,7 +157,9 @@ def read_result(path: Path) -> dict[str, Any]:
 
     Raises TokenworthError: it is damaged; the sentence says which one, and what to do.
     """
-    return read_object(path, SHAPES[path.name], "result of a cell", _REMEDY)
+    if path.name == TEXT_LOSS:
+        return read_object(path, Each(NUMBER), HOLDS_RESULT, REMEDY)
+    return read_stored(RESULTS[path.name], path, holds=HOLDS_RESULT, remedy=REMEDY)
 
 
 def unfinished(

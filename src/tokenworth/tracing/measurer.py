@@ -53,7 +53,7 @@ class Measurer:
 
     def bow(self) -> Facts:
         """The row of `Assessment.probes`, predictions included."""
-        return self.cells.once(self._what("bow", ""), lambda _work: bow_row(self.task))
+        return self.cells.once(self._what("bow", ""), lambda _work: dict(bow_row(self.task)))
 
     def assessed(self, checkpoint: Checkpoint, bow: Facts) -> Facts:
         """Scores at the chosen layer and at the last, the best probe's test predictions, loss on the task's texts."""
@@ -114,7 +114,7 @@ class Measurer:
 
 def _kept(found: Assessment, loss: dict[str, float]) -> Facts:
     """The few figures of an assessment that make a trace."""
-    chosen, last = found.row(), found.row(max(row["layer"] for row in found.layers))
+    chosen, last = found.row(), found.row(int(max(row["layer"] for row in found.layers)))
     ends = ("", "_low", "_high", "_chance")
     return {
         "best_layer": found.best_layer,
