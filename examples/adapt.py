@@ -1,8 +1,6 @@
 """A language model becomes a text classifier: the routes lora, full and scratch, under the papers' protocol.
 
-    python examples/adapt.py TASK MODEL --route lora --steps 200 --lr 1e-3 --out result.json
-
-TASK is a folder with train.csv and test.csv (columns text and label), MODEL a folder or hub id of transformers.
+    python examples/adapt.py TASK MODEL --route lora --lr 1e-3       TASK/train.csv and test.csv: columns text, label
 
     tokens -> states of the last layer -> [last token, mean over tokens] -> dropout -> linear -> cross-entropy
     what learns:  lora     two thin matrices beside every linear map, while the map itself is frozen
@@ -27,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
 
@@ -81,14 +79,16 @@ def read(path: Path) -> tuple[list[str], list[str]]:
 
 def base_model(name: str, protocol: Protocol) -> nn.Module:
     """The model without its language head: pretrained, or random for scratch; for lora frozen, with LoRA in it."""
-    build = partial(AutoModel.from_pretrained, name, dtype=torch.float32)
+    config = AutoConfig.from_pretrained(name)
+    is_causal = "CausalLM" in str(config.architectures)  # its embedding may lie in the head alone, where both are tied
+    build = partial((AutoModelForCausalLM if is_causal else AutoModel).from_pretrained, name, dtype=torch.float32)
     if protocol.route == "scratch":
-        build = partial(AutoModel.from_config, AutoConfig.from_pretrained(name), dtype=torch.float32)
+        build = partial(AutoModel.from_config, config, dtype=torch.float32)
     torch.manual_seed(protocol.seed)
     try:
         model = build(add_pooling_layer=False)  # of encoders: a last map that the head would not read
     except TypeError:
-        model = build()
+        model = build().base_model
     if protocol.route == "lora":
         model.requires_grad_(False)
         torch.manual_seed(protocol.seed)

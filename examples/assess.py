@@ -27,16 +27,16 @@ import torch
 from torch import Tensor, nn
 from torch.linalg import cholesky, eigh, qr, solve_triangular, svd
 from torch.nn.functional import logsigmoid, one_hot
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 
 def main(task: Path, name: str, out: Path | None, max_length: int, seed: int) -> None:
     """Read, encode, score every layer, choose one, compare."""
     (train, train_y), (test, test_y) = read(task / "train.csv"), read(task / "test.csv")
-    classes = sorted(set(train_y))
-    labels_N, labels_M = (torch.from_numpy(np.searchsorted(classes, labels)) for labels in (train_y, test_y))
+    labels_N, labels_M = (torch.from_numpy(np.searchsorted(sorted(set(train_y)), y)) for y in (train_y, test_y))
     y_NC = one_hot(labels_N).double()
-    model = AutoModel.from_pretrained(name, dtype=torch.float32).eval()
+    is_causal = "CausalLM" in str(AutoConfig.from_pretrained(name).architectures)  # whose embedding may lie in the head
+    model = (AutoModelForCausalLM if is_causal else AutoModel).from_pretrained(name, dtype=torch.float32).base_model
     ids = AutoTokenizer.from_pretrained(name)(train + test, truncation=True, max_length=max_length)["input_ids"]
     rows = [{"layer": layer} | score(*sums, y_NC, labels_M, seed) for layer, sums in enumerate(encode(model, ids))]
     for shown in rows:

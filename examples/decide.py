@@ -166,6 +166,7 @@ def without_weights(name: str, route: str) -> nn.Module:
     """The base model, shapes alone; for lora frozen, with two thin matrices beside every linear map."""
     with torch.device("meta"):
         model = AutoModel.from_config(AutoConfig.from_pretrained(name)).eval().requires_grad_(route != "lora")
+        model.pooler = None  # of encoders: a last map that the head would not read
         for module in list(model.modules()) if route == "lora" else []:
             if isinstance(module, nn.Linear | Conv1D):
                 n_in, n_out = module.weight.shape if isinstance(module, Conv1D) else module.weight.T.shape

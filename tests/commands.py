@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
-_PRELOADED = [
+PRELOADED = [
     "commands", "tokenworth.cli", "tokenworth.assessment", "tokenworth.adaptation", "tokenworth.study",
     "tokenworth.report", "transformers", "transformers.models.llama.modeling_llama", "peft", "sklearn.linear_model",
 ]  # fmt: skip
@@ -48,7 +48,7 @@ def free_port():
 def _started(arguments, cwd, more, file=None):
     environment = {**os.environ, **_PLAIN, **{name: str(value) for name, value in more.items()}}
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload(PRELOADED)
     folder = TemporaryDirectory()
     printed = [Path(folder.name) / name for name in ("out", "err")]
     process = context.Process(target=_run, args=(list(map(str, arguments)), str(cwd), environment, printed, file))

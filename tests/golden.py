@@ -1,6 +1,7 @@
 """Golden numbers: what the package says of made-up inputs, recorded once and held to the bit.
 
-    python tests/golden.py record FOLDER [CASE...]     write what this tree says (PYTHONPATH chooses the tree)
+    python tests/golden.py record FOLDER [CASE...]     write what this tree says (PYTHONPATH chooses the tree); without
+                                                       CASE all of made-up inputs, for `real` those of real texts
     python tests/golden.py compare FOLDER [CASE...]    run the cases recorded there again; every difference is a line
 
 A fixture is what a case returned, as JSON: floats as Python writes them (the shortest text that reads back to the same
@@ -227,7 +228,8 @@ def _record(folder: Path, names: list[str]) -> None:
     facts = facts_of_machine()
     if (folder / MACHINE).exists() and unlike(recorded_machine(folder), facts) and names:
         raise SystemExit(f"{folder} was recorded on another machine; record all its cases anew")
-    for name in names or [name for name, case in CASES.items() if not case.real]:
+    real = names == ["real"]
+    for name in [name for name, case in CASES.items() if case.real == real] if real or not names else names:
         start = time.process_time()
         text = json.dumps(run_case(name), indent=0, ensure_ascii=False)
         (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")

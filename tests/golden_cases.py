@@ -9,6 +9,7 @@ from typing import Any
 
 import golden_corpora
 import golden_judgements
+import golden_real
 import golden_routes
 import golden_runs
 
@@ -59,4 +60,11 @@ CASES = {
     "corpus": Case(golden_corpora.build),
     "corpus-calls": Case(golden_corpora.calls),
     "tokenizers": Case(golden_corpora.tokenizers),
+    "real-assess": Case(golden_real.assess, "bfloat16", real=True),
+    "real-rank": Case(golden_real.rank, real=True),
+    "real-decide": Case(golden_real.decide, real=True),
+    "real-routes": Case(golden_real.routes, steps=30, real=True),
+    "real-runs": Case(golden_real.runs, steps=60, real=True),
+    "real-corpus": Case(golden_real.corpus, real=True),
+    "real-measures": Case(golden_real.measures, real=True),
 }  # fmt: skip

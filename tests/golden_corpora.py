@@ -62,6 +62,11 @@ def build(home: Path) -> Any:
     settings = {"sources": sources, "stages": stages, "shard_documents": 16, "seed": 3, "keep_dropped": True,
                 "mix": {"shard_mb": 0.01, "annealing_share": 0.25},
                 "pack": {"tokenizer": {"vocabulary": 300}, "held_out_share": 0.1}}  # fmt: skip
+    return built(home, settings)
+
+
+def built(home: Path, settings: Any) -> dict[str, Any]:
+    """All that the command leaves of a build."""
     write_yaml(home / "corpus.yaml", settings)
     report = json.loads(command(home, "corpus", "build", "corpus.yaml", "--out", "out", "--json", "-q"))
     out = home / "out"

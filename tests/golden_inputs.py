@@ -139,20 +139,14 @@ def interrupted(run: Callable[..., Any], what: str, step: int) -> None:
     raise AssertionError(f"the run ended before step {step}")
 
 
-_PRELOADED = [
-    "golden_cases", "tokenworth.adaptation", "tokenworth.pretraining", "transformers.models.llama.modeling_llama",
-    "peft", "sklearn.linear_model",
-]  # fmt: skip
-
-
 def in_two_processes(work: Callable[[Path], None], home: Path) -> None:
     """Call a function in two processes that know of each other as torchrun's do."""
     import torch
 
-    from commands import free_port
+    from commands import PRELOADED, free_port
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload(PRELOADED)
     facts = {**os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
              "MASTER_PORT": str(free_port())}  # fmt: skip
     ranks = [

@@ -24,7 +24,7 @@ from golden_inputs import (
 CPU = {"device": "cpu", "dtype": "float32"}
 
 
-def _assessment(out: Path) -> dict[str, Any]:
+def assessment_in(out: Path) -> dict[str, Any]:
     """assessment.json, and how the table beside it is laid out."""
     layout = {name: column["type"] for name, column in columns(out / "layers.parquet").items()}
     return {"assessment.json": read_json(out / "assessment.json"), "layers.parquet": layout}
@@ -36,7 +36,7 @@ def assess_float32(home: Path) -> Any:
 
     model, task = model_at(home / "llama"), write_task(home / "reviews.csv")
     found = tw.assess(model, task, conventions=True, batch_tokens=100, out=home / "out", **CPU)
-    return {**_assessment(home / "out"), "summary": {**found.summary(), "seconds": 0}}
+    return {**assessment_in(home / "out"), "summary": {**found.summary(), "seconds": 0}}
 
 
 def assess_bfloat16(home: Path) -> Any:
@@ -46,7 +46,7 @@ def assess_bfloat16(home: Path) -> Any:
     model, task = model_at(home / "bert", "bert"), write_task(home / "reviews.csv", classes=2, seed=1)
     more = {"pooling": "last+mean", "layers": "1-3", "prefix": "mean", "max_texts": 40, "seed": 3, "memory_gb": 1e-5}
     tw.assess(model, task, device="cpu", dtype="bfloat16", out=home / "out", **more)
-    return _assessment(home / "out")
+    return assessment_in(home / "out")
 
 
 def assess_in_two_processes(home: Path) -> Any:

@@ -22,7 +22,7 @@ SHORT = {"steps": 12, "batch": 7, "micro_batch": 3, "lr": 2e-3, "clip_norm": 0.6
 """Batches of 7 in passes of 3, 3 and 1, and a gradient that is clipped in some steps and not in others."""
 
 
-def _adapted(out: Path) -> dict[str, Any]:
+def adapted_in(out: Path) -> dict[str, Any]:
     """All that a finished route leaves."""
     return {
         "result.json": read_json(out / "result.json"),
@@ -37,7 +37,7 @@ def _adapt(home: Path, route: str, name: str, family: str = "llama", **config: A
     model = None if route == "bow" else model_at(home / family / route, family, lm_head=route == "prompt")
     task = write_task(home / "reviews.csv")
     tw.adapt(model, task, route, config=config, device="cpu", out=home / name, seed=1)
-    return _adapted(home / name)
+    return adapted_in(home / name)
 
 
 def untrained(home: Path) -> Any:
@@ -99,7 +99,7 @@ def resumed(home: Path) -> Any:
 
         interrupted(run, "train", 7)
         run()
-        found[route] = _adapted(home / route)
+        found[route] = adapted_in(home / route)
         whole = tw.adapt(model, task, route, config=config, device="cpu", out=home / f"{route} whole")
         assert whole.training["losses"] == found[route]["result.json"]["training"]["losses"]
         assert all_weights(home / f"{route} whole") == found[route]["weights"]
@@ -111,7 +111,7 @@ def two_processes(home: Path) -> Any:
     model_at(home / "llama")
     write_task(home / "reviews.csv")
     in_two_processes(_adapt_all, home)
-    return {name: _adapted(home / name) for name in ("lora", "full", "full-spread", "scratch")}
+    return {name: adapted_in(home / name) for name in ("lora", "full", "full-spread", "scratch")}
 
 
 def _adapt_all(home: Path) -> None:

@@ -52,7 +52,7 @@ def _journal(run: Path) -> list[Any]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def _trained(run: Path) -> dict[str, Any]:
+def trained_in(run: Path) -> dict[str, Any]:
     """All that a finished run leaves: its facts, a line a step, and checkpoints."""
     facts = read_json(run / "run.json")
     last = run / "checkpoints" / f"tokens-{facts['tokens']}"
@@ -69,7 +69,7 @@ def _pretrained(home: Path, model: Any, **changes: Any) -> dict[str, Any]:
     import tokenworth as tw
 
     tw.pretrain(_run_file(home, "run", model, **changes), home / "run")
-    return _trained(home / "run")
+    return trained_in(home / "run")
 
 
 def dense(home: Path) -> Any:
@@ -95,7 +95,7 @@ def resumed(home: Path) -> Any:
     interrupted(lambda progress: tw.pretrain(file, home / "run", progress=progress), "pretrain", 9)
     tw.pretrain(file, home / "run")
     tw.pretrain(file, home / "whole")
-    found, whole = _trained(home / "run"), _trained(home / "whole")
+    found, whole = trained_in(home / "run"), trained_in(home / "whole")
     assert found["checkpoints"] == whole["checkpoints"]
     assert [row.get("loss") for row in found["metrics.jsonl"]] == [row.get("loss") for row in whole["metrics.jsonl"]]
     return found
@@ -115,7 +115,7 @@ def two_processes(home: Path) -> Any:
         _run_file(home, name, model, **EVEN, **changes)
     _mixture_file(home, **EVEN)
     in_two_processes(_train_all, home)
-    found: dict[str, Any] = {name: _trained(home / name) for name in WAYS}
+    found: dict[str, Any] = {name: trained_in(home / name) for name in WAYS}
     return found | {"mixture": _mixed(home)}
 
 
@@ -124,7 +124,7 @@ def _train_all(home: Path) -> None:
 
     for name in WAYS:
         tw.pretrain(home / f"{name}.yaml", home / name)
-    _find(home)
+    _find(home, 1)
 
 
 def _mixture_file(home: Path, **changes: Any) -> None:
@@ -139,10 +139,10 @@ def _mixture_file(home: Path, **changes: Any) -> None:
     write_yaml(home / "mixture.yaml", values)
 
 
-def _find(home: Path) -> None:
+def _find(home: Path, rounds: int) -> None:
     from tokenworth.pretraining import WeighingConfig, find_weights, read_config
 
-    find_weights(read_config(home / "mixture.yaml"), home / "mixture", WeighingConfig(rounds=2))
+    find_weights(read_config(home / "mixture.yaml"), home / "mixture", WeighingConfig(rounds=rounds))
 
 
 def _mixed(home: Path) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _mixed(home: Path) -> dict[str, Any]:
 def mixture(home: Path) -> Any:
     """Weights of a learnable source and of noise by group DRO, in two rounds."""
     _mixture_file(home)
-    _find(home)
+    _find(home, 2)
     return _mixed(home)
 
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 import tokenworth as tw
 from commands import script, tokenworth
@@ -56,11 +57,20 @@ def test_a_script_is_short_and_needs_only_the_libraries(name):
     assert f"python examples/{name}.py" in ast.get_docstring(ast.parse(source(name)))
 
 
+def tied_model(folder):
+    """A decoder whose embedding and head are one matrix, saved as the head alone: a base model alone lacks it."""
+    write_folder(folder, "llama", lm_head=True, tie_word_embeddings=True)
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"] = weights.pop("model.embed_tokens.weight")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A small model, a task of three classes as a folder of two files, and what the package says of them."""
     folder = tmp_path_factory.mktemp("examples")
-    model, planted = write_folder(folder / "llama", "llama"), planted_task(150, 60, 3, seed=1)
+    model, planted = tied_model(folder / "llama"), planted_task(150, 60, 3, seed=1)
     rows, task = rows_of(planted), folder / "task"
     task.mkdir()
     for part, own in (("train", rows[:150]), ("test", rows[150:])):

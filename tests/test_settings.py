@@ -21,7 +21,6 @@ from tokenworth.decision.run_plan import plan_for
 from tokenworth.errors import SettingError
 from tokenworth.features import default_store
 from tokenworth.pretraining.pretraining_settings import ModelConfig, TrainingConfig, read_config
-from tokenworth.pretraining.tokenizer_training import train_from_file
 from tokenworth.settings import (
     Bounds,
     ByComma,
@@ -39,6 +38,7 @@ from tokenworth.settings import (
 from tokenworth.settings.conversion import Misfit, fitting
 from tokenworth.study import load_study
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
+from tokenworth.tokenizers.tokenizer_training import train_from_file
 from tokenworth.tracing.trace_settings import budget
 
 ROOMS = {
@@ -353,13 +353,11 @@ class Described:
 
 def test_a_settings_class_describes_its_fields():
     seconds, words, engine = setting_table(Described)
-    assert seconds == {
-        "name": "seconds", "type": "whole number", "unit": "seconds", "default": "3", "bounds": "at least 1",
-        "help": "How long it takes.",
-    }  # fmt: skip
-    assert (words["type"], words["default"], words["help"]) == ("list of words", '["a"]', "")
-    assert (engine["type"], engine["default"]) == ("", "null")
-    assert {row["name"]: row["help"] for row in setting_table(AdaptConfig)}["steps"] == "Optimiser steps."
+    assert (seconds.name, seconds.kind, seconds.unit) == ("seconds", "whole number", "seconds")
+    assert (seconds.default, seconds.bounds, seconds.help) == ("3", "at least 1", "How long it takes.")
+    assert (words.kind, words.default, words.help) == ("list of words", '["a"]', "")
+    assert (engine.kind, engine.default) == ("", "null")
+    assert {row.name: row.help for row in setting_table(AdaptConfig)}["steps"] == "Optimiser steps."
 
 
 # -- arguments ------------------------------------------------------------------------------------------------------

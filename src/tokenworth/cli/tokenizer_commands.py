@@ -28,7 +28,7 @@ def train(
 ) -> None:
     """Train byte-level BPE or Unigram; OUT is a plain transformers folder."""
     from tokenworth.base.atomic_files import write_text, writing
-    from tokenworth.pretraining.tokenizer_training import train_from_file
+    from tokenworth.tokenizers.tokenizer_training import train_from_file
 
     with writing(out) as place:
         report = train_from_file(file, place)

@@ -28,17 +28,18 @@ def load_corpus(path: str | Path) -> Corpus:
     values = read_settings(place, "corpus file", "sources: {books: books/*.txt}")
     mistakes: list[str] = []
     sources = _sources(values.get("sources"), home, mistakes)
-    in_mix: list[str] = []
+    mix, in_mix = build(Mix, _section(values, "mix"), "mix has", where="mix: ")
     parts: dict[str, Any] = {
         "sources": tuple(_placed(source, home) for source in sources),
         "stages": _stages(values.get("stages"), home, mistakes),
-        "mix": build(Mix, _section(values, "mix"), "mix has", in_mix, where="mix: "),
+        "mix": mix,
     }
     mistakes += with_line(values, "mix", in_mix)
     whole = with_changes(values, {} if "name" in values else {"name": place.stem})
-    corpus = build(Corpus, whole, "a corpus has", mistakes, **parts)
+    corpus, in_whole = build(Corpus, whole, "a corpus has", **parts)
+    mistakes += in_whole
     if isinstance(values.get("sources"), Mapping) and len(sources) == len(values["sources"]):
-        mistakes += _mistakes(sources, parts["mix"])  # shares of a part of them say nothing
+        mistakes += _mistakes(sources, mix)  # shares of a part of them say nothing
     if corpus is None or mistakes:
         raise refusal(place, mistakes)
     return corpus if corpus.pack is None else replace(corpus, pack=_placed_pack(corpus.pack, home))
@@ -86,10 +87,9 @@ def _stages(sections: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
     stages: list[Any] = []
     for name in (name for name in sections if name in STAGES):
         what, lines = f"stage {name}", _section(sections, name)
-        inner: list[str] = []
-        stages.append(build(STAGES[name], lines, f"{what} has", inner, where=f"{what}: ", hidden=FILLED_IN))
+        stage, inner = build(STAGES[name], lines, f"{what} has", where=f"{what}: ", hidden=FILLED_IN)
         mistakes += with_line(sections, name, inner)
-    stages = [stage for stage in stages if stage is not None]
+        stages += [] if stage is None else [stage]
     if any(getattr(stage, "tasks", None) == () for stage in stages):
         mistakes.append("stage decontaminate needs tasks; write 'tasks: [...]'")
     return tuple(_placed_stage(stage, home) for stage in stages)

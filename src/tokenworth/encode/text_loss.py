@@ -67,10 +67,7 @@ class TextLosses:
 def text_losses(backbone: Backbone, texts: Sequence[str], *, max_length: int | None = None) -> TextLosses:
     """Loss of next-token prediction of every text.
 
-    Args:
-        backbone: a causal one, loaded with its LM head.
-        texts: N, of any length.
-        max_length: tokens kept of a text.
+    The backbone is causal and was loaded with its LM head; ``max_length``: tokens kept of a text.
     """
     ids = tokenise(backbone, texts, max_length=max_length).ids
     rows = np.array([row for row, text in enumerate(ids) if len(text) > 1], dtype=np.int64)

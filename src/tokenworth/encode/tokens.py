@@ -74,14 +74,8 @@ def tokenise(backbone: Backbone, texts: Sequence[str], *, max_length: int | None
 def token_lengths(model: str, task: Task, max_length: int | None = None, tokenizer: str | None = None) -> np.ndarray:
     """Tokens of each training text, then of each test text; of many texts a sample is tokenised and repeated.
 
-    Args:
-        model: folder, hub id or published name; only its tokenizer is read.
-        task: the texts.
-        max_length: tokens kept of a text; None keeps what the tokenizer says the model can read.
-        tokenizer: another one than the model's.
-
-    Raises:
-        BackboneError: the tokenizer is not found.
+    Of the model (folder, hub id or published name) only the tokenizer is read, or another ``tokenizer``; a
+    ``max_length`` of None keeps what that says the model can read.  Raises BackboneError: it is not found.
     """
     words, _ = tokenizer_of(model.removesuffix("@random"), tokenizer)
     texts = [*task.train.texts, *task.test.texts]

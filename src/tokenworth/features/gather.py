@@ -89,7 +89,7 @@ def gather_features(
     Args:
         backbone: the model.
         parts: tokenised texts by part ("train", "test").
-        settings: layers, pooling, prefix and the limits of the pass.
+        settings: what is asked of the pass.
         store: where finished passes lie, and where this one goes.
         processes: those that share the pass; by default this one alone.
         progress: called as progress("encode", done_tokens, total_tokens).

@@ -9,11 +9,11 @@ from tokenworth.pretraining.pretrain_run import pretrain
 from tokenworth.pretraining.pretraining_settings import (
     ModelConfig,
     PretrainConfig,
-    SourceConfig,
     TrainingConfig,
     make_config,
     read_config,
 )
+from tokenworth.tokenizers.source_settings import SourceConfig
 from tokenworth.tokenizers.tokenizer import ByteCodec, TokenizerConfig, fertility, train_tokenizer
 
 __all__ = [

@@ -23,7 +23,7 @@ from tokenworth.settings.bounds import (
     Share,
     Unit,
 )
-from tokenworth.settings.help import field_help, setting_table
+from tokenworth.settings.help import SettingRow, field_help, setting_table
 from tokenworth.settings.validation import (
     build,
     build_each,
@@ -55,6 +55,7 @@ __all__ = [
     "Place",
     "Positive",
     "Seed",
+    "SettingRow",
     "Share",
     "Unit",
     "build",

@@ -6,7 +6,7 @@ import ast
 import inspect
 import json
 import sys
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin
@@ -14,6 +14,20 @@ from typing import Any, Literal, get_args, get_origin
 from tokenworth.settings.bounds import AsName, Bounds, Called, OneOf, Unit
 from tokenworth.settings.conversion import KINDS, parts_of
 from tokenworth.settings.validation import hints_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettingRow:
+    """A field of a settings class, in words."""
+
+    name: str
+    kind: str
+    """Such as "whole number", "list of words" or "one of a, b"; "" where another type than a setting's is asked for."""
+    unit: str
+    default: str
+    """As YAML writes it; "" where there is none."""
+    bounds: str
+    help: str
 
 
 def field_help(kind: type[Any]) -> dict[str, str]:
@@ -43,28 +57,20 @@ def _helps_of(module: str) -> dict[str, dict[str, str]]:
     return helps
 
 
-def setting_table(kind: type[Any]) -> list[dict[str, str]]:
-    """The fields of a settings class in their order, in words.
-
-    Returns:
-        name; type, such as "whole number", "list of words" or "one of a, b"; unit; default as YAML writes it; bounds;
-        help: the sentence.  What there is not is "".
-    """
-    helps, rows = field_help(kind), []
-    for name, field in zip(hints_of(kind), fields(kind), strict=True):
-        hint = hints_of(kind)[name]
-        default = field.default if field.default_factory is MISSING else field.default_factory()
-        rows.append(
-            {
-                "name": name,
-                "type": _kind(hint),
-                "unit": next((mark.name for mark in _marks(hint) if isinstance(mark, Unit)), ""),
-                "default": "" if default is MISSING or is_dataclass(default) else json.dumps(default),
-                "bounds": next((str(mark) for mark in _marks(hint) if isinstance(mark, Bounds)), ""),
-                "help": helps.get(name, ""),
-            }
+def setting_table(kind: type[Any]) -> list[SettingRow]:
+    """The fields of a settings class in their order."""
+    helps, hints = field_help(kind), hints_of(kind)
+    return [
+        SettingRow(
+            name=one.name,
+            kind=_kind(hints[one.name]),
+            unit=next((mark.name for mark in _marks(hints[one.name]) if isinstance(mark, Unit)), ""),
+            default=_default(one),
+            bounds=next((str(mark) for mark in _marks(hints[one.name]) if isinstance(mark, Bounds)), ""),
+            help=helps.get(one.name, ""),
         )
-    return rows
+        for one in fields(kind)
+    ]
 
 
 def _marks(hint: Any) -> list[Any]:
@@ -85,6 +91,13 @@ def _kind(hint: Any) -> str:
     if origin is tuple:
         inner = "name" if AsName() in marks else _kind(get_args(kind)[0]).replace("text", "word")
         return f"list of {inner}s" if inner else "list"
+    if isinstance(origin, list):  # what a callable takes
+        return ""
     if origin in KINDS:
         return KINDS[origin].removeprefix("a ")
-    return " or ".join(name for arm in get_args(kind) if (name := _kind(arm)))
+    return " or ".join(dict.fromkeys(name for arm in get_args(kind) if (name := _kind(arm))))
+
+
+def _default(field: Any) -> str:
+    value = field.default if field.default_factory is MISSING else field.default_factory()
+    return "" if value is MISSING or is_dataclass(value) else json.dumps(value)

@@ -71,39 +71,36 @@ def checked_values(
 
 
 def build(
-    kind: type[T], values: Any, owner: str, mistakes: list[str], *, where: str = "", hidden: Collection[str] = (),
-    **ready: Any,
-) -> T | None:  # fmt: skip
-    """An object of a settings class, or None where a mistake was found.
+    kind: type[T], values: Any, owner: str, *, where: str = "", hidden: Collection[str] = (), **ready: Any
+) -> tuple[T | None, list[str]]:
+    """An object of a settings class, or None and a sentence for each mistake.
 
     Args:
         kind: the class.
         values: by field; from a file, mistakes are told with their line.
         owner: who has no such setting, with its verb: "a route has".
-        mistakes: sentences are added here.
         where: stands before a field's name: "stage quality: ".
         hidden: fields that a user does not have.
         ready: fields that are checked elsewhere; they may stand among the values, too.
     """
-    before, what = len(mistakes), where.rstrip(": ") or owner.rpartition(" ")[0]
+    what = where.rstrip(": ") or owner.rpartition(" ")[0]
     if not isinstance(values, Mapping):
-        mistakes.append(f"{what} takes lines of its own, such as 'key: value', not {quoted(values)}")
-        return None
+        return None, [f"{what} takes lines of its own, such as 'key: value', not {quoted(values)}"]
     hints = {name: hint for name, hint in hints_of(kind).items() if name not in hidden}
-    mistakes += unknown_names(values, hints, owner)
+    mistakes = [*unknown_names(values, hints, owner)]
     plain = {name: hint for name, hint in hints.items() if name not in ready}
     for name in [name for name in plain if name in values and _section_class(plain[name])]:
-        ready[name] = _section(name, values, plain.pop(name), mistakes)
+        ready[name], inner = _section(values[name], name, plain.pop(name))
+        mistakes += with_line(values, name, inner)
     ready |= checked_values(values, plain, mistakes, where)
     needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}  # type: ignore[arg-type]
     mistakes += [f"{what} needs {name!r}" for name in sorted(needed - ready.keys() - values.keys())]
-    if len(mistakes) > before:
-        return None
+    if mistakes:
+        return None, mistakes
     try:
-        return kind(**ready)
+        return kind(**ready), []
     except SettingError as error:
-        mistakes += [text if text.startswith(where) else f"{where}{text}" for text in error.mistakes]
-        return None
+        return None, [text if text.startswith(where) else f"{where}{text}" for text in error.mistakes]
 
 
 def _section_class(hint: Any) -> Any:
@@ -113,16 +110,13 @@ def _section_class(hint: Any) -> Any:
     return classes[0] if len(classes) == 1 and is_dataclass(classes[0]) else None
 
 
-def _section(name: str, values: Mapping[str, Any], hint: Any, mistakes: list[str]) -> Any:
-    """An empty section is one without lines."""
+def _section(section: Any, name: str, hint: Any) -> tuple[Any, list[str]]:
+    """An empty one is one without lines."""
     kind, or_word = _section_class(hint), str in get_args(parts_of(hint)[0])
-    if isinstance(values[name], kind) or (or_word and isinstance(values[name], str)):
-        return values[name]
-    section = {} if values[name] is None else values[name]
-    inner: list[str] = []
-    settings = build(kind, section, f"a {name} has" if or_word else f"{name} has", inner, where=f"{name}: ")
-    mistakes += with_line(values, name, inner)
-    return settings
+    if isinstance(section, kind) or (or_word and isinstance(section, str)):
+        return section, []
+    owner = f"a {name} has" if or_word else f"{name} has"
+    return build(kind, {} if section is None else section, owner, where=f"{name}: ")
 
 
 def build_each(
@@ -137,20 +131,20 @@ def build_each(
         mistakes: sentences are added here; what has one is left out.
         ready: fields that are made of the name, by what makes them.
     """
-    objects = {}
+    objects: dict[str, T] = {}
     for name, section in sections.items():
         place, lines = f"{what} {name}", {"path": section} if isinstance(section, str) else section
         of_name = {key: make_field(name) for key, make_field in ready.items()}
-        inner: list[str] = []
-        objects[str(name)] = build(kind, lines, f"{place} has", inner, where=f"{place}: ", **of_name)
+        settings, inner = build(kind, lines, f"{place} has", where=f"{place}: ", **of_name)
         mistakes += with_line(sections, name, inner)
-    return {name: settings for name, settings in objects.items() if settings is not None}
+        if settings is not None:
+            objects[str(name)] = settings
+    return objects
 
 
 def make(kind: type[T], values: Any, owner: str, *, place: object = "", **more: Any) -> T:
     """An object of a settings class; see `build`; every mistake there is makes one SettingError."""
-    mistakes: list[str] = []
-    settings = build(kind, values, owner, mistakes, **more)
+    settings, mistakes = build(kind, values, owner, **more)
     if settings is None:
         raise refusal(place, mistakes)
     return settings

@@ -53,8 +53,7 @@ def run_local(
         retry_failed: also run cells that failed before.
         report: called when a cell ends.
 
-    Returns:
-        How many cells are in each state at the end.
+    Returns how many cells are in each state at the end.
 
     Raises:
         SettingError: texts or weights are not there; said before anything runs.

@@ -45,19 +45,16 @@ def run_on_ray(
     retry_failed: bool = False,
     report: Report | None = None,
 ) -> Counter[str]:
-    """Run every cell that is not finished on a Ray cluster; its numbers are those of the local engine.
+    """`run_local` on a Ray cluster, with the same numbers; all workers must see the folder under the same path.
 
     Args:
         study: what to run.
-        root: folder of the study, seen by all workers under this path.
+        root: folder of the study.
         address: of a running cluster ("HOST:PORT" or "auto"); None starts one on this machine and stops it again.
         workers: processors of a cluster that is started here.
         pass_workers: workers that share the forward pass of one assessment; their moments are merged.
         retry_failed: also run cells that failed before.
         report: called when a cell ends.
-
-    Returns:
-        How many cells are in each state at the end.
 
     Raises:
         SettingError: Ray is not installed, the address does not answer, texts or weights are not there, or the cluster
@@ -146,20 +143,7 @@ def _work(study: Study, cell: Cell, key: str, root: str, pass_workers: int, card
 
 
 def assess_together(study: Study, cell: Cell, key: str, root: Path, *, workers: int, cards: int = 0) -> None:
-    """Run one cell of the route assess by several workers; one that is finished is left as it is.
-
-    Args:
-        study: where the cell is from.
-        cell: what to assess.
-        key: of the cell.
-        root: folder of the study, seen by all workers under this path.
-        workers: how many of them, each with a processor.
-        cards: graphics cards of each.
-
-    Raises:
-        BusyError: another process runs it.
-        TokenworthError: it failed; why is kept beside it.
-    """
+    """`run_cell` of the route assess by several workers, each with a processor and so many graphics cards."""
     StudyStore(root).once(
         (key, cell), lambda folder: patiently(lambda: _persistently(study, cell, folder, workers, cards))
     )

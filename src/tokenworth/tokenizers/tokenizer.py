@@ -29,6 +29,7 @@ class TokenizerConfig:
     """What a tokenizer is."""
 
     kind: Literal["bpe", "unigram"] = "bpe"
+    """How pieces are found: by merging pairs, or by pruning a unigram model."""
     vocabulary: Annotated[int, Bounds(least=1, most=MOST_TOKENS)] = 8192
     """Tokens, special ones among them."""
     split_digits: bool = True

@@ -81,7 +81,7 @@ class Checkpoints:
         return None
 
     def _there(self) -> list[Path]:
-        """Newest first."""
+        """Folders of the checkpoints, newest first."""
         if self.folder is None or not self.folder.is_dir():
             return []
         return sorted((path for path in self.folder.glob("step-*") if path.suffix != ".part"), reverse=True)
@@ -102,7 +102,7 @@ def _read(place: Path) -> Checkpoint:
 
 
 def _digest_of(kept: dict[str, Any]) -> str:
-    """Of plain data, the same before it is written and after it is read."""
+    """Digest of plain data, the same before it is written and after it is read."""
     return hashlib.sha256(json.dumps(json.loads(json.dumps(kept)), sort_keys=True).encode()).hexdigest()
 
 

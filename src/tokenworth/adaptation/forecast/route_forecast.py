@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from tokenworth.adaptation.forecast.training_flops import count_training
-from tokenworth.adaptation.forecast.training_memory import count_memory
+from tokenworth.adaptation.forecast.training_memory import TrainingMemory, count_memory
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
 from tokenworth.adaptation.routes.lora import add_lora
-from tokenworth.adaptation.training.batch_cuts import StepCost, heads_of, plan_groups, prices
+from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, heads_of, plan_groups, prices
 from tokenworth.adaptation.training.text_order import Order
 from tokenworth.backbones.accounting.block_calls import depth_and_width
 from tokenworth.backbones.accounting.meta_model import meta_named
@@ -91,24 +91,30 @@ def forecast_route(
     """
     if route not in TRAINED:
         raise SettingError(f"a forecast is made of {', '.join(TRAINED)}; the route {route} trains no network")
+    hardware, bits = hardware or Hardware(), config.quantise
     model, head = untrained(name, route, config, n_classes)
+    with without_weights(model):
+        usual = round(float(train_lengths_N.mean()))
+        cost = count_training(model, head, head.in_features, torch.device("meta"), length=usual)
+    price = _price(name, model, head, cost.training, hardware.device)
+    held = count_memory(model, head, bytes_a_number=hardware.bytes_a_weight, bits=bits, device=hardware.device)
+    tokens, flops, priced, most_bytes = _steps(config, train_lengths_N, cost.training, price, held)
     evaluated = np.concatenate([test_lengths_M, train_lengths_N[:EVALUATED_TRAIN_TEXTS]]).astype(np.float64)
+    evaluating = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
     weights = [*model.parameters(), *head.parameters()]
-    steps = _steps(name, model, head, config, train_lengths_N, hardware or Hardware())
-    evaluating = float((evaluated * steps.forward.token + evaluated**2 * steps.forward.pair).sum())
-    tensors = sum(weight.requires_grad for weight in model.parameters())
     learning = sum(weight.numel() for weight in weights if weight.requires_grad)
+    tensors = sum(weight.requires_grad for weight in model.parameters())
     return RouteForecast(
         route=route,
         trainable=learning,
         total=sum(weight.numel() for weight in weights),
-        tokens=steps.tokens,
-        train_flops=steps.flops,
-        train_seconds=steps.priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
+        tokens=tokens,
+        train_flops=flops,
+        train_seconds=priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
         evaluate_flops=evaluating,
         evaluate_seconds=evaluating / (TRAINING_SHARE * rate),
-        memory_bytes=round(steps.most_bytes),
-        least_memory_bytes=round(steps.least_bytes),
+        memory_bytes=round(most_bytes),
+        least_memory_bytes=round(held.of(train_lengths_N.max(keepdims=True))),
         checkpoint_bytes=4 * learning,
     )
 
@@ -128,34 +134,15 @@ def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tup
     return model, nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
 
 
-@dataclass(frozen=True, slots=True)
-class _Steps:
-    """All steps of a run, and what a pass without a gradient takes."""
-
-    tokens: int
-    flops: float
-    priced: float
-    """FLOPs as they are priced."""
-    most_bytes: float
-    """Memory of the largest pass."""
-    least_bytes: float
-    """Memory of the longest text alone."""
-    forward: StepCost
+def _price(name: str, model: Any, head: nn.Linear, cost: StepCost, device: str) -> Prices:
+    blocks, _ = depth_and_width(meta_named(name))
+    return prices(cost, device, blocks, heads_of(model.config, head.in_features))
 
 
 def _steps(
-    name: str, model: nn.Module, head: nn.Linear, config: AdaptConfig, lengths_N: np.ndarray, hardware: Hardware
-) -> _Steps:
-    """From some of the batches that will be drawn."""
-    with without_weights(model):
-        usual = round(float(lengths_N.mean()))
-        cost = count_training(model, head, head.in_features, torch.device("meta"), length=usual)
-    settings: Any = model.config
-    blocks, heads = depth_and_width(meta_named(name))[0], heads_of(settings, head.in_features)
-    price = prices(cost.training, hardware.device, blocks, heads)
-    held = count_memory(
-        model, head, bytes_a_number=hardware.bytes_a_weight, bits=config.quantise, device=hardware.device
-    )
+    config: AdaptConfig, lengths_N: np.ndarray, cost: StepCost, price: Prices, held: TrainingMemory
+) -> tuple[int, float, float, float]:
+    """Tokens, FLOPs, FLOPs as they are priced, and bytes of the largest pass, from some of the batches to be drawn."""
     order, drawn = Order(len(lengths_N), config.batch, seed=0), min(config.steps, _STEPS_DRAWN)
     tokens, flops, priced, most_bytes = 0, 0.0, 0.0, 0.0
     for step in range(drawn):
@@ -164,9 +151,8 @@ def _steps(
         most = config.micro_batch or config.batch
         for group in plan_groups(rows, lengths_N, price, most=most, packing=config.packing):
             lengths_B = lengths_N[group.rows]
-            flops += cost.training.of(lengths_B, packed=group.packed)
+            flops += cost.of(lengths_B, packed=group.packed)
             priced += price.cost.of(lengths_B, packed=group.packed)
             most_bytes = max(most_bytes, held.of(lengths_B, packed=group.packed))
-    share, least_bytes = config.steps / drawn, held.of(lengths_N.max(keepdims=True))
-    tokens = round(tokens * config.steps / drawn)
-    return _Steps(tokens, flops * share, priced * share, most_bytes, least_bytes, cost.forward)
+    share = config.steps / drawn
+    return round(tokens * config.steps / drawn), flops * share, priced * share, most_bytes

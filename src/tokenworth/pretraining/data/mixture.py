@@ -17,7 +17,8 @@ from torch import Tensor
 
 from tokenworth.errors import PretrainError
 from tokenworth.pretraining.data.token_shards import Ints
-from tokenworth.pretraining.pretraining_settings import SourceConfig, TrainingConfig
+from tokenworth.pretraining.pretraining_settings import TrainingConfig
+from tokenworth.tokenizers.source_settings import SourceConfig
 
 
 class Sequences(NamedTuple):

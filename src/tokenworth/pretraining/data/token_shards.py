@@ -157,7 +157,7 @@ class _Writer:
         self._begin()
 
     def _begin(self) -> None:
-        """A new shard."""
+        """Begin a new shard."""
         self.size, self.ids = 0, list[Ints]()
         self.starts, self.sizes = list[int](), list[int]()
 

@@ -15,12 +15,13 @@ from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.base.atomic_files import remove, writing
 from tokenworth.base.locks import only_writer
 from tokenworth.errors import PretrainError, SettingError, first_line
-from tokenworth.pretraining.data.document_stream import source_files, stream_documents
 from tokenworth.pretraining.data.mixture import Blocks, Mixture
 from tokenworth.pretraining.data.token_shards import Packed, pack, read_shards
 from tokenworth.pretraining.held_out_loss import HeldOut, read_held_out
-from tokenworth.pretraining.pretraining_settings import PretrainConfig, SourceConfig
-from tokenworth.pretraining.tokenizer_training import train_on_sources
+from tokenworth.pretraining.pretraining_settings import PretrainConfig
+from tokenworth.tokenizers.document_stream import source_files, stream_documents
+from tokenworth.tokenizers.source_settings import SourceConfig
+from tokenworth.tokenizers.tokenizer_training import train_on_sources
 
 _log = logging.getLogger("tokenworth")
 _HEAD_BYTES = 1 << 20
@@ -89,7 +90,7 @@ def load_tokenizer(place: str) -> Any:
 
 
 def _home(config: PretrainConfig, folder: Path) -> Path:
-    """Of tokenizer and shards: the run's own folder, or the one it shares with others."""
+    """Where tokenizer and shards lie: in the run's own folder, or in one that it shares with others."""
     return folder if config.shards is None else Path(config.shards)
 
 

@@ -75,7 +75,8 @@ def render(template: str, title: str, **values: Any) -> str:
     environment = _environment()
     main = environment.get_template(template).render(title=title, **values)
     nonce = hashlib.sha256(main.encode()).hexdigest()[:32]  # no text inside the page can know the hash of the page
-    main = main.replace("<script>", f'<script nonce="{nonce}">')  # those of the charts: all other text is escaped
+    for start in ("<script>", '<script type="text/javascript">'):  # of charts, as two versions of plotly write them
+        main = main.replace(start, f'<script nonce="{nonce}">')  # all other text is escaped
     sources = {name: (_TEMPLATES / file).read_text(encoding="utf-8") for name, file in _SOURCES.items()}
     around = {"title": title, "version": __version__, "plotly": get_plotlyjs(), **sources}
     return environment.get_template("page.html.j2").render(main=main, nonce=nonce, **around)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
 from tokenworth.errors import FileError, SettingError, TaskError, first_line
 from tokenworth.files import Columnar, Delimited, Fault, ending, files_of, json_rows, text_in, text_lines
-from tokenworth.pretraining.pretraining_settings import SourceConfig
 from tokenworth.settings import exists
 from tokenworth.tasks.columns import Columns, choose_texts
 from tokenworth.tasks.table import Table
+from tokenworth.tokenizers.source_settings import SourceConfig
 
 _log = logging.getLogger("tokenworth")
 _COLUMNS = ("text", "content", "document", "body")
@@ -55,7 +55,7 @@ def source_files(name: str, source: SourceConfig) -> list[Path] | None:
     if not exists(path) and "*" not in source.path:
         return None
     try:
-        files = files_of(path, lambda one: ending(one) in READERS)
+        files = files_of(path, lambda file: ending(file) in READERS)
     except FileError as error:
         raise SettingError(f"the source {name}: {error}") from error
     if not files:
@@ -76,11 +76,7 @@ def _of_file(name: str, path: Path, source: SourceConfig) -> Iterator[str | None
 
 
 def _sound(path: Path, items: Iterable[Any]) -> Iterator[Any]:
-    """What a reader gives, up to its first fault.
-
-    Raises:
-        FileError: the fault.
-    """
+    """What a reader gives; its first fault is raised."""
     for item in items:
         fault = item if isinstance(item, Fault) else getattr(item, "fault", None)
         if fault is not None:
@@ -89,16 +85,10 @@ def _sound(path: Path, items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _text(path: Path, _source: SourceConfig) -> Iterator[str]:
-    held: list[str] = []
-    for line in _sound(path, text_lines(path)):
-        text = line.text.removesuffix("\r")
-        if text.strip():
-            held.append(text)
-        elif held:
-            yield "\n".join(held)
-            held = []
-    if held:
-        yield "\n".join(held)
+    lines = (line.text.removesuffix("\r") for line in _sound(path, text_lines(path)))
+    for is_document, group in groupby(lines, key=lambda line: bool(line.strip())):
+        if is_document:
+            yield "\n".join(group)
 
 
 def _columnar(path: Path, source: SourceConfig) -> Iterator[str | None]:
