@@ -134,7 +134,7 @@ def _forecast(
 def _route_forecast(
     model: str, task: Task, route: str, config: AdaptConfig, dtype: str, device: str, tokenizer: str | None
 ) -> RouteForecast:
-    from tokenworth.adaptation.forecast.route_forecast import forecast_route
+    from tokenworth.adaptation.forecast.route_forecast import Hardware, forecast_route
     from tokenworth.assessment.assessment_forecast import measure_rates
     from tokenworth.backbones import resolve_device, resolve_dtype
     from tokenworth.encode.tokens import token_lengths
@@ -151,8 +151,7 @@ def _route_forecast(
         lengths_N[:n_train],
         lengths_N[n_train:],
         measure_rates(place, precision).forward,
-        bytes_a_weight=precision.itemsize,
-        device=place.type,
+        hardware=Hardware(place.type, precision.itemsize),
     )
 
 

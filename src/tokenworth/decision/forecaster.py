@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tokenworth.base.aliases import Floats
 from tokenworth.decision.conformal import Errors, held_out_errors
 from tokenworth.decision.indicators import INDICATORS
-from tokenworth.decision.predictors import DEFAULT, Floats, LogOdds, Predictor, predictor
+from tokenworth.decision.predictors import DEFAULT, LogOdds, Predictor, predictor
 from tokenworth.errors import SettingError
 
 LEVEL = 0.9

@@ -10,8 +10,7 @@ from typing import Any
 from tokenworth.base.atomic_files import writing
 from tokenworth.errors import SettingError
 from tokenworth.pretraining.data.document_stream import stream_documents
-from tokenworth.pretraining.pretraining_settings import SourceConfig, make_sources
-from tokenworth.settings import make, read_settings
+from tokenworth.pretraining.pretraining_settings import SourceConfig, read_tokenizer_file
 from tokenworth.tokenizers.tokenizer import TokenizerConfig, fertility, train_tokenizer
 
 _BYTES = 20_000_000  # of each source; more changes few pieces and takes minutes
@@ -26,11 +25,7 @@ def train_from_file(path: str | Path, out: str | Path) -> dict[str, Any]:
     Raises:
         SettingError: an unknown key, no sources, a source that cannot be read, or too few different pieces in them.
     """
-    found = read_settings(path, "tokenizer file", "sources: {wiki: wiki.parquet}")
-    sources = make_sources(found, "sources", Path(path).resolve().parent, place=path)
-    if not sources:
-        raise SettingError(f"{path}: a tokenizer needs sources; write 'sources: {{name: file}}'")
-    config = make(TokenizerConfig, found.but("sources"), "a tokenizer has", place=path)
+    config, sources = read_tokenizer_file(path)
     tokenizer = train_on_sources(config, sources)
     with writing(out) as place:
         tokenizer.save_pretrained(place)

@@ -1,142 +1,211 @@
 """The one checker of values: the type and the bounds a field asks for, every mistake as a sentence.
 
 A field says what it takes by its annotation: bool, int, float, str, Literal[...], tuple[X, ...], dict[str, Any], with
-`| None` where it may be off, and bounds beside it (`Annotated[int, Bounds(least=1)]`).  A value comes out in that type
-or not at all; a setting of another type is given ready by the room that builds it.
+`| None` where it may be off, and bounds beside it (`Annotated[int, Bounds(least=1)]`).  A settings class as a type is a
+section of the file, `Class | str` a section or a word.  A value comes out in that type or not at all; a setting of
+another type is given ready by the room that builds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import MISSING, fields
-from typing import Any, TypeVar, get_type_hints
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
 
 from tokenworth.base.sentences import nearest, quoted, refusal
 from tokenworth.errors import SettingError
-from tokenworth.settings.conversion import Misfit, fitting
+from tokenworth.settings.bounds import Misfit
+from tokenworth.settings.conversion import fitting, parts_of
 from tokenworth.settings.yaml_file import Section
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
-_HINTS: dict[type[Any], dict[str, Any]] = {}
+_HINTS: dict[Any, dict[str, Any]] = {}
 
 
-def hints_of(kind: type[Any]) -> dict[str, Any]:
-    """Annotations of a dataclass's fields, bounds included."""
-    if kind not in _HINTS:
-        hints = get_type_hints(kind, include_extras=True)
-        _HINTS[kind] = {one.name: hints[one.name] for one in fields(kind)}
-    return _HINTS[kind]
+def hints_of(owner: Any) -> dict[str, Any]:
+    """Annotations of a settings class's fields, or of a call's parameters but those that collect the rest."""
+    if owner not in _HINTS:
+        hints = get_type_hints(owner, include_extras=True)
+        names = [field.name for field in fields(owner)] if is_dataclass(owner) else setting_names(owner)
+        _HINTS[owner] = {name: hints.get(name, Any) for name in names}
+    return _HINTS[owner]
+
+
+def setting_names(call: Callable[..., Any]) -> frozenset[str]:
+    """Names of the parameters of a call, those that collect the rest left out."""
+    parameters = inspect.signature(call).parameters.values()
+    return frozenset(each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD))
 
 
 def unknown_names(values: Mapping[Any, Any], known: Collection[str], owner: str) -> Iterator[str]:
-    """A sentence for every name that is not known, with the nearest one that is.
-
-    Args:
-        values: by name.
-        known: names.
-        owner: who has no such setting, with its verb: "a route has".
-    """
+    """A sentence for every name that is not known, with the nearest that is; `owner` has its verb: "a route has"."""
     for name in values:
         if name not in known:
-            yield f"{_at(values, name)}{owner} no setting {quoted(name)}; {nearest(name, known)}"
+            yield f"{line_of(values, name)}{owner} no setting {quoted(name)}; {nearest(name, known)}"
 
 
-def refuse_unknown(values: Mapping[Any, Any], known: Collection[str], owner: str) -> None:
-    """Nothing, where all names are known.
-
-    Raises:
-        SettingError: see `unknown_names`.
-    """
-    if mistakes := list(unknown_names(values, known, owner)):
-        raise refusal("", mistakes)
-
-
-def check_values(
-    values: Any, kind: type[Any], owner: str, mistakes: list[str], *, where: str = "", ready: Collection[str] = (),
-    hidden: Collection[str] = (),
-) -> dict[str, Any]:  # fmt: skip
-    """Values in the types that the fields of a dataclass ask for; what does not fit is told and left out.
-
-    Args:
-        values: by field; from a file, mistakes are told with their line.
-        kind: the dataclass.
-        owner: who has no such setting, with its verb: "a route has".
-        mistakes: sentences are added here.
-        where: stands before them: "stage quality: ".
-        ready: fields that are checked elsewhere; they may stand among the values and are left out.
-        hidden: fields that a user does not have.
-    """
-    if not isinstance(values, Mapping):
-        what = where.rstrip(": ") or owner.rpartition(" ")[0]
-        mistakes.append(f"{what} takes lines of its own, such as 'key: value', not {quoted(values)}")
-        return {}
-    hints = {name: hint for name, hint in hints_of(kind).items() if name not in hidden}
-    mistakes += unknown_names(values, hints, owner)
-    return fit_all(values, {name: hint for name, hint in hints.items() if name not in ready}, mistakes, where)
-
-
-def fit_all(
+def checked_values(
     values: Mapping[str, Any], hints: Mapping[str, Any], mistakes: list[str], where: str = ""
 ) -> dict[str, Any]:
-    """Those values for which there is an annotation, in their types; what does not fit is told and left out."""
-    found = {}
+    """Those values for which there is an annotation, in their types; what does not fit is left out.
+
+    Args:
+        values: by name; from a file, mistakes are told with their line.
+        hints: annotations by name.
+        mistakes: a sentence for each value that does not fit is added here.
+        where: stands before the name: "stage quality: ".
+    """
+    fitted = {}
     for name in (name for name in hints if name in values):
         try:
-            found[name] = fitting(values[name], hints[name])
+            fitted[name] = fitting(values[name], hints[name])
         except Misfit as misfit:  # noqa: PERF203 - every mistake is told, not the first
-            mistakes.append(f"{_at(values, name)}{where}{name} {misfit}")
-    return found
+            mistakes.append(f"{line_of(values, name)}{where}{name} {misfit}")
+    return fitted
 
 
 def build(
     kind: type[T], values: Any, owner: str, mistakes: list[str], *, where: str = "", hidden: Collection[str] = (),
     **ready: Any,
 ) -> T | None:  # fmt: skip
-    """An object of a settings class, or None where a mistake was found; see `check_values`.
+    """An object of a settings class, or None where a mistake was found.
 
-    `ready` are fields that are checked elsewhere.
+    Args:
+        kind: the class.
+        values: by field; from a file, mistakes are told with their line.
+        owner: who has no such setting, with its verb: "a route has".
+        mistakes: sentences are added here.
+        where: stands before a field's name: "stage quality: ".
+        hidden: fields that a user does not have.
+        ready: fields that are checked elsewhere; they may stand among the values, too.
     """
-    before = len(mistakes)
-    found = check_values(values, kind, owner, mistakes, where=where, ready=ready, hidden=hidden)
-    needed = {one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING}  # type: ignore[arg-type]
-    lacking = sorted(needed - ready.keys() - values.keys()) if isinstance(values, Mapping) else []
-    mistakes += [f"{where.rstrip(': ') or owner.rpartition(' ')[0]} needs {name!r}" for name in lacking]
+    before, what = len(mistakes), where.rstrip(": ") or owner.rpartition(" ")[0]
+    if not isinstance(values, Mapping):
+        mistakes.append(f"{what} takes lines of its own, such as 'key: value', not {quoted(values)}")
+        return None
+    hints = {name: hint for name, hint in hints_of(kind).items() if name not in hidden}
+    mistakes += unknown_names(values, hints, owner)
+    plain = {name: hint for name, hint in hints.items() if name not in ready}
+    for name in [name for name in plain if name in values and _section_class(plain[name])]:
+        ready[name] = _section(name, values, plain.pop(name), mistakes)
+    ready |= checked_values(values, plain, mistakes, where)
+    needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}  # type: ignore[arg-type]
+    mistakes += [f"{what} needs {name!r}" for name in sorted(needed - ready.keys() - values.keys())]
     if len(mistakes) > before:
         return None
     try:
-        return kind(**found, **ready)
+        return kind(**ready)
     except SettingError as error:
-        mistakes += [one if one.startswith(where) else f"{where}{one}" for one in error.mistakes]
+        mistakes += [text if text.startswith(where) else f"{where}{text}" for text in error.mistakes]
         return None
 
 
-def make(kind: type[T], values: Any, owner: str, *, place: object = "", **more: Any) -> T:
-    """An object of a settings class; see `build`.
+def _section_class(hint: Any) -> Any:
+    """The settings class of `Class`, `Class | None` and `Class | str`; other unions are looked at by who takes them."""
+    kind, _ = parts_of(hint)
+    classes = [arm for arm in get_args(kind) or (kind,) if arm not in (str, type(None))]
+    return classes[0] if len(classes) == 1 and is_dataclass(classes[0]) else None
 
-    Raises:
-        SettingError: every mistake there is.
+
+def _section(name: str, values: Mapping[str, Any], hint: Any, mistakes: list[str]) -> Any:
+    """An empty section is one without lines."""
+    kind, or_word = _section_class(hint), str in get_args(parts_of(hint)[0])
+    if isinstance(values[name], kind) or (or_word and isinstance(values[name], str)):
+        return values[name]
+    section = {} if values[name] is None else values[name]
+    inner: list[str] = []
+    settings = build(kind, section, f"a {name} has" if or_word else f"{name} has", inner, where=f"{name}: ")
+    mistakes += with_line(values, name, inner)
+    return settings
+
+
+def build_each(
+    kind: type[T], sections: Mapping[str, Any], what: str, mistakes: list[str], **ready: Any
+) -> dict[str, T]:
+    """Objects of a settings class by the names of their sections; a text alone is the `path` of one.
+
+    Args:
+        kind: the class.
+        sections: by name.
+        what: they are: "the source".
+        mistakes: sentences are added here; what has one is left out.
+        ready: fields that are made of the name, by what makes them.
     """
+    objects = {}
+    for name, section in sections.items():
+        place, lines = f"{what} {name}", {"path": section} if isinstance(section, str) else section
+        of_name = {key: make_field(name) for key, make_field in ready.items()}
+        inner: list[str] = []
+        objects[str(name)] = build(kind, lines, f"{place} has", inner, where=f"{place}: ", **of_name)
+        mistakes += with_line(sections, name, inner)
+    return {name: settings for name, settings in objects.items() if settings is not None}
+
+
+def make(kind: type[T], values: Any, owner: str, *, place: object = "", **more: Any) -> T:
+    """An object of a settings class; see `build`; every mistake there is makes one SettingError."""
     mistakes: list[str] = []
-    found = build(kind, values, owner, mistakes, **more)
-    if found is None:
+    settings = build(kind, values, owner, mistakes, **more)
+    if settings is None:
         raise refusal(place, mistakes)
-    return found
+    return settings
 
 
 def check_fields(settings: Any) -> None:
-    """Bring the fields of a frozen settings object to their types; for its `__post_init__`.
-
-    Raises:
-        SettingError: every field that does not fit.
+    """Bring the fields of a frozen settings object to their types, for its `__post_init__`; all that do not fit make
+    one SettingError.
     """
-    mistakes: list[str] = []
     hints = hints_of(type(settings))
-    for name, value in fit_all({name: getattr(settings, name) for name in hints}, hints, mistakes).items():
+    for name, value in _fitted({name: getattr(settings, name) for name in hints}, hints).items():
         object.__setattr__(settings, name, value)
+
+
+def _fitted(values: Mapping[str, Any], hints: Mapping[str, Any], unknown: Iterable[str] = ()) -> dict[str, Any]:
+    mistakes = [*unknown]
+    fitted = checked_values(values, hints, mistakes)
     if mistakes:
         raise refusal("", mistakes)
+    return fitted
+
+
+def settings_for(
+    call: Callable[..., Any], values: Mapping[str, Any], owner: str, beside: Collection[str] = ()
+) -> dict[str, Any]:
+    """Settings that are handed on to another call, checked before anything is loaded.
+
+    Args:
+        call: takes them.
+        values: by name.
+        owner: who was given them, with its verb: "decide has".
+        beside: names that the owner has itself.
+
+    Raises:
+        SettingError: a name that neither has (with the nearest they have), or values that do not fit.
+    """
+    unknown = unknown_names(values, setting_names(call) | set(beside), owner)
+    return {**values, **_fitted(values, hints_of(call), unknown)}
+
+
+def checked_arguments(call: Callable[P, R]) -> Callable[P, R]:
+    """The same call, which refuses names it does not have (with the nearest it has) and values that do not fit its
+    annotations: all of them, as one SettingError.
+    """
+    parameters = inspect.signature(call).parameters.values()
+    by_place = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    collects = any(each.kind is each.VAR_KEYWORD for each in parameters)
+
+    @wraps(call)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        unknown = () if collects else unknown_names(kwargs, setting_names(call), f"{call.__name__} has")
+        fitted = _fitted(dict(zip(by_place, args, strict=False)) | kwargs, hints_of(call), unknown)
+        return call(*args, **{name: fitted.get(name, value) for name, value in kwargs.items()})
+
+    return checked
 
 
 def with_changes(values: Any, changes: Mapping[str, Any]) -> Any:
@@ -147,6 +216,13 @@ def with_changes(values: Any, changes: Mapping[str, Any]) -> Any:
     return Section({**values, **changes}, lines=lines)
 
 
-def _at(values: Mapping[Any, Any], name: object) -> str:
+def with_line(values: Mapping[Any, Any], name: object, sentences: Iterable[str]) -> list[str]:
+    """Sentences about a section, each with the section's line where it has none of its own."""
+    line = line_of(values, name)
+    return [text if text.startswith("line ") else f"{line}{text}" for text in sentences]
+
+
+def line_of(values: Mapping[Any, Any], name: object) -> str:
+    """Where a setting of a file stands, such as "line 3: "; else ""."""
     line = getattr(values, "lines", {}).get(name)
     return "" if line is None else f"line {line}: "

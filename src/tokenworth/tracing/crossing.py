@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from tokenworth.tracing.f1_curves import Curve, Floats
+from tokenworth.base.aliases import Floats
+from tokenworth.tracing.f1_curves import Curve
 
 START, INSIDE, NEVER = "start", "inside", "never"
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from tokenworth.base.aliases import Floats
 from tokenworth.tracing.crossing import finite, order_statistic
-from tokenworth.tracing.f1_curves import Curve, Floats
+from tokenworth.tracing.f1_curves import Curve
 
 FEWEST = {"line": 4, "power": 6}
 LIMIT = 1000.0

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from tokenworth.adaptation.forecast.training_flops import count_training
-from tokenworth.adaptation.forecast.training_memory import TrainingMemory, count_memory
+from tokenworth.adaptation.forecast.training_memory import count_memory
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
 from tokenworth.adaptation.routes.lora import add_lora
-from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, heads_of, plan_groups, prices
+from tokenworth.adaptation.training.batch_cuts import StepCost, heads_of, plan_groups, prices
 from tokenworth.adaptation.training.text_order import Order
 from tokenworth.backbones.accounting.block_calls import depth_and_width
 from tokenworth.backbones.accounting.meta_model import meta_named
@@ -59,6 +59,16 @@ class RouteForecast:
         return self.train_seconds + self.evaluate_seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a forecast is made for."""
+
+    device: str = "cpu"
+    """Its kind, "cpu" or "cuda"."""
+    bytes_a_weight: int = 4
+    """Of frozen weights and of activations; weights that learn take 4."""
+
+
 def forecast_route(
     name: str,
     route: str,
@@ -68,23 +78,12 @@ def forecast_route(
     test_lengths_M: np.ndarray,
     rate: float,
     *,
-    bytes_a_weight: int = 4,
-    device: str = "cpu",
-    seed: int = 0,
+    hardware: Hardware | None = None,
 ) -> RouteForecast:
-    """The forecast of lora, full or scratch.
+    """The forecast of lora, full or scratch, from the tokens of each text; of the model only its configuration is read.
 
-    Args:
-        name: published name, hub id or folder; only its configuration is read.
-        route: one of TRAINED.
-        config: settings of the run.
-        n_classes: C.
-        train_lengths_N: tokens of each training text.
-        test_lengths_M: tokens of each test text.
-        rate: matrix products in FLOP/s on the device, in the format of the products.
-        bytes_a_weight: of frozen weights and of activations; weights that learn take 4.
-        device: kind of device, "cpu" or "cuda".
-        seed: of the order of texts.
+    `rate` is that of matrix products in FLOP/s on the device, in the format of the products; without `hardware` it is a
+    processor's, in float32.
 
     Raises:
         SettingError: a route that trains nothing.
@@ -92,35 +91,29 @@ def forecast_route(
     """
     if route not in TRAINED:
         raise SettingError(f"a forecast is made of {', '.join(TRAINED)}; the route {route} trains no network")
-    model, head = untrained(name, route, config, n_classes, seed)
-    with without_weights(model):
-        usual = round(float(train_lengths_N.mean()))
-        cost = count_training(model, head, head.in_features, torch.device("meta"), length=usual)
-    learning = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()) if weights.requires_grad)
-    total = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()))
-    own: Any = model.config
-    price = prices(cost.training, device, depth_and_width(meta_named(name))[0], heads_of(own, head.in_features))
-    held = count_memory(model, head, bytes_a_number=bytes_a_weight, bits=config.quantise, device=device)
-    steps = _training(config, train_lengths_N, cost.training, price, held, seed)
-    tensors = sum(weights.requires_grad for weights in model.parameters())
+    model, head = untrained(name, route, config, n_classes)
     evaluated = np.concatenate([test_lengths_M, train_lengths_N[:EVALUATED_TRAIN_TEXTS]]).astype(np.float64)
-    forward = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
+    weights = [*model.parameters(), *head.parameters()]
+    steps = _steps(name, model, head, config, train_lengths_N, hardware or Hardware())
+    evaluating = float((evaluated * steps.forward.token + evaluated**2 * steps.forward.pair).sum())
+    tensors = sum(weight.requires_grad for weight in model.parameters())
+    learning = sum(weight.numel() for weight in weights if weight.requires_grad)
     return RouteForecast(
         route=route,
         trainable=learning,
-        total=total,
+        total=sum(weight.numel() for weight in weights),
         tokens=steps.tokens,
         train_flops=steps.flops,
         train_seconds=steps.priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
-        evaluate_flops=forward,
-        evaluate_seconds=forward / (TRAINING_SHARE * rate),
+        evaluate_flops=evaluating,
+        evaluate_seconds=evaluating / (TRAINING_SHARE * rate),
         memory_bytes=round(steps.most_bytes),
-        least_memory_bytes=round(held.of(train_lengths_N.max(keepdims=True))),
+        least_memory_bytes=round(steps.least_bytes),
         checkpoint_bytes=4 * learning,
     )
 
 
-def untrained(name: str, route: str, config: AdaptConfig, n_classes: int, seed: int = 0) -> tuple[nn.Module, nn.Linear]:
+def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tuple[nn.Module, nn.Linear]:
     """What a trained route would train, without weights: the base model with its adapters, and the head.
 
     Raises:
@@ -130,39 +123,50 @@ def untrained(name: str, route: str, config: AdaptConfig, n_classes: int, seed: 
     _, width = depth_and_width(model)
     if route == "lora":
         with quiet_transformers():
-            add_lora(model, name, config, seed)
+            add_lora(model, name, config, seed=0)
     pooled = width * (1 + config.pooling.count("+"))
     return model, nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Steps:
-    """Sums over steps."""
+    """All steps of a run, and what a pass without a gradient takes."""
 
-    tokens: int = 0
-    """Real ones."""
-    flops: float = 0.0
-    priced: float = 0.0
+    tokens: int
+    flops: float
+    priced: float
     """FLOPs as they are priced."""
-    most_bytes: float = 0.0
+    most_bytes: float
     """Memory of the largest pass."""
+    least_bytes: float
+    """Memory of the longest text alone."""
+    forward: StepCost
 
 
-def _training(
-    config: AdaptConfig, lengths_N: np.ndarray, cost: StepCost, price: Prices, held: TrainingMemory, seed: int
+def _steps(
+    name: str, model: nn.Module, head: nn.Linear, config: AdaptConfig, lengths_N: np.ndarray, hardware: Hardware
 ) -> _Steps:
-    """All steps, from some of the batches that will be drawn."""
-    order, drawn = Order(len(lengths_N), config.batch, seed), min(config.steps, _STEPS_DRAWN)
-    most, found = config.micro_batch or config.batch, _Steps()
+    """From some of the batches that will be drawn."""
+    with without_weights(model):
+        usual = round(float(lengths_N.mean()))
+        cost = count_training(model, head, head.in_features, torch.device("meta"), length=usual)
+    settings: Any = model.config
+    blocks, heads = depth_and_width(meta_named(name))[0], heads_of(settings, head.in_features)
+    price = prices(cost.training, hardware.device, blocks, heads)
+    held = count_memory(
+        model, head, bytes_a_number=hardware.bytes_a_weight, bits=config.quantise, device=hardware.device
+    )
+    order, drawn = Order(len(lengths_N), config.batch, seed=0), min(config.steps, _STEPS_DRAWN)
+    tokens, flops, priced, most_bytes = 0, 0.0, 0.0, 0.0
     for step in range(drawn):
         rows = order.rows(step)
-        found.tokens += int(lengths_N[rows].sum())
+        tokens += int(lengths_N[rows].sum())
+        most = config.micro_batch or config.batch
         for group in plan_groups(rows, lengths_N, price, most=most, packing=config.packing):
             lengths_B = lengths_N[group.rows]
-            found.flops += cost.of(lengths_B, packed=group.packed)
-            found.priced += price.cost.of(lengths_B, packed=group.packed)
-            found.most_bytes = max(found.most_bytes, held.of(lengths_B, packed=group.packed))
-    found.tokens = round(found.tokens * config.steps / drawn)
-    found.flops *= config.steps / drawn
-    found.priced *= config.steps / drawn
-    return found
+            flops += cost.training.of(lengths_B, packed=group.packed)
+            priced += price.cost.of(lengths_B, packed=group.packed)
+            most_bytes = max(most_bytes, held.of(lengths_B, packed=group.packed))
+    share, least_bytes = config.steps / drawn, held.of(lengths_N.max(keepdims=True))
+    tokens = round(tokens * config.steps / drawn)
+    return _Steps(tokens, flops * share, priced * share, most_bytes, least_bytes, cost.forward)

@@ -73,14 +73,7 @@ class Prices:
 
 
 def prices(cost: StepCost, device: str, n_blocks: int, n_heads: int) -> Prices:
-    """Of training on a kind of device.
-
-    Args:
-        cost: counted FLOPs.
-        device: "cpu" or "cuda".
-        n_blocks: of the model.
-        n_heads: of a block.
-    """
+    """Of training on a kind of device, "cpu" or "cuda", from counted FLOPs, blocks and the heads of each."""
     pair = max(ATTENTION_WEIGHT * cost.pair, n_blocks * n_heads * PAIR_FLOPS_PER_HEAD.get(device, 0.0))
     one_pass = n_blocks * PASS_FLOPS_PER_BLOCK.get(device, _PASS_FLOPS_ELSEWHERE)
     return Prices(replace(cost, pair=pair), one_pass)

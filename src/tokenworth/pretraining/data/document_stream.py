@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tokenworth.errors import FileError, SettingError, TaskError, first_line
-from tokenworth.files import Columnar, Delimited, Fault, Row, ending, files_of, json_rows, text_in, text_lines
+from tokenworth.files import Columnar, Delimited, Fault, ending, files_of, json_rows, text_in, text_lines
 from tokenworth.pretraining.pretraining_settings import SourceConfig
 from tokenworth.settings import exists
 from tokenworth.tasks.columns import Columns, choose_texts
@@ -31,15 +32,14 @@ def stream_documents(name: str, source: SourceConfig) -> Iterator[str]:
     """
     files = source_files(name, source)
     streams = _from_hub(name, source) if files is None else (_of_file(name, file, source) for file in files)
-    given = without = 0
-    for stream in streams:
-        for text in stream:
-            if text is None or not text.strip():
-                without += 1
-            else:
-                given += 1
-                yield text
-    if without and not given:
+    with_text = without = 0
+    for text in chain.from_iterable(streams):
+        if text is None or not text.strip():
+            without += 1
+        else:
+            with_text += 1
+            yield text
+    if without and not with_text:
         raise SettingError(f"the source {name}: none of its {without:,} rows has any text; name another column")
     if without:
         _log.warning("the source %s: %s rows without text are left out", name, f"{without:,}")
@@ -110,14 +110,14 @@ def _columnar(path: Path, source: SourceConfig) -> Iterator[str | None]:
         raise SettingError(f"{path} has no column 'source', so it has no rows of {source.source!r}")
     extra = [] if source.source is None else ["source"]
     for batch in file.batches([*dict.fromkeys([*columns, *extra])], _ROWS):
-        own = batch.filter(compute.equal(batch["source"], source.source)) if extra else batch
-        values = [file.values(own, column) for column in columns]
+        rows = batch.filter(compute.equal(batch["source"], source.source)) if extra else batch
+        values = [file.values(rows, column) for column in columns]
         yield from (text_in(dict(zip(columns, row, strict=True)), columns) for row in zip(*values, strict=True))
 
 
-def _rows(path: Path, source: SourceConfig, items: Iterable[Row | Fault]) -> Iterator[str | None]:
+def _rows(path: Path, source: SourceConfig) -> Iterator[str | None]:
     columns: Sequence[str] = ()
-    for row in _sound(path, items):
+    for row in _sound(path, json_rows(path) if ending(path) == ".jsonl" else Delimited(path)):
         columns = columns or _columns(path, list(row.values), source)
         if not row.values.keys() & set(columns):
             raise SettingError(
@@ -126,20 +126,12 @@ def _rows(path: Path, source: SourceConfig, items: Iterable[Row | Fault]) -> Ite
         yield text_in(row.values, columns)
 
 
-def _json(path: Path, source: SourceConfig) -> Iterator[str | None]:
-    return _rows(path, source, json_rows(path))
-
-
-def _delimited(path: Path, source: SourceConfig) -> Iterator[str | None]:
-    return _rows(path, source, Delimited(path))
-
-
 def _columns(path: Path, names: Sequence[str], source: SourceConfig) -> tuple[str, ...]:
     """The column named, one with a usual name, the only one there is, or what a task would take."""
     if source.text is None:
-        found = [name for name in _COLUMNS if name in names] or (names if len(names) == 1 else [])
-        if found:
-            return (found[0],)
+        usual = [name for name in _COLUMNS if name in names] or (names if len(names) == 1 else [])
+        if usual:
+            return (usual[0],)
     try:
         chosen = choose_texts(Table({name: [] for name in names}, str(path)), Columns(source.text))
     except TaskError as error:
@@ -167,10 +159,10 @@ def _from_hub(name: str, source: SourceConfig) -> Iterator[Iterator[str | None]]
 
 READERS: dict[str, Callable[[Path, SourceConfig], Iterator[str | None]]] = {
     ".txt": _text,
-    ".jsonl": _json,
+    ".jsonl": _rows,
     ".parquet": _columnar,
     ".arrow": _columnar,
-    ".csv": _delimited,
-    ".tsv": _delimited,
+    ".csv": _rows,
+    ".tsv": _rows,
 }
 """By ending; .gz or .zst may follow that of a text file."""
