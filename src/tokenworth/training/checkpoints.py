@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tokenworth.base.atomic_files import whole_folder
+from tokenworth.base.cell_store import content_hash
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 
 KEPT = 2
@@ -103,7 +104,7 @@ def _read(place: Path) -> Checkpoint:
 
 def _digest_of(kept: dict[str, Any]) -> str:
     """Of plain data, the same before it is written and after it is read."""
-    return hashlib.sha256(json.dumps(json.loads(json.dumps(kept)), sort_keys=True).encode()).hexdigest()
+    return content_hash(json.loads(json.dumps(kept)))
 
 
 def _digest(path: Path) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tokenworth.base.aliases import Progress
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.errors import TokenworthError
 from tokenworth.training.checkpoints import Checkpoint, Checkpoints
@@ -25,8 +26,6 @@ from tokenworth.training.devices import Compute
 from tokenworth.training.optimiser_state import read_state, read_weights, set_rate, write_state, write_weights
 from tokenworth.training.tracker import Tracker
 
-Progress = Callable[[str, int, int], None]
-"""Called as progress(what, steps_done, steps)."""
 Rows = Any
 """A list or an array; a row is whatever the learner takes it for, such as the number of a text."""
 
