@@ -124,6 +124,11 @@ def test_imports_point_one_way():
     assert not wrong
 
 
+def test_the_base_stands_on_errors_and_the_version_alone():
+    used = {full for name in MODULES if room(name) == "base" for full in project_imports(name)}
+    assert {room(full) for full in used} == {"base", *BELOW}
+
+
 def libraries(name):
     """First names of all that a module imports anywhere."""
     return {
