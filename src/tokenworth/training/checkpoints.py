@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tokenworth.base.atomic_files import whole_folder
+from tokenworth.base.cell_store import content_hash
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.training.devices import spread_like, whole
 
@@ -105,8 +106,8 @@ def _read(place: Path) -> Checkpoint:
 
 
 def _digest_of(kept: dict[str, Any]) -> str:
-    """Digest of plain data, the same before it is written and after it is read."""
-    return hashlib.sha256(json.dumps(json.loads(json.dumps(kept)), sort_keys=True).encode()).hexdigest()
+    """Of plain data, the same before it is written and after it is read."""
+    return content_hash(json.loads(json.dumps(kept)))
 
 
 def _digest(path: Path) -> str:

@@ -9,12 +9,12 @@ started again gives the same losses, bit for bit on a CPU.  What is trained, and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict
 from time import perf_counter
 
 import torch
 
+from tokenworth.base.aliases import Progress
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.training.checkpoints import (
     Checkpoint,
@@ -27,9 +27,6 @@ from tokenworth.training.checkpoints import (
 )
 from tokenworth.training.learner import Learner, Rows
 from tokenworth.training.tracker import Tracker
-
-Progress = Callable[[str, int, int], None]
-"""Called as progress(what, steps_done, steps)."""
 
 
 class Loop:
