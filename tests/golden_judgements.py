@@ -70,7 +70,7 @@ def _assess_twice(home: Path) -> None:
 
 def rank(home: Path) -> Any:
     """Three backbones and one that is not there; the printed figures besides."""
-    names = [model_at(home / name, name) for name in ("llama", "bert")]
+    names = [model_at(home / name, seed=seed) for seed, name in enumerate(("first", "second"))]
     task = write_task(home / "reviews.csv")
     asked = [task, *names, f"{names[0]}@random", home / "gone", "--device", "cpu", "--dtype", "float32"]
     printed = json.loads(command(home, "rank", *asked, "--layers", "last", "--out", "out", "--json", "-q"))
