@@ -16,8 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.base.environment_variables import whole_number_of
+from tokenworth.errors import SettingError, TokenworthError
 
 _PATIENCE = timedelta(days=2)  # the main process may score for long while the others wait
 
