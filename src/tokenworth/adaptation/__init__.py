@@ -6,32 +6,19 @@ from tokenworth.base.front_door import front_door
 
 if TYPE_CHECKING:
     from tokenworth.adaptation.adapt_route import adapt as adapt
-    from tokenworth.adaptation.route_settings import (
-        ROUTES as ROUTES,
-    )
-    from tokenworth.adaptation.route_settings import (
-        AdaptConfig as AdaptConfig,
-    )
-    from tokenworth.adaptation.route_settings import (
-        make_config as make_config,
-    )
+    from tokenworth.adaptation.route_settings import ROUTES as ROUTES
+    from tokenworth.adaptation.route_settings import AdaptConfig as AdaptConfig
+    from tokenworth.adaptation.route_settings import make_config as make_config
     from tokenworth.adaptation.storage.adapt_result import AdaptResult as AdaptResult
-    from tokenworth.adaptation.storage.saved_classifier import (
-        Classifier as Classifier,
-    )
-    from tokenworth.adaptation.storage.saved_classifier import (
-        load_classifier as load_classifier,
-    )
+    from tokenworth.adaptation.storage.saved_classifier import Classifier as Classifier
+    from tokenworth.adaptation.storage.saved_classifier import load_classifier as load_classifier
 
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "AdaptConfig": ".route_settings",
-        "AdaptResult": ".storage.adapt_result",
-        "Classifier": ".storage.saved_classifier",
-        "ROUTES": ".route_settings",
-        "adapt": ".adapt_route",
-        "load_classifier": ".storage.saved_classifier",
-        "make_config": ".route_settings",
+        ".adapt_route": "adapt",
+        ".route_settings": "AdaptConfig ROUTES make_config",
+        ".storage.adapt_result": "AdaptResult",
+        ".storage.saved_classifier": "Classifier load_classifier",
     },
 )

@@ -165,9 +165,10 @@ class AdaptCall(ModelSource):
     """What `adapt` takes."""
 
     model: Model | None = field(kw_only=False)
-    """Folder, hub id or published name, or a loaded Backbone (which is left as it is); None for bow."""
+    """Folder, hub id or published name; none for bow; in Python also a Backbone, which is left as it is."""
     task: str | Task = field(kw_only=False)
-    """Anything `load_task` takes, or a Task."""
+    """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
+    in Python also a Task."""
     route: str = field(kw_only=False)
     """bow, prompt, probe, lora, full or scratch."""
     device: str = "auto"

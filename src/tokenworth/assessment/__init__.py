@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "Assessment": ".assessment_result",
-        "Ranking": ".assessment_result",
-        "assess": ".assess_task",
-        "rank": ".rank_backbones",
+        ".assess_task": "assess",
+        ".assessment_result": "Assessment Ranking",
+        ".rank_backbones": "rank",
     },
 )

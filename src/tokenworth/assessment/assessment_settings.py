@@ -27,6 +27,7 @@ Started = Annotated[Callable[[str], None] | None, NoOption()]
 
 
 def poolings() -> tuple[str, ...]:
+    """The words there are, without loading what pools before they are asked for."""
     from tokenworth.encode import POOLINGS
 
     return tuple(POOLINGS)
@@ -102,9 +103,10 @@ class AssessCall(AssessKeywords):
     """What `assess` takes."""
 
     model: Model = field(kw_only=False)
-    """Folder, hub id or published name, with @random for random weights; or a loaded Backbone."""
+    """Folder, hub id or published name, with @random for random weights; in Python also a Backbone."""
     task: str | Task = field(kw_only=False)
-    """Anything `load_task` takes, or a Task."""
+    """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
+    in Python also a Task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,8 @@ class RankCall(AssessKeywords):
     """What `rank` takes."""
 
     task: str | Task = field(kw_only=False)
-    """Anything `load_task` takes, or a Task."""
+    """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
+    in Python also a Task."""
     models: Sequence[str] = field(kw_only=False)
     """Folders, hub ids or published names."""
     started: Started = None

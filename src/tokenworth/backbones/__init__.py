@@ -14,30 +14,18 @@ if TYPE_CHECKING:
     from tokenworth.backbones.catalog import PUBLISHED as PUBLISHED
     from tokenworth.backbones.catalog import TABLE_2 as TABLE_2
     from tokenworth.backbones.loading.loader import load_backbone as load_backbone
-    from tokenworth.base.devices import (
-        dtype_name as dtype_name,
-    )
-    from tokenworth.base.devices import (
-        resolve_device as resolve_device,
-    )
-    from tokenworth.base.devices import (
-        resolve_dtype as resolve_dtype,
-    )
+    from tokenworth.base.devices import dtype_name as dtype_name
+    from tokenworth.base.devices import resolve_device as resolve_device
+    from tokenworth.base.devices import resolve_dtype as resolve_dtype
 
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "Account": ".accounting.account",
-        "Backbone": ".backbone",
-        "CATALOG": ".catalog",
-        "LORA_TARGETS": ".accounting.account",
-        "PUBLISHED": ".catalog",
-        "TABLE_2": ".catalog",
-        "account_of": ".accounting.meta_model",
-        "dtype_name": "tokenworth.base.devices",
-        "load_backbone": ".loading.loader",
-        "meta_model": ".accounting.meta_model",
-        "resolve_device": "tokenworth.base.devices",
-        "resolve_dtype": "tokenworth.base.devices",
+        ".accounting.account": "Account LORA_TARGETS",
+        ".accounting.meta_model": "account_of meta_model",
+        ".backbone": "Backbone",
+        ".catalog": "CATALOG PUBLISHED TABLE_2",
+        ".loading.loader": "load_backbone",
+        "tokenworth.base.devices": "dtype_name resolve_device resolve_dtype",
     },
 )

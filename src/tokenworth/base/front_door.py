@@ -14,12 +14,13 @@ def front_door(
 
     Args:
         package: its `__name__`.
-        names: public names, each with the module that holds it: below the package where it begins with a dot.
+        names: public names by the module that holds them, with spaces between; a dot stands for the package.
     """
+    modules = {name: module for module, several in names.items() for name in several.split()}
 
     def load(name: str) -> Any:
-        if name not in names:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(names[name], package), name)
+        return getattr(import_module(modules[name], package), name)
 
-    return load, lambda: list(names), list(names)
+    return load, lambda: sorted(modules), sorted(modules)

@@ -9,10 +9,10 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import typer
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 _LINE_EVERY_SECONDS = 10.0
@@ -25,16 +25,20 @@ def fail(sentence: str) -> None:
     _print(f"tokenworth: {sentence}", style="bold red")
 
 
-def say(sentence: str, *, quiet: bool) -> None:
-    """One line to standard error unless quiet."""
-    if not quiet:
-        _print(sentence)
+def say(sentence: str) -> None:
+    """One line to standard error, unless quiet, of the process that speaks for all."""
+    logging.getLogger("tokenworth").info(sentence)
 
 
 def _print(sentence: str, style: str | None = None) -> None:
     from tokenworth.report.terminal.printable import console, printable
 
     console(stderr=True).print(printable(sentence), style=style, soft_wrap=True, markup=False, highlight=False)
+
+
+def tell(text: str) -> None:
+    """Lines to standard output: what a command was asked for."""
+    sys.stdout.write(f"{text}\n")
 
 
 def is_main_process() -> bool:
@@ -57,10 +61,10 @@ def set_verbosity(*, verbose: bool, quiet: bool = False) -> None:
 
 
 class _Sayer(logging.Handler):
-    """Log records as lines of `say`."""
+    """Log records as lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage(), quiet=False)
+        _print(record.getMessage())
 
 
 @contextmanager
@@ -133,13 +137,13 @@ class _LineReport:
         if rate is None or perf_counter() - self.last < _LINE_EVERY_SECONDS:
             return
         self.last = perf_counter()
-        say(f"{part}: {done / total:.0%}, {_a_second(rate)}, {(total - done) / rate:,.0f} s left", quiet=False)
+        _print(f"{part}: {done / total:.0%}, {_a_second(rate)}, {(total - done) / rate:,.0f} s left")
 
 
-def print_rows(rows: list[dict[str, Any]], *, json: bool, right: Collection[str] = ()) -> None:
+def print_rows(rows: list[dict[str, Any]], *, json: bool = False, right: Collection[str] = ()) -> None:
     """Rows as a table whose columns are the first row's keys, or as JSON; numbers of the columns in `right` align."""
     if json:
-        typer.echo(encoder.dumps(rows, indent=1))
+        print_json(rows)
         return
     from rich.table import Table
     from rich.text import Text
@@ -152,3 +156,35 @@ def print_rows(rows: list[dict[str, Any]], *, json: bool, right: Collection[str]
     for row in rows:
         table.add_row(*(Text(str(row.get(head) or "")) for head in rows[0]))
     show(table)
+
+
+def print_json(value: Any, indent: int | None = 1) -> None:
+    """For programs."""
+    tell(encoder.dumps(value, indent=indent))
+
+
+def write_page(result: Any, out: Path | None, *, said: bool = True) -> Path:
+    """report.html beside the other results, where these go to a folder."""
+    if out is None:
+        return Path()
+    from tokenworth.report import write_report
+
+    page = write_report(result, out / "report.html")
+    if said:
+        say(f"report: {page}")
+    return page
+
+
+def print_result(result: Any, *, json: bool) -> None:
+    """JSON for programs; a table, what it says and what is to be doubted for people."""
+    if json:
+        tell(result.to_json())
+        return
+    from tokenworth.report import show
+    from tokenworth.report.terminal.result_tables import table_of, warnings_of
+
+    show(table_of(result))
+    for sentence in result.sentences:
+        tell(f"- {sentence}")
+    for warning in warnings_of(result):
+        tell(f"! {warning}")

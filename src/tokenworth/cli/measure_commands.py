@@ -1,196 +1,169 @@
-"""tokenworth measure: what a pretrained decoder does beside its loss."""
+"""tokenworth measure: what a pretrained decoder does beside its loss; and tokenworth extend."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-import tokenworth.cli.context_commands as lengths
-import tokenworth.cli.measure_options as measured
-import tokenworth.cli.shared_options as options
-
-app = typer.Typer(
-    help="Exposure, memory, test texts seen, routing, positions and retrieval of a decoder.", no_args_is_help=True
+from tokenworth.backbones.model_choice import WeightChoice
+from tokenworth.cli.assess_commands import TASK
+from tokenworth.cli.console import print_json, print_rows, say, tell
+from tokenworth.cli.options import Given, Options, Output, said, takes
+from tokenworth.measures.measure_settings import (
+    CompletionCall,
+    DecoderChoice,
+    ExposureCall,
+    MemorisationCall,
+    PositionsCall,
+    RetrievalCall,
+    RouterSettings,
 )
+from tokenworth.pretraining.mixture_settings import ExtendCall
+from tokenworth.settings import OutFolder
+from tokenworth.tasks.task_source import TaskSource
+
+if TYPE_CHECKING:
+    from tokenworth.measures import Decoder
+
+_Model = Annotated[str, said("Folder or hub id; @random appended: random weights.")]
+_Files = Annotated[list[Path], said(".txt, .txt.zst, .csv, .jsonl or .parquet.")]
+_Whole = Annotated[bool, said("A .txt file is one document.")]
+_Out = Annotated[Path | None, said("Folder for the result as JSON; by default none is written.", OutFolder)]
+_COMMON = (DecoderChoice, WeightChoice, Options(Output, "json", "quiet"))
 
 
-@app.command()
-@options.reads_pickles
+@takes(ExposureCall, *_COMMON)
 def exposure(
-    model: measured.Model,
-    files: measured.Files,
-    prefixes: measured.Prefixes = "16,64,128",
-    continuation: Annotated[int, typer.Option(min=1, help="Tokens behind a prefix.")] = 32,
-    start: Annotated[int, typer.Option(min=1, help="Real tokens that samples begin with.")] = 1,
-    reference: Annotated[str | None, typer.Option(help="Another model of the same tokens, as a judge.")] = None,
-    texts: measured.Most = 200,
-    whole: measured.Whole = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    dtype: measured.Dtype = "float32",
-    out: options.Out = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    model: _Model,
+    files: _Files,
+    /,
+    *,
+    reference: Annotated[str | None, said("Another model of the same tokens, as a judge.")] = None,
+    whole: _Whole = False,
+    out: _Out = None,
+    given: Given,
 ) -> None:
-    """What a model's own text costs it, against another real text, by place behind the prefix."""
-    from tokenworth.measures import documents_of, load_decoder, measure_exposure
+    from tokenworth.measures import documents_of, measure_exposure
 
-    decoder = measured.load(model, device, dtype, seed, quiet)
-    judge = None if reference is None else load_decoder(reference, device=device, dtype=dtype, seed=seed)
-    found = measure_exposure(
-        decoder, documents_of(files, whole=whole), prefixes=measured.counts(prefixes), continuation=continuation,
-        start=start, most=texts, seed=seed, reference=judge,
-    )  # fmt: skip
-    if measured.given("exposure", found.asdict(), out, json=json, quiet=quiet):
-        return
-    typer.echo(f"{found.model}: nats a token on {found.texts} documents, 95 % intervals over documents")
-    places = [
-        {"prefix": row["prefix"], "place": measured.places(row), "own document": measured.nats(row, "gold"),
-         "sampled": measured.nats(row, "own"), "another's": measured.nats(row, "other"),
-         "exposure": measured.ends(row, "exposure"), "mismatch": measured.ends(row, "mismatch")}
-        for row in found.continuation
-    ]  # fmt: skip
-    measured.show(places, left=("exposure", "mismatch"))
-    typer.echo("\nsampled text by position: above 0 more random than real text, below 0 more repetitive")
-    judged = {} if judge is None else {"judge: documents": "reference_gold", "judge: samples": "reference_sampled"}
-    drift = [
-        {"position": measured.places(row), "documents": measured.nats(row, "gold"),
-         "samples": measured.nats(row, "sampled"), "drift": measured.ends(row, "drift")}
-        | {name: measured.nats(row, key) for name, key in judged.items()}
-        for row in found.drift
-    ]  # fmt: skip
-    measured.show(drift, left=("drift",))
+    decoder = _load(model, given)
+    judge = None if reference is None else _load(reference, given)
+    documents = documents_of(files, whole=whole)
+    _show("exposure", measure_exposure(decoder, documents, reference=judge, **given.of(ExposureCall)), out, given)
 
 
-@app.command()
-@options.reads_pickles
+@takes(MemorisationCall, *_COMMON)
 def memorisation(
-    model: measured.Model,
-    files: measured.Files,
-    held_out: Annotated[list[Path] | None, typer.Option(help="Texts it was not trained on, as a control.")] = None,
-    prefixes: measured.Prefixes = "8,32,64",
-    span: Annotated[int, typer.Option(min=1, help="Tokens to be recited.")] = 32,
-    spans: Annotated[int, typer.Option(min=1, help="Spans of each group.")] = 200,
-    whole: measured.Whole = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    dtype: measured.Dtype = "float32",
-    out: options.Out = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    model: _Model,
+    files: _Files,
+    /,
+    *,
+    held_out: Annotated[list[Path] | None, said("Texts it was not trained on, as a control.")] = None,
+    whole: _Whole = False,
+    out: _Out = None,
+    given: Given,
 ) -> None:
-    """Which spans of its training FILEs a model recites, by prefix length and by how often they stand there."""
     from tokenworth.measures import documents_of, measure_memorisation
 
-    decoder = measured.load(model, device, dtype, seed, quiet)
+    decoder = _load(model, given)
     unseen = documents_of(held_out, whole=whole) if held_out else ()
-    found = measure_memorisation(
-        decoder, documents_of(files, whole=whole), unseen, prefixes=measured.counts(prefixes), span=span, most=spans,
-        seed=seed,
-    )  # fmt: skip
-    if measured.given("memorisation", found.asdict(), out, json=json, quiet=quiet):
-        return
-    typer.echo(f"{found.model}: spans of {found.span} tokens out of {found.tokens:,}; 95 % intervals")
-    rows = [
-        {"prefix": row["prefix"], "times in corpus": measured.times(row), "spans": row["spans"],
-         "exact": measured.share(row, "exact"), "within a tenth": measured.share(row, "approximate")}
-        for row in found.rates
-    ]  # fmt: skip
-    measured.show(rows)
-    for one in found.examples:
-        typer.echo(
-            f"recited after {one['prefix']} tokens, stands {one['times']} times: {measured.shortened(one['text'])}"
-        )
+    documents = documents_of(files, whole=whole)
+    _show("memorisation", measure_memorisation(decoder, documents, unseen, **given.of(MemorisationCall)), out, given)
 
 
-@app.command()
-@options.reads_pickles
+@takes(CompletionCall, Options(TaskSource, "text", "label", "test", "data", "seed"), *_COMMON)
 def completion(
-    model: measured.Model,
-    task: options.TaskArgument,
+    model: _Model,
+    task: Annotated[str, said(TASK.help_of("source"))],
+    /,
+    *,
     control: Annotated[
-        list[str] | None,
-        typer.Option(help="train, shuffled, or files of texts it cannot have seen.", show_default="train"),
+        list[str] | None, said("train, shuffled, or files of texts it cannot have seen; by default train.")
     ] = None,
-    length: Annotated[int, typer.Option(min=8, help="Tokens of a text that are looked at.")] = 128,
-    texts: measured.Most = 200,
-    text: options.Text = None,
-    label: options.Label = None,
-    test: options.Test = None,
-    data: options.Data = None,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    dtype: measured.Dtype = "float32",
-    out: options.Out = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    out: _Out = None,
+    given: Given,
 ) -> None:
-    """Whether a model seems to have read a task's test texts: does it complete them, and are they too familiar?"""
     from tokenworth.measures import documents_of, measure_completion, shuffled
     from tokenworth.tasks import load_task
 
-    decoder = measured.load(model, device, dtype, seed, quiet)
-    loaded = load_task(task, text=text, label=label, test=test, data=data, seed=seed)
-    name = ", ".join(control or ["train"])
-    own = {"train": lambda: loaded.train.texts, "shuffled": lambda: shuffled(loaded.test.texts, seed)}
-    others = own[name]() if name in own else documents_of(control or ())
-    found = measure_completion(
-        decoder,
-        loaded.test.texts,
-        others,
-        control_name=name,
-        length=min(length, decoder.context),
-        most=texts,
-        seed=seed,
-    )
-    if measured.given("completion", found.asdict(), out, json=json, quiet=quiet):
-        return
-    rows = [
-        {"texts": row["texts"], "of": row["of"] if row["of"] == "test" else f"control: {name}",
-         "completed": measured.share(row, "exact"), "within a tenth": measured.share(row, "approximate"),
-         "least likely fifth, nats": measured.ends(row, "minimum"), "bits over zlib's": measured.ends(row, "zlib", "")}
-        for row in found.rows
-    ]  # fmt: skip
-    measured.show(rows, left=("of",))
-    typer.echo("\n".join(found.sentences()))
-    for one in found.examples:
-        typer.echo(f"given {measured.shortened(one['given'])} completed {measured.shortened(one['completed'])}")
+    decoder = _load(model, given)
+    loaded = load_task(task, **given.of(TaskSource))
+    name, settings = ", ".join(control or ["train"]), given.of(CompletionCall)
+    settings["length"] = min(settings.get("length", CompletionCall.length), decoder.context)
+    if name == "train":
+        others = loaded.train.texts
+    else:
+        texts = loaded.test.texts
+        others = shuffled(texts, given.get("seed", 0)) if name == "shuffled" else documents_of(control or ())
+    _show("completion", measure_completion(decoder, loaded.test.texts, others, control_name=name, **settings), out,
+          given)  # fmt: skip
 
 
-@app.command()
-@options.reads_pickles
-def router(
-    model: measured.Model,
-    files: measured.Files,
-    length: Annotated[int, typer.Option(min=1, help="Tokens of a text; longer ones are cut.")] = 128,
-    texts: measured.Most = 200,
-    whole: measured.Whole = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    dtype: measured.Dtype = "float32",
-    out: options.Out = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Load of every expert of a mixture, layer by layer."""
+@takes(RouterSettings, *_COMMON)
+def router(model: _Model, files: _Files, /, *, whole: _Whole = False, out: _Out = None, given: Given) -> None:
     from tokenworth.measures import documents_of, router_load, rows_of
 
-    decoder = measured.load(model, device, dtype, seed, quiet)
-    decoder.check_length(length)
-    found = router_load(decoder, rows_of(decoder, documents_of(files, whole=whole), length, most=texts, seed=seed))
-    if measured.given("router", found.asdict(), out, json=json, quiet=quiet):
+    decoder, chosen = _load(model, given), RouterSettings(**given.of(RouterSettings))
+    decoder.check_length(chosen.length)
+    documents = documents_of(files, whole=whole)
+    rows_NT = rows_of(decoder, documents, chosen.length, most=chosen.most, seed=chosen.seed)
+    _show("router", router_load(decoder, rows_NT), out, given, model=model)
+
+
+@takes(PositionsCall, *_COMMON)
+def positions(model: _Model, files: _Files, /, *, whole: _Whole = False, out: _Out = None, given: Given) -> None:
+    from tokenworth.measures import documents_of, measure_positions
+
+    decoder = _load(model, given)
+    result = measure_positions(decoder, documents_of(files, whole=whole), **given.of(PositionsCall))
+    _show("positions", result, out, given)
+
+
+@takes(RetrievalCall, *_COMMON)
+def retrieval(model: _Model, files: _Files, /, *, whole: _Whole = False, out: _Out = None, given: Given) -> None:
+    from tokenworth.measures import documents_of, measure_retrieval
+
+    decoder = _load(model, given)
+    result = measure_retrieval(decoder, documents_of(files, whole=whole), **given.of(RetrievalCall))
+    _show("retrieval", result, out, given)
+
+
+@takes(ExtendCall, WeightChoice, Options(Output, "json"))
+def extend(
+    model: _Model, /, *, out: Annotated[Path, said("Folder of the new checkpoint.", OutFolder)], given: Given
+) -> None:
+    from tokenworth.base.atomic_files import jsonable
+    from tokenworth.measures import extend_checkpoint
+
+    done = extend_checkpoint(model, out, **given.of(ExtendCall))
+    if given.json:
+        print_json(jsonable(done.asdict()))
         return
-    typer.echo(f"{model}: {found.tokens:,} tokens, {found.experts_per_token} experts each")
-    rows = [
-        {"layer": row["layer"], "cv": f"{row['cv']:.3f}", "entropy": f"{row['entropy']:.3f}",
-         "dead": f"{row['dead']:.0%}", "balance": f"{row['balance']:.3f}",
-         "load of each expert, %": " ".join(f"{100 * load:.0f}" for load in row["load"])}
-        for row in found.layers()
-    ]  # fmt: skip
-    measured.show(rows, left=("load of each expert, %",))
+    tell(f"{out}: {done.context_before:,} -> {done.context:,} tokens by {done.method}, weights unchanged")
+    tell(", ".join(f"{key} {value}" for key, value in done.rope_parameters.items()))
 
 
-app.command("positions")(lengths.positions)
-app.command("retrieval")(lengths.retrieval)
+def _load(model: str, given: Given) -> Decoder:
+    from tokenworth.measures import load_decoder
+
+    return load_decoder(model, **given.of(DecoderChoice))
+
+
+def _show(name: str, result: Any, out: Path | None, given: Given, **more: Any) -> None:
+    """As JSON into a folder, as JSON to a program, as tables to a person."""
+    from tokenworth.base.atomic_files import jsonable, write_text, writing
+    from tokenworth.report.terminal.measure_tables import parts_of
+
+    facts = jsonable(result.asdict())
+    if out is not None:
+        with writing(out) as place:
+            write_text(place / f"{name}.json", json.dumps(facts, indent=1))
+        say(f"{name}: {out / name}.json")
+    if given.json:
+        print_json(facts)
+        return
+    for part in parts_of(result, **more):
+        if isinstance(part, str):
+            tell(part)
+        else:
+            print_rows(part.rows, right=[head for head in part.rows[0] if head not in part.left])

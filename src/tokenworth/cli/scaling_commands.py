@@ -2,76 +2,67 @@
 
 from __future__ import annotations
 
-import json as encoder
+import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-import tokenworth.cli.shared_options as options
-from tokenworth.cli.console import say
+from tokenworth.cli.console import print_json, say, tell
+from tokenworth.cli.options import Given, Options, Output, said, takes
 from tokenworth.errors import SettingError
+from tokenworth.scaling_laws.scaling_settings import FitCall
+from tokenworth.settings import OutFolder
 
-app = typer.Typer(help="Fit scaling laws to finished runs, and plan with them.", no_args_is_help=True)
 
-
-@app.command()
+@takes(FitCall, Options(Output, "json", "quiet"))
 def fit(
-    runs: Annotated[
-        Path,
-        typer.Argument(metavar="RUNS", help="Table of parameters, tokens, loss in nats; or a folder of runs."),
-    ],
-    form: Annotated[str, typer.Option(help="chinchilla, kaplan or isoflop.")] = "chinchilla",
-    bootstrap: Annotated[int, typer.Option(min=0, help="Samples of runs for the intervals.")] = 200,
-    out: options.Out = None,
-    seed: options.Seed = 0,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    runs: Annotated[Path, said("Table of parameters, tokens, loss in nats; or a folder of runs.")],
+    /,
+    *,
+    form: str = "chinchilla",
+    out: Annotated[Path | None, said("Folder for fit.json; by default none is written.", OutFolder)] = None,
+    given: Given,
 ) -> None:
-    """Constants of a law with 95 % intervals; OUT gets fit.json."""
     from tokenworth.base.atomic_files import jsonable, write_text, writing
-    from tokenworth.scaling_laws.loss_fit import fit_scaling
-    from tokenworth.scaling_laws.run_table import read_runs
+    from tokenworth.scaling_laws import fit_scaling, read_runs
 
-    found = fit_scaling(read_runs(runs), form, bootstrap=bootstrap, seed=seed)
-    text = encoder.dumps(jsonable(found.asdict()), indent=1)
+    law = fit_scaling(read_runs(runs), form, **given.of(FitCall))
+    facts = jsonable(law.asdict())
     if out is not None:
         with writing(out) as place:
-            write_text(place / "fit.json", text)
-        say(f"fit: {out / 'fit.json'}", quiet=quiet)
-    if json:
-        typer.echo(text)
+            write_text(place / "fit.json", json.dumps(facts, indent=1))
+        say(f"fit: {out / 'fit.json'}")
+    if given.json:
+        print_json(facts)
         return
-    typer.echo(f"{form}, {found.runs} runs, off by {found.error:.2%} (root mean square)")
-    for name, value in found.constants.items():
-        typer.echo(f"{name:<8} {value:>12.5g}   {found.low[name]:.5g} to {found.high[name]:.5g}")
-    for note in found.notes:
-        typer.echo(f"! {note}")
+    tell(f"{form}, {law.runs} runs, off by {law.error:.2%} (root mean square)")
+    for name, value in law.constants.items():
+        tell(f"{name:<8} {value:>12.5g}   {law.low[name]:.5g} to {law.high[name]:.5g}")
+    for note in law.notes:
+        tell(f"! {note}")
 
 
-@app.command()
+@takes(Options(Output, "json"))
 def plan(
-    fitted: Annotated[Path, typer.Argument(metavar="FIT", help="Folder or file that `fit --out` wrote.")],
-    flops: Annotated[float, typer.Option(help="All that may be spent, such as 1e20.")],
-    served: Annotated[float, typer.Option(help="Tokens the model will read or write in its life.")] = 0.0,
-    json: options.Json = False,
+    fitted: Annotated[Path, said("Folder or file that `fit --out` wrote.")],
+    /,
+    *,
+    flops: Annotated[float, said("All that may be spent, such as 1e20.")],
+    served: Annotated[float, said("Tokens the model will read or write in its life.")] = 0.0,
+    given: Given,
 ) -> None:
-    """Parameters and tokens for a budget: best for training alone, and with serving paid from it."""
-    from tokenworth.scaling_laws.loss_fit import ScalingFit
-    from tokenworth.scaling_laws.training_plan import plans
+    from tokenworth.scaling_laws import ScalingFit, plans
 
     path = fitted / "fit.json" if fitted.is_dir() else fitted
     try:
-        loaded = ScalingFit(**encoder.loads(path.read_text(encoding="utf-8")))
+        law = ScalingFit(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise SettingError(f"{path} is no fit; give what tokenworth scaling fit --out wrote") from error
-    found = plans(loaded, flops, served)
-    if json:
+    ways = plans(law, flops, served)
+    if given.json:
         names = ("name", "parameters", "tokens", "tokens_per_parameter", "train_flops", "serve_flops", "loss")
-        typer.echo(encoder.dumps([{name: getattr(one, name) for name in names} for one in found], indent=1))
+        print_json([{name: getattr(way, name) for name in names} for way in ways])
         return
-    typer.echo(f"{'':<24}{'parameters':>12}{'tokens':>12}{'tokens/par.':>13}{'loss':>8}")
-    for one in found:
-        typer.echo(
-            f"{one.name:<24}{one.parameters:>12.3g}{one.tokens:>12.3g}{one.tokens_per_parameter:>13.1f}{one.loss:>8.3f}"
-        )
+    tell(f"{'':<24}{'parameters':>12}{'tokens':>12}{'tokens/par.':>13}{'loss':>8}")
+    for way in ways:
+        counts = f"{way.parameters:>12.3g}{way.tokens:>12.3g}{way.tokens_per_parameter:>13.1f}{way.loss:>8.3f}"
+        tell(f"{way.name:<24}{counts}")

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import json as encoder
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-import tokenworth.cli.shared_options as options
-
-app = typer.Typer(help="Tokenizers of your own.", no_args_is_help=True)
+from tokenworth.cli.console import print_json, tell
+from tokenworth.cli.options import Given, Options, Output, said, takes
+from tokenworth.settings import OutFolder
 
 
-@app.callback()
-def main() -> None:
-    """Tokenizers of your own."""
-
-
-@app.command()
+@takes(Options(Output, "json"))
 def train(
-    file: Annotated[Path, typer.Argument(metavar="TOKENIZER.yaml", help="Kind, vocabulary, sources.")],
-    out: Annotated[Path, typer.Option(help="Folder of the tokenizer.", parser=options.folder, metavar="PATH")] = Path(
-        "out/tokenizer"
-    ),
-    json: options.Json = False,
+    file: Annotated[Path, said("TOKENIZER.yaml: kind, vocabulary, sources.")],
+    /,
+    *,
+    out: Annotated[Path, said("Folder of the tokenizer; by default out/tokenizer.", OutFolder)] = Path("out/tokenizer"),
+    given: Given,
 ) -> None:
-    """Train byte-level BPE or Unigram; OUT is a plain transformers folder."""
+    import json
+
     from tokenworth.base.atomic_files import write_text, writing
     from tokenworth.pretraining.tokenizer_training import train_from_file
 
     with writing(out) as place:
         report = train_from_file(file, place)
-        text = encoder.dumps(report, indent=1)
-        write_text(place / "fertility.json", text)
-    if json:
-        typer.echo(text)
+        write_text(place / "fertility.json", json.dumps(report, indent=1))
+    if given.json:
+        print_json(report)
         return
-    typer.echo(f"{report['kind']}, {report['vocabulary']:,} tokens, in {out}")
-    typer.echo(f"{'source':<24}{'tokens a word':>14}{'bytes a token':>14}{'texts':>8}")
+    tell(f"{report['kind']}, {report['vocabulary']:,} tokens, in {out}")
+    tell(f"{'source':<24}{'tokens a word':>14}{'bytes a token':>14}{'texts':>8}")
     for row in report["sources"]:
         counts = f"{row['tokens_per_word']:>14.3f}{row['bytes_per_token']:>14.3f}{row['texts']:>8,}"
-        typer.echo(f"{row['source']:<24}{counts}")
+        tell(f"{row['source']:<24}{counts}")

@@ -5,21 +5,16 @@ from typing import TYPE_CHECKING
 from tokenworth.base.front_door import front_door
 
 if TYPE_CHECKING:
-    from tokenworth.decision.calibration import (
-        calibration_of as calibration_of,
-    )
-    from tokenworth.decision.calibration import (
-        shipped_calibration as shipped_calibration,
-    )
+    from tokenworth.decision.calibration import calibration_of as calibration_of
+    from tokenworth.decision.calibration import shipped_calibration as shipped_calibration
     from tokenworth.decision.decide_routes import decide as decide
     from tokenworth.decision.decision_result import Decision as Decision
 
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "Decision": ".decision_result",
-        "calibration_of": ".calibration",
-        "decide": ".decide_routes",
-        "shipped_calibration": ".calibration",
+        ".calibration": "calibration_of shipped_calibration",
+        ".decide_routes": "decide",
+        ".decision_result": "Decision",
     },
 )

@@ -22,7 +22,8 @@ class DecideCall(AssessKeywords):
     """What `decide` takes: its own settings and those of the assessments it rests on."""
 
     task: str | Task = field(kw_only=False)
-    """Anything `load_task` takes, or a Task."""
+    """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
+    in Python also a Task."""
     models: Sequence[str] = field(kw_only=False)
     """Folders, hub ids or published names; one that fails is reported, and the others go on."""
     metric: str = METRIC

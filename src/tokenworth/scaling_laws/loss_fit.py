@@ -24,6 +24,8 @@ from scipy.special import logsumexp, softmax
 from tokenworth.errors import SettingError
 from tokenworth.scaling_laws.profile_likelihood import allowed_rise, profile_limits
 from tokenworth.scaling_laws.run_table import run_numbers
+from tokenworth.scaling_laws.scaling_settings import FitCall
+from tokenworth.settings.signatures import keywords_of
 
 Floats = NDArray[np.float64]
 Objective = Callable[[Floats], tuple[float, Floats]]
@@ -69,18 +71,14 @@ class ScalingFit:
         return asdict(self)
 
 
-def fit_scaling(runs: pd.DataFrame, form: str = "chinchilla", *, bootstrap: int = 200, seed: int = 0) -> ScalingFit:
+@keywords_of(FitCall)
+def fit_scaling(given: FitCall) -> ScalingFit:
     """Fit a form to runs.
-
-    Args:
-        runs: parameters, tokens, loss and flops, one row a run.
-        form: one of FORMS.
-        bootstrap: samples of runs, drawn with replacement, for the intervals; 0 leaves the intervals out.
-        seed: of the samples.
 
     Raises:
         SettingError: an unknown form, or too few runs for it.
     """
+    runs, form, bootstrap, seed = given.runs, given.form, given.bootstrap, given.seed
     if form not in FORMS:
         raise SettingError(f"form {form!r} is not understood; choose from {', '.join(FORMS)}")
     runs = run_numbers(runs, "the table of runs")

@@ -21,6 +21,13 @@ class NoOption:
 
 
 @dataclass(frozen=True, slots=True)
+class OptionName:
+    """Of a setting: what the command line calls it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """One field of a settings class."""
 

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        "Checkpoint": ".run_reader",
-        "Run": ".run_reader",
-        "Trace": ".trace_result",
-        "read_run": ".run_reader",
-        "trace": ".trace_run",
+        ".run_reader": "Checkpoint Run read_run",
+        ".trace_result": "Trace",
+        ".trace_run": "trace",
     },
 )

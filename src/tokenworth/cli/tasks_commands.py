@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tokenworth.cli.shared_options as options
 from tokenworth.cli.console import print_rows
+from tokenworth.cli.options import Given, Options, Output, takes
 
 
-def tasks(json: options.Json = False) -> None:
-    """The published tasks by name, where they come from and how their columns are read."""
+@takes(Options(Output, "json"))
+def tasks(*, given: Given) -> None:
     from tokenworth.tasks import PUBLISHED
 
     rows = [
@@ -23,4 +23,4 @@ def tasks(json: options.Json = False) -> None:
         for name, entry in sorted(PUBLISHED.items())
     ]
     rows.append({"name": "docstrings", "hub id": "(built from installed packages)", "note": "works offline"})
-    print_rows(rows, json=json)
+    print_rows(rows, json=given.json)
