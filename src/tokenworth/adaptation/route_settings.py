@@ -24,8 +24,7 @@ from tokenworth.settings import (
     make,
     quoted,
     read_settings,
-    refuse_unknown,
-    setting_names,
+    settings_for,
     with_changes,
 )  # fmt: skip
 from tokenworth.tasks import Task
@@ -215,7 +214,6 @@ def make_config(given: Configuration = None, **changes: Any) -> AdaptConfig:
     """
     given_changes = {name: value for name, value in changes.items() if value is not None}
     if isinstance(given, AdaptConfig):
-        refuse_unknown(given_changes, setting_names(AdaptConfig), "the routes have")
-        return replace(given, **given_changes)
+        return replace(given, **settings_for(AdaptConfig, given_changes, "the routes have"))
     values = read_settings(given) if isinstance(given, str | Path) else {} if given is None else given
     return make(AdaptConfig, with_changes(values, given_changes), "the routes have")

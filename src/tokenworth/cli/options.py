@@ -14,7 +14,9 @@ from cyclopts import Parameter
 
 from tokenworth.cli.console import set_verbosity
 from tokenworth.errors import MisuseError, SettingError
-from tokenworth.settings import Bounds, ByComma, Misfit, fitting, refusal
+from tokenworth.settings import Bounds, ByComma, refusal
+from tokenworth.settings.bounds import Misfit
+from tokenworth.settings.conversion import fitting
 from tokenworth.settings.declarations import NoOption, OptionName, Setting, declared
 
 _MORE = {"max_texts": Annotated[int, Bounds(least=2)]}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tokenworth.corpus.corpus_settings import Corpus, Mix, Pack, Source
 from tokenworth.corpus.engine.stage import FOUND, ON_REQUEST, STAGES
-from tokenworth.settings import build, exists, quoted, read_settings, refusal, unknown_names, with_changes
+from tokenworth.settings import build, build_each, exists, quoted, read_settings, refusal, unknown_names, with_changes
 
 _TOLERANCE = 1e-6
 
@@ -26,40 +26,31 @@ def load_corpus(path: str | Path) -> Corpus:
     values = read_settings(place, "corpus file", "sources: {books: books/*.txt}")
     mistakes: list[str] = []
     sources = _sources(values.get("sources"), home, mistakes)
-    mix = build(Mix, _section(values, "mix"), "mix has", mistakes, where="mix: ")
     parts: dict[str, Any] = {
-        "sources": sources,
+        "sources": tuple(_placed(source, home) for source in sources),
         "stages": _stages(values.get("stages"), home, mistakes),
-        "mix": mix,
-        "pack": _pack(_section(values, "pack"), home, mistakes) if "pack" in values else None,
+        "mix": build(Mix, _section(values, "mix"), "mix has", mistakes, where="mix: "),
     }
-    corpus = build(Corpus, with_changes(values, {} if "name" in values else {"name": place.stem}), "a corpus has",
-                   mistakes, **parts)  # fmt: skip
-    given = values.get("sources")
-    if isinstance(given, Mapping) and len(sources) == len(given):  # shares of a part of them say nothing
-        mistakes += _mistakes(sources, mix)
+    whole = with_changes(values, {} if "name" in values else {"name": place.stem})
+    corpus = build(Corpus, whole, "a corpus has", mistakes, **parts)
+    if isinstance(values.get("sources"), Mapping) and len(sources) == len(values["sources"]):
+        mistakes += _mistakes(sources, parts["mix"])  # shares of a part of them say nothing
     if corpus is None or mistakes:
         raise refusal(place, mistakes)
-    return corpus
+    return corpus if corpus.pack is None else replace(corpus, pack=_placed_pack(corpus.pack, home))
 
 
 def _section(values: Mapping[str, Any], name: str) -> Any:
     return {} if values.get(name) is None else values[name]
 
 
-def _sources(given: Any, home: Path, mistakes: list[str]) -> tuple[Source, ...]:
-    if not isinstance(given, Mapping) or not given:
+def _sources(sections: Any, home: Path, mistakes: list[str]) -> list[Source]:
+    if not isinstance(sections, Mapping) or not sections:
         mistakes.append("a corpus needs sources; write 'sources: {name: {path: file}}'")
-        return ()
-    sources = []
-    for name, own in given.items():
-        what = f"source {name}"
-        values = {"path": own} if isinstance(own, str) else own
-        source = build(Source, values, f"{what} has", mistakes, where=f"{what}: ", name=str(name))
-        if source is not None:
-            mistakes += _source_mistakes(source, home)
-            sources.append(_placed(source, home))
-    return tuple(sources)
+        return []
+    sources = [*build_each(Source, sections, "source", mistakes, name=str).values()]
+    mistakes += [sentence for source in sources for sentence in _source_mistakes(source, home)]
+    return sources
 
 
 def _placed(source: Source, home: Path) -> Source:
@@ -77,21 +68,21 @@ def _source_mistakes(source: Source, home: Path) -> Iterator[str]:
     )
 
 
-def _stages(given: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
+def _stages(sections: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
     """A list of names, or names with their settings; without any, all that need no settings."""
-    if given is None:
+    if sections is None:
         return tuple(stage() for name, stage in STAGES.items() if name not in ON_REQUEST)
-    if isinstance(given, list) and all(isinstance(name, str) for name in given):
-        given = dict.fromkeys(given)
-    if not isinstance(given, Mapping):
-        mistakes.append(f"stages must be a list of names, or names with their settings, not {quoted(given)}")
+    if isinstance(sections, list) and all(isinstance(name, str) for name in sections):
+        sections = dict.fromkeys(sections)
+    if not isinstance(sections, Mapping):
+        mistakes.append(f"stages must be a list of names, or names with their settings, not {quoted(sections)}")
         return ()
-    mistakes += unknown_names(given, STAGES, "stages: a corpus has")
-    stages = []
-    for name in (name for name in given if name in STAGES):
-        what = f"stage {name}"
-        own = build(STAGES[name], _section(given, name), f"{what} has", mistakes, where=f"{what}: ", hidden=FOUND)
-        stages += [] if own is None else [own]
+    mistakes += unknown_names(sections, STAGES, "stages: a corpus has")
+    stages: list[Any] = []
+    for name in (name for name in sections if name in STAGES):
+        what, lines = f"stage {name}", _section(sections, name)
+        stages.append(build(STAGES[name], lines, f"{what} has", mistakes, where=f"{what}: ", hidden=FOUND))
+    stages = [stage for stage in stages if stage is not None]
     if any(getattr(stage, "tasks", None) == () for stage in stages):
         mistakes.append("stage decontaminate needs tasks; write 'tasks: [...]'")
     return tuple(_placed_stage(stage, home) for stage in stages)
@@ -111,17 +102,12 @@ def beside(home: Path, name: str) -> str:
     return str(home / base) + mark if exists(home / base) else name
 
 
-def _pack(given: Any, home: Path, mistakes: list[str]) -> Pack | None:
+def _placed_pack(pack: Pack, home: Path) -> Pack:
     """Its tokenizer's settings are looked at where tokenizers are made."""
-    tokenizer = _section(given, "tokenizer") if isinstance(given, Mapping) else {}
-    if not isinstance(tokenizer, str | Mapping):
-        mistakes.append(f"pack: tokenizer must be a folder or settings such as 'kind: bpe', not {quoted(tokenizer)}")
-        return None
-    where = beside(home, tokenizer) if isinstance(tokenizer, str) else dict(tokenizer)
-    return build(Pack, given, "pack has", mistakes, where="pack: ", tokenizer=where)
+    return replace(pack, tokenizer=beside(home, pack.tokenizer)) if isinstance(pack.tokenizer, str) else pack
 
 
-def _mistakes(sources: tuple[Source, ...], mix: Mix | None) -> Iterator[str]:
+def _mistakes(sources: Sequence[Source], mix: Mix | None) -> Iterator[str]:
     yield from _weight_problems({source.name: source.weight for source in sources}, "weights")
     yield from _weight_problems({source.name: source.annealing_weight for source in sources}, "annealing weights")
     if mix is not None:
@@ -129,17 +115,17 @@ def _mistakes(sources: tuple[Source, ...], mix: Mix | None) -> Iterator[str]:
 
 
 def _weight_problems(weights: Mapping[str, float | None], what: str) -> Iterator[str]:
-    given = {name: weight for name, weight in weights.items() if weight is not None}
-    total = sum(given.values())
-    if given and len(given) < len(weights):
-        lacking = ", ".join(name for name in weights if name not in given)
+    stated = {name: weight for name, weight in weights.items() if weight is not None}
+    total = sum(stated.values())
+    if stated and len(stated) < len(weights):
+        lacking = ", ".join(name for name in weights if name not in stated)
         yield f"some sources have {what} and {lacking} none; give all of them one, or none"
-    elif given and abs(total - 1) > _TOLERANCE:
-        shares = ", ".join(f"{name} {weight / total:.4g}" for name, weight in given.items() if total)
+    elif stated and abs(total - 1) > _TOLERANCE:
+        shares = ", ".join(f"{name} {weight / total:.4g}" for name, weight in stated.items() if total)
         yield f"the {what} of the sources sum to {total:.6g}, not to 1; scaled they would be {shares}"
 
 
-def _mix_problems(sources: tuple[Source, ...], mix: Mix) -> Iterator[str]:
+def _mix_problems(sources: Sequence[Source], mix: Mix) -> Iterator[str]:
     if mix.least_variety is not None and sources and all(source.synthetic for source in sources):
         yield "mix: least_variety compares synthetic sources with real ones, and there is none; mark what people wrote"
     if mix.max_synthetic is None:

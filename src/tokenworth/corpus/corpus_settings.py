@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from tokenworth.settings import AsName, Bounds, Count, FolderName, OneOf, Positive, Seed, Share
+from tokenworth.settings import AsName, Bounds, Called, Count, FolderName, OneOf, Positive, Seed, Share
 
 KINDS = ("text", "jsonl", "csv", "parquet", "html", "warc", "code", "latex", "docstrings", "hub")
 """What a source can be."""
@@ -60,7 +60,9 @@ class Mix:
 class Pack:
     """Token shards to make of the output, ready for pretraining."""
 
-    tokenizer: dict[str, Any] | str = field(default_factory=dict)
+    tokenizer: Annotated[dict[str, Any] | str, Called("a folder or settings such as 'kind: bpe'")] = field(
+        default_factory=dict
+    )
     """Folder of one, or the settings (kind, vocabulary, ...) of one to train on the output."""
     held_out_share: _Inner = 0.01
     """Share of every source's documents that nothing is to be learnt from."""

@@ -63,10 +63,8 @@ class Columnar:
             raise FileError(f"{self.path}: {what}") from None
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             kind = "Arrow" if self.path.suffix == ".arrow" else "Parquet"
-            reason = first_line(error).split(". ")[0]
-            raise FileError(
-                f"{self.path}: cannot be read as {kind} ({reason}); copy or export the file again"
-            ) from None
+            what = f"cannot be read as {kind} ({first_line(error).split('. ')[0]})"
+            raise FileError(f"{self.path}: {what}; copy or export the file again") from None
 
 
 def _parquet(path: Path, stack: ExitStack) -> Any:
@@ -102,8 +100,5 @@ def class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...
         labels = {name: kind["names"] for name, kind in features.items() if kind.get("_type") == "ClassLabel"}
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         return {}
-    return {name: tuple(names) for name, names in labels.items() if _are_names(names)}
-
-
-def _are_names(names: Any) -> bool:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+    lists = {name: names for name, names in labels.items() if isinstance(names, list)}
+    return {name: tuple(names) for name, names in lists.items() if all(isinstance(word, str) for word in names)}

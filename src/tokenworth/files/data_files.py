@@ -16,6 +16,7 @@ from tokenworth.files.endings import stem
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})(-[0-9a-f]+)?$")
 """How the stem of one file of a numbered set ends."""
 STATE, PARTS = "state.json", "dataset_dict.json"
+_AGAIN = "save the data set again with save_to_disk"
 _PASSED_OVER = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "venv"})
 
 
@@ -33,7 +34,11 @@ def files_of(path: Path, is_wanted: Callable[[Path], bool] = lambda _: True) -> 
     """
     if path.is_file():
         return [path]
-    base, pattern = (path, "**/*") if path.is_dir() else _split_pattern(path)
+    if path.is_dir():
+        base, pattern = path, "**/*"
+    else:  # the folder before the first *, and the rest
+        place = next((i for i, part in enumerate(path.parts) if "*" in part), len(path.parts) - 1)
+        base, pattern = Path(*path.parts[:place]), str(Path(*path.parts[place:]))
     files = [file for file in base.glob(pattern) if file.is_file() and not _PASSED_OVER.intersection(file.parts)]
     marks = [file for file in files if file.name in (STATE, PARTS)] if path.is_dir() else []
     saved = {folder: parts for folder in {mark.parent for mark in marks} if (parts := saved_parts(folder)) is not None}
@@ -41,12 +46,6 @@ def files_of(path: Path, is_wanted: Callable[[Path], bool] = lambda _: True) -> 
     wanted = [file for file in files if is_wanted(file) and (file in rows or file.parent not in saved)]
     whole_sets(wanted, None if path.is_dir() else path.name)
     return sorted(wanted)
-
-
-def _split_pattern(path: Path) -> tuple[Path, str]:
-    """The folder before the first * and the rest."""
-    place = next((i for i, part in enumerate(path.parts) if "*" in part), len(path.parts) - 1)
-    return Path(*path.parts[:place]), str(Path(*path.parts[place:]))
 
 
 def whole_sets(files: Iterable[Path], pattern: str | None = None) -> None:
@@ -64,18 +63,13 @@ def whole_sets(files: Iterable[Path], pattern: str | None = None) -> None:
         if numbers := SHARD.search(stem(file)):
             sets[file.parent, stem(file)[: numbers.start()], numbers[2]][int(numbers[1])] = file
     for (folder, name, total), present in sets.items():
-        ending = _ending_of(next(iter(present.values())))
+        some = next(iter(present.values()))
+        ending = some.name.removeprefix(stem(some))
         names = [f"{name}-{i:05d}-of-{total}{ending}" for i in range(min(int(total), 100_000)) if i not in present]
         if missing := [file for file in names if pattern is None or fnmatch(file, pattern)]:
             more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise FileError(
-                f"{folder}: {missing[0]}{more} is missing, of {int(total)} files only {len(present)} are there; fetch "
-                "it, or name the files to read one by one"
-            )
-
-
-def _ending_of(file: Path) -> str:
-    return file.name.removeprefix(stem(file))
+            what = f"{missing[0]}{more} is missing, of {int(total)} files only {len(present)} are there"
+            raise FileError(f"{folder}: {what}; fetch it, or name the files to read one by one")
 
 
 def saved_parts(folder: Path) -> dict[str, list[Path]] | None:
@@ -87,13 +81,13 @@ def saved_parts(folder: Path) -> dict[str, list[Path]] | None:
     Raises:
         FileError: the folder is not whole.
     """
-    if _is_saved(folder):
+    if (folder / STATE).is_file() and (folder / "dataset_info.json").is_file():
         return {"train": rows_of(folder)}
     if not (folder / PARTS).is_file():
         return None
     names: Any = _read(folder / PARTS).get("splits")
-    if not _are_names(names) or any(Path(name).name != name for name in names):
-        raise FileError(f"{folder / PARTS}: 'splits' must list the parts; save the data set again with save_to_disk")
+    if not isinstance(names, list) or any(not isinstance(name, str) or Path(name).name != name for name in names):
+        raise FileError(f"{folder / PARTS}: 'splits' must list the parts; {_AGAIN}")
     return {name: rows_of(folder / name) for name in names}
 
 
@@ -103,24 +97,19 @@ def rows_of(folder: Path) -> list[Path]:
     Raises:
         FileError: one of those that it lists is not there, or its rows are chosen by a separate index.
     """
-    again = "save the data set again with save_to_disk"
     if not (folder / STATE).is_file():
-        raise FileError(f"{folder}: there is no {STATE} in it, so its rows cannot be found; {again}")
+        raise FileError(f"{folder}: there is no {STATE} in it, so its rows cannot be found; {_AGAIN}")
     state = _read(folder / STATE)
     try:
         names = [str(file["filename"]) for file in state["_data_files"]]
     except (KeyError, TypeError):
-        raise FileError(f"{folder / STATE}: '_data_files' must list the files of the rows; {again}") from None
+        raise FileError(f"{folder / STATE}: '_data_files' must list the files of the rows; {_AGAIN}") from None
     if state.get("_indices_files") or state.get("_indices_data_files"):
-        raise FileError(f"{folder}: its rows are chosen by an index beside them; call flatten_indices() and {again}")
+        raise FileError(f"{folder}: its rows are chosen by an index beside them; call flatten_indices() and {_AGAIN}")
     files = [folder / Path(name).name for name in names]
     if gone := [file.name for file in files if not file.is_file()]:
         raise FileError(f"{folder}: {gone[0]} is missing, which {STATE} names; copy the folder again as a whole")
     return files
-
-
-def _is_saved(folder: Path) -> bool:
-    return (folder / STATE).is_file() and (folder / "dataset_info.json").is_file()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -129,9 +118,5 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
-        raise FileError(f"{path}: not a JSON object; save the data set again with save_to_disk")
+        raise FileError(f"{path}: not a JSON object; {_AGAIN}")
     return settings
-
-
-def _are_names(names: object) -> bool:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names)

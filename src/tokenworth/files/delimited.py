@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from tokenworth.files.endings import ending
 from tokenworth.files.faults import MALFORMED, Fault, Row
 from tokenworth.files.lines import NO_LIMIT, Line, text_lines
 
@@ -39,8 +40,8 @@ class Delimited:
     _names: list[str] = field(init=False, default_factory=list)
     _named: int = field(init=False, default=0)
     """Columns up to the last one that has a name."""
-    _endings: Counter[str] = field(init=False, default_factory=Counter)
-    """Last cells of the first lines, by which a line is known as a whole row."""
+    _last_cells: Counter[str] = field(init=False, default_factory=Counter)
+    """Of the first lines, by which a line is known as a whole row."""
 
     def __iter__(self) -> Iterator[Row | Fault]:
         self._lines = _Lines(text_lines(self.path, self.max_bytes))
@@ -67,7 +68,8 @@ class Delimited:
             sample = sample[1:]
             self._lines.skip_to(sample[0] if sample else None)
         else:
-            self._delimiter = _delimiter([line.text.rstrip("\r") for line in sample], self._usual)
+            usual = "\t" if ending(self.path) == ".tsv" else ","
+            self._delimiter = _delimiter([line.text.rstrip("\r") for line in sample], usual)
         first = self._first_line()
         if not isinstance(first, Line):
             return first
@@ -78,13 +80,8 @@ class Delimited:
         self._names = [_INVISIBLE.sub("", name).strip() for name in cells]
         self._named = max((i for i, name in enumerate(self._names, 1) if name), default=0)
         plain = [line.text.rstrip("\r").split(self._delimiter) for line in sample[1:]]
-        self._endings = Counter(cells[-1] for cells in plain if len(cells) == len(self._names))
+        self._last_cells = Counter(cells[-1] for cells in plain if len(cells) == len(self._names))
         return repeated(self._names)
-
-    @property
-    def _usual(self) -> str:
-        name = self.path.with_suffix("") if self.path.suffix in (".gz", ".zst") else self.path
-        return "\t" if name.suffix.lower() == ".tsv" else ","
 
     def _first_line(self) -> Line | Fault | None:
         while (line := self._lines.next()) is not None:
@@ -138,7 +135,7 @@ class Delimited:
         """
         rows = [part.text.rstrip("\r").split(self._delimiter) for part in (line, *self._lines.taken)]
         here = Counter(cells[-1] for cells in rows)
-        known = all(self._endings[ending] > times for ending, times in here.items())
+        known = all(self._last_cells[cell] > times for cell, times in here.items())
         return bool(self._lines.taken) and known and all(len(cells) == len(self._names) for cells in rows)
 
     def _plain(self, text: str) -> list[str]:
@@ -177,11 +174,6 @@ def _strict(lines: Iterator[str] | list[str], delimiter: str) -> list[str] | Non
         return None
 
 
-def _fields(line: str, delimiter: str) -> list[str]:
-    """Of a line on its own."""
-    return (_strict([line], delimiter) if '"' in line else None) or line.split(delimiter)
-
-
 def _beginning(lines: list[Line | Fault]) -> list[Line]:
     """Lines with something in them, as many as are needed to know their form."""
     beginning: list[Line] = []
@@ -201,7 +193,8 @@ def _delimiter(lines: list[str], usual: str) -> str:
     """
 
     def share(delimiter: str) -> float:
-        widths = [len(_fields(line, delimiter)) for line in lines]
+        rows = ((_strict([line], delimiter) if '"' in line else None) or line.split(delimiter) for line in lines)
+        widths = [len(cells) for cells in rows]
         return sum(width == widths[0] for width in widths[1:]) / max(1, len(lines) - 1) if widths[0] > 1 else -1
 
     return max((usual, *DELIMITERS), key=share) if lines else usual

@@ -8,23 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-SQUEEZED = (".gz", ".zst")
 HALVES = re.compile("[\ud800-\udfff]")
 """Halves of surrogate pairs, which JSON can name and UTF-8 cannot hold."""
 
 
-def _unsqueezed(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix.lower() in SQUEEZED else path
-
-
 def ending(path: Path) -> str:
     """A file's ending in lower case, without that of a compression."""
-    return _unsqueezed(path).suffix.lower()
+    return _uncompressed(path).suffix.lower()
 
 
 def stem(path: Path) -> str:
     """A file's name without its ending and that of a compression."""
-    return _unsqueezed(path).stem
+    return _uncompressed(path).stem
+
+
+def _uncompressed(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix.lower() in (".gz", ".zst") else path
 
 
 def same_form(text: str) -> str:
@@ -39,9 +38,4 @@ def text_in(row: Mapping[str, Any], columns: Sequence[str], joined_by: str = "\n
     """
     parts = [value for column in columns if isinstance(value := row.get(column), str) and value.strip()]
     text = joined_by.join(parts)
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text = HALVES.sub("\ufffd", text)
-    return text if parts else None
+    return None if not parts else text if text.isascii() else HALVES.sub("\ufffd", text)

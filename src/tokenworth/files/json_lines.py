@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tokenworth.errors import first_line
+from tokenworth.files.endings import HALVES
 from tokenworth.files.faults import MALFORMED, Fault, Row, not_utf8
 from tokenworth.files.lines import NO_LIMIT, byte_lines, whole_text
 
-_HALF = re.compile("[\ud800-\udfff]")
-_EXAMPLE = '{"text": "...", "label": "..."}'
+EXAMPLE = '{"text": "...", "label": "..."}'
 
 
 def json_rows(path: Path, max_bytes: int = NO_LIMIT) -> Iterator[Row | Fault]:
@@ -70,9 +69,8 @@ def _row(value: Any, number: int, text: str) -> Row | Fault:
     if isinstance(value, Fault):
         return value
     if not isinstance(value, dict):
-        return Fault(
-            MALFORMED, f"expected an object such as {_EXAMPLE}, found {type(value).__name__}", number, text[:10_000]
-        )
-    if any(not name.isascii() and _HALF.search(name) for name in value):
+        what = f"expected an object such as {EXAMPLE}, found {type(value).__name__}"
+        return Fault(MALFORMED, what, number, text[:10_000])
+    if any(not name.isascii() and HALVES.search(name) for name in value):
         return Fault(MALFORMED, "a key holds half a character (a lone surrogate); write it again", number, "")
     return Row(number, value)

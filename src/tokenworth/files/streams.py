@@ -26,21 +26,18 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         file: Any = _stream(path)
     except OSError as error:
-        raise FileError(
-            f"{path} cannot be read ({error.strerror or first_line(error)}); check its permissions"
-        ) from error
+        reason = error.strerror or first_line(error)
+        raise FileError(f"{path} cannot be read ({reason}); check its permissions") from error
     with file:
         yield file
 
 
 def _stream(path: Path) -> Any:
-    if path.suffix == ".gz":
-        return Gzip(path)
     if path.suffix == ".zst":
         import pyarrow as pa
 
         return pa.input_stream(str(path), compression="zstd")
-    return path.open("rb")
+    return Gzip(path) if path.suffix == ".gz" else path.open("rb")
 
 
 class Gzip(io.RawIOBase):
@@ -104,9 +101,12 @@ class Chunks:
             self.problem = self.problem or getattr(file, "problem", "")
 
     def _raw(self, file: IO[bytes]) -> Iterator[bytes]:
-        while chunk := self._next(file):
-            self.read += len(chunk)
-            yield chunk
+        try:
+            while chunk := bytes(file.read(CHUNK)):
+                self.read += len(chunk)
+                yield chunk
+        except (EOFError, OSError, zlib.error) as error:
+            self.problem = first_line(error)
 
     def _recoded(self, chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         decoder = codecs.getincrementaldecoder(encoding)()
@@ -116,13 +116,6 @@ class Chunks:
             yield decoder.decode(b"", final=True).encode()
         except UnicodeError as error:
             self.problem = f"its mark says {encoding}, and its bytes are not ({first_line(error)})"
-
-    def _next(self, file: IO[bytes]) -> bytes:
-        try:
-            return bytes(file.read(CHUNK))
-        except (EOFError, OSError, zlib.error) as error:
-            self.problem = first_line(error)
-            return b""
 
 
 _MARKS = (

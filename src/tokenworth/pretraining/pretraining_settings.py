@@ -17,6 +17,7 @@ from tokenworth.settings import (
     Seed,
     Share,
     build,
+    build_each,
     check_fields,
     exists,
     quoted,
@@ -200,44 +201,43 @@ def make_config(
     values: Mapping[str, Any], *, home: Path | None = None, place: object = "", **changes: Any
 ) -> PretrainConfig:
     """The settings of a mapping; see `read_config`."""
+    home = home or Path.cwd()
     mistakes: list[str] = []
-    given = {name: value for name, value in changes.items() if value is not None}
-    seed = {"seed": given.pop("seed")} if "seed" in given else {}
-    values = with_changes(values, seed)
-    parts = _parts(values, given, home or Path.cwd(), mistakes) if isinstance(values, Mapping) else {}
+    stated = {name: value for name, value in changes.items() if value is not None}
+    parts: dict[str, Any] = {}
+    if isinstance(values, Mapping):
+        values = with_changes(values, {"seed": stated.pop("seed")} if "seed" in stated else {})
+        values = with_changes(
+            values, {"training": with_changes(_section(values, "training"), stated)} if stated else {}
+        )
+        values = with_changes(values, {"prompts": ()} if values.get("prompts", ()) is None else {})
+        parts = {name: _sources(values, name, home, mistakes) for name in ("sources", "held_out")}
+        mistakes += _source_mistakes(values, **parts)
     config = build(PretrainConfig, values, "a pretraining run has", mistakes, **parts)
     if config is None or mistakes:
         raise refusal(place, mistakes)
-    return replace(config, shards=str((home or Path.cwd()) / config.shards) if config.shards else None)
-
-
-def _parts(values: Mapping[str, Any], training: Mapping[str, Any], home: Path, mistakes: list[str]) -> dict[str, Any]:
-    """Sections as objects; what is wrong in them is among the mistakes."""
-    sources = _sources(values, "sources", home, mistakes)
-    held_out = _sources(values, "held_out", home, mistakes)
-    if not values.get("sources"):
-        mistakes.append(f"a pretraining run needs sources; write '{_EXAMPLE}'")
-    elif sources and not sum(one.weight for one in sources.values()) > 0:
-        mistakes.append("the weights of the sources add up to 0; give one of them a weight above 0")
-    mistakes += [
-        f"{name!r} is a source and held out; give the two different names" for name in sorted({*sources} & {*held_out})
-    ]
-    found = {
-        "sources": sources,
-        "held_out": held_out,
-        "tokenizer": _folder_or(values, "tokenizer", TokenizerConfig, home, mistakes),
-        "model": _folder_or(values, "model", ModelConfig, home, mistakes),
-        "training": build(
-            TrainingConfig, with_changes(_section(values, "training"), training), "training has", mistakes,
-            where="training: ",
-        ),
-    }  # fmt: skip
-    return found | ({"prompts": ()} if values.get("prompts", ()) is None else {})
+    return replace(
+        config,
+        tokenizer=_placed(config.tokenizer, home) if isinstance(config.tokenizer, str) else config.tokenizer,
+        model=_placed(config.model, home) if isinstance(config.model, str) else config.model,
+        shards=str(home / config.shards) if config.shards else None,
+    )
 
 
 def _section(values: Mapping[str, Any], name: str) -> Any:
     """An empty one is none; what is not one is left to the checker."""
     return {} if values.get(name) is None else values[name]
+
+
+def _source_mistakes(values: Mapping[str, Any], sources: Mapping[str, Any], held_out: Mapping[str, Any]) -> list[str]:
+    twice = [
+        f"{name!r} is a source and held out; give the two different names" for name in sorted({*sources} & {*held_out})
+    ]
+    if not values.get("sources"):
+        return [f"a pretraining run needs sources; write '{_EXAMPLE}'", *twice]
+    if sources and not sum(source.weight for source in sources.values()) > 0:
+        return ["the weights of the sources add up to 0; give one of them a weight above 0", *twice]
+    return twice
 
 
 def make_sources(values: Mapping[str, Any], section: str, home: Path, place: object = "") -> dict[str, SourceConfig]:
@@ -247,36 +247,26 @@ def make_sources(values: Mapping[str, Any], section: str, home: Path, place: obj
         SettingError: an unknown key, a source without a path, or a value that does not fit.
     """
     mistakes: list[str] = []
-    found = _sources(values, section, home, mistakes)
+    sources = _sources(values, section, home, mistakes)
     if mistakes:
         raise refusal(place, mistakes)
-    return found
+    return sources
 
 
 def _sources(values: Mapping[str, Any], section: str, home: Path, mistakes: list[str]) -> dict[str, SourceConfig]:
-    given = _section(values, section)
-    if not isinstance(given, Mapping):
-        mistakes.append(f"{section} takes lines of its own, not {quoted(given)}; write '{_EXAMPLE}'")
+    entries = _section(values, section)
+    if not isinstance(entries, Mapping):
+        mistakes.append(f"{section} takes lines of its own, not {quoted(entries)}; write '{_EXAMPLE}'")
         return {}
-    sources = {str(name): _source(str(name), one, home, mistakes) for name, one in given.items()}
-    return {name: one for name, one in sources.items() if one is not None}
-
-
-def _source(name: str, given: Any, home: Path, mistakes: list[str]) -> SourceConfig | None:
-    values = given if isinstance(given, Mapping) else {"path": given}
-    if not isinstance(values.get("path"), str) or not values["path"]:
-        mistakes.append(f"the source {name} names no path; write '{name}: {{path: file.parquet}}'")
-        return None
-    what = f"the source {name}"
-    source = build(SourceConfig, values, f"{what} has", mistakes, where=f"{what}: ")
-    return None if source is None else replace(source, path=_placed(source.path, home))
-
-
-def _folder_or(values: Mapping[str, Any], name: str, kind: type, home: Path, mistakes: list[str]) -> Any:
-    given = _section(values, name)
-    if isinstance(given, str):
-        return _placed(given, home)
-    return build(kind, given, f"a {name} has", mistakes, where=f"{name}: ")
+    named = {}
+    for name, own in entries.items():
+        path = own.get("path") if isinstance(own, Mapping) else own
+        if isinstance(path, str) and path:
+            named[name] = own
+        else:
+            mistakes.append(f"the source {name} names no path; write '{name}: {{path: file.parquet}}'")
+    sources = build_each(SourceConfig, named, "the source", mistakes)
+    return {name: replace(source, path=_placed(source.path, home)) for name, source in sources.items()}
 
 
 def _placed(path: str, home: Path) -> str:

@@ -2,12 +2,12 @@
 
 from tokenworth.base.environment_variables import number_of, whole_number_of
 from tokenworth.base.sentences import nearest, quoted, refusal
-from tokenworth.settings.arguments import checked_arguments, setting_names, settings_for
 from tokenworth.settings.bounds import (
     AsName,
     AsPath,
     Bounds,
     ByComma,
+    Called,
     Count,
     Finite,
     FolderName,
@@ -21,29 +21,32 @@ from tokenworth.settings.bounds import (
     Positive,
     Seed,
     Share,
+    Unit,
 )
-from tokenworth.settings.conversion import Misfit, fitting
+from tokenworth.settings.help import SettingRow, field_help, setting_table
 from tokenworth.settings.validation import (
     build,
+    build_each,
     check_fields,
-    check_values,
+    checked_arguments,
     make,
-    refuse_unknown,
+    setting_names,
+    settings_for,
     unknown_names,
     with_changes,
 )
-from tokenworth.settings.yaml_file import Section, exists, read_settings
+from tokenworth.settings.yaml_file import exists, read_settings
 
 __all__ = [
     "AsName",
     "AsPath",
     "Bounds",
     "ByComma",
+    "Called",
     "Count",
     "Finite",
     "FolderName",
     "Fraction",
-    "Misfit",
     "Names",
     "Natural",
     "NonNegative",
@@ -51,23 +54,24 @@ __all__ = [
     "OutFolder",
     "Place",
     "Positive",
-    "Section",
     "Seed",
+    "SettingRow",
     "Share",
+    "Unit",
     "build",
+    "build_each",
     "check_fields",
-    "check_values",
     "checked_arguments",
     "exists",
-    "fitting",
+    "field_help",
     "make",
     "nearest",
     "number_of",
     "quoted",
     "read_settings",
     "refusal",
-    "refuse_unknown",
     "setting_names",
+    "setting_table",
     "settings_for",
     "unknown_names",
     "whole_number_of",

@@ -10,16 +10,15 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from tokenworth.base.sentences import nearest, quoted
-from tokenworth.settings.bounds import AsName, AsPath, Bounds, ByComma, Finite, FolderName, NotEmpty, OneOf
+from tokenworth.base.sentences import quoted
+from tokenworth.settings.bounds import AsName, ByComma, Called, Misfit, OneOf
 
 _LARGEST = 2**63 - 1
-_LONGEST_NAME, _LONGEST_PATH = 255, 4000
-"""Of files, on most systems."""
-
-
-class Misfit(ValueError):  # noqa: N818 - a reason, told by who knows the name
-    """What a value must be, and what it is: "must be at least 1, not 0"."""
+KINDS = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path",
+    os.PathLike: "a path", dict: "lines of its own", Mapping: "lines of its own",
+}  # fmt: skip
+"""The types that values are brought to, as a sentence calls them; a value of another type passes as it is."""
 
 
 def fitting(value: Any, wanted: Any) -> Any:
@@ -28,97 +27,84 @@ def fitting(value: Any, wanted: Any) -> Any:
     Raises:
         Misfit: it does not fit.
     """
-    kind, marks = _parts(wanted)
-    if get_origin(kind) in (Union, types.UnionType):
-        return _one_of_several(value, get_args(kind), marks)
-    if get_origin(kind) is Literal:
-        return _choice(value, get_args(kind))
-    if get_origin(kind) is tuple:
+    kind, marks = parts_of(wanted)
+    origin = get_origin(kind) or kind
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in get_args(kind):
+            return None
+        value = _first_that_fits(value, [arm for arm in get_args(kind) if arm is not type(None)], marks)
+    elif origin is tuple:
         return _several(value, get_args(kind)[0], marks)
-    if kind in (dict, Mapping) or get_origin(kind) in (dict, Mapping):
-        return _mapping(value, marks)
-    if kind is str and isinstance(value, int) and not isinstance(value, bool) and AsName() in marks:
-        value = str(value)
-    found = _CONVERSIONS.get(get_origin(kind) or kind, _as_it_is)(value)
-    return _marked(found, marks)
+    elif origin is Literal:
+        OneOf(get_args(kind)).check(value)
+    elif origin in KINDS:
+        value = _converted(str(value) if AsName() in marks and type(value) is int else value, origin)
+    for mark in marks:
+        mark.check(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Misfit("a finite number", value, f"must be a finite number, not {value}")
+    return value
 
 
-def _parts(wanted: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The type, and what stands beside it."""
-    if get_origin(wanted) is Annotated:
-        kind, *marks = get_args(wanted)
-        inner, more = _parts(kind)
-        return inner, (*more, *marks)
-    return wanted, ()
+def parts_of(wanted: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The type, and the marks beside it."""
+    if get_origin(wanted) is not Annotated:
+        return wanted, ()
+    kind, *marks = get_args(wanted)
+    inner, more = parts_of(kind)
+    return inner, (*more, *marks)
 
 
-def _one_of_several(value: Any, kinds: tuple[Any, ...], marks: tuple[Any, ...]) -> Any:
-    """None where it may be; else the first kind that takes it."""
-    if value is None and type(None) in kinds:
-        return None
-    others = [one for one in kinds if one is not type(None)]
-    if any(not _is_known(_parts(one)[0]) for one in others):
-        return _marked(value, marks)  # an object of a kind that is not known here may stand there, too
-    reasons = []
-    for one in others:
+def _first_that_fits(value: Any, arms: list[Any], marks: tuple[Any, ...]) -> Any:
+    kinds = [get_origin(kind) or kind for kind, _ in map(parts_of, arms)]
+    if any(kind not in (*KINDS, Literal, tuple) for kind in kinds):
+        return value  # an object of a kind that is not known here may stand there, too
+    misfits = []
+    for arm in arms:
         try:
-            found = fitting(value, one)
+            return fitting(value, arm)
         except Misfit as misfit:  # noqa: PERF203 - the next kind may take it
-            reasons.append(misfit)
-        else:
-            return _marked(found, marks)
-    raise reasons[0] if len(reasons) == 1 else Misfit(_either(reasons, value))
-
-
-def _is_known(kind: Any) -> bool:
-    return kind in _CONVERSIONS or get_origin(kind) in (*_CONVERSIONS, *_CHECKED)
-
-
-def _either(reasons: list[Misfit], value: Any) -> str:
-    wanted = [str(one).rpartition(", not ")[0].removeprefix("must be ") for one in reasons]
-    return f"must be {' or '.join(wanted)}, not {quoted(value)}"
-
-
-def _choice(value: Any, literals: tuple[Any, ...]) -> Any:
-    for one in literals:
-        if type(one) is type(value) and one == value:
-            return one
-    words = ", ".join(map(str, literals))
-    near = nearest(value, map(str, literals)) if isinstance(value, str) else ""
-    hint = f"; {near}" if near.startswith("did") else ""
-    raise Misfit(f"{quoted(value)} is not understood; choose one of {words}{hint}")
+            misfits.append(misfit)
+    called = next((mark.words for mark in marks if isinstance(mark, Called)), "")
+    if len(misfits) == 1 and not called:
+        raise misfits[0]
+    raise Misfit(called or " or ".join(misfit.wanted for misfit in misfits), value)
 
 
 def _several(value: Any, kind: Any, marks: tuple[Any, ...]) -> tuple[Any, ...]:
     """A list; one value stands for a list of it."""
-    if isinstance(value, str) and any(isinstance(mark, ByComma) for mark in marks):
+    if isinstance(value, str) and ByComma() in marks:
         value = [part.strip() for part in value.split(",")]
     inner = Annotated[(kind, *marks)] if marks else kind
-    values = value if isinstance(value, (list, tuple)) else [value]
     try:
-        return tuple(fitting(one, inner) for one in values)
+        return tuple(fitting(item, inner) for item in (value if isinstance(value, (list, tuple)) else [value]))
     except Misfit as misfit:
-        of = "names" if AsName() in _parts(inner)[1] else "words"
-        reason = str(misfit).removeprefix("must be ").rpartition(", not ")[0]
-        wanted = f"a list of {of}" if _parts(kind)[0] is str else f"a list, and each value in it {reason}"
-        raise Misfit(f"must be {wanted}, not {quoted(value)}") from None
+        words = f"a list of {'names' if AsName() in parts_of(inner)[1] else 'words'}"
+        wanted = words if parts_of(kind)[0] is str else f"a list, and each value in it {misfit.wanted}"
+        raise Misfit(wanted, value) from None
 
 
-def _mapping(value: Any, marks: tuple[Any, ...]) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise Misfit(f"takes lines of its own, such as 'use_dora: true', not {quoted(value)}")
-    if Finite() in marks and (name := _unreal(value)):
-        raise Misfit(f"has a number in it that is not finite, at {name!r}")
-    return _plain(value)
+def _converted(value: Any, kind: Any) -> Any:
+    if kind in (int, float):
+        return _number(value, kind)
+    if kind in (dict, Mapping):
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            sentence = f"takes lines of its own, such as 'use_dora: true', not {quoted(value)}"
+            raise Misfit(KINDS[kind], value, sentence)
+        return _plain(value)
+    if not isinstance(value, (str, os.PathLike) if kind in (Path, os.PathLike) else kind):
+        raise Misfit(KINDS[kind], value)
+    return value
 
 
-def _unreal(value: Any, name: str = "") -> str:
-    """Where infinity or nan stands, or ""."""
-    if isinstance(value, Mapping):
-        return next((at for key, inner in value.items() if (at := _unreal(inner, str(key)))), "")
-    if isinstance(value, (list, tuple)):
-        return next((at for inner in value if (at := _unreal(inner, name))), "")
-    return name if isinstance(value, float) and not math.isfinite(value) else ""
+def _number(value: Any, kind: type[int | float]) -> int | float:
+    """1e3 is a whole number, true is none."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or (kind is int and not (isinstance(value, Integral) or float(value).is_integer())):
+        raise Misfit(KINDS[kind], value)
+    if (kind is int or isinstance(value, Integral)) and abs(int(value)) > _LARGEST:
+        raise Misfit(f"{KINDS[kind]} of at most 19 digits", value)
+    return kind(value)
 
 
 def _plain(value: Any) -> Any:
@@ -126,93 +112,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(inner) for name, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _whole(value: Any) -> int:
-    """1e3 is whole, true is not."""
-    fits = not isinstance(value, bool) and isinstance(value, Real)
-    if not fits or not (isinstance(value, Integral) or float(value).is_integer()):
-        raise Misfit(f"must be a whole number, not {quoted(value)}")
-    if abs(number := int(value)) > _LARGEST:
-        raise Misfit(f"must be a whole number of at most 19 digits, not {quoted(value)}")
-    return number
-
-
-def _real(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise Misfit(f"must be a number, not {quoted(value)}")
-    if isinstance(value, Integral) and abs(int(value)) > _LARGEST:
-        raise Misfit(f"must be a number of at most 19 digits, not {quoted(value)}")
-    return float(value)
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise Misfit(f"must be true or false, not {quoted(value)}")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise Misfit(f"must be text, not {quoted(value)}")
-    return value
-
-
-def _path(value: Any) -> Any:
-    if not isinstance(value, (str, os.PathLike)):
-        raise Misfit(f"must be a path, not {quoted(value)}")
-    return value
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-_CONVERSIONS = {
-    int: _whole,
-    float: _real,
-    bool: _truth,
-    str: _text,
-    Path: _path,
-    os.PathLike: _path,
-    type(None): _as_it_is,
-}
-_CHECKED = (Literal, tuple, dict)
-
-
-def _marked(value: Any, marks: tuple[Any, ...]) -> Any:
-    """The value, if it lies within what stands beside its type."""
-    bounds = next((mark for mark in marks if isinstance(mark, Bounds)), None)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if bounds is not None and not bounds.hold(value):
-            raise Misfit(f"must be {bounds}, not {_number(value)}")
-        if not math.isfinite(value):
-            raise Misfit(f"must be a finite number, not {value}")
-    for mark in marks:
-        if isinstance(mark, OneOf):
-            _choice(value, tuple(mark))
-        if isinstance(mark, NotEmpty) and str(value) == "":
-            raise Misfit("is empty; name a folder, such as out/run, or . for this one")
-        if isinstance(mark, AsPath) and isinstance(value, (str, os.PathLike)):
-            _can_be_asked_for(os.fspath(value))
-        if isinstance(mark, FolderName):
-            _one_folder(value)
-    return value
-
-
-def _number(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) and value == round(value, 4) else str(value)
-
-
-def _can_be_asked_for(path: str) -> None:
-    try:
-        parts = os.fsencode(path).split(b"/")
-    except UnicodeEncodeError:
-        parts = [b"\0"]
-    if any(b"\0" in part or len(part) > _LONGEST_NAME for part in parts) or len(path) > _LONGEST_PATH:
-        raise Misfit(f"must be a path, whose parts have at most {_LONGEST_NAME} bytes, not {quoted(path)}")
-
-
-def _one_folder(value: str) -> None:
-    if not value or value in (".", "..") or set(value) & set("/\\\0") or len(value) > 200:
-        raise Misfit(f"names a folder, so it is a word without / and no .., not {quoted(value)}")

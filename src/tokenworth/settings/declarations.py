@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import sys
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
-from itertools import pairwise
 from typing import Any, TypeVar
 
+from tokenworth.settings.bounds import Mark
+from tokenworth.settings.help import field_help
 from tokenworth.settings.validation import hints_of
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class NoOption:
+class NoOption(Mark):
     """Of a setting: an object of a program, which no command line can name."""
 
 
 @dataclass(frozen=True, slots=True)
-class OptionName:
+class OptionName(Mark):
     """Of a setting: what the command line calls it."""
 
     name: str
@@ -45,7 +42,7 @@ class Setting:
 
 def declared(kind: type[Any]) -> list[Setting]:
     """The settings of a dataclass, those that it inherits among them; first those that may come without a name."""
-    hints, sentences = hints_of(kind), _sentences(kind)
+    hints, sentences = hints_of(kind), field_help(kind)
     settings = [
         Setting(one.name, hints[one.name], str(one.type), _default(one), sentences.get(one.name, ""), not one.kw_only)
         for one in fields(kind)
@@ -65,31 +62,3 @@ def part_of(kind: type[T], settings: Any, **changes: Any) -> T:
 
 def _default(field: Any) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
-
-
-def _sentences(kind: type[Any]) -> dict[str, str]:
-    """What stands below the fields of a class and of those it inherits from."""
-    inherited: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        inherited |= _sentences_of(base.__module__).get(base.__name__, {}) if base is not object else {}
-    return inherited
-
-
-@cache
-def _sentences_of(module: str) -> dict[str, dict[str, str]]:
-    """By class and field; none where the source did not come along."""
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except (OSError, TypeError):
-        return {}
-    return {
-        node.name: {
-            field.target.id: " ".join(below.value.value.split())
-            for field, below in pairwise(node.body)
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-            and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-            and isinstance(below.value.value, str)
-        }
-        for node in tree.body
-        if isinstance(node, ast.ClassDef)
-    }  # fmt: skip

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar, get_type_hints
 
 from tokenworth.settings.declarations import Setting, declared
-from tokenworth.settings.validation import make, refuse_unknown
+from tokenworth.settings.validation import make
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -28,6 +28,7 @@ def keywords_of(kind: Callable[P, S]) -> Callable[[Callable[[S], R]], Callable[P
     """
     assert isinstance(kind, type), "a settings class"
     settings = declared(kind)
+    places = [setting.name for setting in settings if setting.by_place]
     signature = inspect.Signature([_parameter(setting) for setting in settings])
 
     def decorate(call: Callable[[S], R]) -> Callable[P, R]:
@@ -35,8 +36,10 @@ def keywords_of(kind: Callable[P, S]) -> Callable[[Callable[[S], R]], Callable[P
 
         @wraps(call)
         def by_keywords(*args: P.args, **kwargs: P.kwargs) -> R:
-            refuse_unknown(kwargs, signature.parameters, owner)
-            return call(make(kind, signature.bind_partial(*args, **kwargs).arguments, owner))
+            by_place = dict(zip(places, args, strict=False))
+            if len(args) > len(places) or by_place.keys() & kwargs:
+                signature.bind(*args, **kwargs)  # Python's own words for arguments too many, or twice
+            return call(make(kind, by_place | kwargs, owner))
 
         del by_keywords.__wrapped__  # its signature is another
         returned = get_type_hints(call)["return"]

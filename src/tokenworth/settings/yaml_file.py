@@ -25,9 +25,7 @@ _LARGEST = 2**63 - 1
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
 _LEFT_OUT = {_TAG + name for name in ("timestamp", "value", "int", "float")}
-_WORDS = {
-    "yes": True, "true": True, "on": True, "no": False, "false": False, "off": False,
-}  # fmt: skip
+_TRUTHS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
 class Section(dict[str, Any]):
@@ -53,42 +51,41 @@ def read_settings(path: str | Path, what: str = "run file", example: str = "step
     Raises:
         SettingError: it cannot be read, holds something else, or says a thing twice; every such mistake with its line.
     """
-    text = _text(Path(path), what)
+    place = f"the {what} {path}"
     mistakes: list[str] = []
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        found = None if node is None else _value(node, mistakes)
+        node = _Loader(_text(Path(path), place)).get_single_node()
+        values = None if node is None else _value(node, mistakes)
     except yaml.YAMLError as error:
-        raise SettingError(f"the {what} {path} cannot be read as YAML ({_place(error)})") from error
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        problem = first_line(Exception(getattr(error, "problem", None) or first_line(error)))
+        line = "" if mark is None else f"line {mark.line + 1}: "
+        raise SettingError(f"{place} cannot be read as YAML ({line}{problem})") from error
     if mistakes:
-        raise refusal(f"the {what} {path}", mistakes)
-    if not isinstance(found, Section):
-        raise SettingError(f"the {what} {path} must hold lines such as {example!r}, not {_kind(found)}")
-    return found
+        raise refusal(place, mistakes)
+    if not isinstance(values, Section):
+        kind = {type(None): "nothing", list: "a list"}.get(type(values), quoted(values))
+        raise SettingError(f"{place} must hold lines such as {example!r}, not {kind}")
+    return values
 
 
-def _text(path: Path, what: str) -> str:
+def _text(path: Path, place: str) -> str:
     """What stands in the file; a device or a pipe is not waited for."""
     try:
-        kind = path.stat().st_mode
-        if not stat.S_ISREG(kind):
-            raise SettingError(
-                f"the {what} {path} is {'a folder' if stat.S_ISDIR(kind) else 'no plain file'}; name a file"
-            )
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise SettingError(f"{place} is {'a folder' if stat.S_ISDIR(mode) else 'no plain file'}; name a file")
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
-            raise SettingError(f"the {what} {path} is larger than {_MOST_BYTES // 10**6} MB, which no settings are")
+            raise SettingError(f"{place} is larger than {_MOST_BYTES // 10**6} MB, which no settings are")
         return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    except SettingError:
+        raise
     except UnicodeDecodeError as error:
-        raise SettingError(
-            f"the {what} {path} cannot be read as YAML (it is not UTF-8: {first_line(error)})"
-        ) from error
+        raise SettingError(f"{place} cannot be read as YAML (it is not UTF-8: {first_line(error)})") from error
     except (OSError, ValueError) as error:  # no such file, or a path with a zero byte in it
-        if isinstance(error, SettingError):
-            raise
-        raise SettingError(f"the {what} {path} cannot be read ({first_line(error)})") from error
+        raise SettingError(f"{place} cannot be read ({first_line(error)})") from error
 
 
 def exists(path: Path) -> bool:
@@ -97,16 +94,6 @@ def exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # too long, or with a zero byte in it
         return False
-
-
-def _place(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    said = getattr(error, "problem", None) or first_line(error)
-    return first_line(Exception(said)) if mark is None else f"line {mark.line + 1}: {first_line(Exception(said))}"
-
-
-def _kind(found: Any) -> str:
-    return {type(None): "nothing", list: "a list"}.get(type(found), quoted(found))
 
 
 class _Loader(yaml.SafeLoader):
@@ -128,14 +115,15 @@ class _Loader(yaml.SafeLoader):
         mark, before = self.peek_event().start_mark, self._values  # type: ignore[no-untyped-call]
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise _refused(f"more than {_DEEPEST} levels, one in the other", mark)
+            raise yaml.MarkedYAMLError(problem=f"more than {_DEEPEST} levels, one in the other", problem_mark=mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         if alias and id(node) not in self._sizes:
-            raise _refused("an alias that contains itself", mark)
+            raise yaml.MarkedYAMLError(problem="an alias that contains itself", problem_mark=mark)
         self._values += self._sizes[id(node)] if alias else 1
         if self._values > _MOST_VALUES:
-            raise _refused(f"more than {_MOST_VALUES:,} values, aliases written out", mark)
+            problem = f"more than {_MOST_VALUES:,} values, aliases written out"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         if not alias:
             self._sizes[id(node)] = self._values - before
         return node
@@ -147,78 +135,69 @@ _Loader.add_implicit_resolver(_TAG + "int", re.compile(f"^(?:{_INTEGER.pattern})
 _Loader.add_implicit_resolver(_TAG + "float", re.compile(f"^(?:{_FLOAT.pattern})$"), list("-+0123456789."))
 
 
-def _refused(problem: str, mark: Any) -> yaml.YAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
-
-
 def _value(node: Any, mistakes: list[str]) -> Any:
     if isinstance(node, yaml.MappingNode):
         return _section(node, mistakes)
     if isinstance(node, yaml.SequenceNode):
         _refuse_tag(node, ("seq",), mistakes)
-        return [_value(one, mistakes) for one in node.value]
+        return [_value(item, mistakes) for item in node.value]
     return _scalar(node, mistakes)
 
 
 def _section(node: Any, mistakes: list[str]) -> Section:
     _refuse_tag(node, ("map",), mistakes)
-    found, given = Section(), Section()
+    merged, section = Section(), Section()
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             mistakes.append(f"line {_line(key)}: a key must be a name, not a list or a mapping")
         elif key.tag == _MERGE:
-            for merged in _merged(value, mistakes):
-                found = Section({**merged, **found}, lines={**merged.lines, **found.lines})
-        elif key.value in given:
-            before = given.lines[key.value]
+            for other in _merged_sections(value, mistakes):
+                merged = Section({**other, **merged}, lines={**other.lines, **merged.lines})
+        elif key.value in section:
+            before = section.lines[key.value]
             mistakes.append(f"line {_line(key)}: {quoted(key.value)} stands here again, and on line {before}")
         else:
-            given[key.value], given.lines[key.value] = _value(value, mistakes), _line(key)
-    return Section({**found, **given}, lines={**found.lines, **given.lines})
+            section[key.value], section.lines[key.value] = _value(value, mistakes), _line(key)
+    return Section({**merged, **section}, lines={**merged.lines, **section.lines})
 
 
-def _merged(node: Any, mistakes: list[str]) -> Iterator[Section]:
-    for one in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-        if isinstance(one, yaml.MappingNode):
-            yield _section(one, mistakes)
+def _merged_sections(node: Any, mistakes: list[str]) -> Iterator[Section]:
+    for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        if isinstance(part, yaml.MappingNode):
+            yield _section(part, mistakes)
         else:
-            mistakes.append(f"line {_line(one)}: '<<' takes the lines of another section")
+            mistakes.append(f"line {_line(part)}: '<<' takes the lines of another section")
 
 
 def _scalar(node: Any, mistakes: list[str]) -> Any:
     name, text = node.tag.removeprefix(_TAG), node.value
     try:
-        if name == "int":
-            return _integer(text)
-        if name == "float":
-            return _real(text)
+        if name in ("int", "float"):
+            return _number(text, _INTEGER if name == "int" else _FLOAT)
         if name == "bool":
-            return _WORDS[text.lower()]
-    except (ValueError, KeyError) as error:
-        said = str(error) if isinstance(error, SettingError) else f"{quoted(text)} is no value of the type {name}"
-        mistakes.append(f"line {_line(node)}: {said}")
-        return None
-    _refuse_tag(node, ("str", "null"), mistakes)
-    return None if name == "null" else text
+            return _TRUTHS[text.lower()]
+    except SettingError as error:
+        mistakes.append(f"line {_line(node)}: {error}")
+    except (ValueError, KeyError):
+        mistakes.append(f"line {_line(node)}: {quoted(text)} is no value of the type {name}")
+    else:
+        _refuse_tag(node, ("str", "null"), mistakes)
+        return None if name == "null" else text
+    return None
 
 
-def _integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
+def _number(text: str, pattern: re.Pattern[str]) -> int | float:
+    if not pattern.fullmatch(text):
         raise ValueError
-    plain = text.replace("_", "")
+    plain = text.replace("_", "").lower()
+    if pattern is _FLOAT:
+        return float(plain.replace(".", "") if plain.lstrip("-+").startswith((".i", ".n")) else plain)
     if len(plain) > len(str(_LARGEST)) + 1:
         raise SettingError(f"a whole number of {len(plain)} digits is larger than any setting")
     number = int(plain, 0) if plain.lstrip("-+")[:2] in ("0o", "0x") else int(plain)
     if abs(number) > _LARGEST:
         raise SettingError(f"the whole number {plain} is larger than any setting")
     return number
-
-
-def _real(text: str) -> float:
-    if not _FLOAT.fullmatch(text):
-        raise ValueError
-    plain = text.replace("_", "").lower()
-    return float(plain.replace(".", "") if plain.lstrip("-+").startswith((".i", ".n")) else plain)
 
 
 def _refuse_tag(node: Any, names: tuple[str, ...], mistakes: list[str]) -> None:

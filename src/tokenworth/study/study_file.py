@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation.route_settings import ROUTES, make_config
 from tokenworth.errors import SettingError
-from tokenworth.settings import exists, quoted, read_settings, refusal, with_changes
+from tokenworth.settings import Seed, exists, quoted, read_settings, refusal, unknown_names, with_changes
+from tokenworth.settings.validation import checked_values, hints_of
+from tokenworth.settings.yaml_file import Section
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, WITHOUT_BACKBONE, Study
-from tokenworth.study.study_keys import check_shape
 
 _MOST_CELLS = 100_000
 _READING = {"source", "text", "text_pair", "label", "test"}
@@ -19,8 +21,8 @@ _READING = {"source", "text", "text_pair", "label", "test"}
 
 def shipped_studies() -> list[str]:
     """Names of the studies that come with the package."""
-    found = files("tokenworth.study") / "shipped"
-    return sorted(Path(one.name).stem for one in found.iterdir() if one.name.endswith(".yaml"))
+    shipped = files("tokenworth.study") / "shipped"
+    return sorted(Path(file.name).stem for file in shipped.iterdir() if file.name.endswith(".yaml"))
 
 
 def load_study(path: str | Path, *, data: str | Path | None = None, models: str | Path | None = None) -> Study:
@@ -40,40 +42,66 @@ def load_study(path: str | Path, *, data: str | Path | None = None, models: str 
     place = _file(path)
     values = read_settings(place, "study file", "routes: [assess, bow, lora]")
     mistakes: list[str] = []
-    found = check_shape(with_changes(values, {} if "name" in values else {"name": place.stem}), mistakes)
+    study = _stated_study(with_changes(values, {} if "name" in values else {"name": place.stem}), mistakes)
+    mistakes += [*_mistakes(study), *_setting_mistakes(values)]
     if mistakes:
         raise refusal(place, mistakes)
-    study = _placed_study(found, place.resolve().parent, data, models)
-    if mistakes := [*_mistakes(study)]:
-        raise refusal(place, mistakes)
-    return study
+    home = place.resolve().parent
+    folder = data or (None if study.data is None else home / study.data)
+    return replace(
+        study,
+        tasks=tuple(_placed([home], name) for name in study.tasks),
+        backbones=tuple(_placed([home, *([Path(models)] if models else [])], name) for name in study.backbones),
+        data=str(folder) if folder else None,
+    )
 
 
 def _file(path: str | Path) -> Path:
-    if not Path(path).exists() and str(path) in shipped_studies():
-        return Path(str(files("tokenworth.study") / "shipped" / f"{path}.yaml"))
-    if not Path(path).exists() and not str(path).endswith((".yaml", ".yml")):
-        known = ", ".join(shipped_studies())
-        raise SettingError(f"there is no study file {path}, and no study of that name comes with the package ({known})")
-    return Path(path)
+    if Path(path).exists() or str(path).endswith((".yaml", ".yml")):
+        return Path(path)
+    if str(path) not in (known := shipped_studies()):
+        sentence = f"there is no study file {path}, and no study of that name comes with the package"
+        raise SettingError(f"{sentence} ({', '.join(known)})")
+    return Path(str(files("tokenworth.study") / "shipped" / f"{path}.yaml"))
 
 
-def _placed_study(found: dict[str, Any], home: Path, data: str | Path | None, models: str | Path | None) -> Study:
-    places = [home, *([Path(models)] if models else [])]
-    stated = home / found["data"] if found.get("data") is not None else None
-    placed = {
-        "tasks": tuple(_placed([home], name) for name in found.get("tasks", ())),
-        "backbones": tuple(_placed(places, name) for name in found.get("backbones", ())),
-        "data": str(data or stated) if data or stated else None,
-    }
-    return Study(**{**found, **placed})
+def _stated_study(values: Mapping[str, Any], mistakes: list[str]) -> Study:
+    """As much of it as can be read; routes may be a list, or a mapping to settings of their own."""
+    hints = {name: hint for name, hint in hints_of(Study).items() if name != "of_route"}
+    mistakes += unknown_names(values, hints, "a study has")
+    routes = values.get("routes")
+    of_route: dict[str, dict[str, Any]] = {}
+    if isinstance(routes, Mapping):
+        of_route = {route: _own_settings(route, own, mistakes) for route, own in routes.items()}
+        values = with_changes(values, {"routes": list(routes)})
+    if not routes:
+        mistakes.append("a study needs routes; write 'routes: [...]'")
+        del hints["routes"]
+    fields = {"routes": ()} | checked_values(values, hints, mistakes)
+    if not values.get("tasks") and set(fields["routes"]) != {COUNT}:
+        mistakes.append("a study needs tasks; write 'tasks: [...]'")
+    if fields.get("seeds") == ():
+        mistakes.append("seeds must be a list of at least one")
+    return Study(**{"name": "study", **fields, "of_route": of_route})
+
+
+def _own_settings(route: str, own: Any, mistakes: list[str]) -> dict[str, Any]:
+    """Settings of one route; its `seeds` come out as a tuple."""
+    if own is not None and not isinstance(own, Mapping):
+        mistakes.append(f"the route {route} takes settings, such as 'lr: 0.001', not {quoted(own)}")
+        return {}
+    name, own = f"seeds of the route {route}", dict(own or {})
+    if "seeds" not in own:
+        return own
+    seeds = checked_values({name: own.pop("seeds")}, {name: tuple[Seed, ...]}, mistakes)
+    return own | ({"seeds": seeds[name]} if seeds else {})
 
 
 def _placed(places: list[Path], name: str) -> str:
     """A path that lies in one of the places, seen from anywhere; names of the hub and of tasks stay."""
     base, mark, rest = name.partition("@")
-    found = next((place / base for place in places if exists(place / base)), None)
-    return f"{found.resolve()}{mark}{rest}" if found is not None else name
+    path = next((place / base for place in places if exists(place / base)), None)
+    return f"{path.resolve()}{mark}{rest}" if path is not None else name
 
 
 def _mistakes(study: Study) -> Iterator[str]:
@@ -88,17 +116,25 @@ def _mistakes(study: Study) -> Iterator[str]:
     for name, values in study.axes.items():
         if not isinstance(values, list) or not values:
             yield f"the axis {name} must be a list of values, not {quoted(values)}"
-    if study.size() > _MOST_CELLS:
+    if study.routes and study.size() > _MOST_CELLS:
         yield f"the study has {study.size():,} cells, and {_MOST_CELLS:,} are the most one can have; make several of it"
-    yield from _setting_mistakes(study)
 
 
-def _setting_mistakes(study: Study) -> Iterator[str]:
-    """Of every value once, wherever it stands."""
-    owns = [study.settings, *({k: v for k, v in own.items() if k != "seeds"} for own in study.of_route.values())]
-    points = [(name, value) for name, values in study.axes.items() if isinstance(values, list) for value in values]
-    for name, value in [*(pair for own in owns for pair in own.items()), *points]:
+def _setting_mistakes(values: Mapping[str, Any]) -> Iterator[str]:
+    """Of every value once, wherever it stands, with its line."""
+    routes = values.get("routes")
+    sections = [values.get("settings"), *(routes.values() if isinstance(routes, Mapping) else [])]
+    for section in (section for section in sections if isinstance(section, Section)):
+        yield from _refused(section.but("seeds") if section is not values.get("settings") else section)
+    axes = values["axes"] if isinstance(values.get("axes"), Section) else Section()
+    for name, points in axes.items():
+        for point in points if isinstance(points, list) else ():
+            yield from _refused(Section({name: point}, lines=axes.lines))
+
+
+def _refused(section: Section) -> Iterator[str]:
+    for name in section:
         try:
-            make_config({name: value})
+            make_config(Section({name: section[name]}, lines=section.lines))
         except SettingError as error:  # noqa: PERF203 - every mistake is told
             yield from error.mistakes

@@ -17,31 +17,26 @@ import tokenize
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from tokenworth.errors import TaskError
 from tokenworth.tasks.table import Table
 
-PACKAGES: dict[str, str] = {
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "pandas": "pandas",
+PACKAGES = {
+    **{name: name for name in ("numpy", "scipy", "pandas")},
     "scikit-learn": "sklearn",
-    "torch": "torch",
-    "transformers": "transformers",
-    "networkx": "networkx",
-    "sympy": "sympy",
+    **{name: name for name in ("torch", "transformers", "networkx", "sympy")},
 }
 """Classes of the task: name to install, name to import.  The last two come with torch."""
 
 MIN_CLASSES = 6
-MIN_TEXTS = 200  # a package with fewer usable docstrings is no class
-MAX_TEXTS = 500  # texts a class
-MAX_PER_FILE = 12
-MAX_BYTES = (
-    60_000  # longer files cost more to parse than their 12 texts are worth: 6.2 s without, 4.6 s with this limit
-)
+MIN_TEXTS = 200
+"""A package with fewer usable docstrings is no class."""
+MAX_TEXTS, MAX_PER_FILE = 500, 12
+"""Texts of a class, and of a file."""
+MAX_BYTES = 60_000
+"""Longer files cost more to parse than their 12 texts are worth: 6.2 s without, 4.6 s with this limit."""
 MIN_CHARACTERS, MAX_CHARACTERS = 60, 600
 MASK = "library"
 
@@ -51,19 +46,12 @@ _NAMES = re.compile(
     r"hugging[-_ ]?face(?:[-_]hub)?|hf|networkx|nx|sympy)(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
-_SKIPPED = {"tests", "test", "testing", "_tests", "conftest.py", "_vendor", "vendor", "vendored", "externals",
-            "third_party", "array_api_compat", "array_api_extra"}  # fmt: skip
+_SKIPPED = {"tests", "test", "testing", "_tests", "conftest.py"}
+_SKIPPED |= {"_vendor", "vendor", "vendored", "externals", "third_party", "array_api_compat", "array_api_extra"}
 _SECTION = re.compile(
     r"\n[ \t]*(?:[-=~^]{3,}|>>>|\.\. |:param|:returns?:|"
     r"(?:Args|Arguments|Parameters|Returns|Examples?)[ \t]*:?[ \t]*\n)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    text: str
-    package: str
-    file: str
 
 
 def docstring_table(seed: int = 0) -> Table:
@@ -75,20 +63,16 @@ def docstring_table(seed: int = 0) -> Table:
     Raises:
         TaskError: fewer than six packages are there; the message names what to install.
     """
-    texts = [text for name in PACKAGES if _folder(PACKAGES[name]) for text in _package_texts(name, seed)]
-    packages_of = Counter(text for text, _ in {(item.text, item.package) for item in texts})
-    kept = [item for item in texts if packages_of[item.text] == 1]
-    counts = Counter(item.package for item in kept)
-    enough = [name for name in PACKAGES if counts[name] >= MIN_TEXTS]
-    if len(enough) < MIN_CLASSES:
-        lacking = [name for name in PACKAGES if name not in enough]
-        raise TaskError(
-            f"docstrings: only {len(enough)} of the packages it is built from are installed with their sources, and "
-            f"it needs {MIN_CLASSES}; run: pip install {' '.join(lacking)}"
-        )
-    kept = [item for item in kept if item.package in enough]
-    columns = {"text": [t.text for t in kept], "label": [t.package for t in kept], "file": [t.file for t in kept]}
-    return Table(columns, "docstrings")
+    rows = [(text, name, file) for name in PACKAGES for text, file in _package_texts(name, seed).items()]
+    packages_of = Counter(text for text, _, _ in rows)
+    rows = [row for row in rows if packages_of[row[0]] == 1]
+    counts = Counter(name for _, name, _ in rows)
+    lacking = [name for name in PACKAGES if counts[name] < MIN_TEXTS]
+    if (enough := len(PACKAGES) - len(lacking)) < MIN_CLASSES:
+        what = f"only {enough} of the packages it is built from are installed with their sources"
+        raise TaskError(f"docstrings: {what}, and it needs {MIN_CLASSES}; run: pip install {' '.join(lacking)}")
+    columns = zip(*(row for row in rows if row[1] not in lacking), strict=True)
+    return Table(dict(zip(("text", "label", "file"), map(list, columns), strict=True)), "docstrings")
 
 
 def source_files(package: str) -> list[Path]:
@@ -154,22 +138,23 @@ def _folder(package: str) -> Path | None:
     return Path(places[0]) if places else None
 
 
-def _package_texts(name: str, seed: int) -> list[_Text]:
-    """Up to MAX_TEXTS texts from files in seeded order; reading stops once there are enough."""
+def _package_texts(name: str, seed: int) -> dict[str, str]:
+    """Up to MAX_TEXTS texts, each with its file, from files in seeded order; reading stops once there are enough."""
+    folder = _folder(PACKAGES[name])
+    if folder is None:
+        return {}
     rng = random.Random(f"{seed}:{name}")  # noqa: S311 - a sample, not a secret
     files = [path for path in source_files(PACKAGES[name]) if path.stat().st_size <= MAX_BYTES]
-    folder = _folder(PACKAGES[name])
-    assert folder is not None
     rng.shuffle(files)
-    texts: dict[str, _Text] = {}
+    texts: dict[str, str] = {}
     for path in files:
         if len(texts) >= MAX_TEXTS:
             break
         file = f"{name}/{path.relative_to(folder).as_posix()}"
-        found = list(dict.fromkeys(text for doc in docstrings_of(path) if (text := _beginning(doc)) is not None))
-        for text in rng.sample(found, min(MAX_PER_FILE, len(found))):
-            texts.setdefault(text, _Text(text, name, file))
-    return list(texts.values())[:MAX_TEXTS]
+        usable = list(dict.fromkeys(text for doc in docstrings_of(path) if (text := _beginning(doc)) is not None))
+        for text in rng.sample(usable, min(MAX_PER_FILE, len(usable))):
+            texts.setdefault(text, file)
+    return dict(islice(texts.items(), MAX_TEXTS))
 
 
 def _beginning(docstring: str) -> str | None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenworth.errors import FileError, TaskError
+from tokenworth.errors import TaskError
 from tokenworth.files import saved_parts, stem, whole_sets
 from tokenworth.files.data_files import SHARD
 from tokenworth.tasks.hub import load_parts
 from tokenworth.tasks.table import Table, concatenate
-from tokenworth.tasks.table_files import READERS, is_table, read_table
+from tokenworth.tasks.table_files import READERS, is_table, read_table, task_errors
 
-PART_NAMES = {"train": "train", "training": "train", "test": "test", "validation": "validation", "valid": "validation",
-              "val": "validation", "dev": "validation"}  # fmt: skip
+PART_NAMES = {"train": "train", "training": "train", "test": "test"}
+PART_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
 """How a part may be called, and what it is called here."""
 
 _HUB_HEADER = re.compile(r"\A---\s.*^(configs|dataset_info):.*?^---", re.DOTALL | re.MULTILINE)
@@ -34,6 +34,7 @@ class Folder:
     """Whether the folder is in our own layout, whose parts are taken as they are."""
 
 
+@task_errors()
 def read_folder(path: Path) -> Folder:
     """Read a folder's train.* and test.* files, its meta.json, or its data in the hub's layout.
 
@@ -44,18 +45,14 @@ def read_folder(path: Path) -> Folder:
     Raises:
         TaskError: no file is named after a part, two files are the same part, or a file cannot be read.
     """
-    try:
-        saved = saved_parts(path)
-    except FileError as error:
-        raise TaskError(str(error)) from error
-    if saved is not None:
+    if (saved := saved_parts(path)) is not None:
         return Folder(canonical({name: _joined(path, name, files) for name, files in saved.items()}))
     meta = path / "meta.json"
     if meta.is_file():
         return Folder(_read_parts(path), _label_names(meta), has_meta=True)
     readme = path / "README.md"
     if readme.is_file() and _HUB_HEADER.search(readme.read_text("utf-8", errors="replace")):
-        _check_sets(file for place in (path, path / "data") for file in place.glob("*") if is_table(file))
+        whole_sets(file for place in (path, path / "data") for file in place.glob("*") if is_table(file))
         return Folder(canonical(load_parts(str(path))))
     return Folder(_read_parts(path))
 
@@ -74,26 +71,17 @@ def _read_parts(path: Path) -> dict[str, Table]:
                 files.setdefault(part, []).append(file)
     if not files:
         inside = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
-        raise TaskError(
-            f"{path}: no train.* file in this folder (in it: {inside}); name the files train and test with one of "
-            f"the endings {', '.join(READERS)}, or give the file itself"
-        )
-    return {part: _read_part(path, part, found) for part, found in files.items()}
+        remedy = f"name the files train and test with one of the endings {', '.join(READERS)}, or give the file itself"
+        raise TaskError(f"{path}: no train.* file in this folder (in it: {inside}); {remedy}")
+    return {part: _read_part(path, part, part_files) for part, part_files in files.items()}
 
 
 def _read_part(path: Path, part: str, files: list[Path]) -> Table:
     if len(files) > 1 and not all(SHARD.search(stem(file)) for file in files):
         named = " and ".join(str(file.relative_to(path)) for file in files)
         raise TaskError(f"{path}: {named} are both the {part} part; keep one of them, or give the file itself")
-    _check_sets(files)
+    whole_sets(files)
     return _joined(path, part, files)
-
-
-def _check_sets(files: Iterable[Path]) -> None:
-    try:
-        whole_sets(files)
-    except FileError as error:
-        raise TaskError(str(error)) from error
 
 
 def _joined(path: Path, part: str, files: Sequence[Path]) -> Table:

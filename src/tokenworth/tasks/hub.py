@@ -10,10 +10,9 @@ from typing import Any
 from tokenworth.errors import TaskError
 from tokenworth.tasks.table import Table
 
-_CONVERTED = (
-    "refs/convert/parquet"  # branch on which the hub keeps every public data set as Parquet, also those made by scripts
-)
-
+_CONVERTED = "refs/convert/parquet"
+"""Branch on which the hub keeps every public data set as Parquet, also those made by scripts."""
+_NOT_THERE = "there is no such data set on the hub, or it is private"
 _PATIENCE = 10.0
 """Seconds; the library's own for one request."""
 
@@ -85,25 +84,16 @@ def _reason(hub_id: str, error: Exception) -> str:
     """One sentence on why a data set did not load and what to do; the first reason that holds."""
     text = " ".join(str(error).split())
     first = text if len(text) <= 200 else text[:197] + "..."
+    page, folder = f"https://huggingface.co/datasets/{hub_id}", f"DATA/{hub_id.rsplit('/', 1)[-1]}"
+    bring = f"bring its train and test files (.parquet, .jsonl, .csv or .tsv) from {page} into a folder {folder}"
     reasons = [
         ("Config name is missing" in text, f"it has several configurations; write {hub_id}:NAME ({first})"),
         ("gated" in text.lower(), "access must be requested on its page, and then `hf auth login` run"),
-        (_is_offline(error), f"no network, and no copy in the cache; {_bring(hub_id)}"),
+        (_is_offline(error), f"no network, and no copy in the cache; {bring} and pass data=DATA (--data DATA)"),
         (Path(hub_id).exists(), f"the folder cannot be read ({first}); name its files train.* and test.*"),
-        (
-            "doesn't exist" in text or "not found" in text.lower(),
-            "there is no such data set on the hub, or it is private",
-        ),
+        ("doesn't exist" in text or "not found" in text.lower(), _NOT_THERE),
     ]
     return f"{hub_id}: " + next((what for holds, what in reasons if holds), f"cannot be loaded ({first})")
-
-
-def _bring(hub_id: str) -> str:
-    name = hub_id.rsplit("/", 1)[-1]
-    return (
-        "bring its train and test files (.parquet, .jsonl, .csv or .tsv) from "
-        f"https://huggingface.co/datasets/{hub_id} into a folder DATA/{name} and pass data=DATA (--data DATA)"
-    )
 
 
 def _is_offline(error: BaseException | None) -> bool:

@@ -21,9 +21,8 @@ _INVISIBLE = re.compile(
     "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]|^[\u200c\u200d]+|[\u200c\u200d]+$"
 )
 """Characters that show nothing; joiners count inside a word, where they tell emoji and words of some scripts apart."""
-_MOSTLY_DISTINCT = (
-    20  # rows from which on labels that mostly occur once are taken for ids or measurements, not for classes
-)
+_MOSTLY_DISTINCT = 20
+"""Rows from which on labels that mostly occur once are taken for ids or measurements, not for classes."""
 
 
 def encode_labels(
@@ -42,18 +41,16 @@ def encode_labels(
             with fewer than two training texts, outside `names`, or in test and not in train.
     """
     values = _one_kind([_plain_labels(rows) for rows in parts])
-    notes = _merged(parts)
+    notes = _spelling_notes(parts)
     if names is not None:
         names = tuple(map(normal_label, names))
-        _refuse_halves(parts[0], names)
         values = _indices(parts, values, names)
     train = Counter(values[0])
     _refuse_unseen(parts, values, train, names)
     _refuse_too_few(parts[0], train, names)
-    classes = sorted(train)
-    position = {label: index for index, label in enumerate(classes)}
+    position = {label: index for index, label in enumerate(sorted(train))}
     encoded = [np.array([position[value] for value in part], dtype=np.int64) for part in values]
-    kept = tuple(_name(label, names) for label in classes)
+    kept = tuple(_name(label, names) for label in position)
     if names is not None and len(kept) < len(names):
         notes.append(f"{len(names) - len(kept)} of the {len(names)} named classes have no texts and are left out.")
     return kept, encoded, notes
@@ -68,13 +65,11 @@ def _is_missing(label: Any) -> bool:
     return is_missing(label) or (isinstance(label, str) and not normal_label(label))
 
 
-def _merged(parts: Sequence[Rows]) -> list[str]:
+def _spelling_notes(parts: Sequence[Rows]) -> list[str]:
     """A note where labels that look alike were written in several ways."""
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
-    for rows in parts:
-        for label in rows.labels:
-            if isinstance(label, str):
-                spellings[normal_label(label)][label.strip()] += 1
+    for label in (label for rows in parts for label in rows.labels if isinstance(label, str)):
+        spellings[normal_label(label)][label.strip()] += 1
     several = {label: written for label, written in spellings.items() if len(written) > 1}
     if not several:
         return []
@@ -97,30 +92,15 @@ def is_labelled(labels: Sequence[Any]) -> bool:
 
 def _plain_labels(rows: Rows) -> list[int] | list[str]:
     """All labels of a part as int, or all as str."""
-    kinds: set[type] = set()
     for row, label in enumerate(rows.labels):
-        if isinstance(label, (list, tuple, dict, set)):
-            raise TaskError(
-                f"{rows.place(row)}: the label is a {type(label).__name__} of several values; multi-label data is "
-                "not supported: give one label a text, or one file for each label"
-            )
-        if _is_missing(label):
-            others = sum(_is_missing(other) for other in rows.labels) - 1
-            raise TaskError(
-                f"{rows.place(row)}: the label is missing{f' (and in {others} more rows)' if others else ''}; label "
-                "these rows or remove them"
-            )
-        if isinstance(label, str) and not label.isascii() and HALVES.search(label):
-            raise TaskError(f"{rows.place(row)}: the label holds half a character (a lone surrogate); write it again")
-        kinds.add(type(label))
+        if fault := _fault(label, rows):
+            raise TaskError(f"{rows.place(row)}: {fault}")
+    kinds = {type(label) for label in rows.labels}
     if kinds <= {int, float}:
         return _integers(rows, rows.labels)
-    if kinds == {str}:
-        return _integers_if_numbers(rows, [normal_label(label) for label in rows.labels])
-    return [str(label).lower() if isinstance(label, bool) else normal_label(str(label)) for label in rows.labels]
-
-
-def _integers_if_numbers(rows: Rows, labels: list[str]) -> list[int] | list[str]:
+    if kinds != {str}:
+        return [str(label).lower() if isinstance(label, bool) else normal_label(str(label)) for label in rows.labels]
+    labels = [normal_label(label) for label in rows.labels]
     distinct = set(labels)
     if all(_INTEGER.fullmatch(label) for label in distinct):
         return [int(label) for label in labels]
@@ -129,13 +109,25 @@ def _integers_if_numbers(rows: Rows, labels: list[str]) -> list[int] | list[str]
     return labels
 
 
+def _fault(label: Any, rows: Rows) -> str:
+    """Why a label is none, or ""."""
+    if isinstance(label, (list, tuple, dict, set)):
+        what = f"the label is a {type(label).__name__} of several values; multi-label data is not supported"
+        return f"{what}: give one label a text, or one file for each label"
+    if _is_missing(label):
+        others = sum(map(_is_missing, rows.labels)) - 1
+        more = f" (and in {others} more rows)" if others else ""
+        return f"the label is missing{more}; label these rows or remove them"
+    if isinstance(label, str) and not label.isascii() and HALVES.search(label):
+        return "the label holds half a character (a lone surrogate); write it again"
+    return ""
+
+
 def _integers(rows: Rows, numbers: list[Any]) -> list[int]:
     for row, number in enumerate(numbers):
         if number != number // 1:  # also true of infinity, whose floor is not a number
-            raise TaskError(
-                f"{rows.place(row)}: label {number} is a real number; regression is not supported: turn the numbers "
-                "into a few classes first"
-            )
+            what = f"label {number} is a real number; regression is not supported"
+            raise TaskError(f"{rows.place(row)}: {what}: turn the numbers into a few classes first")
     return [int(number) for number in numbers]
 
 
@@ -145,14 +137,15 @@ def _one_kind(values: list[list[int] | list[str]]) -> list[list[Any]]:
 
 
 def _indices(parts: Sequence[Rows], values: list[list[Any]], names: tuple[str, ...]) -> list[list[int]]:
+    if wrong := next((name for name in names if HALVES.search(name)), None):
+        source = parts[0].table.source
+        raise TaskError(f"{source}: the class name {wrong!r} holds half a character; write it again")
     index: dict[Any, int] = {key: i for i, name in enumerate(names) for key in (name, i)}
     for rows, part in zip(parts, values, strict=True):
-        for row, label in enumerate(part):
-            if label not in index:
-                raise TaskError(
-                    f"{rows.place(row)}: label {label!r} is not one of the {len(names)} named classes "
-                    f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
-                )
+        if (row := next((row for row, label in enumerate(part) if label not in index), None)) is not None:
+            listed = f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+            what = f"label {part[row]!r} is not one of the {len(names)} named classes ({listed})"
+            raise TaskError(f"{rows.place(row)}: {what}")
     return [[index[label] for label in part] for part in values]
 
 
@@ -160,39 +153,26 @@ def _refuse_unseen(
     parts: Sequence[Rows], values: list[list[Any]], train: Counter[Any], names: tuple[str, ...] | None
 ) -> None:
     for rows, part in zip(parts[1:], values[1:], strict=True):
-        unseen = sorted({label for label in part if label not in train})
-        if unseen:
-            row = next(i for i, label in enumerate(part) if label == unseen[0])
+        if unseen := sorted(set(part) - train.keys()):
             listed = ", ".join(f"'{_name(label, names)}'" for label in unseen[:5])
-            raise TaskError(
-                f"{rows.place(row)}: test label {listed} does not occur in train; add training texts of the class or "
-                "remove it from test"
-            )
-
-
-def _refuse_halves(rows: Rows, names: tuple[str, ...]) -> None:
-    if wrong := next((name for name in names if HALVES.search(name)), None):
-        raise TaskError(f"{rows.table.source}: the class name {wrong!r} holds half a character; write it again")
+            remedy = "add training texts of the class or remove it from test"
+            place = rows.place(part.index(unseen[0]))
+            raise TaskError(f"{place}: test label {listed} does not occur in train; {remedy}")
 
 
 def _refuse_too_few(rows: Rows, train: Counter[Any], names: tuple[str, ...] | None) -> None:
-    source, total = rows.table.source, sum(train.values())
-    if total >= _MOSTLY_DISTINCT and len(train) > total / 2:
-        raise TaskError(
-            f"{source}: {len(train):,} different labels in {total:,} rows look like ids or measurements, not like "
-            "classes; name another column with label="
-        )
-    if len(train) == 1:
-        raise TaskError(
-            f"{source}: every row has the label '{_name(next(iter(train)), names)}'; a task needs two classes"
-        )
+    total, what = sum(train.values()), ""
     few = [f"'{_name(label, names)}'" for label, count in sorted(train.items()) if count < 2]
-    if few:
-        raise TaskError(
-            f"{source}: fewer than two training texts in class "
-            f"{', '.join(few[:5])}{f' and {len(few) - 5} more' if len(few) > 5 else ''}; add texts, or remove or "
-            "merge the class"
-        )
+    if total >= _MOSTLY_DISTINCT and len(train) > total / 2:
+        what = f"{len(train):,} different labels in {total:,} rows look like ids or measurements, not like classes; "
+        what += "name another column with label="
+    elif len(train) == 1:
+        what = f"every row has the label '{_name(next(iter(train)), names)}'; a task needs two classes"
+    elif few:
+        listed = f"{', '.join(few[:5])}{f' and {len(few) - 5} more' if len(few) > 5 else ''}"
+        what = f"fewer than two training texts in class {listed}; add texts, or remove or merge the class"
+    if what:
+        raise TaskError(f"{rows.table.source}: {what}")
 
 
 def _name(label: Any, names: tuple[str, ...] | None) -> str:

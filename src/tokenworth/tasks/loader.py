@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.files import same_form
 from tokenworth.settings.signatures import keywords_of
-from tokenworth.tasks.columns import Columns
+from tokenworth.tasks.columns import Columns, choose_texts
 from tokenworth.tasks.labels import encode_labels
-from tokenworth.tasks.rows import Rows
+from tokenworth.tasks.rows import Rows, read_texts
 from tokenworth.tasks.source import find_origin
 from tokenworth.tasks.split import KEPT_IN_TRAIN, split
-from tokenworth.tasks.task import Split, Task, count
+from tokenworth.tasks.table_files import read_table
+from tokenworth.tasks.task import FEW_TEXTS, Split, Task, count
 from tokenworth.tasks.task_source import TaskSource
 from tokenworth.tasks.train_and_test import choose_parts, known_names, labelled_rows
 
@@ -34,22 +37,33 @@ def load_task(given: TaskSource) -> Task:
     """
     share, max_texts, seed = _share(given.test), given.max_texts, given.seed
     if max_texts is not None and max_texts < 1:
-        raise SettingError(f"max_texts = {max_texts}: give a number of texts of at least 1, or None for all of them")
+        raise SettingError(f"max_texts = {max_texts}: {FEW_TEXTS}")
     origin = find_origin(_name_or_path(given.source), None if given.data is None else os.fspath(given.data), seed)
-    wish = Columns(given.text, given.text_pair, given.label, given.group)
     notes = list(origin.notes)
-    columns, parts = choose_parts(origin, wish, None if share is not None else given.test, notes)
+    wish = Columns(given.text, given.text_pair, given.label, given.group)
+    columns, parts = choose_parts(origin, wish, given.test if share is None else None, notes)
     rows = [labelled_rows(table, columns, origin, notes) for table in parts]
     names, labels, label_notes = encode_labels(rows, known_names(origin, parts[0], columns))
     notes += label_notes
     train, held_out = _splits(rows, labels, share, seed, notes)
     test_is_drawn = len(rows) < 2 or share is not None
-    _note_pairs(rows, columns, notes)
-    train = _without_overlap(train, held_out, names, notes, drop=given.drop_overlap)
+    notes += _pair_notes(rows, columns)
+    if given.drop_overlap:
+        train = _without_overlap(train, held_out, names, notes)
     counts = count(train, held_out, len(names))
     task = Task(origin.name, origin.source, names, train, held_out, tuple(notes), counts, seed, test_is_drawn)
     task = task if max_texts is None else task.sample(max_texts)
     return replace(task, notes=(*task.notes, *_findings(task.counts)))
+
+
+def load_texts(source: str | os.PathLike[str], *, text: str | None = None, text_pair: str | None = None) -> list[str]:
+    """The texts of a .csv, .tsv, .jsonl or .parquet file without labels, pairs joined as in `load_task`.
+
+    Raises:
+        TaskError: the file cannot be read, or which column holds the text is unclear.
+    """
+    table = read_table(Path(source))
+    return read_texts(table, choose_texts(table, Columns(text, text_pair)))[0]
 
 
 def _name_or_path(source: str | os.PathLike[str]) -> str:
@@ -84,10 +98,9 @@ def _splits(
     share = TEST_SHARE if share is None else share
     train, test = split(every.labels, share, seed, every.groups)
     if len(test) == 0:
-        raise TaskError(
-            f"{rows[0].table.source}: {len(every):,} texts are too few to hold out a test part of {share:g} with two "
-            "training texts left in every class; add texts or give a test file with test="
-        )
+        what = f"{len(every):,} texts are too few to hold out a test part of {share:g} with two training texts left"
+        remedy = "in every class; add texts or give a test file with test="
+        raise TaskError(f"{rows[0].table.source}: {what} {remedy}")
     how = "stratified by class" if every.groups is None else "whole groups, stratified by class as well as groups allow"
     pooled = "" if len(whole) == 1 else "All parts joined and divided anew: "
     notes.append(f"{pooled}{len(test):,} of {len(every):,} texts held out as test ({how}, seed {seed}).")
@@ -107,49 +120,35 @@ def _pooled(parts: Sequence[Split]) -> Split:
     return Split(texts, np.concatenate([part.labels for part in parts]), np.concatenate(groups) if groups else None)
 
 
-def _note_pairs(rows: list[Rows], columns: Columns, notes: list[str]) -> None:
+def _pair_notes(rows: list[Rows], columns: Columns) -> list[str]:
     if columns.text_pair is None:
-        return
+        return []
     half = sum(part.half_pairs for part in rows)
-    notes.append(
-        f"Text pairs: '{columns.text}' and '{columns.text_pair}' joined by a space in every "
-        f"row{f'; in {half:,} rows one of the two is empty' if half else ''}."
-    )
+    empty = f"; in {half:,} rows one of the two is empty" if half else ""
+    return [f"Text pairs: '{columns.text}' and '{columns.text_pair}' joined by a space in every row{empty}."]
 
 
-def _without_overlap(train: Split, test: Split, names: tuple[str, ...], notes: list[str], *, drop: bool) -> Split:
-    if not drop:
-        return train
+def _without_overlap(train: Split, test: Split, names: tuple[str, ...], notes: list[str]) -> Split:
+    """Training rows whose text, or group, does not stand in test."""
     seen = set(map(same_form, test.texts))
     again = np.array([same_form(text) in seen for text in train.texts], dtype=bool)
     if train.groups is not None and test.groups is not None:
         again |= np.isin(train.groups, test.groups)
     left = np.bincount(train.labels[~again], minlength=len(names))
-    few = [names[c] for c in np.flatnonzero(left < KEPT_IN_TRAIN)]
-    if few:
-        raise TaskError(
-            f"removing the training texts that also stand in test leaves fewer than two in class '{few[0]}'; leave "
-            "out drop_overlap or remove the class"
-        )
-    notes.append(
-        f"{again.sum():,} training texts removed because they{'' if train.groups is None else ' or their groups'} "
-        "also stand in test."
-    )
+    if few := [names[c] for c in np.flatnonzero(left < KEPT_IN_TRAIN)]:
+        what = "removing the training texts that also stand in test leaves fewer than two in class"
+        raise TaskError(f"{what} '{few[0]}'; leave out drop_overlap or remove the class")
+    what = "they" if train.groups is None else "they or their groups"
+    notes.append(f"{again.sum():,} training texts removed because {what} also stand in test.")
     return train.take(np.flatnonzero(~again))
 
 
-def _findings(counts: dict[str, object]) -> list[str]:
+def _findings(counts: dict[str, Any]) -> list[str]:
     overlap, empty, shared = counts["overlap"], counts["empty"], counts["shared_groups"]
-    assert isinstance(empty, dict)
-    notes = []
-    if overlap:
-        notes.append(
-            f"{overlap:,} test texts also stand in train; drop_overlap (--drop-overlap) removes them from train."
-        )
-    if shared:
-        notes.append(
-            f"{shared:,} test texts share their group with training texts; test=0.3 divides all rows anew by groups."
-        )
-    if any(empty.values()):
-        notes.append(f"{empty['train']:,} training and {empty['test']:,} test texts are empty; they are kept.")
-    return notes
+    together = "test texts share their group with training texts"
+    sentences = {
+        f"{overlap:,} test texts also stand in train; drop_overlap (--drop-overlap) removes them from train.": overlap,
+        f"{shared:,} {together}; test=0.3 divides all rows anew by groups.": shared,
+        f"{empty['train']:,} training and {empty['test']:,} test texts are empty; they are kept.": any(empty.values()),
+    }
+    return [sentence for sentence, holds in sentences.items() if holds]

@@ -40,31 +40,9 @@ class Published:
 
 def question_with_choices(table: Table) -> list[Any]:
     """One text a question: `question (0) first choice (1) second choice ...`."""
-    rows = zip(table.columns["question"], table.columns["choices"], strict=True)
-    return [
-        " ".join([question, *(f"({i}) {choice}" for i, choice in enumerate(choices["text"]))])
-        for question, choices in rows
-    ]
+    choices = [[f"({i}) {choice}" for i, choice in enumerate(row["text"])] for row in table.columns["choices"]]
+    return [" ".join([question, *row]) for question, row in zip(table.columns["question"], choices, strict=True)]
 
-
-_BIAS_TYPES = (
-    "race-color",
-    "socioeconomic",
-    "gender",
-    "disability",
-    "nationality",
-    "sexual-orientation",
-    "physical-appearance",
-    "religion",
-    "age",
-    "profession",
-)
-_PROFESSIONS = (
-    "accountant", "architect", "attorney", "chiropractor", "comedian", "composer", "dentist", "dietitian",
-    "dj", "filmmaker", "interior_designer", "journalist", "model", "nurse", "painter", "paralegal", "pastor",
-    "personal_trainer", "photographer", "physician", "poet", "professor", "psychologist", "rapper",
-    "software_engineer", "surgeon", "teacher", "yoga_teacher",
-)  # fmt: skip
 
 PUBLISHED: dict[str, Published] = {
     "dbpedia": Published(
@@ -73,11 +51,19 @@ PUBLISHED: dict[str, Published] = {
     ),
     "bias_identification": Published(
         hub="PriyaPatel/Bias_identification", classes=10, rows=(22_364, 2_796), text="context", label="bias_type",
-        label_names=_BIAS_TYPES, note="Offensive language throughout.",
+        label_names=(
+            "race-color", "socioeconomic", "gender", "disability", "nationality", "sexual-orientation",
+            "physical-appearance", "religion", "age", "profession",
+        ), note="Offensive language throughout.",
     ),
     "bias_in_bios": Published(
         hub="LabHC/bias_in_bios", classes=28, rows=(257_478, 99_069), text="hard_text", label="profession",
-        label_names=_PROFESSIONS,
+        label_names=(
+            "accountant", "architect", "attorney", "chiropractor", "comedian", "composer", "dentist", "dietitian", "dj",
+            "filmmaker", "interior_designer", "journalist", "model", "nurse", "painter", "paralegal", "pastor",
+            "personal_trainer", "photographer", "physician", "poet", "professor", "psychologist", "rapper",
+            "software_engineer", "surgeon", "teacher", "yoga_teacher",
+        ),
     ),
     "climate_sentiment": Published(hub="climatebert/climate_sentiment", classes=3, rows=(1_000, 320)),
     "emotion": Published(hub="dair-ai/emotion", config="split", classes=6, rows=(16_000, 2_000)),

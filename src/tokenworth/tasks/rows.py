@@ -11,6 +11,7 @@ import numpy as np
 
 from tokenworth.errors import TaskError
 from tokenworth.files import same_form
+from tokenworth.files.endings import HALVES
 from tokenworth.tasks.columns import Columns
 from tokenworth.tasks.table import Table
 
@@ -33,11 +34,9 @@ class Rows:
 
     def take(self, keep: Sequence[int]) -> Rows:
         """The rows with these positions, in this order."""
+        texts, labels = [self.texts[i] for i in keep], [self.labels[i] for i in keep]
         groups = None if self.groups is None else [self.groups[i] for i in keep]
-        index = self.index[np.asarray(keep, dtype=np.int64)]
-        return Rows(
-            self.table, index, [self.texts[i] for i in keep], [self.labels[i] for i in keep], groups, self.half_pairs
-        )
+        return Rows(self.table, self.index[np.asarray(keep, np.int64)], texts, labels, groups, self.half_pairs)
 
 
 def read_rows(table: Table, columns: Columns) -> Rows:
@@ -62,54 +61,35 @@ def read_texts(table: Table, columns: Columns) -> tuple[list[str], int]:
     texts = _texts(table, columns.text)
     if columns.text_pair is None:
         return texts, 0
-    second = _texts(table, columns.text_pair)
-    half_pairs = sum(not a.strip() or not b.strip() for a, b in zip(texts, second, strict=True))
-    return [f"{a} {b}" for a, b in zip(texts, second, strict=True)], half_pairs
+    pairs = list(zip(texts, _texts(table, columns.text_pair), strict=True))
+    return [f"{a} {b}" for a, b in pairs], sum(not a.strip() or not b.strip() for a, b in pairs)
 
 
 def is_missing(value: Any) -> bool:
     """None, a float NaN, or a string of nothing but white space."""
-    return (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or (isinstance(value, str) and not value.strip())
-    )
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _texts(table: Table, column: str) -> list[str]:
     values = table.columns[column]
     for row, value in enumerate(values):
         if not isinstance(value, str):
-            raise TaskError(_not_text(table, column, row, value))
-        if not value.isascii() and not _encodes(value):
-            raise TaskError(
-                f"{table.place(row)}: the text in column '{column}' holds half a character (a lone surrogate); write "
-                "it again as valid Unicode"
-            )
+            what = f"column '{column}' has no text; remove the row or fill it in"
+            if not is_missing(value):
+                kind = type(value).__name__
+                what = f"column '{column}' holds {kind} values, not text; name the text column with text="
+            raise TaskError(f"{table.place(row)}: {what}")
+        if not value.isascii() and HALVES.search(value):
+            what = f"the text in column '{column}' holds half a character (a lone surrogate)"
+            raise TaskError(f"{table.place(row)}: {what}; write it again as valid Unicode")
     return values
-
-
-def _not_text(table: Table, column: str, row: int, value: Any) -> str:
-    if is_missing(value):
-        return f"{table.place(row)}: column '{column}' has no text; remove the row or fill it in"
-    kind = type(value).__name__
-    return f"{table.place(row)}: column '{column}' holds {kind} values, not text; name the text column with text="
-
-
-def _encodes(text: str) -> bool:
-    """Whether a text is whole characters; half a pair of surrogates is none."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _groups(table: Table, column: str) -> list[Any]:
     values = table.columns[column]
-    for row, value in enumerate(values):
-        if is_missing(value):
-            raise TaskError(
-                f"{table.place(row)}: column '{column}' names no group; give every row one, a lone row its own"
-            )
+    if (row := next((row for row, value in enumerate(values) if is_missing(value)), None)) is not None:
+        what = f"column '{column}' names no group; give every row one, a lone row its own"
+        raise TaskError(f"{table.place(row)}: {what}")
     return [value if isinstance(value, int) else same_form(str(value)) for value in values]

@@ -52,58 +52,44 @@ def find_origin(source: str, data: str | None, seed: int) -> Origin:
     """
     if source == "docstrings":
         note = "Built from the docstrings of the installed packages, with their names masked; each file is one group."
-        return Origin(
-            source, source, {"train": docstring_table(seed)}, Columns("text", None, "label", "file"), notes=(note,)
-        )
+        columns = Columns("text", None, "label", "file")
+        return Origin(source, source, {"train": docstring_table(seed)}, columns, notes=(note,))
     rule = PUBLISHED.get(source)
     name = source.split(":", maxsplit=1)[0].rsplit("/", 1)[-1]
     root = data or os.environ.get(DATA_VARIABLE)
-    if rule is None and (Path(source).expanduser().exists() or _looks_like_path(source)):
-        return _local(Path(source).expanduser())
+    path = Path(source).expanduser()
+    if rule is None and (path.exists() or _looks_like_path(source)):
+        return _local(path)
     if root and (rule is not None or (Path(root) / name).is_dir()):
         return _named_folder(Path(root), name, rule)
     return _from_hub(source, rule or next((known for known in PUBLISHED.values() if known.hub == source), None))
 
 
 def _looks_like_path(source: str) -> bool:
-    return (
-        source.startswith((".", "/", "~"))
-        or source.count("/") > 1
-        or is_table(Path(source))
-        or Path(source).suffix.lower() in {".txt", ".xlsx"}
-    )
+    named_file = is_table(Path(source)) or Path(source).suffix.lower() in {".txt", ".xlsx"}
+    return named_file or source.startswith((".", "/", "~")) or source.count("/") > 1
 
 
 def _local(path: Path) -> Origin:
     if path.is_dir():
         return _of_folder(path.resolve().name, path, read_folder(path), None)
-    if not path.exists():
-        raise TaskError(f"{path}: no such file or folder; {_path_hint(path)}")
-    return Origin(path.stem, str(path), {"train": read_table(path)})
-
-
-def _path_hint(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent} either"
-    near = get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
-    return f"did you mean {path.with_name(near[0])}?" if near else "check the path"
+    if path.exists():
+        return Origin(path.stem, str(path), {"train": read_table(path)})
+    hint = f"there is no folder {path.parent} either"
+    if path.parent.is_dir():
+        near = get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
+        hint = f"did you mean {path.with_name(near[0])}?" if near else "check the path"
+    raise TaskError(f"{path}: no such file or folder; {hint}")
 
 
 def _named_folder(root: Path, name: str, rule: Published | None) -> Origin:
     path = root / name
-    if not path.is_dir():
-        raise TaskError(
-            f"{name}: no folder {path} ({root} {_inside(root)}); put its train and test files there, or leave "
-            f"out data= (--data, {DATA_VARIABLE}) to load it from the hub"
-        )
-    return _of_folder(name, path, read_folder(path), rule)
-
-
-def _inside(root: Path) -> str:
-    if not root.is_dir():
-        return "does not exist"
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
-    return f"holds {', '.join(folders[:20])}" if folders else "holds no folders"
+    if path.is_dir():
+        return _of_folder(name, path, read_folder(path), rule)
+    folders = sorted(inside.name for inside in root.iterdir() if inside.is_dir()) if root.is_dir() else []
+    inside = f"holds {', '.join(folders[:20]) or 'no folders'}" if root.is_dir() else "does not exist"
+    remedy = f"put its train and test files there, or leave out data= (--data, {DATA_VARIABLE}) to load it from the hub"
+    raise TaskError(f"{name}: no folder {path} ({root} {inside}); {remedy}")
 
 
 def _of_folder(name: str, path: Path, folder: Folder, rule: Published | None) -> Origin:
@@ -117,7 +103,9 @@ def _of_folder(name: str, path: Path, folder: Folder, rule: Published | None) ->
 
 def _from_hub(source: str, rule: Published | None) -> Origin:
     if not _HUB_ID.fullmatch(source):
-        raise TaskError(f"'{source}' is neither a file nor a folder nor an identifier of the hub; {_KNOWN}")
+        known = f"'docstrings', or a published name: {', '.join(PUBLISHED)}"
+        remedy = f"give a path, a hub identifier such as stanfordnlp/imdb, {known}"
+        raise TaskError(f"'{source}' is neither a file nor a folder nor an identifier of the hub; {remedy}")
     hub_id, _, config = source.partition(":")
     name = next((known for known, entry in PUBLISHED.items() if entry is rule), hub_id.rsplit("/", 1)[-1])
     try:
@@ -126,9 +114,7 @@ def _from_hub(source: str, rule: Published | None) -> Origin:
         near = get_close_matches(source, [*PUBLISHED, "docstrings"], n=1)
         hint = f" (did you mean '{near[0]}'?)" if near and rule is None else ""
         raise TaskError(f"{error}{hint}") from error
-    if rule is None:
-        return Origin(name, hub_id, parts)
-    return _by_rule(name, rule.hub, parts, rule)
+    return Origin(name, hub_id, parts) if rule is None else _by_rule(name, rule.hub, parts, rule)
 
 
 def _by_rule(name: str, source: str, parts: dict[str, Table], rule: Published) -> Origin:
@@ -144,8 +130,3 @@ def _by_rule(name: str, source: str, parts: dict[str, Table], rule: Published) -
 def _if_there(parts: dict[str, Table], column: str | None) -> str | None:
     """The column where every part has it, so that a copy with other column names is still searched by name."""
     return column if column is not None and all(column in table.columns for table in parts.values()) else None
-
-
-_KNOWN = (
-    f"give a path, a hub identifier such as stanfordnlp/imdb, 'docstrings', or a published name: {', '.join(PUBLISHED)}"
-)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tokenworth.errors import FileError, TaskError
 from tokenworth.files import Columnar, Delimited, Fault, Row, ending, json_rows
 from tokenworth.files.faults import BINARY
+from tokenworth.files.json_lines import EXAMPLE
 from tokenworth.tasks.table import Table
 
 _BATCH_ROWS = 65_536
@@ -15,6 +17,16 @@ _MOST_CELLS = 200_000_000
 """Of a table of JSON objects, which may all have other keys."""
 
 
+@contextmanager
+def task_errors() -> Iterator[None]:
+    """A file of a task that cannot be read is a TaskError."""
+    try:
+        yield
+    except FileError as error:
+        raise TaskError(str(error)) from error
+
+
+@task_errors()
 def read_table(path: str | Path) -> Table:
     """Read one file by its ending; .gz or .zst may follow that of a text file.
 
@@ -27,10 +39,7 @@ def read_table(path: str | Path) -> Table:
     reader = READERS.get(ending(path))
     if reader is None:
         raise TaskError(f"{path}: unknown file type '{path.suffix}'; give one of {', '.join(READERS)}")
-    try:
-        table = reader(path)
-    except FileError as error:
-        raise TaskError(str(error)) from error
+    table = reader(path)
     if len(table) == 0:
         what = "holds no rows" if path.stat().st_size else "is empty"
         raise TaskError(f"{path} {what}; it needs a header line or keys, texts, labels and two texts a class")
@@ -67,10 +76,8 @@ def _read_json(path: Path) -> Table:
     rows = _rows(path, json_rows(path))
     names = dict.fromkeys(name for row in rows for name in row.values)
     if len(names) * len(rows) > _MOST_CELLS:
-        raise TaskError(
-            f"{path}: its {len(rows):,} objects have {len(names):,} different keys, too many for a table; write "
-            'objects with the same few keys, such as {"text": "...", "label": "..."}'
-        )
+        what = f"its {len(rows):,} objects have {len(names):,} different keys, too many for a table"
+        raise TaskError(f"{path}: {what}; write objects with the same few keys, such as {EXAMPLE}")
     columns = {name: [row.values.get(name) for row in rows] for name in names}
     return Table(columns, str(path), [row.number for row in rows])
 
@@ -85,11 +92,8 @@ def _read_columns(path: Path) -> Table:
 
 
 READERS: dict[str, Callable[[Path], Table]] = {
-    ".csv": _read_delimited,
-    ".tsv": _read_delimited,
-    ".jsonl": _read_json,
-    ".json": _read_json,
-    ".parquet": _read_columns,
-    ".arrow": _read_columns,
+    **dict.fromkeys((".csv", ".tsv"), _read_delimited),
+    **dict.fromkeys((".jsonl", ".json"), _read_json),
+    **dict.fromkeys((".parquet", ".arrow"), _read_columns),
 }
 """The file types there are, by ending."""

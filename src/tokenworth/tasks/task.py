@@ -14,6 +14,9 @@ from tokenworth.errors import SettingError
 from tokenworth.files import same_form
 from tokenworth.tasks.split import sample
 
+FEW_TEXTS = "give a number of texts of at least 1, or None for all of them"
+"""What to do where max_texts is too small."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Split:
@@ -83,14 +86,11 @@ class Task:
             SettingError: max_texts < 1.
         """
         if max_texts < 1:
-            raise SettingError(
-                f"max_texts = {max_texts}: give a number of texts of at least 1, or None for all of them"
-            )
+            raise SettingError(f"max_texts = {max_texts}: {FEW_TEXTS}")
         if max_texts >= max(len(self.train), len(self.test)):
             return self
         seed = self.seed if seed is None else seed
-        train = self.train.take(sample(self.train.labels, max_texts, seed))
-        test = self.test.take(sample(self.test.labels, max_texts, seed))
+        train, test = (part.take(sample(part.labels, max_texts, seed)) for part in (self.train, self.test))
         note = (
             f"Sampled, stratified by class with seed {seed}: {len(train):,} of {len(self.train):,} training and "
             f"{len(test):,} of {len(self.test):,} test texts."
@@ -110,6 +110,7 @@ def count(train: Split, test: Split, n_classes: int) -> dict[str, Any]:
     parts = {"train": train, "test": test}
     lengths = {name: [len(text) for text in part.texts] for name, part in parts.items()}
     seen = set(map(same_form, train.texts))
+    shared = None if train.groups is None or test.groups is None else np.isin(test.groups, train.groups)
     return {
         "rows": {name: len(part) for name, part in parts.items()},
         "empty": {name: sum(not text.strip() for text in part.texts) for name, part in parts.items()},
@@ -118,14 +119,8 @@ def count(train: Split, test: Split, n_classes: int) -> dict[str, Any]:
         },
         "classes": {name: np.bincount(part.labels, minlength=n_classes).tolist() for name, part in parts.items()},
         "overlap": sum(same_form(text) in seen for text in test.texts),
-        "shared_groups": _shared_rows(train, test),
+        "shared_groups": 0 if shared is None else int(shared.sum()),
     }
-
-
-def _shared_rows(train: Split, test: Split) -> int:
-    if train.groups is None or test.groups is None:
-        return 0
-    return int(np.isin(test.groups, train.groups).sum())
 
 
 def _fingerprint(label_names: tuple[str, ...], parts: Sequence[Split]) -> str:

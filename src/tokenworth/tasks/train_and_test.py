@@ -19,15 +19,15 @@ def choose_parts(
     origin: Origin, wish: Columns, test: str | os.PathLike[str] | float | None, notes: list[str]
 ) -> tuple[Columns, list[Table]]:
     """The columns in use, and the tables of train and, where there is one, of test."""
-    train = _train_table(origin)
+    if "train" not in origin.parts and len(origin.parts) != 1:
+        raise TaskError(f"{origin.source}: no part is called train; there are {', '.join(origin.parts) or 'none'}")
+    train = origin.parts["train"] if "train" in origin.parts else next(iter(origin.parts.values()))
     columns = choose_columns(train, _merge(wish, origin.columns))
     if test is not None:
         table = read_table(str(test))
         notes.append(f"Train and test are two files; the test file is {Path(str(test)).name}.")
         return columns, [train, _same_columns(table, columns)]
-    for part in origin.test_parts:
-        if part not in origin.parts:
-            continue
+    for part in (part for part in origin.test_parts if part in origin.parts):
         table = origin.parts[part]
         if _has_labels(table, columns):
             if part != "test":
@@ -37,19 +37,10 @@ def choose_parts(
     return columns, [train]
 
 
-def _train_table(origin: Origin) -> Table:
-    if "train" in origin.parts:
-        return origin.parts["train"]
-    if len(origin.parts) == 1:
-        return next(iter(origin.parts.values()))
-    raise TaskError(f"{origin.source}: no part is called train; there are {', '.join(origin.parts) or 'none'}")
-
-
 def _merge(wish: Columns, known: Columns) -> Columns:
     """The user's columns first; naming the text sets the whole known pair aside."""
-    pair_of_wish = wish.text is not None or wish.text_pair is not None
-    text, pair = (wish.text, wish.text_pair) if pair_of_wish else (known.text, known.text_pair)
-    return Columns(text, pair, wish.label or known.label, wish.group or known.group)
+    texts = wish if wish.text is not None or wish.text_pair is not None else known
+    return Columns(texts.text, texts.text_pair, wish.label or known.label, wish.group or known.group)
 
 
 def _has_labels(table: Table, columns: Columns) -> bool:
@@ -61,10 +52,8 @@ def _has_labels(table: Table, columns: Columns) -> bool:
 
 def _same_columns(table: Table, columns: Columns) -> Table:
     """The test table with its columns called as in train, whatever their case."""
-    names = {
-        c: require(table, c) for c in (columns.text, columns.text_pair, columns.label, columns.group) if c is not None
-    }
-    return replace(table, columns={c: table.columns[own] for c, own in names.items()})
+    names = [name for name in (columns.text, columns.text_pair, columns.label, columns.group) if name is not None]
+    return replace(table, columns={name: table.columns[require(table, name)] for name in names})
 
 
 def labelled_rows(table: Table, columns: Columns, origin: Origin, notes: list[str]) -> Rows:
