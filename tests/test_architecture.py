@@ -37,6 +37,7 @@ ORDER = (
     "tracing",
     "measures",
     "report",
+    "demo",
     "cli",
 )
 """Each room may import those before it."""

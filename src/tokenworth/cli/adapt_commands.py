@@ -8,13 +8,19 @@ from typing import Annotated
 from tokenworth.adaptation.route_settings import AdaptCall, AdaptConfig
 from tokenworth.backbones.model_choice import ModelSource, WeightChoice
 from tokenworth.cli.assess_commands import TASK
-from tokenworth.cli.console import is_main_process, print_json, print_result, progress_report, say, tell, write_page
+from tokenworth.cli.console import is_main_process, print_json, print_result, say, tell, write_page
 from tokenworth.cli.options import Given, Options, Output, said, takes
 from tokenworth.errors import SettingError
+from tokenworth.report.terminal.progress import progress_report
 from tokenworth.tasks.task_source import TaskSource
 
 ConfigFile = Annotated[Path | None, said("YAML file of settings; options go before it.")]
+_Best = Annotated[bool, said("Keep the best step on a validation part: --selection best.")]
+_Retrained = Annotated[bool, said("For scratch: a tokenizer trained on the task.")]
 _Run = Annotated[Path, said("Folder that adapt wrote.")]
+_Table = Annotated[Path, said("A .csv, .tsv, .jsonl or .parquet file.")]
+_To = Annotated[Path | None, said("File for the rows with predictions; by default they are printed.")]
+_Folder = Annotated[Path, said("Where the checkpoint goes.")]
 _Moved = Annotated[str | None, said("Where the backbone lies now; by default where it lay when the run was saved.")]
 
 
@@ -27,8 +33,8 @@ def adapt(
     model: str | None = None,
     config: ConfigFile = None,
     max_texts: int | None = None,
-    best: Annotated[bool, said("Keep the best step on a validation part: --selection best.")] = False,
-    retrain_tokenizer: Annotated[bool, said("For scratch: a tokenizer trained on the task.")] = False,
+    best: _Best = False,
+    retrain_tokenizer: _Retrained = False,
     given: Given,
 ) -> None:
     from tokenworth.adaptation import adapt as run
@@ -48,15 +54,7 @@ def adapt(
 
 @takes(Options(TaskSource, "text", "text_pair"), Options(ModelSource, "device", "allow_pickle"),
        Options(Output, "json", "quiet"))  # fmt: skip
-def predict(
-    out: _Run,
-    texts: Annotated[Path, said("A .csv, .tsv, .jsonl or .parquet file.")],
-    /,
-    *,
-    model: _Moved = None,
-    to: Annotated[Path | None, said("File for the rows with predictions; by default they are printed.")] = None,
-    given: Given,
-) -> None:
+def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, given: Given) -> None:
     from tokenworth.adaptation import load_classifier
     from tokenworth.adaptation.storage.prediction_table import predicted_table, spreadsheet_safe, write_predictions
 
@@ -89,7 +87,7 @@ def compare(runs: Annotated[list[Path], said("Folders that adapt wrote.")], /, *
 
 
 @takes(WeightChoice)
-def export(out: _Run, to: Annotated[Path, said("Where the checkpoint goes.")], /, *, model: _Moved = None) -> None:
+def export(out: _Run, to: _Folder, /, *, model: _Moved = None) -> None:
     from tokenworth.adaptation import load_classifier
     from tokenworth.adaptation.storage.export import export_classifier
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
 from cyclopts import App, CycloptsError, Parameter
 
-import tokenworth.cli.standard_streams as streams
-from tokenworth.cli.console import fail, is_main_process
-from tokenworth.cli.interruption import InterruptionError, interruptible, sentence
-from tokenworth.errors import MisuseError, SettingError, TokenworthError, first_line
-from tokenworth.report.terminal.printable import printing_safely
+import tokenworth.report.terminal.standard_streams as streams
+from tokenworth.base.interruption import InterruptionError, interruptible, sentence
+from tokenworth.cli.console import is_main_process
+from tokenworth.errors import MisuseError, SettingError, TokenworthError
+from tokenworth.report.terminal.printable import fail, printing_safely
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _QUESTION = "Is next-token pretraining, and the adaptation after it, worth its cost for your text-classification task?"
 COMMANDS = {
     "assess": "Assess one backbone on a task in one forward pass: every layer, every score, one page.",
@@ -65,14 +63,9 @@ COMMANDS = {
 }
 """What each command does; its function lies in the file of its first word and is loaded when it is called."""
 GROUPS = frozenset(name.split()[0] for name in COMMANDS if " " in name)
-_FILES = {
-    "rank": "assess",
-    "predict": "adapt",
-    "compare": "adapt",
-    "export": "adapt",
-    "mixture": "pretrain",
-    "extend": "measure",
-}
+_FILES = dict.fromkeys(("predict", "compare", "export"), "adapt")
+_FILES |= dict.fromkeys(("mixture", "tokenizer", "scaling"), "pretrain")
+_FILES |= {"rank": "assess", "trace": "decide", "tasks": "backbones", "extend": "measure"}
 """Commands whose function lies in another's file."""
 
 
@@ -121,30 +114,19 @@ def _run() -> None:
         told = " ".join(str(error).split())
         fail(f"{told.removesuffix('.').removesuffix('.').removesuffix(', .')}{_usage()}")
         sys.exit(2)
-    except SettingError as error:
-        fail(f"{error}{_usage() if isinstance(error, MisuseError) else ''}")
-        sys.exit(2)
     except TokenworthError as error:
-        fail(str(error))
-        sys.exit(1)
+        fail(f"{error}{_usage() if isinstance(error, MisuseError) else ''}")
+        sys.exit(2 if isinstance(error, SettingError) else 1)
     except OSError as error:
         if streams.is_of_stream(error):
             streams.give_up(error)
-        fail(_of_the_system(error))
+        fail(streams.of_the_system(error))
         sys.exit(1)
 
 
 def _usage() -> str:
     command, _, _ = app.parse_commands(sys.argv[1:])
     return f" (Usage: {' '.join(['tokenworth', *command])} --help)"
-
-
-def _of_the_system(error: OSError) -> str:
-    """What the system refuses where no command expected it: a full disk, most of the time."""
-    reason = error.strerror or first_line(error)
-    if error.errno in _NO_ROOM or "temporary directory" in reason:
-        return f"{error.filename or 'a file'} cannot be written ({reason}); make room and run the same command again"
-    return f"{error.filename or 'a file'} cannot be read or written ({reason}); see to it and run it again"
 
 
 def _say_interrupted() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from tokenworth.assessment.assessment_settings import AssessCall, RankCall
-from tokenworth.cli.console import is_main_process, print_result, progress_report, say, write_page
+from tokenworth.cli.console import is_main_process, print_result, say, write_page
 from tokenworth.cli.options import Given, Options, Output, takes
 from tokenworth.errors import TokenworthError
+from tokenworth.report.terminal.progress import progress_report
 from tokenworth.tasks.task_source import TaskSource
 
 TASK = Options(TaskSource, but=("max_texts",))

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-from tokenworth.cli.console import print_json, print_rows, tell
+from tokenworth.cli.console import print_json, print_lines, print_rows, tell
 from tokenworth.cli.options import Given, Options, Output, said, takes
 from tokenworth.settings import NonNegative
 
+_Days = Annotated[float, said("Only what was not used for so many days.", NonNegative)]
 _Cache = Annotated[Path | None, said("Folder where they are kept; by default TOKENWORTH_CACHE or ~/.cache.")]
 
 
 @takes(Options(Output, "json"))
 def list_(*, cache: _Cache = None, given: Given) -> None:
     from tokenworth.features import default_store
+    from tokenworth.report.terminal.pass_rows import in_bytes, pass_rows
 
     store = default_store(cache)
     kept = store.kept()
@@ -25,42 +26,18 @@ def list_(*, cache: _Cache = None, given: Given) -> None:
         print_json({"folder": str(store.root), "max_bytes": store.max_bytes, "passes": passes})
         return
     if kept:
-        rows = [
-            {
-                "pass": one.name[:12],
-                "backbone": Path(one.backbone).name,
-                "state": one.state,
-                "texts": f"{one.texts:,}",
-                "layers": str(one.layers),
-                "size": _size(one.bytes),
-                "last used": datetime.fromtimestamp(one.used).strftime("%Y-%m-%d %H:%M"),
-            }
-            for one in kept
-        ]
-        print_rows(rows, right=("texts", "layers", "size"))
+        print_rows(pass_rows(kept), right=("texts", "layers", "size"))
     total = sum(one.bytes for one in kept)
-    tell(f"{len(kept)} passes, {_size(total)} of {_size(store.max_bytes)} in {store.root}")
+    tell(f"{len(kept)} passes, {in_bytes(total)} of {in_bytes(store.max_bytes)} in {store.root}")
 
 
 @takes(Options(Output, "json"))
-def clear(
-    *,
-    cache: _Cache = None,
-    older_than_days: Annotated[float, said("Only what was not used for so many days.", NonNegative)] = 0.0,
-    given: Given,
-) -> None:
+def clear(*, cache: _Cache = None, older_than_days: _Days = 0.0, given: Given) -> None:
     from tokenworth.features import default_store
+    from tokenworth.report.terminal.pass_rows import in_bytes
 
     store = default_store(cache)
     gone = store.clear(older_than_days=older_than_days)
-    if given.json:
-        print_json({"folder": str(store.root), "removed": [asdict(one) for one in gone]})
-        return
-    tell(f"{len(gone)} passes removed, {_size(sum(one.bytes for one in gone))} freed in {store.root}")
-
-
-def _size(n_bytes: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n_bytes >= factor:
-            return f"{n_bytes / factor:.3g} {unit}"
-    return f"{n_bytes} bytes"
+    facts = {"folder": str(store.root), "removed": [asdict(one) for one in gone]}
+    freed = in_bytes(sum(one.bytes for one in gone))
+    print_lines(facts, [f"{len(gone)} passes removed, {freed} freed in {store.root}"], json=given.json)

@@ -1,20 +1,20 @@
-"""tokenworth pretrain and tokenworth mixture."""
+"""tokenworth pretrain, mixture, tokenizer and scaling."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from tokenworth.backbones.model_choice import WeightChoice
-from tokenworth.cli.console import is_main_process, print_json, print_rows, progress_report, say, tell
+from tokenworth.cli.console import is_main_process, print_json, print_lines, print_rows, say, tell, write_facts
 from tokenworth.cli.options import Given, Options, Output, said, takes
 from tokenworth.pretraining.mixture_settings import WeighingConfig
 from tokenworth.pretraining.pretraining_settings import PretrainConfig, TrainingConfig
+from tokenworth.report.terminal.progress import progress_report
+from tokenworth.scaling_laws.scaling_settings import FitCall
 from tokenworth.settings import OutFolder
-
-if TYPE_CHECKING:
-    from tokenworth.pretraining import FoundWeights
 
 _RunFile = Annotated[Path, said("RUN.yaml: sources, tokenizer, model, training; options go before it.")]
 _RUN = (Options(TrainingConfig, defaults=False), Options(PretrainConfig, "seed", defaults=False), WeightChoice, Output)
@@ -27,20 +27,13 @@ def _read(file: Path, given: Given) -> PretrainConfig:
 
 
 @takes(*_RUN)
-def pretrain(
-    file: _RunFile,
-    /,
-    *,
-    out: Annotated[
-        Path | None, said("RUN, the folder of the run; by default out/pretrain/NAME of the file.", OutFolder)
-    ] = None,
-    given: Given,
-) -> None:
+def pretrain(file: _RunFile, /, *, given: Given) -> None:
     from tokenworth.pretraining import PretrainPage
     from tokenworth.pretraining import pretrain as train
     from tokenworth.report import write_report
+    from tokenworth.report.terminal.pretraining_lines import run_lines
 
-    config, place = _read(file, given), out or Path("out/pretrain") / file.stem
+    config, place = _read(file, given), given.out or Path("out/pretrain") / file.stem
     with progress_report(quiet=given.quiet) as progress:
         run = train(config, place, progress=progress)
     if not is_main_process():
@@ -49,26 +42,18 @@ def pretrain(
     if given.json:
         print_json(asdict(run), indent=None)
     else:
-        tell(f"{run.tokens:,} tokens, {run.tokens_per_second:,.0f} a second, in {place}")
-        tell(f"{'held out':<24}{'nats a token':>14}{'perplexity':>14}{'bits a byte':>14}")
-        for name, losses in run.held_out.items():
-            tell(f"{name:<24}{losses['nll']:>14.3f}{losses['perplexity']:>14.1f}{losses['bits_per_byte']:>14.3f}")
+        tell("\n".join(run_lines(run, place)))
     say(f"report: {page.resolve()}")
 
 
 @takes(WeighingConfig, *_RUN)
-def mixture(
-    file: _RunFile,
-    /,
-    *,
-    out: Annotated[Path | None, said("Folder; by default out/mixture/NAME of the file.", OutFolder)] = None,
-    given: Given,
-) -> None:
+def mixture(file: _RunFile, /, *, given: Given) -> None:
     from tokenworth.base.atomic_files import jsonable
     from tokenworth.pretraining import PretrainPage, find_weights
     from tokenworth.report import write_report
+    from tokenworth.report.terminal.pretraining_lines import weight_rows
 
-    config, place = _read(file, given), out or Path("out/mixture") / file.stem
+    config, place = _read(file, given), given.out or Path("out/mixture") / file.stem
     with progress_report(quiet=given.quiet) as progress:
         weights = find_weights(config, place, WeighingConfig(**given.of(WeighingConfig)), progress=progress)
     if not is_main_process():
@@ -77,31 +62,53 @@ def mixture(
     if given.json:
         print_json(jsonable(weights.asdict()))
     else:
-        _print_weights(weights)
+        rows, lines = weight_rows(weights)
+        print_rows(rows, right=list(rows[0])[1:])
+        tell(lines)
     say(f"run file with these weights: {place / 'run.yaml'}")
     say(f"report: {page.resolve()}")
 
 
-def _print_weights(weights: FoundWeights) -> None:
-    first, last = weights.rounds[0], weights.rounds[-1]
-    rows = [
-        {
-            "source": name,
-            "given": f"{first.given[name]:.3f}",
-            "found": f"{weight:.3f}",
-            "of the bytes": f"{weights.bytes[name]:.3f}",
-            "excess": f"{last.excess[name]:.3f}",
-            "reference": _nats(last.reference.get(name)),
-            "proxy": _nats(last.proxy.get(name)),
-        }
-        for name, weight in weights.weights.items()
-    ]
-    print_rows(rows, right=list(rows[0])[1:])
-    tell("excess, reference, proxy: nats a token; the last two on held-out documents")
-    if len(weights.rounds) > 1:
-        ended = "settled" if weights.settled else f"still moving by {last.change:.3f}"
-        tell(f"{len(weights.rounds)} rounds, {ended}")
+_TokenizerFile = Annotated[Path, said("TOKENIZER.yaml: kind, vocabulary, sources.")]
+_Out = Annotated[Path, said("Folder of the tokenizer.", OutFolder)]
 
 
-def _nats(value: Any) -> str:
-    return "-" if value is None else f"{value:.3f}"
+@takes(Options(Output, "json"))
+def train(file: _TokenizerFile, /, *, out: _Out = Path("out/tokenizer"), given: Given) -> None:
+    from tokenworth.base.atomic_files import write_text, writing
+    from tokenworth.pretraining.tokenizer_training import train_from_file
+    from tokenworth.report.terminal.pretraining_lines import fertility_lines
+
+    with writing(out) as place:
+        report = train_from_file(file, place)
+        write_text(place / "fertility.json", json.dumps(report, indent=1))
+    print_lines(report, fertility_lines(report, out), json=given.json)
+
+
+_Runs = Annotated[Path, said("Table of parameters, tokens, loss in nats; or a folder of runs.")]
+_Fit = Annotated[Path, said("Folder or file that `fit --out` wrote.")]
+_Flops = Annotated[float, said("All that may be spent, such as 1e20.")]
+_Served = Annotated[float, said("Tokens the model will read or write in its life.")]
+
+
+@takes(FitCall, Options(Output, "out", "json", "quiet"))
+def fit(runs: _Runs, /, *, given: Given) -> None:
+    from tokenworth.base.atomic_files import jsonable
+    from tokenworth.report.terminal.pretraining_lines import law_lines
+    from tokenworth.scaling_laws import fit_scaling, read_runs
+
+    law = fit_scaling(read_runs(runs), **given.of(FitCall))
+    facts = jsonable(law.asdict())
+    write_facts(facts, given.out, "fit")
+    print_lines(facts, law_lines(law), json=given.json)
+
+
+@takes(Options(Output, "json"))
+def plan(fitted: _Fit, /, *, flops: _Flops, served: _Served = 0.0, given: Given) -> None:
+    from tokenworth.report.terminal.pretraining_lines import plan_lines
+    from tokenworth.scaling_laws import ScalingFit, plans
+
+    ways = plans(ScalingFit.load(fitted), flops, served)
+    names = ("name", "parameters", "tokens", "tokens_per_parameter", "train_flops", "serve_flops", "loss")
+    facts = [{name: getattr(way, name) for name in names} for way in ways]
+    print_lines(facts, plan_lines(ways), json=given.json)

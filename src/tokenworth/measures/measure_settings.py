@@ -37,6 +37,14 @@ class DecoderChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How files of documents are read."""
+
+    whole: bool = False
+    """A .txt file is one document."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OnDocuments:
     """What every measure on documents takes."""
 

@@ -10,9 +10,11 @@ The first two are fitted to ln L under a Huber loss by L-BFGS from a grid of beg
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,6 +71,19 @@ class ScalingFit:
     def asdict(self) -> dict[str, Any]:
         """Plain data, and back by ScalingFit(**data)."""
         return asdict(self)
+
+    @classmethod
+    def load(cls, path: Path) -> ScalingFit:
+        """What a folder or file holds that `tokenworth scaling fit --out` wrote.
+
+        Raises:
+            SettingError: something else.
+        """
+        file = path / "fit.json" if path.is_dir() else path
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise SettingError(f"{file} is no fit; give what tokenworth scaling fit --out wrote") from error
 
 
 @keywords_of(FitCall)

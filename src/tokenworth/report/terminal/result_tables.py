@@ -31,6 +31,7 @@ def table_of(result: Any) -> Table:
     return _KINDS[type(result).__name__][0](result)
 
 
-def warnings_of(result: Any) -> Sequence[str]:
-    """A sentence each."""
-    return _KINDS[type(result).__name__][1](result)
+def lines_below(result: Any) -> list[str]:
+    """What the result says, and what is to be doubted."""
+    warnings = _KINDS[type(result).__name__][1](result)
+    return [*(f"- {sentence}" for sentence in result.sentences), *(f"! {warning}" for warning in warnings)]

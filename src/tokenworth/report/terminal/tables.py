@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -66,6 +66,16 @@ def show(renderable: RenderableType, console: Console | None = None) -> None:
         console.print(Printable(renderable), markup=False, highlight=False)
     else:
         console.file.write(printable(plain_text(renderable)))
+
+
+def rows_table(rows: Sequence[Row], right: Collection[str] = ()) -> Table:
+    """A table whose columns are the first row's keys; numbers of the columns in `right` align."""
+    table = Table(box=None, pad_edge=False)
+    for head in rows[0]:
+        table.add_column(head, justify="right" if head in right else "left")
+    for row in rows:
+        table.add_row(*(Text(str(row.get(head) or "")) for head in rows[0]))
+    return table
 
 
 def plain_table(title: str) -> Table:
