@@ -2,6 +2,9 @@
 
 import io
 import re
+import runpy
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pandas as pd
@@ -53,6 +56,18 @@ def test_commands_and_their_options_exist(page):
         app.help_print(command, console=Console(file=shown, width=300))
         for option in re.findall(r"--[a-z-]+", line.split("#")[0]):
             assert option in shown.getvalue(), f"{page.name}: tokenworth {command} has no {option}"
+
+
+def test_the_tables_of_settings_are_what_the_classes_say():
+    found = runpy.run_path(str(ROOT / "tools" / "settings_tables.py"))
+    assert found["PAGE"].read_text(encoding="utf-8") == found["settings_page"](), "run python tools/settings_tables.py"
+
+
+def test_every_option_says_what_it_is_for():
+    """One sentence each, in the class or beside the parameter."""
+    for name in (name for name in COMMANDS if name not in GROUPS):
+        arguments = reduce(getitem, name.split(), app).assemble_argument_collection()
+        assert not [argument.name for argument in arguments if not argument.parameter.help], name
 
 
 def test_make_targets_named_in_the_documentation_exist():

@@ -111,7 +111,7 @@ def takes(*bundles: Options | type[Any]) -> Callable[[Callable[..., None]], Call
                 command(*by_place, **named, **({"given": Given(values, several)} if wants else {}))
 
         run.__name__ = run.__qualname__ = command.__name__
-        run.__dict__.update(__signature__=signature, settings=[settings[name] for name in order])
+        run.__dict__.update(__signature__=signature, bundles=several)
         run.__annotations__ = {one.name: one.annotation for one in parameters}
         return run
 

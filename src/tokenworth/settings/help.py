@@ -91,9 +91,11 @@ def _kind(hint: Any) -> str:
     if origin is tuple:
         inner = "name" if AsName() in marks else _kind(get_args(kind)[0]).replace("text", "word")
         return f"list of {inner}s" if inner else "list"
+    if isinstance(origin, list):  # what a callable takes
+        return ""
     if origin in KINDS:
         return KINDS[origin].removeprefix("a ")
-    return " or ".join(name for arm in get_args(kind) if (name := _kind(arm)))
+    return " or ".join(dict.fromkeys(name for arm in get_args(kind) if (name := _kind(arm))))
 
 
 def _default(field: Any) -> str:
