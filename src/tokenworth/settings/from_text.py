@@ -62,11 +62,13 @@ def _members(hint: Any) -> Iterator[Any]:
 def _value(text: str, hint: Any) -> Any:
     """A number where the setting takes numbers and no texts."""
     members = set(_members(hint))
+    words = {str(word): word for kind in members if get_origin(kind) is Literal for word in get_args(kind)}
+    if str in members:
+        return words.get(text, text)
     inner = {kind for member in members if get_origin(member) is tuple for kind in _members(get_args(member)[0])}
     if inner & {int, float}:
         return _numbers(text)
-    words = {str(word): word for kind in members if get_origin(kind) is Literal for word in get_args(kind)}
-    if str in members or not members & {int, float}:
+    if not members & {int, float}:
         return words.get(text, text)
     try:
         return _number(text)
