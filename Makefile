@@ -3,17 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CONSTRAINTS := constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 # Tests start many processes, and none should have to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench bench-real browser clean
+.PHONY: demo format rules types lint test check selection pythons lowest bench bench-real browser clean
 .DEFAULT_GOAL := test
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c $(CONSTRAINTS) -e '.[dev]'
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # as pip does, on all cores instead of one
 	touch $(STAMP)
 
@@ -24,24 +25,78 @@ demo: $(STAMP)
 browser:
 	@sh tools/install-browser.sh
 
-# One thread a process, two processes: on two cores the faster way round.  Everything runs with dtype auto as float32,
-# then what computes in auto (marked: formats) as bfloat16, whatever this machine is; the second pass runs in any case.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
-define in_both_formats
-@failed=0; export OMP_NUM_THREADS=1; \
-echo 'tests, dtype auto as float32'; TESTS_AUTO=float32 $(PYTEST) $(1) || failed=1; \
-echo 'tests that compute in dtype auto, as bfloat16'; TESTS_AUTO=bfloat16 $(PYTEST) $(2) || failed=1; \
-exit $$failed
+# What the hooks of .pre-commit-config.yaml run, and `make test` before the tests.
+FORMAT := $(BIN)/ruff format --check .
+RULES := $(BIN)/ruff check .
+TYPES := $(BIN)/mypy
+
+format: $(STAMP)
+	$(FORMAT)
+
+rules: $(STAMP)
+	$(RULES)
+
+types: $(STAMP)
+	$(TYPES)
+
+# Parts run whatever the others said; those that failed are named at the end.
+define parts
+@failed=; part() { name=$$1; shift; echo "== $$name"; "$$@" || failed="$$failed, $$name"; }; \
+part 'ruff format' $(FORMAT); \
+part 'ruff check' $(RULES); \
+part 'mypy' $(TYPES); \
+$(1) \
+test -z "$$failed" || { echo "failed: $${failed#, }"; exit 1; }
 endef
 
+# One thread a process, two processes: on two cores the faster way round.  Everything runs with dtype auto as float32,
+# then what computes in auto (marked: formats) as bfloat16, whatever this machine is.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+define tests
+export OMP_NUM_THREADS=1; \
+part 'tests in float32' env TESTS_AUTO=float32 $(PYTEST) $(1); \
+part 'tests in bfloat16' env TESTS_AUTO=bfloat16 $(PYTEST) $(2);
+endef
+
+lint: $(STAMP)
+	$(call parts)
+
 test: $(STAMP) browser
-	$(call in_both_formats,-m "not slow",-m "formats and not slow")
+	$(call parts,$(call tests,-m "not slow",-m "formats and not slow"))
 
 check: $(STAMP) browser
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(call in_both_formats,,-m formats)
+	$(call parts,$(call tests,,-m formats))
+
+# A good part of the tests on other interpreters and with the oldest libraries that pyproject.toml allows, each in an
+# environment of its own under out/: about 6 GB where pip finds PyTorch for CUDA alone.
+PYTHONS ?= 3.10 3.13
+SELECTION ?= $(addprefix tests/test_,public.py architecture.py settings.py files.py tasks_load.py tasks_split.py \
+	scores_layer.py probes_fits.py encode_states.py backbones_families.py adaptation_lora.py report_page.py \
+	cli_messages.py corpus_build.py)
+# The interpreter of a version, on the path or of pyenv, if it starts.
+python_of = $(firstword $(foreach python,python$(1) $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python), \
+	$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
+
+selection: $(STAMP)
+	OMP_NUM_THREADS=1 TESTS_AUTO=float32 $(BIN)/pytest $(WARNINGS) -m "not slow" $(SELECTION)
+
+pythons:
+	@$(MAKE) --no-print-directory --keep-going $(addprefix python-,$(PYTHONS))
+
+python-%:
+	@test -n "$(call python_of,$*)" || echo "Python $*: not on this machine, not tried"
+	@test -z "$(call python_of,$*)" || \
+		$(MAKE) --no-print-directory VENV=out/python-$* PYTHON=$(call python_of,$*) selection
+
+# Every lower bound as the version itself; old libraries warn about newer ones that they load.
+LOWEST := out/lowest.txt
+$(LOWEST): pyproject.toml
+	mkdir -p $(@D)
+	sed -n 's/^ *"\([A-Za-z0-9_.-]*\)>=\(.*\)",$$/\1==\2/p' pyproject.toml | sort -u > $@
+
+lowest: $(LOWEST)
+	$(MAKE) --no-print-directory VENV=out/python-lowest CONSTRAINTS=$(LOWEST) WARNINGS='-W default' \
+		PYTHON=$(firstword $(call python_of,3.10) $(PYTHON)) selection
 
 # An hour on two cores; every table is explained in docs/benchmarks.md.  Real texts and models, and the peers'
 # environment, are used where SHARED and PEERS say.

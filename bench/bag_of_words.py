@@ -67,7 +67,8 @@ def measured(task: Task) -> dict[str, Any]:
         "n_characters": sum(map(len, task.train.texts)),
         "classes": task.n_classes,
     }
-    return row | {name: chosen[figure] for name, figure in FIGURES.items() if figure in chosen}
+    figures = dict(chosen)
+    return row | {name: figures[figure] for name, figure in FIGURES.items() if figure in figures}
 
 
 def plain(task: Task) -> np.ndarray:

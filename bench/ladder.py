@@ -106,7 +106,7 @@ def _write(runs: pd.DataFrame, options: argparse.Namespace) -> None:
 def _fits(runs: pd.DataFrame) -> list[str]:
     """Each form on all runs, and what it predicts of those it did not see."""
     from tokenworth.errors import SettingError
-    from tokenworth.pretraining import fit_scaling
+    from tokenworth.scaling_laws import fit_scaling
 
     lines = ["| form | fitted to | constants (95 % over runs) | predicted | error |", "|---|---|---|---|--:|"]
     largest, longest = runs["parameters"].max(), runs["tokens"].max()

@@ -113,12 +113,15 @@ def ours(folder: Path, cross: bool) -> Way:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    from tokenworth.base.allocator import keep_freed_memory
+    from tokenworth.base.machine import keep_freed_memory
     from tokenworth.pretraining import ModelConfig, SourceConfig, TrainingConfig
     from tokenworth.pretraining.data.mixture import Blocks, Mixture
-    from tokenworth.pretraining.pretraining_loop import Material, Pretraining
+    from tokenworth.pretraining.data.training_data import Material
+    from tokenworth.pretraining.next_token_training import NextTokenLearner
     from tokenworth.pretraining.published_models import new_model
-    from tokenworth.training.devices import Devices
+    from tokenworth.training.checkpoints import Checkpoints
+    from tokenworth.training.devices import Compute, Devices
+    from tokenworth.training.loop import Loop
     from tokenworth.training.tracker import Tracker
 
     folder.mkdir()
@@ -131,9 +134,9 @@ def ours(folder: Path, cross: bool) -> Way:
     blocks = Blocks("a", [tokens], [np.flatnonzero(tokens == 0)], CONTEXT, 0)
     mixture = Mixture({"a": blocks}, {"a": SourceConfig(path="")}, training, 0)
     model = new_model(ModelConfig(layers=LAYERS, width=WIDTH, heads=HEADS), training, words, 0)
-    loop = Pretraining(
-        model, Material(mixture, {}, words), training, folder=folder, devices=Devices(), device=torch.device("cpu"),
-        dtype=torch.float32, tracker=Tracker(), identity="")  # fmt: skip
+    compute = Compute(Devices(), torch.device("cpu"), torch.float32)
+    learner = NextTokenLearner(model, Material(folder, mixture, {}, words, {}), training, compute, None)
+    loop = Loop(learner, Checkpoints(None), Tracker())
     return lambda: [timed(loop._step) for _ in range(STEPS)]
 
 

@@ -6,13 +6,14 @@ command starts from nothing too is what test_cli_process sees, and under torchru
 
 import multiprocessing
 import os
+import runpy
 import socket
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
-_PRELOADED = [
+PRELOADED = [
     "commands", "tokenworth.cli", "tokenworth.assessment", "tokenworth.adaptation", "tokenworth.study",
     "tokenworth.report", "transformers", "transformers.models.llama.modeling_llama", "peft", "sklearn.linear_model",
 ]  # fmt: skip
@@ -23,6 +24,11 @@ _LIMIT = 300
 def tokenworth(*arguments, cwd):
     """Exit code and what was printed; a narrow terminal, no network, one thread."""
     return _ended([_started(arguments, cwd, {})])[0]
+
+
+def script(file, *arguments, cwd):
+    """The same of a Python file."""
+    return _ended([_started(arguments, cwd, {}, file)])[0]
 
 
 def together(size, *arguments, cwd):
@@ -39,13 +45,13 @@ def free_port():
         return one.getsockname()[1]
 
 
-def _started(arguments, cwd, more):
+def _started(arguments, cwd, more, file=None):
     environment = {**os.environ, **_PLAIN, **{name: str(value) for name, value in more.items()}}
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload(PRELOADED)
     folder = TemporaryDirectory()
     printed = [Path(folder.name) / name for name in ("out", "err")]
-    process = context.Process(target=_run, args=(list(map(str, arguments)), str(cwd), environment, printed))
+    process = context.Process(target=_run, args=(list(map(str, arguments)), str(cwd), environment, printed, file))
     process.start()
     return process, folder, printed
 
@@ -63,15 +69,18 @@ def _ended(started):
     return found
 
 
-def _run(arguments, cwd, environment, printed):
-    """What the process does: take the place of a fresh one, then call what the console script calls."""
+def _run(arguments, cwd, environment, printed, file):
+    """What the process does: take the place of a fresh one, then call what the console script calls, or run a file."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
     for stream, path in zip((sys.stdout, sys.stderr), printed, strict=True):
         stream.flush()
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
-    sys.argv = ["tokenworth", *arguments]
+    sys.argv = ["tokenworth" if file is None else str(file), *arguments]
+    if file is not None:
+        runpy.run_path(str(file), run_name="__main__")
+        return
 
     from tokenworth.cli import main
 

@@ -129,6 +129,8 @@ WORDS = (
     "\0",
 )
 LABELS = ("pos", "neg", "neutral", "", "0", "1", "1.0", "狐", "pos ", "\x1b[0m", "nan", "a" * 500)
+STAND_IN = "\ue000"
+"""For a NUL, which the csv writer of Python 3.10 refuses."""
 
 
 def malformed_task(folder, rng):
@@ -149,9 +151,11 @@ def _csv(folder, rows, columns, rng):
     written = io.StringIO()
     table = csv.writer(written, delimiter=rng.choice(",;\t|"), lineterminator=rng.choice(("\n", "\r\n", "\r")))
     table.writerow(columns)
-    table.writerows(list(row.values()) + ["more"] * (rng.random() < 0.05) for row in rows)
+    cells = ([value.replace("\0", STAND_IN) for value in row.values()] for row in rows)
+    table.writerows(row + ["more"] * (rng.random() < 0.05) for row in cells)
     name = rng.choice(("task.csv", "task.tsv"))
-    return _damaged_bytes(folder / name, written.getvalue().encode("utf-8", "surrogatepass"), rng)
+    text = written.getvalue().replace(STAND_IN, "\0")
+    return _damaged_bytes(folder / name, text.encode("utf-8", "surrogatepass"), rng)
 
 
 def _json_lines(folder, rows, _columns, rng):

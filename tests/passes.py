@@ -8,10 +8,10 @@ import torch
 
 from planted import planted_task
 from tokenworth.backbones import load_backbone
-from tokenworth.base.processes import leave_processes
+from tokenworth.base.processes import join_processes, leave_processes
 from tokenworth.encode import tokenise
 from tokenworth.errors import TokenworthError
-from tokenworth.features import PassSettings, Store, gather_features, join_processes
+from tokenworth.features import PassSettings, Store, gather_features
 from tokenworth.features.weight_sharding import shard
 
 HUGE = 10**12

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
+
+from tokenworth.adaptation import AdaptResult
+from tokenworth.assessment import Assessment, Ranking
+from tokenworth.decision import Decision
 
 PWNED = "<script>window.pwned=1</script>"
 K = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384]
 
 
 def assessment(n_classes: int = 2, *, name: str = "wikinovels-14m", level: float = 0.86, causal: bool = True,
-               seed: int = 0) -> SimpleNamespace:  # fmt: skip
+               seed: int = 0) -> Assessment:  # fmt: skip
     """A seven-layer assessment; ``level`` is the probe's quality at the best layer."""
     rng = np.random.default_rng(seed)
     names = (
@@ -22,8 +26,8 @@ def assessment(n_classes: int = 2, *, name: str = "wikinovels-14m", level: float
     train = [int(count) for count in np.sort(rng.integers(20, 190, n_classes))[::-1]]
     test = [max(2, count // 4 + int(rng.integers(-3, 4))) for count in train]
     flags = [] if causal else [_not_autoregressive("ntps"), _not_autoregressive("ar_r2")]
-    return SimpleNamespace(
-        task=_task(names, train, test), backbone=_backbone(name, causal), layers=layers, best_layer=4,
+    return Assessment(
+        task=_task(names, train, test), predictions=[], backbone=_backbone(name, causal), layers=layers, best_layer=4,
         settings={"layers": "all", "pooling": "mean", "prefix": "sum", "max_texts": None, "seed": 0, "groups": 20,
                   "permutations": 5, "batch_tokens": 4096},
         best_layer_frequency={"3": 0.15, "4": 0.8, "5": 0.05}, curves=_curves(causal), spectrum=_spectrum(causal),
@@ -137,30 +141,29 @@ def _sentences(name: str, level: float) -> list[str]:
     ]  # fmt: skip
 
 
-def empty_assessment() -> SimpleNamespace:
+def empty_assessment() -> Assessment:
     """Everything that can be missing is missing: one layer of NaN, no probes, no curves, no flags."""
-    full = vars(assessment())
     nothing = {"layers": [{"layer": 2, "probe_f1": math.nan, "ntps": None}], "best_layer": 2,
                "best_layer_frequency": {},
                "curves": {}, "spectrum": {}, "probes": [], "confusion": {}, "flags": [], "sentences": [], "timings": {},
                "environment": {}, "settings": {}}  # fmt: skip
     task = {"name": "t", "label_names": ["a", "b"]}
-    return SimpleNamespace(**(full | nothing | {"task": task}))
+    return replace(assessment(), task=task, **nothing)
 
 
-def ranking() -> SimpleNamespace:
+def ranking() -> Ranking:
     """Three backbones, two of them tied, and one that failed with a hostile message."""
     many = [assessment(level=0.86), assessment(name="all-MiniLM-L6-v2", level=0.85, causal=False, seed=1),
             assessment(name=f"wikinovels-14m@random {PWNED}", level=0.7, seed=2)]  # fmt: skip
     rows = [_ranked(rank, a) for rank, a in enumerate(many, 1)]
     rows.append({"name": "broken", "rank": None, "failed": f"model.safetensors is cut short {PWNED}"})
-    return SimpleNamespace(
+    return Ranking(
         task=many[0].task, rows=rows, assessments=many, baseline=many[0].probes[1], environment=many[0].environment,
         sentences=["wikinovels-14m is first; all-MiniLM-L6-v2 cannot be told apart from it with 1,066 test texts."],
     )  # fmt: skip
 
 
-def _ranked(rank: int, a: SimpleNamespace) -> dict:
+def _ranked(rank: int, a: Assessment) -> dict:
     keys = ("probe_f1", "probe_accuracy", "retained_auc", "hscore", "logme")
     scores = {key: value for key, value in a.layers[4].items() if key.startswith(keys)}
     best = {f"best_{key}": a.probes[3][key] for key in ("f1", "f1_low", "f1_high", "accuracy")}
@@ -168,7 +171,7 @@ def _ranked(rank: int, a: SimpleNamespace) -> dict:
             "seconds": 26.8 * rank, "n_parameters": 13_900_000, "failed": None, **scores}  # fmt: skip
 
 
-def adapted(n_classes: int = 2, route: str = "lora", *, whole: bool = True) -> SimpleNamespace:
+def adapted(n_classes: int = 2, route: str = "lora", *, whole: bool = True) -> AdaptResult:
     """A route's result; ``whole`` with a diagnosis, a search and suspicious labels."""
     rng = np.random.default_rng(0)
     names = [PWNED, "positive"] if n_classes == 2 else [_intent(i) for i in range(n_classes)]
@@ -190,8 +193,9 @@ def adapted(n_classes: int = 2, route: str = "lora", *, whole: bool = True) -> S
                   "p_suggested": 0.95}  # fmt: skip
     bins = [{"confidence": c, "accuracy": a, "texts": n} for c, a, n in ((0.55, 0.6, 20), (0.97, 0.93, 80))]
     trained = route in ("lora", "full", "scratch")
-    return SimpleNamespace(
-        route=route, task={"name": "sms <i>spam</i>", "label_names": names, "texts": {"train": 90, "test": 60},
+    return AdaptResult(
+        validation={}, resumed_from_step=0, route=route,
+        task={"name": "sms <i>spam</i>", "label_names": names, "texts": {"train": 90, "test": 60},
                            "notes": []},
         backbone=None if route == "bow" else {"name": "wikinovels-14m", "n_parameters": 1, "notes": []}, seed=0,
         settings={"metric": "weighted_f1", "steps": 100, "targets": ["auto"]}, metrics=metrics,
@@ -205,7 +209,7 @@ def adapted(n_classes: int = 2, route: str = "lora", *, whole: bool = True) -> S
     )  # fmt: skip
 
 
-def decided(*, labels: bool = True) -> SimpleNamespace:
+def decided(*, labels: bool = True) -> Decision:
     """A decision between five routes, with hostile names."""
 
     def row(model, route, source, f1, seconds, **more):
@@ -223,7 +227,7 @@ def decided(*, labels: bool = True) -> SimpleNamespace:
         row(None, "bow", "measured", 0.8, 1.0, flops=0),
     ]
     curve = {"texts": [100, 200, 400], "f1": [0.5, 0.6, 0.65], "beyond": [{"texts": 800.0, "f1": 0.68}]}
-    return SimpleNamespace(
+    return Decision(
         task={"name": PWNED, "notes": [PWNED]},
         options=options,
         recommended=options[1],

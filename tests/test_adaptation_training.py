@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import tokenworth.adaptation.training.route_training as training
+import tokenworth.training.loop as loop
 from number_formats import AUTO, unit
 from planted import planted_task, with_parts
 from routes import SHORT, model_at, paced_run, run
@@ -26,6 +27,7 @@ from tokenworth.adaptation.training.batch_packing import can_pack, packed_batch,
 from tokenworth.adaptation.training.text_order import Order, learning_rate
 from tokenworth.backbones import load_backbone
 from tokenworth.errors import AdaptError, SettingError
+from tokenworth.training.optimiser_state import read_weights
 
 pytestmark = pytest.mark.formats
 
@@ -182,14 +184,14 @@ def test_routes_see_the_same_texts_in_the_same_order(model, monkeypatch):
     seen = {}
     for route in ("lora", "full", "scratch"):
         rows = seen.setdefault(route, [])
-        inner = training.Training._gradient
+        inner = loop.Loop._gradient
         monkeypatch.setattr(
-            training.Training,
+            loop.Loop,
             "_gradient",
             lambda self, r, rows=rows, inner=inner: (rows.append(r.tolist()), inner(self, r))[1],
         )
         run(model, route, None, steps=3)
-        monkeypatch.setattr(training.Training, "_gradient", inner)
+        monkeypatch.setattr(loop.Loop, "_gradient", inner)
     assert seen["lora"] == seen["full"] == seen["scratch"]
 
 
@@ -252,14 +254,14 @@ def _wait_for(folder, process):
 
 def stop_at(monkeypatch, step):
     """Fail at a step, as a power cut would."""
-    inner = training.Training._step
+    inner = loop.Loop._step
 
     def fail(self):
-        if self.running.step == step:
+        if self.learner.position.step == step:
             raise KeyboardInterrupt
         inner(self)
 
-    monkeypatch.setattr(training.Training, "_step", fail)
+    monkeypatch.setattr(loop.Loop, "_step", fail)
     return inner
 
 
@@ -267,7 +269,7 @@ def interrupted(model, folder, monkeypatch, step=8, route="full", **settings):
     inner = stop_at(monkeypatch, step)
     with pytest.raises(KeyboardInterrupt):
         run(model, route, folder, checkpoint_seconds=0, **settings)
-    monkeypatch.setattr(training.Training, "_step", inner)
+    monkeypatch.setattr(loop.Loop, "_step", inner)
 
 
 def test_a_checkpoint_cut_in_half_falls_back_to_the_one_before(model, tmp_path, monkeypatch, caplog):
@@ -385,35 +387,40 @@ def test_a_full_disk_at_checkpoint_time_is_one_sentence_and_leaves_nothing_half(
 # -- safe stops ---------------------------------------------------------------------------------------------------
 
 
+def weights_of(learner):
+    return {name: value.clone() for name, value in read_weights(learner.parameters).items()}
+
+
 def test_a_loss_that_is_no_number_stops_before_the_update_and_names_the_batch(model, monkeypatch):
-    inner, kept = training.Training._pass, {}
+    inner, kept = training.RouteLearner.loss, {}
 
-    def poisoned(self, group, weight, counted):
-        if self.running.step == 4:
-            kept["before"] = self._weights()
-            kept["training"] = self
-            return float("nan")
-        return inner(self, group, weight, counted)
+    def poisoned(self, group):
+        minimised, reported = inner(self, group)
+        if self.position.step == 4:
+            kept["before"] = weights_of(self)
+            kept["learner"] = self
+            return minimised, reported * float("nan")
+        return minimised, reported
 
-    monkeypatch.setattr(training.Training, "_pass", poisoned)
+    monkeypatch.setattr(training.RouteLearner, "loss", poisoned)
     with pytest.raises(AdaptError, match=r"step 5: the loss is nan .* on the batch of training texts") as failure:
         run(model, "full", None)
     rows = Order(40, 8, 0).rows(4)
     assert ", ".join(map(str, rows.tolist())) in str(failure.value)
-    after = kept["training"]._weights()
+    after = weights_of(kept["learner"])
     assert all(torch.equal(after[name], value) for name, value in kept["before"].items())
 
 
 def test_out_of_memory_halves_the_passes_and_keeps_the_gradient(model, monkeypatch):
     plain = run(model, "full", None, dropout=0.0)
-    inner = training.Training._pass
+    inner = training.RouteLearner.loss
 
-    def short(self, group, weight, counted):
+    def short(self, group):
         if len(group.rows) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return inner(self, group, weight, counted)
+        return inner(self, group)
 
-    monkeypatch.setattr(training.Training, "_pass", short)
+    monkeypatch.setattr(training.RouteLearner, "loss", short)
     halved = run(model, "full", None, dropout=0.0)
     assert halved.training["micro_batch"] == 2
     assert halved.training["halvings"] == 2
@@ -425,7 +432,7 @@ def test_no_memory_for_one_text_is_one_sentence(model, monkeypatch):
     def never(*_):
         raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr(training.Training, "_pass", never)
+    monkeypatch.setattr(training.RouteLearner, "loss", never)
     with pytest.raises(AdaptError, match="no memory for 1 text"):
         run(model, "full", None)
 

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -15,34 +16,27 @@ from tokenworth.tasks import PUBLISHED as TASKS
 
 ROOT = Path(tokenworth.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-ORDER = (
-    "scores",
-    "base",
-    "settings",
-    "files",
-    "tasks",
-    "backbones",
-    "encode",
-    "features",
-    "probes",
-    "assessment",
-    "training",
-    "adaptation",
-    "study",
-    "decision",
-    "corpus",
-    "tokenizers",
-    "pretraining",
-    "scaling_laws",
-    "tracing",
-    "measures",
-    "report",
-    "demo",
-    "cli",
-)
-"""Each room may import those before it."""
+DOCUMENT = (ROOT.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def rows_of_table(heading):
+    """Cells of the first table under a heading of docs/architecture.md, its head left out."""
+    section = DOCUMENT.split(f"\n## {heading}\n", 1)[1]
+    lines = section[section.index("|") :].split("\n\n", 1)[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def names_in(cell):
+    return re.findall(r"`([\w./]+)`", cell)
+
+
+GRAPH = {
+    names_in(row[0])[0].rstrip("/"): {name.rstrip("/") for name in names_in(row[-1])} for row in rows_of_table("Rooms")
+}
+"""Rooms in their order, and the rooms each one imports, as docs/architecture.md publishes them."""
+ORDER = tuple(GRAPH)
 BELOW = ("errors", "version")
-"""What every room may import, and what imports nothing of the project."""
+"""What every room but scores may import, and what imports nothing of the project."""
 
 
 def module(path):
@@ -107,22 +101,50 @@ def test_relative_imports_and_imports_inside_functions_are_seen():
     assert len(list(statements(tree, at_import_time=True))) == 2
 
 
-def may_import(name):
-    mine = room(name)
-    if mine in BELOW:
-        return set()
-    return {"scores"} if mine == "scores" else {mine, *BELOW, *ORDER[: ORDER.index(mine)]}
+def test_the_published_graph_is_the_real_one():
+    """Every room imports exactly what its row names, and nothing that stands below it in the table."""
+    real = {place: set() for place in ORDER}
+    for name in MODULES:
+        if room(name) in ORDER:
+            real[room(name)] |= {room(full) for full in project_imports(name)} - {room(name), *BELOW}
+    assert real == GRAPH
+    assert all(imports <= set(ORDER[: ORDER.index(place)]) for place, imports in GRAPH.items())
 
 
-def test_imports_point_one_way():
+def test_what_lies_below_all_rooms_imports_nothing():
     """Only the front door, which loads a room when a name of it is first used, is above all of them."""
-    wrong = {
-        name: outside
-        for name in MODULES
-        if name != "tokenworth"
-        and (outside := {full for full in project_imports(name) if room(full) not in may_import(name)})
-    }
+    assert not {full for name in MODULES if room(name) in BELOW for full in project_imports(name)}
+    assert not {full for name in MODULES if room(name) == "scores" for full in project_imports(name)} & set(BELOW)
+
+
+def test_every_feature_is_in_the_file_that_the_table_names():
+    rows = rows_of_table("Where is it?")
+    assert len(rows) >= 60
+    wrong = {}
+    for feature, file, symbol in rows:
+        path, name = ROOT / names_in(file)[0], names_in(symbol)[0]
+        if not path.is_file() or name not in defined_in(path):
+            wrong[feature] = (file, symbol)
     assert not wrong
+
+
+def defined_in(path):
+    """Names that a module defines itself: functions, classes, methods as Class.method, values."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+def test_at_most_two_files_share_a_name():
+    counts = Counter(path.name for path in FILES if path.name not in ("__init__.py", "__main__.py"))
+    assert not {name: count for name, count in counts.items() if count > 2}
 
 
 def libraries(name):

@@ -96,6 +96,9 @@ def test_a_ranking_is_saved_whole(outcome, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"ranking.json", "ranking.parquet"}
     data = json.loads((tmp_path / "out" / "ranking.json").read_text(encoding="utf-8"))
     assert [row["name"] for row in data["rows"]] == [row["name"] for row in result.rows]
+    again = tw.Ranking.load(tmp_path / "out")
+    assert again.to_json() == outcome[0].to_json()
+    assert again.assessments[0].row().keys() == outcome[0].assessments[0].row().keys()
     table = pd.read_parquet(tmp_path / "out" / "ranking.parquet")
     assert table["name"].tolist() == result.table()["name"].tolist()
     assert table["best_f1"].isna().tolist() == [False, False, False, True]

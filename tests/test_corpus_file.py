@@ -4,8 +4,8 @@ import pytest
 
 from tokenworth.corpus.corpus_file import load_corpus
 from tokenworth.corpus.corpus_settings import Mix, Source
-from tokenworth.corpus.engine.stage import STAGES
 from tokenworth.corpus.output.mixture_shares import copies, shares
+from tokenworth.corpus.stages import STAGES
 from tokenworth.errors import SettingError
 
 

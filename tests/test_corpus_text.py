@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tokenworth.corpus import Document, Ledger, extract_text
-from tokenworth.corpus.engine.stage import Extract, Normalise, Quality
+from tokenworth.corpus.filters.document_stages import Extract, Normalise, Quality
 from tokenworth.corpus.filters.normalisation import language, mixed_words, normalised
 from tokenworth.corpus.filters.quality_rules import QualityRules, judge
 from tokenworth.corpus.readers.main_text import depth, plain_latex

@@ -16,14 +16,14 @@ from routes import run
 from small_models import write_folder
 from tokenworth.adaptation import adapt
 from tokenworth.backbones import load_backbone
-from tokenworth.base.cells import Cells
+from tokenworth.base.cell_store import content_key
 from tokenworth.base.checksums import model_checksum
 from tokenworth.base.run_record import OtherRunError
-from tokenworth.corpus.readers.sources import digest
 from tokenworth.encode import encode, tokenise
 from tokenworth.errors import BackboneError, EncodeError
 from tokenworth.study.grid import Cell
 from tokenworth.study.study_store import cell_key
+from tokenworth.tracing.trace_cells import Cells
 
 
 @pytest.fixture(scope="module")
@@ -215,14 +215,14 @@ def test_every_key_knows_the_version_of_the_numbers(model, tmp_path, monkeypatch
     def keys():
         features = run_pass(model, tmp_path / "store", parts={"train": ["w1 w2"], "test": ["w3"]})
         Cells(tmp_path / "trace").once({"kind": "bow"}, lambda _work: {})
-        stages = digest(["redact"])
+        stages = content_key(["redact"])
         kept = len(list((tmp_path / "trace" / "cells").iterdir()))
         return features.facts["reused"], features.entry.folder.name, cell_key(cell, "t", "w"), stages, kept
 
     first = keys()
     assert keys() == (True, *first[1:])
     run(None, "bow", tmp_path / "run")
-    for module in ("features.run", "study.store", "tracing.cells", "corpus.sources", "adaptation.record"):
+    for module in ("base.cell_store", "adaptation.storage.run_folder"):
         monkeypatch.setattr(f"tokenworth.{module}.NUMERICS", 10**6)
     second = keys()
     assert not second[0]

@@ -16,9 +16,9 @@ from tokenworth.errors import FileError, SettingError, TaskError, TokenworthErro
 from tokenworth.files import Delimited, Fault, files_of, saved_parts
 from tokenworth.measures.token_rows import documents_of
 from tokenworth.pretraining import SourceConfig
-from tokenworth.pretraining.data.document_stream import stream_documents
 from tokenworth.tasks import load_task
 from tokenworth.tasks.table_files import read_table
+from tokenworth.tokenizers.document_stream import stream_documents
 
 TEXTS = [f"Item {i}, really; said the {'neighbour' if i % 2 else 'café'} of house {i}" for i in range(12)]
 

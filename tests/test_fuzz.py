@@ -30,10 +30,10 @@ from tokenworth.assessment import Assessment, assess
 from tokenworth.corpus.corpus_file import load_corpus
 from tokenworth.errors import TokenworthError
 from tokenworth.pretraining.pretraining_settings import read_config
-from tokenworth.pretraining.tokenizer_training import train_from_file
 from tokenworth.report import write_report
 from tokenworth.study import load_study
 from tokenworth.tasks import load_task
+from tokenworth.tokenizers.tokenizer_training import train_from_file
 
 SECONDS, BYTES = 20, 2 * 10**9
 READERS = {

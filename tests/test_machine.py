@@ -1,5 +1,6 @@
 """What a process may use of its machine: never more than a container or a batch job was given."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 import tokenworth.base.machine as machine
 from tokenworth.base.machine import free_memory, memory, processors
+from tokenworth.cli import main
 
 GB = 1_000_000_000
 
@@ -123,3 +125,13 @@ def test_processors_are_those_whose_time_the_groups_give(groups, monkeypatch):
     assert processors() == 64
     group(groups / "cpu" / "job", cpu_cfs_quota_us=50_000, cpu_cfs_period_us=100_000)
     assert processors() == 1
+
+
+@pytest.mark.formats
+def test_doctor_prints_what_the_container_has_and_not_the_machine(groups, monkeypatch, capsys):
+    belongs_to(groups, "0::/pod")
+    version_2(groups / "pod", 8 * GB, 3 * GB)
+    monkeypatch.setattr(sys, "argv", ["tokenworth", "doctor", "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    assert json.loads(capsys.readouterr().out)["memory"] == "8 GB, 5 GB of it free"

@@ -18,14 +18,12 @@ from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
 from tokenworth.adaptation import adapt
 from tokenworth.adaptation.storage.prediction_table import spreadsheet_safe, write_predictions
-from tokenworth.base.atomic_files import read_table, write_table, write_text
-from tokenworth.base.atomic_folders import whole_folder
+from tokenworth.base.atomic_files import read_table, whole_folder, write_json, write_table, write_text
 from tokenworth.base.locks import only_writer
 from tokenworth.cli import main
 from tokenworth.corpus.engine.shard_store import whole, write_arrays
 from tokenworth.encode import FeatureFile
 from tokenworth.errors import TaskError, TokenworthError
-from tokenworth.features.feature_shard import write_json
 from tokenworth.report.pages.rendering import write_page
 from tokenworth.report.terminal.printable import Printable, PrintableStream, printable
 from tokenworth.report.terminal.tables import plain_table, show
@@ -49,7 +47,7 @@ WRITERS = {
     "predictions.csv": (lambda path: write_predictions(pd.DataFrame({"a": [1]}), path), ".part"),
     "page": (lambda path: write_page("<html>", path), ".tmp"),
     "moments": (lambda path: save_moments(path, "k", {"a": torch.ones(1)}, {}), ".part"),
-    "facts": (lambda path: write_json(path, {"a": 1}), ".tmp"),
+    "facts": (lambda path: write_json(path, {"a": 1}), ".part"),
     "corpus": (lambda path: whole(path, lambda part: part.write_text("new")), f".{os.getpid()}.part"),
 }
 FOLDERS = {

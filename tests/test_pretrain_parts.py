@@ -11,8 +11,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from corpora import config_of, run_file, sentences, write_corpus
+from tokenworth.base.processes import Processes
 from tokenworth.errors import SettingError
-from tokenworth.features import Processes
 from tokenworth.pretraining import (
     ModelConfig,
     PretrainError,
@@ -22,7 +22,6 @@ from tokenworth.pretraining import (
     make_config,
     train_tokenizer,
 )
-from tokenworth.pretraining.data.document_stream import stream_documents
 from tokenworth.pretraining.data.mixture import Blocks, Mixture
 from tokenworth.pretraining.data.token_shards import pack, read_shards
 from tokenworth.pretraining.data.training_data import gather, make_tokenizer, pack_all
@@ -31,6 +30,7 @@ from tokenworth.pretraining.held_out_loss import evaluate, read_held_out
 from tokenworth.pretraining.learning_rate_schedule import rate_at, trace_steps
 from tokenworth.pretraining.next_token_objective import NextToken, document_mask, positions_in
 from tokenworth.pretraining.published_models import new_model
+from tokenworth.tokenizers.document_stream import stream_documents
 
 # -- loss ---------------------------------------------------------------------------------------------------------
 

@@ -20,9 +20,10 @@ from corpora import config_of, run_file
 from tokenworth.base.locks import BusyError, only_writer
 from tokenworth.base.processes import leave_processes
 from tokenworth.errors import SettingError
-from tokenworth.pretraining import PretrainError, PretrainPage, pretrain, read_runs
+from tokenworth.pretraining import PretrainError, PretrainPage, pretrain
 from tokenworth.pretraining.metrics_log import read_journal
-from tokenworth.pretraining.pretraining_loop import Pretraining
+from tokenworth.scaling_laws import read_runs
+from tokenworth.training.loop import Loop
 
 
 def losses(run):
@@ -131,15 +132,15 @@ def _wait_for(place, process):
 
 
 def test_a_loss_that_is_no_number_stops_before_the_update(home, monkeypatch):
-    kept = Pretraining._passes
+    kept = Loop._passes
 
     def poisoned(self, own):
         found = kept(self, own)
-        if self.position.step == 3:
-            next(iter(self.parameters.values())).grad.fill_(float("nan"))
+        if self.learner.position.step == 3:
+            next(iter(self.learner.parameters.values())).grad.fill_(float("nan"))
         return found
 
-    monkeypatch.setattr(Pretraining, "_passes", poisoned)
+    monkeypatch.setattr(Loop, "_passes", poisoned)
     with pytest.raises(PretrainError, match=r"step 4: the loss is .* nothing was updated"):
         pretrain(config_of(home), home / "nan")
     monkeypatch.undo()
@@ -149,18 +150,18 @@ def test_a_loss_that_is_no_number_stops_before_the_update(home, monkeypatch):
 def test_a_run_goes_on_in_the_format_it_was_begun_in(home, monkeypatch, auto):
     config = replace(config_of(home), training=replace(config_of(home).training, checkpoint_seconds=0, dtype="auto"))
     narrow = replace(config, training=replace(config.training, dtype="bfloat16"))
-    kept = Pretraining._step
+    kept = Loop._step
 
     def cut(self):
-        if self.position.step == 7:
+        if self.learner.position.step == 7:
             raise KeyboardInterrupt
         kept(self)
 
     auto("bfloat16")
-    monkeypatch.setattr(Pretraining, "_step", cut)
+    monkeypatch.setattr(Loop, "_step", cut)
     with pytest.raises(KeyboardInterrupt):
         pretrain(config, home / "begun narrow")
-    monkeypatch.setattr(Pretraining, "_step", kept)
+    monkeypatch.setattr(Loop, "_step", kept)
     auto("float32")
     with pytest.raises(SettingError, match="dtype was 'bfloat16' and is 'float32'"):
         pretrain(replace(config, training=replace(config.training, dtype="float32")), home / "begun narrow")
@@ -180,14 +181,14 @@ def test_formats_that_weights_cannot_learn_in_are_refused(home, dtype, why):
 
 
 def test_out_of_memory_halves_the_micro_batch_and_changes_no_number(home, whole, monkeypatch):
-    kept = Pretraining._passes
+    kept = Loop._passes
 
     def short(self, own):
-        if self.position.micro_batch > 1:
+        if self.learner.position.micro_batch > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return kept(self, own)
 
-    monkeypatch.setattr(Pretraining, "_passes", short)
+    monkeypatch.setattr(Loop, "_passes", short)
     run = pretrain(config_of(home), home / "short")
     assert run.micro_batch == 1
     assert losses(home / "short") == pytest.approx(losses(whole), rel=1e-4)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from report_results import assessment, ranking
+from tokenworth.assessment import Assessment
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.report import write_report
 
@@ -65,3 +66,13 @@ def test_something_that_is_no_result():
         r"trace\(\) returned",
     ):
         write_report({}, "report.html")
+
+
+def test_a_result_of_a_kind_derived_from_another_has_its_page(tmp_path):
+    class Mine(Assessment):
+        pass
+
+    mine = Mine(**vars(assessment()))
+    assert (
+        write_report(mine, tmp_path / "a.html").read_bytes() == write_report(assessment(), tmp_path / "b").read_bytes()
+    )

@@ -1,10 +1,14 @@
 """Numbers and names as they are shown."""
 
 import math
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tokenworth.report.pages.panel_words as panel_words
 from report_results import assessment
 from tokenworth.report.displayed_values import (
     ABSENT,
@@ -15,17 +19,17 @@ from tokenworth.report.displayed_values import (
     hover,
     label,
     number,
+    parameters,
     sentence,
     short,
     shown,
     tight,
 )
-from tokenworth.report.pages.class_charts import balance_panel, recall_panel
-from tokenworth.report.pages.confusion_chart import confusion_panel, most_confused
-from tokenworth.report.pages.depth_charts import depth_panel, layers_text
-from tokenworth.report.pages.metric_texts import METRICS
-from tokenworth.report.pages.page_tables import parameters
+from tokenworth.report.pages.class_charts import balance_panel, confusion_panel, most_confused, recall_panel
+from tokenworth.report.pages.depth_charts import depth_panel
+from tokenworth.report.pages.panel_words import metric_of, panel_of
 from tokenworth.report.pages.theme import band
+from tokenworth.report.result_values import layers_text
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, "text", True, [1]])
@@ -82,7 +86,7 @@ def test_paths_keep_their_end(name, text):
 def test_one_wild_interval_does_not_flatten_a_curve():
     result = assessment()
     result.layers[1] |= {"hscore_low": -40.0, "hscore_high": 40.0}
-    low, high = depth_panel(METRICS["hscore"], result).figure["layout"]["yaxis"]["range"]
+    low, high = depth_panel(metric_of("hscore"), result).figure["layout"]["yaxis"]["range"]
     assert 0 < low < 0.09
     assert 0.5 < high < 0.7
 
@@ -128,8 +132,8 @@ def test_hundreds_of_classes_are_cut_to_the_largest_and_say_so():
 
 
 def test_the_most_frequent_mistakes_come_first():
-    result = assessment(3)
-    result.confusion = {"labels": ["a", "b", "c"], "counts": [[5, 1, 0], [0, 9, 3], [0, 0, 0]]}
+    counts = [[5, 1, 0], [0, 9, 3], [0, 0, 0]]
+    result = replace(assessment(3), confusion={"labels": ["a", "b", "c"], "counts": counts})
     first, second = most_confused(result)
     assert (first.true, first.predicted, first.count, first.share) == ("b", "c", 3, 0.25)
     assert (second.true, second.predicted, second.count) == ("a", "b", 1)
@@ -137,5 +141,13 @@ def test_the_most_frequent_mistakes_come_first():
 
 def test_a_panel_gives_one_reason_and_points_to_the_rest():
     result = assessment()
-    result.flags += [{"layer": layer, "score": "ntps_ridge", "reason": f"penalty {layer}"} for layer in range(7)]
-    assert depth_panel(METRICS["ntps"], result).note == "Penalty 0. More of this kind under “What not to trust here”."
+    flags = [{"layer": layer, "score": "ntps_ridge", "reason": f"penalty {layer}"} for layer in range(7)]
+    result.flags.extend(flags)
+    assert depth_panel(metric_of("ntps"), result).note == "Penalty 0. More of this kind under “What not to trust here”."
+
+
+def test_the_words_of_every_panel_are_there_and_used():
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(panel_words.__file__).parent.glob("*.py"))
+    asked = set(re.findall(r'panel_of\(\s*"([^"]+)"', source))
+    assert asked == set(panel_words._words()["panels"])
+    assert panel_of("confusion", who="this route", which="").title == "What this route takes for what"

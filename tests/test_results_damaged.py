@@ -1,26 +1,30 @@
 """Results read again: whatever became of their files, they are read as they were or refused in one sentence."""
 
 import contextlib
+import dataclasses
 import json
+import math
 import random
 import shutil
 
 import pytest
 import torch
+from typing_extensions import NotRequired, TypedDict
 
 from damaged_results import ODD_VALUES, damaged
 from planted import planted_task
 from routes import model_at, run
 from tokenworth.adaptation import AdaptResult, load_classifier
 from tokenworth.adaptation.evaluation.comparison import compare_results
-from tokenworth.adaptation.storage.adapt_result import RESULT, SHAPE
+from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.assessment import Assessment, assess
+from tokenworth.base.codec import ELSEWHERE
 from tokenworth.base.run_record import OtherRunError, note_or_compare
-from tokenworth.base.schema import COUNT, NUMBER, TEXT, Each, Maybe, mistake_in
+from tokenworth.base.schema import COUNT, NUMBER, TEXT, Each, Finite, Maybe, mistake_in, restored, stored_shape
 from tokenworth.decision.decision_result import DECISION, Decision
 from tokenworth.errors import AdaptError, SettingError, TokenworthError
 from tokenworth.report import write_report
-from tokenworth.report.terminal.route_tables import adapt_table, comparison_table
+from tokenworth.report.terminal.tables import adapt_table, comparison_table
 from tokenworth.study.study_store import StudyStore
 from tokenworth.tracing.run_reader import _stated
 from tokenworth.training.checkpoints import Checkpoint, Checkpoints
@@ -105,7 +109,43 @@ def test_shapes_name_the_first_mistake():
 
 def test_what_was_written_fits_its_shape(home):
     for name in ("bow", "lora"):
-        assert mistake_in(json.loads((home / name / RESULT).read_text()), SHAPE) is None
+        assert mistake_in(json.loads((home / name / RESULT).read_text()), stored_shape(AdaptResult)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "load"), [("lora/result.json", AdaptResult.load), ("assess/assessment.json", Assessment.load)]
+)
+def test_older_files_are_read_and_newer_ones_refused(home, tmp_path, name, load):
+    whole = json.loads((home / name).read_text())
+    folder = shutil.copytree((home / name).parent, tmp_path / "run")
+    path, numbered = folder / (home / name).name, whole.pop("schema")
+    path.write_text(json.dumps(whole | {"a field of another time": 5}))
+    assert json.loads(load(folder).to_json()) == {"schema": numbered, **whole}
+    path.write_text(json.dumps({**whole, "schema": numbered + 1}))
+    with pytest.raises(TokenworthError, match=rf"schema is {numbered + 1} and .* reads {numbered} at most; install a"):
+        load(folder)
+
+
+def test_shapes_are_those_of_types():
+    class Row(TypedDict):
+        name: str
+        more: NotRequired[int | None]
+
+    @dataclasses.dataclass(frozen=True)
+    class Rows:
+        rows: list[Row]
+        by_name: dict[str, Finite]
+        score: float = 0.0
+        table: object = dataclasses.field(default=None, metadata=ELSEWHERE)
+
+    shape = stored_shape(Rows)
+    assert set(shape) == {"rows", "by_name", "score?"}
+    value = {"rows": [{"name": "a", "more": None}], "by_name": {"b": 1.5}, "score": None}
+    assert mistake_in(value, shape) is None
+    assert math.isnan(restored(value, shape)["score"])
+    assert mistake_in({"rows": [{"more": 1}], "by_name": {}}, shape) == "rows[0].name is missing"
+    assert mistake_in({"rows": [], "by_name": {"b": None}}, shape) == "by_name.b is null and not a number"
+    assert mistake_in({"rows": [{"name": "a", "more": "x"}], "by_name": {}}, shape).startswith("rows[0].more is 'x'")
 
 
 def test_runs_whose_labels_differ_are_not_compared(home, tmp_path):

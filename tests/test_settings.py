@@ -4,7 +4,8 @@ import os
 import pickle
 import tracemalloc
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
 
 import numpy as np
 import pytest
@@ -20,10 +21,24 @@ from tokenworth.decision.run_plan import plan_for
 from tokenworth.errors import SettingError
 from tokenworth.features import default_store
 from tokenworth.pretraining.pretraining_settings import ModelConfig, TrainingConfig, read_config
-from tokenworth.pretraining.tokenizer_training import train_from_file
-from tokenworth.settings import Bounds, ByComma, Count, Finite, Names, check_fields, make, quoted, read_settings
+from tokenworth.settings import (
+    Bounds,
+    ByComma,
+    Count,
+    Finite,
+    Names,
+    OutFolder,
+    Unit,
+    check_fields,
+    make,
+    quoted,
+    read_settings,
+    setting_table,
+)
+from tokenworth.settings.conversion import Misfit, fitting
 from tokenworth.study import load_study
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
+from tokenworth.tokenizers.tokenizer_training import train_from_file
 from tokenworth.tracing.trace_settings import budget
 
 ROOMS = {
@@ -266,7 +281,98 @@ def test_small_numbers_need_no_point_in_any_room(tmp_path):
     assert study.axes == {"lr": [1e-4]}
 
 
+MISTAKEN = {
+    "study": (load_study, """tasks: [a]
+routes:
+  bow: {seeds: [x]}
+  lorra:
+settings: {stps: 1}
+axes: {rank: 3}
+variants:
+  v: 5
+max_texts: 0
+""", """line 3: seeds of the route bow must be
+line 2: route 'lorra' is not
+line 5: the routes have no setting 'stps'
+line 6: the axis rank must be a list
+line 9: max_texts must be at least 1
+line 8: the variant v may say"""),
+    "pretraining": (read_config, """sources:
+  a: {path: a.txt, weight: -1}
+  b: 3
+model: 7
+training:
+  beta1: 2
+sed: 3
+tokenizer: {special: []}
+""", """line 2: the source a: weight must be
+line 3: the source b names no path
+line 4: model takes lines of its own
+line 6: training: beta1 must be
+line 7: a pretraining run has no setting 'sed'; did you mean 'seed'?
+line 8: tokenizer: a tokenizer needs one special token"""),
+    "corpus": (load_corpus, """sources:
+  a: {path: nowhere.txt}
+stages:
+  near: {threshold: 2}
+  semantic:
+mix: 3
+pack: {tokenizer: 3}
+""", """line 2: source a: there is no
+line 4: stage near: threshold = 2
+line 5: stage semantic needs 'model'
+line 6: mix takes lines of its own
+line 7: pack: tokenizer must be a folder or settings such as 'kind: bpe', not 3"""),
+    "tokenizer": (ROOMS["tokenizer"], """kind: bbpe
+vocab: 3
+""", """a tokenizer needs sources
+line 1: kind 'bbpe' is not
+line 2: a tokenizer has no setting 'vocab'"""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("read", "text", "parts"), MISTAKEN.values(), ids=MISTAKEN)
+def test_every_mistake_of_a_file_is_told_at_once_with_its_line(tmp_path, read, text, parts):
+    with pytest.raises(SettingError) as told:
+        read(written(tmp_path, text))
+    assert len(told.value.mistakes) == len(parts.splitlines())
+    for part in parts.splitlines():
+        assert any(one.startswith(part) for one in told.value.mistakes), part
+
+
+@dataclass(frozen=True)
+class Described:
+    """With every part of a description."""
+
+    seconds: Annotated[Count, Unit("seconds")] = 3
+    """How long
+    it takes."""
+    words: tuple[str, ...] = ("a",)
+    engine: Engine | None = None
+
+
+def test_a_settings_class_describes_its_fields():
+    seconds, words, engine = setting_table(Described)
+    assert (seconds.name, seconds.kind, seconds.unit) == ("seconds", "whole number", "seconds")
+    assert (seconds.default, seconds.bounds, seconds.help) == ("3", "at least 1", "How long it takes.")
+    assert (words.kind, words.default, words.help) == ("list of words", '["a"]', "")
+    assert (engine.kind, engine.default) == ("", "null")
+    assert {row.name: row.help for row in setting_table(AdaptConfig)}["steps"] == "Optimiser steps."
+
+
 # -- arguments ------------------------------------------------------------------------------------------------------
+
+
+def test_bounds_are_seen_through_the_optional_of_older_pythons():
+    """Python 3.10 takes `out: OutFolder = None` for Optional[OutFolder]."""
+    wanted = Optional[OutFolder]  # noqa: UP045 - as typing.get_type_hints writes it
+    assert fitting("out", wanted) == "out"
+    assert fitting(None, wanted) is None
+    assert fitting(Path("out"), wanted) == Path("out")
+    with pytest.raises(Misfit, match="is empty; name a folder"):
+        fitting("", wanted)
+    with pytest.raises(Misfit, match="must be"):
+        fitting(3, wanted)
 
 
 @pytest.mark.parametrize(("call", "message"), [

@@ -11,7 +11,7 @@ import time
 import pandas as pd
 import pytest
 
-import tokenworth.adaptation.training.route_training as training
+import tokenworth.training.loop as training
 from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
@@ -194,17 +194,17 @@ def test_a_cell_begun_on_another_machine_ends_with_equal_numbers(home, monkeypat
     study = load_study(home / "small.yaml")
     cell = next(cell for cell in study.cells() if cell.route == "lora")
     cell.settings["checkpoint_seconds"] = 0
-    key, store, step = Keys(study).of(cell), StudyStore(home / "out"), training.Training._step
+    key, store, step = Keys(study).of(cell), StudyStore(home / "out"), training.Loop._step
 
     def cut(self):
-        if self.running.step == 3:
+        if self.learner.position.step == 3:
             raise KeyboardInterrupt
         step(self)
 
-    monkeypatch.setattr(training.Training, "_step", cut)
+    monkeypatch.setattr(training.Loop, "_step", cut)
     with pytest.raises(KeyboardInterrupt):
         run_cell(study, cell, key, home / "out")
-    monkeypatch.setattr(training.Training, "_step", step)
+    monkeypatch.setattr(training.Loop, "_step", step)
     begun_elsewhere(store.run_folder(key) / name, **changed)
     run_cell(study, cell, key, home / "out")
     run_cell(study, cell, key, home / "whole")
@@ -220,18 +220,18 @@ def test_a_cell_begun_in_another_format_goes_on_in_it(home, monkeypatch, caplog,
     study = load_study(home / "small.yaml")
     cell = next(cell for cell in study.cells() if cell.route == "lora")
     cell.settings["checkpoint_seconds"] = 0
-    key, step = Keys(study).of(cell), training.Training._step
+    key, step = Keys(study).of(cell), training.Loop._step
 
     def cut(self):
-        if self.running.step == 3:
+        if self.learner.position.step == 3:
             raise KeyboardInterrupt
         step(self)
 
     auto("bfloat16")
-    monkeypatch.setattr(training.Training, "_step", cut)
+    monkeypatch.setattr(training.Loop, "_step", cut)
     with pytest.raises(KeyboardInterrupt):
         run_cell(study, cell, key, home / "two machines")
-    monkeypatch.setattr(training.Training, "_step", step)
+    monkeypatch.setattr(training.Loop, "_step", step)
     run_cell(study, cell, key, home / "narrow machine")
     auto("float32")
     run_cell(study, cell, key, home / "two machines")

@@ -11,8 +11,8 @@ from routes import model_at
 from tokenworth.assessment.short_names import names_apart, short_names
 from tokenworth.decision.calibration import calibration_of
 from tokenworth.study import load_study, read_table, run_local
-from tokenworth.study.display_names import names_by_contents
 from tokenworth.study.grid import Cell
+from tokenworth.study.results_table import names_by_contents
 
 pytestmark = pytest.mark.formats
 

@@ -9,8 +9,7 @@ from tokenworth.adaptation import AdaptConfig
 from tokenworth.adaptation.forecast.route_forecast import untrained
 from tokenworth.adaptation.forecast.training_memory import count_memory
 from tokenworth.backbones import account_of
-from tokenworth.study.cell_memory import BASE_BYTES, Needs, needs_of
-from tokenworth.study.device_slots import Slots
+from tokenworth.study.device_slots import BASE_BYTES, Needs, Slots, needs_of
 from tokenworth.study.grid import Cell
 
 GB = 1_000_000_000

@@ -7,11 +7,11 @@ import sys
 import pytest
 import torch
 
-from tokenworth.base.allocator import keep_freed_memory
+from tokenworth.base.machine import keep_freed_memory
 
 COUNTED = """
 import resource, sys, torch
-from tokenworth.base.allocator import keep_freed_memory
+from tokenworth.base.machine import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory(torch.device("cpu"))
 def faults():

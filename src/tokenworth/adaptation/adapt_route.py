@@ -24,7 +24,7 @@ from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, AdaptConfig, make_config
 from tokenworth.adaptation.route_summary import summarise
-from tokenworth.adaptation.storage.adapt_result import AdaptResult
+from tokenworth.adaptation.storage.adapt_result import AdaptResult, Diagnosis, Mislabelled, RunTexts
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
 from tokenworth.adaptation.validation_split import divide
 from tokenworth.assessment.fact_cards import backbone_card
@@ -119,11 +119,11 @@ def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]
     """Evaluate, look closer where asked, save."""
     with meter.clock("evaluate"):
         found = evaluate_route(job, fitted)
-    suspicious: list[dict[str, Any]] = []
+    suspicious: list[Mislabelled] = []
     if job.config.mislabelled:
         with meter.clock("mislabelled"):
             suspicious = mislabelled.likely_mislabelled(job.train, job.task.label_names, job.seed)
-    looked: dict[str, Any] = {}
+    looked: Diagnosis = {}
     if job.config.diagnose:
         with meter.clock("diagnose"):
             looked = diagnosis.diagnose(job, fitted)
@@ -148,7 +148,11 @@ def _result(job: Job, fitted: Fitted, found: Evaluation, meter: Meter, trials: l
         "tuning_flops": sum(trial["train_flops"] for trial in trials),
         "processes": job.devices.processes.size,
     }
-    counts = {"train": len(job.train_rows), "validation": len(job.validation_rows), "test": len(job.task.test)}
+    counts: RunTexts = {
+        "train": len(job.train_rows),
+        "validation": len(job.validation_rows),
+        "test": len(job.task.test),
+    }
     return AdaptResult(
         route=job.route,
         task={

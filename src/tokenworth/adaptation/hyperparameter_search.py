@@ -6,16 +6,19 @@ ends below it on the validation part.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
-from tokenworth.base.atomic_files import write_text
+from tokenworth.base.aliases import Facts
+from tokenworth.base.atomic_files import write_json
+from tokenworth.base.cell_store import CellStore
 from tokenworth.base.schema import FINITE, WHOLE, read_object
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.probes.probability_metrics import LOWER_IS_BETTER, metric_value, softmax
@@ -24,6 +27,7 @@ RATES = (1e-5, 1e-2)
 """Ends of the range of learning rates, searched on a logarithmic scale."""
 RANKS = (4, 8, 16, 32, 64)
 STEP_SHARES = (0.25, 0.5, 1.0)
+TRIAL = "trial.json"
 
 _log = logging.getLogger("tokenworth")
 
@@ -42,6 +46,35 @@ def candidates(config: AdaptConfig, route: str, seed: int) -> list[AdaptConfig]:
     return [plain, *changed][: config.tune]
 
 
+@dataclass(frozen=True, slots=True)
+class Trials(CellStore[Path | None, Facts, Facts]):
+    """Trials of a run, each by the folder it works in; with a folder of None nothing is kept."""
+
+    metric: str
+
+    def find(self, name: Path | None) -> Facts | None:
+        """A trial that was run before; None also where what it left is damaged, so that it is run again."""
+        if name is None or not (name / TRIAL).is_file():
+            return None
+        numbers = dict.fromkeys(("lr", self.metric, "train_flops", "loop_seconds"), FINITE)
+        try:
+            return read_object(name / TRIAL, {**numbers, "rank": WHOLE, "steps": WHOLE}, "trial", "it is run again")
+        except TokenworthError as error:
+            _log.warning("%s", error)
+            return None
+
+    def hold(self, name: Path | None) -> AbstractContextManager[Path]:
+        """Nothing is held: the run as a whole is claimed."""
+        return nullcontext(Path() if name is None else name)
+
+    def keep(self, name: Path | None, result: Facts) -> Facts:
+        """Beside the trial's own checkpoints."""
+        if name is not None:
+            name.mkdir(parents=True, exist_ok=True)
+            write_json(name / TRIAL, result, indent=None)
+        return result
+
+
 def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[dict[str, Any]]]:
     """The best settings, and what every trial gave and took; finished trials are not run again.
 
@@ -50,9 +83,10 @@ def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[dict
     """
     if job.route not in TRAINED:
         raise SettingError(f"tune searches over learning rate, rank and steps; the route {job.route} has none of them")
-    trials = []
+    store, trials = Trials(job.config.metric), []
     for number, config in enumerate(candidates(job.config, job.route, job.seed)):
-        trials.append(_trial(job, fit, number, config))
+        folder = None if job.folder is None else job.folder / "tuning" / f"trial-{number}"
+        trials.append(store.once(folder, partial(_trial, job, fit, config)))
         _log.info("trial %d of %d: %s", number + 1, job.config.tune, _in_words(trials[-1], job.config.metric))
     sign = -1.0 if job.config.metric in LOWER_IS_BETTER else 1.0
     best = max(trials, key=lambda trial: sign * trial[job.config.metric])
@@ -60,38 +94,18 @@ def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[dict
     return replace(job.config, tune=0, **chosen), trials
 
 
-def _trial(job: Job, fit: Callable[[Job], Fitted], number: int, config: AdaptConfig) -> dict[str, Any]:
-    folder = None if job.folder is None else job.folder / "tuning" / f"trial-{number}"
-    done = None if folder is None else folder / "trial.json"
-    if done is not None and (known := _finished(done, job.config.metric)) is not None:
-        return known
-    part = job.validation
+def _trial(job: Job, fit: Callable[[Job], Fitted], config: AdaptConfig, work: Path) -> Facts:
+    part, folder = job.validation, None if job.folder is None else work
     assert part is not None, "a search has a validation part"
-    none = job.validation_rows[:0]
-    fitted = fit(job.changed(config=config, folder=folder, validation_rows=none))
-    value = metric_value(job.config.metric, part.labels, softmax(fitted.predictor.scores(part.texts)))
-    trial = {
+    fitted = fit(job.changed(config=config, folder=folder, validation_rows=job.validation_rows[:0]))
+    return {
         "lr": config.lr,
         "rank": config.rank,
         "steps": config.steps,
-        job.config.metric: value,
+        job.config.metric: metric_value(job.config.metric, part.labels, softmax(fitted.predictor.scores(part.texts))),
         "train_flops": fitted.cost["train_flops"],
         "loop_seconds": fitted.cost["loop_seconds"],
     }
-    if done is not None:
-        done.parent.mkdir(parents=True, exist_ok=True)
-        write_text(done, json.dumps(trial))
-    return trial
-
-
-def _finished(path: Path, metric: str) -> dict[str, Any] | None:
-    """A trial that was run before; None also where what it left is damaged, so that it is run again."""
-    shape = {"lr": FINITE, "rank": WHOLE, "steps": WHOLE, metric: FINITE, "train_flops": FINITE, "loop_seconds": FINITE}
-    try:
-        return read_object(path, shape, "trial", "it is run again") if path.is_file() else None
-    except TokenworthError as error:
-        _log.warning("%s", error)
-        return None
 
 
 def _in_words(trial: dict[str, Any], metric: str) -> str:

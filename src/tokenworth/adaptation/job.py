@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from tokenworth.adaptation.predictor import Predictor
 from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.base.aliases import Progress
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Split, Task
 from tokenworth.training.devices import Devices
 
-Progress = Callable[[str, int, int], None]
 Ints = NDArray[np.int64]
 
 

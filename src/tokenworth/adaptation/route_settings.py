@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tokenworth.assessment.assessment_settings import Model, Progress, poolings
+from tokenworth.assessment.assessment_settings import Model, ProgressCall, poolings
 from tokenworth.backbones.model_choice import ModelSource
 from tokenworth.errors import SettingError
 from tokenworth.settings import (
@@ -180,7 +180,7 @@ class AdaptCall(ModelSource):
     """Folder for result.json, predictions.parquet, the classifier and checkpoints; by default none are written."""
     cache: str | Path | bool = True
     """Folder where the features of the route probe are kept for reuse; by default TOKENWORTH_CACHE or ~/.cache."""
-    progress: Progress = None
+    progress: ProgressCall = None
     """Called as progress(what, done, total)."""
 
 

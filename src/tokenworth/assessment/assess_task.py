@@ -22,20 +22,12 @@ from tokenworth.assessment.probe_table import probe_table
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.model_choice import ModelChoice
 from tokenworth.base.locks import claimed
-from tokenworth.base.stage_clock import StageClock
+from tokenworth.base.processes import Processes, join_processes
+from tokenworth.base.progress import StageClock
 from tokenworth.base.versions import describe_environment
 from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import TaskError
-from tokenworth.features import (
-    Features,
-    PassSettings,
-    Processes,
-    Store,
-    default_store,
-    gather_features,
-    join_processes,
-    temporary_store,
-)
+from tokenworth.features import Features, PassSettings, Store, default_store, gather_features, temporary_store
 from tokenworth.features.weight_sharding import shard as spread
 from tokenworth.probes import RidgeProbe, grouped_folds
 from tokenworth.scores.layer import LayerScores, pooled_spectrum, score_layer

@@ -1,35 +1,19 @@
-"""What an assessment and a ranking are: plain data that can be saved, read again and shown by anything."""
+"""What an assessment and a ranking are: plain data that can be saved, read again and shown by anything.
+
+Rows are dictionaries with stated keys: users read them by name and put them into tables.
+"""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
 
 import pandas as pd
+from typing_extensions import NotRequired, TypedDict
 
-from tokenworth.base.atomic_files import jsonable, write_table, write_text, writing
-from tokenworth.base.schema import (
-    COUNT,
-    FINITE,
-    LEAF,
-    NUMBER,
-    OBJECT,
-    TEXT,
-    TRUTH,
-    WHOLE,
-    Each,
-    Maybe,
-    Shape,
-    parse_object,
-    read_object,
-)
-from tokenworth.errors import TokenworthError
+from tokenworth.base.codec import Result
+from tokenworth.base.schema import COUNT, FINITE, MEASURED, TEXT, WHOLE, Count, Each, Facts, Finite, Number, Settings
 
-_REMEDY = "run tokenworth assess again"
 FIRST_COLUMNS = (
     "layer",
     "ntps",
@@ -42,77 +26,151 @@ FIRST_COLUMNS = (
     "logme",
     "knn_accuracy",
 )
+LayerRow = Annotated[dict[str, float], Each(MEASURED, {"layer": WHOLE, **dict.fromkeys(FIRST_COLUMNS[1:], MEASURED)})]
+"""Scores of a layer by name: M, with M_low and M_high (95 % interval) and M_chance (by shuffled labels)."""
+Curves = dict[str, list[float]]
+_CLASSES = {"classes": {"train": [COUNT], "test": [COUNT]}}
 
-_SIZES = {"train": COUNT, "test": COUNT}
-_LENGTHS = {"total": COUNT, "mean": FINITE, "max": COUNT, "truncated": COUNT}
-SHAPE: Shape = {
-    "task": {
-        "name": TEXT,
-        "label_names": [TEXT],
-        "texts": _SIZES,
-        "counts": {"classes": {"train": [COUNT], "test": [COUNT]}},
-        "notes?": [TEXT],
-        "fingerprint": TEXT,
-        "tokens": {"train": _LENGTHS, "test": _LENGTHS},
-    },
-    "backbone": {
-        "name": TEXT,
-        "n_layers": COUNT,
-        "width": COUNT,
-        "n_parameters": COUNT,
-        "dtype": TEXT,
-        "causal": TRUTH,
-        "random": TRUTH,
-        "fingerprint": TEXT,
-        "notes?": [TEXT],
-    },
-    "settings": OBJECT,
-    "layers": [{"layer": WHOLE, **dict.fromkeys(FIRST_COLUMNS[1:], NUMBER)}],
-    "best_layer": WHOLE,
-    "best_layer_frequency": Each(FINITE),
-    "curves": Each([NUMBER]),
-    "spectrum": Each([NUMBER]),
-    "probes": [{"name": TEXT, "kind": TEXT, "layer": Maybe(WHOLE), "accuracy": NUMBER, "f1": NUMBER}],
-    "confusion": {"probe": TEXT, "labels": [TEXT], "counts": [[COUNT]]},
-    "predictions": [WHOLE],
-    "flags": [{"layer": Maybe(WHOLE), "score": TEXT, "reason": TEXT}],
-    "sentences": [TEXT],
-    "timings": {"total": FINITE},
-    "environment": Each(LEAF),
-    "forward_pass?": Each(LEAF),
-}
-"""What assessment.json holds of that which is read again."""
+
+class Parts(TypedDict):
+    """A number of training texts, and one of test texts."""
+
+    train: Count
+    test: Count
+
+
+class TokenCounts(TypedDict):
+    """Tokens of the texts of one part."""
+
+    total: Count
+    mean: Finite
+    max: Count
+    truncated: Count
+    one_token: NotRequired[Count]
+    empty: NotRequired[Count]
+
+
+class PartTokens(TypedDict):
+    """Tokens of both parts."""
+
+    train: TokenCounts
+    test: TokenCounts
+
+
+class TaskCard(TypedDict):
+    """What is kept of a task."""
+
+    name: str
+    source: NotRequired[str]
+    label_names: list[str]
+    texts: Parts
+    counts: Annotated[dict[str, Any], _CLASSES]
+    """As `tasks.task.count` makes them."""
+    notes: NotRequired[list[str]]
+    fingerprint: str
+    seed: NotRequired[int]
+    tokens: PartTokens
+
+
+class BackboneCard(TypedDict):
+    """What is kept of a backbone."""
+
+    name: str
+    source: NotRequired[str]
+    n_layers: Count
+    width: Count
+    n_parameters: Count
+    dtype: str
+    device: NotRequired[str]
+    causal: bool
+    random: bool
+    max_length: NotRequired[int | None]
+    fingerprint: str
+    notes: NotRequired[list[str]]
+
+
+class ProbeRow(TypedDict):
+    """A probe or a baseline on the test texts."""
+
+    name: str
+    kind: str
+    """ridge, logistic, bow or majority."""
+    layer: int | None
+    accuracy: Number
+    accuracy_low: NotRequired[Number]
+    accuracy_high: NotRequired[Number]
+    f1: Number
+    f1_low: NotRequired[Number]
+    f1_high: NotRequired[Number]
+    macro_f1: NotRequired[Number]
+    macro_f1_low: NotRequired[Number]
+    macro_f1_high: NotRequired[Number]
+    seconds: NotRequired[float | None]
+    cv_accuracy: NotRequired[Number]
+    """By which the best probe is chosen."""
+    setting: NotRequired[Any]
+    n_features: NotRequired[Any]
+    """Of the bag of words."""
+    inverse_penalty: NotRequired[Any]
+    converged: NotRequired[Any]
+    """Of the logistic regression."""
+
+
+class FittedProbe(ProbeRow):
+    """A probe with the class it predicts for each test text, which no file keeps by probe."""
+
+    predictions: list[int]
+
+
+class Confusion(TypedDict):
+    """The confusion matrix of the best probe: rows are true classes, columns predicted ones."""
+
+    probe: str
+    labels: list[str]
+    counts: list[list[Count]]
+
+
+class Flag(TypedDict):
+    """A reason not to trust a score, at one layer or (None) at all."""
+
+    layer: int | None
+    score: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assessment:
+class Assessment(Result):
     """One backbone on one task after one forward pass.  Every field is JSON-able; a number that does not exist is NaN.
 
     A score M of a layer stands in its row as M, with M_low and M_high (95 % interval) and M_chance (its level under
     shuffled labels) where they exist.
     """
 
-    task: dict[str, Any]
-    backbone: dict[str, Any]
-    settings: dict[str, Any]
-    layers: list[dict[str, Any]]
+    FILE: ClassVar[str] = "assessment.json"
+    HOLDS: ClassVar[str] = "assessment"
+    REMEDY: ClassVar[str] = "run tokenworth assess again"
+
+    task: TaskCard
+    backbone: BackboneCard
+    settings: Settings
+    layers: list[LayerRow]
     best_layer: int
     """Chosen on training texts only."""
-    best_layer_frequency: dict[str, float]
+    best_layer_frequency: Annotated[dict[str, float], Each(FINITE)]
     """How often each layer was best when one group of training texts was left out."""
-    curves: dict[str, list[float]]
+    curves: Curves
     """At the best layer, over k = 1 .. D."""
-    spectrum: dict[str, list[float]]
-    probes: list[dict[str, Any]]
-    confusion: dict[str, Any]
+    spectrum: Curves
+    probes: list[ProbeRow]
+    confusion: Confusion
     predictions: list[int]
     """Class predicted for each test text by the best probe, in the order of the test part."""
-    flags: list[dict[str, Any]]
+    flags: list[Flag]
     sentences: list[str]
-    timings: dict[str, float]
+    timings: Annotated[dict[str, float], {"total": FINITE}]
     """Seconds of load, tokenise, encode, scores, probes and their total; "encode: ..." are parts of encode."""
-    environment: dict[str, Any]
-    forward_pass: dict[str, Any] = field(default_factory=dict)
+    environment: Facts
+    forward_pass: Facts = field(default_factory=dict)
     """How the pass went, over all its sessions: reused, tokens, padded_tokens, batches, halvings, passes, processes,
     and seconds of forward, pooling, moments and checkpoints."""
 
@@ -122,16 +180,23 @@ class Assessment:
         rest = [column for column in frame.columns if column not in FIRST_COLUMNS]
         return frame[[*FIRST_COLUMNS, *rest]]
 
-    def row(self, layer: int | None = None) -> dict[str, Any]:
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """layers.parquet, which is `table`."""
+        return {"layers.parquet": self.table()}
+
+    def row(self, layer: int | None = None) -> LayerRow:
         """The scores of a layer, the best one by default."""
         wanted = self.best_layer if layer is None else layer
         return next(row for row in self.layers if row["layer"] == wanted)
 
+    def best_probe(self) -> ProbeRow:
+        """The probe whose confusion and predictions are kept."""
+        return next(probe for probe in self.probes if probe["name"] == self.confusion["probe"])
+
     def summary(self) -> dict[str, Any]:
         """The few figures that answer the question, with names as in `table`."""
-        row = self.row()
-        probes = {probe["kind"]: probe for probe in self.probes if probe["kind"] in ("bow", "majority")}
-        best = next(probe for probe in self.probes if probe["name"] == self.confusion["probe"])
+        row, best = self.row(), self.best_probe()
+        baselines = {probe["kind"]: probe for probe in self.probes if probe["kind"] in ("bow", "majority")}
         return {
             "task": self.task["name"],
             "backbone": self.backbone["name"],
@@ -140,58 +205,15 @@ class Assessment:
             "best_probe": best["name"],
             "best_probe_f1": best["f1"],
             "best_probe_accuracy": best["accuracy"],
-            "bow_f1": probes["bow"]["f1"],
-            "bow_accuracy": probes["bow"]["accuracy"],
-            "majority_accuracy": probes["majority"]["accuracy"],
+            "bow_f1": baselines["bow"]["f1"],
+            "bow_accuracy": baselines["bow"]["accuracy"],
+            "majority_accuracy": baselines["majority"]["accuracy"],
             "seconds": self.timings["total"],
             "sentences": self.sentences,
         }
 
-    def to_json(self) -> str:
-        """The whole result as JSON; NaN becomes null."""
-        return json.dumps(jsonable(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
-
-    def save(self, folder: str | Path) -> None:
-        """Write assessment.json and layers.parquet into a folder, each under a temporary name first.
-
-        Raises:
-            TokenworthError: the folder cannot be written.
-        """
-        with writing(folder) as place:
-            write_table(place / "layers.parquet", self.table())
-            write_text(place / "assessment.json", self.to_json())
-
-    @classmethod
-    def from_json(cls, text: str) -> Assessment:
-        """The way back from `to_json`; null among the scores is NaN again.
-
-        Raises:
-            TokenworthError: the text is not an assessment.
-        """
-        return cls._of(parse_object(text, SHAPE, "this text is no assessment", _REMEDY))
-
-    @classmethod
-    def _of(cls, data: Mapping[str, Any]) -> Assessment:
-        known = {one.name: data[one.name] for one in fields(cls) if one.name in data or one.default_factory is MISSING}
-        return cls(**{**known, **{name: _numbers(known[name]) for name in ("layers", "curves", "spectrum")}})
-
-    @classmethod
-    def load(cls, path: str | Path) -> Assessment:
-        """Read assessment.json, or the folder that holds it; null among the scores is NaN again.
-
-        Raises:
-            TokenworthError: it is not there or not an assessment.
-        """
-        path = Path(path)
-        path = path / "assessment.json" if path.is_dir() else path
-        found = cls._of(read_object(path, SHAPE, "assessment", _REMEDY))
-        mistake = found._contradiction()
-        if mistake is not None:
-            raise TokenworthError(f"{path} holds no assessment that can be used: {mistake}; {_REMEDY}")
-        return found
-
-    def _contradiction(self) -> str | None:
-        """What in it does not go together, if something does not."""
+    def contradiction(self) -> str | None:
+        """What in it does not go together, as a clause, if something does not."""
         names, counts = self.confusion["labels"], self.confusion["counts"]
         if self.best_layer not in {row["layer"] for row in self.layers}:
             return f"best_layer {self.best_layer} is none of its layers"
@@ -206,42 +228,48 @@ class Assessment:
         return None
 
 
+class RankedRow(TypedDict, total=False):
+    """A backbone's place and figures: of a failed one name, rank, tied and failed alone."""
+
+    name: str
+    rank: int | None
+    tied: bool
+    """Within the noise of the best."""
+    best_layer: int
+    best_probe: str
+    best_f1: float
+    best_f1_low: float
+    best_f1_high: float
+    best_accuracy: float
+    causal: bool
+    seconds: float
+    n_parameters: int
+    failed: str | None
+    """A reason, or None."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Ranking:
+class Ranking(Result):
     """Several backbones on one task, best first."""
 
-    task: dict[str, Any]
-    rows: list[dict[str, Any]]
-    """One a backbone: name, rank, tied (within the noise of the best), its figures, failed (a reason or None)."""
+    FILE: ClassVar[str] = "ranking.json"
+    HOLDS: ClassVar[str] = "ranking"
+    REMEDY: ClassVar[str] = "run tokenworth rank again"
+
+    task: Annotated[TaskCard, {"name": TEXT}]
+    """Name and source alone where every backbone failed."""
+    rows: list[RankedRow]
+    """One a backbone, with the scores of its best layer."""
     assessments: list[Assessment]
-    baseline: dict[str, Any]
-    """The bag of words, a row as in Assessment.probes."""
+    baseline: ProbeRow
+    """The bag of words."""
     sentences: list[str]
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: Facts = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """One row a backbone, best first, failed ones last."""
         return pd.DataFrame(self.rows)
 
-    def to_json(self) -> str:
-        """The whole result as JSON; NaN becomes null."""
-        return json.dumps(jsonable(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
-
-    def save(self, folder: str | Path) -> None:
-        """Write ranking.json and ranking.parquet into a folder.
-
-        Raises:
-            TokenworthError: the folder cannot be written.
-        """
-        with writing(folder) as place:
-            write_table(place / "ranking.parquet", self.table())
-            write_text(place / "ranking.json", self.to_json())
-
-
-def _numbers(value: Any) -> Any:
-    """The way back from JSON where everything is a number: null is NaN."""
-    if isinstance(value, dict):
-        return {key: _numbers(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_numbers(inner) for inner in value]
-    return math.nan if value is None else value
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """ranking.parquet, which is `table`."""
+        return {"ranking.parquet": self.table()}

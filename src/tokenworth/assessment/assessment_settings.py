@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, SupportsIndex
 
 from tokenworth.backbones.model_choice import ModelChoice
+from tokenworth.base.aliases import Progress
 from tokenworth.errors import SettingError
 from tokenworth.settings import Count, Natural, NonNegative, OneOf, OutFolder, Seed, check_fields, quoted
 from tokenworth.settings.declarations import NoOption
@@ -22,7 +23,7 @@ else:
     Model = str | object
 
 Layers = str | int | list[int] | tuple[int, ...] | range
-Progress = Annotated[Callable[[str, int, int], None] | None, NoOption()]
+ProgressCall = Annotated[Progress | None, NoOption()]
 Started = Annotated[Callable[[str], None] | None, NoOption()]
 
 
@@ -94,7 +95,7 @@ class AssessKeywords(PassLimits, ModelChoice, AssessOptions):
     """Folder for the results; by default none are written."""
     baseline: Annotated[dict[str, Any] | None, NoOption()] = None
     """The bag-of-words row of an earlier assessment of the same task, to save fitting it again."""
-    progress: Progress = None
+    progress: ProgressCall = None
     """Called as progress(part, done_tokens, total_tokens)."""
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from tokenworth.assessment.assessment_result import BackboneCard, LayerRow, TaskCard
 from tokenworth.assessment.layer_choice import LayerChoice
 from tokenworth.assessment.probe_table import ProbeTable
 from tokenworth.scores.curves import SHARE
@@ -22,10 +22,10 @@ WHAT_IS_NOT_MEASURED = (
 
 
 def summarise(
-    task: dict[str, Any],
-    backbone: dict[str, Any],
+    task: TaskCard,
+    backbone: BackboneCard,
     choice: LayerChoice,
-    rows: dict[int, dict[str, Any]],
+    rows: dict[int, LayerRow],
     probes: ProbeTable,
 ) -> list[str]:
     """Sentences a reader can act on, most important first."""
@@ -39,7 +39,7 @@ def summarise(
     ]
 
 
-def _against_words(task: dict[str, Any], probes: ProbeTable) -> str:
+def _against_words(task: TaskCard, probes: ProbeTable) -> str:
     best, bow, (lead, low, high) = probes.best, probes.bow, probes.lead
     figures = (
         f"The best probe ({best['name']}) reads the labels with weighted F1 {best['f1']:.3f} "
@@ -55,7 +55,7 @@ def _against_words(task: dict[str, Any], probes: ProbeTable) -> str:
     return f"{figures}: the difference of {lead:+.3f} ({low:+.3f} to {high:+.3f}) is within the noise."
 
 
-def _which_layer(backbone: dict[str, Any], choice: LayerChoice) -> str:
+def _which_layer(backbone: BackboneCard, choice: LayerChoice) -> str:
     share = choice.frequency.get(choice.best, 0.0)
     others = [str(layer) for layer in choice.within_noise if layer != choice.best]
     tied = f"; layers within its noise: {', '.join(others)}" if others else "; no other layer is within its noise"
@@ -65,11 +65,11 @@ def _which_layer(backbone: dict[str, Any], choice: LayerChoice) -> str:
     )
 
 
-def _next_token(row: dict[str, Any]) -> list[str]:
+def _next_token(row: LayerRow) -> list[str]:
     return [*_retained(row), *_ntps(row)]
 
 
-def _retained(row: dict[str, Any]) -> list[str]:
+def _retained(row: LayerRow) -> list[str]:
     area = row["retained_auc"]
     if math.isnan(area):
         return ["How much label signal next-token directions keep cannot be said here (see the flags)."]
@@ -84,7 +84,7 @@ def _retained(row: dict[str, Any]) -> list[str]:
     return [f"{kept}, {chance}; {row['k90']:.0f} directions{k90} keep nine tenths of it."]
 
 
-def _ntps(row: dict[str, Any]) -> list[str]:
+def _ntps(row: LayerRow) -> list[str]:
     if math.isnan(row["ntps"]):
         return []
     excess, low, high = row["ntps_excess"], row["ntps_excess_low"], row["ntps_excess_high"]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from tokenworth.assessment.assessment_result import BackboneCard, TaskCard, TokenCounts
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.encode import Tokens
 from tokenworth.tasks import Task
 
 
-def task_card(task: Task, tokens: dict[str, Tokens]) -> dict[str, Any]:
+def task_card(task: Task, tokens: dict[str, Tokens]) -> TaskCard:
     """Name, provenance, class names, counts and tokens of a task."""
-    lengths = {part: tokens[part].lengths for part in tokens}
     return {
         "name": task.name,
         "source": task.source,
@@ -23,21 +22,22 @@ def task_card(task: Task, tokens: dict[str, Tokens]) -> dict[str, Any]:
         "notes": list(task.notes),
         "fingerprint": task.fingerprint,
         "seed": task.seed,
-        "tokens": {
-            part: {
-                "total": int(lengths[part].sum()),
-                "mean": float(lengths[part].mean()),
-                "max": int(lengths[part].max()),
-                "truncated": tokens[part].truncated,
-                "one_token": tokens[part].one_token,
-                "empty": tokens[part].empty,
-            }
-            for part in tokens
-        },
+        "tokens": {"train": _token_counts(tokens["train"]), "test": _token_counts(tokens["test"])},
     }
 
 
-def backbone_card(backbone: Backbone) -> dict[str, Any]:
+def _token_counts(tokens: Tokens) -> TokenCounts:
+    return {
+        "total": int(tokens.lengths.sum()),
+        "mean": float(tokens.lengths.mean()),
+        "max": int(tokens.lengths.max()),
+        "truncated": tokens.truncated,
+        "one_token": tokens.one_token,
+        "empty": tokens.empty,
+    }
+
+
+def backbone_card(backbone: Backbone) -> BackboneCard:
     """Name, provenance, sizes and precision of a backbone."""
     return {
         "name": short_name(backbone),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from tokenworth.assessment.assessment_result import Flag
 from tokenworth.backbones import Backbone
 from tokenworth.tasks import Task
 
@@ -14,7 +13,7 @@ SMALL_CLASS = 10
 NOT_AUTOREGRESSIVE = "not autoregressive: this backbone has seen the next token, so it is not ranked against decoders"
 
 
-def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]]) -> list[dict[str, Any]]:
+def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]]) -> list[Flag]:
     """Flags of the task, of the backbone and of single layers, one for each reason.
 
     Args:
@@ -33,5 +32,5 @@ def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]
     return flags
 
 
-def _flag(layer: int | None, score: str, reason: str) -> dict[str, Any]:
+def _flag(layer: int | None, score: str, reason: str) -> Flag:
     return {"layer": layer, "score": score, "reason": reason}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from tokenworth.assessment.assessment_result import Confusion, FittedProbe, LayerRow, ProbeRow
 from tokenworth.assessment.assessment_settings import AssessSettings
 from tokenworth.assessment.layer_choice import LayerChoice
 from tokenworth.features import Features
@@ -22,12 +23,12 @@ _BOW_NAME = "bag of words ({})"
 class ProbeTable:
     """Rows as in Assessment.probes, and what is kept of the best probe."""
 
-    rows: list[dict[str, Any]]
-    best: dict[str, Any]
+    rows: list[ProbeRow]
+    best: FittedProbe
     """The row of the probe with the best cross-validated accuracy on training texts."""
-    bow: dict[str, Any]
+    bow: FittedProbe
     predictions: list[int]
-    confusion: dict[str, Any]
+    confusion: Confusion
     lead: tuple[float, float, float]
     """Weighted F1 of the best probe minus that of the bag of words: value and 95 % paired interval."""
 
@@ -36,7 +37,7 @@ def probe_table(
     features: Features,
     task: Task,
     choice: LayerChoice,
-    rows: dict[int, dict[str, Any]],
+    rows: dict[int, LayerRow],
     ridge: dict[int, RidgeProbe],
     settings: AssessSettings,
     baseline: dict[str, Any] | None = None,
@@ -45,13 +46,13 @@ def probe_table(
 
     The logistic probes' figures are also written into the rows of their layers.
     """
-    bow = baseline or bow_row(task)
+    bow = cast("FittedProbe", baseline) if baseline else bow_row(task)
     ridge_row = _row(f"ridge, layer {choice.best}", "ridge", task, ridge[choice.best].test_M.numpy(), layer=choice.best)
     ridge_row["cv_accuracy"] = rows[choice.best]["cv_accuracy"]
     logistic = [_logistic_row(features, task, layer, settings) for layer in choice.order[: settings.logistic_layers]]
-    for row in logistic:
-        rows[row["layer"]] |= {
-            f"logistic_{name}": row[name]
+    for layer, row in zip(choice.order, logistic, strict=False):
+        rows[layer] |= {
+            f"logistic_{name}": cast("float", row.get(name))
             for name in ("accuracy", "accuracy_low", "accuracy_high", "f1", "f1_low", "f1_high")
         }
     candidates = [ridge_row, *logistic]
@@ -60,7 +61,7 @@ def probe_table(
     lead = paired_difference(task.test.labels, predicted, np.asarray(bow["predictions"]), task.n_classes)
     table = confusion(task.test.labels, predicted, task.n_classes)
     return ProbeTable(
-        rows=[_without_predictions(row) for row in (_majority_row(task), bow, *candidates)],
+        rows=[without_predictions(row) for row in (_majority_row(task), bow, *candidates)],
         best=best,
         bow=bow,
         predictions=best["predictions"],
@@ -69,7 +70,7 @@ def probe_table(
     )
 
 
-def bow_row(task: Task) -> dict[str, Any]:
+def bow_row(task: Task) -> FittedProbe:
     """The bag of words on a task, with its predictions, so that it is fitted once for many backbones."""
     start = perf_counter()
     train = task.train
@@ -78,12 +79,12 @@ def bow_row(task: Task) -> dict[str, Any]:
     return row | {"setting": fitted.setting, "n_features": fitted.n_features}
 
 
-def _majority_row(task: Task) -> dict[str, Any]:
+def _majority_row(task: Task) -> FittedProbe:
     most_frequent = int(np.bincount(task.train.labels).argmax())
     return _row("majority class", "majority", task, np.full(len(task.test), most_frequent))
 
 
-def _logistic_row(features: Features, task: Task, layer: int, settings: AssessSettings) -> dict[str, Any]:
+def _logistic_row(features: Features, task: Task, layer: int, settings: AssessSettings) -> FittedProbe:
     start = perf_counter()
     fitted = logistic_probe(
         features.part("train", layer),
@@ -103,9 +104,9 @@ def _logistic_row(features: Features, task: Task, layer: int, settings: AssessSe
 
 def _row(
     name: str, kind: str, task: Task, predicted_M: Counts, *, layer: int | None = None, seconds: float | None = None
-) -> dict[str, Any]:
+) -> FittedProbe:
     metrics = evaluate(task.test.labels, predicted_M, task.n_classes)
-    return {
+    figures: Any = {
         "name": name,
         "kind": kind,
         "layer": layer,
@@ -113,7 +114,9 @@ def _row(
         "seconds": seconds,
         "predictions": [int(label) for label in predicted_M],
     }
+    return cast("FittedProbe", figures)
 
 
-def _without_predictions(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "predictions"}
+def without_predictions(row: FittedProbe) -> ProbeRow:
+    """As files keep it."""
+    return cast("ProbeRow", {name: value for name, value in row.items() if name != "predictions"})

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from tokenworth.assessment.assess_task import assess
-from tokenworth.assessment.assessment_result import Assessment, Ranking
+from tokenworth.assessment.assessment_result import Assessment, ProbeRow, RankedRow, Ranking, TaskCard
 from tokenworth.assessment.assessment_settings import AssessKeywords, RankCall
-from tokenworth.assessment.probe_table import bow_row
+from tokenworth.assessment.probe_table import bow_row, without_predictions
 from tokenworth.assessment.short_names import names_apart
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.base.versions import describe_environment
@@ -50,7 +50,7 @@ def rank(given: RankCall) -> Ranking:
     task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=given.seed)
     task = task.sample(given.max_texts, seed=given.seed) if given.max_texts is not None else task
     baseline = bow_row(task)
-    keywords = values_of(AssessKeywords, given) | {"max_texts": None, "baseline": baseline}
+    keywords = values_of(AssessKeywords, given) | {"max_texts": None, "baseline": dict(baseline)}
     found: list[tuple[str, Assessment]] = []
     failed: dict[str, str] = {}
     for model in dict.fromkeys(given.models):
@@ -60,51 +60,44 @@ def rank(given: RankCall) -> Ranking:
             found.append((model, assess(model, task, **keywords)))
         except (TokenworthError, MemoryError, torch.OutOfMemoryError) as error:
             failed[model] = str(error) or "out of memory"
-    found.sort(key=lambda one: _best_f1(one[1]), reverse=True)
+    found.sort(key=lambda one: one[1].best_probe()["f1"], reverse=True)
     done = [result for _, result in found]
     names = names_apart(done, [model for model, _ in found])
     rows = [_row(place, name, one, done[0], task) for place, (name, one) in enumerate(zip(names, done, strict=True), 1)]
     rows += [{"name": name, "rank": None, "tied": False, "failed": reason} for name, reason in failed.items()]
     return Ranking(
-        task=done[0].task if done else {"name": task.name, "source": task.source},
+        task=done[0].task if done else cast("TaskCard", {"name": task.name, "source": task.source}),
         rows=rows,
         assessments=done,
-        baseline={name: value for name, value in baseline.items() if name != "predictions"},
+        baseline=without_predictions(baseline),
         sentences=_sentences(rows, baseline),
         environment=describe_environment(),
     )
 
 
-def _best_probe(result: Assessment) -> dict[str, Any]:
-    return next(probe for probe in result.probes if probe["name"] == result.confusion["probe"])
-
-
-def _best_f1(result: Assessment) -> float:
-    return float(_best_probe(result)["f1"])
-
-
-def _row(place: int, name: str, result: Assessment, first: Assessment, task: Task) -> dict[str, Any]:
+def _row(place: int, name: str, result: Assessment, first: Assessment, task: Task) -> RankedRow:
     _, low, _ = paired_difference(
         task.test.labels, np.asarray(first.predictions), np.asarray(result.predictions), task.n_classes
     )
-    best, at_best = _best_probe(result), result.row()
+    best, at_best = result.best_probe(), result.row()
     scores = {f"{name}{suffix}": at_best.get(f"{name}{suffix}") for name in FIGURES for suffix in ("", "_low", "_high")}
-    return {
+    row: Any = {
         "name": name,
         "rank": place,
         "tied": place > 1 and low <= 0,
         "best_layer": result.best_layer,
         "best_probe": best["name"],
-        **{f"best_{name}": best[name] for name in ("f1", "f1_low", "f1_high", "accuracy")},
+        **{f"best_{name}": best.get(name) for name in ("f1", "f1_low", "f1_high", "accuracy")},
         **scores,
         "causal": result.backbone["causal"],
         "seconds": result.timings["total"],
         "n_parameters": result.backbone["n_parameters"],
         "failed": None,
     }
+    return cast("RankedRow", row)
 
 
-def _sentences(rows: list[dict[str, Any]], baseline: dict[str, Any]) -> list[str]:
+def _sentences(rows: list[RankedRow], baseline: ProbeRow) -> list[str]:
     ranked = [row for row in rows if row["failed"] is None]
     if not ranked:
         return ["No backbone could be assessed; the reasons stand in the table."]

@@ -50,11 +50,7 @@ def tensors_checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def file_checksum(path: Path) -> str:
-    """The bytes of a file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """The bytes of a file.  OSError: it cannot be read."""
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -108,9 +104,8 @@ def _plain(value: Any) -> Any:
 
 def _configuration(model: nn.Module) -> Any:
     config = getattr(model, "config", None)
-    found = {} if config is None else config.to_dict()
-    found["attention"] = getattr(config, "_attn_implementation", None)
-    return _without_names(found)
+    entries = {} if config is None else config.to_dict()
+    return _without_names({**entries, "attention": getattr(config, "_attn_implementation", None)})
 
 
 def _without_names(value: Any) -> Any:

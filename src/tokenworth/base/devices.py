@@ -14,8 +14,7 @@ DTYPES: dict[str, torch.dtype] = {
     "fp16": torch.float16,
     "float64": torch.float64,
     "fp64": torch.float64,
-}
-"""The names an option may use."""
+}  # the names an option may use
 
 _AUTO_DEVICES = ("cuda", "mps", "cpu")
 
@@ -23,18 +22,17 @@ _AUTO_DEVICES = ("cuda", "mps", "cpu")
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """The device a name stands for; "auto" takes the first there is of cuda, mps and cpu.
 
-    Raises:
-        SettingError: the name is not understood, or this machine has no such device.
+    Raises SettingError: the name is not understood, or this machine has no such device.
     """
     if device == "auto":
         return torch.device(next(kind for kind in _AUTO_DEVICES if _count(kind)))
     try:
-        found = torch.device(device)
+        named = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise SettingError(f"device {device!r} is not understood; choose one of auto, {_there()}") from error
-    if (found.index or 0) >= _count(found.type):
-        raise SettingError(f"this machine has no device {str(found)!r}; choose one of auto, {_there()}")
-    return found
+    if (named.index or 0) >= _count(named.type):
+        raise SettingError(f"this machine has no device {str(named)!r}; choose one of auto, {_there()}")
+    return named
 
 
 def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
@@ -43,30 +41,28 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
     "auto" is bfloat16 where the device computes it natively and faster (CUDA since Ampere; CPUs with AVX512-BF16 or AMX
     on which products of matrices show it: `formats.decision`, made once a machine), float32 elsewhere.
 
-    Raises:
-        SettingError: the name is not understood, or the device cannot compute in it.
+    Raises SettingError: the name is not understood, or the device cannot compute in it.
     """
     if dtype == "auto":
         return _auto(device)
-    found = DTYPES.get(dtype_name(dtype))
-    assert found is not None, "a name that is understood is in the table"
-    if device.type == "mps" and found == torch.float64:
+    named = DTYPES.get(dtype_name(dtype))
+    assert named is not None, "a name that is understood is in the table"
+    if device.type == "mps" and named == torch.float64:
         raise SettingError("dtype float64 cannot be computed on an mps device; choose float32 or the device cpu")
-    return found
+    return named
 
 
 def dtype_name(dtype: str | torch.dtype) -> str:
     """The name of a number format as records keep it: "auto", or PyTorch's own name.
 
-    Raises:
-        SettingError: the name is not understood.
+    Raises SettingError: the name is not understood.
     """
     if dtype == "auto":
         return "auto"
-    found = dtype if isinstance(dtype, torch.dtype) else DTYPES.get(dtype)
-    if found is None or found not in DTYPES.values():
+    named = dtype if isinstance(dtype, torch.dtype) else DTYPES.get(dtype)
+    if named is None or named not in DTYPES.values():
         raise SettingError(f"dtype {str(dtype)!r} is not understood; choose one of auto, {', '.join(DTYPES)}")
-    return str(found).removeprefix("torch.")
+    return str(named).removeprefix("torch.")
 
 
 def _count(kind: str) -> int:

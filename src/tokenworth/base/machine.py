@@ -6,8 +6,10 @@ A container or a batch job may use less than the machine has.  Its limits are th
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
     import torch
 
 CACHE = "TOKENWORTH_CACHE"
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _OWN_GROUPS, _MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+_LIMITS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)  # files of a group, by version: its limit, what it uses, and what of that the kernel takes back (pages only read)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of malloc.h
+_LARGEST_BLOCKS = (2**30, 2**25)  # the second where an older glibc refuses the first
 
 
 def cache_folder() -> Path:
@@ -54,36 +63,51 @@ def free_on(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0])
 
 
+def keep_freed_memory(device: torch.device) -> bool:
+    """Let this process keep freed memory for its next blocks, for good; whether it does.
+
+    A training step on a CPU frees and asks again for the same large blocks.  glibc gives blocks of this size back to
+    the system, which hands them out anew page by page, each cleared first: 2 to 7 % of a step (docs/benchmarks.md).
+    Nothing happens for other devices, whose memory PyTorch keeps itself, and with other C libraries.
+    """
+    if device.type != "cpu" or platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    from_heap = any(mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST_BLOCKS)
+    return bool(from_heap and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device or the machine had no memory left."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()  # the CPU allocator raises a plain RuntimeError
+    return any(phrase in text for phrase in _OUT_OF_MEMORY)
+
+
 def _shares_of_time() -> Iterator[float]:
     """Seconds of processors a second, of every group that limits them."""
     for folder in _groups("cpu"):
-        limit = _text(folder / "cpu.max").split() or [
-            _text(folder / "cpu.cfs_quota_us"),
-            _text(folder / "cpu.cfs_period_us"),
-        ]
-        quota, period = (_number(text) for text in limit[:2])
+        older = [_text(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+        quota, period = (_number(text) for text in (_text(folder / "cpu.max").split() or older)[:2])
         if quota and period:
             yield quota / period
 
 
 def _left_in_groups() -> Iterator[int]:
-    """Bytes left below every limit there is; the kernel takes back pages of files that were only read."""
+    """Bytes left below every limit there is."""
     for folder in _groups("memory"):
-        for limit_name, used_name, given_back_name in (
-            ("memory.max", "memory.current", "inactive_file"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-        ):
+        for limit_name, used_name, given_back in _LIMITS:
             limit, used = _number(_text(folder / limit_name)), _number(_text(folder / used_name))
             if limit is not None and used is not None:
-                yield limit - used + _stated(folder / "memory.stat", given_back_name)
+                yield limit - used + _stated(folder / "memory.stat", given_back)
 
 
 def _limits_of_groups() -> Iterator[int]:
-    for folder in _groups("memory"):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            limit = _number(_text(folder / name))
-            if limit is not None:
-                yield limit
+    texts = (_text(folder / name) for folder in _groups("memory") for name, *_ in _LIMITS)
+    yield from (limit for text in texts if (limit := _number(text)) is not None)
 
 
 def _groups(controller: str) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import platform
 import time
@@ -17,21 +18,19 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import cache
-from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import torch
 
+from tokenworth.base.cell_store import content_hash
 from tokenworth.base.machine import cache_folder
 
-FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-"""What `auto` chooses from."""
-LEAST_GAIN = 1.5
-"""Far from both measured gains; less would not repay the casts."""
-_MARGIN = 1.15
-"""What a new measurement must exceed the threshold by to change a decision that stands."""
+FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # what `auto` chooses from
+LEAST_GAIN = 1.5  # far from both measured gains; less would not repay the casts
+_MARGIN = 1.15  # what a new measurement must exceed the threshold by to change a decision that stands
 _FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _TOKENS, _WIDTH, _INNER = 256, 768, 3072
 """The first product of the feed-forward part of a model of 768 coordinates, for the tokens of a small batch."""
@@ -43,16 +42,12 @@ _log = logging.getLogger("tokenworth")
 class Decision:
     """The number format `auto` stands for on this processor, and the measurement it rests on."""
 
-    dtype: str
-    """float32 or bfloat16."""
+    dtype: str  # float32 or bfloat16
     gflops: dict[str, float] | None
     """10^9 FLOPs a second of CPU time on one thread, by format; None: the processor has no units for bfloat16."""
-    measured: str
-    """When, UTC; empty if nothing was measured."""
-    facts: dict[str, Any]
-    """What makes it void: processor, torch, and how torch may use the processor."""
-    kept: str
-    """The file it is kept in; empty if nowhere."""
+    measured: str  # when, UTC; empty if nothing was measured
+    facts: dict[str, Any]  # what makes it void: processor, torch, and how torch may use the processor
+    kept: str  # the file it is kept in; empty if nowhere
 
     @property
     def gain(self) -> float | None:
@@ -72,41 +67,40 @@ def decision() -> Decision:
 def renewed_decision() -> Decision:
     """Measure again and keep the result; the format only changes where the measurement is clear about it."""
     place = decision_file()
-    found = _measured(before=_read(place))
+    renewed = _measured(before=_read(place))
     _decided.cache_clear()
-    return found if found.gflops is None else _keep(found, place, anew=True)
+    return renewed if renewed.gflops is None else _keep(renewed, place, anew=True)
 
 
 def decision_file() -> Path:
     """Where the decision of this processor and this torch is kept; machines may share the folder."""
-    digest = sha256(json.dumps(_facts(), sort_keys=True).encode()).hexdigest()[:12]
-    return cache_folder() / f"number-format-{digest}.json"
+    return cache_folder() / f"number-format-{content_hash(_facts())[:12]}.json"
 
 
 @cache
 def _decided(place: Path) -> Decision:
     damaged = place.exists()  # if it cannot be read now; what another process writes from here on is whole
-    found = _read(place)
-    if found is not None:
-        return found
-    found = _measured()
-    return found if found.gflops is None else _keep(found, place, anew=damaged)
+    kept = _read(place)
+    if kept is not None:
+        return kept
+    measured = _measured()
+    return measured if measured.gflops is None else _keep(measured, place, anew=damaged)
 
 
 def _read(place: Path) -> Decision | None:
     """The decision in a file; None if there is none, or it is damaged."""
     try:
         kept = json.loads(place.read_text(encoding="utf-8"))
-        found = Decision(kept["dtype"], kept["gflops"], kept["measured"], kept["facts"], str(place))
-        valid = found.dtype in FORMATS and (found.gflops is None or float(found.gain or 0) > 0)
+        read = Decision(kept["dtype"], kept["gflops"], kept["measured"], kept["facts"], str(place))
+        valid = read.dtype in FORMATS and (read.gflops is None or float(read.gain or 0) > 0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         return None
-    return found if valid else None
+    return read if valid else None
 
 
-def _keep(found: Decision, place: Path, *, anew: bool) -> Decision:
+def _keep(measured: Decision, place: Path, *, anew: bool) -> Decision:
     """Write a decision down, whole or not at all; returns the one that stands then, which may be another process's."""
-    text = json.dumps({name: value for name, value in asdict(found).items() if name != "kept"}, indent=1)
+    text = json.dumps({name: value for name, value in asdict(measured).items() if name != "kept"}, indent=1)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         written = place.with_name(f".{place.name}.{uuid4().hex}")
@@ -118,25 +112,24 @@ def _keep(found: Decision, place: Path, *, anew: bool) -> Decision:
     except OSError as error:
         _log.warning(
             "what dtype auto means here (%s) cannot be kept in %s (%s), so every process measures it anew; set "
-            "TOKENWORTH_CACHE to a folder that can be written",
-            found.dtype, place.parent, error.strerror,
+            "TOKENWORTH_CACHE to a folder that can be written", measured.dtype, place.parent, error.strerror,
         )  # fmt: skip
-        return found
-    return _read(place) or replace(found, kept=str(place))
+        return measured
+    return _read(place) or replace(measured, kept=str(place))
 
 
 def _publish(written: Path, place: Path, *, anew: bool) -> None:
     """Give a whole file its name; the first one stays unless it is decided anew."""
-    if anew:
-        written.replace(place)
-        return
     try:
-        place.hardlink_to(written)  # unlike a rename it fails where another process was first
+        if not anew:
+            place.hardlink_to(written)  # unlike a rename it fails where another process was first
+            return
     except FileExistsError:
         return
     except OSError:  # a file system without links
-        if not place.exists():
-            written.replace(place)
+        anew = not place.exists()
+    if anew:
+        written.replace(place)
 
 
 def _measured(before: Decision | None = None) -> Decision:
@@ -158,25 +151,21 @@ def _product_seconds() -> dict[str, float]:
     CPU time of one thread does not count the time in which other work has the processor, and does not depend on how
     many threads this process was given; what disturbs it still (caches, clock) only adds, so the least is taken.
     """
-    threads = torch.get_num_threads()
+    threads, seconds = torch.get_num_threads(), dict.fromkeys(FORMATS, math.inf)
     torch.set_num_threads(1)
     try:
-        factors = {name: _factors(dtype) for name, dtype in FORMATS.items()}
-        rounds = [{name: _cpu_seconds(*pair) for name, pair in factors.items()} for _ in range(_REPEATS)]
+        factors = {
+            name: (torch.ones(_TOKENS, _WIDTH, dtype=dtype), torch.ones(_WIDTH, _INNER, dtype=dtype))
+            for name, dtype in FORMATS.items()
+        }
+        with torch.inference_mode():
+            for _, (name, (left, right)) in product(range(_REPEATS), factors.items()):
+                start = time.thread_time()
+                torch.matmul(left, right)
+                seconds[name] = min(seconds[name], time.thread_time() - start)
     finally:
         torch.set_num_threads(threads)
-    return {name: min(times[name] for times in rounds) for name in FORMATS}
-
-
-def _factors(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.ones(_TOKENS, _WIDTH, dtype=dtype), torch.ones(_WIDTH, _INNER, dtype=dtype)
-
-
-def _cpu_seconds(left: torch.Tensor, right: torch.Tensor) -> float:
-    with torch.inference_mode():
-        start = time.thread_time()
-        torch.matmul(left, right)
-        return time.thread_time() - start
+    return seconds
 
 
 def _facts() -> dict[str, Any]:
@@ -192,9 +181,9 @@ def _facts() -> dict[str, Any]:
 
 def _processor() -> str:
     """Name, family, model and stepping, as far as the system tells them."""
-    told = _kernel_facts()
+    kernel = _kernel_facts()
     names = ("model name", "cpu family", "model", "stepping")
-    return " ".join([platform.machine(), *(told[name] for name in names if name in told)])
+    return " ".join([platform.machine(), *(kernel[name] for name in names if name in kernel)])
 
 
 def cpu_flags() -> set[str]:

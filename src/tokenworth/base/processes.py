@@ -48,9 +48,9 @@ class Processes:
         """The largest of the processes' numbers."""
         if self.size == 1:
             return number
-        found = torch.tensor(number, device=_device())
-        dist.all_reduce(found, op=dist.ReduceOp.MAX)
-        return int(found)
+        largest = torch.tensor(number, device=_device())
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+        return int(largest)
 
     def tell(self, text: str, source: int = 0) -> str:
         """The text of one process, in all of them."""
@@ -59,9 +59,9 @@ class Processes:
         encoded = torch.tensor(list(text.encode()), dtype=torch.uint8, device=_device())
         length = torch.tensor(len(encoded), device=_device())
         dist.broadcast(length, source)
-        told = encoded if self.rank == source else torch.empty(int(length), dtype=torch.uint8, device=_device())
-        dist.broadcast(told, source)
-        return bytes(told.cpu().tolist()).decode()
+        received = encoded if self.rank == source else torch.empty(int(length), dtype=torch.uint8, device=_device())
+        dist.broadcast(received, source)
+        return bytes(received.cpu().tolist()).decode()
 
     def wait(self) -> None:
         """Until all processes are here."""
@@ -71,8 +71,7 @@ class Processes:
     def together(self) -> Iterator[None]:
         """What fails in one process inside the block fails in all at its end, with the same sentence.
 
-        Raises:
-            TokenworthError: one of the processes raised one.
+        Raises TokenworthError: one of the processes raised one.
         """
         failure: TokenworthError | None = None
         try:
@@ -91,8 +90,7 @@ class Processes:
 def join_processes() -> Processes:
     """The group this process belongs to; it is formed now if a launcher has announced one.
 
-    Raises:
-        SettingError: the launcher's variables do not fit together, or the others do not come.
+    Raises SettingError: the launcher's variables do not fit together, or the others do not come.
     """
     if dist.is_available() and dist.is_initialized():
         return Processes(dist.get_rank(), dist.get_world_size())

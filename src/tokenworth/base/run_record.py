@@ -30,31 +30,27 @@ def recorded_dtype(path: Path, wished: str) -> str | None:
 def note_or_compare(path: Path, facts: Mapping[str, Any]) -> None:
     """Write the facts of a run, or check that they are those which are written there.
 
-    Raises:
-        OtherRunError: another run lies there; the error shows in what they differ.
+    Raises OtherRunError: another run lies there; the error shows in what they differ.
     """
-    if path.is_file():
-        before = _before(path)
-        changed = [
-            f"{name} was {before.get(name)!r} and is {facts.get(name)!r}"
-            for name in sorted({*before, *facts})
-            if before and before.get(name) != facts.get(name)
-        ]
-        if changed:
-            raise OtherRunError(
-                f"{path.parent} holds a run with other settings: {'; '.join(changed)}. Name another folder with --out, "
-                "go on with the old settings, or remove the folder"
-            )
+    before = _read(path) if path.is_file() else {}
+    names = sorted({*before, *facts}) if before else []
+    differ = (name for name in names if before.get(name) != facts.get(name))
+    changed = [f"{name} was {before.get(name)!r} and is {facts.get(name)!r}" for name in differ]
+    if changed:
+        raise OtherRunError(
+            f"{path.parent} holds a run with other settings: {'; '.join(changed)}. Name another folder with --out, "
+            "go on with the old settings, or remove the folder"
+        )
     with writing(path.parent):
         write_text(path, json.dumps(facts, indent=1, ensure_ascii=False))
 
 
-def _before(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     """What is written there; nothing where it was cut short, before anything else was written."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
         return {}
     except OSError as error:
         raise SettingError(f"{path} cannot be read ({error.strerror}); choose another folder with --out") from error
-    return found if isinstance(found, dict) else {}
+    return facts if isinstance(facts, dict) else {}

@@ -33,7 +33,7 @@ def _shown(value: Any, levels: int) -> str:
         return _several("{", value, pairs, "}")
     if isinstance(value, (list, tuple)):
         opened, closed = ("[", "]") if isinstance(value, list) else ("(", ")")
-        return _several(opened, value, [_inner(one, levels) for one in value[:_ITEMS]], closed)
+        return _several(opened, value, [_inner(item, levels) for item in value[:_ITEMS]], closed)
     return f"a value of the type {type(value).__name__}"
 
 
@@ -55,9 +55,9 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 def refusal(place: object, mistakes: Sequence[str]) -> SettingError:
     """One error of all the mistakes that were found in a place, each of them once."""
-    told = list(dict.fromkeys(one if len(one) <= _SENTENCE else f"{one[:_SENTENCE]}..." for one in mistakes))
-    before = f"{place}: " if place else ""
-    if len(told) == 1:
-        return SettingError(f"{before}{told[0]}", told)
-    head = f"{place} has {len(told)} mistakes" if place else f"{len(told)} mistakes"
-    return SettingError(f"{head}:\n  " + "\n  ".join(told), told)
+    cut = (text if len(text) <= _SENTENCE else f"{text[:_SENTENCE]}..." for text in mistakes)
+    sentences = list(dict.fromkeys(cut))
+    if len(sentences) == 1:
+        return SettingError(f"{place}: {sentences[0]}" if place else sentences[0], sentences)
+    head = f"{place} has {len(sentences)} mistakes" if place else f"{len(sentences)} mistakes"
+    return SettingError(f"{head}:\n  " + "\n  ".join(sentences), sentences)

@@ -73,8 +73,7 @@ def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None
 def compare(runs: Annotated[list[Path], said("Folders that adapt wrote.")], /, *, given: Given) -> None:
     from tokenworth.adaptation import AdaptResult
     from tokenworth.adaptation.evaluation.comparison import compare_results
-    from tokenworth.report.terminal.route_tables import comparison_table
-    from tokenworth.report.terminal.tables import show
+    from tokenworth.report.terminal.tables import comparison_table, show
 
     if len(runs) < 2:
         raise SettingError("compare needs two runs or more; give the folders that tokenworth adapt wrote")

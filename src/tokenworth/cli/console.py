@@ -98,9 +98,9 @@ def print_result(result: Any, *, json: bool) -> None:
     if json:
         tell(result.to_json())
         return
-    from tokenworth.report.terminal.result_tables import lines_below, table_of
-    from tokenworth.report.terminal.tables import show
+    from tokenworth.report import show
+    from tokenworth.report.report_page import lines_below, result_table
 
-    show(table_of(result))
+    show(result_table(result))
     for line in lines_below(result):
         tell(line)

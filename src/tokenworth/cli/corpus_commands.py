@@ -46,7 +46,7 @@ def audit(path: str, /, *, given: Given) -> None:
     _print(facts, None if given.out is None else f"audit: {given.out / 'audit.json'}", audit_lines(facts), given)
 
 
-def _print(facts: dict[str, Any], where: str | None, lines: Iterable[str], given: Given) -> None:
+def _print(facts: Any, where: str | None, lines: Iterable[str], given: Given) -> None:
     for sentence in [*(f"! {note}" for note in facts["notes"]), *([where] if where else [])]:
         say(sentence)
     print_lines(facts, lines, json=given.json)

@@ -76,8 +76,8 @@ _Out = Annotated[Path, said("Folder of the tokenizer.", OutFolder)]
 @takes(Options(Output, "json"))
 def train(file: _TokenizerFile, /, *, out: _Out = Path("out/tokenizer"), given: Given) -> None:
     from tokenworth.base.atomic_files import write_text, writing
-    from tokenworth.pretraining.tokenizer_training import train_from_file
     from tokenworth.report.terminal.pretraining_lines import fertility_lines
+    from tokenworth.tokenizers.tokenizer_training import train_from_file
 
     with writing(out) as place:
         report = train_from_file(file, place)

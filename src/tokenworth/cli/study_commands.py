@@ -54,8 +54,7 @@ def status(study: _Study, /, *, given: Given) -> None:
 
 @takes(StudyChoice, WeightChoice, _Metric, Options(Output, "json"))
 def tables(study: _Study, /, *, given: Given) -> None:
-    from tokenworth.report.terminal.route_tables import frame_table
-    from tokenworth.report.terminal.tables import show
+    from tokenworth.report.terminal.tables import frame_table, show
     from tokenworth.study import by_route
 
     view, metric = _view(study, given), given.get("metric", "weighted_f1")

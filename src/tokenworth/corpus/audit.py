@@ -7,18 +7,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tokenworth.base.aliases import Progress
 from tokenworth.corpus.corpus_file import load_corpus
 from tokenworth.corpus.corpus_options import AuditCall
 from tokenworth.corpus.corpus_settings import Corpus, Source
+from tokenworth.corpus.deduplication.cluster_sizes import cluster_sizes
 from tokenworth.corpus.deduplication.duplicate_stages import Exact, Near
-from tokenworth.corpus.deduplication.survivors import cluster_sizes, decide
 from tokenworth.corpus.document import Amount, Ledger
 from tokenworth.corpus.engine.engines import Engine, Local
-from tokenworth.corpus.engine.flow import Flow, Progress
+from tokenworth.corpus.engine.flow import Flow
 from tokenworth.corpus.engine.jobs import ObserveJob, observe
-from tokenworth.corpus.engine.pipeline import prepared, read_sources
+from tokenworth.corpus.engine.pipeline import read_sources
 from tokenworth.corpus.engine.shard_store import Shard
-from tokenworth.corpus.engine.stage import is_corpus_stage
+from tokenworth.corpus.engine.stage import CorpusStage, Preparation, ShardStage
 from tokenworth.corpus.filters.decontamination import Decontaminate
 from tokenworth.corpus.filters.document_stages import Extract, Normalise, Quality, Redact
 from tokenworth.corpus.output.build_report import contamination_rows
@@ -32,7 +33,7 @@ from tokenworth.settings.signatures import keywords_of
 @dataclass(frozen=True, slots=True)
 class _Job:
     shard: Shard
-    stages: tuple[Any, ...]
+    stages: tuple[ShardStage, ...]
 
 
 @keywords_of(AuditCall)
@@ -90,12 +91,12 @@ def audit(corpus: Corpus, *, engine: Engine | None = None, progress: Progress | 
 
 
 def _findings(flow: Flow, shards: list[Shard]) -> dict[str, Any]:
-    own = [prepared(stage, flow.root, flow.notes) for stage in flow.corpus.stages]
-    stages = (Extract(), Normalise(), Quality(), *(stage for stage in own if not is_corpus_stage(stage)))
+    ready = [stage.prepare(Preparation(flow.root, flow.notes)) for stage in flow.corpus.stages]
+    stages = (Extract(), Normalise(), Quality(), *(stage for stage in ready if isinstance(stage, ShardStage)))
     found = flow.run("count", _count, [_Job(shard, stages) for shard in shards])
     by_stage = {stage.name: _added([one[stage.name] for one in found]) for stage in stages}
     predicted = by_stage.get("perplexity", Ledger())
-    twice = (Exact(), *filter(is_corpus_stage, own))
+    twice = (Exact(), *(stage for stage in ready if isinstance(stage, CorpusStage)))
     reading = _added([shard.ledger() for shard in shards])
     if reading.given.documents == 0:
         raise TokenworthError(f"{flow.corpus.name} holds no document to audit; {'; '.join(reading.notes[:3])}")
@@ -147,8 +148,8 @@ def _by_source(flow: Flow) -> dict[str, dict[str, int]]:
     return found
 
 
-def _clusters(flow: Flow, stage: Any, shards: list[Shard]) -> dict[str, Any]:
+def _clusters(flow: Flow, stage: CorpusStage, shards: list[Shard]) -> dict[str, Any]:
     seen = flow.root / f"seen-{stage.name}"
     jobs = [ObserveJob(shard, stage, seen / f"{number:06d}") for number, shard in enumerate(shards)]
     flow.run(f"{stage.name}: look", observe, jobs)
-    return cluster_sizes(decide(stage, [job.path for job in jobs]))
+    return cluster_sizes(stage.decide([job.path for job in jobs]))

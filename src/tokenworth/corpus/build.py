@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tokenworth.base.aliases import Progress
 from tokenworth.base.locks import claimed
 from tokenworth.corpus.corpus_settings import Corpus
 from tokenworth.corpus.engine.engines import Engine, Local
-from tokenworth.corpus.engine.flow import Flow, Progress
+from tokenworth.corpus.engine.flow import Flow
 from tokenworth.corpus.engine.pipeline import prepared_stages, read_sources, run_stages
 from tokenworth.corpus.engine.shard_store import remove_unfinished
 from tokenworth.corpus.output.output_files import write_output

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.corpus.corpus_settings import Corpus, Mix, Pack, Source
-from tokenworth.corpus.engine.stage import FOUND, ON_REQUEST, STAGES
+from tokenworth.corpus.engine.stage import FILLED_IN
+from tokenworth.corpus.stages import ON_REQUEST, STAGES
 from tokenworth.settings import build, build_each, exists, quoted, read_settings, refusal, unknown_names, with_changes
+from tokenworth.settings.validation import with_line
 
 _TOLERANCE = 1e-6
 
@@ -26,15 +28,18 @@ def load_corpus(path: str | Path) -> Corpus:
     values = read_settings(place, "corpus file", "sources: {books: books/*.txt}")
     mistakes: list[str] = []
     sources = _sources(values.get("sources"), home, mistakes)
+    mix, in_mix = build(Mix, _section(values, "mix"), "mix has", where="mix: ")
     parts: dict[str, Any] = {
         "sources": tuple(_placed(source, home) for source in sources),
         "stages": _stages(values.get("stages"), home, mistakes),
-        "mix": build(Mix, _section(values, "mix"), "mix has", mistakes, where="mix: "),
+        "mix": mix,
     }
+    mistakes += with_line(values, "mix", in_mix)
     whole = with_changes(values, {} if "name" in values else {"name": place.stem})
-    corpus = build(Corpus, whole, "a corpus has", mistakes, **parts)
+    corpus, in_whole = build(Corpus, whole, "a corpus has", **parts)
+    mistakes += in_whole
     if isinstance(values.get("sources"), Mapping) and len(sources) == len(values["sources"]):
-        mistakes += _mistakes(sources, parts["mix"])  # shares of a part of them say nothing
+        mistakes += _mistakes(sources, mix)  # shares of a part of them say nothing
     if corpus is None or mistakes:
         raise refusal(place, mistakes)
     return corpus if corpus.pack is None else replace(corpus, pack=_placed_pack(corpus.pack, home))
@@ -48,9 +53,10 @@ def _sources(sections: Any, home: Path, mistakes: list[str]) -> list[Source]:
     if not isinstance(sections, Mapping) or not sections:
         mistakes.append("a corpus needs sources; write 'sources: {name: {path: file}}'")
         return []
-    sources = [*build_each(Source, sections, "source", mistakes, name=str).values()]
-    mistakes += [sentence for source in sources for sentence in _source_mistakes(source, home)]
-    return sources
+    sources = build_each(Source, sections, "source", mistakes, name=str)
+    for name, source in sources.items():
+        mistakes += with_line(sections, name, _source_mistakes(source, home))
+    return [*sources.values()]
 
 
 def _placed(source: Source, home: Path) -> Source:
@@ -81,8 +87,9 @@ def _stages(sections: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
     stages: list[Any] = []
     for name in (name for name in sections if name in STAGES):
         what, lines = f"stage {name}", _section(sections, name)
-        stages.append(build(STAGES[name], lines, f"{what} has", mistakes, where=f"{what}: ", hidden=FOUND))
-    stages = [stage for stage in stages if stage is not None]
+        stage, inner = build(STAGES[name], lines, f"{what} has", where=f"{what}: ", hidden=FILLED_IN)
+        mistakes += with_line(sections, name, inner)
+        stages += [] if stage is None else [stage]
     if any(getattr(stage, "tasks", None) == () for stage in stages):
         mistakes.append("stage decontaminate needs tasks; write 'tasks: [...]'")
     return tuple(_placed_stage(stage, home) for stage in stages)
@@ -91,7 +98,7 @@ def _stages(sections: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
 def _placed_stage(stage: Any, home: Path) -> Any:
     """Tasks, models and recognisers that lie beside the corpus file by their paths; other names stay as they are."""
     if hasattr(stage, "tasks"):
-        return replace(stage, tasks=tuple(beside(home, one) for one in stage.tasks))
+        return replace(stage, tasks=tuple(beside(home, task) for task in stage.tasks))
     name = next((name for name in ("model", "recogniser") if hasattr(stage, name)), None)
     return stage if name is None else replace(stage, **{name: beside(home, getattr(stage, name))})
 

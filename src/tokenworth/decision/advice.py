@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tokenworth.base.aliases import Floats
 from tokenworth.decision.budget import Budget, Machine
-from tokenworth.decision.predictors import Floats
 from tokenworth.decision.route_costs import Cost
 
 DRAWS = 4000

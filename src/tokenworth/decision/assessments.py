@@ -42,7 +42,7 @@ def look(task: Task, models: Sequence[str], started: Callable[[str], None] | Non
         if started:
             started(model)
         try:
-            found = assess(model, task, baseline=baseline, **settings)
+            found = assess(model, task, baseline=dict(baseline), **settings)
         except TokenworthError as error:
             looked.failures.append(f"{model}: {error}")
             continue

@@ -17,10 +17,11 @@ from tokenworth.decision.decision_metric import DEFAULT_METRIC, IN_WORDS, OTHERS
 from tokenworth.decision.indicators import INDICATORS, indicators_of, references_of
 from tokenworth.errors import SettingError
 from tokenworth.study import StudyStore
-from tokenworth.study.display_names import Contents, Names, names_by_contents
+from tokenworth.study.cell_results import TEXT_LOSS
 from tokenworth.study.grid import ASSESS, Cell
 from tokenworth.study.published_relations import published
-from tokenworth.study.study_store import ASSESSED, TEXT_LOSS, read_result
+from tokenworth.study.results_table import Names, names_by_contents
+from tokenworth.study.study_store import ASSESSED, Contents, read_result
 
 LEARNED = ("prompt", "lora", "full", "scratch")
 """Routes of which the outcome is predicted; bow and probe are run with the assessment itself."""

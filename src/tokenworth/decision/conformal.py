@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from tokenworth.decision.predictors import Floats, Predictor, log_odds
+from tokenworth.base.aliases import Floats
+from tokenworth.decision.predictors import Predictor, log_odds
 
 Make = Callable[[], Predictor]
 

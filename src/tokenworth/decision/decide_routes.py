@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from tokenworth.decision.calibration import cells_of, described, full_length
 from tokenworth.decision.conformal import tasks_drawn
 from tokenworth.decision.decide_settings import DecideCall
 from tokenworth.decision.decision_metric import metric_named, under
-from tokenworth.decision.decision_result import Decision
+from tokenworth.decision.decision_result import Decision, OptionRow
 from tokenworth.decision.decision_summary import describe
 from tokenworth.decision.forecaster import LEVEL, Forecaster
 from tokenworth.decision.options import Work
@@ -111,6 +111,6 @@ def _machine(given: DecideCall) -> Machine:
     return Machine(HERE, rates.forward, measured=True, memory=float(free_on(place)), price=given.price)
 
 
-def _shown(option: Option) -> dict[str, Any]:
+def _shown(option: Option) -> OptionRow:
     names = ("model", "route", "source", "f1", "f1_low", "f1_high", "fits", "affordable", "shortfall", "chance_best")
-    return {name: getattr(option, name) for name in names} | asdict(option.cost)
+    return cast("OptionRow", {name: getattr(option, name) for name in names} | asdict(option.cost))

@@ -2,87 +2,131 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
 import pandas as pd
+from typing_extensions import NotRequired, TypedDict
 
 from tokenworth.assessment import Assessment
-from tokenworth.base.atomic_files import jsonable, write_text, writing
-from tokenworth.base.schema import FINITE, LEAF, NUMBER, OBJECT, TEXT, TRUTH, Each, Maybe, Shape, read_object
+from tokenworth.assessment.assessment_result import TaskCard
+from tokenworth.base.codec import ELSEWHERE, Result
+from tokenworth.base.schema import FINITE, TEXT, Facts, Figures, Number, Settings
 
 DECISION = "decision.json"
-_OPTION: Shape = {
-    "model": Maybe(TEXT),
-    "route": TEXT,
-    "source": TEXT,
-    "f1": NUMBER,
-    "f1_low": NUMBER,
-    "f1_high": NUMBER,
-    "fits": TRUTH,
-    "affordable": TRUTH,
-    "failed?": Maybe(TEXT),
-}
-SHAPE: Shape = {
-    "task": {"name": TEXT},
-    "options": [_OPTION],
-    "recommended": Maybe(_OPTION),
-    "sentences": [TEXT],
-    "warnings": [TEXT],
-    "settings": OBJECT,
-    "explanation": [{"model": Maybe(TEXT), "route": TEXT}],
-    "labels?": [{"route": TEXT, "texts": [FINITE], "f1": [NUMBER]}],
-    "pilots?": [OBJECT],
-    "environment?": Each(LEAF),
-}
-"""What decision.json holds of that which is read again."""
+
+
+class CostRow(TypedDict, total=False):
+    """What a route costs: the fields of `Cost`."""
+
+    flops: Number
+    seconds: Number
+    money: Number
+    trainable: Number
+    storage_bytes: Number
+    million_flops: Number
+    million_seconds: Number
+    million_money: Number
+    memory_bytes: Number
+
+
+class OptionRow(CostRow):
+    """A route of a backbone, or (None) of none."""
+
+    model: str | None
+    route: str
+    source: str
+    """measured or predicted."""
+    f1: Number
+    f1_low: Number
+    f1_high: Number
+    """90 %."""
+    fits: bool
+    affordable: bool
+    shortfall: NotRequired[Number]
+    chance_best: NotRequired[Number]
+    failed: NotRequired[str | None]
+
+
+class PredictedBy(TypedDict, total=False):
+    """How a prediction comes about."""
+
+    predictor: str
+    indicators: Figures
+    slopes: Figures
+    """How one standard deviation of each indicator moves it."""
+    mean_absolute_error: Number
+
+
+class Explanation(PredictedBy):
+    """Of an option."""
+
+    model: str | None
+    route: str
+
+
+class FurtherTexts(TypedDict):
+    """Where a learning curve would go."""
+
+    texts: float
+    f1: float
+
+
+class LabelCurve(TypedDict):
+    """The metric of a route by the number of training texts."""
+
+    route: str
+    model: NotRequired[str | None]
+    texts: list[Annotated[int, FINITE]]
+    f1: list[Number]
+    beyond: NotRequired[list[FurtherTexts]]
+
+
+class PilotRow(TypedDict, total=False):
+    """A short run, and how it moved the prediction."""
+
+    model: str | None
+    route: str
+    steps: int
+    f1: Number
+    before: Number
+    after: Number
+    seconds: Number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class Decision(Result):
     """Routes of one or several backbones on one task.  Everything but `assessments` is JSON-able."""
 
-    task: dict[str, Any]
-    options: list[dict[str, Any]]
-    """One a backbone and route, best expected F1 first: model, route, f1, f1_low, f1_high (90 %), source ("measured" or
-    "predicted"), chance_best, shortfall, fits, affordable, failed, and the fields of `Cost`."""
-    recommended: dict[str, Any] | None
+    FILE: ClassVar[str] = DECISION
+    HOLDS: ClassVar[str] = "decision"
+    REMEDY: ClassVar[str] = "give the folder that tokenworth decide wrote"
+
+    task: Annotated[TaskCard, {"name": TEXT}]
+    options: list[OptionRow]
+    """One a backbone and route, best expected F1 first."""
+    recommended: OptionRow | None
     """The option that is advised; None where no route can be afforded."""
     sentences: list[str]
     """The advice, its reason, and what would change it."""
     warnings: list[str]
     """Backbones that failed, settings and indicators that the calibration does not reach."""
-    settings: dict[str, Any]
+    settings: Settings
     """metric, tolerance, budget, machine, predictor, calibration (cells, tasks, backbones), config (what was asked),
     plan (steps and lr by backbone and route), ..."""
-    explanation: list[dict[str, Any]]
+    explanation: list[Explanation]
     """Of each predicted option: its indicators, and how they move the prediction."""
-    labels: list[dict[str, Any]] = field(default_factory=list)
-    """Learning curves by route: texts, f1."""
-    pilots: list[dict[str, Any]] = field(default_factory=list)
+    labels: list[LabelCurve] = field(default_factory=list)
+    """Learning curves by route."""
+    pilots: list[PilotRow] = field(default_factory=list)
     """Short runs that sharpened the prediction."""
-    environment: dict[str, Any] = field(default_factory=dict)
-    assessments: list[Assessment] = field(default_factory=list, compare=False, repr=False)
+    environment: Facts = field(default_factory=dict)
+    assessments: list[Assessment] = field(default_factory=list, compare=False, repr=False, metadata=ELSEWHERE)
 
     def table(self) -> pd.DataFrame:
         """One row an option."""
         return pd.DataFrame(self.options)
-
-    def to_json(self) -> str:
-        """All but the assessments; a number that does not exist is null."""
-        plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "assessments"}
-        return json.dumps(jsonable(plain), ensure_ascii=False, indent=1, allow_nan=False)
-
-    def save(self, folder: str | Path) -> None:
-        """Write decision.json into a folder.
-
-        Raises:
-            TokenworthError: the folder cannot be written.
-        """
-        with writing(folder) as place:
-            write_text(place / DECISION, self.to_json())
 
     @classmethod
     def load(cls, folder: str | Path) -> Decision:
@@ -91,11 +135,4 @@ class Decision:
         Raises:
             TokenworthError: it is not there or no decision.
         """
-        path = Path(folder) / DECISION if Path(folder).is_dir() else Path(folder)
-        data = read_object(path, SHAPE, "decision", "give the folder that tokenworth decide wrote")
-        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
-
-
-def as_options(rows: list[Any]) -> list[dict[str, Any]]:
-    """Dataclasses as plain rows."""
-    return [asdict(row) for row in rows]
+        return super().load(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tokenworth.base.progress import duration
 from tokenworth.decision.advice import Option, pick, regret_of_missing
 from tokenworth.decision.budget import Budget, Machine
 from tokenworth.decision.decision_metric import DEFAULT_METRIC, IN_WORDS
@@ -116,11 +117,3 @@ def _cost(option: Option, machine: Machine) -> str:
     money = "" if option.cost.money is None else f" (${option.cost.money:,.2f})"
     place = "" if machine.measured else f" on a {machine.name}"
     return duration(option.cost.seconds) + place + money
-
-
-def duration(seconds: float) -> str:
-    """In the unit a person would use."""
-    for unit, size in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:.0f} seconds" if seconds >= 1.5 else "about a second"

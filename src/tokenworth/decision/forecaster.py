@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tokenworth.base.aliases import Floats
 from tokenworth.decision.conformal import Errors, held_out_errors
+from tokenworth.decision.decision_result import PredictedBy
 from tokenworth.decision.indicators import INDICATORS
-from tokenworth.decision.predictors import DEFAULT, Floats, LogOdds, Predictor, predictor
+from tokenworth.decision.predictors import DEFAULT, LogOdds, Predictor, predictor
 from tokenworth.errors import SettingError
 
 LEVEL = 0.9
@@ -27,7 +28,7 @@ class Prediction:
     low: float
     high: float
     draws: Floats
-    explanation: dict[str, Any]
+    explanation: PredictedBy
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class Forecaster:
             self._fitted[route] = fitted, held_out_errors(lambda: predictor(self.name), own)
         return self._fitted[route]
 
-    def _explained(self, route: str, said: dict[str, float]) -> dict[str, Any]:
+    def _explained(self, route: str, said: dict[str, float]) -> PredictedBy:
         fitted, errors = self.learned(route)
         return {
             "predictor": self.name,

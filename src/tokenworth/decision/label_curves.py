@@ -16,6 +16,7 @@ import pandas as pd
 
 from tokenworth.adaptation import adapt
 from tokenworth.decision.decision_metric import DEFAULT_METRIC
+from tokenworth.decision.decision_result import FurtherTexts
 from tokenworth.decision.forecaster import Forecaster
 from tokenworth.tasks import Task
 
@@ -75,7 +76,7 @@ def predicted_curve(
     return [float(value) for value in forecaster.fitted(route).predict(pd.DataFrame(rows))]
 
 
-def beyond(sizes: list[int], f1: list[float]) -> list[dict[str, float]]:
+def beyond(sizes: list[int], f1: list[float]) -> list[FurtherTexts]:
     """F1 at multiples of the texts there are, by a - b n^-c fitted to the sizes; empty below three sizes.
 
     The exponent is searched on a grid, 0.05 to 2; a and b follow by least squares, with b >= 0 and a <= 1.

@@ -9,10 +9,12 @@ import numpy as np
 
 from tokenworth.adaptation.route_settings import ROUTES
 from tokenworth.assessment import Assessment
+from tokenworth.assessment.assessment_result import ProbeRow
 from tokenworth.decision.advice import DRAWS, Option
 from tokenworth.decision.assessments import Looked
 from tokenworth.decision.budget import Machine
 from tokenworth.decision.decision_metric import of_probe
+from tokenworth.decision.decision_result import Explanation, LabelCurve
 from tokenworth.decision.forecaster import Forecaster
 from tokenworth.decision.indicators import indicators_of
 from tokenworth.decision.label_curves import beyond, part_sizes, predicted_curve, run_curve
@@ -39,7 +41,7 @@ class Work:
     """Tasks by whose errors the outcomes of all routes are drawn."""
     said: dict[str, dict[str, float]] = field(default_factory=dict)
     """Indicators by the name of a backbone."""
-    explained: list[dict[str, Any]] = field(default_factory=list)
+    explained: list[Explanation] = field(default_factory=list)
 
     def options(self) -> list[Option]:
         """bow, and every route of every backbone that something is known of."""
@@ -57,8 +59,7 @@ class Work:
 
     def _options_of(self, name: str, one: Assessment, rng: np.random.Generator) -> list[Option]:
         """The probe, and every route that can be predicted."""
-        best = next(probe for probe in one.probes if probe["name"] == one.confusion["probe"])
-        probe = _measured(name, "probe", best, self.metric, self._cost(name, "probe"), rng)
+        probe = _measured(name, "probe", one.best_probe(), self.metric, self._cost(name, "probe"), rng)
         known = self.forecaster.routes()
         return [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
 
@@ -92,7 +93,7 @@ class Work:
         """Where an assessment lies beyond the calibration."""
         return [f"{name}: {what}" for name, said in self.said.items() for what in self.forecaster.outside(said)]
 
-    def label_curves(self, task: Task, **running: Any) -> list[dict[str, Any]]:
+    def label_curves(self, task: Task, **running: Any) -> list[LabelCurve]:
         """F1 by number of training texts: bow once, every other route by backbone."""
         sizes = part_sizes(task)
         bow = run_curve(None, task, "bow", sizes, metric=self.metric, **running)
@@ -108,12 +109,12 @@ class Work:
         return found
 
 
-def _curve(route: str, model: str | None, sizes: list[int], f1: list[float]) -> dict[str, Any]:
+def _curve(route: str, model: str | None, sizes: list[int], f1: list[float]) -> LabelCurve:
     return {"route": route, "model": model, "texts": sizes, "f1": f1, "beyond": beyond(sizes, f1)}
 
 
 def _measured(
-    model: str | None, route: str, row: dict[str, Any], metric: str, cost: Cost, rng: np.random.Generator
+    model: str | None, route: str, row: ProbeRow, metric: str, cost: Cost, rng: np.random.Generator
 ) -> Option:
     """A route that ran with the assessment; its 95 % interval is drawn in to 90 %."""
     value, low, high = (of_probe(row, metric, end) for end in ("", "_low", "_high"))

@@ -16,6 +16,7 @@ import pandas as pd
 from tokenworth.adaptation import AdaptConfig, adapt
 from tokenworth.decision.advice import Option
 from tokenworth.decision.conformal import held_out_errors
+from tokenworth.decision.decision_result import PilotRow
 from tokenworth.decision.forecaster import LEVEL
 from tokenworth.decision.predictors import LogOdds
 from tokenworth.decision.run_plan import Plan
@@ -98,7 +99,7 @@ def run_pilots(
     metric: str,
     seed: int,
     **running: Any,
-) -> list[dict[str, Any]]:
+) -> list[PilotRow]:
     """Successive halving over the predicted options that can be afforded, until a share of their time is spent.
 
     Args:
@@ -121,7 +122,8 @@ def run_pilots(
         SettingError: nothing is known of short runs.
     """
     left = [option for option in options if option.source == "predicted" and option.affordable]
-    limit, rng, rows = share * sum(option.cost.seconds for option in left), np.random.default_rng(seed), []
+    limit, rng = share * sum(option.cost.seconds for option in left), np.random.default_rng(seed)
+    rows: list[PilotRow] = []
     known = {(option.route, rung): Piloted(cells, option.route, rung) for option in left for rung in SHARES}
     own, begun = pilot_task(task, seed), time.perf_counter()
     for rung in SHARES:
@@ -150,7 +152,7 @@ def _run(
     seed: int,
     metric: str,
     **running: Any,
-) -> dict[str, Any]:
+) -> PilotRow:
     steps = max(1, round(rung * whole.steps))
     short = replace(whole, steps=steps, mislabelled=False)
     done = adapt(source, task, option.route, seed=seed, config=short, **running)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from tokenworth.base.aliases import Floats
 from tokenworth.decision.advice import DRAWS, Option, pick, regret_of_missing, weigh
 from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions, left_out, tasks_drawn
-from tokenworth.decision.predictors import Floats, predictor
+from tokenworth.decision.predictors import predictor
 from tokenworth.decision.route_costs import Cost
 
 RESAMPLES = 2000

@@ -11,14 +11,12 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import expit
 
+from tokenworth.base.aliases import Floats
 from tokenworth.decision.decide_settings import PREDICTOR
 from tokenworth.decision.ridge_line import Line
 from tokenworth.errors import SettingError
-
-Floats = NDArray[np.float64]
 
 REFERENCE = {"prompt": "majority_f1", "lora": "probe_f1", "full": "probe_f1", "scratch": "probe_f1"}
 """The figure known beforehand that the outcome of a route is seen against."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tokenworth.adaptation.forecast.route_forecast import forecast_route
+from tokenworth.adaptation.forecast.route_forecast import Hardware, forecast_route
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
 from tokenworth.assessment.assessment_forecast import FORWARD_SHARE
 from tokenworth.backbones import account_of
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.decision.budget import Machine
-from tokenworth.encode.lengths import token_lengths
+from tokenworth.encode.tokens import token_lengths
 from tokenworth.tasks import Task
 
 MILLION = 1_000_000
@@ -69,8 +69,7 @@ def route_cost(model: str, task: Task, route: str, machine: Machine, config: Ada
             lengths_N[:n],
             lengths_N[n:],
             machine.rate,
-            bytes_a_weight=bytes_a_weight,
-            device="cpu" if machine.measured else "cuda",
+            hardware=Hardware("cpu" if machine.measured else "cuda", bytes_a_weight),
         )
         flops, seconds, read = found.train_flops + found.evaluate_flops, found.seconds, float(lengths_N.mean())
         trainable, memory = found.trainable, found.least_memory_bytes

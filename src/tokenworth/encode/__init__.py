@@ -1,9 +1,8 @@
 """Encoding: tokenise once, one forward pass over length-sorted batches, one layer's states at a time."""
 
-from tokenworth.encode.batch_queue import Queue
-from tokenworth.encode.batches import plan_batches
+from tokenworth.encode.batches import Queue, plan_batches
 from tokenworth.encode.feature_file import FeatureFile
-from tokenworth.encode.forward_pass import EncodeStats, default_batch_tokens, encode
+from tokenworth.encode.forward_pass import EncodeStats, Schedule, default_batch_tokens, encode
 from tokenworth.encode.pooling import POOLINGS, pool
 from tokenworth.encode.tokens import Tokens, tokenise
 
@@ -12,6 +11,7 @@ __all__ = [
     "EncodeStats",
     "FeatureFile",
     "Queue",
+    "Schedule",
     "Tokens",
     "default_batch_tokens",
     "encode",

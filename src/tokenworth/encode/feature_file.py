@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
+from tokenworth.base.atomic_files import write_errors
 from tokenworth.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -36,33 +35,27 @@ class FeatureFile:
     def create(cls, folder: Path | str, name: str, layers: Sequence[int], n_texts: int, width: int) -> FeatureFile:
         """Start a file; its whole size is reserved on the disk first.
 
-        Raises:
-            EncodeError: the disk has no room, or the folder cannot be written.
+        Raises EncodeError: the disk has no room, or the folder cannot be written.
         """
-        path = Path(folder) / f"{name}.npy"
-        shape = (len(layers), n_texts, width)
-        try:
+        path, shape = Path(folder) / f"{name}.npy", (len(layers), n_texts, width)
+        needs = f"it needs {4 * np.prod(shape, dtype=float) / 1e9:.3g} GB: make room or choose another folder"
+        with write_errors(path, needs, EncodeError):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
             _temporary(path).unlink(missing_ok=True)  # a link that somebody put there is not followed
-            values = open_memmap(_temporary(path), mode="w+", dtype=np.float32, shape=shape)
-            _reserve(_temporary(path))
-        except OSError as error:
-            with suppress(OSError):
+            try:
+                values = open_memmap(_temporary(path), mode="w+", dtype=np.float32, shape=shape)
+                _reserve(_temporary(path))
+            except OSError:
                 _temporary(path).unlink(missing_ok=True)
-            gigabytes = 4 * np.prod(shape, dtype=float) / 1e9
-            raise EncodeError(
-                f"{path} cannot be written ({error.strerror or error}); "
-                f"it needs {gigabytes:.3g} GB: make room or choose another folder"
-            ) from error
+                raise
         return cls(path, layers, values, np.zeros(shape[:2], dtype=bool))
 
     @classmethod
     def resume(cls, folder: Path | str, name: str, layers: Sequence[int]) -> FeatureFile:
         """Go on with a file that was started, finished or not; which rows it has is for the caller to say.
 
-        Raises:
-            EncodeError: it is not there, or cannot be read.
+        Raises EncodeError: it is not there, or cannot be read.
         """
         path = Path(folder) / f"{name}.npy"
         place = path if path.exists() else _temporary(path)
@@ -74,11 +67,7 @@ class FeatureFile:
 
     @classmethod
     def open(cls, folder: Path | str, name: str) -> FeatureFile:
-        """Open a finished file for reading.
-
-        Raises:
-            EncodeError: it is not there, or cannot be read.
-        """
+        """Open a finished file for reading.  EncodeError: it is not there, or cannot be read."""
         path = Path(folder) / f"{name}.npy"
         try:
             layers = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["layers"]
@@ -89,9 +78,8 @@ class FeatureFile:
 
     def write(self, layer: int, rows: np.ndarray, values: Tensor | np.ndarray) -> None:
         """Store the features (B, D) of some texts at a layer."""
-        array = values.detach().float().cpu().numpy() if isinstance(values, Tensor) else values
         place = self._place[layer]
-        self._values[place, rows] = array
+        self._values[place, rows] = values.detach().float().cpu().numpy() if isinstance(values, Tensor) else values
         self._written[place, rows] = True
 
     def mark_written(self, rows: np.ndarray) -> None:
@@ -100,15 +88,13 @@ class FeatureFile:
 
     def flush(self) -> None:
         """Bring to the disk what the memory map still holds."""
-        flush: Any = getattr(self._values, "flush", None)
-        if flush:
-            flush()
+        if isinstance(self._values, np.memmap):
+            self._values.flush()
 
     def layer(self, layer: int) -> np.ndarray:
         """The features (N, D) of a layer, read from the disk as they are used.
 
-        Raises:
-            EncodeError: some of its rows have not been written.
+        Raises EncodeError: some of its rows have not been written.
         """
         place = self._place[layer]
         missing = int((~self._written[place]).sum())
@@ -121,8 +107,7 @@ class FeatureFile:
     def close(self) -> None:
         """Flush the file and give it its final name.
 
-        Raises:
-            EncodeError: rows are missing; the file keeps its temporary name.
+        Raises EncodeError: rows are missing; the file keeps its temporary name.
         """
         for layer in self.layers:
             self.layer(layer)
@@ -136,9 +121,7 @@ class FeatureFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:

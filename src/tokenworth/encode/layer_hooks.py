@@ -6,7 +6,6 @@ Axes: B texts, T tokens, D coordinates of a state.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -117,12 +116,10 @@ def _caught(
     blocks: tuple[nn.Module, ...], layers: tuple[int, ...], catch: Callable[[int, Tensor], None]
 ) -> Iterator[None]:
     """Call ``catch(layer, states)`` with the inputs of some blocks inside the block."""
-
-    def hook(layer: int) -> Any:
-        return lambda _module, args, kwargs: catch(layer, block_input(args, kwargs))
-
     handles = [
-        blocks[layer].register_forward_pre_hook(hook(layer), with_kwargs=True)
+        blocks[layer].register_forward_pre_hook(
+            lambda _module, args, kwargs, layer=layer: catch(layer, block_input(args, kwargs)), with_kwargs=True
+        )
         for layer in layers
         if layer < len(blocks)
     ]

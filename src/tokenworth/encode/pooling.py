@@ -62,14 +62,9 @@ def _at(states_BTD: Tensor, place_B: Tensor) -> Tensor:
     return states_BTD[torch.arange(len(place_B), device=place_B.device), place_B].float()
 
 
-def _last_and_mean(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    return torch.cat([_last(states_BTD, mask_BT), _mean(states_BTD, mask_BT)], dim=1)
-
-
 POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean": _mean,
     "last": _last,
     "cls": _first,
-    "last+mean": _last_and_mean,
-}
-"""The ways to pool, by name."""
+    "last+mean": lambda states_BTD, mask_BT: torch.cat([_last(states_BTD, mask_BT), _mean(states_BTD, mask_BT)], dim=1),
+}  # the ways to pool, by name

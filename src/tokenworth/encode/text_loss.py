@@ -44,8 +44,8 @@ def text_loss(
     if not backbone.causal or backbone.lm_head is None:
         return _NONE
     chosen = np.sort(np.random.default_rng(seed).permutation(len(texts))[:most])
-    found = text_losses(backbone, [texts[i] for i in chosen], max_length=max_length)
-    total, count, size = float(found.nats_N.sum()), int(found.tokens_N.sum()), int(found.bytes_N.sum())
+    losses = text_losses(backbone, [texts[i] for i in chosen], max_length=max_length)
+    total, count, size = float(losses.nats_N.sum()), int(losses.tokens_N.sum()), int(losses.bytes_N.sum())
     return {"nll": total / max(count, 1), "bits_per_byte": total / math.log(2) / max(size, 1), "tokens": count}
 
 
@@ -53,12 +53,9 @@ def text_loss(
 class TextLosses:
     """What a decoder makes of each of N texts; all 0 for a text of fewer than two tokens."""
 
-    nats_N: np.ndarray
-    """Sum of -log p over the predicted tokens: all but the first."""
-    tokens_N: np.ndarray
-    """Predicted ones."""
-    bytes_N: np.ndarray
-    """Of the predicted tokens, decoded."""
+    nats_N: np.ndarray  # sum of -log p over the predicted tokens: all but the first
+    tokens_N: np.ndarray  # predicted ones
+    bytes_N: np.ndarray  # of the predicted tokens, decoded
 
     @property
     def bits_per_byte(self) -> np.ndarray:
@@ -70,19 +67,17 @@ class TextLosses:
 def text_losses(backbone: Backbone, texts: Sequence[str], *, max_length: int | None = None) -> TextLosses:
     """Loss of next-token prediction of every text.
 
-    Args:
-        backbone: a causal one, loaded with its LM head.
-        texts: N, of any length.
-        max_length: tokens kept of a text.
+    The backbone is causal and was loaded with its LM head; ``max_length``: tokens kept of a text.
     """
     ids = tokenise(backbone, texts, max_length=max_length).ids
-    rows = np.array([row for row, one in enumerate(ids) if len(one) > 1], dtype=np.int64)
+    rows = np.array([row for row, text in enumerate(ids) if len(text) > 1], dtype=np.int64)
     nats_N, bytes_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=np.int64)
     with torch.inference_mode():
         for batch in plan_batches([len(ids[row]) for row in rows], default_batch_tokens(backbone)):
             nats_N[rows[batch]] = _batch_loss(backbone, [ids[row] for row in rows[batch]])
-    bytes_N[rows] = [len(_decoded(backbone, ids[row]).encode("utf-8", "surrogatepass")) for row in rows]
-    return TextLosses(nats_N, np.array([len(one) - 1 for one in ids], dtype=np.int64).clip(0), bytes_N)
+    words = (backbone.tokenizer.decode(ids[row][1:].tolist(), skip_special_tokens=True) for row in rows)
+    bytes_N[rows] = [len(str(text).encode("utf-8", "surrogatepass")) for text in words]
+    return TextLosses(nats_N, np.array([len(text) - 1 for text in ids], dtype=np.int64).clip(0), bytes_N)
 
 
 def loss_of(
@@ -96,28 +91,24 @@ def loss_of(
     return text_loss(backbone, texts, seed=seed, **sample)
 
 
-def _batch_loss(backbone: Backbone, ids: list[Any]) -> np.ndarray:
+def _batch_loss(backbone: Backbone, ids: list[np.ndarray]) -> np.ndarray:
     """(B,) summed loss of each right-padded text; a causal model never sees the padding behind them."""
+    assert backbone.lm_head is not None, "a loss is asked of models with a head"
     longest = max(map(len, ids))
     ids_BT = torch.full((len(ids), longest), backbone.pad_id)
     mask_BT = torch.zeros(len(ids), longest, dtype=torch.long)
-    for row, one in enumerate(ids):
-        ids_BT[row, : len(one)] = torch.as_tensor(np.asarray(one, dtype=np.int64))
-        mask_BT[row, : len(one)] = 1
+    for row, text in enumerate(ids):
+        ids_BT[row, : len(text)] = torch.as_tensor(text.astype(np.int64))
+        mask_BT[row, : len(text)] = 1
     ids_BT, mask_BT = ids_BT.to(backbone.device), mask_BT.to(backbone.device)
     model: Any = backbone.model
     states_BTD = model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
     kept = mask_BT[:, 1:].bool()
     states_ND, wanted_N = states_BTD[:, :-1][kept], ids_BT[:, 1:][kept]
-    assert backbone.lm_head is not None, "a loss is asked of models with a head"
     size, parts = max(1, _LOGITS_AT_ONCE // backbone.structure.n_embeddings), []
     for begin in range(0, len(states_ND), size):
         logits_NV = backbone.lm_head(states_ND[begin : begin + size]).float()
         wanted = wanted_N[begin : begin + size]
         parts.append(torch.nn.functional.cross_entropy(logits_NV, wanted, reduction="none").double().cpu())
-    owner_N = np.repeat(np.arange(len(ids)), [len(one) - 1 for one in ids])
+    owner_N = np.repeat(np.arange(len(ids)), [len(text) - 1 for text in ids])
     return np.bincount(owner_N, weights=torch.cat(parts).numpy(), minlength=len(ids))
-
-
-def _decoded(backbone: Backbone, ids: Any) -> str:
-    return str(backbone.tokenizer.decode(list(map(int, ids))[1:], skip_special_tokens=True))

@@ -1,33 +1,37 @@
-"""Texts to token ids: once, never padded, every loss counted."""
+"""Texts to token ids: once, never padded, every loss counted; and how many they are, without a model."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tokenworth.backbones import Backbone
+from tokenworth.backbones.loading.tokenizer import tokenizer_of
 from tokenworth.errors import BackboneError, EncodeError, SettingError, first_line, is_panic
+
+if TYPE_CHECKING:
+    from tokenworth.tasks import Task
 
 # The tokenizer's own record of a text is many times its ids: hold few at a time.
 _TEXTS_A_CALL = 1024
 _CHARACTERS_A_CALL = 4_000_000
+_TEXTS_SAMPLED = 2000
+_FAILURES = (UnicodeError, TypeError, ValueError, RuntimeError, OverflowError)
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
     """The token ids of N texts."""
 
-    ids: list[np.ndarray]
-    """N arrays of int32, special tokens as the tokenizer yields them; at least one token each."""
+    ids: list[np.ndarray]  # N arrays of int32, special tokens as the tokenizer yields them; at least one token each
     truncated: int
     """Texts that were longer than ``max_length`` and lost their end (or start, if the tokenizer cuts there)."""
-    empty: int
-    """Texts that gave no token of their own (special tokens do not count)."""
-    one_token: int
-    """Texts of one token in all, which add nothing to the context moments."""
-    max_length: int
-    """Longest text allowed, in tokens."""
+    empty: int  # texts that gave no token of their own (special tokens do not count)
+    one_token: int  # texts of one token in all, which add nothing to the context moments
+    max_length: int  # longest text allowed, in tokens
 
     @property
     def lengths(self) -> np.ndarray:
@@ -54,15 +58,31 @@ def tokenise(backbone: Backbone, texts: Sequence[str], *, max_length: int | None
     limit, n_special = _limit(backbone, max_length)
     ids: list[np.ndarray] = []
     truncated = 0
-    for part, cut in _tokenised(backbone.tokenizer, texts, limit):
+    for part in _parts(texts):
+        rows, cut = _encoded(backbone.tokenizer, part, limit, first=len(ids))
         truncated += cut
-        ids += [np.asarray(row, dtype=np.int64) for row in part]
+        ids += [np.asarray(row, dtype=np.int64) for row in rows]
     empty = sum(len(row) <= n_special for row in ids)
-    filler = np.array([_filler(backbone)], dtype=np.int32)
+    starts = (backbone.tokenizer.bos_token_id, backbone.tokenizer.eos_token_id)
+    filler = np.array([next((int(i) for i in starts if i is not None), backbone.pad_id)], dtype=np.int32)
     ids = [row if len(row) else filler for row in ids]
     _check_ids(backbone, ids)
     ids = [row.astype(np.int32) for row in ids]
     return Tokens(ids, truncated, empty, sum(len(row) == 1 for row in ids), limit)
+
+
+def token_lengths(model: str, task: Task, max_length: int | None = None, tokenizer: str | None = None) -> np.ndarray:
+    """Tokens of each training text, then of each test text; of many texts a sample is tokenised and repeated.
+
+    Of the model (folder, hub id or published name) only the tokenizer is read, or another ``tokenizer``; a
+    ``max_length`` of None keeps what that says the model can read.  Raises BackboneError: it is not found.
+    """
+    words, _ = tokenizer_of(model.removesuffix("@random"), tokenizer)
+    texts = [*task.train.texts, *task.test.texts]
+    chosen = np.random.default_rng(0).permutation(len(texts))[:_TEXTS_SAMPLED]
+    lengths = [len(ids) for ids in words([texts[i] for i in chosen], verbose=False)["input_ids"]]
+    limit = min(max_length or words.model_max_length, words.model_max_length)
+    return np.resize(np.minimum(np.array(lengths, dtype=np.int64), int(min(limit, 10**9))), len(texts))
 
 
 def _limit(backbone: Backbone, max_length: int | None) -> tuple[int, int]:
@@ -77,29 +97,6 @@ def _limit(backbone: Backbone, max_length: int | None) -> tuple[int, int]:
             f"choose {n_special + 1} to {backbone.max_length}"
         )
     return limit, n_special
-
-
-def _tokenised(tokenizer: Any, texts: Sequence[str], limit: int) -> Iterator[tuple[list[list[int]], int]]:
-    """Ids of a part of the texts at a time, and how many of them were cut."""
-    start = 0
-    for part in _parts(texts):
-        try:
-            yield _fast(tokenizer, part, limit) if tokenizer.is_fast else _slow(tokenizer, part, limit)
-        except BaseException as error:  # a regular expression that is too much for the Rust side panics
-            if not (isinstance(error, _FAILURES) or is_panic(error)):
-                raise
-            raise EncodeError(_failure(tokenizer, start, len(part), error)) from error
-        start += len(part)
-
-
-_FAILURES = (UnicodeError, TypeError, ValueError, RuntimeError, OverflowError)
-
-
-def _failure(tokenizer: Any, start: int, count: int, error: BaseException) -> str:
-    where = f"one of the texts {start} to {start + count - 1} cannot be tokenised ({first_line(error)})"
-    if isinstance(error, UnicodeError | TypeError):
-        return f"{where}; is it valid Unicode?"
-    return f"{where} by {tokenizer.name_or_path or 'this tokenizer'}; bring its tokenizer.json again, or leave it out"
 
 
 def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -118,23 +115,32 @@ def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
         yield part
 
 
+def _encoded(tokenizer: Any, part: list[str], limit: int, *, first: int) -> tuple[list[list[int]], int]:
+    """Ids of some texts, the ``first`` of which has that number, and how many of them were cut."""
+    try:
+        return _fast(tokenizer, part, limit) if tokenizer.is_fast else _slow(tokenizer, part, limit)
+    except BaseException as error:  # a regular expression that is too much for the Rust side panics
+        if not (isinstance(error, _FAILURES) or is_panic(error)):
+            raise
+        where = f"one of the texts {first} to {first + len(part) - 1} cannot be tokenised ({first_line(error)})"
+        advice = f" by {tokenizer.name_or_path or 'this tokenizer'}; bring its tokenizer.json again, or leave it out"
+        if isinstance(error, UnicodeError | TypeError):
+            advice = "; is it valid Unicode?"
+        raise EncodeError(where + advice) from error
+
+
 def _fast(tokenizer: Any, part: list[str], limit: int) -> tuple[list[list[int]], int]:
     """The Rust tokenizers keep what truncation cut off as overflow."""
-    found = tokenizer(
-        part,
-        truncation=True,
-        max_length=limit,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
+    quiet = {"padding": False, "verbose": False}
+    encoded = tokenizer(
+        part, truncation=True, max_length=limit, return_attention_mask=False, return_token_type_ids=False, **quiet
     )
-    ids, overflows = found["input_ids"], [bool(encoding.overflowing) for encoding in found.encodings]
+    ids, overflows = encoded["input_ids"], [bool(encoding.overflowing) for encoding in encoded.encodings]
     if any(overflows):
         return ids, sum(overflows)
     # None was longer, or this version of the library drops what was cut off: those of full length are measured.
     full = [text for text, row in zip(part, ids, strict=True) if len(row) == limit]
-    whole = tokenizer(full, padding=False, verbose=False)["input_ids"] if full else []
+    whole = tokenizer(full, **quiet)["input_ids"] if full else []
     return ids, sum(len(row) > limit for row in whole)
 
 
@@ -145,12 +151,6 @@ def _slow(tokenizer: Any, part: list[str], limit: int) -> tuple[list[list[int]],
     for row in long:
         whole[row] = tokenizer(part[row], truncation=True, max_length=limit, verbose=False)["input_ids"]
     return whole, len(long)
-
-
-def _filler(backbone: Backbone) -> int:
-    tokenizer = backbone.tokenizer
-    candidates = (tokenizer.bos_token_id, tokenizer.eos_token_id)
-    return next((int(i) for i in candidates if i is not None), backbone.pad_id)
 
 
 def _check_ids(backbone: Backbone, ids: list[np.ndarray]) -> None:

@@ -1,6 +1,5 @@
 """Features: one resumable pass over the texts of a task, kept by content, shared among processes."""
 
-from tokenworth.base.processes import Processes, join_processes
 from tokenworth.features.feature_store import Store, default_store, temporary_store
 from tokenworth.features.gather import Features, PassSettings, gather_features
 from tokenworth.features.stored_pass import Entry
@@ -9,10 +8,8 @@ __all__ = [
     "Entry",
     "Features",
     "PassSettings",
-    "Processes",
     "Store",
     "default_store",
     "gather_features",
-    "join_processes",
     "temporary_store",
 ]

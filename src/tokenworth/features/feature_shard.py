@@ -5,17 +5,16 @@ Axes: R texts of this shard, D width.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from safetensors import SafetensorError
 from torch import Tensor
 
+from tokenworth.base.atomic_files import replacing, write_errors
 from tokenworth.base.checksums import tensors_checksum
 from tokenworth.encode import FeatureFile
 from tokenworth.errors import EncodeError
@@ -24,38 +23,29 @@ from tokenworth.scores.context import Prefix
 from tokenworth.scores.context_sums import ContextSums
 from tokenworth.scores.storage import load_moments, save_moments
 
+REMEDY = (
+    "make room and give the same command again, which goes on from the last checkpoint, or choose another folder with "
+    "--cache"
+)
 _KIND = "pass checkpoint"
-_COST_SHARE = 0.02
-"""Checkpoints take at most about this share of the time."""
+_COST_SHARE = 0.02  # checkpoints take at most about this share of the time
 
 
-@contextmanager
-def keeping(folder: Path) -> Iterator[None]:
+def keeping(folder: Path) -> AbstractContextManager[None]:
     """What cannot be written in the block ends in one sentence.
 
-    Raises:
-        EncodeError: the disk is full, or the folder cannot be written.
+    Raises EncodeError: the disk is full, or the folder cannot be written.
     """
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise EncodeError(
-            f"{folder} cannot be written ({reason}); make room and give the same command again, which goes on from "
-            "the last checkpoint, or choose another folder with --cache"
-        ) from error
+    return write_errors(folder, REMEDY, EncodeError)
 
 
 @dataclass(slots=True)
 class Position:
     """How far a shard has come."""
 
-    group: int = 0
-    """Which group of layers is in work."""
-    queue: dict[str, object] | None = None
-    """Record of its queue; None before its first batch."""
-    counts: dict[str, float] = field(default_factory=dict)
-    """Batches, tokens, seconds, ... so far, over all sessions."""
+    group: int = 0  # which group of layers is in work
+    queue: dict[str, object] | None = None  # record of its queue; None before its first batch
+    counts: dict[str, float] = field(default_factory=dict)  # batches, tokens, seconds, ... so far, over all sessions
 
 
 class Shard:
@@ -70,26 +60,21 @@ class Shard:
     ) -> Shard:
         """A new shard, or the one an interrupted run left in the folder.
 
-        Raises:
-            EncodeError: the disk has no room, or the folder cannot be written.
+        Raises EncodeError: the disk has no room, or the folder cannot be written.
         """
-        if (folder / "rows.npy").is_file():
+        rows = folder / "rows.npy"  # written last: the sign that the files are there
+        if rows.is_file():
             return cls(folder, rows_R, {how: FeatureFile.resume(folder, how, layers) for how in poolings})
         with keeping(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            files = {how: FeatureFile.create(folder, how, layers, len(rows_R), width) for how in poolings}
-            (folder / "rows.npy.tmp.npy").unlink(missing_ok=True)  # links are not followed
-            np.save(folder / "rows.npy.tmp.npy", rows_R, allow_pickle=False)
-            (folder / "rows.npy.tmp.npy").replace(folder / "rows.npy")  # last: the sign that the files are there
+        files = {how: FeatureFile.create(folder, how, layers, len(rows_R), width) for how in poolings}
+        with replacing(rows, REMEDY, EncodeError, ending=".tmp.npy") as part:
+            np.save(part, rows_R, allow_pickle=False)
         return cls(folder, rows_R, files)
 
     @classmethod
     def open(cls, folder: Path, poolings: Sequence[str]) -> Shard:
-        """A finished shard, for reading.
-
-        Raises:
-            EncodeError: a file is missing or damaged.
-        """
+        """A finished shard, for reading.  EncodeError: a file is missing or damaged."""
         try:
             rows_R: np.ndarray = np.load(folder / "rows.npy", allow_pickle=False)
         except (OSError, ValueError) as error:
@@ -103,11 +88,7 @@ class Shard:
             self.files[how].write(layer, places, values)
 
     def finish(self) -> None:
-        """Close the files.
-
-        Raises:
-            EncodeError: rows are missing, or the disk is full.
-        """
+        """Close the files.  EncodeError: rows are missing, or the disk is full."""
         with keeping(self.folder):
             for file in self.files.values():
                 file.close()
@@ -115,14 +96,10 @@ class Shard:
     def save(self, position: Position, context: dict[int, ContextMoments]) -> None:
         """Write a checkpoint: features first, so that it never tells of a row that is not there.
 
-        Raises:
-            EncodeError: the disk is full; the checkpoint before is still there.
+        Raises EncodeError: the disk is full; the checkpoint before is still there.
         """
-        tensors = {
-            f"{layer}.{name}": tensor
-            for layer, moments in context.items()
-            for name, tensor in moments.sums.tensors().items()
-        }
+        sums = {layer: moments.sums.tensors() for layer, moments in context.items()}
+        tensors = {f"{layer}.{name}": tensor for layer in sums for name, tensor in sums[layer].items()}
         with keeping(self.folder):
             for file in self.files.values():
                 file.flush()
@@ -132,8 +109,7 @@ class Shard:
     def load(self, prefix: Prefix) -> tuple[Position, dict[int, ContextMoments]]:
         """The last checkpoint: where it was made, and the moments then; the beginning if there is none.
 
-        Raises:
-            EncodeError: it is damaged.
+        Raises EncodeError: it is damaged.
         """
         if not self._checkpoint.is_file():
             return Position(), {}
@@ -160,9 +136,8 @@ class Shard:
 
 
 def _moments(tensors: dict[str, Tensor], layer: int, prefix: Prefix) -> ContextMoments:
-    prefix_name = f"{layer}."
-    own = {name.removeprefix(prefix_name): t for name, t in tensors.items() if name.startswith(prefix_name)}
-    sums = ContextSums(**own)
+    names = [name for name in tensors if name.startswith(f"{layer}.")]
+    sums = ContextSums(**{name.partition(".")[2]: tensors[name] for name in names})
     moments = ContextMoments(len(sums.shift_D), prefix, target_moment=False)
     moments.sums = sums
     return moments
@@ -184,31 +159,3 @@ class Due:
         yield
         now = perf_counter()
         self.next = now + (max(self.every, (now - start) / _COST_SHARE) if self.every else 0.0)
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """A small JSON file that holds an object.
-
-    Raises:
-        EncodeError: it is missing or damaged.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EncodeError(f"{path} cannot be read ({error})") from error
-    if not isinstance(found, dict):
-        raise EncodeError(f"{path} cannot be read (no object)")
-    return found
-
-
-def write_json(path: Path, content: dict[str, object]) -> None:
-    """Write a small JSON file under a temporary name, renamed last.
-
-    Raises:
-        EncodeError: the disk is full, or the folder cannot be written.
-    """
-    with keeping(path.parent):
-        part = path.with_name(path.name + ".tmp")
-        part.unlink(missing_ok=True)
-        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        part.replace(path)

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import time
 from typing import Any
 
 from tokenworth.base.locks import is_held, only_writer
@@ -32,10 +33,28 @@ class Kept:
     texts: int
     layers: int
     bytes: int
-    used: float
-    """Seconds since 1970."""
-    state: str
-    """finished, interrupted, running or damaged."""
+    used: float  # seconds since 1970
+    state: str  # finished, interrupted, running or damaged
+
+    @classmethod
+    def of(cls, folder: Path) -> Kept:
+        """What lies in a folder of the store."""
+        manifest: dict[str, Any] = {}
+        state = "damaged"
+        with suppress(EncodeError):
+            manifest, state = read_manifest(folder), "finished"
+        if folder.suffix == _PART:
+            state = "running" if is_held(folder) else "interrupted"
+        files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+        return cls(
+            name=folder.name,
+            backbone=str(manifest.get("backbone", "?")),
+            texts=int(manifest.get("n_texts", 0)),
+            layers=len(manifest.get("layers", ())),
+            bytes=sum(file.st_blocks * 512 if hasattr(file, "st_blocks") else file.st_size for file in files),
+            used=max((file.st_mtime for file in files), default=folder.stat().st_mtime),
+            state=state,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +67,9 @@ class Store:
     def find(self, key: str, layers: tuple[int, ...], poolings: tuple[str, ...]) -> Entry | None:
         """A finished pass that holds all of these, or None.
 
-        Raises:
-            EncodeError: there is one, but it is damaged; `drop` removes it.
+        Raises EncodeError: there is one, but it is damaged; `drop_damaged` removes it.
         """
-        for folder in sorted(self.root.glob(f"{key}-*")):
-            if folder.suffix == _PART:
-                continue
+        for folder in self._finished(key):
             entry = Entry.open(folder)
             if set(layers) <= set(entry.manifest["layers"]) and set(poolings) <= set(entry.manifest["poolings"]):
                 entry.check(layers, poolings)
@@ -62,16 +78,14 @@ class Store:
 
     def drop_damaged(self, key: str) -> None:
         """Remove finished passes under a key that cannot be opened, or hold a file that is not the one written."""
-        for folder in self.root.glob(f"{key}-*"):
-            if folder.suffix != _PART:
-                try:
-                    Entry.open(folder).check()
-                except EncodeError:
-                    shutil.rmtree(folder, ignore_errors=True)
+        for folder in self._finished(key):
+            try:
+                Entry.open(folder).check()
+            except EncodeError:  # noqa: PERF203 - a few at most
+                shutil.rmtree(folder, ignore_errors=True)
 
-    def folder(self, name: str) -> Path:
-        """Where the pass of a name lies when it is finished."""
-        return self.root / name
+    def _finished(self, key: str) -> list[Path]:
+        return [folder for folder in sorted(self.root.glob(f"{key}-*")) if folder.suffix != _PART]
 
     def part(self, name: str) -> Path:
         """Where the pass of a name is in work."""
@@ -95,69 +109,43 @@ class Store:
         with only_writer(part, busy):
             yield part
 
-    def finish(self, name: str) -> Entry:
-        """Give a pass that is complete its name.
-
-        Raises:
-            EncodeError: the disk is full, or what was written cannot be read.
-        """
+    def finish(self, name: str) -> None:
+        """Give a pass that is complete its name, and make room for it.  EncodeError: the disk is full."""
         with keeping(self.root):
-            self.part(name).rename(self.folder(name))
-        return Entry.open(self.folder(name))
+            self.part(name).rename(self.root / name)
+        self.trim(keep=name)
 
     def kept(self) -> list[Kept]:
         """Everything in the store, the most recently used first."""
         if not self.root.is_dir():
             return []
-        return sorted((_look(folder) for folder in self.root.iterdir() if folder.is_dir()), key=lambda k: -k.used)
+        return sorted(map(Kept.of, filter(Path.is_dir, self.root.iterdir())), key=lambda entry: -entry.used)
 
     def trim(self, keep: str = "") -> list[Kept]:
         """Remove the least recently used passes until the rest keeps below the size; running ones and one stay."""
         kept = self.kept()
-        total, removed = sum(one.bytes for one in kept), []
-        for one in reversed(kept):
-            if total > self.max_bytes and one.state != "running" and one.name != keep:
-                shutil.rmtree(self.root / one.name, ignore_errors=True)
-                total -= one.bytes
-                removed.append(one)
-        return removed
+        total, gone = sum(entry.bytes for entry in kept), []
+        for entry in reversed(kept):
+            if total > self.max_bytes and entry.state != "running" and entry.name != keep:
+                total -= entry.bytes
+                gone.append(entry)
+        return self._remove(gone)
 
     def clear(self, *, older_than_days: float = 0.0, now: float | None = None) -> list[Kept]:
         """Remove all passes, or those not used for some days; running ones stay."""
-        from time import time
-
         limit = (time() if now is None else now) - 86_400 * older_than_days
-        gone = [one for one in self.kept() if one.state != "running" and one.used <= limit]
-        for one in gone:
-            shutil.rmtree(self.root / one.name, ignore_errors=True)
-        return gone
+        return self._remove([entry for entry in self.kept() if entry.state != "running" and entry.used <= limit])
 
-
-def _look(folder: Path) -> Kept:
-    manifest: dict[str, Any] = {}
-    state = "damaged"
-    with suppress(EncodeError):
-        manifest = read_manifest(folder)
-        state = "finished"
-    if folder.suffix == _PART:
-        state = "running" if is_held(folder) else "interrupted"
-    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
-    return Kept(
-        name=folder.name,
-        backbone=str(manifest.get("backbone", "?")),
-        texts=int(manifest.get("n_texts", 0)),
-        layers=len(manifest.get("layers", ())),
-        bytes=sum(file.st_blocks * 512 if hasattr(file, "st_blocks") else file.st_size for file in files),
-        used=max((file.st_mtime for file in files), default=folder.stat().st_mtime),
-        state=state,
-    )
+    def _remove(self, entries: list[Kept]) -> list[Kept]:
+        for entry in entries:
+            shutil.rmtree(self.root / entry.name, ignore_errors=True)
+        return entries
 
 
 def default_store(root: str | Path | None = None) -> Store:
     """The store in a folder: by default TOKENWORTH_CACHE, else tokenworth below the user's cache folder.
 
-    Raises:
-        SettingError: TOKENWORTH_CACHE_GB is no number.
+    Raises SettingError: TOKENWORTH_CACHE_GB is no number.
     """
     max_bytes = int(number_of(SIZE, _DEFAULT_GB, "the size of the cache in GB") * 1e9)
     return Store(Path(root or cache_folder()), max_bytes)
@@ -167,7 +155,7 @@ def default_store(root: str | Path | None = None) -> Store:
 def temporary_store(processes: Processes | None = None) -> Iterator[Store]:
     """A store that is gone afterwards, one for all processes; its size is what the temporary folder has room for."""
     processes = processes or Processes()
-    with TemporaryDirectory(prefix="tokenworth-") as own:
-        folder = Path(processes.tell(own))
+    with TemporaryDirectory(prefix="tokenworth-") as place:
+        folder = Path(processes.tell(place))
         yield Store(folder, shutil.disk_usage(folder).free)
         processes.wait()

@@ -5,21 +5,21 @@ key -> in the store? -> begin or go on -> encode, group of layers by group -> ad
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import numpy as np
 
 from tokenworth.backbones import Backbone
+from tokenworth.base.aliases import Facts, Progress
+from tokenworth.base.cell_store import CellStore, content_hash, content_key
 from tokenworth.base.checksums import has_hooks, model_checksum
 from tokenworth.base.processes import Processes
 from tokenworth.encode import Tokens, default_batch_tokens
@@ -27,19 +27,13 @@ from tokenworth.errors import EncodeError, SettingError
 from tokenworth.features.feature_store import Store
 from tokenworth.features.layer_groups import layer_groups, moment_memory
 from tokenworth.features.pass_run import Pass
-from tokenworth.features.stored_pass import FORMAT, Entry, file_checksums, read_manifest, save_manifest
+from tokenworth.features.stored_pass import FORMAT, MANIFEST, Entry, file_checksums, read_manifest, save_manifest
 from tokenworth.features.text_set import TextSet
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.context import Prefix
-from tokenworth.version import NUMERICS
 
 BASE_POOLINGS = ("mean", "last", "cls")
-_POOLINGS_SHARE = 0.25
-"""All poolings are kept where they take at most this share of the store."""
-
-Progress = Callable[[str, int, int], None]
-"""Called as progress(part, done_tokens, total_tokens)."""
-
+_POOLINGS_SHARE = 0.25  # all poolings are kept where they take at most this share of the store
 _log = logging.getLogger("tokenworth")
 
 
@@ -50,10 +44,8 @@ class PassSettings:
     layers: tuple[int, ...]
     pooling: str = "mean"
     prefix: Prefix = "sum"
-    batch_tokens: int | None = None
-    """Padded tokens of a batch; None takes the device's default."""
-    memory: int | None = None
-    """Bytes that moments may take; None takes a share of what is free."""
+    batch_tokens: int | None = None  # padded tokens of a batch; None takes the device's default
+    memory: int | None = None  # bytes that moments may take; None takes a share of what is free
     checkpoint_seconds: float = 30.0
 
     def __post_init__(self) -> None:
@@ -67,8 +59,7 @@ class Features:
 
     entry: Entry
     settings: PassSettings
-    places: dict[str, np.ndarray]
-    """By part: where its texts stand in the entry."""
+    places: dict[str, np.ndarray]  # by part: where its texts stand in the entry
     facts: dict[str, Any]
     """How the pass went: reused, resumed, passes, processes, batches, halvings, tokens, padded_tokens, seconds, ..."""
 
@@ -98,7 +89,7 @@ def gather_features(
     Args:
         backbone: the model.
         parts: tokenised texts by part ("train", "test").
-        settings: layers, pooling, prefix and the limits of the pass.
+        settings: what is asked of the pass.
         store: where finished passes lie, and where this one goes.
         processes: those that share the pass; by default this one alone.
         progress: called as progress("encode", done_tokens, total_tokens).
@@ -107,17 +98,13 @@ def gather_features(
         EncodeError: see `tokenworth.encode.encode`; or the disk is full.
         TokenworthError: another run is making the same pass.
     """
-    processes = processes or Processes()
     texts = TextSet.of(list(parts.values()))
     places = {name: texts.places(part) for name, part in parts.items()}
-    key = pass_key(backbone, texts, settings, processes)
-    with processes.together():
-        found = _look_up(store, key, settings, processes)
-    if found is not None:
-        _log.info("the features of these texts are already here, no forward pass is needed (%s)", found.folder)
-        return Features(found, settings, places, {**found.manifest.get("facts", {}), "reused": True})
-    entry = _make(backbone, texts, settings, store, key, processes, progress)
-    return Features(entry, settings, places, {**entry.manifest["facts"], "reused": False})
+    passes = Passes(store, backbone, texts, settings, processes or Processes(), progress)
+    entry = passes.once(pass_key(backbone, texts, settings, passes.processes), passes.run)
+    if not passes.was_run:
+        _log.info("the features of these texts are already here, no forward pass is needed (%s)", entry.folder)
+    return Features(entry, settings, places, {**entry.manifest.get("facts", {}), "reused": not passes.was_run})
 
 
 def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings, processes: Processes) -> str:
@@ -126,8 +113,6 @@ def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings, process
     A model with somebody's hooks in it can do anything: its pass is never found again.
     """
     facts = {
-        "format": FORMAT,
-        "numerics": NUMERICS,
         "fingerprint": backbone.fingerprint,
         "model": model_checksum(backbone.model),
         "hooks": processes.tell(uuid4().hex) if has_hooks(backbone.model) and not backbone.sharded else None,
@@ -135,111 +120,120 @@ def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings, process
         "device": backbone.device.type,
         "texts": texts.digest,
         "prefix": settings.prefix,
-        "batch_tokens": _budget(backbone, settings),
+        "batch_tokens": _batch_tokens(backbone, settings),
         "versions": [version("torch"), version("transformers")],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+    return content_key(facts, layout=FORMAT)
 
 
-def _budget(backbone: Backbone, settings: PassSettings) -> int:
+def _batch_tokens(backbone: Backbone, settings: PassSettings) -> int:
     return default_batch_tokens(backbone) if settings.batch_tokens is None else settings.batch_tokens
 
 
-def _look_up(store: Store, key: str, settings: PassSettings, processes: Processes) -> Entry | None:
-    poolings = tuple(settings.pooling.split("+"))
-    try:
-        found = store.find(key, settings.layers, poolings)
-    except EncodeError as error:
-        _log.warning("a pass in the cache is damaged and is made again: %s", error)
-        if processes.is_main:
-            store.drop_damaged(key)
-        found = None
-    if processes.most(int(found is None)):  # what one of them cannot see, all of them make
-        return None
-    if found is not None and processes.is_main:
-        found.touch()
-    return found
+@dataclass(eq=False, slots=True)
+class Passes(CellStore[str, Facts, Entry]):
+    """The passes of a store as some processes see them together: named by their key, held and kept by the main one."""
 
+    store: Store
+    backbone: Backbone
+    texts: TextSet
+    settings: PassSettings
+    processes: Processes
+    progress: Progress | None
+    was_run: bool = False
+    contended: ClassVar[bool] = True
 
-def _make(
-    backbone: Backbone,
-    texts: TextSet,
-    settings: PassSettings,
-    store: Store,
-    key: str,
-    processes: Processes,
-    progress: Progress | None,
-) -> Entry:
-    poolings = _poolings(backbone, texts, settings, store)
-    cover = hashlib.sha256(json.dumps([settings.layers, poolings]).encode()).hexdigest()[:8]
-    name = f"{key}-{cover}"
-    with _held(store, name, processes) as part:
-        with processes.together():
-            if processes.is_main:
-                _begin(part, backbone, texts, settings, poolings, processes)
-        processes.wait()
-        plan: dict[str, Any] = read_manifest(part)
-        with processes.together():
+    def find(self, name: str) -> Entry | None:
+        """A pass that holds the layers and poolings asked for; what one process cannot see, all of them make."""
+        with self.processes.together():
+            try:
+                entry = self.store.find(name, self.settings.layers, tuple(self.settings.pooling.split("+")))
+            except EncodeError as error:
+                _log.warning("a pass in the cache is damaged and is made again: %s", error)
+                entry = None
+                if self.processes.is_main:
+                    self.store.drop_damaged(name)
+            if self.processes.most(int(entry is None)):
+                return None
+            if entry is not None and self.processes.is_main:
+                entry.touch()
+            return entry
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[Path]:
+        """The folder in work; the main process holds it for all."""
+        place = self._place(name)
+        with ExitStack() as stack:
+            with self.processes.together():
+                part = self.store.part(place)
+                if self.processes.is_main:
+                    stack.enter_context(self.store.writing(place))
+            yield part
+        with suppress(OSError):
+            part.rmdir()  # still there, and empty, where another run has finished the pass meanwhile
+
+    def run(self, part: Path) -> Facts:
+        """Make the pass in its folder, or go on with it; returns its manifest."""
+        with self.processes.together():
+            if self.processes.is_main:
+                self._begin(part)
+        self.processes.wait()
+        plan = read_manifest(part)
+        with self.processes.together():
             work = Pass(
-                backbone,
-                texts,
+                self.backbone,
+                self.texts,
                 plan,
                 part,
-                processes=processes,
-                every_seconds=settings.checkpoint_seconds,
-                progress=progress,
+                processes=self.processes,
+                progress=self.progress,
+                every_seconds=self.settings.checkpoint_seconds,
             )
-        facts = work.run()
-        with processes.together():
-            if processes.is_main:
-                save_manifest(part, {**plan, "facts": facts, "checksums": file_checksums(part, plan)})
-                store.finish(name)
-                store.trim(keep=name)
-        return Entry.open(store.folder(name))
+        return {**plan, "facts": work.run()}
 
+    def keep(self, name: str, result: Facts) -> Entry:
+        """Give the pass its name."""
+        place, self.was_run = self._place(name), True
+        with self.processes.together():
+            if self.processes.is_main:
+                part = self.store.part(place)
+                save_manifest(part, {**result, "checksums": file_checksums(part, result)})
+                self.store.finish(place)
+        return Entry.open(self.store.root / place)
 
-def _poolings(backbone: Backbone, texts: TextSet, settings: PassSettings, store: Store) -> list[str]:
-    """All of them if there is room, else those asked for: another pooling then needs no other pass."""
-    size = 4 * len(settings.layers) * len(texts) * backbone.width * len(BASE_POOLINGS)
-    asked = settings.pooling.split("+")
-    return list(BASE_POOLINGS) if size <= _POOLINGS_SHARE * store.max_bytes else asked
+    def _place(self, key: str) -> str:
+        return f"{key}-{content_hash([self.settings.layers, self._poolings()])[:8]}"
 
+    def _poolings(self) -> list[str]:
+        """All of them if there is room, else those asked for: another pooling then needs no other pass."""
+        size = 4 * len(self.settings.layers) * len(self.texts) * self.backbone.width * len(BASE_POOLINGS)
+        fits = size <= _POOLINGS_SHARE * self.store.max_bytes
+        return list(BASE_POOLINGS) if fits else self.settings.pooling.split("+")
 
-@contextmanager
-def _held(store: Store, name: str, processes: Processes) -> Iterator[Path]:
-    """The folder in work; the main process holds it for all."""
-    with ExitStack() as stack:
-        with processes.together():
-            part = stack.enter_context(store.writing(name)) if processes.is_main else store.part(name)
-        yield part
-
-
-def _begin(
-    part: Path, backbone: Backbone, texts: TextSet, settings: PassSettings, poolings: list[str], processes: Processes
-) -> None:
-    """Write down the plan of a new pass, or leave that of an interrupted one that can go on."""
-    shards = [f"shard-{rank}-of-{processes.size}" for rank in range(processes.size)]
-    if (part / "pass.json").is_file():
-        try:
-            if read_manifest(part).get("shards") == shards:
-                return
-            _log.warning("the interrupted pass in %s was made by another number of processes and begins anew", part)
-        except EncodeError as error:
-            _log.warning("the interrupted pass cannot be gone on with and begins anew: %s", error)
-        for path in part.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    memory = settings.memory or moment_memory(backbone.device)
-    groups = layer_groups(settings.layers, backbone.width, memory)
-    plan = {
-        "backbone": backbone.name,
-        "n_texts": len(texts),
-        "n_tokens": texts.tokens.n_tokens,
-        "width": backbone.width,
-        "layers": list(settings.layers),
-        "poolings": poolings,
-        "prefix": settings.prefix,
-        "batch_tokens": _budget(backbone, settings),
-        "groups": [list(group) for group in groups],
-        "shards": shards,
-    }
-    save_manifest(part, plan)
+    def _begin(self, part: Path) -> None:
+        """Write down the plan of a new pass, or leave that of an interrupted one that can go on."""
+        shards = [f"shard-{rank}-of-{self.processes.size}" for rank in range(self.processes.size)]
+        if (part / MANIFEST).is_file():
+            try:
+                if read_manifest(part).get("shards") == shards:
+                    return
+                _log.warning("the interrupted pass in %s was made by another number of processes and begins anew", part)
+            except EncodeError as error:
+                _log.warning("the interrupted pass cannot be gone on with and begins anew: %s", error)
+            for path in part.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        backbone, settings = self.backbone, self.settings
+        memory = settings.memory or moment_memory(backbone.device)
+        plan = {
+            "backbone": backbone.name,
+            "n_texts": len(self.texts),
+            "n_tokens": self.texts.tokens.n_tokens,
+            "width": backbone.width,
+            "layers": list(settings.layers),
+            "poolings": self._poolings(),
+            "prefix": settings.prefix,
+            "batch_tokens": _batch_tokens(backbone, settings),
+            "groups": [list(group) for group in layer_groups(settings.layers, backbone.width, memory)],
+            "shards": shards,
+        }
+        save_manifest(part, plan)

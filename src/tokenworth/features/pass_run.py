@@ -6,8 +6,9 @@ Axes: B texts of a batch, T tokens, D width.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,38 @@ import torch
 from torch import Tensor
 
 from tokenworth.backbones import Backbone
+from tokenworth.base.aliases import Progress
 from tokenworth.base.processes import Processes
-from tokenworth.encode import Queue, encode, pool
+from tokenworth.base.progress import StageClock
+from tokenworth.encode import Queue, Schedule, encode, pool
 from tokenworth.encode.layer_hooks import Consume
 from tokenworth.errors import EncodeError
 from tokenworth.features.feature_shard import Due, Position, Shard, keeping
-from tokenworth.features.pass_counts import SECONDS, SUMS, Counts
 from tokenworth.features.stored_pass import context_path
 from tokenworth.features.text_set import TextSet
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.context_batch import Places
 
+_SUMS = ("tokens", "padded_tokens", "batches", "halvings")  # counts that add up over processes
+_STAGES = ("pooling_seconds", "moments_seconds", "checkpoint_seconds")
+_SECONDS = ("seconds", "forward_seconds", *_STAGES)
+"""Of these the slowest process's counts.  An accelerator works on after a stage has ended: read them together."""
 _log = logging.getLogger("tokenworth")
+
+
+class Counts(StageClock):
+    """What a pass has cost so far, over all its sessions; goes into checkpoints."""
+
+    def __init__(self, before: dict[str, float]) -> None:
+        super().__init__()
+        self.before, self.sums = before, dict.fromkeys(_SUMS, 0.0)
+
+    def totals(self) -> dict[str, float]:
+        """This session's counts and those before it."""
+        clock = self.seconds()
+        stages = {name: clock.get(name, 0.0) for name in _STAGES}
+        seconds = {"seconds": clock["total"], "forward_seconds": clock["total"] - sum(stages.values()), **stages}
+        return {name: self.before.get(name, 0.0) + count for name, count in (self.sums | seconds).items()}
 
 
 class Pass:
@@ -48,13 +69,14 @@ class Pass:
         *,
         processes: Processes,
         every_seconds: float,
-        progress: Callable[[str, int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.backbone, self.texts, self.plan, self.folder = backbone, texts, plan, folder
-        self.processes, self.progress = processes, progress
+        self.processes, self.progress, self.due = processes, progress, Due(every_seconds)
         self.groups: list[tuple[int, ...]] = [tuple(group) for group in plan["groups"]]
-        self.shard = self._shard()
-        self.due = Due(every_seconds)
+        place = folder / plan["shards"][processes.rank]
+        rows_R = np.sort(self._queue().rows())
+        self.shard = Shard.begin(place, rows_R, plan["layers"], plan["poolings"], backbone.width)
         self.position, self.restored = self._restore()
 
     def run(self) -> dict[str, Any]:
@@ -71,30 +93,25 @@ class Pass:
         for group in range(first, len(self.groups)):
             if group > self.position.group:  # another process wrote its last checkpoint later than this one
                 self.position, self.restored = Position(group, None, self.position.counts), {}
-            with self._told_to_all():
+            with self._failing_together():
                 context = self._encode(group)
-            with self._told_to_all():
+            with self._failing_together():
                 self._add_up(context)
             self.processes.wait()  # until the sums are on the disk: a checkpoint beyond this group says so
-            with self._told_to_all():
+            with self._failing_together():
                 self._checkpoint(Position(group + 1, None, self.position.counts), {})
         with self.processes.together():
             self.shard.finish()
         return self._facts(before)
 
-    def _told_to_all(self) -> AbstractContextManager[None]:
+    def _failing_together(self) -> AbstractContextManager[None]:
         """One process's failure becomes everyone's; not so where they wait for each other in the forward pass."""
         return nullcontext() if self.backbone.sharded else self.processes.together()
 
     def _queue(self) -> Queue:
-        lengths, rank, size = self.texts.tokens.lengths, self.processes.rank, self.processes.size
-        alike = self.backbone.structure.reads_padding
+        lengths, alike = self.texts.tokens.lengths, self.backbone.structure.reads_padding
+        rank, size = self.processes.rank, self.processes.size
         return Queue.plan(lengths, self.plan["batch_tokens"], part=rank, parts=size, one_length=alike)
-
-    def _shard(self) -> Shard:
-        rows_R = np.sort(self._queue().rows())
-        folder = self.folder / self.plan["shards"][self.processes.rank]
-        return Shard.begin(folder, rows_R, self.plan["layers"], self.plan["poolings"], self.backbone.width)
 
     def _restore(self) -> tuple[Position, dict[int, ContextMoments]]:
         """The last checkpoint."""
@@ -118,7 +135,8 @@ class Pass:
 
     def _encode(self, group: int) -> dict[int, ContextMoments]:
         """The forward pass for one group of layers; the first also pools the states of every layer."""
-        queue, context = self._queue(), {layer: self._fresh() for layer in self.groups[group]}
+        queue, width, prefix = self._queue(), self.backbone.width, self.plan["prefix"]
+        context = {layer: ContextMoments(width, prefix, target_moment=False) for layer in self.groups[group]}
         if self.position.queue is not None:
             queue.resume(self.position.queue)
             context |= self.restored
@@ -132,33 +150,28 @@ class Pass:
                 with self.due.taken(), counts("checkpoint_seconds"):
                     self._checkpoint(Position(group, queue.record(), counts.totals()), context)
 
+        idle = self.processes.most(len(queue)) - len(queue) if self.backbone.sharded else 0
         stats = encode(
             self.backbone,
             self.texts.tokens,
-            self._consumer(context, counts, pooling=group == 0),
+            self._consumer(context, counts, self.plan["poolings"] if group == 0 else ()),
             layers=self.plan["layers"] if group == 0 else self.groups[group],
             progress=self._report(group, int(queue.lengths[queue.rows()].sum()), counts),
-            queue=queue,
-            after_batch=after_batch,
-            idle_batches=self.processes.most(len(queue)) - len(queue) if self.backbone.sharded else 0,
+            schedule=Schedule(queue, after_batch, idle),
         )
-        counts.finish(stats)
+        counts.sums = {name: float(getattr(stats, name)) for name in _SUMS}
         self._checkpoint(Position(group, queue.record(), counts.totals()), context)
         return context
 
-    def _fresh(self) -> ContextMoments:
-        return ContextMoments(self.backbone.width, self.plan["prefix"], target_moment=False)
-
-    def _consumer(self, context: dict[int, ContextMoments], counts: Counts, *, pooling: bool) -> Consume:
-        poolings = self.plan["poolings"] if pooling else ()
-        places = _Places()
+    def _consumer(self, context: dict[int, ContextMoments], counts: Counts, poolings: Sequence[str]) -> Consume:
+        places_of = lru_cache(maxsize=1)(Places.of)  # what a mask says is worked out once for all layers of a batch
 
         def consume(layer: int, states: Tensor, mask: Tensor, rows: np.ndarray) -> None:
             with counts("pooling_seconds"):
                 self.shard.write(layer, rows, {how: pool(states, mask, how) for how in poolings})
             if layer in context:  # last: it is the part that must not happen twice when memory runs out
                 with counts("moments_seconds"):
-                    context[layer] = context[layer].update(states, places.of(mask))
+                    context[layer] = context[layer].update(states, places_of(mask))
 
         return consume
 
@@ -167,7 +180,7 @@ class Pass:
         share = int(self.texts.tokens.lengths[self.shard.rows_R].sum())
 
         def report(done: int, _total: int) -> None:
-            counts.tokens(done)
+            counts.sums["tokens"] = done
             if self.progress and self.processes.is_main:
                 self.progress("encode", group * share + share - waiting + done, share * len(self.groups))
 
@@ -179,38 +192,23 @@ class Pass:
 
     def _add_up(self, context: dict[int, ContextMoments]) -> None:
         """One sum over the processes for every moment, written by the main one."""
+        add_up, from_main = self.processes.add_up, self.processes.from_main
         for layer, moments in context.items():
-            whole = (
-                moments.reduce(self.processes.add_up, self.processes.from_main) if self.processes.size > 1 else moments
-            )
+            total = moments.reduce(add_up, from_main) if self.processes.size > 1 else moments
             if self.processes.is_main:
                 with keeping(self.folder):
-                    whole.save(context_path(self.folder, layer))
+                    total.save(context_path(self.folder, layer))
 
     def _facts(self, before: float) -> dict[str, Any]:
         """Counts of all processes; the checkpoints of an earlier session are in them."""
-        counts = torch.tensor([self.position.counts.get(name, 0.0) for name in SUMS], dtype=torch.float64)
-        self.processes.add_up(counts)
-        slowest = {name: self.processes.most(int(1e6 * self.position.counts.get(name, 0.0))) / 1e6 for name in SECONDS}
+        counts = self.position.counts
+        sums = torch.tensor([counts.get(name, 0.0) for name in _SUMS], dtype=torch.float64)
+        self.processes.add_up(sums)
         return {
-            **{name: int(count) for name, count in zip(SUMS, counts.tolist(), strict=True)},
-            **slowest,
+            **{name: int(total) for name, total in zip(_SUMS, sums.tolist(), strict=True)},
+            **{name: self.processes.most(int(1e6 * counts.get(name, 0.0))) / 1e6 for name in _SECONDS},
             "resumed_from_token": int(before),
             "passes": len(self.groups),
             "processes": self.processes.size,
             "batch_tokens": self.plan["batch_tokens"],
         }
-
-
-class _Places:
-    """What the mask of a batch says, worked out once for all its layers."""
-
-    def __init__(self) -> None:
-        self._mask: Tensor | None = None
-        self._places: Places | None = None
-
-    def of(self, mask_BT: Tensor) -> Places:
-        """The places of a mask; the same object again for the same mask."""
-        if self._places is None or mask_BT is not self._mask:
-            self._mask, self._places = mask_BT, Places.of(mask_BT)
-        return self._places

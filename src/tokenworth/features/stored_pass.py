@@ -6,7 +6,7 @@ Axes: N texts of the set, M texts asked for, D width.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,15 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from xxhash import xxh3_128_hexdigest
 
+from tokenworth.base.atomic_files import read_json, write_json
 from tokenworth.base.checksums import file_checksum
 from tokenworth.errors import EncodeError
-from tokenworth.features.feature_shard import Shard, keeping, read_json, write_json
+from tokenworth.features.feature_shard import REMEDY, Shard, keeping
 from tokenworth.scores import ContextMoments
 
 MANIFEST = "pass.json"
 FORMAT = 2
-_SELF = "checksum"
-"""Entry of the manifest: the checksum of the others."""
+_SELF = "checksum"  # entry of the manifest: the checksum of the others
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -36,11 +36,7 @@ class Entry:
 
     @classmethod
     def open(cls, folder: Path) -> Entry:
-        """Open a finished pass.
-
-        Raises:
-            EncodeError: something of it is missing or damaged.
-        """
+        """Open a finished pass.  EncodeError: something of it is missing or damaged."""
         manifest = read_manifest(folder)
         try:
             shards = tuple(Shard.open(folder / name, manifest["poolings"]) for name in manifest["shards"])
@@ -61,12 +57,9 @@ class Entry:
 
         Cost: one read of them, as fast as the disk gives it; what is used next is then in memory.
 
-        Raises:
-            EncodeError: a file is not the one that was written.
+        Raises EncodeError: a file is not the one that was written.
         """
-        names = set(_files(self.manifest["shards"], poolings or self.manifest["poolings"]))
-        names |= {context_path(self.folder, layer).name for layer in layers or self.manifest["layers"]}
-        for name in sorted(names):
+        for name in sorted(_files(self.folder, self.manifest, layers, poolings)):
             try:
                 same = self.manifest["checksums"][name] == file_checksum(self.folder / name)
             except (OSError, KeyError, TypeError) as error:
@@ -76,24 +69,20 @@ class Entry:
 
     def features(self, layer: int, pooling: str, places_M: np.ndarray) -> np.ndarray:
         """Pooled features (M, D), or (M, 2 D) for "last+mean", of texts named by their places in the set: float32."""
-        return np.concatenate([self._one(layer, how, places_M) for how in pooling.split("+")], axis=1)
+        return np.concatenate([self._pooled(layer, how, places_M) for how in pooling.split("+")], axis=1)
 
-    def _one(self, layer: int, pooling: str, places_M: np.ndarray) -> np.ndarray:
+    def _pooled(self, layer: int, pooling: str, places_M: np.ndarray) -> np.ndarray:
         if len(self.shards) == 1:
             return self.shards[0].files[pooling].layer(layer)[places_M]
-        found = np.empty((len(places_M), self.manifest["width"]), dtype=np.float32)
+        values_MD = np.empty((len(places_M), self.manifest["width"]), dtype=np.float32)
         for shard in self.shards:
             local_M = np.searchsorted(shard.rows_R, places_M).clip(max=len(shard.rows_R) - 1)
             mine_M = shard.rows_R[local_M] == places_M if len(shard.rows_R) else np.zeros(len(places_M), dtype=bool)
-            found[mine_M] = shard.files[pooling].layer(layer)[local_M[mine_M]]
-        return found
+            values_MD[mine_M] = shard.files[pooling].layer(layer)[local_M[mine_M]]
+        return values_MD
 
     def context(self, layer: int) -> ContextMoments:
-        """Context moments of a layer, over all texts of the set.
-
-        Raises:
-            EncodeError: the file is damaged.
-        """
+        """Context moments of a layer, over all texts of the set.  EncodeError: the file is damaged."""
         try:
             return ContextMoments.load(context_path(self.folder, layer))
         except (OSError, ValueError) as error:
@@ -109,40 +98,33 @@ def context_path(folder: Path, layer: int) -> Path:
     return folder / f"context-{layer}.safetensors"
 
 
-def _files(shards: Iterable[str], poolings: Iterable[str]) -> Iterator[str]:
-    """Names of the files of features, below the entry's folder."""
-    for shard in shards:
-        yield f"{shard}/rows.npy"
-        for pooling in poolings:
-            yield f"{shard}/{pooling}.npy"
-            yield f"{shard}/{pooling}.json"
+def _files(
+    folder: Path, plan: dict[str, Any], layers: Iterable[int] | None = None, poolings: Iterable[str] | None = None
+) -> list[str]:
+    """Names of the files of a pass below its folder: those of some layers and poolings, by default all."""
+    of_shard = ["rows.npy", *(f"{how}.{end}" for how in poolings or plan["poolings"] for end in ("npy", "json"))]
+    return [
+        *(f"{shard}/{name}" for shard in plan["shards"] for name in of_shard),
+        *(context_path(folder, layer).name for layer in layers or plan["layers"]),
+    ]
 
 
 def file_checksums(folder: Path, plan: dict[str, Any]) -> dict[str, str]:
-    """Checksums of all files of a pass that is complete, by name.
-
-    Raises:
-        EncodeError: one of them cannot be read.
-    """
-    names = [*_files(plan["shards"], plan["poolings"]), *(context_path(folder, i).name for i in plan["layers"])]
+    """Checksums of all files of a pass that is complete, by name.  EncodeError: one of them cannot be read."""
     with keeping(folder):
-        return {name: file_checksum(folder / name) for name in names}
+        return {name: file_checksum(folder / name) for name in _files(folder, plan)}
 
 
 def save_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write down what the entry holds."""
+    """Write down what the entry holds.  EncodeError: the disk is full, or the folder cannot be written."""
     content = json.loads(json.dumps({"format": FORMAT, **manifest}))  # the same whether written or read
-    write_json(folder / MANIFEST, {**content, _SELF: _digest(content)})
+    write_json(folder / MANIFEST, {**content, _SELF: _digest(content)}, remedy=REMEDY, failure=EncodeError)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What `save_manifest` wrote.
-
-    Raises:
-        EncodeError: it is missing or damaged.
-    """
-    manifest: dict[str, Any] = read_json(folder / MANIFEST)
-    if manifest.pop(_SELF, None) != _digest(manifest):
+    """What `save_manifest` wrote.  EncodeError: it is missing or damaged."""
+    manifest: dict[str, Any] = read_json(folder / MANIFEST, failure=EncodeError)
+    if not isinstance(manifest, dict) or manifest.pop(_SELF, None) != _digest(manifest):
         raise EncodeError(f"{folder / MANIFEST} is not the file that was written: its checksum is another")
     return manifest
 

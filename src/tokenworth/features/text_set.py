@@ -21,8 +21,7 @@ class TextSet:
     """Tokenised texts in the order of their digests; a text that stands in them twice counts twice."""
 
     tokens: Tokens
-    digests_N: np.ndarray
-    """(N,) ascending: what the model reads of each text, as 32 hex digits."""
+    digests_N: np.ndarray  # (N,) ascending: what the model reads of each text, as 32 hex digits
 
     @classmethod
     def of(cls, parts: Sequence[Tokens]) -> TextSet:
@@ -50,12 +49,12 @@ class TextSet:
     def places(self, part: Tokens) -> np.ndarray:
         """Where the texts of a part stand in the set: (M,) int64.  Of equal texts, the first."""
         wanted_M = _digests(part)
-        found_M = np.searchsorted(self.digests_N, wanted_M)
-        assert (self.digests_N[np.minimum(found_M, len(self) - 1)] == wanted_M).all(), "a text is not of this set"
-        return found_M
+        places_M = np.searchsorted(self.digests_N, wanted_M)
+        assert (self.digests_N[np.minimum(places_M, len(self) - 1)] == wanted_M).all(), "a text is not of this set"
+        return places_M
 
 
 def _digests(tokens: Tokens) -> np.ndarray:
     """Hash of each text's token ids."""
-    found = [hashlib.blake2b(ids.tobytes(), digest_size=_DIGEST_BYTES).hexdigest() for ids in tokens.ids]
-    return np.array(found, dtype=f"S{2 * _DIGEST_BYTES}")
+    digests = [hashlib.blake2b(ids.tobytes(), digest_size=_DIGEST_BYTES).hexdigest() for ids in tokens.ids]
+    return np.array(digests, dtype=f"S{2 * _DIGEST_BYTES}")

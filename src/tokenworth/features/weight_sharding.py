@@ -18,8 +18,7 @@ from tokenworth.errors import SettingError
 def shard(backbone: Backbone) -> Backbone:
     """The backbone with its weights spread over the processes; every one of them must call this.
 
-    Raises:
-        SettingError: this is one process alone, or the model's blocks cannot be told apart.
+    Raises SettingError: this is one process alone, or the model's blocks cannot be told apart.
     """
     if not dist.is_initialized() or dist.get_world_size() < 2:
         raise SettingError("--shard spreads a model over several processes; start them with torchrun")

@@ -15,10 +15,8 @@ BATCH_ROWS = 256
 
 
 class Columnar:
-    """A file's columns, and its rows batch by batch.
-
-    Raises:
-        FileError: it cannot be read, two columns have one name, or a text is not UTF-8; one sentence.
+    """A file's columns, and its rows batch by batch; a FileError where it cannot be read, two columns have one name, or
+    a text is not UTF-8.
     """
 
     def __init__(self, path: Path) -> None:

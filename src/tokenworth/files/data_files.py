@@ -23,11 +23,8 @@ _PASSED_OVER = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules", 
 def files_of(path: Path, is_wanted: Callable[[Path], bool] = lambda _: True) -> list[Path]:
     """A file itself, the files below a folder, or those whose names fit a pattern with *; sorted.
 
-    Of a folder of `save_to_disk` the files of its rows are given, not what the library keeps beside them.
-
-    Args:
-        path: file, folder or pattern.
-        is_wanted: which files of a folder or pattern count.
+    Of a folder of `save_to_disk` the files of its rows are given, not what the library keeps beside them.  Of a folder
+    or pattern those count that `is_wanted`.
 
     Raises:
         FileError: a file of a numbered set is missing, or a folder of `save_to_disk` is not whole.
@@ -49,14 +46,11 @@ def files_of(path: Path, is_wanted: Callable[[Path], bool] = lambda _: True) -> 
 
 
 def whole_sets(files: Iterable[Path], pattern: str | None = None) -> None:
-    """Check that of every numbered set (NAME-00000-of-00003.parquet) all files are there.
+    """Check that of every numbered set (NAME-00000-of-00003.parquet) all files are there, else a FileError names one.
 
     Args:
         files: to read together.
         pattern: of names that were asked for; a file that does not fit it is not missed.
-
-    Raises:
-        FileError: one is missing; it is named.
     """
     sets: dict[tuple[Path, str, str], dict[int, Path]] = defaultdict(dict)
     for file in files:
@@ -75,11 +69,7 @@ def whole_sets(files: Iterable[Path], pattern: str | None = None) -> None:
 def saved_parts(folder: Path) -> dict[str, list[Path]] | None:
     """Files of a folder of `save_to_disk` by part: those it names, or "train" where it is one data set alone.
 
-    Returns:
-        None where it is no such folder.
-
-    Raises:
-        FileError: the folder is not whole.
+    None where it is no such folder; a FileError where it is not whole.
     """
     if (folder / STATE).is_file() and (folder / "dataset_info.json").is_file():
         return {"train": rows_of(folder)}
@@ -92,10 +82,8 @@ def saved_parts(folder: Path) -> dict[str, list[Path]] | None:
 
 
 def rows_of(folder: Path) -> list[Path]:
-    """The Arrow files of one data set of `save_to_disk`, in order.
-
-    Raises:
-        FileError: one of those that it lists is not there, or its rows are chosen by a separate index.
+    """The Arrow files of one data set of `save_to_disk`, in order; a FileError where one that it lists is not there, or
+    its rows are chosen by a separate index.
     """
     if not (folder / STATE).is_file():
         raise FileError(f"{folder}: there is no {STATE} in it, so its rows cannot be found; {_AGAIN}")

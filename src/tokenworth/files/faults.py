@@ -39,14 +39,7 @@ class Fault:
 
 
 def not_utf8(data: bytes, number: int, offset: int, name: str) -> Fault:
-    """Of a line that begins so many bytes after the beginning of the file.
-
-    Args:
-        data: the line.
-        number: of the line.
-        offset: bytes before it.
-        name: the file's, for the remedy.
-    """
+    """The fault of line `number`, which begins `offset` bytes after the beginning of the file that the remedy names."""
     try:
         data.decode()
     except UnicodeDecodeError as error:

@@ -18,11 +18,7 @@ CHUNK = 1 << 20
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """A file's bytes, uncompressed where its ending is .gz or .zst.
-
-    Raises:
-        FileError: it cannot be opened.
-    """
+    """A file's bytes, uncompressed where its ending is .gz or .zst, or a FileError."""
     try:
         file: Any = _stream(path)
     except OSError as error:

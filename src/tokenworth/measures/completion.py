@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, continued, token_nll
 from tokenworth.measures.measure_settings import CompletionCall
@@ -37,7 +37,6 @@ from tokenworth.measures.sample_intervals import precedence, share_interval, wit
 from tokenworth.measures.token_rows import tokens_of
 from tokenworth.settings.signatures import keywords_of
 
-Floats = NDArray[np.float64]
 FEWEST = 8
 """Tokens of a text that is asked for: the end of a shorter one is guessed."""
 LEAST_LIKELY = 0.2

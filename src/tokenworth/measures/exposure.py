@@ -33,8 +33,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
-from tokenworth.measures.loaded_decoder import Decoder, Floats, continued, token_nll
+from tokenworth.measures.loaded_decoder import Decoder, continued, token_nll
 from tokenworth.measures.measure_settings import ExposureCall
 from tokenworth.measures.position_bins import doubling
 from tokenworth.measures.sample_intervals import with_ends

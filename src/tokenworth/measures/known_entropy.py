@@ -23,8 +23,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
-from tokenworth.measures.loaded_decoder import Decoder, Floats, batches, token_nll, wide
+from tokenworth.measures.loaded_decoder import Decoder, batches, token_nll, wide
 
 MOST_TEXTS = 200_000
 """Texts up to which all are enumerated."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -24,11 +23,11 @@ from tokenworth.backbones.loading.sources import find_source
 from tokenworth.backbones.loading.tokenizer import read_tokenizer
 from tokenworth.backbones.loading.weights import pretrained_model
 from tokenworth.backbones.twins import random_model
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.measure_settings import DecoderChoice
 from tokenworth.settings.signatures import keywords_of
 
-Floats = NDArray[np.float64]
 _UNSTATED_CONTEXT = 2048
 _TOKENS_AT_ONCE = 16_384
 _LOGITS_AT_ONCE = 20_000_000

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
-from tokenworth.measures.loaded_decoder import Decoder, Floats, token_nll
+from tokenworth.measures.loaded_decoder import Decoder, token_nll
 from tokenworth.measures.measure_settings import PositionsCall
 from tokenworth.measures.position_bins import equal
 from tokenworth.measures.sample_intervals import with_ends

@@ -30,9 +30,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenworth.encode.forward_pass import is_out_of_memory
+from tokenworth.base.aliases import Floats
+from tokenworth.base.machine import is_out_of_memory
 from tokenworth.errors import SettingError
-from tokenworth.measures.loaded_decoder import Decoder, Floats, wide
+from tokenworth.measures.loaded_decoder import Decoder, wide
 from tokenworth.measures.measure_settings import RetrievalCall
 from tokenworth.measures.sample_intervals import share_interval, with_ends
 from tokenworth.measures.token_rows import Ids, packed, tokens_of

@@ -22,13 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, batches
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from tokenworth.base.aliases import Floats
+
 RESAMPLES = 1000
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from tokenworth.pretraining.pretrain_run import pretrain as pretrain
     from tokenworth.pretraining.pretraining_settings import ModelConfig as ModelConfig
     from tokenworth.pretraining.pretraining_settings import PretrainConfig as PretrainConfig
-    from tokenworth.pretraining.pretraining_settings import SourceConfig as SourceConfig
     from tokenworth.pretraining.pretraining_settings import TrainingConfig as TrainingConfig
     from tokenworth.pretraining.pretraining_settings import make_config as make_config
     from tokenworth.pretraining.pretraining_settings import read_config as read_config
+    from tokenworth.tokenizers.source_settings import SourceConfig as SourceConfig
     from tokenworth.tokenizers.tokenizer import ByteCodec as ByteCodec
     from tokenworth.tokenizers.tokenizer import TokenizerConfig as TokenizerConfig
     from tokenworth.tokenizers.tokenizer import fertility as fertility
@@ -35,7 +35,8 @@ __getattr__, __dir__, __all__ = front_door(
         ".mixture_weights": "FoundWeights find_weights",
         ".pretrain_result": "PretrainPage PretrainRun",
         ".pretrain_run": "pretrain",
-        ".pretraining_settings": "ModelConfig PretrainConfig SourceConfig TrainingConfig make_config read_config",
+        ".pretraining_settings": "ModelConfig PretrainConfig TrainingConfig make_config read_config",
+        "tokenworth.tokenizers.source_settings": "SourceConfig",
         "tokenworth.tokenizers.tokenizer": "ByteCodec TokenizerConfig fertility train_tokenizer",
     },
 )

@@ -82,13 +82,23 @@ def extended(
         raise SettingError("a new base is for the method base, which needs one; give --method base --base 500000")
     if trained is not None and trained < 2:
         raise SettingError(f"a model trained to read {trained} tokens has no context to make longer")
-    found = deepcopy(config)
-    text = found.get_text_config()
+    changed = deepcopy(config)
+    text = changed.get_text_config()
     rope = _plain_rope(text)
     before = trained or int(text.max_position_embeddings)
-    text.rope_parameters = {**rope, **_scaling(text, rope, factor, method, base, before)}
+    if method == "yarn":
+        scaling = {"rope_type": "yarn", "factor": float(factor), "original_max_position_embeddings": before}
+    elif method == "linear":
+        scaling = {"rope_type": "linear", "factor": float(factor)}
+    elif base is not None:
+        scaling = {"rope_theta": float(base)}
+    else:
+        head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        turned = int(head * rope.get("partial_rotary_factor", 1.0))
+        scaling = {"rope_theta": ntk_base(rope["rope_theta"], factor, turned)}
+    text.rope_parameters = {**rope, **scaling}
     text.max_position_embeddings = round(factor * before)
-    return found
+    return changed
 
 
 def _plain_rope(text: Any) -> dict[str, Any]:
@@ -112,27 +122,8 @@ def _plain_rope(text: Any) -> dict[str, Any]:
     return dict(rope)
 
 
-def _scaling(
-    text: Any, rope: dict[str, Any], factor: float, method: str, base: float | None, before: int
-) -> dict[str, Any]:
-    """What changes in the rotary positions."""
-    if method == "linear":
-        return {"rope_type": "linear", "factor": float(factor)}
-    if method == "yarn":
-        return {"rope_type": "yarn", "factor": float(factor), "original_max_position_embeddings": before}
-    return {
-        "rope_theta": float(base) if base is not None else ntk_base(rope["rope_theta"], factor, _turned(text, rope))
-    }
-
-
-def _turned(text: Any, rope: dict[str, Any]) -> int:
-    """d, the numbers of a head that are turned."""
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(head * rope.get("partial_rotary_factor", 1.0))
-
-
 def ntk_base(base: float, factor: float, d: int) -> float:
-    """base s^(d/(d-2)): the slowest pair, base^(-(d-2)/d), is slowed down by s exactly.
+    """base s^(d/(d-2)), d the numbers of a head that are turned: the slowest pair is slowed down by s exactly.
 
     Raises:
         SettingError: one pair alone, which is both the fastest and the slowest.

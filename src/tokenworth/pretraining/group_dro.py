@@ -27,28 +27,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenworth.errors import SettingError, first_line
-from tokenworth.pretraining.emphasis import Chosen, Evenly, LossesOf
 from tokenworth.pretraining.next_token_objective import NextToken
 from tokenworth.pretraining.pretraining_settings import PretrainConfig
-from tokenworth.pretraining.published_models import loaded_model
+from tokenworth.pretraining.published_models import load_model
 
 Floats = NDArray[np.float64]
+Chosen = list[tuple[int, int]]
+"""(source, place) of sequences."""
+
+
+LossesOf = Callable[..., Tensor]
+"""Sequences, and perhaps a model other than the one in training, to -log p of every token, (B, T) nats on the CPU."""
 
 
 def reweighted(weights_K: Floats, excess_K: Floats, *, step_size: float, smoothing: float) -> Floats:
-    """One multiplicative step: (1 - c) w exp(eta excess) / sum + c / K; sums to 1.
-
-    Args:
-        weights_K: before it, above 0, summing to 1.
-        excess_K: nats a token.
-        step_size: eta.
-        smoothing: c, in [0, 1].
-    """
+    """One multiplicative step: (1 - c) w exp(eta excess) / sum + c / K, of excess in nats a token; sums to 1."""
     raised_K = weights_K * np.exp(step_size * (excess_K - excess_K.max()))  # the same shares, without overflow
     return (1 - smoothing) * raised_K / raised_K.sum() + smoothing / len(weights_K)
 
 
-class GroupDRO(Evenly):
+class GroupDRO:
     """The weights of a run's sources, step by step."""
 
     def __init__(self, reference: NextToken, names: Sequence[str], *, step_size: float, smoothing: float) -> None:
@@ -58,12 +56,16 @@ class GroupDRO(Evenly):
         self.excess_K = np.zeros(len(names))
         self._next: tuple[Floats, Floats, Floats] | None = None
 
-    def weigh(self, own: Chosen, losses_of: LossesOf, add_up: Callable[[Tensor], None]) -> None:
-        """Weights of the step from the excess losses on it; a source that is not in it keeps its last excess loss."""
-        over_BT = (losses_of(own) - losses_of(own, self.reference)).clamp(min=0).double()
-        source_B = torch.tensor([source for source, _ in own])
+    def weigh(self, local: Chosen, losses_of: LossesOf, add_up: Callable[[Tensor], None]) -> None:
+        """Weights of a step from the excess losses on it; a source that is not in it keeps its last excess loss.
+
+        May be called again for the same step, where memory ran out.  `local` are the sequences that this process reads,
+        `add_up` sums a float64 tensor over the processes, in place.
+        """
+        over_BT = (losses_of(local) - losses_of(local, self.reference)).clamp(min=0).double()
+        source_B = torch.tensor([source for source, _ in local])
         sums_3K = torch.zeros(3, len(self.names), dtype=torch.float64)  # nats, tokens, sequences
-        parts = (over_BT.sum(1), torch.full((len(own),), float(over_BT.shape[1])), torch.ones(len(own)))
+        parts = (over_BT.sum(1), torch.full((len(local),), float(over_BT.shape[1])), torch.ones(len(local)))
         for place, values_B in enumerate(parts):
             sums_3K[place].index_add_(0, source_B, values_B.double())
         add_up(sums_3K)
@@ -73,28 +75,27 @@ class GroupDRO(Evenly):
         self._next = weights_K, excess_K, count_K / count_K.sum()
 
     def scale(self, part: Chosen) -> Tensor:
-        """A source's weight over its share of the step's sequences."""
+        """(B,) what each of some sequences counts for: its source's weight over the source's share of the step."""
         assert self._next is not None, "a step is weighed before its gradient"
         weights_K, _, share_K = self._next
         return torch.tensor([weights_K[source] / share_K[source] for source, _ in part], dtype=torch.float32)
 
     def accept(self) -> dict[str, Any]:
-        """Weights and excess losses of the step, by source."""
+        """The step was made: go on from it; returns its weights and excess losses, by source."""
         assert self._next is not None, "a step is weighed before it is made"
         self.weights_K, self.excess_K, _ = self._next
-        return {"weights": self._named(self.weights_K), "excess": self._named(self.excess_K)}
+        return self.state()
 
     def state(self) -> dict[str, Any]:
         """Weights and excess losses by source."""
-        return {"weights": self._named(self.weights_K), "excess": self._named(self.excess_K)}
+        kept = {"weights": self.weights_K, "excess": self.excess_K}
+        return {what: dict(zip(self.names, values_K.tolist(), strict=True)) for what, values_K in kept.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """JSON keeps every bit of a float."""
-        self.weights_K = np.array([state["weights"][name] for name in self.names])
-        self.excess_K = np.array([state["excess"][name] for name in self.names])
-
-    def _named(self, values_K: Floats) -> dict[str, float]:
-        return dict(zip(self.names, values_K.tolist(), strict=True))
+        self.weights_K, self.excess_K = (
+            np.array([state[what][name] for name in self.names]) for what in ("weights", "excess")
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,12 +125,12 @@ class ExcessLoss:
             raise SettingError(f"the reference {self.reference} cannot be read ({first_line(error)})") from error
         return {"step_size": self.step_size, "smoothing": self.smoothing, "reference": digest.hexdigest()[:16]}
 
-    def made(self, config: PretrainConfig, device: torch.device) -> GroupDRO:
+    def begin(self, config: PretrainConfig, device: torch.device) -> GroupDRO:
         """With the reference loaded, frozen.
 
         Raises:
             SettingError: it cannot be loaded, or reads less than the run's context.
         """
-        model = loaded_model(self.reference, config.training).to(device).eval().requires_grad_(requires_grad=False)
+        model = load_model(self.reference, config.training).to(device).eval().requires_grad_(requires_grad=False)
         reference = NextToken(model, cross_documents=config.training.cross_documents)
         return GroupDRO(reference, list(config.sources), step_size=self.step_size, smoothing=self.smoothing)

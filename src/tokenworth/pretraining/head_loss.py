@@ -26,10 +26,10 @@ class _HeadLoss(torch.autograd.Function):
         d_states = torch.empty_like(states_ND) if wanted else None
         d_weight = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted else None
         for begin in range(0, len(states_ND), _CHUNK):
-            own = slice(begin, begin + _CHUNK)
-            x, target = states_ND[own], targets_N[own]
+            part = slice(begin, begin + _CHUNK)
+            x, target = states_ND[part], targets_N[part]
             logits = (x @ weight_VD.T).float()
-            counted = target >= 0 if scale_N is None else scale_N[own] * (target >= 0)
+            counted = target >= 0 if scale_N is None else scale_N[part] * (target >= 0)
             place = target.clamp(min=0)[:, None]
             norm = logits.logsumexp(-1, keepdim=True)
             total += ((norm - logits.gather(1, place))[:, 0] * counted).sum(dtype=torch.float64)
@@ -37,7 +37,7 @@ class _HeadLoss(torch.autograd.Function):
                 slope = logits.sub_(norm).exp_()
                 slope.scatter_add_(1, place, slope.new_full(place.shape, -1.0))
                 slope = slope.mul_(counted[:, None]).to(x.dtype)
-                torch.mm(slope, weight_VD, out=d_states[own])
+                torch.mm(slope, weight_VD, out=d_states[part])
                 d_weight += slope.T @ x
         if d_states is not None and d_weight is not None:
             ctx.save_for_backward(d_states, d_weight)
@@ -50,13 +50,9 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def head_loss(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, scale_N: Tensor | None = None) -> Tensor:
-    """Sum of -log p of the targets, in nats; negative targets are left out.
+    """Sum of -log p of the targets, in nats, under a head without bias; negative targets are left out.
 
-    Args:
-        states_ND: what the head reads.
-        weight_VD: the head, without bias.
-        targets_N: ids.
-        scale_N: what each target counts for, without a gradient; None: 1.
+    Each target counts for `scale_N`, which gets no gradient; None: 1.
     """
     loss: Tensor = _HeadLoss.apply(states_ND, weight_VD, targets_N, scale_N)  # type: ignore[no-untyped-call]
     return loss
@@ -66,13 +62,13 @@ def head_loss(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, scale_N: 
 def token_losses(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
     """-log p of each target, (N,) nats in float32, without a gradient; 0 for negative targets."""
     states_ND, weight_VD = _as_autocast(states_ND), _as_autocast(weight_VD)
-    found = torch.empty(len(targets_N), device=states_ND.device)
+    losses_N = torch.empty(len(targets_N), device=states_ND.device)
     for begin in range(0, len(states_ND), _CHUNK):
-        own = slice(begin, begin + _CHUNK)
-        logits, target = (states_ND[own] @ weight_VD.T).float(), targets_N[own]
+        part = slice(begin, begin + _CHUNK)
+        logits, target = (states_ND[part] @ weight_VD.T).float(), targets_N[part]
         losses = logits.logsumexp(-1) - logits.gather(1, target.clamp(min=0)[:, None])[:, 0]
-        found[own] = losses * (target >= 0)
-    return found
+        losses_N[part] = losses * (target >= 0)
+    return losses_N
 
 
 def _as_autocast(tensor: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tokenworth.features import Processes
+from tokenworth.base.processes import Processes
 from tokenworth.pretraining.data.mixture import Sequences
 from tokenworth.pretraining.data.token_shards import read_shards
 
@@ -54,29 +54,21 @@ def evaluate(
 ) -> dict[str, float]:
     """Nats a token, perplexity and bits a byte.
 
+    A tokenizer that cuts finer lowers the loss a token though nothing more was learnt; the bytes of a text are the same
+    for every tokenizer, so bits a byte of any two models compare.
+
     Every process takes its share of the sequences, and all make the same number of passes, as sharded weights ask; in
     a ring all of them see each sequence.
     """
-    sequences = held.sequences
-    n = len(sequences.ids_BT)
-    nats = torch.zeros(1, dtype=torch.float64)
+    n, nats = len(held.sequences.ids_BT), torch.zeros(1, dtype=torch.float64)
     sharers = Processes() if ring else processes
     for begin in range(0, n, batch * sharers.size):
         at = begin + sharers.rank * batch
         idle = at >= n
-        own = slice(0, 1) if idle else slice(at, at + batch)
-        parts = [x[own].to(device) for x in (sequences.ids_BT, sequences.targets_BT, sequences.documents_BT)]
-        loss, _ = objective(*parts)
+        local = slice(0, 1) if idle else slice(at, at + batch)
+        loss, _ = objective(*(tensor[local].to(device) for tensor in held.sequences))
         nats += 0.0 if idle else loss.double().cpu()
     processes.add_up(nats)
-    return figures(nats.item(), held.tokens, held.bytes)
-
-
-def figures(nats: float, tokens: int, size: int) -> dict[str, float]:
-    """What a sum of -log p says of a text of so many tokens and bytes.
-
-    A tokenizer that cuts finer lowers the loss a token though nothing more was learnt; the bytes of a text are the same
-    for every tokenizer, so bits a byte of any two models compare.
-    """
-    nll = nats / tokens
-    return {"nll": nll, "perplexity": math.exp(min(nll, 700.0)), "bits_per_byte": nats / math.log(2) / max(1, size)}
+    total = nats.item()
+    nll, bits = total / held.tokens, total / math.log(2)
+    return {"nll": nll, "perplexity": math.exp(min(nll, 700.0)), "bits_per_byte": bits / max(1, held.bytes)}

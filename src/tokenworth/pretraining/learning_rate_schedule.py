@@ -26,10 +26,10 @@ def rate_at(step: int, config: TrainingConfig) -> float:
 
 def trace_steps(config: TrainingConfig) -> list[int]:
     """Steps after which a checkpoint for the trace is kept: none, then evenly in the logarithm of tokens, and all."""
-    found = {0, config.steps}
+    steps = {0, config.steps}
     if config.trace_per_decade:
         point = float(config.trace_from)
         while point < config.tokens:
-            found.add(min(config.steps, max(1, round(point / config.step_tokens))))
+            steps.add(min(config.steps, max(1, round(point / config.step_tokens))))
             point *= 10 ** (1 / config.trace_per_decade)
-    return sorted(found)
+    return sorted(steps)

@@ -26,16 +26,17 @@ from typing import Any
 import numpy as np
 
 from tokenworth.base.atomic_files import jsonable, write_text
+from tokenworth.base.processes import join_processes
 from tokenworth.errors import SettingError
-from tokenworth.features import join_processes
 from tokenworth.pretraining.group_dro import ExcessLoss
 from tokenworth.pretraining.metrics_log import read_journal
 from tokenworth.pretraining.mixture_settings import WeighingConfig
 from tokenworth.pretraining.pretrain_result import PretrainRun
 from tokenworth.pretraining.pretrain_run import pretrain
-from tokenworth.pretraining.pretraining_loop import Progress
-from tokenworth.pretraining.pretraining_settings import PretrainConfig, SourceConfig, read_config
+from tokenworth.pretraining.pretraining_settings import PretrainConfig, read_config
+from tokenworth.training.loop import Progress
 
+Shares = Mapping[str, float]
 _LAST = 0.1
 """Share of the steps at the end over which excess losses are reported."""
 _DECIMALS = 6
@@ -76,14 +77,16 @@ class FoundWeights:
 
     def asdict(self) -> dict[str, Any]:
         """Plain data."""
-        rounds = [asdict(one) | {"change": one.change} for one in self.rounds]
-        return asdict(self) | {"rounds": rounds}
+        return asdict(self) | {"rounds": [asdict(round_) | {"change": round_.change} for round_ in self.rounds]}
 
 
 def find_weights(
-    config: PretrainConfig | str | Path, out: str | Path, settings: WeighingConfig | None = None, *,
+    config: PretrainConfig | str | Path,
+    out: str | Path,
+    settings: WeighingConfig | None = None,
+    *,
     progress: Progress | None = None,
-) -> FoundWeights:  # fmt: skip
+) -> FoundWeights:
     """Weights of a run's sources by DoReMi; called again, it goes on.
 
     Each round costs a run of the run's model and tokens, and another one with two forward passes more a step (about
@@ -93,28 +96,29 @@ def find_weights(
         config: settings of the small runs, or the YAML file that holds them.
         out: OUT, as above.
         settings: of the search; None takes the defaults.
-        progress: called as progress(what, steps_done, steps).
-
-    Raises:
-        SettingError: fewer than two sources, or what `pretrain` refuses.
-        PretrainError: as of `pretrain`.
+        progress: as of `pretrain`, which this raises the errors of.
     """
     config = config if isinstance(config, PretrainConfig) else read_config(config)
     settings, folder = settings or WeighingConfig(), Path(out)
-    weights = _shares({name: one.weight for name, one in config.sources.items() if one.weight > 0})
+    weights = _shares({name: source.weight for name, source in config.sources.items() if source.weight > 0})
     if len(weights) < 2:
         raise SettingError("weights are found for two sources at least; give a second one a weight above 0")
     rounds: list[Round] = []
     while len(rounds) < settings.rounds and not _settled(rounds, settings):
         rounds.append(_round(config, weights, folder / f"round-{len(rounds) + 1}", settings, progress))
         weights = rounds[-1].weights
-    found = FoundWeights(
-        weights=_rounded(weights), bytes=_rounded(_byte_shares(weights, folder / "round-1" / "reference")),
-        rounds=rounds, settled=_settled(rounds, settings), settings=asdict(settings),
-    )  # fmt: skip
+    packed = PretrainRun.load(folder / "round-1" / "reference").sources
+    size = {name: w * packed[name]["train_bytes"] / packed[name]["train_tokens"] for name, w in weights.items()}
+    result = FoundWeights(
+        weights=_round_shares(weights),
+        bytes=_round_shares(_shares(size)),
+        rounds=rounds,
+        settled=_settled(rounds, settings),
+        settings=asdict(settings),
+    )
     if join_processes().is_main:
-        _save(found, config, folder)
-    return found
+        _save(result, config, folder)
+    return result
 
 
 def _settled(rounds: list[Round], settings: WeighingConfig) -> bool:
@@ -122,25 +126,26 @@ def _settled(rounds: list[Round], settings: WeighingConfig) -> bool:
 
 
 def _round(
-    config: PretrainConfig, given: Mapping[str, float], folder: Path, settings: WeighingConfig,
-    progress: Progress | None,
-) -> Round:  # fmt: skip
-    reference = pretrain(_small(config, given, folder.parent), folder / "reference", progress=progress)
+    config: PretrainConfig, before: Shares, folder: Path, settings: WeighingConfig, progress: Progress | None
+) -> Round:
+    reference = pretrain(_small(config, before, folder.parent), folder / "reference", progress=progress)
     last = folder / "reference" / "checkpoints" / f"tokens-{reference.tokens}"
     emphasis = ExcessLoss(reference=str(last), step_size=settings.step_size, smoothing=settings.smoothing)
-    alike = dict.fromkeys(given, 1.0)
-    proxy = pretrain(_small(config, alike, folder.parent), folder / "proxy", emphasis=emphasis, progress=progress)
-    steps = weight_rows(folder / "proxy")
+    alike = _small(config, dict.fromkeys(before, 1.0), folder.parent)
+    proxy = pretrain(alike, folder / "proxy", emphasis=emphasis, progress=progress)
+    steps = _weight_rows(folder / "proxy")
+    # On held-out documents; a source too small to hold any out has no loss.
+    nats = [{name: run.held_out[name]["nll"] for name in before if name in run.held_out} for run in (reference, proxy)]
     return Round(
-        given=dict(given),
+        given=dict(before),
         weights=_shares(_means(steps, "weights")),
         excess=_means(steps[-max(1, round(_LAST * len(steps))) :], "excess"),
-        reference=_nats(reference, given),
-        proxy=_nats(proxy, given),
+        reference=nats[0],
+        proxy=nats[1],
     )
 
 
-def _small(config: PretrainConfig, weights: Mapping[str, float], home: Path) -> PretrainConfig:
+def _small(config: PretrainConfig, weights: Shares, home: Path) -> PretrainConfig:
     """A run of the search: its sources alone, no annealing, no samples, no checkpoints on the way."""
     sources = {
         name: replace(config.sources[name], weight=weight, annealing_weight=None) for name, weight in weights.items()
@@ -149,7 +154,7 @@ def _small(config: PretrainConfig, weights: Mapping[str, float], home: Path) -> 
     return replace(config, sources=sources, training=training, shards=config.shards or str(home / "tokens"), prompts=())
 
 
-def weight_rows(run: Path) -> list[dict[str, Any]]:
+def _weight_rows(run: Path) -> list[dict[str, Any]]:
     """The lines of a run's journal that have weights: step, tokens, weights, excess, ..."""
     return [row for row in read_journal(run / "metrics.jsonl") if "weights" in row]
 
@@ -158,47 +163,29 @@ def _means(rows: list[dict[str, Any]], key: str) -> dict[str, float]:
     return {name: float(np.mean([row[key][name] for row in rows])) for name in rows[0][key]}
 
 
-def _nats(run: PretrainRun, names: Mapping[str, float]) -> dict[str, float]:
-    """On held-out documents; a source too small to hold any out has none."""
-    return {name: run.held_out[name]["nll"] for name in names if name in run.held_out}
-
-
-def _shares(values: Mapping[str, float]) -> dict[str, float]:
+def _shares(values: Shares) -> dict[str, float]:
     total = sum(values.values())
     return {name: value / total for name, value in values.items()}
 
 
-def _byte_shares(weights: Mapping[str, float], run: Path) -> dict[str, float]:
-    packed = PretrainRun.load(run).sources
-    return _shares(
-        {name: w * packed[name]["train_bytes"] / packed[name]["train_tokens"] for name, w in weights.items()}
-    )
-
-
-def _rounded(shares: Mapping[str, float]) -> dict[str, float]:
+def _round_shares(shares: Shares) -> dict[str, float]:
     """To six decimals, the largest taking what is left: they still sum to 1."""
-    found = {name: round(share, _DECIMALS) for name, share in shares.items()}
-    largest = max(found, key=lambda name: found[name])
-    found[largest] = round(1 - sum(value for name, value in found.items() if name != largest), _DECIMALS)
-    return found
+    rounded = {name: round(share, _DECIMALS) for name, share in shares.items()}
+    largest = max(rounded, key=lambda name: rounded[name])
+    rounded[largest] = round(1 - sum(value for name, value in rounded.items() if name != largest), _DECIMALS)
+    return rounded
 
 
-def _save(found: FoundWeights, config: PretrainConfig, folder: Path) -> None:
+def _save(result: FoundWeights, config: PretrainConfig, folder: Path) -> None:
     import yaml
 
-    write_text(folder / "mixture.json", json.dumps(jsonable(found.asdict()), indent=1, ensure_ascii=False))
-    write_text(folder / "trajectory.csv", _trajectory(folder, len(found.rounds), list(found.weights)))
-    text = yaml.safe_dump(with_weights(config, found.weights).asdict(), sort_keys=False, allow_unicode=True)
+    write_text(folder / "mixture.json", json.dumps(jsonable(result.asdict()), indent=1, ensure_ascii=False))
+    write_text(folder / "trajectory.csv", _trajectory(folder, len(result.rounds), list(result.weights)))
+    sources = {
+        name: replace(source, weight=result.weights.get(name, source.weight)) for name, source in config.sources.items()
+    }
+    text = yaml.safe_dump(replace(config, sources=sources).asdict(), sort_keys=False, allow_unicode=True)
     write_text(folder / "run.yaml", text)
-
-
-def with_weights(config: PretrainConfig, weights: Mapping[str, float]) -> PretrainConfig:
-    """The run with other weights of its sources; those that are not named keep theirs."""
-
-    def other(name: str, source: SourceConfig) -> SourceConfig:
-        return replace(source, weight=weights.get(name, source.weight))
-
-    return replace(config, sources={name: other(name, source) for name, source in config.sources.items()})
 
 
 def _trajectory(folder: Path, rounds: int, names: list[str]) -> str:
@@ -206,7 +193,7 @@ def _trajectory(folder: Path, rounds: int, names: list[str]) -> str:
     table = csv.writer(written, lineterminator="\n")
     table.writerow(["round", "step", "tokens", *(f"{kind} {name}" for kind in ("weight", "excess") for name in names)])
     for number in range(1, rounds + 1):
-        for row in weight_rows(folder / f"round-{number}" / "proxy"):
+        for row in _weight_rows(folder / f"round-{number}" / "proxy"):
             values = [row[kind][name] for kind in ("weights", "excess") for name in names]
             table.writerow([number, row["step"], row["tokens"], *values])
     return written.getvalue()

@@ -12,12 +12,10 @@ from tokenworth.pretraining.ring_attention import RING, own_part
 
 
 class NextToken(nn.Module):
-    """A causal language model of transformers with the loss inside, so that one call is one forward pass.
+    """A causal language model with the loss inside, so that one call is one forward pass; its head has no bias.
 
-    Args:
-        model: with a linear head without bias.
-        cross_documents: whether a token may attend to the documents before its own.
-        balance: weight of the load-balancing loss of a mixture of experts.
+    With `cross_documents` a token may attend to the documents before its own; `balance` weighs the load-balancing loss
+    of a mixture of experts.
     """
 
     def __init__(self, model: Any, *, cross_documents: bool = False, balance: float = 0.0) -> None:
@@ -42,8 +40,8 @@ class NextToken(nn.Module):
     def token_nats(self, ids_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor) -> Tensor:
         """-log p of each target, (B, T) nats, without a gradient; in a ring (B, T / processes): this one's part."""
         output, targets_BT = self._read(ids_BT, targets_BT, documents_BT)
-        found = token_losses(output.last_hidden_state.flatten(0, 1), self._head, targets_BT.flatten())
-        return found.view(targets_BT.shape)
+        losses_N = token_losses(output.last_hidden_state.flatten(0, 1), self._head, targets_BT.flatten())
+        return losses_N.view(targets_BT.shape)
 
     @property
     def _head(self) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,26 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tokenworth.base.allocator import keep_freed_memory
 from tokenworth.base.devices import dtype_name, resolve_device, resolve_dtype
 from tokenworth.base.locks import claimed
+from tokenworth.base.machine import keep_freed_memory
+from tokenworth.base.processes import Processes
 from tokenworth.base.run_record import note_or_compare, recorded_dtype
 from tokenworth.base.versions import describe_environment
-from tokenworth.errors import SettingError
-from tokenworth.features import Processes
-from tokenworth.pretraining.data.token_shards import Packed, tokenizer_fingerprint
-from tokenworth.pretraining.data.training_data import alone_in_shards, gather, make_tokenizer, pack_all
-from tokenworth.pretraining.emphasis import Emphasis
+from tokenworth.errors import PretrainError, SettingError
+from tokenworth.pretraining.data.token_shards import tokenizer_fingerprint
+from tokenworth.pretraining.data.training_data import Material, alone_in_shards, gather, make_tokenizer, pack_all
+from tokenworth.pretraining.group_dro import ExcessLoss
 from tokenworth.pretraining.metrics_log import read_journal
 from tokenworth.pretraining.next_token_objective import NextToken
+from tokenworth.pretraining.next_token_training import NextTokenLearner
 from tokenworth.pretraining.pretrain_result import RUN, PretrainRun
-from tokenworth.pretraining.pretraining_loop import Material, Pretraining, Progress
 from tokenworth.pretraining.pretraining_settings import PretrainConfig, TrainingConfig, read_config
-from tokenworth.pretraining.published_models import loaded_model, new_model, samples
+from tokenworth.pretraining.published_models import load_model, new_model, samples
 from tokenworth.settings import Place, checked_arguments
-from tokenworth.training.devices import Devices, find_devices
+from tokenworth.training.checkpoints import Checkpoints
+from tokenworth.training.devices import Compute, find_devices
+from tokenworth.training.loop import Loop, Progress
 from tokenworth.training.tracker import make_tracker
 
 STARTED = "started.json"
@@ -39,9 +41,12 @@ _FREE = ("checkpoint_seconds", "track", "device", "shards")
 
 @checked_arguments
 def pretrain(
-    config: PretrainConfig | str | Path, out: Place, *, emphasis: Emphasis | None = None,
+    config: PretrainConfig | str | Path,
+    out: Place,
+    *,
+    emphasis: ExcessLoss | None = None,
     progress: Progress | None = None,
-) -> PretrainRun:  # fmt: skip
+) -> PretrainRun:
     """Train a decoder on next tokens, from first weights or from a checkpoint; called again, it goes on.
 
     Args:
@@ -55,83 +60,85 @@ def pretrain(
         PretrainError: the documents do not suffice, the training cannot go on, or a file cannot be written.
     """
     config = config if isinstance(config, PretrainConfig) else read_config(config)
-    folder = Path(out)
-    devices = find_devices(shard=config.training.shard)
-    _check_processes(config.training, devices.processes)
-    dtype = ""
-    with _main_claims(folder, devices.processes):
-        with devices.processes.together():
-            if devices.processes.is_main:
+    folder, devices = Path(out), find_devices(shard=config.training.shard)
+    processes, dtype = devices.processes, ""
+    _check_processes(config.training, processes)
+    with claimed(folder) if processes.is_main else nullcontext():  # the others work in it for the same run
+        with processes.together():
+            if processes.is_main:
                 dtype = recorded_dtype(folder / STARTED, config.training.dtype) or _asked_dtype(config.training)
                 note_or_compare(folder / STARTED, {**_facts(config, emphasis), "dtype": dtype})
                 with alone_in_shards(config):
                     pack_all(config, make_tokenizer(config, folder), folder)
         tokenizer = make_tokenizer(config, folder)
-        if (done := _finished(folder)) is not None:
+        if (folder / RUN).is_file() and (done := PretrainRun.load(folder)).finished:
             return done
-        packed = pack_all(config, tokenizer, folder)
-        material = gather(config, tokenizer, folder)
-        dtype = devices.processes.tell(dtype)
-        return _trained(config, folder, devices, dtype, material, packed, emphasis, progress)
+        material, device = gather(config, tokenizer, folder), resolve_device(config.training.device)
+        compute = Compute(devices, device, resolve_dtype(processes.tell(dtype), device))
+        run, learner = _prepare(config, material, compute, emphasis)
+        return _train(config, run, learner, progress)
 
 
-def _trained(
-    config: PretrainConfig, folder: Path, devices: Devices, dtype: str, material: Material,
-    packed: dict[str, Packed], emphasis: Emphasis | None, progress: Progress | None,
-) -> PretrainRun:  # fmt: skip
-    training, tokenizer = config.training, material.tokenizer
-    model = (
-        loaded_model(config.model, training)
-        if isinstance(config.model, str)
-        else new_model(config.model, training, tokenizer, config.seed)
-    )
-    run = _begun(config, model, material, packed)
-    if devices.processes.is_main:
+def _prepare(
+    config: PretrainConfig, material: Material, compute: Compute, emphasis: ExcessLoss | None
+) -> tuple[PretrainRun, NextTokenLearner]:
+    """The run as it is before its first step, and what learns."""
+    if isinstance(config.model, str):
+        decoder = load_model(config.model, config.training)
+    else:
+        decoder = new_model(config.model, config.training, material.tokenizer, config.seed)
+    run = _describe(config, material, decoder)
+    weigher = None if emphasis is None else emphasis.begin(config, compute.device)
+    return run, NextTokenLearner(decoder, material, config.training, compute, weigher)
+
+
+def _train(
+    config: PretrainConfig, run: PretrainRun, learner: NextTokenLearner, progress: Progress | None
+) -> PretrainRun:
+    folder, compute = learner.material.folder, learner.compute
+    is_main = compute.processes.is_main
+    if is_main:
         run.save(folder)
-    device = resolve_device(training.device)
-    keep_freed_memory(device)
-    track = training.track if devices.processes.is_main else None
-    tracker = make_tracker(track, folder / "logs", "pretrain", asdict(training))
-    loop = Pretraining(
-        model, material, training, folder=folder, devices=devices, device=device,
-        dtype=resolve_dtype(dtype, device), tracker=tracker,
-        identity=json.dumps([tokenizer_fingerprint(tokenizer), {name: asdict(one) for name, one in packed.items()}]),
-        emphasis=None if emphasis is None else emphasis.made(config, device), progress=progress)  # fmt: skip
-    with closing(tracker):
+    keep_freed_memory(compute.device)
+    track = config.training.track if is_main else None
+    with closing(make_tracker(track, folder / "logs", "pretrain", asdict(config.training))) as tracker:
+        loop = Loop(learner, Checkpoints(folder / "state", PretrainError), tracker, progress)
         resumed = loop.run()
-    run = _ended(run, loop, resumed)
-    if devices.processes.is_main:
-        last = folder / "checkpoints" / f"tokens-{loop.tokens}"
+        loop.keep()
+    looks = [row["held_out"] for row in read_journal(folder / "metrics.jsonl") if "held_out" in row]
+    position, tokens = learner.position, learner.tokens
+    run = replace(
+        run,
+        tokens=tokens,
+        seconds=position.seconds,
+        tokens_per_second=tokens / max(position.seconds, 1e-9),
+        resumed_from_step=resumed,
+        micro_batch=position.micro_batch,
+        held_out=looks[-1] if looks else {},
+        finished=True,
+    )
+    if is_main:
+        last = folder / "checkpoints" / f"tokens-{tokens}"
         run = replace(run, samples=samples(last, config.prompts, seed=config.seed))
         run.save(folder)
-    devices.processes.wait()
+    compute.processes.wait()
     return run
 
 
-def _begun(config: PretrainConfig, model: Any, material: Material, packed: dict[str, Packed]) -> PretrainRun:
-    passes = material.mixture.passes()
+def _describe(config: PretrainConfig, material: Material, decoder: Any) -> PretrainRun:
+    passes, tokenizer = material.mixture.passes(), material.tokenizer
     figures = ("train_tokens", "held_tokens", "train_documents", "held_documents", "train_bytes", "held_bytes")
-    sources = {
-        name: {key: getattr(one, key) for key in figures} | {"passes": passes.get(name, 0.0)}
-        for name, one in packed.items()
-    }
     return PretrainRun(
         settings=config.asdict(),
-        parameters=count_parameters(model),
-        train_flops_per_token=count_flops(model, config.training.context),
-        tokenizer={"fingerprint": tokenizer_fingerprint(material.tokenizer), "vocabulary": len(material.tokenizer)},
-        sources=sources,
+        parameters=count_parameters(decoder),
+        train_flops_per_token=count_flops(decoder, config.training.context),
+        tokenizer={"fingerprint": tokenizer_fingerprint(tokenizer), "vocabulary": len(tokenizer)},
+        sources={
+            name: {key: getattr(source, key) for key in figures} | {"passes": passes.get(name, 0.0)}
+            for name, source in material.packed.items()
+        },
         environment=describe_environment(),
     )
-
-
-def _ended(run: PretrainRun, loop: Pretraining, resumed: int) -> PretrainRun:
-    looks = [row["held_out"] for row in read_journal(loop.folder / "metrics.jsonl") if "held_out" in row]
-    seconds = loop.position.seconds
-    return replace(
-        run, tokens=loop.tokens, seconds=seconds, tokens_per_second=loop.tokens / max(seconds, 1e-9),
-        resumed_from_step=resumed, micro_batch=loop.position.micro_batch, held_out=looks[-1] if looks else {},
-        finished=True)  # fmt: skip
 
 
 def count_parameters(model: Any) -> dict[str, int]:
@@ -162,13 +169,11 @@ def count_flops(model: Any, context: int) -> float:
     return counter.get_total_flops() / context
 
 
-def _facts(config: PretrainConfig, emphasis: Emphasis | None) -> dict[str, Any]:
+def _facts(config: PretrainConfig, emphasis: ExcessLoss | None) -> dict[str, Any]:
     """Everything a run's numbers depend on, as JSON keeps it."""
     facts = config.asdict() | ({} if emphasis is None else {"emphasis": emphasis.facts()})
-    training = facts.pop("training")
-    return dict(
-        json.loads(json.dumps({name: value for name, value in {**training, **facts}.items() if name not in _FREE}))
-    )
+    facts = {**facts.pop("training"), **facts}
+    return dict(json.loads(json.dumps({name: value for name, value in facts.items() if name not in _FREE})))
 
 
 def _asked_dtype(training: TrainingConfig) -> str:
@@ -184,13 +189,6 @@ def _asked_dtype(training: TrainingConfig) -> str:
     return dtype_name(resolve_dtype("auto", resolve_device(training.device))) if asked == "auto" else asked
 
 
-def _finished(folder: Path) -> PretrainRun | None:
-    if not (folder / RUN).is_file():
-        return None
-    run = PretrainRun.load(folder)
-    return run if run.finished else None
-
-
 def _check_processes(training: TrainingConfig, processes: Processes) -> None:
     if training.ring and processes.size < 2:
         raise SettingError("ring spreads sequences over several processes; start them with torchrun")
@@ -200,8 +198,3 @@ def _check_processes(training: TrainingConfig, processes: Processes) -> None:
             f"{processes.size} processes cannot share a {what} of {divided} evenly; choose a multiple of "
             f"{processes.size}"
         )
-
-
-def _main_claims(folder: Path, processes: Processes) -> AbstractContextManager[None]:
-    """Only the main process holds the folder: the others work in it for the same run."""
-    return claimed(folder) if processes.is_main else nullcontext()

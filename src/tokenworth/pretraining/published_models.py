@@ -13,7 +13,7 @@ from tokenworth.backbones.loading.configuration_class import read_config
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.sources import find_source
 from tokenworth.backbones.loading.weights import pretrained_model
-from tokenworth.base.atomic_folders import whole_folder
+from tokenworth.base.atomic_files import whole_folder
 from tokenworth.base.machine import free_memory
 from tokenworth.errors import PretrainError, SettingError
 from tokenworth.pretraining.pretraining_settings import ModelConfig, TrainingConfig
@@ -66,7 +66,7 @@ def _check_memory(model: ModelConfig, vocabulary: int, inner: int) -> None:
         )
 
 
-def loaded_model(folder: str, training: TrainingConfig) -> Any:
+def load_model(folder: str, training: TrainingConfig) -> Any:
     """The causal language model of a folder, to go on from; safetensors only, in float32.
 
     Raises:
@@ -97,36 +97,24 @@ def _attention(training: TrainingConfig) -> str:
 def publish(model: Any, weights: dict[str, Tensor], tokenizer: Any, place: Path) -> None:
     """Save a model as a plain transformers folder with its tokenizer; it is there whole or not at all.
 
-    What computes as Llama or Mixtral is saved as one, so that it loads anywhere.
-
-    Args:
-        model: gives class and configuration.
-        weights: its state, whole and on the CPU.
-        tokenizer: saved beside it.
-        place: the folder.
+    What computes as Llama or Mixtral is saved as one, so that it loads anywhere.  The model gives class and
+    configuration, `weights` are its state, whole and on the CPU.
 
     Raises:
         PretrainError: it cannot be written.
     """
-    remedy = "make room and run the same command again: it goes on from the last checkpoint"
-    with whole_folder(place, f"the checkpoint {place.name}", remedy, PretrainError) as part, quiet_transformers():
-        _shell(model, weights).save_pretrained(part)
-        tokenizer.save_pretrained(part)
-
-
-def _shell(model: Any, weights: dict[str, Tensor]) -> Any:
-    """A model of the published class around the weights, none of them copied."""
     from transformers import AutoModelForCausalLM
 
-    config = model.config
-    if getattr(config, "is_standard", False):
-        config = config.standard()
-    with torch.device("meta"):
-        shell = AutoModelForCausalLM.from_config(config)
-    shell.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
-    shell.tie_weights()
-    shell.config.dtype = torch.float32
-    return shell
+    config = model.config.standard() if getattr(model.config, "is_standard", False) else model.config
+    remedy = "make room and run the same command again: it goes on from the last checkpoint"
+    with whole_folder(place, f"the checkpoint {place.name}", remedy, PretrainError) as part, quiet_transformers():
+        with torch.device("meta"):
+            published = AutoModelForCausalLM.from_config(config)
+        published.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+        published.tie_weights()
+        published.config.dtype = torch.float32
+        published.save_pretrained(part)
+        tokenizer.save_pretrained(part)
 
 
 def samples(folder: Path, prompts: tuple[str, ...], *, tokens: int = 60, seed: int = 0) -> list[dict[str, str]]:
@@ -135,17 +123,23 @@ def samples(folder: Path, prompts: tuple[str, ...], *, tokens: int = 60, seed: i
 
     if not prompts:
         return []
-    found = []
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        end, most = tokenizer.eos_token_id, model.config.max_position_embeddings
+        written = []
         for prompt in prompts:
-            ids = torch.tensor([[tokenizer.eos_token_id, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]])
-            tokens_left = max(1, min(tokens, model.config.max_position_embeddings - ids.shape[1]))
-            written = model.generate(
-                ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=0.8, top_k=50,
-                max_new_tokens=tokens_left, pad_token_id=tokenizer.eos_token_id)  # fmt: skip
-            text = tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
-            found.append({"prompt": prompt, "continuation": text})
-    return found
+            ids = torch.tensor([[end, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]])
+            continued = model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=True,
+                temperature=0.8,
+                top_k=50,
+                pad_token_id=end,
+                max_new_tokens=max(1, min(tokens, most - ids.shape[1])),
+            )
+            text = tokenizer.decode(continued[0, ids.shape[1] :], skip_special_tokens=True)
+            written.append({"prompt": prompt, "continuation": text})
+    return written

@@ -58,7 +58,7 @@ class _Ring(torch.autograd.Function):
         for round_ in range(size):
             source = (rank - round_) % size
             if source <= rank:
-                k, v = _spread(visiting, groups)
+                k, v = visiting.repeat_interleave(groups, dim=2)
                 scores = _scores(query, k, documents_BT, rank, source, scaling)
                 top = torch.maximum(best, scores.amax(-1))
                 known = top.masked_fill(top == -torch.inf, 0.0)
@@ -68,7 +68,7 @@ class _Ring(torch.autograd.Function):
                 mixed = mixed * old[..., None] + piece @ v.float()
                 best = top
             if round_ < size - 1:
-                visiting = _handed_on(visiting)
+                visiting = _hand_on(visiting)
         mixed = mixed / weight[..., None]
         ctx.save_for_backward(query, key, value, documents_BT, mixed, best + weight.log())
         ctx.scaling, ctx.groups = scaling, groups
@@ -86,13 +86,13 @@ class _Ring(torch.autograd.Function):
         for round_ in range(size):
             source = (rank - round_) % size
             if source <= rank:
-                k, v = _spread(visiting[:2], ctx.groups)
+                k, v = visiting[:2].repeat_interleave(ctx.groups, dim=2)  # for every query head that shares them
                 share = (_scores(query, k, documents_BT, rank, source, ctx.scaling) - norm[..., None]).exp()
                 slope = share * (grad @ v.transpose(2, 3) - shift) * ctx.scaling
                 d_query += slope @ k
-                visiting[2] += _gathered(slope.transpose(2, 3) @ query.float(), ctx.groups)
-                visiting[3] += _gathered(share.transpose(2, 3) @ grad, ctx.groups)
-            visiting = _handed_on(visiting)  # after the last round they are at home again
+                visiting[2] += _sum_groups(slope.transpose(2, 3) @ query.float(), ctx.groups)
+                visiting[3] += _sum_groups(share.transpose(2, 3) @ grad, ctx.groups)
+            visiting = _hand_on(visiting)  # after the last round they are at home again
         return d_query.to(query.dtype), visiting[2].to(key.dtype), visiting[3].to(value.dtype), None, None, None
 
 
@@ -106,24 +106,17 @@ def _scores(query: Tensor, key: Tensor, documents_BT: Tensor, rank: int, source:
     return scores.masked_fill(~allowed[:, None], -torch.inf)
 
 
-def _spread(both: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Keys and values for every query head that shares them."""
-    key, value = both.repeat_interleave(groups, dim=2) if groups > 1 else both
-    return key, value
-
-
-def _gathered(grad: Tensor, groups: int) -> Tensor:
-    """The way back from `_spread`."""
+def _sum_groups(grad: Tensor, groups: int) -> Tensor:
+    """The sum over the query heads that share a key."""
     return grad.view(len(grad), -1, groups, *grad.shape[2:]).sum(2)
 
 
-def _handed_on(tensor: Tensor) -> Tensor:
+def _hand_on(tensor: Tensor) -> Tensor:
     """To the next process; returns what the one before has sent."""
     rank, size = dist.get_rank(), dist.get_world_size()
     tensor, received = tensor.contiguous(), torch.empty_like(tensor)
-    waiting = dist.batch_isend_irecv([
-        dist.P2POp(dist.isend, tensor, (rank + 1) % size), dist.P2POp(dist.irecv, received, (rank - 1) % size)
-    ])  # fmt: skip
-    for one in waiting:
-        one.wait()
+    sending = dist.P2POp(dist.isend, tensor, (rank + 1) % size)
+    receiving = dist.P2POp(dist.irecv, received, (rank - 1) % size)
+    for transfer in dist.batch_isend_irecv([sending, receiving]):
+        transfer.wait()
     return received

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworth.base.aliases import Floats
 from tokenworth.probes.folds import grouped_folds
 from tokenworth.probes.linear import Linear
 from tokenworth.probes.ngrams import CHARACTERS, WORDS, Ngrams, fit_ngrams
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 

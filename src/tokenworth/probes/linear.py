@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from tokenworth.base.aliases import Floats
 
 
 @dataclass(frozen=True, eq=False, slots=True)

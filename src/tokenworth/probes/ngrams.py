@@ -20,9 +20,8 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from tokenworth.base.aliases import Floats
 
 WORDS, CHARACTERS = "words", "characters"
 MOST_TERMS = {WORDS: 50_000, CHARACTERS: 100_000}

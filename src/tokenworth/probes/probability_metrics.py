@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.probes.metrics import RESAMPLES, label_scores
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BINS = 15

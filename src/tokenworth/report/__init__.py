@@ -1,10 +1,9 @@
-"""Results to tables and one HTML page.
+"""Results to tables and one HTML page; nothing is computed anew from texts or models.
 
-Reads plain result data (an Assessment or a Ranking, see ``shapes``) and computes nothing new from texts or models.
-``write_report`` makes the page; ``assessment_table`` and ``ranking_table`` make the tables of the terminal.
+``write_report`` makes the page of a result and ``result_table`` its table for the terminal, by the kind of the result.
 """
 
-from tokenworth.report.report_page import write_report
+from tokenworth.report.report_page import result_table, write_report
 from tokenworth.report.terminal.tables import assessment_table, plain_text, ranking_table, show
 
-__all__ = ["assessment_table", "plain_text", "ranking_table", "show", "write_report"]
+__all__ = ["assessment_table", "plain_text", "ranking_table", "result_table", "show", "write_report"]

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tokenworth.base.progress import clock_time
 from tokenworth.report.terminal.printable import DIRECTION_MARKS
 
 ABSENT = "–"  # noqa: RUF001  an en dash: a number that does not exist
@@ -62,13 +63,44 @@ def tight(low: Any, high: Any, digits: int = 3) -> str:
 def duration(seconds: Any) -> str:
     """Seconds as a person says them."""
     seconds = number(seconds)
-    if seconds is None:
+    return ABSENT if seconds is None else clock_time(seconds)
+
+
+def parameters(count: Any) -> str:
+    """A number of parameters as people say it: 14.2 M, 1.3 B."""
+    value = number(count)
+    if value is None:
         return ABSENT
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return shown(value, 0)
+
+
+def tokens_text(count: Any) -> str:
+    """0, 950, 12 k, 1.3 M."""
+    return "0" if number(count) == 0 else parameters(count)
+
+
+def flops_text(value: Any, nothing: str = ABSENT) -> str:
+    """1.3e+14; `nothing` for 0."""
+    flops = number(value)
+    return ABSENT if flops is None else nothing if flops == 0 else f"{flops:.1e}"
+
+
+def money_text(value: Any) -> str:
+    """$1,234.50."""
+    money = number(value)
+    return ABSENT if money is None else f"${money:,.2f}"
+
+
+def bytes_text(value: Any) -> str:
+    """1.2 GB; less than a kilobyte is not worth a number."""
+    size = number(value) or 0.0
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return ABSENT
 
 
 def clean(text: Any) -> str:
@@ -112,16 +144,27 @@ def hover(text: Any, limit: int = 400) -> str:
 
 def facts(values: Mapping[str, Any], skip: tuple[str, ...] = ()) -> list[tuple[str, str]]:
     """(name, value) of every entry, nested mappings opened, long lists as their length; for a reader, not a parser."""
-    found: list[tuple[str, str]] = []
+    listed: list[tuple[str, str]] = []
     for key, value in values.items():
         name = clean(key).replace("_", " ")
         if key in skip or value is None:
             continue
         if isinstance(value, Mapping):
-            found += [(f"{name}, {inner}", text) for inner, text in facts(value)]
+            listed += [(f"{name}, {inner}", text) for inner, text in facts(value)]
         else:
-            found.append((name, _fact(value)))
-    return found
+            listed.append((name, _fact(value)))
+    return listed
+
+
+def flat(values: Mapping[str, Any] | None, skip: str = "") -> dict[str, Any]:
+    """Facts of a page's details without one of them; lists and long things are left to the result's file."""
+    kept: dict[str, Any] = {}
+    for name, value in (values or {}).items():
+        if isinstance(value, Mapping) and name != skip:
+            kept |= {f"{name}: {key}": inner for key, inner in value.items() if not isinstance(inner, list | dict)}
+        elif name != skip and (not isinstance(value, list) or len(value) <= 6):
+            kept[name] = ABSENT if value is None else value
+    return kept
 
 
 def _fact(value: Any) -> str:

@@ -11,7 +11,6 @@ The first two are fitted to ln L under a Huber loss by L-BFGS from a grid of beg
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
@@ -30,21 +29,21 @@ from tokenworth.scaling_laws.scaling_settings import FitCall
 from tokenworth.settings.signatures import keywords_of
 
 Floats = NDArray[np.float64]
-Objective = Callable[[Floats], tuple[float, Floats]]
-
 HUBER = 1e-3
-FORMS = ("chinchilla", "kaplan", "isoflop")
 NAMES = {
     "chinchilla": ("E", "A", "alpha", "B", "beta"),
     "kaplan": ("N_c", "alpha_N", "D_c", "alpha_D"),
     "isoflop": ("k", "a"),
 }
+"""Constants of each form."""
+FORMS = tuple(NAMES)
 EXPONENTS = frozenset(("alpha", "beta", "alpha_N", "alpha_D"))
 SCALE = 1e6
 """Of the objective: line searches stop at absolute steps."""
 FARTHEST, LEAST_EXPONENT, MOST_EXPONENT = 12.0, 1e-3, 4.0
 """How far a profile looks: e-folds of an amount, and exponents; what reaches so far has no end."""
 _FEWEST = {"chinchilla": 6, "kaplan": 5, "isoflop": 6}
+_FEWEST_SAMPLES = 20
 _SAME_BUDGET = 0.15
 """Runs whose FLOPs differ by less than this share are on one parabola."""
 
@@ -66,7 +65,8 @@ class ScalingFit:
 
     def loss(self, parameters: Any, tokens: Any) -> Floats:
         """Loss at N and D; not of isoflop, which knows optima only."""
-        return np.exp(_log_loss(self.form, self.constants, np.asarray(parameters, float), np.asarray(tokens, float)))
+        n, d = np.log(np.asarray(parameters, float)), np.log(np.asarray(tokens, float))
+        return np.exp(_model(self.form, _pack(self.form, self.constants), n, d)[0])
 
     def asdict(self) -> dict[str, Any]:
         """Plain data, and back by ScalingFit(**data)."""
@@ -99,36 +99,36 @@ def fit_scaling(given: FitCall) -> ScalingFit:
     runs = run_numbers(runs, "the table of runs")
     if len(runs) < _FEWEST[form]:
         raise SettingError(f"{len(runs)} runs are too few for the form {form}: it takes {_FEWEST[form]} at least")
-    values, error = _isoflop(runs) if form == "isoflop" else _parametric(runs, form)
+    values, error = _fit(runs, form)
     rng, drawn = np.random.default_rng(seed), []
     for _ in range(bootstrap):
         rows = np.sort(rng.integers(len(runs), size=len(runs)))
         try:
-            again = runs.iloc[rows]
-            drawn.append(_isoflop(again)[0] if form == "isoflop" else _parametric(again, form, values)[0])
+            drawn.append(_fit(runs.iloc[rows], form, values)[0])
         except SettingError:
             continue  # a sample without two sizes, or without a minimum
-    low, high = _ends(drawn, NAMES[form])
+    low, high = (dict.fromkeys(NAMES[form], float("nan")) for _ in range(2))
+    if len(drawn) >= _FEWEST_SAMPLES:
+        table = pd.DataFrame(drawn)
+        low, high = ({name: float(table[name].quantile(q)) for name in NAMES[form]} for q in (0.025, 0.975))
     notes = _notes(runs, form, len(drawn), bootstrap)
     if bootstrap and form != "isoflop":
-        low, high, open_ended = _widened(runs, form, values, low, high)
-        notes += open_ended
+        notes += _widen(runs, form, values, low, high)
     return ScalingFit(form, values, low, high, len(runs), error, notes)
 
 
-def _widened(
+def _widen(
     runs: pd.DataFrame, form: str, values: dict[str, float], low: dict[str, float], high: dict[str, float]
-) -> tuple[dict[str, float], dict[str, float], list[str]]:
-    """The intervals, at least as wide as the profile's, and a sentence for each constant that has no end."""
+) -> list[str]:
+    """Make the intervals at least as wide as the profile's; a sentence for each constant that has no end."""
     n, d, y = (np.log(runs[name].to_numpy()) for name in ("parameters", "tokens", "loss"))
-    best = _packed(form, values)
+    best = _pack(form, values)
 
     def residuals(packed: Floats) -> tuple[Floats, Floats]:
         predicted, slopes = _model(form, packed, n, d)
         return predicted - y, slopes.T
 
-    rise = allowed_rise(residuals(best)[0], HUBER, len(best))
-    low, high, notes = dict(low), dict(high), []
+    rise, notes = allowed_rise(residuals(best)[0], HUBER, len(best)), []
     for index, name in enumerate(NAMES[form]):
         exponent = name in EXPONENTS
         bounds = (LEAST_EXPONENT, MOST_EXPONENT) if exponent else (best[index] - FARTHEST, best[index] + FARTHEST)
@@ -137,55 +137,32 @@ def _widened(
         least, most = (max(end, 0.0) if exponent else float(np.exp(end)) for end in ends)
         low[name], high[name] = float(np.fmin(low[name], least)), float(np.fmax(high[name], most))
         if not all(np.isfinite(ends)):
-            notes.append(_not_identified(name, low[name], high[name], runs))
-    return low, high, notes
-
-
-def _not_identified(name: str, low: float, high: float, runs: pd.DataFrame) -> str:
-    counts = f"{runs['parameters'].nunique()} sizes and {runs['tokens'].nunique()} token counts"
-    return (
-        f"{name} is not identified by these {len(runs)} runs ({counts}): values from {low:.4g} to {high:.4g} fit them "
-        "as well, so do not extrapolate with it"
-    )
-
-
-def _ends(drawn: list[dict[str, float]], names: tuple[str, ...]) -> tuple[dict[str, float], dict[str, float]]:
-    if len(drawn) < 20:
-        return dict.fromkeys(names, float("nan")), dict.fromkeys(names, float("nan"))
-    table = pd.DataFrame(drawn)
-    low, high = (table.quantile(share) for share in (0.025, 0.975))
-    return {name: float(low[name]) for name in names}, {name: float(high[name]) for name in names}
+            counts = f"{runs['parameters'].nunique()} sizes and {runs['tokens'].nunique()} token counts"
+            notes.append(
+                f"{name} is not identified by these {len(runs)} runs ({counts}): values from {low[name]:.4g} to "
+                f"{high[name]:.4g} fit them as well, so do not extrapolate with it"
+            )
+    return notes
 
 
 def _notes(runs: pd.DataFrame, form: str, kept: int, bootstrap: int) -> list[str]:
-    spans = {name: float(np.log10(runs[name].max() / runs[name].min())) for name in ("parameters", "tokens")}
-    found = [
-        f"{name} span {span:.1f} orders of magnitude: too few to tell a power law" for name, span in spans.items()
-        if span < 1 and form != "isoflop"
-    ]  # fmt: skip
+    notes = []
+    for name in ("parameters", "tokens"):
+        span = float(np.log10(runs[name].max() / runs[name].min()))
+        if span < 1 and form != "isoflop":
+            notes.append(f"{name} span {span:.1f} orders of magnitude: too few to tell a power law")
     if form == "isoflop" and len(isoflop_minima(runs)) == 2:
-        found.append(
+        notes.append(
             "only two budgets have a minimum: a line always goes through both, so nothing checks the power law"
         )
     if kept < bootstrap:
-        found.append(f"{bootstrap - kept} of {bootstrap} bootstrap samples could not be fitted")
-    return found
+        notes.append(f"{bootstrap - kept} of {bootstrap} bootstrap samples could not be fitted")
+    return notes
 
 
-def _log_loss(form: str, values: dict[str, float], n: Floats, d: Floats) -> Floats:
-    return np.asarray(_model(form, _packed(form, values), np.log(n), np.log(d))[0])
-
-
-def _packed(form: str, values: dict[str, float]) -> Floats:
+def _pack(form: str, values: dict[str, float]) -> Floats:
     """Numbers without bounds: amounts as logarithms, exponents as they are."""
     return np.array([values[name] if name in EXPONENTS else np.log(values[name]) for name in NAMES[form]])
-
-
-def _unpacked(form: str, packed: Floats) -> dict[str, float]:
-    return {
-        name: float(value) if name in EXPONENTS else float(np.exp(value))
-        for name, value in zip(NAMES[form], packed, strict=True)
-    }
 
 
 def _model(form: str, p: Floats, n: Floats, d: Floats) -> tuple[Floats, Floats]:
@@ -207,48 +184,47 @@ def _model(form: str, p: Floats, n: Floats, d: Floats) -> tuple[Floats, Floats]:
     return alpha_d * total, slopes
 
 
-def _parametric(runs: pd.DataFrame, form: str, near: dict[str, float] | None = None) -> tuple[dict[str, float], float]:
-    """The best of many beginnings; only one, `near`, for a bootstrap sample."""
+def _fit(runs: pd.DataFrame, form: str, near: dict[str, float] | None = None) -> tuple[dict[str, float], float]:
+    """Constants and error: the best of many beginnings; only one, `near`, for a bootstrap sample."""
+    if form == "isoflop":
+        return _line(isoflop_minima(runs))
     n, d, y = (np.log(runs[name].to_numpy(float)) for name in ("parameters", "tokens", "loss"))
-    objective = _objective(form, n, d, y)
-    starts = _starts(form, n, d, y) if near is None else [_packed(form, near)]
-    ends = [minimize(objective, start, jac=True, method="L-BFGS-B") for start in starts]
-    best = min((end for end in ends if np.isfinite(end.fun)), key=lambda end: end.fun)
-    for _ in range(3):  # the line search gives up early on flat ground; from where it stopped it finds further down
-        best = min(best, minimize(objective, best.x, jac=True, method="L-BFGS-B", tol=1e-15), key=lambda end: end.fun)
-    error = float(np.sqrt(np.mean((_model(form, best.x, n, d)[0] - y) ** 2)))
-    return _unpacked(form, best.x), error
 
-
-def _objective(form: str, n: Floats, d: Floats, y: Floats) -> Objective:
-    def value_and_gradient(p: Floats) -> tuple[float, Floats]:
+    def objective(p: Floats) -> tuple[float, Floats]:
         predicted, slopes = _model(form, p, n, d)
         off = predicted - y
         inside = np.abs(off) <= HUBER
         value = np.where(inside, 0.5 * off**2, HUBER * (np.abs(off) - 0.5 * HUBER)).sum()
         return float(SCALE * value), SCALE * slopes @ np.where(inside, off, HUBER * np.sign(off))
 
-    return value_and_gradient
+    starts = _starts(form, n, d, y) if near is None else [_pack(form, near)]
+    ends = [minimize(objective, start, jac=True, method="L-BFGS-B") for start in starts]
+    best = min((end for end in ends if np.isfinite(end.fun)), key=lambda end: end.fun)
+    for _ in range(3):  # the line search gives up early on flat ground; from where it stopped it finds further down
+        best = min(best, minimize(objective, best.x, jac=True, method="L-BFGS-B", tol=1e-15), key=lambda end: end.fun)
+    error = float(np.sqrt(np.mean((_model(form, best.x, n, d)[0] - y) ** 2)))
+    named = zip(NAMES[form], best.x, strict=True)
+    return {name: float(x) if name in EXPONENTS else float(np.exp(x)) for name, x in named}, error
 
 
 def _starts(form: str, n: Floats, d: Floats, y: Floats) -> list[Floats]:
     """Beginnings whose terms are of the size of the losses at hand, for a grid of exponents and shares."""
     middle_n, middle_d, least = float(n.mean()), float(d.mean()), float(y.min())
-    exponents, shares = (0.1, 0.3, 0.6, 1.0), (0.1, 0.5)
+    exponents = (0.1, 0.3, 0.6, 1.0)
+    grid = product(exponents, exponents, (0.1, 0.5, 0.9))
     if form == "chinchilla":
         return [
             least + np.array([np.log(1 - s), np.log(s) + a * middle_n, a - least, np.log(s) + b * middle_d, b - least])
-            for a, b, s in product(exponents, exponents, (*shares, 0.9))
+            for a, b, s in grid
         ]
     return [
         np.array([middle_n + (least + np.log(share)) / a, a, middle_d + (least + np.log(share)) / b, b])
-        for a, b, share in product(exponents, exponents, (*shares, 0.9))
+        for a, b, share in grid
     ]
 
 
-def _isoflop(runs: pd.DataFrame) -> tuple[dict[str, float], float]:
+def _line(minima: pd.DataFrame) -> tuple[dict[str, float], float]:
     """The line through the minima of the parabolas."""
-    minima = isoflop_minima(runs)
     if len(minima) < 2:
         raise SettingError(
             "fewer than two FLOP budgets have three sizes and a minimum between them; isoflop needs runs of several "
@@ -266,13 +242,13 @@ def isoflop_minima(runs: pd.DataFrame) -> pd.DataFrame:
     """
     ordered, rows = runs.sort_values("flops"), []
     steps = np.diff(np.log(ordered["flops"].to_numpy()), prepend=-np.inf) > _SAME_BUDGET
-    for _, own in ordered.groupby(np.cumsum(steps)):
-        x, y = np.log(own["parameters"].to_numpy(float)), own["loss"].to_numpy(float)
-        if len(set(own["parameters"])) < 3:
+    for _, same in ordered.groupby(np.cumsum(steps)):
+        x, y = np.log(same["parameters"].to_numpy(float)), same["loss"].to_numpy(float)
+        if len(set(same["parameters"])) < 3:
             continue
         curve, slope, base = np.polyfit(x, y, 2)
         best = -slope / (2 * curve) if curve > 0 else np.nan
         if x.min() <= best <= x.max():
             loss = base - slope**2 / (4 * curve)
-            rows.append({"flops": own["flops"].mean(), "parameters": float(np.exp(best)), "loss": float(loss)})
+            rows.append({"flops": same["flops"].mean(), "parameters": float(np.exp(best)), "loss": float(loss)})
     return pd.DataFrame(rows, columns=["flops", "parameters", "loss"])

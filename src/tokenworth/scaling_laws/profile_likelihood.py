@@ -30,13 +30,8 @@ def allowed_rise(off_R: Floats, huber: float, constants: int, *, level: float = 
     """By how much the Huber loss, a sum over runs, may rise over its minimum inside an interval.
 
     For squared errors this is s^2 F / 2 with s^2 = RSS / (R - P) and F the quantile for 1 and R - P degrees of freedom;
-    where errors are cut off at huber, s^2 becomes that of the cut errors over the share that is not cut.
-
-    Args:
-        off_R: ln(predicted / true loss) of each run.
-        huber: where the loss goes over from squares to absolute errors.
-        constants: P, fitted.
-        level: of the interval.
+    where errors are cut off at huber, s^2 becomes that of the cut errors over the share that is not cut.  off_R is the
+    error ln(predicted / true loss) of each run, P the number of constants fitted.
     """
     spare = max(len(off_R) - constants, 1)
     cut_R, inside = np.clip(off_R, -huber, huber), max(float(np.mean(np.abs(off_R) <= huber)), 1 / len(off_R))
@@ -56,14 +51,8 @@ def profile_limits(
 ) -> tuple[float, float]:
     """Where the profile of one constant has risen by `rise`, below and above its best value.
 
-    Args:
-        residuals: of the runs, at constants (P,).
-        best_P: the constants of least Huber loss.
-        index: of the constant.
-        huber: see `allowed_rise`.
-        rise: see `allowed_rise`.
-        bounds: how far to look; an end beyond them is returned as minus or plus infinity.
-        step: first step to either side, doubled until the end is passed.
+    `best_P` are the constants of least Huber loss.  The first step to either side is doubled until the end is passed;
+    an end beyond the bounds is returned as minus or plus infinity.
     """
     walk = _Walk(residuals, index, huber, _loss(residuals(best_P)[0], huber) + rise)
     return walk.end(best_P, bounds[0], -step), walk.end(best_P, bounds[1], step)
@@ -91,21 +80,18 @@ class _Walk:
                 value = bound
             loss, there_P = self.refit(inside_P, value)
             if loss > self.ceiling:
-                return self.between(inside_P, value)
+                break
             if value == bound:
                 return float(np.copysign(np.inf, step))
             inside_P, step = there_P, 2 * step
-
-    def between(self, inside_P: Floats, outside: float) -> float:
-        """The crossing, halved down to."""
-        for _ in range(_HALVINGS):
-            middle = (inside_P[self.index] + outside) / 2
+        for _ in range(_HALVINGS):  # the crossing lies between
+            middle = (inside_P[self.index] + value) / 2
             loss, there_P = self.refit(inside_P, middle)
             if loss > self.ceiling:
-                outside = middle
+                value = middle
             else:
                 inside_P = there_P
-        return float(outside)
+        return float(value)
 
     def refit(self, near_P: Floats, value: float) -> tuple[float, Floats]:
         """Least loss over the other constants, and where.

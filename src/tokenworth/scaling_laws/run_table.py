@@ -50,8 +50,7 @@ def run_numbers(table: pd.DataFrame, source: str) -> pd.DataFrame:
         if len(wrong):
             value = str(table[name].iloc[wrong[0]])[:40] or "empty"
             raise SettingError(f"{source}, row {wrong[0] + 1}: {name} must be above 0, not {value}")
-    if "flops" not in numbers:
-        numbers["flops"] = 6.0 * numbers["parameters"] * numbers["tokens"]
+    numbers.setdefault("flops", 6.0 * numbers["parameters"] * numbers["tokens"])
     return pd.DataFrame(numbers)
 
 
@@ -63,7 +62,7 @@ def _number(value: Any) -> float:
 
 
 def _finished_runs(folder: Path) -> pd.DataFrame:
-    found = (PretrainRun.load(place.parent) for place in sorted(folder.glob("*/run.json")))
+    runs = (PretrainRun.load(place.parent) for place in sorted(folder.glob("*/run.json")))
     rows = [
         {
             "parameters": run.parameters["total"],
@@ -71,7 +70,7 @@ def _finished_runs(folder: Path) -> pd.DataFrame:
             "loss": next(iter(run.held_out.values()))["nll"],
             "flops": run.train_flops_per_token * run.tokens,
         }
-        for run in found
+        for run in runs
         if run.finished and run.held_out
     ]
     if not rows:

@@ -47,13 +47,13 @@ def plans(fit: ScalingFit, flops: float, served: float = 0.0) -> list[Plan]:
     """
     if not flops > 0 or served < 0:
         raise SettingError(f"a plan needs a budget above 0 FLOPs and no negative tokens, not {flops:g} and {served:g}")
-    found = [_plan(fit, "compute-optimal", compute_optimal(fit, flops), flops)]
-    found.append(_plan(fit, "20 tokens a parameter", float(np.sqrt(flops / (TRAIN_FLOPS * RULE_OF_THUMB))), flops))
+    by_rule = float(np.sqrt(flops / (TRAIN_FLOPS * RULE_OF_THUMB)))
+    ways = [("compute-optimal", compute_optimal(fit, flops), 0.0), ("20 tokens a parameter", by_rule, 0.0)]
     if served > 0:
         if fit.form == "isoflop":
             raise SettingError("the form isoflop knows no losses, so serving cannot be weighed; fit chinchilla")
-        found.append(_plan(fit, "training and serving", inference_optimal(fit, flops, served), flops, served))
-    return found
+        ways.append(("training and serving", inference_optimal(fit, flops, served), served))
+    return [_plan(fit, name, parameters, flops, tokens) for name, parameters, tokens in ways]
 
 
 def compute_optimal(fit: ScalingFit, flops: float) -> float:
@@ -87,7 +87,7 @@ def inference_optimal(fit: ScalingFit, flops: float, served: float) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-10}).x))
 
 
-def _plan(fit: ScalingFit, name: str, parameters: float, flops: float, served: float = 0.0) -> Plan:
+def _plan(fit: ScalingFit, name: str, parameters: float, flops: float, served: float) -> Plan:
     serving = SERVE_FLOPS * parameters * served
     tokens = (flops - serving) / (TRAIN_FLOPS * parameters)
     loss = float("nan") if fit.form == "isoflop" else float(fit.loss(parameters, tokens))

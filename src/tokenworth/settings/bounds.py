@@ -19,13 +19,7 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4000
 
 
 class Misfit(ValueError):  # noqa: N818 - a reason, put into a sentence by who knows the name
-    """What a value must be, and what it is: "must be at least 1, not 0".
-
-    Args:
-        wanted: "at least 1".
-        value: what there is instead.
-        sentence: the whole reason, where it reads otherwise.
-    """
+    """What is wanted and what there is, "must be at least 1, not 0", or a whole `sentence` where it reads otherwise."""
 
     def __init__(self, wanted: str, value: Any, sentence: str = "") -> None:
         super().__init__(sentence or f"must be {wanted}, not {quoted(value)}")
@@ -33,52 +27,52 @@ class Misfit(ValueError):  # noqa: N818 - a reason, put into a sentence by who k
 
 
 class Mark:
-    """Stands beside a type: `Annotated[str, FolderName()]`."""
+    """Stands beside a type, `Annotated[str, FolderName()]`, and is called with a value of that type."""
 
     __slots__ = ()
 
-    def check(self, value: Any) -> None:
-        """Look at a value that is already of the type.
+    def __call__(self, value: Any) -> None:
+        """Take any value; other marks may raise a Misfit."""
 
-        Raises:
-            Misfit: it cannot be taken.
-        """
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds(Mark):
-    """Where a number may lie; None: no end on that side."""
+    """Where a number may lie, nan nowhere; None: no end on that side."""
 
     least: float | None = None
     above: float | None = None
     most: float | None = None
     below: float | None = None
 
-    def check(self, value: Any) -> None:
-        """The value lies within; nan does not."""
+    def __call__(self, value: Any) -> None:
+        """Refuse a number outside."""
         low = (self.least is None or value >= self.least) and (self.above is None or value > self.above)
         if not (low and (self.most is None or value <= self.most) and (self.below is None or value < self.below)):
             shown = f"{value:g}" if isinstance(value, float) and value == round(value, 4) else value
             raise Misfit(str(self), value, f"must be {self}, not {shown}")
 
     def __str__(self) -> str:
-        """For people: "above 0 and at most 1"."""
         ends = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
         return " and ".join(f"{words} {end:,}" for words, end in ends.items() if end is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class OneOf(Mark):
-    """A word out of a table that another module keeps."""
+    """A word out of a table that another module keeps; the number 4.0 is not the number 4."""
 
     words: Iterable[Any] | Callable[[], Iterable[str]]
 
     def __iter__(self) -> Iterator[Any]:
-        """The words, in their order."""
         return iter(self.words() if callable(self.words) else self.words)
 
-    def check(self, value: Any) -> None:
-        """The value is one of them: the number 4.0 is not the number 4."""
+    def __call__(self, value: Any) -> None:
+        """Refuse another word, with the nearest."""
         if not any(type(word) is type(value) and word == value for word in self):
             words = [*map(str, self)]
             near = nearest(value, words) if isinstance(value, str) else ""
@@ -100,22 +94,19 @@ class Called(Mark):
     words: str
 
 
-@dataclass(frozen=True, slots=True)
 class ByComma(Mark):
     """Of a list of words: one text with commas is several of them."""
 
 
-@dataclass(frozen=True, slots=True)
 class AsName(Mark):
     """Of words: a whole number is one, too."""
 
 
-@dataclass(frozen=True, slots=True)
 class Finite(Mark):
     """Of a mapping: the numbers in it are finite."""
 
-    def check(self, value: Any) -> None:
-        """However deep they stand."""
+    def __call__(self, value: Any) -> None:
+        """Refuse infinity and nan, however deep they stand."""
         if name := _not_finite(value):
             raise Misfit("", value, f"has a number in it that is not finite, at {name!r}")
 
@@ -129,25 +120,21 @@ def _not_finite(value: Any, name: str = "") -> str:
     return name if isinstance(value, float) and not math.isfinite(value) else ""
 
 
-@dataclass(frozen=True, slots=True)
 class NotEmpty(Mark):
-    """Of a text or path: it says something."""
+    """Of a text or path: it says something; an empty path would be the folder one stands in."""
 
-    def check(self, value: Any) -> None:
-        """An empty path would be the folder one stands in."""
+    def __call__(self, value: Any) -> None:
+        """Refuse an empty one."""
         if str(value) == "":
             raise Misfit("", value, "is empty; name a folder, such as out/run, or . for this one")
 
 
-@dataclass(frozen=True, slots=True)
 class AsPath(Mark):
-    """Of a text or path: the system can be asked for it."""
+    """Of a text or path: the system can be asked for it.  Other values stand in for what would be loaded."""
 
-    def check(self, value: Any) -> None:
-        """Other values stand in for what would be loaded."""
-        if not isinstance(value, (str, os.PathLike)):
-            return
-        path = os.fspath(value)
+    def __call__(self, value: Any) -> None:
+        """Refuse what no file can be called."""
+        path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
         try:
             parts = os.fsencode(path).split(b"/")
         except UnicodeEncodeError:
@@ -156,15 +143,13 @@ class AsPath(Mark):
             raise Misfit(f"a path, whose parts have at most {_LONGEST_NAME} bytes", path)
 
 
-@dataclass(frozen=True, slots=True)
 class FolderName(Mark):
     """Of a text: it names one folder, here and not elsewhere."""
 
-    def check(self, value: str) -> None:
-        """A word."""
+    def __call__(self, value: str) -> None:
+        """Refuse a way to another folder."""
         if not value or value in (".", "..") or set(value) & set("/\\\0") or len(value) > 200:
-            wanted = "names a folder, so it is a word without / and no .."
-            raise Misfit("", value, f"{wanted}, not {quoted(value)}")
+            raise Misfit("", value, f"names a folder, so it is a word without / and no .., not {quoted(value)}")
 
 
 Count = Annotated[int, Bounds(least=1)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from tokenworth.base.sentences import quoted
-from tokenworth.settings.bounds import AsName, ByComma, Called, Misfit, OneOf
+from tokenworth.settings.bounds import AsName, ByComma, Called, Mark, Misfit, OneOf
 
 _LARGEST = 2**63 - 1
 KINDS = {
@@ -22,11 +22,7 @@ KINDS = {
 
 
 def fitting(value: Any, wanted: Any) -> Any:
-    """The value in the wanted type; what the annotation does not say anything about passes as it is.
-
-    Raises:
-        Misfit: it does not fit.
-    """
+    """The value in the wanted type, or a Misfit; what the annotation does not say anything about passes as it is."""
     kind, marks = parts_of(wanted)
     origin = get_origin(kind) or kind
     if origin in (Union, types.UnionType):
@@ -36,11 +32,12 @@ def fitting(value: Any, wanted: Any) -> Any:
     elif origin is tuple:
         return _several(value, get_args(kind)[0], marks)
     elif origin is Literal:
-        OneOf(get_args(kind)).check(value)
+        OneOf(get_args(kind))(value)
     elif origin in KINDS:
         value = _converted(str(value) if AsName() in marks and type(value) is int else value, origin)
     for mark in marks:
-        mark.check(value)
+        if isinstance(mark, Mark):
+            mark(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise Misfit("a finite number", value, f"must be a finite number, not {value}")
     return value
@@ -57,7 +54,8 @@ def parts_of(wanted: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def _first_that_fits(value: Any, arms: list[Any], marks: tuple[Any, ...]) -> Any:
     kinds = [get_origin(kind) or kind for kind, _ in map(parts_of, arms)]
-    if any(kind not in (*KINDS, Literal, tuple) for kind in kinds):
+    # Python 3.10 wraps what is None by default in one more Optional.
+    if any(kind not in (*KINDS, Literal, tuple, Union, types.UnionType) for kind in kinds):
         return value  # an object of a kind that is not known here may stand there, too
     misfits = []
     for arm in arms:

@@ -36,9 +36,9 @@ def _shuffled(y_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.permuted(np.tile(y_N, (PERMUTATIONS, 1)), axis=1)
 
 
-def p_value(shuffled_B: np.ndarray, found: float) -> float:
-    """Share of shuffles (the found order among them) that reach what was found."""
-    return float((1 + (shuffled_B >= found - 1e-12).sum()) / (1 + len(shuffled_B)))
+def p_value(shuffled_B: np.ndarray, observed: float) -> float:
+    """Share of shuffles (the observed order among them) that reach what was observed."""
+    return float((1 + (shuffled_B >= observed - 1e-12).sum()) / (1 + len(shuffled_B)))
 
 
 def _ends(drawn_B: np.ndarray) -> dict[str, float]:

@@ -84,55 +84,41 @@ class Study:
     def cells(self) -> list[Cell]:
         """Every cell once, in the order of the file; what does not matter to a route makes no further cells."""
         seen: dict[str, Cell] = {}
-        most = sorted({seed for route in self.routes for seed in self._seeds(route)})
-        places = product(most, self.tasks or ("",), self.routes, self.backbones or (None,))
-        for seed, task, route, backbone in places:
+        seeds = sorted({seed for route in self.routes for seed in self._seeds(route)})
+        for seed, task, route, backbone in product(seeds, self.tasks or ("",), self.routes, self.backbones or (None,)):
             for settings in self._settings(route) if seed in self._seeds(route) else ():
-                cell = Cell(
-                    backbone=None if route in WITHOUT_BACKBONE else backbone,
-                    task="" if route == COUNT else task,
-                    route=route,
-                    seed=seed,
-                    settings=settings,
-                )
-                seen.setdefault(str((cell.backbone, task, route, seed, sorted(settings.items(), key=str))), cell)
+                model, texts = None if route in WITHOUT_BACKBONE else backbone, "" if route == COUNT else task
+                cell = Cell(model, texts, route, seed, settings)
+                seen.setdefault(str((model, task, route, seed, sorted(settings.items(), key=str))), cell)
         return list(seen.values())
 
     def only(self, names: Iterable[str]) -> Study:
         """The part of it with some tasks, backbones or routes, named as in the file or by the last part of a path.
 
-        Raises:
-            SettingError: a name that the study has not.
+        Raises SettingError: a name that the study has not.
         """
         wanted = list(names)
         for name in wanted:
-            if not any(_named(one, name) for one in (*self.tasks, *self.backbones, *self.routes)):
+            if not any(_is_called(value, name) for value in (*self.tasks, *self.backbones, *self.routes)):
                 raise SettingError(f"the study {self.name} has no task, backbone or route {quoted(name)}")
-        return replace(
-            self,
-            tasks=_narrowed(self.tasks, wanted),
-            backbones=_narrowed(self.backbones, wanted),
-            routes=_narrowed(self.routes, wanted),
-        )
+        parts = {"tasks": self.tasks, "backbones": self.backbones, "routes": self.routes}
+        narrowed = {
+            part: tuple(value for value in values if any(_is_called(value, name) for name in wanted)) or values
+            for part, values in parts.items()
+        }
+        return replace(self, **narrowed)  # type: ignore[arg-type]
 
     def _seeds(self, route: str) -> tuple[int, ...]:
         return tuple(self.of_route.get(route, {}).get("seeds", self.seeds))
 
     def _settings(self, route: str) -> Iterator[dict[str, Any]]:
         matter = _OWN_SETTINGS[route] if route in _OWN_SETTINGS else relevant_settings(route)
-        own = {name: value for name, value in self._given(route).items() if name in matter}
+        stated = {**self.settings, **self.of_route.get(route, {})}
+        fixed = {name: value for name, value in stated.items() if name in matter and name != "seeds"}
         axes = {name: values for name, values in self.axes.items() if name in matter}
         for point in product(*axes.values()):
-            yield own | dict(zip(axes, point, strict=True))
-
-    def _given(self, route: str) -> dict[str, Any]:
-        own = {name: value for name, value in self.of_route.get(route, {}).items() if name != "seeds"}
-        return {**self.settings, **own}
+            yield fixed | dict(zip(axes, point, strict=True))
 
 
-def _narrowed(own: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
-    return tuple(one for one in own if any(_named(one, name) for name in names)) or own
-
-
-def _named(one: str, name: str) -> bool:
-    return name in (one, Path(one).name)
+def _is_called(value: str, name: str) -> bool:
+    return name in (value, Path(value).name)

@@ -18,17 +18,15 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from tokenworth.study.cell_run import keyed_cells
+from tokenworth.study.cell_results import PUBLISHED
 from tokenworth.study.correlation import p_value, rank_correlation
-from tokenworth.study.display_names import names_by_contents, names_of
 from tokenworth.study.grid import AS_PUBLISHED, Study
 from tokenworth.study.published_relations import OURS, Relation
-from tokenworth.study.results_table import by_route
-from tokenworth.study.study_store import PUBLISHED, StudyStore, read_result
+from tokenworth.study.results_table import by_route, named_cells
+from tokenworth.study.study_store import StudyStore, read_result
 
 SHUFFLES, HALVINGS = 2000, 200
-FEWEST_TASKS = 6
-"""Below this a half has too few tasks for a correlation."""
+FEWEST_TASKS = 6  # below this a half has too few tasks for a correlation
 FIGURES = {
     "accuracy": "accuracy, training rows",
     "squared error": "- squared error, training rows",
@@ -59,14 +57,10 @@ class Choice:
     tasks: int
     layer: int
     share: float
-    r: float
-    """Spearman, over the tasks it was chosen on."""
-    p: float
-    """As if layer and k had been known beforehand."""
-    p_chosen: float
-    """Against shuffled tasks, each with the layer and k that suit it best."""
-    r_elsewhere: float
-    """Chosen on a random half of the tasks, taken on the other; mean over halvings."""
+    r: float  # Spearman, over the tasks it was chosen on
+    p: float  # as if layer and k had been known beforehand
+    p_chosen: float  # against shuffled tasks, each with the layer and k that suit it best
+    r_elsewhere: float  # chosen on a random half of the tasks, taken on the other; mean over halvings
 
 
 def sweeps(study: Study | None, root: str | Path, table: pd.DataFrame) -> list[Sweep]:
@@ -77,32 +71,25 @@ def sweeps(study: Study | None, root: str | Path, table: pd.DataFrame) -> list[S
         root: the folder.
         table: of these cells, for what LoRA brought.
     """
-    held = _held(study, StudyStore(Path(root)))
     gains = _gains(table)
-    return [
-        sweep
-        for backbone, cells in held.items()
+    candidates = [
+        _sweep(figure, backbone, measured, gains.get(backbone, {}))
+        for backbone, measured in _measured(study, StudyStore(Path(root))).items()
         for figure in FIGURES
-        if (sweep := _sweep(figure, backbone, cells, gains.get(backbone, {}))) is not None
     ]
+    return [sweep for sweep in candidates if sweep is not None]
 
 
-def _held(study: Study | None, store: StudyStore) -> dict[str, dict[str, Any]]:
-    """By backbone and task: what a cell of the route holds."""
-    found: dict[str, dict[str, Any]] = {}
-    if study is None:
-        cells = [(store.cell(key), key) for key in store.begun()]
-        names = names_by_contents((cell, store.contents(key, cell)) for cell, key in cells)
-    else:
-        cells = keyed_cells(study)
-        names = names_of(cell for cell, _ in cells)
+def _measured(study: Study | None, store: StudyStore) -> dict[str, dict[str, Any]]:
+    """What the cells of the route hold, by backbone and task."""
+    cells, names = named_cells(study, store)
+    by_backbone: dict[str, dict[str, Any]] = {}
     for cell, key in cells:
         path = store.run_folder(key) / PUBLISHED
         if cell.route == AS_PUBLISHED and path.is_file():
             task, backbone = names.of(cell)
-            own = found.setdefault(str(backbone), {})
-            own.setdefault(task, read_result(path))
-    return found
+            by_backbone.setdefault(str(backbone), {}).setdefault(task, read_result(path))
+    return by_backbone
 
 
 def _gains(table: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -111,25 +98,23 @@ def _gains(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     if not {"probe", "lora", "backbone"} <= set(wide.columns):
         return {}
     wide = wide.assign(gain=wide["lora"] - wide["probe"]).dropna(subset=["gain"])
-    return {str(name): dict(zip(own["task"], own["gain"], strict=True)) for name, own in wide.groupby("backbone")}
+    return {str(name): dict(zip(rows["task"], rows["gain"], strict=True)) for name, rows in wide.groupby("backbone")}
 
 
-def _sweep(figure: str, backbone: str, cells: dict[str, Any], gains: dict[str, float]) -> Sweep | None:
-    tasks = tuple(task for task in cells if figure != "gain" or task in gains)
+def _sweep(figure: str, backbone: str, measured: dict[str, Any], gains: dict[str, float]) -> Sweep | None:
+    tasks = tuple(task for task in measured if figure != "gain" or task in gains)
     if len(tasks) < FEWEST_TASKS:
         return None
-    score = np.array([[row["ntps"] for row in cells[task]["layers"]] for task in tasks], dtype=float)
-    outcome = np.array([_outcomes(figure, cells[task]["layers"], gains.get(task, np.nan)) for task in tasks])
-    return Sweep(figure, backbone, tasks, tuple(cells[tasks[0]]["shares"]), score, outcome)
+    score = np.array([[row["ntps"] for row in measured[task]["layers"]] for task in tasks], dtype=float)
+    outcome = np.array([_outcomes(figure, measured[task]["layers"], gains.get(task, np.nan)) for task in tasks])
+    return Sweep(figure, backbone, tasks, tuple(measured[tasks[0]]["shares"]), score, outcome)
 
 
 def _outcomes(figure: str, layers: list[dict[str, Any]], gain: float) -> list[float]:
     """What a task is put against, by layer, in the direction in which the published r is positive."""
     if figure == "gain":
         return [-gain] * len(layers)
-    if figure == "accuracy":
-        return [row["train_accuracy"] for row in layers]
-    return [-row["train_squared_error"] for row in layers]
+    return [row["train_accuracy"] if figure == "accuracy" else -row["train_squared_error"] for row in layers]
 
 
 def choose(sweep: Sweep, *, seed: int = 0) -> Choice:
@@ -153,8 +138,8 @@ def _elsewhere(sweep: Sweep, rng: np.random.Generator) -> Iterator[float]:
     n = len(sweep.tasks)
     for _ in range(HALVINGS):
         order = rng.permutation(n)
-        own, other = order[: n // 2], order[n // 2 :]
-        layer, k = _best(spearman_grid(sweep.score_TLK[own], sweep.outcome_TL[own]))
+        here, other = order[: n // 2], order[n // 2 :]
+        layer, k = _best(spearman_grid(sweep.score_TLK[here], sweep.outcome_TL[here]))
         yield float(spearman_grid(sweep.score_TLK[other], sweep.outcome_TL[other])[layer, k])
 
 
@@ -184,39 +169,26 @@ def _best(r_LK: np.ndarray) -> tuple[int, int]:
     return int(layer), int(k)
 
 
-def chosen_relations(found: list[Sweep], choices: list[Choice]) -> list[Relation]:
+def chosen_relations(all_sweeps: list[Sweep], choices: list[Choice]) -> list[Relation]:
     """One chart a figure: every backbone at the layer and k chosen for its panel."""
-    made = []
+    charts = []
     for figure, meaning in FIGURES.items():
-        own = [(sweep, choice) for sweep, choice in zip(found, choices, strict=True) if sweep.figure == figure]
-        if not own:
+        chosen = [pair for pair in zip(all_sweeps, choices, strict=True) if pair[0].figure == figure]
+        if not chosen:
             continue
-        points = pd.concat([_points(sweep, choice) for sweep, choice in own], ignore_index=True)
+        points = pd.concat([_points(sweep, choice) for sweep, choice in chosen], ignore_index=True)
         statistics = [
             {"source": OURS, "backbone": name, **rank_correlation(part["x"].to_numpy(), part["y"].to_numpy())}
             for name, part in points.groupby("backbone", sort=False)
         ]
-        made.append(
-            Relation(
-                name=f"chosen-{figure.replace(' ', '-')}",
-                title=f"As published, layer and k chosen for each panel: NTPS against {figure}",
-                x="NTPS of the published code",
-                y=meaning,
-                points=points,
-                statistics=statistics,
-            )
+        name, title = f"chosen-{figure.replace(' ', '-')}", f"layer and k chosen for each panel: NTPS against {figure}"
+        charts.append(
+            Relation(name, f"As published, {title}", "NTPS of the published code", meaning, points, statistics)
         )
-    return made
+    return charts
 
 
 def _points(sweep: Sweep, choice: Choice) -> pd.DataFrame:
-    k = sweep.shares.index(choice.share)
-    return pd.DataFrame(
-        {
-            "backbone": sweep.backbone,
-            "task": list(sweep.tasks),
-            "x": sweep.score_TLK[:, choice.layer, k],
-            "y": sweep.outcome_TL[:, choice.layer],
-            "source": OURS,
-        }
-    )
+    x, y = sweep.score_TLK[:, choice.layer, sweep.shares.index(choice.share)], sweep.outcome_TL[:, choice.layer]
+    facts = {"backbone": sweep.backbone, "task": list(sweep.tasks), "x": x, "y": y, "source": OURS}
+    return pd.DataFrame(facts)

@@ -23,32 +23,17 @@ from tokenworth.study.device_slots import Slots, slots_here
 from tokenworth.study.grid import Cell, Study
 from tokenworth.study.study_store import StudyStore, unfinished
 
-MOST_BEGINNINGS = 3
-"""A cell whose process dies so often is left as failed by this run."""
+MOST_BEGINNINGS = 3  # a cell whose process dies so often is left as failed by this run
 
 _PRELOADED = (
-    "tokenworth.study.cell_run",
-    "tokenworth.adaptation.routes.trained_routes",
-    "tokenworth.adaptation.routes.probe_route",
-    "transformers.models.auto.modeling_auto",
-    "transformers.generation.utils",
-    "sklearn.linear_model",
-    "peft",
-    "accelerate",
-)
+    "tokenworth.study.cell_run", "tokenworth.adaptation.routes.trained_routes",
+    "tokenworth.adaptation.routes.probe_route", "transformers.models.auto.modeling_auto",
+    "transformers.generation.utils", "sklearn.linear_model", "peft", "accelerate",
+)  # fmt: skip
 """Imported once by the server that cells are forked from."""
 
 _log = logging.getLogger("tokenworth")
-Report = Callable[[Cell, str], None]
-"""Called as report(cell, state) when a cell ends; after "failed: " stands why."""
-
-
-@dataclass(slots=True)
-class _Running:
-    cell: Cell
-    key: str
-    process: ForkServerProcess
-    device: str
+Report = Callable[[Cell, str], None]  # called as report(cell, state) when a cell ends; after "failed: " stands why
 
 
 def run_local(
@@ -68,8 +53,7 @@ def run_local(
         retry_failed: also run cells that failed before.
         report: called when a cell ends.
 
-    Returns:
-        How many cells are in each state at the end.
+    Returns how many cells are in each state at the end.
 
     Raises:
         SettingError: texts or weights are not there; said before anything runs.
@@ -80,6 +64,14 @@ def run_local(
     engine = _Engine(study, store, report or (lambda *_: None), slots_here(workers))
     engine.run(unfinished(cells, store, retry_failed=retry_failed))
     return Counter(store.state(key) for _, key in cells)
+
+
+@dataclass(slots=True)
+class _Running:
+    cell: Cell
+    key: str
+    process: ForkServerProcess
+    device: str
 
 
 class _Engine:
@@ -95,22 +87,17 @@ class _Engine:
     def run(self, waiting: list[tuple[Cell, str]]) -> None:
         """Until nothing is left to begin or to wait for; whatever ends this ends the processes too."""
         try:
-            self._run(waiting)
+            while waiting or self.running:
+                devices = ((i, self.slots.fitting(cell)) for i, (cell, _) in enumerate(waiting))
+                place, device = next(((i, device) for i, device in devices if device), (0, None))
+                if device is None:
+                    self._wait(waiting)
+                else:
+                    self._begin(*waiting.pop(place), device)
         finally:
-            for one in self.running:
-                one.process.kill()
-                one.process.join()
-
-    def _run(self, waiting: list[tuple[Cell, str]]) -> None:
-        while waiting or self.running:
-            found = next(
-                ((i, device) for i, (cell, _) in enumerate(waiting) if (device := self.slots.fitting(cell))), None
-            )
-            if found is None:
-                self._wait(waiting)
-                continue
-            place, device = found
-            self._begin(*waiting.pop(place), device)
+            for running in self.running:
+                running.process.kill()
+                running.process.join()
 
     def _begin(self, cell: Cell, key: str, device: str) -> None:
         self.slots.take(device, cell)
@@ -121,18 +108,17 @@ class _Engine:
 
     def _wait(self, waiting: list[tuple[Cell, str]]) -> None:
         """For a process to end."""
-        while not (ended := [one for one in self.running if not one.process.is_alive()]):
+        while not (ended := [running for running in self.running if not running.process.is_alive()]):
             time.sleep(0.05)
-        for one in ended:
-            self.running.remove(one)
-            self.slots.leave(one.device, one.cell)
-            state = self.store.state(one.key)
-            died = state == "interrupted" and one.process.exitcode != 0
-            if died and self.begun[one.key] < MOST_BEGINNINGS:
-                _log.warning("%s: its process died (%s); it is begun again", one.cell, one.process.exitcode)
-                waiting.insert(0, (one.cell, one.key))
+        for gone in ended:
+            self.running.remove(gone)
+            self.slots.leave(gone.device, gone.cell)
+            died = self.store.state(gone.key) == "interrupted" and gone.process.exitcode != 0
+            if died and self.begun[gone.key] < MOST_BEGINNINGS:
+                _log.warning("%s: its process died (%s); it is begun again", gone.cell, gone.process.exitcode)
+                waiting.insert(0, (gone.cell, gone.key))
                 continue
-            self.report(one.cell, self.store.outcome(one.key))
+            self.report(gone.cell, self.store.outcome(gone.key))
 
 
 def _work(study: Study, cell: Cell, key: str, root: Path, device: str) -> None:

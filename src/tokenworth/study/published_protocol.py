@@ -1,19 +1,17 @@
 """What the published code measures, measured as it does: so that its figures can be put beside the corrected ones.
 
 NTPS of github.com/Yu-AngCheng/NTPS (see `scores.published`) for every layer and every share k of its sweep, and linear
-read-outs of the pooled texts that are fitted on the training rows and scored on the same rows.  `study.choosing` then
-does what its figures do, and says what that is worth.
+read-outs of the pooled texts that are fitted on the training rows and scored on the same rows.  `study.layer_and_k`
+then does what its figures do, and says what that is worth.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tokenworth.backbones import load_backbone
 from tokenworth.base.versions import describe_environment
@@ -54,7 +52,7 @@ def published_protocol(
     tokens = {part: tokenise(backbone, texts, max_length=max_length) for part, texts in parts.items()}
     wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), pooling=pooling)
     features = gather_features(backbone, tokens, wanted, default_store())
-    rows = [_Layer.of(features, task, layer).row() for layer in wanted.layers]
+    rows = [_layer_row(features, task, layer) for layer in wanted.layers]
     return {
         "shares": list(SHARES),
         "layers": rows,
@@ -66,42 +64,31 @@ def published_protocol(
     }
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Layer:
-    """The training rows of one layer."""
-
-    number: int
-    rows_ND: Tensor
-    labels_N: np.ndarray
-    moments: PooledMoments
-    ntps_K: list[float]
-
-    @classmethod
-    def of(cls, features: Features, task: Task, layer: int) -> _Layer:
-        rows_ND = torch.from_numpy(features.part("train", layer)).to(torch.float64)
-        moments = PooledMoments(rows_ND.shape[1], task.n_classes, shift_D=rows_ND.mean(0))
-        moments.update(rows_ND, torch.from_numpy(task.train.labels))
-        context = features.context(layer)
-        if context is None or not context.n_pairs:
-            return cls(layer, rows_ND, task.train.labels, moments, [float("nan")] * len(SHARES))
+def _layer_row(features: Features, task: Task, layer: int) -> dict[str, Any]:
+    """Scores and read-outs of one layer, on the training rows."""
+    rows_ND, labels_N = features.part("train", layer), task.train.labels
+    wide_ND = torch.from_numpy(rows_ND).to(torch.float64)
+    moments = PooledMoments(wide_ND.shape[1], task.n_classes, shift_D=wide_ND.mean(0))
+    moments.update(wide_ND, torch.from_numpy(labels_N))
+    context = features.context(layer)
+    ntps_K = [float("nan")] * len(SHARES)
+    if context is not None and context.n_pairs:
         ntps_K = PublishedCode.of(context, moments).curve(moments, SHARES).tolist()
-        return cls(layer, rows_ND, task.train.labels, moments, ntps_K)
+    return {
+        "layer": layer,
+        "ntps": ntps_K,
+        "train_accuracy": _accuracy(rows_ND, labels_N),
+        "train_squared_error": squared_error(moments),
+    }
 
-    def row(self) -> dict[str, Any]:
-        return {
-            "layer": self.number,
-            "ntps": self.ntps_K,
-            "train_accuracy": self._accuracy(),
-            "train_squared_error": squared_error(self.moments),
-        }
 
-    def _accuracy(self) -> float:
-        """Logistic regression with scikit-learn's own penalty on standardised features, on the rows it has seen."""
-        from sklearn.linear_model import LogisticRegression
+def _accuracy(rows_ND: np.ndarray, labels_N: np.ndarray) -> float:
+    """Logistic regression with scikit-learn's own penalty on standardised features, on the rows it has seen."""
+    from sklearn.linear_model import LogisticRegression
 
-        rows_ND, _, _ = standardised(self.rows_ND.to(torch.float32).numpy())
-        model = LogisticRegression(max_iter=1000, tol=1e-2).fit(rows_ND, self.labels_N)
-        return float(model.score(rows_ND, self.labels_N))
+    scaled_ND, _, _ = standardised(rows_ND)
+    model = LogisticRegression(max_iter=1000, tol=1e-2).fit(scaled_ND, labels_N)
+    return float(model.score(scaled_ND, labels_N))
 
 
 def squared_error(moments: PooledMoments) -> float:

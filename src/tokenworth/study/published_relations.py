@@ -19,6 +19,12 @@ from tokenworth.study.grid import ASSESS
 from tokenworth.study.results_table import by_route
 
 OURS, PUBLISHED = "this study", "published"
+_POINT = ["backbone", "task", "x", "y", "source"]
+_SCORES = {
+    "ntps": "NTPS, corrected",
+    "ntps_published": "NTPS as the published code computes it",
+    "ntps_excess": "NTPS beyond its chance level",
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,11 +33,9 @@ class Relation:
 
     name: str
     title: str
-    x: str
-    """What the horizontal axis shows."""
+    x: str  # what the horizontal axis shows
     y: str
-    points: pd.DataFrame
-    """backbone, task, x, y, source (OURS or PUBLISHED)."""
+    points: pd.DataFrame  # backbone, task, x, y, source (OURS or PUBLISHED)
     statistics: list[dict[str, Any]]
     """One a source and backbone, or one a source: n, r, p, low, high; r2, slope and intercept for a line."""
     line: bool = False
@@ -45,13 +49,12 @@ def published(name: str) -> pd.DataFrame:
 def beside_published(table: pd.DataFrame) -> pd.DataFrame:
     """Weighted F1 by task and backbone, ours and, where Table 1 printed one, the published for lora and scratch."""
     ours = by_route(table)
+    if "backbone" not in ours:
+        return ours
     printed = published("table1")
     printed["f1"] = printed["f1_percent"] / 100
     wide = printed.pivot_table(index=["task", "backbone"], columns="route", values="f1").add_prefix("published ")
-    if "backbone" not in ours:
-        return ours
-    joined = ours.merge(wide.reset_index(), on=["task", "backbone"], how="left")
-    return joined.dropna(axis=1, how="all")
+    return ours.merge(wide.reset_index(), on=["task", "backbone"], how="left").dropna(axis=1, how="all")
 
 
 def row_means(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
@@ -65,36 +68,37 @@ def row_means(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
 
 def relations(table: pd.DataFrame) -> list[Relation]:
     """Every relation whose figures the study has."""
-    made = [
+    candidates = [
         _gap_and_tokens(table),
-        *(_score_and_probe(table, score) for score in ("ntps", "ntps_published", "ntps_excess")),
-        *(_score_and_gain(table, score) for score in ("ntps", "ntps_published", "ntps_excess")),
+        *(_score_and_probe(table, score) for score in _SCORES),
+        *(_score_and_gain(table, score) for score in _SCORES),
     ]
-    return [relation for relation in made if relation is not None]
+    return [relation for relation in candidates if relation is not None]
 
 
-_SCORES = {
-    "ntps": "NTPS, corrected",
-    "ntps_published": "NTPS as the published code computes it",
-    "ntps_excess": "NTPS beyond its chance level",
-}
+def _wide(table: pd.DataFrame, *routes: str) -> pd.DataFrame | None:
+    """Weighted F1 of the routes, where the study has run all of them on backbones."""
+    wide = by_route(table)
+    return wide if {*routes, "backbone"} <= set(wide.columns) else None
 
 
-def _assessed(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    own = table[(table["route"] == ASSESS) & (table["state"] == "finished")]
-    if score not in own:
-        return pd.DataFrame(columns=["task", "backbone", score])
-    return own.groupby(["task", "backbone"], as_index=False)[[score]].mean().dropna()
+def _assessed(table: pd.DataFrame, score: str, by: list[str]) -> pd.DataFrame:
+    """Mean of a score by task and backbone, and then by fewer of the two."""
+    rows = table[(table["route"] == ASSESS) & (table["state"] == "finished")]
+    if score not in rows:
+        return pd.DataFrame(columns=[*by, score])
+    means = rows.groupby(["task", "backbone"], as_index=False)[[score]].mean().dropna()
+    return means.groupby(by, as_index=False)[[score]].mean()
 
 
 def _gap_and_tokens(table: pd.DataFrame) -> Relation | None:
     """Figure 1 of the first paper: what LoRA brings over scratch, mean over backbones, against log tokens."""
-    wide = by_route(table)
-    if not {"lora", "scratch", "backbone"} <= set(wide.columns):
+    wide = _wide(table, "lora", "scratch")
+    if wide is None:
         return None
     wide["gap"] = 100 * (wide["lora"] - wide["scratch"])
     gaps = wide.dropna(subset=["gap"]).groupby("task", as_index=False)["gap"].mean()
-    points = gaps.merge(_assessed(table, "tokens_of_texts").groupby("task", as_index=False)["tokens_of_texts"].mean())
+    points = gaps.merge(_assessed(table, "tokens_of_texts", ["task"]))
     points = points.assign(x=np.log10(points["tokens_of_texts"]), y=points["gap"], backbone="mean", source=OURS)
     if len(points) < 3:
         return None
@@ -103,50 +107,47 @@ def _gap_and_tokens(table: pd.DataFrame) -> Relation | None:
         title="What LoRA brings over training from random weights",
         x="log10 of the task's training tokens",
         y="F1 points, LoRA - scratch",
-        points=points[["backbone", "task", "x", "y", "source"]],
+        points=points[_POINT],
         statistics=[{"source": OURS, "backbone": "mean", **line_fit(points["x"].to_numpy(), points["y"].to_numpy())}],
         line=True,
     )
 
 
 def _score_and_probe(table: pd.DataFrame, score: str) -> Relation | None:
-    wide = by_route(table)
-    if not {"probe", "backbone"} <= set(wide.columns):
+    wide = _wide(table, "probe")
+    if wide is None:
         return None
-    ours = wide.merge(_assessed(table, score), on=["task", "backbone"]).rename(columns={score: "x", "probe": "y"})
-    theirs = published("ntps").rename(columns={"ntps_probe_figure": "x", "probe_accuracy_train": "y"})
-    return _by_backbone(
-        f"{score.replace('_', '-')}-probe", f"{_SCORES[score]}, against the probe", _SCORES[score],
-        "F1 of the probe; published: accuracy" if score == "ntps_published" else "F1 of the probe",
-        ours, theirs if score == "ntps_published" else None,
-    )  # fmt: skip
+    printed = published("ntps").rename(columns={"ntps_probe_figure": "x", "probe_accuracy_train": "y"})
+    y = "F1 of the probe; published: accuracy" if score == "ntps_published" else "F1 of the probe"
+    wide = wide.assign(y=wide["probe"])
+    return _by_backbone(table, score, wide, printed, ("probe", "against the probe", y))
 
 
 def _score_and_gain(table: pd.DataFrame, score: str) -> Relation | None:
-    wide = by_route(table)
-    if not {"probe", "lora", "backbone"} <= set(wide.columns):
+    wide = _wide(table, "probe", "lora")
+    if wide is None:
         return None
-    wide["y"] = 100 * (wide["lora"] - wide["probe"])
-    ours = wide.merge(_assessed(table, score), on=["task", "backbone"]).rename(columns={score: "x"})
-    theirs = published("ntps").rename(columns={"ntps_lora_figure": "x"})
-    theirs["y"] = 100 * (theirs["lora_accuracy"] - theirs["linear_accuracy"])
-    return _by_backbone(
-        f"{score.replace('_', '-')}-gain", f"{_SCORES[score]}, against what LoRA adds to the probe", _SCORES[score],
-        "points, LoRA - probe", ours, theirs if score == "ntps_published" else None,
-    )  # fmt: skip
+    printed = published("ntps").rename(columns={"ntps_lora_figure": "x"})
+    printed["y"] = 100 * (printed["lora_accuracy"] - printed["linear_accuracy"])
+    wide = wide.assign(y=100 * (wide["lora"] - wide["probe"]))
+    words = ("gain", "against what LoRA adds to the probe", "points, LoRA - probe")
+    return _by_backbone(table, score, wide, printed, words)
 
 
 def _by_backbone(
-    name: str, title: str, x: str, y: str, ours: pd.DataFrame, theirs: pd.DataFrame | None
+    table: pd.DataFrame, score: str, wide: pd.DataFrame, printed: pd.DataFrame, words: tuple[str, str, str]
 ) -> Relation | None:
-    columns = ["backbone", "task", "x", "y", "source"]
-    parts = [ours.assign(source=OURS)] + ([theirs.assign(source=PUBLISHED)] if theirs is not None else [])
-    points = pd.concat([part[columns] for part in parts], ignore_index=True).dropna()
+    """A score against the column y, with the printed figures where they are of this score; ``words`` name it."""
+    scores = _assessed(table, score, ["task", "backbone"])
+    ours = wide.merge(scores, on=["task", "backbone"]).rename(columns={score: "x"})
+    parts = [ours.assign(source=OURS), *([printed.assign(source=PUBLISHED)] if score == "ntps_published" else [])]
+    points = pd.concat([part[_POINT] for part in parts], ignore_index=True).dropna()
     statistics = [
-        {"source": source, "backbone": backbone, **rank_correlation(own["x"].to_numpy(), own["y"].to_numpy())}
-        for (source, backbone), own in points.groupby(["source", "backbone"], sort=False)
-        if len(own) >= 4
+        {"source": source, "backbone": backbone, **rank_correlation(part["x"].to_numpy(), part["y"].to_numpy())}
+        for (source, backbone), part in points.groupby(["source", "backbone"], sort=False)
+        if len(part) >= 4
     ]
     if not any(row["source"] == OURS for row in statistics):
         return None
-    return Relation(name, title, x, y, points, statistics)
+    name, title, y = f"{score.replace('_', '-')}-{words[0]}", f"{_SCORES[score]}, {words[1]}", words[2]
+    return Relation(name, title, _SCORES[score], y, points, statistics)

@@ -1,44 +1,97 @@
-"""The cells of a study as one table."""
+"""The cells of a study as one table.
+
+Tasks and backbones are called by the last part of their path, and more where two would be one.  A store may have been
+written from several places: the same model under another path is one backbone, two models whose folders have the same
+name are two.  What they are made of (their fingerprints) tells.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tokenworth.adaptation.storage.adapt_result import RESULT
+from tokenworth.assessment.short_names import short_names
 from tokenworth.base.versions import version_of
 from tokenworth.probes.probability_metrics import METRICS
+from tokenworth.study.cell_results import COUNTED, PUBLISHED
 from tokenworth.study.cell_run import keyed_cells
-from tokenworth.study.display_names import Names, names_by_contents, names_of
 from tokenworth.study.grid import Cell, Study
-from tokenworth.study.study_store import ASSESSED, COUNTED, PUBLISHED, StudyStore, read_result
+from tokenworth.study.study_store import ASSESSED, Contents, StudyStore, read_result
 
-_ASSESSED = (
-    "ntps",
-    "ntps_chance",
-    "ntps_excess",
-    "ntps_published",
-    "retained_auc",
-    "k90",
-    "hscore",
-    "logme",
-    "label_r2",
-    "probe_accuracy",
-    "probe_f1",
-)
+_SCORES = (
+    "ntps", "ntps_chance", "ntps_excess", "ntps_published", "retained_auc", "k90", "hscore", "logme", "label_r2",
+    "probe_accuracy", "probe_f1",
+)  # fmt: skip
+_ANY = "any"  # stands for an axis that does not matter to a route
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names by what a cell says, tasks without the ending of their file."""
+
+    task: dict[str, str]
+    backbone: dict[str, str]
+
+    def of(self, cell: Cell) -> tuple[str, str | None]:
+        """Of the task and the backbone of a cell; None for a route without one."""
+        return self.task[cell.task], None if cell.backbone is None else self.backbone[cell.backbone]
+
+
+def names_by_contents(cells: Iterable[tuple[Cell, Contents]], *, moved: bool = True) -> Names:
+    """Names of tasks and backbones of cells that may have been run from several places.
+
+    Args:
+        cells: with the fingerprints of their texts and weights.
+        moved: whether paths that end alike may be one thing.
+    """
+    tasks, backbones = dict[str, set[str]](), dict[str, set[str]]()
+    for cell, (texts, weights) in cells:
+        tasks.setdefault(cell.task, set()).update([texts] if texts else [])
+        if cell.backbone is not None:
+            backbones.setdefault(cell.backbone, set()).update([weights] if weights else [])
+    return Names(_called(tasks, lambda path: Path(path).stem, moved=moved), _called(backbones, None, moved=moved))
+
+
+def _called(prints: Mapping[str, set[str]], first: Callable[[str], str] | None, *, moved: bool) -> dict[str, str]:
+    same = _same(prints) if moved else {place: place for place in prints}
+    names = short_names(same.values(), first=first)
+    return {place: names[named_as] for place, named_as in same.items()}
+
+
+def _same(prints: Mapping[str, set[str]]) -> dict[str, str]:
+    """Of each path the first one of the same thing: it ends alike and shares a fingerprint, or none is known."""
+    first: dict[str, str] = {}
+    known: dict[str, set[str]] = {}
+    for place in sorted(prints, key=lambda path: (not prints[path], path)):  # what is known first
+        alike = [path for path in known if Path(path).name == Path(place).name]
+        shared = [path for path in alike if known[path] & prints[place]] or (alike if not prints[place] else [])
+        first[place] = shared[0] if len(shared) == 1 else place
+        known.setdefault(first[place], set()).update(prints[place])
+    return first
+
+
+def named_cells(study: Study | None, store: StudyStore) -> tuple[list[tuple[Cell, str]], Names]:
+    """Cells with their keys, and what their tasks and backbones are called.
+
+    Args:
+        study: whose cells, by the paths of now; None takes all that were ever begun in the folder.
+        store: the folder.
+    """
+    if study is None:
+        cells = [(store.cell(key), key) for key in store.begun()]
+        return cells, names_by_contents((cell, store.contents(key, cell)) for cell, key in cells)
+    cells = keyed_cells(study)
+    return cells, names_by_contents([(cell, (None, None)) for cell, _ in cells], moved=False)
 
 
 def cell_table(study: Study, root: str | Path) -> pd.DataFrame:
     """One row a cell of the study, finished or not: its key, state and coordinates, and its figures."""
-    store, cells = StudyStore(Path(root)), keyed_cells(study)
-    names = names_of(cell for cell, _ in cells)
-    rows = [
-        {"key": key, "state": store.state(key), **_coordinates(store, key, cell, names), **_figures(store, key)}
-        for cell, key in cells
-    ]
-    return pd.DataFrame(rows)
+    return _table(study, StudyStore(Path(root)))
 
 
 def read_table(root: str | Path) -> pd.DataFrame:
@@ -49,42 +102,28 @@ def read_table(root: str | Path) -> pd.DataFrame:
 
 def begun_table(root: str | Path) -> pd.DataFrame:
     """As `read_table`, with the cells that were begun and have not ended, or failed."""
-    store = StudyStore(Path(root))
-    cells = {key: store.cell(key) for key in store.begun()}
-    names = names_by_contents((cell, store.contents(key, cell)) for key, cell in cells.items())
-    rows = [
-        {"key": key, "state": store.state(key), **_coordinates(store, key, cell, names), **_figures(store, key)}
-        for key, cell in cells.items()
-    ]
-    return pd.DataFrame(rows)
+    return _table(None, StudyStore(Path(root)))
 
 
-def _coordinates(store: StudyStore, key: str, cell: Cell, names: Names) -> dict[str, Any]:
-    error = store.error(key)
+def _table(study: Study | None, store: StudyStore) -> pd.DataFrame:
+    cells, names = named_cells(study, store)
+    return pd.DataFrame([_row(store, cell, key, names) for cell, key in cells])
+
+
+def _row(store: StudyStore, cell: Cell, key: str, names: Names) -> dict[str, Any]:
     task, backbone = names.of(cell)
+    error, result = store.error(key), store.result(key)
     return {
+        "key": key,
+        "state": store.state(key),
         "task": task,
         "backbone": backbone,
         "route": cell.route,
         "seed": cell.seed,
         **{f"setting {name}": value for name, value in cell.settings.items()},
         "error": None if error is None else error["message"],
+        **({} if result is None else _FIGURES[result.name](read_result(result))),
     }
-
-
-def _figures(store: StudyStore, key: str) -> dict[str, Any]:
-    folder = store.run_folder(key)
-    if (folder / RESULT).is_file():
-        return _adapted(read_result(folder / RESULT))
-    if (folder / ASSESSED).is_file():
-        return _assessed(read_result(folder / ASSESSED))
-    if (folder / PUBLISHED).is_file():
-        return _as_published(read_result(folder / PUBLISHED))
-    if (folder / COUNTED).is_file():
-        found = read_result(folder / COUNTED)
-        names = ("printed", "parameters", "trainable")
-        return {**{name: found[name] for name in names}, "version": version_of(found["environment"])}
-    return {}
 
 
 def _adapted(result: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +147,7 @@ def _adapted(result: dict[str, Any]) -> dict[str, Any]:
 def _assessed(result: dict[str, Any]) -> dict[str, Any]:
     best = next(row for row in result["layers"] if row["layer"] == result["best_layer"])
     return {
-        **{name: best.get(name) for name in _ASSESSED},
+        **{name: best.get(name) for name in _SCORES},
         "best_layer": result["best_layer"],
         "tokens_of_texts": result["task"]["tokens"]["train"]["total"],
         "parameters": result["backbone"]["n_parameters"],
@@ -120,16 +159,19 @@ def _assessed(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _as_published(found: dict[str, Any]) -> dict[str, Any]:
-    last = found["layers"][-1]
-    return {
-        "train_accuracy": last["train_accuracy"],
-        "train_squared_error": last["train_squared_error"],
-        "seconds": found["seconds"],
-        "classes": found["classes"],
-        "version": version_of(found["environment"]),
-        "texts": found["texts"],
-    }
+def _as_published(result: dict[str, Any]) -> dict[str, Any]:
+    last = {name: result["layers"][-1][name] for name in ("train_accuracy", "train_squared_error")}
+    ran = {"seconds": result["seconds"], "classes": result["classes"], "version": version_of(result["environment"])}
+    return {**last, **ran, "texts": result["texts"]}
+
+
+def _counted(result: dict[str, Any]) -> dict[str, Any]:
+    counts = {name: result[name] for name in ("printed", "parameters", "trainable")}
+    return {**counts, "version": version_of(result["environment"])}
+
+
+_FIGURES = {RESULT: _adapted, ASSESSED: _assessed, PUBLISHED: _as_published, COUNTED: _counted}
+"""What stands in the table, by result file."""
 
 
 def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
@@ -146,12 +188,12 @@ def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     for column in axes:
         done = done.assign(**{column: [_ANY if pd.isna(value) else value for value in done[column]]})
     apart = _several(done, "version")
-    own = done[done["backbone"].notna()]
-    with_one = _means(own, ["task", "backbone", *axes, *apart, *_several(own, "dtype")], metric)
-    alone = _means(done[done["backbone"].isna()], ["task", *apart], metric)
-    if alone.empty or with_one.empty:
-        return alone if with_one.empty else with_one
-    return with_one.merge(alone, on=["task", *apart], how="outer")
+    with_backbone = done[done["backbone"].notna()]
+    index = ["task", "backbone", *axes, *apart, *_several(with_backbone, "dtype")]
+    wide, alone = _means(with_backbone, index, metric), _means(done[done["backbone"].isna()], ["task", *apart], metric)
+    if alone.empty or wide.empty:
+        return alone if wide.empty else wide
+    return wide.merge(alone, on=["task", *apart], how="outer")
 
 
 def _several(table: pd.DataFrame, column: str) -> list[str]:
@@ -163,10 +205,6 @@ def _means(rows: pd.DataFrame, index: list[str], metric: str) -> pd.DataFrame:
     return rows.pivot_table(index=index, columns="route", values=metric, aggfunc="mean").reset_index()
 
 
-_ANY = "any"
-"""Stands for an axis that does not matter to a route."""
-
-
 def _varies(table: pd.DataFrame, column: str) -> bool:
     """Within a route: what differs between routes only (a learning rate of each) is no axis."""
-    return any(len(set(own.dropna())) > 1 for _, own in table.groupby("route")[column])
+    return any(len(set(values.dropna())) > 1 for _, values in table.groupby("route")[column])

@@ -11,7 +11,7 @@ from typing import Any
 from tokenworth.adaptation.route_settings import ROUTES, make_config
 from tokenworth.errors import SettingError
 from tokenworth.settings import Seed, exists, quoted, read_settings, refusal, unknown_names, with_changes
-from tokenworth.settings.validation import checked_values, hints_of
+from tokenworth.settings.validation import checked_values, hints_of, line_of, with_line
 from tokenworth.settings.yaml_file import Section
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, WITHOUT_BACKBONE, Study
 
@@ -43,7 +43,7 @@ def load_study(path: str | Path, *, data: str | Path | None = None, models: str 
     values = read_settings(place, "study file", "routes: [assess, bow, lora]")
     mistakes: list[str] = []
     study = _stated_study(with_changes(values, {} if "name" in values else {"name": place.stem}), mistakes)
-    mistakes += [*_mistakes(study), *_setting_mistakes(values)]
+    mistakes += [*_mistakes(study, values), *_setting_mistakes(values)]
     if mistakes:
         raise refusal(place, mistakes)
     home = place.resolve().parent
@@ -72,7 +72,7 @@ def _stated_study(values: Mapping[str, Any], mistakes: list[str]) -> Study:
     routes = values.get("routes")
     of_route: dict[str, dict[str, Any]] = {}
     if isinstance(routes, Mapping):
-        of_route = {route: _own_settings(route, own, mistakes) for route, own in routes.items()}
+        of_route = {route: _route_settings(route, section, mistakes) for route, section in routes.items()}
         values = with_changes(values, {"routes": list(routes)})
     if not routes:
         mistakes.append("a study needs routes; write 'routes: [...]'")
@@ -85,16 +85,19 @@ def _stated_study(values: Mapping[str, Any], mistakes: list[str]) -> Study:
     return Study(**{"name": "study", **fields, "of_route": of_route})
 
 
-def _own_settings(route: str, own: Any, mistakes: list[str]) -> dict[str, Any]:
+def _route_settings(route: str, section: Any, mistakes: list[str]) -> dict[str, Any]:
     """Settings of one route; its `seeds` come out as a tuple."""
-    if own is not None and not isinstance(own, Mapping):
-        mistakes.append(f"the route {route} takes settings, such as 'lr: 0.001', not {quoted(own)}")
+    section = {} if section is None else section
+    if not isinstance(section, Mapping):
+        mistakes.append(f"the route {route} takes settings, such as 'lr: 0.001', not {quoted(section)}")
         return {}
-    name, own = f"seeds of the route {route}", dict(own or {})
-    if "seeds" not in own:
-        return own
-    seeds = checked_values({name: own.pop("seeds")}, {name: tuple[Seed, ...]}, mistakes)
-    return own | ({"seeds": seeds[name]} if seeds else {})
+    name, settings = f"seeds of the route {route}", dict(section)
+    if "seeds" not in settings:
+        return settings
+    sentences: list[str] = []
+    seeds = checked_values({name: settings.pop("seeds")}, {name: tuple[Seed, ...]}, sentences)
+    mistakes += with_line(section, "seeds", sentences)
+    return settings | ({"seeds": seeds[name]} if seeds else {})
 
 
 def _placed(places: list[Path], name: str) -> str:
@@ -104,18 +107,20 @@ def _placed(places: list[Path], name: str) -> str:
     return f"{path.resolve()}{mark}{rest}" if path is not None else name
 
 
-def _mistakes(study: Study) -> Iterator[str]:
+def _mistakes(study: Study, values: Section) -> Iterator[str]:
+    in_routes = line_of(values, "routes")
     for route in study.routes:
         if route not in (known := (ASSESS, AS_PUBLISHED, COUNT, *ROUTES)):
-            yield f"route {quoted(route)} is not understood; choose from {', '.join(known)}"
+            yield f"{in_routes}route {quoted(route)} is not understood; choose from {', '.join(known)}"
         elif route not in WITHOUT_BACKBONE and not study.backbones:
-            yield f"the route {route} needs backbones; write 'backbones: [...]'"
+            yield f"{in_routes}the route {route} needs backbones; write 'backbones: [...]'"
     for name, how in study.variants.items():
         if not isinstance(how, dict) or not how.keys() <= _READING or not all(isinstance(v, str) for v in how.values()):
-            yield f"the variant {name} may say {', '.join(sorted(_READING))}, not {quoted(how)}"
-    for name, values in study.axes.items():
-        if not isinstance(values, list) or not values:
-            yield f"the axis {name} must be a list of values, not {quoted(values)}"
+            line = line_of(values["variants"], name)
+            yield f"{line}the variant {name} may say {', '.join(sorted(_READING))}, not {quoted(how)}"
+    for name, points in study.axes.items():
+        if not isinstance(points, list) or not points:
+            yield f"{line_of(values['axes'], name)}the axis {name} must be a list of values, not {quoted(points)}"
     if study.routes and study.size() > _MOST_CELLS:
         yield f"the study has {study.size():,} cells, and {_MOST_CELLS:,} are the most one can have; make several of it"
 

@@ -10,69 +10,40 @@ Who runs a cell holds a lock on its folder, which ends with its process however 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, ClassVar
 
 from tokenworth.adaptation.storage.adapt_result import RESULT
-from tokenworth.adaptation.storage.adapt_result import SHAPE as ADAPTED_SHAPE
-from tokenworth.assessment.assessment_result import SHAPE as ASSESSED_SHAPE
-from tokenworth.base.atomic_files import write_text, writing
+from tokenworth.assessment import Assessment
+from tokenworth.base import schema
+from tokenworth.base.atomic_files import write_json, writing
+from tokenworth.base.cell_store import CellStore, content_key
+from tokenworth.base.codec import read_stored
 from tokenworth.base.locks import is_held, only_writer
-from tokenworth.base.schema import (
-    COUNT,
-    FINITE,
-    LEAF,
-    NUMBER,
-    OBJECT,
-    TEXT,
-    WHOLE,
-    Each,
-    Maybe,
-    Shape,
-    read_object,
-)
+from tokenworth.base.schema import NUMBER, TEXT, WHOLE, Each, Maybe, Shape, read_object
 from tokenworth.errors import TokenworthError, first_line
-from tokenworth.study.display_names import Contents
+from tokenworth.study.cell_results import HOLDS_RESULT, REMEDY, RESULTS, TEXT_LOSS
 from tokenworth.study.grid import ASSESS, Cell
-from tokenworth.version import NUMERICS
 
-FORMAT = 1
-ASSESSED, COUNTED, TEXT_LOSS, PUBLISHED = "assessment.json", "count.json", "text_loss.json", "published.json"
-_REMEDY = "remove the folder of this cell and run the study again, which makes it anew"
-_CELL: Shape = {"backbone": Maybe(TEXT), "task": TEXT, "route": TEXT, "seed": WHOLE, "settings": OBJECT}
-_COUNTED: Shape = {"printed": COUNT, "parameters": COUNT, "trainable": COUNT, "environment": Each(LEAF)}
-_PUBLISHED: Shape = {
-    "shares": [FINITE],
-    "layers": [{"layer": WHOLE, "ntps": [NUMBER], "train_accuracy": FINITE, "train_squared_error": FINITE}],
-    "classes": COUNT,
-    "texts": COUNT,
-    "seconds": FINITE,
-    "environment": Each(LEAF),
-}
-SHAPES: dict[str, Shape] = {
-    RESULT: ADAPTED_SHAPE,
-    ASSESSED: ASSESSED_SHAPE,
-    COUNTED: _COUNTED,
-    PUBLISHED: _PUBLISHED,
-    TEXT_LOSS: Each(NUMBER),
-}
-"""What the files of a finished cell hold."""
+ASSESSED = Assessment.FILE
 STATES = ("finished", "failed", "running", "interrupted", "waiting")
+_CELL: Shape = {"backbone": Maybe(TEXT), "task": TEXT, "route": TEXT, "seed": WHOLE, "settings": schema.OBJECT}
+
+Contents = tuple[str | None, str | None]  # fingerprints of a cell's texts and weights, as far as they are known
 
 
 @dataclass(frozen=True, slots=True)
-class StudyStore:
-    """The folder of a study."""
+class StudyStore(CellStore[tuple[str, Cell], None, Path]):
+    """The folder of a study; a cell is named by its key and what it is."""
 
     root: Path
+    contended: ClassVar[bool] = True
 
     def folder(self, key: str) -> Path:
         """Where a cell lies."""
@@ -81,6 +52,56 @@ class StudyStore:
     def run_folder(self, key: str) -> Path:
         """Where its route writes."""
         return self.folder(key) / "run"
+
+    def result(self, key: str) -> Path | None:
+        """The result file of a finished cell."""
+        paths = (self.run_folder(key) / name for name in RESULTS)
+        return next((path for path in paths if path.is_file()), None)
+
+    def is_finished(self, key: str) -> bool:
+        """Whether its result is there."""
+        return self.result(key) is not None
+
+    def find(self, name: tuple[str, Cell]) -> Path | None:
+        """The result file of a finished cell."""
+        return self.result(name[0])
+
+    def hold(self, name: tuple[str, Cell]) -> AbstractContextManager[Path]:
+        """As `claimed`."""
+        return self.claimed(*name)
+
+    @contextmanager
+    def claimed(self, key: str, cell: Cell) -> Iterator[Path]:
+        """Hold a cell while it runs; what fails in the block is kept beside it.  BusyError: another process runs it."""
+        folder = self.folder(key)
+        with writing(folder):
+            write_json(folder / "cell.json", asdict(cell))
+        with only_writer(folder, f"{folder} is run by another process"):
+            try:
+                yield self.run_folder(key)
+            except Exception as error:
+                meant = isinstance(error, TokenworthError)
+                message = str(error) if meant else first_line(error)
+                trace = None if meant else traceback.format_exc()
+                write_json(
+                    folder / "error.json", {"kind": type(error).__name__, "message": message, "traceback": trace}
+                )
+                raise
+            (folder / "error.json").unlink(missing_ok=True)
+
+    def keep(self, name: tuple[str, Cell], result: None) -> Path:  # noqa: ARG002 - the route has written it
+        """The result file that the route has left."""
+        path = self.result(name[0])
+        assert path is not None, "a route that ends without an error leaves a result"
+        return path
+
+    def make(self) -> None:
+        """Make the folder, and try a file in it: better refused before the work than after it.
+
+        Raises TokenworthError: it cannot be written.
+        """
+        with writing(self.root / "cells") as place, TemporaryFile(dir=place):
+            pass
 
     def state(self, key: str) -> str:
         """One of STATES."""
@@ -92,46 +113,6 @@ class StudyStore:
         if is_held(folder):
             return "running"
         return "failed" if (folder / "error.json").is_file() else "interrupted"
-
-    def make(self) -> None:
-        """Make the folder, and try a file in it: better refused before the work than after it.
-
-        Raises:
-            TokenworthError: it cannot be written.
-        """
-        with writing(self.root / "cells") as place, TemporaryFile(dir=place):
-            pass
-
-    def is_finished(self, key: str) -> bool:
-        """Whether its result is there; result files are renamed into place, so a half-written one is not."""
-        return any((self.run_folder(key) / name).is_file() for name in (RESULT, ASSESSED, COUNTED, PUBLISHED))
-
-    @contextmanager
-    def claimed(self, key: str, cell: Cell) -> Iterator[Path]:
-        """Hold a cell while it runs; what fails in the block is kept beside it.
-
-        Raises:
-            BusyError: another process runs it.
-        """
-        folder = self.folder(key)
-        with writing(folder):
-            write_text(folder / "cell.json", json.dumps(asdict(cell), ensure_ascii=False, indent=1))
-        with only_writer(folder, f"{folder} is run by another process"):
-            try:
-                yield self.run_folder(key)
-            except Exception as error:
-                write_text(folder / "error.json", json.dumps(_described(error), ensure_ascii=False, indent=1))
-                raise
-            (folder / "error.json").unlink(missing_ok=True)
-
-    def contents(self, key: str, cell: Cell) -> Contents:
-        """Fingerprints of the texts and weights of a finished cell; of scratch the weights are nobody's."""
-        kept = next((path for name in (RESULT, ASSESSED) if (path := self.run_folder(key) / name).is_file()), None)
-        if kept is None:
-            return None, None
-        found = read_result(kept)
-        weights = None if cell.route == "scratch" else (found["backbone"] or {}).get("fingerprint")
-        return found["task"].get("fingerprint"), weights
 
     def error(self, key: str) -> dict[str, Any] | None:
         """Why a cell failed, if it did."""
@@ -153,54 +134,49 @@ class StudyStore:
         shutil.rmtree(self.folder(key), ignore_errors=True)
 
     def begun(self) -> list[str]:
-        """Of all cells that were ever begun."""
+        """Keys of all cells that were ever begun."""
         return sorted(path.name for path in (self.root / "cells").glob("*") if (path / "cell.json").is_file())
 
     def cell(self, key: str) -> Cell:
         """What a cell is."""
-        data = read_object(self.folder(key) / "cell.json", _CELL, "cell of a study", _REMEDY)
-        return Cell(**{name: data[name] for name in _CELL})
+        facts = read_object(self.folder(key) / "cell.json", _CELL, "cell of a study", REMEDY)
+        return Cell(**{name: facts[name] for name in _CELL})
+
+    def contents(self, key: str, cell: Cell) -> Contents:
+        """Fingerprints of the texts and weights of a finished cell; of scratch the weights are nobody's."""
+        path = self.result(key)
+        if path is None or path.name not in (RESULT, ASSESSED):
+            return None, None
+        result = read_result(path)
+        weights = None if cell.route == "scratch" else (result["backbone"] or {}).get("fingerprint")
+        return result["task"].get("fingerprint"), weights
 
 
 def read_result(path: Path) -> dict[str, Any]:
     """A file of a finished cell, checked.
 
-    Raises:
-        TokenworthError: it is damaged; the sentence says which one, and what to do.
+    Raises TokenworthError: it is damaged; the sentence says which one, and what to do.
     """
-    return read_object(path, SHAPES[path.name], "result of a cell", _REMEDY)
-
-
-def _described(error: Exception) -> dict[str, Any]:
-    """The sentence of an error that was meant, the traceback of one that was not."""
-    meant = isinstance(error, TokenworthError)
-    return {
-        "kind": type(error).__name__,
-        "message": str(error) if meant else first_line(error),
-        "traceback": None if meant else traceback.format_exc(),
-    }
+    if path.name == TEXT_LOSS:
+        return read_object(path, Each(NUMBER), HOLDS_RESULT, REMEDY)
+    return read_stored(RESULTS[path.name], path, holds=HOLDS_RESULT, remedy=REMEDY)
 
 
 def unfinished(
     cells: list[tuple[Cell, str]], store: StudyStore, *, retry_failed: bool = False
 ) -> list[tuple[Cell, str]]:
     """The cells that are left to run; failed ones only if they are to be tried again, from their beginning."""
-    found = []
-    for cell, key in cells:
-        state = store.state(key)
+    states = {key: store.state(key) for _, key in cells}
+    for key, state in states.items():
         if state == "failed" and retry_failed:
             store.forget(key)
-        elif state in ("finished", "failed"):
-            continue
-        found.append((cell, key))
-    return found
+    ended = {"finished"} if retry_failed else {"finished", "failed"}
+    return [(cell, key) for cell, key in cells if states[key] not in ended]
 
 
 def cell_key(cell: Cell, task_fingerprint: str, weights: str | None) -> str:
     """24 hex digits that stand for everything a cell's numbers depend on, libraries apart."""
     facts = {
-        "format": FORMAT,
-        "numerics": NUMERICS,
         "route": cell.route,
         "seed": cell.seed,
         "settings": cell.settings,
@@ -208,4 +184,4 @@ def cell_key(cell: Cell, task_fingerprint: str, weights: str | None) -> str:
         "weights": weights,
         "kind": ASSESS if cell.route == ASSESS else "adapt",
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    return content_key(facts)

@@ -51,10 +51,8 @@ class Columns:
 
 
 def choose_columns(table: Table, wish: Columns) -> Columns:
-    """Columns as named in `wish`, the others found by name.
-
-    Raises:
-        TaskError: a named column is not there, or none or several columns could be meant; the columns there are named.
+    """Columns as named in `wish`, the others found by name; a TaskError names those there are where a named one is not
+    there, or none or several could be meant.
     """
     named = _in_table(table, wish)
     text, pair = _text_and_pair(table, named)
@@ -68,11 +66,7 @@ def choose_columns(table: Table, wish: Columns) -> Columns:
 
 
 def choose_texts(table: Table, wish: Columns) -> Columns:
-    """Columns of the text, or the two of a pair, in a table that needs no labels.
-
-    Raises:
-        TaskError: as `choose_columns`.
-    """
+    """Columns of the text, or the two of a pair, in a table that needs no labels; see `choose_columns`."""
     return Columns(*_text_and_pair(table, _in_table(table, Columns(wish.text, wish.text_pair))))
 
 

@@ -58,10 +58,8 @@ def docstring_table(seed: int = 0) -> Table:
     """Texts with columns `text`, `label` (the package's name) and `file`; one seed and set of packages, one result.
 
     Up to 500 texts of each package from a seeded sample of its files, at most 12 of one file, each the beginning of a
-    docstring as one line of 60 to 600 characters.  Texts that occur in two packages are left out.
-
-    Raises:
-        TaskError: fewer than six packages are there; the message names what to install.
+    docstring as one line of 60 to 600 characters.  Texts that occur in two packages are left out.  With fewer than six
+    packages a TaskError names what to install.
     """
     rows = [(text, name, file) for name in PACKAGES for text, file in _package_texts(name, seed).items()]
     packages_of = Counter(text for text, _, _ in rows)
@@ -76,13 +74,9 @@ def docstring_table(seed: int = 0) -> Table:
 
 
 def source_files(package: str) -> list[Path]:
-    """Python files of an installed package, sorted, without its tests and vendored copies; nothing is imported.
+    """Python files of an installed package (by the name to import), sorted, without its tests and vendored copies.
 
-    Args:
-        package: name to import, such as `sklearn`.
-
-    Raises:
-        TaskError: the package is not installed.
+    Nothing is imported; a TaskError where it is not installed.
     """
     folder = _folder(package)
     if folder is None:

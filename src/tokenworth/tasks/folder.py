@@ -39,11 +39,9 @@ def read_folder(path: Path) -> Folder:
     """Read a folder's train.* and test.* files, its meta.json, or its data in the hub's layout.
 
     A folder that `save_to_disk` of the `datasets` library wrote has the parts it names.  A README.md with the hub's
-    header says which file is which and what the classes are called; then the `datasets` library reads the folder.
-    Else files named after a part are read, here or in `data/`, also in numbered shards.
-
-    Raises:
-        TaskError: no file is named after a part, two files are the same part, or a file cannot be read.
+    header says which file is which and what the classes are called; then the `datasets` library reads the folder.  Else
+    files named after a part are read, here or in `data/`, also in numbered shards.  A TaskError where none is, two
+    files are the same part, or a file cannot be read.
     """
     if (saved := saved_parts(path)) is not None:
         return Folder(canonical({name: _joined(path, name, files) for name, files in saved.items()}))
@@ -73,15 +71,12 @@ def _read_parts(path: Path) -> dict[str, Table]:
         inside = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
         remedy = f"name the files train and test with one of the endings {', '.join(READERS)}, or give the file itself"
         raise TaskError(f"{path}: no train.* file in this folder (in it: {inside}); {remedy}")
-    return {part: _read_part(path, part, part_files) for part, part_files in files.items()}
-
-
-def _read_part(path: Path, part: str, files: list[Path]) -> Table:
-    if len(files) > 1 and not all(SHARD.search(stem(file)) for file in files):
-        named = " and ".join(str(file.relative_to(path)) for file in files)
-        raise TaskError(f"{path}: {named} are both the {part} part; keep one of them, or give the file itself")
-    whole_sets(files)
-    return _joined(path, part, files)
+    for part, of_part in files.items():
+        if len(of_part) > 1 and not all(SHARD.search(stem(file)) for file in of_part):
+            named = " and ".join(str(file.relative_to(path)) for file in of_part)
+            raise TaskError(f"{path}: {named} are both the {part} part; keep one of them, or give the file itself")
+        whole_sets(of_part)
+    return {part: _joined(path, part, of_part) for part, of_part in files.items()}
 
 
 def _joined(path: Path, part: str, files: Sequence[Path]) -> Table:

@@ -18,15 +18,11 @@ _PATIENCE = 10.0
 
 
 def load_parts(hub_id: str, config: str | None = None) -> dict[str, Table]:
-    """All splits of a data set, by their own names.
-
-    Args:
-        hub_id: identifier such as `stanfordnlp/imdb`, or a local folder in the hub's layout.
-        config: its configuration, where it has several.
+    """All splits of a data set (an identifier such as `stanfordnlp/imdb`, or a local folder in the hub's layout), by
+    name.
 
     Raises:
-        TaskError: no network and not in the cache, no such data set or no access to it, or a configuration must be
-            named.
+        TaskError: no network and no copy in the cache, no such data set, no access, or a configuration must be named.
     """
     try:
         splits = _load(hub_id, config)

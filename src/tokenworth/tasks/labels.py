@@ -40,7 +40,9 @@ def encode_labels(
         TaskError: labels missing, several a text, real numbers, nearly all different, of one class only, of a class
             with fewer than two training texts, outside `names`, or in test and not in train.
     """
-    values = _one_kind([_plain_labels(rows) for rows in parts])
+    values: list[list[Any]] = [list(_plain_labels(rows)) for rows in parts]
+    if len({type(value) for part in values for value in part[:1]}) > 1:
+        values = [[str(value) for value in part] for part in values]
     notes = _spelling_notes(parts)
     if names is not None:
         names = tuple(map(normal_label, names))
@@ -129,11 +131,6 @@ def _integers(rows: Rows, numbers: list[Any]) -> list[int]:
             what = f"label {number} is a real number; regression is not supported"
             raise TaskError(f"{rows.place(row)}: {what}: turn the numbers into a few classes first")
     return [int(number) for number in numbers]
-
-
-def _one_kind(values: list[list[int] | list[str]]) -> list[list[Any]]:
-    kinds = {type(value) for part in values for value in part[:1]}
-    return [[str(value) for value in part] if len(kinds) > 1 else list(part) for part in values]
 
 
 def _indices(parts: Sequence[Rows], values: list[list[Any]], names: tuple[str, ...]) -> list[list[int]]:

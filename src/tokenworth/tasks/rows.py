@@ -42,8 +42,7 @@ class Rows:
 def read_rows(table: Table, columns: Columns) -> Rows:
     """Texts, labels and groups of a table; the two texts of a pair are joined by one space, in every row.
 
-    Raises:
-        TaskError: a text or a group is missing, or a text column holds something else than text; the row is named.
+    A TaskError names the row where a text or a group is missing, or a text column holds something else than text.
     """
     assert columns.label is not None
     texts, half_pairs = read_texts(table, columns)
@@ -52,11 +51,7 @@ def read_rows(table: Table, columns: Columns) -> Rows:
 
 
 def read_texts(table: Table, columns: Columns) -> tuple[list[str], int]:
-    """The texts of a table, pairs joined by one space, and how many pairs have an empty half.
-
-    Raises:
-        TaskError: a text is missing, or a text column holds something else than text; the row is named.
-    """
+    """The texts of a table, pairs joined by one space, and how many pairs have an empty half; errors as `read_rows`."""
     assert columns.text is not None
     texts = _texts(table, columns.text)
     if columns.text_pair is None:

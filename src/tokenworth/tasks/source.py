@@ -45,10 +45,7 @@ def find_origin(source: str, data: str | None, seed: int) -> Origin:
 
     The first that fits is taken, so a folder called like a published task is written ./imdb.  With `data`, or the
     variable TOKENWORTH_DATA, a published name means the folder `<data>/<name>`, and so does a hub identifier for which
-    there is such a folder.
-
-    Raises:
-        TaskError: nothing is found under that name, or it cannot be read.
+    there is such a folder.  A TaskError where nothing is found under that name, or it cannot be read.
     """
     if source == "docstrings":
         note = "Built from the docstrings of the installed packages, with their names masked; each file is one group."

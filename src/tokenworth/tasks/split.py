@@ -32,10 +32,7 @@ def quotas(counts: np.ndarray, total: int, low: np.ndarray, high: np.ndarray) ->
 def sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     """Indices of a stratified sample in rising order: `size` rows, but at least two of every class that has two.
 
-    Args:
-        labels: (N,) integers.
-        size: rows wanted; all are returned where there are no more.
-        seed: seed of the draw.
+    All are returned where there are no more; `labels` are (N,) integers.
     """
     if size >= len(labels):
         return np.arange(len(labels))

@@ -30,8 +30,7 @@ def task_errors() -> Iterator[None]:
 def read_table(path: str | Path) -> Table:
     """Read one file by its ending; .gz or .zst may follow that of a text file.
 
-    Raises:
-        TaskError: no such file, an unknown ending, an empty file, bytes that are not UTF-8, or malformed rows.
+    A TaskError where there is no such file, it is empty, not UTF-8 or of an unknown ending, or rows are malformed.
     """
     path = Path(path)
     if not path.is_file():

@@ -73,14 +73,11 @@ class Task:
         return self._cache["fingerprint"]
 
     def sample(self, max_texts: int, *, seed: int | None = None) -> Task:
-        """A task with at most `max_texts` texts in each part, drawn in proportion to the classes.
+        """A task with at most `max_texts` texts in each part, drawn in proportion to the classes by `seed` (None: its
+        own).
 
         Every class keeps at least two texts of each part (or all it has), which for many classes can exceed
         `max_texts`.
-
-        Args:
-            max_texts: texts wanted in each part, at least 1.
-            seed: seed of the draw; the task's own where None.
 
         Raises:
             SettingError: max_texts < 1.

@@ -1,1 +1,1 @@
-"""Tokenizers over bytes."""
+"""Tokenizers over bytes, and the documents they and pretraining runs are fed."""

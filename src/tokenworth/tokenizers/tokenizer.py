@@ -29,6 +29,7 @@ class TokenizerConfig:
     """What a tokenizer is."""
 
     kind: Literal["bpe", "unigram"] = "bpe"
+    """How pieces are found: by merging pairs, or by pruning a unigram model."""
     vocabulary: Annotated[int, Bounds(least=1, most=MOST_TOKENS)] = 8192
     """Tokens, special ones among them."""
     split_digits: bool = True
@@ -48,12 +49,7 @@ class TokenizerConfig:
 
 
 def train_tokenizer(documents: Iterable[str], config: TokenizerConfig | None = None) -> Any:
-    """A fast transformers tokenizer trained on documents; the same documents in the same order give the same one.
-
-    Args:
-        documents: texts, read once.
-        config: settings; None takes the defaults.
-    """
+    """A fast transformers tokenizer trained on documents; the same documents in the same order give the same one."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -64,19 +60,20 @@ def train_tokenizer(documents: Iterable[str], config: TokenizerConfig | None = N
         "special_tokens": list(config.special),
         "initial_alphabet": pre_tokenizers.ByteLevel.alphabet(),
     }
-    made: Any = Tokenizer(models.BPE())
+    tokenizer: Any = Tokenizer(models.BPE())
     trainer: Any = trainers.BpeTrainer(**shared)
     if config.kind == "unigram":
-        made, trainer = Tokenizer(models.Unigram()), trainers.UnigramTrainer(unk_token=config.special[0], **shared)
+        tokenizer = Tokenizer(models.Unigram())
+        trainer = trainers.UnigramTrainer(unk_token=config.special[0], **shared)
     by_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = [pre_tokenizers.Digits(individual_digits=True)] if config.split_digits else []
-    made.pre_tokenizer = pre_tokenizers.Sequence([*digits, by_bytes]) if digits else by_bytes
-    made.decoder = decoders.ByteLevel()
-    made.train_from_iterator(iter(documents), trainer)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*digits, by_bytes]) if digits else by_bytes
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(iter(documents), trainer)
     if config.kind == "unigram":
-        made.model = _in_order(made, len(config.special))
+        tokenizer.model = _in_order(tokenizer, len(config.special))
     names = {"bos_token": config.special[0], "eos_token": config.special[0], "clean_up_tokenization_spaces": False}
-    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=config.max_length, **names)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=config.max_length, **names)
 
 
 def _in_order(trained: Any, special: int) -> Any:
@@ -97,7 +94,7 @@ def _in_order(trained: Any, special: int) -> Any:
         unseen -= 1
     falling = [score_of[piece] for piece in letters[unseen:]]
     score_of |= dict(zip(sorted(letters[unseen:]), falling, strict=True))
-    rest = sorted(score_of.items(), key=lambda one: (-one[1], one[0]))
+    rest = sorted(score_of.items(), key=lambda piece: (-piece[1], piece[0]))
     return models.Unigram([*vocabulary[:special], *rest], unk_id=0)
 
 
@@ -116,29 +113,25 @@ class ByteCodec:
         assert set(self._byte_of) == set(ByteLevel.alphabet()), "the library's alphabet is the known one"
         vocabulary = tokenizer.get_vocab()
         self._single = {byte: vocabulary[letter] for byte, letter in letters.items()}
-        self._special = {tokenizer.convert_tokens_to_ids(one): one.encode() for one in tokenizer.all_special_tokens}
+        self._special = {
+            tokenizer.convert_tokens_to_ids(piece): piece.encode() for piece in tokenizer.all_special_tokens
+        }
 
     def encode(self, data: bytes) -> list[int]:
         """Token ids; special tokens written out in the data are not taken for special ones."""
-        found: list[int] = []
+        as_text = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
+        ids: list[int] = []
         for text, stray in _runs(data):
-            found += self._text_ids(text)
-            found += [self._single[byte] for byte in stray]
-        return found
-
-    def _text_ids(self, text: str) -> list[int]:
-        return list(
-            self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
-        )
+            ids += self.tokenizer(text, **as_text)["input_ids"]
+            ids += [self._single[byte] for byte in stray]
+        return ids
 
     def decode(self, ids: Sequence[int]) -> bytes:
         """The bytes of token ids."""
-        return b"".join(self._bytes(int(one)) for one in ids)
-
-    def _bytes(self, one: int) -> bytes:
-        if one in self._special:
-            return self._special[one]
-        return bytes(self._byte_of[letter] for letter in self.tokenizer.convert_ids_to_tokens(one))
+        letters = self.tokenizer.convert_ids_to_tokens
+        return b"".join(
+            self._special.get(i) or bytes(self._byte_of[letter] for letter in letters(i)) for i in map(int, ids)
+        )
 
 
 def _letters() -> dict[int, str]:

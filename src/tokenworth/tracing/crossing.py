@@ -15,11 +15,11 @@ interval as the first checkpoint's tokens and as infinity.  Axes: B resamples, K
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tokenworth.tracing.f1_curves import Curve, Floats
+from tokenworth.base.aliases import Floats
+from tokenworth.tracing.f1_curves import Curve
+from tokenworth.tracing.trace_result import CrossingPoint
 
 START, INSIDE, NEVER = "start", "inside", "never"
 
@@ -44,19 +44,13 @@ def _between(low_M: Floats, high_M: Floats, share_M: Floats) -> Floats:
     return np.where(low_M > 0, low_M * ratio_M**share_M, high_M * share_M)
 
 
-def find_crossing(tokens: list[int], route: Curve, references: list[Curve]) -> dict[str, Any]:
+def find_crossing(tokens: list[int], route: Curve, references: list[Curve]) -> CrossingPoint:
     """The crossing over a reference, or over the best of several, with a 95 % interval over test texts.
 
     Args:
         tokens: of the route's checkpoints, fewest first (K).
         route: at these checkpoints.
         references: each of K = 1.
-
-    Returns:
-        state (START, INSIDE, NEVER); tokens (None for NEVER), low and high (None beyond the run);
-        share_start, share_never: of the resamples; sure_from: the first checkpoint from which on the interval of the
-        difference is above 0 at every checkpoint (None: at none); end: the last checkpoint's tokens; lead, lead_low,
-        lead_high: the difference there.
     """
     tokens_K = np.asarray(tokens, dtype=np.float64)
     difference_1K = (route.f1_K - max(one.f1_K[0] for one in references))[None]

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from tokenworth.base.aliases import Floats
 from tokenworth.tracing.crossing import finite, order_statistic
-from tokenworth.tracing.f1_curves import Curve, Floats
+from tokenworth.tracing.f1_curves import Curve
+from tokenworth.tracing.trace_result import FittedCurve, Meeting
 
 FEWEST = {"line": 4, "power": 6}
 LIMIT = 1000.0
@@ -53,7 +54,7 @@ def _feature(form: str, c_K: Floats, alpha: Floats | float) -> Floats:
     return np.asarray(np.log(c_K) if form == "line" else -(c_K ** -np.asarray(alpha)))
 
 
-def fit_curve(flops: Sequence[float], curve: Curve, references: dict[str, Curve]) -> dict[str, Any] | None:
+def fit_curve(flops: Sequence[float], curve: Curve, references: dict[str, Curve]) -> FittedCurve | None:
     """Fit a route's F1 by its pretraining FLOPs, and say where the fit meets each reference.
 
     Args:
@@ -62,9 +63,7 @@ def fit_curve(flops: Sequence[float], curve: Curve, references: dict[str, Curve]
         references: each of K = 1.
 
     Returns:
-        form, constants (of C in FLOPs), points, error and left_out_error (root mean squares, F1), slope_low and
-        slope_high (F1 a factor of ten in FLOPs at the end of the run), and crossings: by reference flops, low, high
-        (None: not within LIMIT times the run), beyond (whether it lies outside the run); None for too few checkpoints.
+        The curve, and by reference where it meets it; None for too few checkpoints.
     """
     c_K = np.asarray(flops, dtype=np.float64)
     kept = c_K > 0
@@ -97,7 +96,7 @@ def _constants(fitted: _Fitted, first: float) -> dict[str, float]:
     return {"top": a, "A": b * first**alpha, "alpha": alpha}
 
 
-def _meets(fitted: _Fitted, drawn: _Fitted, reference: Curve, first: float, end: float) -> dict[str, Any]:
+def _meets(fitted: _Fitted, drawn: _Fitted, reference: Curve, first: float, end: float) -> Meeting:
     value = float(fitted.reaches(reference.f1_K)[0]) * first
     drawn_B = np.sort(drawn.reaches(reference.drawn_BK[:, 0]) * first)
     drawn_B = np.where(drawn_B > LIMIT * end, np.inf, drawn_B)

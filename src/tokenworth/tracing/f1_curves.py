@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworth.base.aliases import Floats
+
 RESAMPLES = 1000
 _WEIGHTS_AT_ONCE = 20_000_000
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 

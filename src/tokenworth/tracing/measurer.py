@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation import AdaptResult, adapt
-from tokenworth.adaptation.job import Progress
 from tokenworth.adaptation.route_settings import relevant_settings
 from tokenworth.assessment import Assessment, assess
 from tokenworth.assessment.probe_table import bow_row
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX, identity
-from tokenworth.base.cells import Cells, Facts
+from tokenworth.base.aliases import Facts, Progress
 from tokenworth.encode.text_loss import loss_of
 from tokenworth.tasks import Task
 from tokenworth.tracing.run_reader import Checkpoint
+from tokenworth.tracing.trace_cells import Cells
 from tokenworth.tracing.trace_settings import TraceSettings
 
 SCORES = (
@@ -53,7 +53,7 @@ class Measurer:
 
     def bow(self) -> Facts:
         """The row of `Assessment.probes`, predictions included."""
-        return self.cells.once(self._what("bow", ""), lambda _work: bow_row(self.task))
+        return self.cells.once(self._what("bow", ""), lambda _work: dict(bow_row(self.task)))
 
     def assessed(self, checkpoint: Checkpoint, bow: Facts) -> Facts:
         """Scores at the chosen layer and at the last, the best probe's test predictions, loss on the task's texts."""
@@ -114,7 +114,7 @@ class Measurer:
 
 def _kept(found: Assessment, loss: dict[str, float]) -> Facts:
     """The few figures of an assessment that make a trace."""
-    chosen, last = found.row(), found.row(max(row["layer"] for row in found.layers))
+    chosen, last = found.row(), found.row(int(max(row["layer"] for row in found.layers)))
     ends = ("", "_low", "_high", "_chance")
     return {
         "best_layer": found.best_layer,

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from tokenworth.study.correlation import rank_correlation
 from tokenworth.tracing.measurer import SCORES
+from tokenworth.tracing.trace_result import Relation, TraceRow
 
 FEWEST = 4
 """Checkpoints below which an order says nothing."""
 LOWER_IS_BETTER = frozenset({"cv_loss", "k90"})
 
 
-def relations(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def relations(rows: Sequence[TraceRow]) -> list[Relation]:
     """Spearman correlations over the checkpoints of one task.
 
     Args:
@@ -30,18 +31,18 @@ def relations(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     losses = _losses(rows)
     targets = {"loss": [-one for one in losses], "f1": [row["probe_f1"] for row in rows]}
-    found = []
+    correlated = []
     for score in SCORES:
         sign = -1.0 if score in LOWER_IS_BETTER else 1.0
         for layer, prefix in (("chosen", ""), ("last", "last_")):
             values = [sign * _number(row.get(prefix + score)) for row in rows]
             for target, wanted in targets.items():
-                figures = _spearman(values, wanted)
-                found += [{"score": score, "layer": layer, "target": target, **figures}] if figures else []
-    return found
+                if (figures := _spearman(values, wanted)) is not None:
+                    correlated.append(cast("Relation", {"score": score, "layer": layer, "target": target, **figures}))
+    return correlated
 
 
-def _losses(rows: Sequence[dict[str, Any]]) -> list[float]:
+def _losses(rows: Sequence[TraceRow]) -> list[float]:
     held_out = [_number(row.get("bits_per_byte")) for row in rows]
     return held_out if all(map(math.isfinite, held_out)) else [_number(row.get("text_bits_per_byte")) for row in rows]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from tokenworth.base.cells import Facts
+from tokenworth.base.aliases import Facts
 from tokenworth.base.versions import describe_environment
 from tokenworth.tasks import Task
 from tokenworth.tracing.crossing import find_crossing
@@ -16,7 +15,17 @@ from tokenworth.tracing.f1_curves import Curve, make_curves
 from tokenworth.tracing.measurer import SCORES
 from tokenworth.tracing.run_reader import Run
 from tokenworth.tracing.score_relations import relations
-from tokenworth.tracing.trace_result import Trace
+from tokenworth.tracing.trace_result import (
+    CheckpointRow,
+    Crossing,
+    Figure,
+    Fit,
+    Gain,
+    RunFacts,
+    TaskEntry,
+    Trace,
+    TraceRow,
+)
 from tokenworth.tracing.trace_settings import TraceSettings
 from tokenworth.tracing.trace_summary import overall, task_sentences, verdict_of
 
@@ -38,9 +47,9 @@ class Measured:
 class Part:
     """What was found on one task."""
 
-    task: dict[str, Any]
+    task: TaskEntry
     """As in `Trace.tasks`."""
-    rows: list[dict[str, Any]]
+    rows: list[TraceRow]
     """As in `Trace.rows`."""
 
 
@@ -75,9 +84,9 @@ def find_part(run: Run, task: Task, measured: Measured, seed: int) -> Part:
     return Part(_task_entry(run, task, measured, routes, rows), rows)
 
 
-def _row(run: Run, task: str, tokens: int, found: Facts, routes: _Routes) -> dict[str, Any]:
+def _row(run: Run, task: str, tokens: int, found: Facts, routes: _Routes) -> TraceRow:
     """One checkpoint on one task."""
-    row: dict[str, Any] = {
+    row: TraceRow = {
         "task": task,
         "tokens": tokens,
         "flops": tokens * run.flops_per_token,
@@ -100,12 +109,10 @@ def _figures(route: str, tokens: int, routes: _Routes) -> dict[str, float | None
     return dict(zip(names, (float(curve.f1_K[place]), *curve.interval(place)), strict=True))
 
 
-def _task_entry(
-    run: Run, task: Task, measured: Measured, routes: _Routes, rows: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _task_entry(run: Run, task: Task, measured: Measured, routes: _Routes, rows: list[TraceRow]) -> TaskEntry:
     crossings = _crossings(routes)
     gains = [_gain(route, routes) for route in routes.along if len(routes.tokens[route]) > 1]
-    found = {
+    entry: TaskEntry = {
         "name": task.name,
         "source": task.source,
         "n_classes": task.n_classes,
@@ -119,11 +126,12 @@ def _task_entry(
         "relations": relations(rows),
         "costs": _costs(measured),
         "verdict": verdict_of(crossings, gains),
+        "sentences": [],
     }
-    return {**found, "sentences": task_sentences(found, run_facts(run))}
+    return {**entry, "sentences": task_sentences(entry, run_facts(run))}
 
 
-def _crossings(routes: _Routes) -> list[dict[str, Any]]:
+def _crossings(routes: _Routes) -> list[Crossing]:
     """Of every route over every reference, and over the best of them ("both") where there are two."""
     compared = {name: [curve] for name, curve in routes.references.items()}
     if len(compared) > 1:
@@ -135,12 +143,12 @@ def _crossings(routes: _Routes) -> list[dict[str, Any]]:
     ]
 
 
-def _reference(curve: Curve) -> dict[str, float]:
+def _reference(curve: Curve) -> Figure:
     low, high = curve.interval(0)
     return {"f1": float(curve.f1_K[0]), "low": low, "high": high}
 
 
-def _gain(route: str, routes: _Routes) -> dict[str, Any]:
+def _gain(route: str, routes: _Routes) -> Gain:
     """Last checkpoint of a route minus its first, with a paired interval."""
     curve, tokens = routes.curves[route], routes.tokens[route]
     low, high = np.quantile(curve.drawn_BK[:, -1] - curve.drawn_BK[:, 0], [0.025, 0.975])
@@ -154,10 +162,10 @@ def _gain(route: str, routes: _Routes) -> dict[str, Any]:
     }
 
 
-def _fit(run: Run, route: str, routes: _Routes) -> dict[str, Any] | None:
+def _fit(run: Run, route: str, routes: _Routes) -> Fit | None:
     flops = [tokens * run.flops_per_token for tokens in routes.tokens[route]]
-    found = fit_curve(flops, routes.curves[route], routes.references)
-    return None if found is None else {"route": route, **found}
+    fitted = fit_curve(flops, routes.curves[route], routes.references)
+    return None if fitted is None else {"route": route, **fitted}
 
 
 def _costs(measured: Measured) -> dict[str, float]:
@@ -167,7 +175,7 @@ def _costs(measured: Measured) -> dict[str, float]:
     return {route: sum(flops) / len(flops) for route, flops in known.items() if flops}
 
 
-def run_facts(run: Run) -> dict[str, Any]:
+def run_facts(run: Run) -> RunFacts:
     """As in `Trace.run`."""
     last = run.tokens[-1]
     return {
@@ -184,7 +192,7 @@ def run_facts(run: Run) -> dict[str, Any]:
 def assemble(run: Run, settings: TraceSettings, parts: list[Part]) -> Trace:
     """All tasks together."""
     tasks, facts = [part.task for part in parts], run_facts(run)
-    checkpoints = [
+    checkpoints: list[CheckpointRow] = [
         {
             "tokens": one.tokens,
             "flops": one.tokens * run.flops_per_token,

@@ -2,76 +2,192 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
 
 import pandas as pd
+from typing_extensions import NotRequired, TypedDict
 
-from tokenworth.base.atomic_files import jsonable, write_table, write_text, writing
-from tokenworth.base.schema import (
-    COUNT,
-    FINITE,
-    LEAF,
-    NUMBER,
-    OBJECT,
-    TEXT,
-    TRUTH,
-    Each,
-    Maybe,
-    Shape,
-    read_object,
-)
+from tokenworth.assessment.assessment_result import Parts
+from tokenworth.base.codec import Result
+from tokenworth.base.schema import COUNT, FINITE, NUMBER, TEXT, Count, Each, Facts, Finite, Maybe, Number, Settings
 
 TRACE, TABLE, PAGE = "trace.json", "trace.parquet", "trace.html"
-SHAPE: Shape = {
-    "run": {"name": TEXT, "parameters": FINITE, "tokens": COUNT, "flops": FINITE, "flops_per_token": FINITE},
-    "checkpoints": [{"tokens": COUNT, "flops": FINITE, "bits_per_byte": NUMBER, "fingerprint": TEXT, "adapted": TRUTH}],
-    "tasks": [
-        {
-            "name": TEXT,
-            "n_classes": COUNT,
-            "texts": {"train": COUNT, "test": COUNT},
-            "fingerprint": TEXT,
-            "references": Each({"f1": FINITE, "low": FINITE, "high": FINITE}),
-            "crossings": [{"route": TEXT, "reference": TEXT}],
-            "gains": [{"route": TEXT, "gain": FINITE, "low": FINITE, "high": FINITE}],
-            "fits": [{"route": TEXT}],
-            "costs": Each(FINITE),
-            "sentences": [TEXT],
-        }
-    ],
-    "rows": [{"task": TEXT, "tokens": COUNT, "flops": FINITE, "probe_f1": NUMBER, "probe": Maybe(TEXT)}],
-    "settings": OBJECT,
-    "sentences": [TEXT],
-    "notes": [TEXT],
-    "environment": Each(LEAF),
-}
-"""What trace.json holds of that which is read again."""
+TraceRow = Annotated[
+    dict[str, Any], {"task": TEXT, "tokens": COUNT, "flops": FINITE, "probe_f1": NUMBER, "probe": Maybe(TEXT)}
+]
+"""A task at a checkpoint, as in `Trace.rows`."""
+
+
+class RunFacts(TypedDict):
+    """The pretraining run: tokens and flops are those of its last checkpoint."""
+
+    name: str
+    folder: NotRequired[str]
+    parameters: Finite
+    tokens: Count
+    flops: Finite
+    flops_per_token: Finite
+    held_out_sources: NotRequired[list[str]]
+
+
+class CheckpointRow(TypedDict):
+    """A checkpoint."""
+
+    tokens: Count
+    flops: Finite
+    bits_per_byte: Number
+    train_loss: NotRequired[Number]
+    fingerprint: str
+    adapted: bool
+
+
+class Figure(TypedDict):
+    """A weighted F1 with its 95 % interval."""
+
+    f1: Finite
+    low: Finite
+    high: Finite
+
+
+class CrossingPoint(TypedDict, total=False):
+    """After how many tokens a route is above a reference for good."""
+
+    state: str
+    """start, inside or never."""
+    tokens: float | None
+    """None for never."""
+    low: float | None
+    high: float | None
+    """None beyond the run."""
+    share_start: float
+    share_never: float
+    """Of the resamples."""
+    sure_from: int | None
+    """The first checkpoint from which on the difference is above 0 beyond its noise; None: at none."""
+    end: int
+    """Tokens of the last checkpoint, at which the difference is lead (lead_low to lead_high)."""
+    lead: float
+    lead_low: float
+    lead_high: float
+
+
+class Crossing(CrossingPoint):
+    """Of a route over a reference, or over the best of them ("both")."""
+
+    route: str
+    reference: str
+
+
+class Gain(TypedDict):
+    """Last checkpoint of a route minus its first, with a paired 95 % interval."""
+
+    route: str
+    from_tokens: NotRequired[int]
+    to_tokens: NotRequired[int]
+    gain: Finite
+    low: Finite
+    high: Finite
+
+
+class Verdict(Crossing):
+    """The answer, with the crossing and the gain that it rests on."""
+
+    answer: str
+    """yes, no, unclear or without."""
+    gain: Gain | None
+
+
+class Meeting(TypedDict):
+    """FLOPs at which a fitted curve meets a reference, None where it does not within a thousand runs."""
+
+    flops: float | None
+    low: float | None
+    high: float | None
+    beyond: bool
+    """Outside the run."""
+
+
+class FittedCurve(TypedDict, total=False):
+    """A curve through F1 by pretraining FLOPs C."""
+
+    form: str
+    """line or power."""
+    constants: dict[str, float]
+    points: int
+    error: float
+    left_out_error: float
+    """Root mean squares, F1."""
+    slope: float
+    slope_low: float
+    slope_high: float
+    """F1 a factor of ten in FLOPs at the end of the run."""
+    crossings: dict[str, Meeting]
+
+
+class Fit(FittedCurve):
+    """Of a route."""
+
+    route: str
+
+
+class Relation(TypedDict):
+    """Rank correlation of a score with the loss or the F1 along the run."""
+
+    score: str
+    layer: str
+    target: str
+    n: NotRequired[int]
+    r: Number
+    p: NotRequired[Number]
+    low: Number
+    high: Number
+
+
+class TaskEntry(TypedDict):
+    """What the run was worth for one task."""
+
+    name: str
+    source: NotRequired[str]
+    n_classes: Count
+    texts: Parts
+    fingerprint: str
+    notes: NotRequired[list[str]]
+    references: dict[str, Figure]
+    crossings: list[Crossing]
+    gains: list[Gain]
+    fits: list[Fit]
+    relations: NotRequired[list[Relation]]
+    costs: Annotated[dict[str, float], Each(FINITE)]
+    verdict: NotRequired[Verdict]
+    sentences: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trace:
+class Trace(Result):
     """Perception along one pretraining run.  Every field is JSON-able; a number that does not exist is None."""
 
-    run: dict[str, Any]
+    FILE: ClassVar[str] = TRACE
+    HOLDS: ClassVar[str] = "trace"
+    REMEDY: ClassVar[str] = "run tokenworth trace again"
+
+    run: RunFacts
     """name, folder, parameters, tokens and flops of its last checkpoint, flops_per_token, sources of held-out text."""
-    checkpoints: list[dict[str, Any]]
+    checkpoints: list[CheckpointRow]
     """One a checkpoint, fewest tokens first: tokens, flops, bits_per_byte, loss, fingerprint, adapted."""
-    tasks: list[dict[str, Any]]
+    tasks: list[TaskEntry]
     """One a task: name, source, n_classes, texts, fingerprint; references (bow, scratch), crossings, gains, fits,
     relations, costs, verdict and sentences; see docs/trace.md."""
-    rows: list[dict[str, Any]]
+    rows: list[TraceRow]
     """One a task and checkpoint: task, tokens, flops, bits_per_byte, probe_f1, lora_f1, bow_f1, scratch_f1 (each with
     _low and _high), best_layer, and every score of measuring.SCORES at the chosen layer (NAME) and the last one
     (last_NAME).
     """
-    settings: dict[str, Any]
+    settings: Settings
     sentences: list[str]
     """The answer first."""
     notes: list[str] = field(default_factory=list)
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: Facts = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """One row a task and checkpoint, as in `rows`; what does not exist is NaN."""
@@ -80,28 +196,6 @@ class Trace:
         numbers = [name for name in frame.columns if name not in words]
         return frame.astype(dict.fromkeys(numbers, "float64")).astype({"tokens": "int64"})
 
-    def to_json(self) -> str:
-        """The whole result as JSON."""
-        return json.dumps(jsonable(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
-
-    def save(self, folder: str | Path) -> None:
-        """Write trace.parquet (`table`) and trace.json into a folder, each under a temporary name first.
-
-        Raises:
-            TokenworthError: the folder cannot be written.
-        """
-        with writing(folder) as place:
-            write_table(place / TABLE, self.table())
-            write_text(place / TRACE, self.to_json())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Trace:
-        """Read trace.json, or the folder that holds it.
-
-        Raises:
-            TokenworthError: it is not there or not a trace.
-        """
-        path = Path(path)
-        path = path / TRACE if path.is_dir() else path
-        data = read_object(path, SHAPE, "trace", "run tokenworth trace again")
-        return cls(**{one.name: data[one.name] for one in fields(cls)})
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """trace.parquet, which is `table`."""
+        return {TABLE: self.table()}

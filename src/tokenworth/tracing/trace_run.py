@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from tokenworth.backbones import dtype_name, resolve_device, resolve_dtype
-from tokenworth.base.cells import Cells
 from tokenworth.base.locks import claimed
 from tokenworth.errors import SettingError
 from tokenworth.settings.signatures import keywords_of
@@ -16,6 +15,7 @@ from tokenworth.tasks import Task, load_task
 from tokenworth.tracing.measurer import Measurer
 from tokenworth.tracing.run_reader import Run, read_run
 from tokenworth.tracing.trace_assembly import Measured, assemble, find_part
+from tokenworth.tracing.trace_cells import Cells
 from tokenworth.tracing.trace_result import Trace
 from tokenworth.tracing.trace_settings import TraceCall, TraceSettings, budget, choose_adapted, seeds_from
 

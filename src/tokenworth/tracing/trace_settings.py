@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation.route_settings import AdaptConfig, Configuration, make_config
-from tokenworth.assessment.assessment_settings import Progress, Started
+from tokenworth.assessment.assessment_settings import ProgressCall, Started
 from tokenworth.errors import SettingError
 from tokenworth.settings import Count, OutFolder, Place, Seed, check_fields, read_settings, with_changes
 from tokenworth.tasks import Task
@@ -75,7 +75,7 @@ class TraceCall:
     """Folder for cells, trace.parquet and trace.json; by default RUN/trace."""
     started: Started = None
     """Called with the name of each part that is begun."""
-    progress: Progress = None
+    progress: ProgressCall = None
     """Called as progress(what, done, total)."""
 
     def __post_init__(self) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tokenworth.tracing.crossing import NEVER, START
+from tokenworth.tracing.trace_result import Crossing, Gain, RunFacts, TaskEntry, Verdict
 
 ROUTES = {"probe": "the linear probe", "lora": "LoRA"}
 REFERENCES = {"bow": "the bag of words", "scratch": "training from random weights", "both": "both"}
@@ -20,7 +20,7 @@ def amount(count: float) -> str:
     return f"{count:.0f}"
 
 
-def verdict_of(crossings: Sequence[dict[str, Any]], gains: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def verdict_of(crossings: Sequence[Crossing], gains: Sequence[Gain]) -> Verdict:
     """The answer for one task, from the route that passes all references first, else the one ahead at the end.
 
     YES: it stays above them from some tokens on, and its lead at the end is beyond the noise of the test texts.
@@ -29,7 +29,7 @@ def verdict_of(crossings: Sequence[dict[str, Any]], gains: Sequence[dict[str, An
     """
     overall = [one for one in crossings if one["reference"] == _hardest(crossings)]
     passed = [one for one in overall if one["state"] != NEVER]
-    best = min(passed, key=lambda one: one["tokens"]) if passed else max(overall, key=lambda one: one["lead"])
+    best = min(passed, key=_tokens) if passed else max(overall, key=lambda one: one["lead"])
     gain = next((one for one in gains if one["route"] == best["route"]), None)
     if best["state"] == START and gain is not None and gain["from_tokens"] == 0 and gain["low"] <= 0:
         answer = WITHOUT
@@ -40,12 +40,12 @@ def verdict_of(crossings: Sequence[dict[str, Any]], gains: Sequence[dict[str, An
     return {"answer": answer, **best, "gain": gain}
 
 
-def _hardest(crossings: Sequence[dict[str, Any]]) -> str:
+def _hardest(crossings: Sequence[Crossing]) -> str:
     named = {one["reference"] for one in crossings}
     return "both" if "both" in named else "bow"
 
 
-def task_sentences(task: dict[str, Any], run: dict[str, Any]) -> list[str]:
+def task_sentences(task: TaskEntry, run: RunFacts) -> list[str]:
     """The answer for a task, then its crossings, its gains over random weights, and the price."""
     return [
         _answer(task, run),
@@ -56,65 +56,70 @@ def task_sentences(task: dict[str, Any], run: dict[str, Any]) -> list[str]:
     ]
 
 
-def _answer(task: dict[str, Any], run: dict[str, Any]) -> str:
-    found, end = task["verdict"], amount(run["tokens"])
-    route, best = ROUTES[found["route"]], _best_without(task)
-    if found["answer"] == WITHOUT:
+def _answer(task: TaskEntry, run: RunFacts) -> str:
+    verdict, end = task["verdict"], amount(run["tokens"])
+    route, best = ROUTES[verdict["route"]], _best_without(task)
+    if verdict["answer"] == WITHOUT:
         return (
             f"{task['name']}: no: {route} is ahead of {best} already with random weights, and {end} tokens of "
             "pretraining add nothing beyond the noise of the test texts."
         )
-    where = "at its end" if found["end"] == run["tokens"] else f"at {amount(found['end'])} tokens"
-    if found["answer"] == NO:
-        return f"{task['name']}: no, not within this run of {end} tokens: {where} {route} is {_lead(found)} {best}."
-    if found["answer"] == YES and found["state"] == START and found["tokens"] == 0:
-        gain = found["gain"] or {}
+    where = "at its end" if verdict["end"] == run["tokens"] else f"at {amount(verdict['end'])} tokens"
+    if verdict["answer"] == NO:
+        return f"{task['name']}: no, not within this run of {end} tokens: {where} {route} is {_lead(verdict)} {best}."
+    if verdict["answer"] == YES and verdict["state"] == START and verdict["tokens"] == 0:
+        added = verdict["gain"]["gain"] if verdict["gain"] else 0.0
         return (
             f"{task['name']}: yes, though {route} is ahead of {best} already with random weights: {end} tokens of "
-            f"pretraining add {gain.get('gain', 0.0):.3f} weighted F1, and {where} it is {_lead(found)} it."
+            f"pretraining add {added:.3f} weighted F1, and {where} it is {_lead(verdict)} it."
         )
-    if found["answer"] == YES:
-        both = "both the bag of words and training from random weights" if found["reference"] == "both" else best
+    if verdict["answer"] == YES:
+        both = "both the bag of words and training from random weights" if verdict["reference"] == "both" else best
         return (
-            f"{task['name']}: yes, {_when(found, run)}. From there on {route} stays above {both}; {where} it is "
-            f"{_lead(found)} {best}."
+            f"{task['name']}: yes, {_when(verdict, run)}. From there on {route} stays above {both}; {where} it is "
+            f"{_lead(verdict)} {best}."
         )
     return (
-        f"{task['name']}: this run of {end} tokens cannot tell: {where} {route} is {_lead(found)} {best}, within the "
+        f"{task['name']}: this run of {end} tokens cannot tell: {where} {route} is {_lead(verdict)} {best}, within the "
         "noise of the test texts."
     )
 
 
-def _best_without(task: dict[str, Any]) -> str:
+def _best_without(task: TaskEntry) -> str:
     """The best that needs no pretraining."""
     references = task["references"]
     name = max(references, key=lambda one: references[one]["f1"])
     return f"{REFERENCES[name]} ({references[name]['f1']:.3f})"
 
 
-def _lead(found: dict[str, Any]) -> str:
+def _lead(crossing: Crossing) -> str:
     """How far ahead or behind, always said as a positive number; an interval that reaches over 0 has a negative end."""
-    sign, side = (1, "ahead of") if found["lead"] > 0 else (-1, "behind")
-    low, high = sorted((sign * found["lead_low"], sign * found["lead_high"]))
-    return f"{abs(found['lead']):.3f} weighted F1 (95 %: {low:.3f} to {high:.3f}) {side}"
+    sign, side = (1, "ahead of") if crossing["lead"] > 0 else (-1, "behind")
+    low, high = sorted((sign * crossing["lead_low"], sign * crossing["lead_high"]))
+    return f"{abs(crossing['lead']):.3f} weighted F1 (95 %: {low:.3f} to {high:.3f}) {side}"
 
 
-def _when(found: dict[str, Any], run: dict[str, Any]) -> str:
-    if found["state"] == START:
-        return f"already at the first checkpoint ({amount(found['tokens'])} tokens)"
-    flops = f"{found['tokens'] * run['flops_per_token']:.1e} FLOPs"
-    return f"after about {amount(found['tokens'])} tokens ({flops}; {_interval(found)})"
+def _tokens(crossing: Crossing) -> float:
+    assert crossing["tokens"] is not None, "asked of routes that cross"
+    return crossing["tokens"]
 
 
-def _interval(found: dict[str, Any]) -> str:
+def _when(crossing: Crossing, run: RunFacts) -> str:
+    if crossing["state"] == START:
+        return f"already at the first checkpoint ({amount(_tokens(crossing))} tokens)"
+    flops = f"{_tokens(crossing) * run['flops_per_token']:.1e} FLOPs"
+    return f"after about {amount(_tokens(crossing))} tokens ({flops}; {_interval(crossing)})"
+
+
+def _interval(crossing: Crossing) -> str:
     """Of a crossing's tokens; an open end is said in words."""
-    if found["low"] is None:
+    if crossing["low"] is None:
         return "95 %: not within this run"
-    high = "beyond this run" if found["high"] is None else amount(found["high"])
-    return f"95 %: {amount(found['low'])} to {high}"
+    high = "beyond this run" if crossing["high"] is None else amount(crossing["high"])
+    return f"95 %: {amount(crossing['low'])} to {high}"
 
 
-def _crossings(task: dict[str, Any], route: str) -> str:
+def _crossings(task: TaskEntry, route: str) -> str:
     parts = []
     for one in task["crossings"]:
         if one["route"] != route or one["reference"] == "both":
@@ -124,18 +129,18 @@ def _crossings(task: dict[str, Any], route: str) -> str:
             seen = f" (in {1 - one['share_never']:.0%} of the resamples it does)" if one["share_never"] < 0.995 else ""
             parts.append(f"never stays above {name} within this run{seen}")
         elif one["state"] == START:
-            parts.append(f"is above {name} from the first checkpoint on, {amount(one['tokens'])} tokens")
+            parts.append(f"is above {name} from the first checkpoint on, {amount(_tokens(one))} tokens")
         else:
-            parts.append(f"passes {name} at {amount(one['tokens'])} tokens ({_interval(one)})")
+            parts.append(f"passes {name} at {amount(_tokens(one))} tokens ({_interval(one)})")
     return f"{_capital(ROUTES[route])} {', and '.join(parts)}."
 
 
-def _gains(gains: Sequence[dict[str, Any]]) -> list[str]:
+def _gains(gains: Sequence[Gain]) -> list[str]:
     """What pretraining itself moved, whether or not it was enough."""
     return [f"Pretraining itself moved {', and '.join(map(_gain, gains))}."] if gains else []
 
 
-def _gain(gain: dict[str, Any]) -> str:
+def _gain(gain: Gain) -> str:
     start = "random weights" if gain["from_tokens"] == 0 else f"{amount(gain['from_tokens'])} tokens"
     noise = "; within the noise of the test texts" if gain["low"] <= 0 <= gain["high"] else ""
     end = amount(gain["to_tokens"])
@@ -145,9 +150,9 @@ def _gain(gain: dict[str, Any]) -> str:
     )
 
 
-def _extrapolated(task: dict[str, Any], run: dict[str, Any]) -> list[str]:
+def _extrapolated(task: TaskEntry, run: RunFacts) -> list[str]:
     """Where a fit would meet the bag of words beyond the run; said as what it is."""
-    found = []
+    sentences = []
     for fit in task["fits"]:
         crossing = fit["crossings"].get("bow")
         never = any(
@@ -157,7 +162,7 @@ def _extrapolated(task: dict[str, Any], run: dict[str, Any]) -> list[str]:
         if not (crossing and never and crossing["beyond"]):
             continue
         if crossing["flops"] is None:
-            found.append(
+            sentences.append(
                 f"The fitted curve of {ROUTES[fit['route']]} does not reach the bag of words within a thousand times "
                 "the FLOPs of this run (extrapolation)."
             )
@@ -165,14 +170,14 @@ def _extrapolated(task: dict[str, Any], run: dict[str, Any]) -> list[str]:
         tokens = amount(crossing["flops"] / run["flops_per_token"])
         high = "not at all" if crossing["high"] is None else f"{crossing['high']:.1e}"
         low = "not at all" if crossing["low"] is None else f"{crossing['low']:.1e}"
-        found.append(
+        sentences.append(
             f"If the fitted curve went on, {ROUTES[fit['route']]} would reach the bag of words at {tokens} tokens, "
             f"{crossing['flops']:.1e} FLOPs (95 %: {low} to {high}); this is an extrapolation beyond the run."
         )
-    return found
+    return sentences
 
 
-def _price(task: dict[str, Any], run: dict[str, Any]) -> list[str]:
+def _price(task: TaskEntry, run: RunFacts) -> list[str]:
     one = (task.get("costs") or {}).get("lora")
     if not one or not run["flops"]:
         return []
@@ -181,7 +186,7 @@ def _price(task: dict[str, Any], run: dict[str, Any]) -> list[str]:
     return [f"The whole pretraining took {run['flops']:.1e} FLOPs, {many} one LoRA run on this task ({one:.1e})."]
 
 
-def overall(tasks: Sequence[dict[str, Any]], run: dict[str, Any]) -> list[str]:
+def overall(tasks: Sequence[TaskEntry], run: RunFacts) -> list[str]:
     """The first sentence of a trace of several tasks, then the answer for each."""
     answers = [task["sentences"][0] for task in tasks]
     if len(tasks) == 1:

@@ -1,1 +1,1 @@
-"""What the two training loops, of routes and of pretraining, have in common; each module says what it is for."""
+"""The training loop of routes and of pretraining: steps, memory, checkpoints, several devices, loss logs."""

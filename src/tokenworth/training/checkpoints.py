@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tokenworth.base.atomic_folders import whole_folder
+from tokenworth.base.atomic_files import whole_folder
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 
 KEPT = 2
@@ -48,7 +48,7 @@ class Checkpoints:
     def __init__(self, folder: Path | None, failure: type[TokenworthError] = AdaptError) -> None:
         self.folder, self.failure = folder, failure
 
-    def save(self, found: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint) -> None:
         """Write one and remove all but the newest two.
 
         Raises:
@@ -57,13 +57,14 @@ class Checkpoints:
         if self.folder is None:
             return
         remedy = "make room and run the same command again: it goes on from the checkpoint before"
-        place = self.folder / f"step-{found.step:08d}"
-        with whole_folder(place, f"the checkpoint of step {found.step}", remedy, self.failure) as part:
-            tensors = {"weights": found.weights, "optimiser": found.optimiser}
-            for name, held in tensors.items():
-                save_file({key: value.detach().cpu().contiguous() for key, value in held.items()}, _file(part, name))
-            digests = {name: _digest(_file(part, name)) for name in tensors}
-            kept = {"step": found.step, "digests": digests, "state": found.state}
+        place, what = self.folder / f"step-{checkpoint.step:08d}", f"the checkpoint of step {checkpoint.step}"
+        with whole_folder(place, what, remedy, self.failure) as part:
+            digests = {}
+            for name, tensors in (("weights", checkpoint.weights), ("optimiser", checkpoint.optimiser)):
+                file = part / f"{name}.safetensors"
+                save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, file)
+                digests[name] = _digest(file)
+            kept = {"step": checkpoint.step, "digests": digests, "state": checkpoint.state}
             text = json.dumps({**kept, "digest": _digest_of(kept)})
             (part / "state.json").write_text(text, encoding="utf-8")
         for old in self._there()[KEPT:]:
@@ -75,18 +76,12 @@ class Checkpoints:
             try:
                 return _read(place)
             except _DAMAGE as error:  # noqa: PERF203 - two of them
-                _log.warning(
-                    "the checkpoint %s is damaged (%s); the one before is taken", place.name, first_line(error)
-                )
+                why = first_line(error)
+                _log.warning("the checkpoint %s is damaged (%s); the one before is taken", place.name, why)
         return None
 
-    def clear(self) -> None:
-        """Remove them all: the run is finished."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
     def _there(self) -> list[Path]:
-        """Newest first."""
+        """Folders of the checkpoints, newest first."""
         if self.folder is None or not self.folder.is_dir():
             return []
         return sorted((path for path in self.folder.glob("step-*") if path.suffix != ".part"), reverse=True)
@@ -97,20 +92,17 @@ def _read(place: Path) -> Checkpoint:
     stated = kept.pop("digest", None)  # older ones have none
     if stated not in (None, _digest_of(kept)):
         raise ValueError("state.json is not the file that was written")
+    tensors = {}
     for name, digest in kept["digests"].items():
-        if _digest(_file(place, name)) != digest:
+        file = place / f"{name}.safetensors"
+        if _digest(file) != digest:
             raise ValueError(f"{name}.safetensors is not the file that was written")
-    return Checkpoint(
-        kept["step"], load_file(_file(place, "weights")), load_file(_file(place, "optimiser")), kept["state"]
-    )
-
-
-def _file(place: Path, name: str) -> Path:
-    return place / f"{name}.safetensors"
+        tensors[name] = load_file(file)
+    return Checkpoint(kept["step"], tensors["weights"], tensors["optimiser"], kept["state"])
 
 
 def _digest_of(kept: dict[str, Any]) -> str:
-    """Of plain data, the same before it is written and after it is read."""
+    """Digest of plain data, the same before it is written and after it is read."""
     return hashlib.sha256(json.dumps(json.loads(json.dumps(kept)), sort_keys=True).encode()).hexdigest()
 
 

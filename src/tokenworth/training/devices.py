@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
 
+from tokenworth.base.processes import Processes, join_processes
 from tokenworth.errors import SettingError
-from tokenworth.features import Processes, join_processes
 
 _CLIP_MARGIN = 1e-6
 """What PyTorch adds to a norm before it divides by it."""
@@ -40,12 +41,12 @@ class Devices:
 
     def clip(self, parameters: Iterable[nn.Parameter], norm: float) -> float:
         """Scale the gradient down to a norm; returns the norm it had.  One that is small enough is only read."""
-        own = list(parameters)
-        total = torch.nn.utils.get_total_norm([weights.grad for weights in own if weights.grad is not None])
-        found: float = whole(total).item()
-        if not found <= norm - _CLIP_MARGIN:
-            torch.nn.utils.clip_grads_with_norm_(own, norm, total)
-        return found
+        learning = list(parameters)
+        total = torch.nn.utils.get_total_norm([weights.grad for weights in learning if weights.grad is not None])
+        before: float = whole(total).item()
+        if not before <= norm - _CLIP_MARGIN:
+            torch.nn.utils.clip_grads_with_norm_(learning, norm, total)
+        return before
 
 
 class Accelerated(Devices):
@@ -109,9 +110,34 @@ def find_devices(*, shard: bool = False) -> Devices:
     return Accelerated() if join_processes().size > 1 else Devices()
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Compute:
+    """What a run computes with: its processes, this one's device, and the number format of products."""
+
+    devices: Devices
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def processes(self) -> Processes:
+        """Who takes part in the run."""
+        return self.devices.processes
+
+    def autocast(self, learning: torch.dtype = torch.float32) -> AbstractContextManager[Any]:
+        """Products in a narrower format than that of the weights that learn."""
+        if self.dtype in {torch.float32, torch.float64, learning}:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+
 def whole(tensor: Tensor) -> Tensor:
     """All of a tensor that may be spread over processes; all of them must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def whole_state(module: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers on the CPU, those that are spread put together; all processes must ask."""
+    return {name: whole(value.detach()).cpu() for name, value in module.state_dict().items()}
 
 
 def spread_like(tensor: Tensor, pattern: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The state of any optimiser as tensors and numbers by name, so that it is saved without pickle."""
+"""Weights, and the state of any optimiser, as tensors and numbers by name: so that they are saved without pickle."""
 
 from __future__ import annotations
 
@@ -16,19 +16,29 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def read_weights(parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    """The parameters, those that are spread over processes put together; all of them must ask."""
+    return {name: whole(weights.detach()) for name, weights in parameters.items()}
+
+
+@torch.no_grad()
+def write_weights(parameters: dict[str, nn.Parameter], tensors: dict[str, Tensor]) -> None:
+    """The way back from `read_weights`."""
+    for name, value in tensors.items():
+        parameters[name].copy_(spread_like(value, parameters[name]))
+
+
 def read_state(
     optimiser: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and plain numbers of the state, by "parameter|entry"."""
-    tensors: dict[str, Tensor] = {}
-    numbers: dict[str, Any] = {}
-    for name, weights in parameters.items():
-        for entry, value in optimiser.state.get(weights, {}).items():
-            if isinstance(value, Tensor):
-                tensors[f"{name}|{entry}"] = whole(value)
-            else:
-                numbers[f"{name}|{entry}"] = value
-    return tensors, numbers
+    state = {
+        f"{name}|{entry}": value
+        for name, weights in parameters.items()
+        for entry, value in optimiser.state.get(weights, {}).items()
+    }
+    tensors = {key: whole(value) for key, value in state.items() if isinstance(value, Tensor)}
+    return tensors, {key: value for key, value in state.items() if key not in tensors}
 
 
 def write_state(

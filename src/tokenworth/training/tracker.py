@@ -12,26 +12,20 @@ _EVERY_STEPS = 10
 
 
 class Tracker:
-    """Logs nowhere."""
+    """Hands figures to one of accelerate's trackers, or logs nowhere."""
+
+    def __init__(self, inner: Any = None) -> None:
+        self.inner = inner
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Figures of a step."""
+        """Figures of every tenth step, and whatever is not of every step."""
+        if self.inner is not None and ("loss" not in values or step % _EVERY_STEPS == 0):
+            self.inner.log(values, step=step)
 
     def close(self) -> None:
         """The run is over."""
-
-
-class _Accelerate(Tracker):
-    def __init__(self, tracker: Any) -> None:
-        self.tracker = tracker
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        """Every tenth step, and whatever is not of every step."""
-        if "loss" not in values or step % _EVERY_STEPS == 0:
-            self.tracker.log(values, step=step)
-
-    def close(self) -> None:
-        self.tracker.finish()
+        if self.inner is not None:
+            self.inner.finish()
 
 
 def make_tracker(kind: str | None, folder: Path | None, run: str, settings: dict[str, Any]) -> Tracker:
@@ -47,17 +41,15 @@ def make_tracker(kind: str | None, folder: Path | None, run: str, settings: dict
     if folder is None:
         raise SettingError(f"track {kind} writes into the folder of the run; name one with --out")
     folder.mkdir(parents=True, exist_ok=True)
-    tracker = _tensorboard(folder, run) if kind == "tensorboard" else _wandb(folder, run)
-    tracker.store_init_configuration({name: str(value) for name, value in settings.items()})
-    return _Accelerate(tracker)
+    if kind == "tensorboard":
+        from accelerate.tracking import TensorBoardTracker
 
-
-def _tensorboard(folder: Path, run: str) -> Any:
-    from accelerate.tracking import TensorBoardTracker
-
-    tracker = TensorBoardTracker(run, logging_dir=str(folder))
-    tracker.start()
-    return tracker
+        inner: Any = TensorBoardTracker(run, logging_dir=str(folder))
+        inner.start()
+    else:
+        inner = _wandb(folder, run)
+    inner.store_init_configuration({name: str(value) for name, value in settings.items()})
+    return Tracker(inner)
 
 
 def _wandb(folder: Path, run: str) -> Any:

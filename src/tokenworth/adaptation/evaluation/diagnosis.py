@@ -12,6 +12,7 @@ import tokenworth.adaptation.evaluation.update_spectra as spectra
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.route_settings import TRAINED
 from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor
+from tokenworth.adaptation.storage.adapt_result import Diagnosis
 from tokenworth.assessment import Assessment, assess
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.twins import retokenised, with_model
@@ -19,7 +20,7 @@ from tokenworth.backbones.twins import retokenised, with_model
 SCORES = ("ntps", "ntps_chance", "retained_auc", "k90", "ar_r2", "hscore", "logme", "probe_accuracy", "probe_f1")
 
 
-def diagnose(job: Job, fitted: Fitted) -> dict[str, Any]:
+def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
     """Scores of every layer before and after, side by side, and how the weights moved; empty for frozen backbones.
 
     The training texts' labels were learnt, so scores on them rise by memory as well; probe_accuracy and probe_f1 are

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from tokenworth.adaptation.job import Fitted, Job
+from tokenworth.adaptation.storage.adapt_result import Mistake, Mistakes
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import AdaptError
 from tokenworth.probes.metrics import confusion, label_scores
 from tokenworth.probes.probability_metrics import calibration_curve, fit_temperature, measure, metric_value, softmax
@@ -21,8 +22,6 @@ TRAIN_TEXTS = 2000
 FEW_CLASSES = 200
 """Up to so many classes the whole confusion matrix and all probabilities are kept."""
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Evaluation:
@@ -30,9 +29,9 @@ class Evaluation:
 
     metrics: dict[str, float]
     train_metrics: dict[str, float]
-    validation: dict[str, Any]
+    validation: dict[str, float]
     temperature: float
-    confusion: dict[str, Any]
+    confusion: Mistakes
     calibration: list[dict[str, float]]
     predictions: pd.DataFrame
     majority: dict[str, float]
@@ -69,7 +68,7 @@ def _scores(fitted: Fitted, texts: list[str]) -> Floats:
     return found
 
 
-def _validation(job: Job, fitted: Fitted) -> tuple[float, dict[str, Any]]:
+def _validation(job: Job, fitted: Fitted) -> tuple[float, dict[str, float]]:
     part = job.validation
     if part is None:
         return 1.0, {}
@@ -86,12 +85,12 @@ def _majority(job: Job) -> dict[str, float]:
     return {name: float(one[0]) for name, one in value._asdict().items()}
 
 
-def _confusion(task: Task, predicted_N: NDArray[np.int64]) -> dict[str, Any]:
+def _confusion(task: Task, predicted_N: NDArray[np.int64]) -> Mistakes:
     """The counts for few classes; the most frequent mistakes for any number of them."""
     pairs = task.test.labels * task.n_classes + predicted_N
     wrong, counts = np.unique(pairs[task.test.labels != predicted_N], return_counts=True)
     worst = np.argsort(-counts, kind="stable")[:30]
-    mistakes = [
+    mistakes: list[Mistake] = [
         {
             "true": task.label_names[int(wrong[i]) // task.n_classes],
             "predicted": task.label_names[int(wrong[i]) % task.n_classes],

@@ -6,11 +6,12 @@ Source: Northcutt, Jiang and Chuang (2021), Confident Learning: Estimating Uncer
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworth.adaptation.storage.adapt_result import Mislabelled
+from tokenworth.base.aliases import Floats
 from tokenworth.probes import fit_bag_of_words, grouped_folds
 from tokenworth.probes.bag_of_words import DEFAULT_RECIPE
 from tokenworth.probes.probability_metrics import softmax
@@ -23,10 +24,8 @@ MOST_TEXTS = 10_000
 MOST_CLASSES = 100
 LISTED = 50
 
-Floats = NDArray[np.float64]
 
-
-def likely_mislabelled(train: Split, label_names: tuple[str, ...], seed: int) -> list[dict[str, Any]]:
+def likely_mislabelled(train: Split, label_names: tuple[str, ...], seed: int) -> list[Mislabelled]:
     """The most suspicious training texts: row, text, label, the class that fits better, and both probabilities.
 
     Probabilities are those of a bag of words fitted without the text's fold, whatever the route: a tuned network has
@@ -37,10 +36,10 @@ def likely_mislabelled(train: Split, label_names: tuple[str, ...], seed: int) ->
     rows = sample(train.labels, MOST_TEXTS, seed)
     part = train.take(rows)
     probability_NC = out_of_fold(part, len(label_names), seed)
-    found = []
+    texts: list[Mislabelled] = []
     for place in _issues(part.labels, probability_NC)[:LISTED]:
         own, better = int(part.labels[place]), int(probability_NC[place].argmax())
-        found.append(
+        texts.append(
             {
                 "row": int(rows[place]),
                 "text": part.texts[place][:500],
@@ -50,7 +49,7 @@ def likely_mislabelled(train: Split, label_names: tuple[str, ...], seed: int) ->
                 "p_suggested": float(probability_NC[place, better]),
             }
         )
-    return found
+    return texts
 
 
 def out_of_fold(part: Split, n_classes: int, seed: int) -> Floats:

@@ -7,23 +7,23 @@ Source: Shuttleworth et al. (2024), LoRA vs Full Fine-tuning: An Illusion of Equ
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
+
+from tokenworth.adaptation.storage.adapt_result import Moved, Update
 
 STRONGEST = 10
 """Singular vectors of the new matrix that are looked at."""
 THRESHOLD = 0.5
 
 
-def compare(before: nn.Module, after: nn.Module) -> list[dict[str, Any]]:
+def compare(before: nn.Module, after: nn.Module) -> list[Update]:
     """One row a linear map: name, shape, relative size, effective rank of the update, intruder dimensions."""
     old = dict(_matrices(before))
     return [{"name": name, **compare_matrices(old[name], new)} for name, new in _matrices(after) if name in old]
 
 
-def compare_matrices(old: Tensor, new: Tensor, *, strongest: int = STRONGEST) -> dict[str, Any]:
+def compare_matrices(old: Tensor, new: Tensor, *, strongest: int = STRONGEST) -> Moved:
     """Of one pair of matrices (out, in)."""
     old, new = old.double(), new.double()
     update = new - old

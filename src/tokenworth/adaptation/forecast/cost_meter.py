@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tokenworth.base.stage_clock import StageClock
+from tokenworth.base.progress import StageClock
 
 _RAPL = Path("/sys/class/powercap")
 
@@ -52,8 +52,7 @@ def energy_joules() -> float | None:
 
     They count the whole machine, other programs included.
     """
-    readings = [_processors(), _cards()]
-    known = [value for value in readings if value is not None]
+    known = [value for value in (_processors(), _cards()) if value is not None]
     return sum(known) if known else None
 
 

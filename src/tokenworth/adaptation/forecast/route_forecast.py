@@ -27,7 +27,7 @@ from tokenworth.backbones.accounting.meta_model import meta_named
 from tokenworth.backbones.accounting.shape_pass import without_weights
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.backbones.loading.quiet import quiet_transformers
-from tokenworth.encode.lengths import token_lengths
+from tokenworth.encode.tokens import token_lengths
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Task
 
@@ -64,6 +64,16 @@ class RouteForecast:
         return self.train_seconds + self.evaluate_seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a forecast is made for."""
+
+    device: str = "cpu"
+    """Its kind, "cpu" or "cuda"."""
+    bytes_a_weight: int = 4
+    """Of frozen weights and of activations; weights that learn take 4."""
+
+
 def forecast_run(
     model: str, task: Task, route: str, config: AdaptConfig, *, device: str = "auto", dtype: str = "auto",
     tokenizer: str | None = None,
@@ -81,8 +91,7 @@ def forecast_run(
         lengths_N[:n_train],
         lengths_N[n_train:],
         measure_rates(place, precision).forward,
-        bytes_a_weight=precision.itemsize,
-        device=place.type,
+        hardware=Hardware(place.type, precision.itemsize),
     )
 
 
@@ -95,23 +104,12 @@ def forecast_route(
     test_lengths_M: np.ndarray,
     rate: float,
     *,
-    bytes_a_weight: int = 4,
-    device: str = "cpu",
-    seed: int = 0,
+    hardware: Hardware | None = None,
 ) -> RouteForecast:
-    """The forecast of lora, full or scratch.
+    """The forecast of lora, full or scratch, from the tokens of each text; of the model only its configuration is read.
 
-    Args:
-        name: published name, hub id or folder; only its configuration is read.
-        route: one of TRAINED.
-        config: settings of the run.
-        n_classes: C.
-        train_lengths_N: tokens of each training text.
-        test_lengths_M: tokens of each test text.
-        rate: matrix products in FLOP/s on the device, in the format of the products.
-        bytes_a_weight: of frozen weights and of activations; weights that learn take 4.
-        device: kind of device, "cpu" or "cuda".
-        seed: of the order of texts.
+    `rate` is that of matrix products in FLOP/s on the device, in the format of the products; without `hardware` it is a
+    processor's, in float32.
 
     Raises:
         SettingError: a route that trains nothing.
@@ -119,35 +117,35 @@ def forecast_route(
     """
     if route not in TRAINED:
         raise SettingError(f"a forecast is made of {', '.join(TRAINED)}; the route {route} trains no network")
-    model, head = untrained(name, route, config, n_classes, seed)
+    hardware, bits = hardware or Hardware(), config.quantise
+    model, head = untrained(name, route, config, n_classes)
     with without_weights(model):
         usual = round(float(train_lengths_N.mean()))
         cost = count_training(model, head, head.in_features, torch.device("meta"), length=usual)
-    learning = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()) if weights.requires_grad)
-    total = sum(weights.numel() for weights in (*model.parameters(), *head.parameters()))
-    own: Any = model.config
-    price = prices(cost.training, device, depth_and_width(meta_named(name))[0], heads_of(own, head.in_features))
-    held = count_memory(model, head, bytes_a_number=bytes_a_weight, bits=config.quantise, device=device)
-    steps = _training(config, train_lengths_N, cost.training, price, held, seed)
-    tensors = sum(weights.requires_grad for weights in model.parameters())
+    price = _price(name, model, head, cost.training, hardware.device)
+    held = count_memory(model, head, bytes_a_number=hardware.bytes_a_weight, bits=bits, device=hardware.device)
+    tokens, flops, priced, most_bytes = _steps(config, train_lengths_N, cost.training, price, held)
     evaluated = np.concatenate([test_lengths_M, train_lengths_N[:EVALUATED_TRAIN_TEXTS]]).astype(np.float64)
-    forward = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
+    evaluating = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
+    weights = [*model.parameters(), *head.parameters()]
+    learning = sum(weight.numel() for weight in weights if weight.requires_grad)
+    tensors = sum(weight.requires_grad for weight in model.parameters())
     return RouteForecast(
         route=route,
         trainable=learning,
-        total=total,
-        tokens=steps.tokens,
-        train_flops=steps.flops,
-        train_seconds=steps.priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
-        evaluate_flops=forward,
-        evaluate_seconds=forward / (TRAINING_SHARE * rate),
-        memory_bytes=round(steps.most_bytes),
+        total=sum(weight.numel() for weight in weights),
+        tokens=tokens,
+        train_flops=flops,
+        train_seconds=priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
+        evaluate_flops=evaluating,
+        evaluate_seconds=evaluating / (TRAINING_SHARE * rate),
+        memory_bytes=round(most_bytes),
         least_memory_bytes=round(held.of(train_lengths_N.max(keepdims=True))),
         checkpoint_bytes=4 * learning,
     )
 
 
-def untrained(name: str, route: str, config: AdaptConfig, n_classes: int, seed: int = 0) -> tuple[nn.Module, nn.Linear]:
+def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tuple[nn.Module, nn.Linear]:
     """What a trained route would train, without weights: the base model with its adapters, and the head.
 
     Raises:
@@ -157,39 +155,30 @@ def untrained(name: str, route: str, config: AdaptConfig, n_classes: int, seed: 
     _, width = depth_and_width(model)
     if route == "lora":
         with quiet_transformers():
-            add_lora(model, name, config, seed)
+            add_lora(model, name, config, seed=0)
     pooled = width * (1 + config.pooling.count("+"))
     return model, nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
 
 
-@dataclass(slots=True)
-class _Steps:
-    """Sums over steps."""
-
-    tokens: int = 0
-    """Real ones."""
-    flops: float = 0.0
-    priced: float = 0.0
-    """FLOPs as they are priced."""
-    most_bytes: float = 0.0
-    """Memory of the largest pass."""
+def _price(name: str, model: Any, head: nn.Linear, cost: StepCost, device: str) -> Prices:
+    blocks, _ = depth_and_width(meta_named(name))
+    return prices(cost, device, blocks, heads_of(model.config, head.in_features))
 
 
-def _training(
-    config: AdaptConfig, lengths_N: np.ndarray, cost: StepCost, price: Prices, held: TrainingMemory, seed: int
-) -> _Steps:
-    """All steps, from some of the batches that will be drawn."""
-    order, drawn = Order(len(lengths_N), config.batch, seed), min(config.steps, _STEPS_DRAWN)
-    most, found = config.micro_batch or config.batch, _Steps()
+def _steps(
+    config: AdaptConfig, lengths_N: np.ndarray, cost: StepCost, price: Prices, held: TrainingMemory
+) -> tuple[int, float, float, float]:
+    """Tokens, FLOPs, FLOPs as they are priced, and bytes of the largest pass, from some of the batches to be drawn."""
+    order, drawn = Order(len(lengths_N), config.batch, seed=0), min(config.steps, _STEPS_DRAWN)
+    tokens, flops, priced, most_bytes = 0, 0.0, 0.0, 0.0
     for step in range(drawn):
         rows = order.rows(step)
-        found.tokens += int(lengths_N[rows].sum())
+        tokens += int(lengths_N[rows].sum())
+        most = config.micro_batch or config.batch
         for group in plan_groups(rows, lengths_N, price, most=most, packing=config.packing):
             lengths_B = lengths_N[group.rows]
-            found.flops += cost.of(lengths_B, packed=group.packed)
-            found.priced += price.cost.of(lengths_B, packed=group.packed)
-            found.most_bytes = max(found.most_bytes, held.of(lengths_B, packed=group.packed))
-    found.tokens = round(found.tokens * config.steps / drawn)
-    found.flops *= config.steps / drawn
-    found.priced *= config.steps / drawn
-    return found
+            flops += cost.of(lengths_B, packed=group.packed)
+            priced += price.cost.of(lengths_B, packed=group.packed)
+            most_bytes = max(most_bytes, held.of(lengths_B, packed=group.packed))
+    share = config.steps / drawn
+    return round(tokens * config.steps / drawn), flops * share, priced * share, most_bytes

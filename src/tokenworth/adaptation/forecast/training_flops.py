@@ -33,18 +33,13 @@ class TrainingCost:
 def count_training(
     model: nn.Module, head: nn.Module, pooled_width: int, device: torch.device, *, length: int = _USUAL
 ) -> TrainingCost:
-    """Count a base model with the head on top, as it would train now.
+    """Count a base model, adapters included, with a head on D or 2 D numbers, as it would train now.
 
-    Args:
-        model: base model, adapters included; gradients are left as they were (none).
-        head: linear layer on `pooled_width` numbers.
-        pooled_width: D, or 2 D.
-        device: where the model lies; may be meta.
-        length: tokens of a usual text.
+    The device is where the model lies, and may be meta; `length` is the tokens of a usual text.
     """
     usual = max(length, _USUAL)
     lengths = (usual // 2, usual, usual + usual // 2)
-    counts = [_count(model, head, pooled_width, one, device) for one in lengths]
+    counts = [_count(model, head, pooled_width, tokens, device) for tokens in lengths]
     forward, training = (StepCost.through(lengths, [count[i] for count in counts]) for i in (0, 1))
     return TrainingCost(forward, training)
 

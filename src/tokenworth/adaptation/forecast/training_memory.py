@@ -48,12 +48,9 @@ def count_memory(
 ) -> TrainingMemory:
     """Count a base model with the head on top, as it would train now.
 
-    Args:
-        model: base model on the meta device in float32, adapters included.
-        head: what learns on top of it.
-        bytes_a_number: of frozen weights and of activations; weights that learn take 4.
-        bits: of the frozen weights of linear maps where they are quantised.
-        device: "cpu" or "cuda"; on a processor, attention with dropout is not fused.
+    The model lies on the meta device in float32.  Frozen weights and activations take `bytes_a_number`, weights that
+    learn 4 bytes, frozen ones of linear maps `bits` where they are quantised.  On the device "cpu", attention with
+    dropout is not fused.
 
     Raises:
         BackboneError: the model does not run without weights.
@@ -61,29 +58,25 @@ def count_memory(
     attention = _Attention()
     counts = [_kept(model, length, attention) for length in _LENGTHS]
     kept = StepCost.through(_LENGTHS, [bytes_a_number / _COUNTED_IN * count for count in counts])
-    if attention.is_fused_on(device):
+    if attention.called and (device != "cpu" or attention.dropout == 0.0):  # fused: no matrix of pairs is kept
         kept = replace(kept, pair=0.0)
-    return TrainingMemory(_state(model, head, bytes_a_number, bits), kept)
-
-
-def _state(model: nn.Module, head: nn.Module, bytes_a_number: int, bits: int | None) -> float:
     quantised = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)} if bits else set()
     learns = sum(w.numel() for w in (*model.parameters(), *head.parameters()) if w.requires_grad)
     frozen = [w for w in model.parameters() if not w.requires_grad]
     narrow = sum(w.numel() for w in frozen if id(w) in quantised)
     plain = sum(w.numel() for w in frozen) - narrow
-    return _LEARNING * learns + bytes_a_number * plain + (bits or 0) / 8 * narrow
+    return TrainingMemory(_LEARNING * learns + bytes_a_number * plain + (bits or 0) / 8 * narrow, kept)
 
 
 def _kept(model: nn.Module, length: int, attention: _Attention) -> int:
     """Bytes that the forward pass of one text keeps for the backward pass, dropout as in training."""
-    own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
-    found: dict[int, Any] = {}
+    weights = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
+    kept: dict[int, Any] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            found[storage._cdata] = storage  # held, so that no other storage takes its place
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage  # held, so that no other storage takes its place
         return tensor
 
     was = model.training
@@ -91,7 +84,7 @@ def _kept(model: nn.Module, length: int, attention: _Attention) -> int:
     with without_weights(model), attention, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model(**text_inputs(model, length, use_cache=False))
     model.train(was)
-    return sum(storage.nbytes() for storage in found.values())
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 class _Attention(TorchFunctionMode):
@@ -109,7 +102,3 @@ class _Attention(TorchFunctionMode):
             self.called = True
             self.dropout = max(self.dropout, float(named.get("dropout_p", args[4] if len(args) > 4 else 0.0)))
         return function(*args, **named)
-
-    def is_fused_on(self, device: str) -> bool:
-        """Whether no matrix of pairs of tokens is kept."""
-        return self.called and (device != "cpu" or self.dropout == 0.0)

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.numpy import load_file, save_file
 
 from tokenworth.adaptation.job import Fitted, Job
-from tokenworth.adaptation.predictor import Floats
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import AdaptError
 from tokenworth.probes import BagOfWordsModel, Linear, fit_bag_of_words
 from tokenworth.probes.bag_of_words import RECIPES

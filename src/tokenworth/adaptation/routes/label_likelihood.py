@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenworth.adaptation.routes.label_states import Labels, choose_reader
 from tokenworth.backbones import Backbone
+from tokenworth.base.aliases import Floats
 from tokenworth.encode import default_batch_tokens, plan_batches
 from tokenworth.errors import AdaptError
 
-Floats = NDArray[np.float64]
 _LOGITS_AT_ONCE = 20_000_000
 
 

@@ -24,7 +24,7 @@ from tokenworth.backbones import Backbone
 from tokenworth.backbones.structure.agreement import agree
 from tokenworth.backbones.structure.bounded_indices import bounded_indices
 from tokenworth.backbones.structure.tree_attention import Tree, tree_attention
-from tokenworth.encode.forward_pass import is_out_of_memory
+from tokenworth.base.machine import is_out_of_memory
 
 _SHORTEST_PREFIX = 16
 """A shorter common beginning is not worth keeping."""

@@ -17,10 +17,11 @@ from safetensors.numpy import load_file, save_file
 import tokenworth.assessment.layer_scores as layers
 import tokenworth.probes.ridge as ridge_room
 from tokenworth.adaptation.job import Fitted, Job, with_prefix
-from tokenworth.adaptation.predictor import Floats, origin
+from tokenworth.adaptation.predictor import origin
 from tokenworth.adaptation.routes.heads import known_backbone
 from tokenworth.assessment.layer_choice import choose_layer
 from tokenworth.backbones import Backbone
+from tokenworth.base.aliases import Floats
 from tokenworth.encode import Tokens, encode, pool, tokenise
 from tokenworth.features import Features, PassSettings, Store, default_store, gather_features, temporary_store
 from tokenworth.probes import Linear, grouped_folds, logistic_probe

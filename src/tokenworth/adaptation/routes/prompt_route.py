@@ -16,11 +16,12 @@ import numpy as np
 
 import tokenworth.adaptation.routes.label_likelihood as likelihood
 from tokenworth.adaptation.job import Fitted, Job, with_prefix
-from tokenworth.adaptation.predictor import Floats, origin
+from tokenworth.adaptation.predictor import origin
 from tokenworth.adaptation.routes.chat_template import ChatFrame
 from tokenworth.adaptation.routes.heads import known_backbone
 from tokenworth.adaptation.routes.prompt_template import template_of, verbalise
 from tokenworth.backbones import Backbone
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.probes.probability_metrics import softmax
 from tokenworth.tasks.split import sample

@@ -12,23 +12,25 @@ import numpy as np
 import torch
 
 import tokenworth.adaptation.training.batch_packing as packing
-import tokenworth.adaptation.training.route_training as training
-import tokenworth.training.checkpoints as checkpoints
 from tokenworth.adaptation.forecast.training_flops import TrainingCost, count_training
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.routes.lora import add_lora
 from tokenworth.adaptation.routes.quantised_base import quantise
 from tokenworth.adaptation.routes.text_classifier import TextClassifier, make_classifier, trainable
 from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor, origin_of
-from tokenworth.adaptation.training.training_state import Outcome, TrainingData
+from tokenworth.adaptation.training.batch_cuts import StepCost
+from tokenworth.adaptation.training.route_training import RouteLearner, RoutePosition, TrainingData
 from tokenworth.backbones import Backbone, resolve_device, resolve_dtype
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import random_model, retokenised, with_model
-from tokenworth.base.allocator import keep_freed_memory
+from tokenworth.base.machine import keep_freed_memory
 from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import SettingError
 from tokenworth.probes.probability_metrics import metric_value, softmax
 from tokenworth.tasks import Split
+from tokenworth.training.checkpoints import Checkpoints
+from tokenworth.training.devices import Compute, whole_state
+from tokenworth.training.loop import Loop
 from tokenworth.training.tracker import make_tracker
 
 
@@ -132,44 +134,56 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
     width, usual = classifier.head.in_features, round(float(tokens.lengths.mean()))
     cost = count_training(backbone.model, classifier.head, width, backbone.device, length=usual)
     parameters = _counted(classifier, network)
-    data, packs = _data(job, backbone, predictor, tokens, cost)
+    data = _data(job, network, predictor, tokens, cost.training)
     keep_freed_memory(backbone.device)
-    tracker = make_tracker(config.track, job.folder, f"{job.task.name}-{job.route}", config.asdict())
-    loop = training.Training(
-        classifier,
-        data,
-        config,
-        seed=job.seed,
-        device=backbone.device,
-        dtype=network.dtype,
-        devices=job.devices,
-        checkpoints=checkpoints.Checkpoints(None if job.folder is None else job.folder / "checkpoints"),
-        tracker=tracker,
-        identity={
+    compute = Compute(job.devices, backbone.device, network.dtype)
+    learner = RouteLearner(classifier, data, config, seed=job.seed, compute=compute)
+    resumed = _train(job, learner)
+    if job.devices.sharded:  # put together in a network of its own, which one process alone can use
+        weights = whole_state(classifier)
+        network = build(job)
+        classifier = network.classifier(job)
+        predictor = _predictor(job, network, classifier)
+        classifier.load_state_dict(weights)
+    notes = _padding_notes(job, backbone, learner.position, packs=data.packer.packing)
+    facts = {"packs": data.packer.packing, "products_in": data.identity["number format"], **network.facts}
+    fitted = _fitted(predictor, parameters, learner.position, cost, tokens.lengths, facts)
+    return replace(fitted, resumed_from_step=resumed, notes=notes)
+
+
+def _data(job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens, cost: StepCost) -> TrainingData:
+    config, backbone = job.config, network.backbone
+    packs = config.packing and packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch)
+    return TrainingData(
+        packing.Packer(backbone, tokens.ids, cost, packing=packs),
+        job.train.labels,
+        torch.from_numpy(job.class_weights()).float(),
+        _evaluation(job.validation, predictor, config.metric),
+        {
             "backbone": backbone.fingerprint,
             "texts": job.task.fingerprint,
             "PyTorch": torch.__version__,
             "number format": str(network.dtype).removeprefix("torch."),
         },
-        progress=job.progress,
     )
+
+
+def _train(job: Job, learner: RouteLearner) -> int:
+    """The step that training went on from."""
+    config = job.config
+    tracker = make_tracker(config.track, job.folder, f"{job.task.name}-{job.route}", config.asdict())
+    checkpoints = Checkpoints(None if job.folder is None else job.folder / "checkpoints")
     with closing(tracker):
-        outcome = loop.run()
-    if job.devices.sharded:  # put together in a network of its own, which one process alone can use
-        network = build(job)
-        classifier = network.classifier(job)
-        predictor = _predictor(job, network, classifier)
-        classifier.load_state_dict(loop.whole_weights())
-    notes = _padding_notes(job, backbone, outcome, packs=packs)
-    facts = {"packs": packs, "products_in": str(network.dtype).removeprefix("torch."), **network.facts}
-    return replace(_fitted(predictor, parameters, outcome, cost, tokens.lengths, facts), notes=notes)
+        resumed = Loop(learner, checkpoints, tracker, job.progress).run()
+    learner.finish()
+    return resumed
 
 
-def _padding_notes(job: Job, backbone: Backbone, outcome: Outcome, *, packs: bool) -> tuple[str, ...]:
+def _padding_notes(job: Job, backbone: Backbone, position: RoutePosition, *, packs: bool) -> tuple[str, ...]:
     """What it cost that texts could not share rows as was asked for."""
     if packs or not job.config.packing:
         return ()
-    computed = outcome.running.places / max(1, outcome.running.tokens)
+    computed = position.places / max(1, position.tokens)
     note = (
         f"{backbone.name} gives texts in one row other states than alone, so batches were padded: "
         f"{computed:.2f} tokens were computed for each of the texts'."
@@ -198,21 +212,6 @@ def _counted(classifier: TextClassifier, network: Network) -> dict[str, int]:
     }
 
 
-def _data(
-    job: Job, backbone: Backbone, predictor: TunedPredictor, tokens: Tokens, cost: TrainingCost
-) -> tuple[TrainingData, bool]:
-    """Tokenised training texts, and the metric on the validation part."""
-    config = job.config
-    packs = config.packing and packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch)
-    data = TrainingData(
-        packing.Packer(backbone, tokens.ids, cost.training, packing=packs),
-        job.train.labels,
-        torch.from_numpy(job.class_weights()).float(),
-        _evaluation(job.validation, predictor, config.metric),
-    )
-    return data, packs
-
-
 def _evaluation(part: Split | None, predictor: TunedPredictor, metric: str) -> Any:
     if part is None:
         return None
@@ -226,31 +225,29 @@ def _evaluation(part: Split | None, predictor: TunedPredictor, metric: str) -> A
 def _fitted(
     predictor: TunedPredictor,
     parameters: dict[str, int],
-    outcome: Outcome,
+    position: RoutePosition,
     cost: TrainingCost,
     lengths_N: np.ndarray,
     facts: dict[str, Any],
 ) -> Fitted:
-    running = outcome.running
     mean = float(lengths_N.mean())
     return Fitted(
         predictor=predictor,
         backbone=predictor.backbone,
         parameters=parameters,
         training={
-            "losses": running.losses,
-            "evaluations": running.evaluations,
-            "best_step": running.best_step,
-            "micro_batch": running.micro_batch,
-            "halvings": running.halvings,
+            "losses": position.losses,
+            "evaluations": position.evaluations,
+            "best_step": position.best_step,
+            "micro_batch": position.micro_batch,
+            "halvings": position.halvings,
         },
         facts=facts,
-        resumed_from_step=outcome.resumed_from_step,
         cost={
-            "tokens": running.tokens,
-            "padded_tokens": running.places,
-            "train_flops": running.flops,
-            "loop_seconds": running.seconds,
+            "tokens": position.tokens,
+            "padded_tokens": position.places,
+            "train_flops": position.flops,
+            "loop_seconds": position.seconds,
         },
         flops_per_text=mean * cost.forward.token + mean**2 * cost.forward.pair + cost.forward.text,
     )

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tokenworth.adaptation.job import with_prefix
-from tokenworth.adaptation.predictor import Floats, origin
+from tokenworth.adaptation.predictor import origin
 from tokenworth.adaptation.routes.heads import known_backbone
 from tokenworth.adaptation.routes.quantised_base import quantise
 from tokenworth.adaptation.routes.text_classifier import TextClassifier, make_classifier
@@ -21,8 +21,9 @@ from tokenworth.adaptation.training.batch_packing import padded_batch
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import with_model
+from tokenworth.base.aliases import Floats
+from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import default_batch_tokens, plan_batches, tokenise
-from tokenworth.encode.forward_pass import is_out_of_memory
 from tokenworth.errors import AdaptError, first_line
 
 

@@ -2,150 +2,156 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import pandas as pd
+from typing_extensions import NotRequired, TypedDict
 
-from tokenworth.base.atomic_files import jsonable, read_table, write_table, write_text, writing
+from tokenworth.assessment.assessment_result import BackboneCard, Parts
+from tokenworth.base.atomic_files import read_table
+from tokenworth.base.codec import ELSEWHERE, Result, load
 from tokenworth.base.schema import (
     COUNT,
     FINITE,
-    LEAF,
     NUMBER,
     OBJECT,
     TEXT,
     WHOLE,
+    Count,
     Each,
+    Facts,
+    Figures,
+    Finite,
     Maybe,
-    Shape,
-    parse_object,
-    read_object,
+    Number,
 )
 from tokenworth.errors import TokenworthError
 
 RESULT = "result.json"
 PREDICTIONS = "predictions.parquet"
-_REMEDY = "run tokenworth adapt again into an empty folder"
-SHAPE: Shape = {
-    "route": TEXT,
-    "task": {
-        "name": TEXT,
-        "fingerprint": TEXT,
-        "label_names": [TEXT],
-        "texts": {"train": COUNT, "test": COUNT},
-        "notes?": [TEXT],
-    },
-    "backbone": Maybe({"name": TEXT, "fingerprint": TEXT, "dtype": TEXT, "notes?": [TEXT]}),
-    "seed": WHOLE,
-    "settings": {"steps": WHOLE, "batch": WHOLE, "lr": FINITE, "train_size?": Maybe(WHOLE), "metric": TEXT},
-    "metrics": Each(NUMBER),
-    "train_metrics": Each(NUMBER),
-    "validation": Each(NUMBER),
-    "temperature": FINITE,
-    "parameters": {"trainable": COUNT, "total": COUNT},
-    "training": {"losses?": [FINITE], "evaluations?": [OBJECT]},
-    "facts": {"majority": Each(NUMBER), "products_in?": TEXT},
-    "cost": {"seconds": FINITE, "train_flops?": FINITE, "tokens?": COUNT, "stages?": Each(NUMBER)},
-    "resumed_from_step": WHOLE,
-    "confusion": {
-        "mistakes?": [{"true": TEXT, "predicted": TEXT, "texts": COUNT}],
-        "labels?": [TEXT],
-        "counts?": [[COUNT]],
-    },
-    "calibration": [{"confidence": FINITE, "accuracy": FINITE, "texts": COUNT}],
-    "mislabelled": [
-        {"row": COUNT, "text": TEXT, "label": TEXT, "suggested": TEXT, "p_label": FINITE, "p_suggested": FINITE}
-    ],
-    "diagnosis?": {
-        "layers?": [{"layer": WHOLE}],
-        "best_layer?": Each(WHOLE),
-        "updates?": [
-            {
-                "name": TEXT,
-                "shape": [COUNT],
-                "relative_size": FINITE,
-                "effective_rank": NUMBER,
-                "intruders": COUNT,
-                "looked_at": COUNT,
-            }
-        ],
-    },
-    "tuning?": [{"lr": FINITE, "rank": WHOLE, "steps": WHOLE}],
-    "notes?": [TEXT],
-    "sentences?": [TEXT],
-    "environment?": Each(LEAF),
-}
-"""What result.json holds of that which is read again."""
+
+
+class RunTexts(Parts):
+    """Texts of the test part, and of the training part as it was cut in two."""
+
+    validation: NotRequired[Count]
+
+
+class AdaptTask(TypedDict):
+    """What is kept of the task."""
+
+    name: str
+    source: NotRequired[str]
+    fingerprint: str
+    label_names: list[str]
+    texts: RunTexts
+    notes: NotRequired[list[str]]
+
+
+class Mistake(TypedDict):
+    """Test texts of one class that were taken for another."""
+
+    true: str
+    predicted: str
+    texts: Count
+
+
+class Mistakes(TypedDict, total=False):
+    """The most frequent mistakes, and for few classes the whole matrix: rows true, columns predicted."""
+
+    mistakes: list[Mistake]
+    labels: list[str]
+    counts: list[list[Count]]
+
+
+class Mislabelled(TypedDict):
+    """A training text whose label is probably wrong."""
+
+    row: Count
+    text: str
+    label: str
+    suggested: str
+    p_label: Finite
+    p_suggested: Finite
+
+
+class Moved(TypedDict):
+    """How much training moved a matrix."""
+
+    shape: list[Count]
+    relative_size: Finite
+    effective_rank: Number
+    intruders: Count
+    looked_at: Count
+
+
+class Update(Moved):
+    """How much training moved a linear map of the backbone."""
+
+    name: str
+
+
+class Diagnosis(TypedDict, total=False):
+    """Scores of every layer before and after training (NAME_before, NAME_after), and the updates."""
+
+    layers: list[Annotated[dict[str, Any], {"layer": WHOLE}]]
+    best_layer: Annotated[dict[str, int], Each(WHOLE)]
+    updates: list[Update]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptResult:
+class AdaptResult(Result):
     """One route on one task.  Everything but `predictions` is JSON-able."""
 
+    FILE: ClassVar[str] = RESULT
+    HOLDS: ClassVar[str] = "result of adapt"
+    REMEDY: ClassVar[str] = "run tokenworth adapt again into an empty folder"
+
     route: str
-    task: dict[str, Any]
-    backbone: dict[str, Any] | None
+    task: AdaptTask
+    backbone: Annotated[
+        BackboneCard | None, Maybe({"name": TEXT, "fingerprint": TEXT, "dtype": TEXT, "notes?": [TEXT]})
+    ]
     """None for the route bow."""
     seed: int
-    settings: dict[str, Any]
-    metrics: dict[str, float]
+    settings: Annotated[
+        dict[str, Any],
+        {"steps": WHOLE, "batch": WHOLE, "lr": FINITE, "train_size?": Maybe(WHOLE), "metric": TEXT},
+    ]
+    metrics: Figures
     """On the test split: METRICS, each with NAME_low and NAME_high."""
-    train_metrics: dict[str, float]
+    train_metrics: Figures
     """The same on training texts (a sample of many), so that the gap shows."""
-    validation: dict[str, Any]
+    validation: Figures
     """Texts and metric of the validation part; empty where none was cut off."""
-    temperature: float
-    parameters: dict[str, int]
-    training: dict[str, Any]
+    temperature: Finite
+    parameters: Annotated[dict[str, int], {"trainable": COUNT, "total": COUNT}]
+    training: Annotated[dict[str, Any], {"losses?": [FINITE], "evaluations?": [OBJECT]}]
     """losses (one a step), evaluations, micro_batch, halvings; empty where nothing was trained."""
-    facts: dict[str, Any]
+    facts: Annotated[dict[str, Any], {"majority": Each(NUMBER), "products_in?": TEXT}]
     """What the route chose: layer, probe, template, ..."""
-    cost: dict[str, Any]
+    cost: Annotated[
+        dict[str, Any], {"seconds": FINITE, "train_flops?": FINITE, "tokens?": COUNT, "stages?": Each(NUMBER)}
+    ]
     resumed_from_step: int
-    confusion: dict[str, Any]
-    calibration: list[dict[str, float]]
-    mislabelled: list[dict[str, Any]]
+    confusion: Mistakes
+    calibration: list[Annotated[dict[str, float], {"confidence": FINITE, "accuracy": FINITE, "texts": COUNT}]]
+    mislabelled: list[Mislabelled]
     """Training texts whose label is probably wrong, the most suspicious first."""
-    diagnosis: dict[str, Any] = field(default_factory=dict)
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
     """Scores before and after, and spectra of the updates."""
-    tuning: list[dict[str, Any]] = field(default_factory=list)
+    tuning: list[Annotated[dict[str, Any], {"lr": FINITE, "rank": WHOLE, "steps": WHOLE}]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
-    environment: dict[str, Any] = field(default_factory=dict)
-    predictions: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False)
+    environment: Facts = field(default_factory=dict)
+    predictions: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, metadata=ELSEWHERE)
     """One row a test text: text, label, predicted, correct, confidence, and p_CLASS for few classes."""
 
-    def to_json(self) -> str:
-        """All but the predictions; a number that does not exist is null."""
-        plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "predictions"}
-        return json.dumps(jsonable(plain), ensure_ascii=False, indent=1, allow_nan=False)
-
-    def save(self, folder: str | Path) -> None:
-        """Write predictions.parquet, then result.json: where it is, the run is finished.
-
-        Raises:
-            TokenworthError: the folder cannot be written.
-        """
-        with writing(folder) as place:
-            write_table(place / PREDICTIONS, self.predictions)
-            write_text(place / RESULT, self.to_json())
-
-    @classmethod
-    def from_json(cls, text: str) -> AdaptResult:
-        """The way back from `to_json`, without predictions.
-
-        Raises:
-            TokenworthError: the text is not a result.
-        """
-        return cls._of(parse_object(text, SHAPE, "this text is no result of adapt", _REMEDY))
-
-    @classmethod
-    def _of(cls, data: Mapping[str, Any]) -> AdaptResult:
-        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """predictions.parquet."""
+        return {PREDICTIONS: self.predictions}
 
     @classmethod
     def load(cls, folder: str | Path) -> AdaptResult:
@@ -154,12 +160,14 @@ class AdaptResult:
         Raises:
             TokenworthError: it is not there or not a result.
         """
-        folder = Path(folder)
-        found = cls._of(read_object(folder / RESULT, SHAPE, "result of adapt", _REMEDY))
-        names = found.task["label_names"]
-        if "counts" in found.confusion and [len(row) for row in found.confusion["counts"]] != [len(names)] * len(names):
-            raise TokenworthError(f"{folder / RESULT} holds no confusion matrix of its {len(names)} classes; {_REMEDY}")
-        return replace(found, predictions=_predictions(folder / PREDICTIONS, names, found.task["texts"]["test"]))
+        place = Path(folder) / RESULT
+        result: AdaptResult = load(cls, place)
+        names = result.task["label_names"]
+        counts = result.confusion.get("counts")
+        if counts is not None and [len(row) for row in counts] != [len(names)] * len(names):
+            raise TokenworthError(f"{place} holds no confusion matrix of its {len(names)} classes; {cls.REMEDY}")
+        table = _predictions(place.with_name(PREDICTIONS), names, result.task["texts"]["test"])
+        return replace(result, predictions=table)
 
 
 def _predictions(path: Path, names: list[str], n_texts: int) -> pd.DataFrame:
@@ -168,9 +176,10 @@ def _predictions(path: Path, names: list[str], n_texts: int) -> pd.DataFrame:
     Raises:
         TokenworthError: it is not there, or is another table.
     """
-    table = read_table(path, f"no predictions; {_REMEDY}")
+    remedy = AdaptResult.REMEDY
+    table = read_table(path, f"no predictions; {remedy}")
     known = set(names)
     for column in ("label", "predicted"):
         if column not in table or len(table) != n_texts or not set(table[column]) <= known:
-            raise TokenworthError(f"{path} does not hold the class '{column}' of {n_texts:,} test texts; {_REMEDY}")
+            raise TokenworthError(f"{path} does not hold the class '{column}' of {n_texts:,} test texts; {remedy}")
     return table

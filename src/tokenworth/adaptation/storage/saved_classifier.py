@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from tokenworth.adaptation.predictor import Predictor
@@ -18,7 +17,8 @@ from tokenworth.adaptation.routes.probe_route import load_probe
 from tokenworth.adaptation.routes.prompt_route import load_prompt
 from tokenworth.adaptation.routes.tuned_predictor import load_tuned
 from tokenworth.backbones import Backbone
-from tokenworth.base.atomic_folders import whole_folder
+from tokenworth.base.aliases import Floats
+from tokenworth.base.atomic_files import whole_folder
 from tokenworth.base.schema import (
     COUNT,
     FINITE,
@@ -73,8 +73,6 @@ PREDICTORS: dict[str, Shape] = {
     "tuned": {**_CUT, "pooling": TEXT, "bias": TRUTH, "dtype": TEXT, "base": Maybe(_BASE)},
 }
 """What each kind of predictor keeps in classifier.json."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -50,24 +50,23 @@ class Adafactor(torch.optim.Optimizer):
         state = self.state[weights]
         state["step"] = state.get("step", 0) + 1
         kept = 1 - state["step"] ** _DECAY
-        _decay(weights, group["lr"] * group["weight_decay"])
+        decayed = 1 - group["lr"] * group["weight_decay"]
+        if torch.tensor(decayed, dtype=weights.dtype) != 1:  # as that of the protocol is in float32
+            weights.mul_(decayed)
         rows = _rows_with_gradient(grad)
         if rows is not None:
             update = _factored_rows(grad, rows, state, kept)
+        elif grad.ndim > 1:  # the second moment of a matrix is kept as that of rows and columns
+            row, column = _factors(*_means(grad.square()), state, kept)
+            update = (grad * row.unsqueeze(-1)).mul_(column.unsqueeze(-2))
         else:
-            update = _factored(grad, state, kept) if grad.ndim > 1 else _plain(grad, state, kept)
+            update = _plain(grad, state, kept)
         rms = float(whole(torch.linalg.vector_norm(update))) / grad.numel() ** 0.5
         rate = group["lr"] / max(1.0, rms / group["clip_threshold"])
         if rows is not None:
             weights.index_add_(0, rows, update.to(weights.dtype), alpha=-rate)
         else:
             weights.add_(update, alpha=-rate)
-
-
-def _decay(weights: Tensor, share: float) -> None:
-    """Weight decay, unless its factor is 1 in the weights' format, as that of the protocol is in float32."""
-    if torch.tensor(1 - share, dtype=weights.dtype) != 1:
-        weights.mul_(1 - share)
 
 
 def _rows_with_gradient(grad: Tensor) -> Tensor | None:
@@ -79,18 +78,12 @@ def _rows_with_gradient(grad: Tensor) -> Tensor | None:
 
 
 def _factored_rows(grad: Tensor, rows: Tensor, state: dict[str, Any], kept: float) -> Tensor:
-    """The rows of what `_factored` gives that are not zero."""
-    own = grad[rows]
-    square = own.square()
+    """Some rows of the scaled gradient of a matrix, of which all others are zero."""
+    few = grad[rows]
+    square = few.square()
     row = torch.zeros(len(grad), device=grad.device).index_copy_(0, rows, square.mean(dim=1))
     scale, column = _factors(row, square.sum(dim=0) / len(grad), state, kept)
-    return own.mul_(scale[rows].unsqueeze(-1)).mul_(column)
-
-
-def _factored(grad: Tensor, state: dict[str, Any], kept: float) -> Tensor:
-    """The scaled gradient of a matrix, its second moment kept as that of rows and columns."""
-    row, column = _factors(*_means(grad.square()), state, kept)
-    return (grad * row.unsqueeze(-1)).mul_(column.unsqueeze(-2))
+    return few.mul_(scale[rows].unsqueeze(-1)).mul_(column)
 
 
 def _factors(row: Tensor, column: Tensor, state: dict[str, Any], kept: float) -> tuple[Tensor, Tensor]:
@@ -120,9 +113,5 @@ def _plain(grad: Tensor, state: dict[str, Any], kept: float) -> Tensor:
 
 def make_optimiser(parameters: dict[str, nn.Parameter], config: AdaptConfig) -> torch.optim.Optimizer:
     """The optimiser of the protocol over the parameters that learn."""
-    return Adafactor(
-        list(parameters.values()),
-        lr=config.lr,
-        clip_threshold=config.clip_threshold,
-        weight_decay=config.weight_decay,
-    )
+    learning, decay = list(parameters.values()), config.weight_decay
+    return Adafactor(learning, lr=config.lr, clip_threshold=config.clip_threshold, weight_decay=decay)

@@ -40,16 +40,16 @@ class StepCost:
         return cls(token, pair, max(0.0, *text, 0.0))
 
     def of(self, lengths_B: np.ndarray, *, packed: bool) -> float:
-        """Of texts in one pass."""
+        """Cost of texts in one pass."""
         return self.packed(lengths_B) if packed else self.padded(lengths_B)
 
     def padded(self, lengths_B: np.ndarray) -> float:
-        """Of texts in one padded batch."""
+        """Cost of texts in one batch, padded to the longest."""
         longest, n = float(lengths_B.max()), len(lengths_B)
         return n * (longest * self.token + longest**2 * self.pair + self.text)
 
     def packed(self, lengths_B: np.ndarray) -> float:
-        """Of texts in one pack."""
+        """Cost of texts behind one another in one row."""
         total = float(lengths_B.sum())
         return total * self.token + total**2 * self.pair + len(lengths_B) * self.text
 
@@ -73,14 +73,7 @@ class Prices:
 
 
 def prices(cost: StepCost, device: str, n_blocks: int, n_heads: int) -> Prices:
-    """Of training on a kind of device.
-
-    Args:
-        cost: counted FLOPs.
-        device: "cpu" or "cuda".
-        n_blocks: of the model.
-        n_heads: of a block.
-    """
+    """Prices of training on a device "cpu" or "cuda", from counted FLOPs, the blocks and the heads of each."""
     pair = max(ATTENTION_WEIGHT * cost.pair, n_blocks * n_heads * PAIR_FLOPS_PER_HEAD.get(device, 0.0))
     one_pass = n_blocks * PASS_FLOPS_PER_BLOCK.get(device, _PASS_FLOPS_ELSEWHERE)
     return Prices(replace(cost, pair=pair), one_pass)

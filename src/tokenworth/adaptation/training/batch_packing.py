@@ -20,23 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tokenworth.adaptation.training.batch_cuts import (
-    LONGEST_ROW,
-    PROHIBITIVE,
-    Group,
-    StepCost,
-    heads_of,
-    plan_groups,
-    prices,
-)
+import tokenworth.adaptation.training.batch_cuts as cuts
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.structure.agreement import agree
 from tokenworth.backbones.structure.bounded_indices import bounded_indices
 from tokenworth.backbones.structure.tree_attention import Tree, TreeError, tree_attention
+from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import pool
 from tokenworth.encode.batches import make_batch
-from tokenworth.encode.forward_pass import is_out_of_memory
 from tokenworth.errors import SettingError
+
+_ASKED = [0, 1, -1]
+"""Texts of a row that are also computed alone, to see whether the model keeps them apart."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -64,12 +59,8 @@ class TextBatch:
 def padded_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
     """Texts padded on the right to the longest of them."""
     batch = make_batch(backbone, ids, rows, "right")
-    return TextBatch(
-        batch.inputs,
-        lambda states_BTD, how: pool(states_BTD, batch.mask_BT, how),
-        int(sum(len(ids[row]) for row in rows)),
-        batch.mask_BT.numel(),
-    )
+    tokens = int(sum(len(ids[row]) for row in rows))
+    return TextBatch(batch.inputs, lambda x_BTD, how: pool(x_BTD, batch.mask_BT, how), tokens, batch.mask_BT.numel())
 
 
 def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
@@ -81,16 +72,17 @@ def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) ->
     place_S = torch.arange(len(text_S), device=backbone.device) - starts_B[text_S]
     ids_S = torch.from_numpy(np.concatenate([ids[row] for row in rows]).astype(np.int64)).to(backbone.device)
     tree = Tree(text_S[None] + 1, place_S[None])
-    segments = _Segments(text_S, starts_B, ends_B)
-    return TextBatch(tree_inputs(backbone, ids_S[None], tree), segments.read, len(text_S), len(text_S), tree)
+    read = partial(_pool_segments, text_S, starts_B, ends_B)
+    return TextBatch(tree_inputs(backbone, ids_S[None], tree), read, len(text_S), len(text_S), tree)
 
 
 def tree_inputs(backbone: Backbone, ids_BT: Tensor, tree: Tree) -> dict[str, Any]:
     """Arguments of a forward pass over the last T tokens of the rows of a tree."""
-    places_BT = tree.place_BS[:, -ids_BT.shape[1] :]
+    padding = backbone.structure.position_padding
+    first_position = 0 if padding is None else padding + 1
     inputs: dict[str, Any] = {
         "input_ids": ids_BT,
-        "position_ids": places_BT + _first_position(backbone),
+        "position_ids": tree.place_BS[:, -ids_BT.shape[1] :] + first_position,
         "attention_mask": torch.ones_like(tree.place_BS),
     }
     if "use_cache" in backbone.structure.accepts:
@@ -98,50 +90,34 @@ def tree_inputs(backbone: Backbone, ids_BT: Tensor, tree: Tree) -> dict[str, Any
     return inputs
 
 
-def _first_position(backbone: Backbone) -> int:
-    padding = backbone.structure.position_padding
-    return 0 if padding is None else padding + 1
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Segments:
-    """Where the texts of a pack begin and end."""
-
-    text_S: Tensor
-    starts_B: Tensor
-    ends_B: Tensor
-
-    def read(self, states_1SD: Tensor, how: str) -> Tensor:
-        """The same poolings as `tokenworth.encode.pool`."""
-        states_SD = states_1SD[0]
-        parts: dict[str, Callable[[], Tensor]] = {
-            "mean": partial(self._mean, states_SD),
-            "last": states_SD[self.ends_B - 1].float,
-            "cls": states_SD[self.starts_B].float,
-        }
-        return torch.cat([parts[name]() for name in how.split("+")], dim=1)
-
-    def _mean(self, states_SD: Tensor) -> Tensor:
-        lengths_B1 = (self.ends_B - self.starts_B)[:, None]
-        zeros = torch.zeros(len(self.ends_B), states_SD.shape[1], device=states_SD.device)
-        return zeros.index_add(0, self.text_S, states_SD.float()) / lengths_B1
+def _pool_segments(text_S: Tensor, starts_B: Tensor, ends_B: Tensor, states_1SD: Tensor, how: str) -> Tensor:
+    """The same poolings as `tokenworth.encode.pool`, of texts that begin and end within one row."""
+    states_SD, pooled = states_1SD[0], []
+    for name in how.split("+"):
+        if name == "mean":
+            zeros = torch.zeros(len(ends_B), states_SD.shape[1], device=states_SD.device)
+            pooled.append(zeros.index_add(0, text_S, states_SD.float()) / (ends_B - starts_B)[:, None])
+        else:
+            pooled.append(states_SD[{"last": ends_B - 1, "cls": starts_B}[name]].float())
+    return torch.cat(pooled, dim=1)
 
 
 def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
     """Whether the model gives every text in a pack the states it has alone.
 
     Asked of the model itself, with the job's longest text first and behind it others up to the longest row that will
-    be computed: what goes wrong beyond a window or a table shows in no shorter ones.
-
-    Args:
-        backbone: the model.
-        ids: tokenised texts of the job.
-        most: texts of a pack.
+    be computed, `most` texts in it: what goes wrong beyond a window or a table shows in no shorter ones.
     """
     structure = backbone.structure
     if structure.reads_padding or len(ids) < 2 or not {"attention_mask", "position_ids"} <= structure.accepts:
         return False
-    rows = _longest_row(backbone, np.array([len(text) for text in ids]), most)
+    # The longest text, the shortest, the middle one and so on, up to the longest row there will be.  Behind the end of
+    # the model's own table of places nothing new can happen.
+    lengths_N = np.array([len(text) for text in ids])
+    order = np.argsort(-lengths_N, kind="stable")
+    longest = min(int(lengths_N[order[:most]].sum()), backbone.max_length + 1, cuts.LONGEST_ROW)
+    rows = np.array([order[0], order[-1], order[len(order) // 2], *np.resize(order, max(0, most - 3))])
+    rows = rows[: max(2, 1 + int(np.searchsorted(lengths_N[rows].cumsum(), longest)))]
     try:
         with torch.inference_mode(), bounded_indices(backbone.device):
             packed = packed_batch(backbone, ids, rows)
@@ -157,30 +133,15 @@ def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
     return agree(together, alone, backbone.dtype)
 
 
-_ASKED = [0, 1, -1]
-"""Texts of the row that are also computed alone."""
-
-
-def _longest_row(backbone: Backbone, lengths_N: np.ndarray, most: int) -> np.ndarray:
-    """The longest text, the shortest, the middle one and so on, up to the longest row there will be.
-
-    Behind the end of the model's own table of places nothing new can happen.
-    """
-    order = np.argsort(-lengths_N, kind="stable")
-    longest = min(int(lengths_N[order[:most]].sum()), backbone.max_length + 1, LONGEST_ROW)
-    rows = np.array([order[0], order[-1], order[len(order) // 2], *np.resize(order, max(0, most - 3))])
-    return rows[: max(2, 1 + int(np.searchsorted(lengths_N[rows].cumsum(), longest)))]
-
-
 class Packer:
     """Cuts batches into the cheapest passes and makes them."""
 
-    def __init__(self, backbone: Backbone, ids: list[np.ndarray], cost: StepCost, *, packing: bool) -> None:
+    def __init__(self, backbone: Backbone, ids: list[np.ndarray], cost: cuts.StepCost, *, packing: bool) -> None:
         self.backbone, self.ids, self.cost, self.packing = backbone, ids, cost, packing
         self.lengths_N = np.array([len(text) for text in ids], dtype=np.int64)
         config: Any = backbone.model.config
-        heads = heads_of(config, backbone.width)
-        self.prices = prices(cost, backbone.device.type, backbone.n_layers, heads)
+        heads = cuts.heads_of(config, backbone.width)
+        self.prices = cuts.prices(cost, backbone.device.type, backbone.n_layers, heads)
 
     def in_one_pass(self) -> None:
         """From now on batches are not cut: processes that share weights must make the same number of passes.
@@ -193,19 +154,19 @@ class Packer:
                 f"the states of {self.backbone.name} depend on padding, so a batch takes as many passes as it has "
                 "lengths, and weights cannot be sharded; train without --shard"
             )
-        self.prices = replace(self.prices, one_pass=PROHIBITIVE)
+        self.prices = replace(self.prices, one_pass=cuts.PROHIBITIVE)
 
-    def plan(self, rows: np.ndarray, most: int) -> list[Group]:
+    def plan(self, rows: np.ndarray, most: int) -> list[cuts.Group]:
         """The cheapest groups of at most so many texts."""
         alike = self.backbone.structure.reads_padding
-        return plan_groups(rows, self.lengths_N, self.prices, most=most, packing=self.packing, one_length=alike)
+        return cuts.plan_groups(rows, self.lengths_N, self.prices, most=most, packing=self.packing, one_length=alike)
 
-    def batch(self, group: Group) -> TextBatch:
+    def batch(self, group: cuts.Group) -> TextBatch:
         """The inputs of a group."""
         if group.packed:
             return packed_batch(self.backbone, self.ids, group.rows)
         return padded_batch(self.backbone, self.ids, group.rows)
 
-    def flops(self, group: Group) -> float:
+    def flops(self, group: cuts.Group) -> float:
         """Counted FLOPs of a pass."""
         return self.cost.of(self.lengths_N[group.rows], packed=group.packed)

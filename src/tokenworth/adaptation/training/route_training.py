@@ -1,19 +1,13 @@
-"""The training loop of lora, full and scratch: stops safely, goes on exactly.
-
-    rows -> batch (packed or padded) -> loss / weight of the batch -> gradient -> finite? -> clip -> Adafactor -> next
+"""What lora, full and scratch bring to the training loop: texts of a step, packed or padded, and their cross-entropy.
 
 Everything a step depends on is a function of its number, the seed and the tensors in the checkpoint: order of texts,
-learning rate, dropout.  A run that is killed and started again therefore gives the same losses, bit for bit on a CPU.
+learning rate, dropout.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
-from time import perf_counter
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,256 +19,167 @@ from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.adaptation.routes.text_classifier import TextClassifier, trainable
 from tokenworth.adaptation.training.adafactor import make_optimiser
 from tokenworth.adaptation.training.batch_cuts import Group
+from tokenworth.adaptation.training.batch_packing import Packer
 from tokenworth.adaptation.training.text_order import Order, learning_rate
-from tokenworth.adaptation.training.training_state import Outcome, Running, TrainingData
 from tokenworth.base.run_record import OtherRunError
-from tokenworth.encode.forward_pass import is_out_of_memory
 from tokenworth.errors import AdaptError, first_line
 from tokenworth.probes.probability_metrics import is_better
-from tokenworth.training.checkpoints import Checkpoint, Checkpoints
-from tokenworth.training.devices import Devices, spread_like, whole
-from tokenworth.training.optimiser_state import read_state, set_rate, write_state
-from tokenworth.training.tracker import Tracker
+from tokenworth.training.devices import Compute
+from tokenworth.training.loop import Learner, Position
+from tokenworth.training.optimiser_state import read_weights, write_weights
 
-Progress = Callable[[str, int, int], None]
-"""Called as progress(what, steps_done, steps)."""
+_BEST = "best|"
 
 
-class Training:
-    """One run of the loop."""
+@dataclass(slots=True)
+class RoutePosition(Position):
+    """Where the training of a route stands, and what it has counted."""
+
+    losses: list[float] = field(default_factory=list)
+    tokens: int = 0
+    places: int = 0
+    """Tokens computed, padding included."""
+    flops: float = 0.0
+    evaluations: list[dict[str, float]] = field(default_factory=list)
+    best: float | None = None
+    best_step: int | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TrainingData:
+    """What a route learns from.  N texts, C classes."""
+
+    packer: Packer
+    labels_N: np.ndarray
+    class_weight_C: Tensor
+    evaluate: Callable[[], float] | None
+    """The metric on the validation part; None where there is none."""
+    identity: dict[str, str]
+    """What a checkpoint must agree with to be gone on from."""
+
+
+class RouteLearner(Learner):
+    """A text classifier that learns from labelled texts; a row is the number of a text."""
+
+    what, failure, other_run = "train", AdaptError, OtherRunError
+    remedy = "choose dtype float32, or look at these texts"
+    position: RoutePosition
 
     def __init__(
-        self,
-        classifier: TextClassifier,
-        data: TrainingData,
-        config: AdaptConfig,
-        *,
-        seed: int,
-        device: torch.device,
-        dtype: torch.dtype,
-        devices: Devices,
-        checkpoints: Checkpoints,
-        tracker: Tracker,
-        identity: Mapping[str, str] = MappingProxyType({}),
-        progress: Progress | None = None,
+        self, classifier: TextClassifier, data: TrainingData, config: AdaptConfig, *, seed: int, compute: Compute
     ) -> None:
-        self.identity = dict(identity)
         self.classifier, self.data, self.config, self.seed = classifier, data, config, seed
-        self.device, self.dtype, self.devices = device, dtype, devices
-        self.checkpoints, self.tracker, self.progress = checkpoints, tracker, progress
+        self.compute, self.identity = compute, data.identity
         self.order = Order(len(data.labels_N), config.batch, seed)
-        self.labels_N = torch.from_numpy(data.labels_N).to(device)
-        self.weights_C = data.class_weight_C.to(device)
-        self.model = devices.prepare(classifier)
-        if devices.sharded:
+        self.labels_N = torch.from_numpy(data.labels_N).to(compute.device)
+        self.weights_C = data.class_weight_C.to(compute.device)
+        self.model = compute.devices.prepare(classifier)
+        if compute.devices.sharded:
             data.packer.in_one_pass()
         self.parameters = trainable(classifier)
         self.optimiser = make_optimiser(self.parameters, config)
-        self.running = Running(micro_batch=config.micro_batch or config.batch)
+        self.position = RoutePosition(micro_batch=config.micro_batch or config.batch)
         self.best: dict[str, Tensor] = {}
+        self._share = 0.0
+        self._counted = torch.zeros(3, dtype=torch.float64)  # tokens, places and FLOPs of the step
 
-    def run(self) -> Outcome:
-        """Train to the last step and leave the weights in the classifier.
+    def rows(self, step: int) -> np.ndarray:
+        """Numbers of the texts of a step."""
+        return self.order.rows(step)
 
-        Raises:
-            AdaptError: a loss or gradient that is no finite number, or a checkpoint that cannot be written.
-        """
-        resumed = self._resume()
-        self.classifier.train()
-        kept_at = perf_counter()
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            while self.running.step < self.config.steps:
-                start = perf_counter()
-                self._step()
-                self.running.seconds += perf_counter() - start
-                self._evaluate_if_due()
-                if self._due(perf_counter() - kept_at):
-                    self._keep()
-                    kept_at = perf_counter()
-        if self.config.selection == "best" and self.best:
-            self._put(self.best)
-        self.classifier.eval()
-        self._add_up_counts()
-        return Outcome(self.running, resumed)
-
-    def whole_weights(self) -> dict[str, Tensor]:
-        """All parameters and buffers, those that are spread put together; all processes must ask."""
-        return {name: whole(value.detach()).cpu() for name, value in self.classifier.state_dict().items()}
-
-    def _add_up_counts(self) -> None:
-        """Every process counted its own texts."""
-        counts = torch.tensor([self.running.tokens, self.running.places, self.running.flops], dtype=torch.float64)
-        self.devices.processes.add_up(counts)
-        self.running.tokens, self.running.places = int(counts[0]), int(counts[1])
-        self.running.flops = float(counts[2])
-
-    # -- one step -------------------------------------------------------------------------------------------------
-
-    def _step(self) -> None:
-        """One optimiser step on one batch; nothing is changed if it fails."""
-        running, config = self.running, self.config
-        rows = self.order.rows(running.step)
-        loss = self._gradient(rows)
-        norm = self.devices.clip(self.parameters.values(), config.clip_norm)
-        loss = self._of_all(loss)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise AdaptError(self._not_finite(rows, loss, norm))
-        rate = learning_rate(running.step, config.steps, config.lr, config.warmup_share)
-        set_rate(self.optimiser, rate)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        running.step += 1
-        running.losses.append(loss)
-        self.tracker.log({"loss": loss, "gradient_norm": norm, "learning_rate": rate}, running.step)
-        if self.progress:
-            self.progress("train", running.step, config.steps)
-
-    def _gradient(self, rows: np.ndarray) -> float:
-        """Gradient of the batch's mean loss, in as many passes as memory asks for; returns this process's share."""
-        processes = self.devices.processes
-        own = rows[processes.rank :: processes.size]
+    def prepare(self, rows: np.ndarray, local: np.ndarray) -> None:
+        """A text counts by the weight of its class; a process without one takes part in the exchange with weight 0."""
         total = float(self.weights_C[self.labels_N[torch.from_numpy(rows)]].sum())
-        while True:
-            try:
-                return self._passes(own, total)
-            except (RuntimeError, MemoryError) as error:  # noqa: PERF203 - memory is rarely short
-                if not is_out_of_memory(error):
-                    self._check_format(error)
-                    raise
-                self._halve(len(own), error)
-
-    def _passes(self, own: np.ndarray, total: float) -> float:
-        """Forward and backward over the own texts; every pass adds its share of the batch's mean."""
-        self.optimiser.zero_grad(set_to_none=True)
+        self._share = 1 / total if len(local) else 0.0
+        self._counted.zero_()
         # Dropout depends on seed, step and process alone, not on what came before.
-        torch.manual_seed(self._step_seed())
-        groups = self.data.packer.plan(own, self.running.micro_batch)
-        # A process without a text of its own takes part in the exchange of gradients with weight 0.
-        idle = [Group(np.array([0]), packed=False)] if not groups else []
-        loss, counted = 0.0, [0, 0, 0.0]
-        for place, group in enumerate(groups or idle):
-            with self.devices.without_sync(self.model, last=place >= len(groups) - 1):
-                loss += self._pass(group, 0.0 if idle else 1 / total, counted)
-        self.running.tokens += int(counted[0])
-        self.running.places += int(counted[1])
-        self.running.flops += counted[2]
-        return loss
+        rank = self.compute.processes.rank
+        words = np.random.SeedSequence([self.seed, self.position.step, rank]).generate_state(1, np.uint64)
+        torch.manual_seed(int(words[0] >> 1))
 
-    def _pass(self, group: Group, weight: float, counted: list[float]) -> float:
-        """One forward and backward pass."""
+    def groups(self, local: np.ndarray) -> list[Group]:
+        """The cheapest passes."""
+        return self.data.packer.plan(local, self.position.micro_batch) or [Group(np.array([0]), packed=False)]
+
+    def loss(self, group: Group) -> tuple[Tensor, Tensor]:
+        """Weighted cross-entropy of some texts, as their share of the batch's mean."""
         batch = self.data.packer.batch(group)
-        with self._autocast():
+        with self.compute.autocast(next(iter(self.parameters.values())).dtype):
             logits_BC = self.model(batch)
-        targets_B = self.labels_N[torch.from_numpy(group.rows).to(self.device)]
-        loss: Tensor = weight * cross_entropy(logits_BC, targets_B, weight=self.weights_C, reduction="sum")
-        self.devices.backward(loss)
-        if weight:
-            counted[0] += batch.tokens
-            counted[1] += batch.places
-            counted[2] += self.data.packer.flops(group)
-        return loss.item()
+        targets_B = self.labels_N[torch.from_numpy(group.rows).to(self.compute.device)]
+        loss: Tensor = self._share * cross_entropy(logits_BC, targets_B, weight=self.weights_C, reduction="sum")
+        if self._share:
+            flops = self.data.packer.flops(group)
+            self._counted += torch.tensor([batch.tokens, batch.places, flops], dtype=torch.float64)
+        return loss, loss.detach()
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        """Products in a narrower format than the weights that learn."""
-        learning = next(iter(self.parameters.values())).dtype
-        if self.dtype in {torch.float32, torch.float64} or learning == self.dtype:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
+    def rate(self, step: int) -> float:
+        """That of the protocol."""
+        return learning_rate(step, self.config.steps, self.config.lr, self.config.warmup_share)
 
-    def _check_format(self, error: Exception) -> None:
-        """Some models write out numbers that a narrow format does not have."""
-        narrow = str(self.dtype).removeprefix("torch.")
-        if narrow in {"bfloat16", "float16"} and any(name in str(error) for name in ("BFloat16", "Half", "dtype")):
-            raise AdaptError(
-                f"{type(self.classifier.model).__name__} cannot be trained in {narrow} ({first_line(error)}); choose "
-                "dtype float32"
-            ) from error
+    def accept(self, figures: Mapping[str, float], seconds: float) -> None:  # noqa: ARG002
+        """Count the step."""
+        tokens, places, flops = self._counted.tolist()
+        self.position.losses.append(figures["loss"])
+        self.position.tokens += int(tokens)
+        self.position.places += int(places)
+        self.position.flops += flops
 
-    def _halve(self, n_own: int, error: Exception) -> None:
-        size = min(self.running.micro_batch, n_own)
-        if size <= 1 or self.devices.wrapped:
-            raise AdaptError(
-                f"{self.device} has no memory for {size} text(s) of step {self.running.step + 1}; cut texts with "
-                "--max-length, set micro_batch lower, or choose dtype bfloat16"
-            ) from error
-        self.running.micro_batch = (size + 1) // 2
-        self.running.halvings += 1
-
-    def _step_seed(self) -> int:
-        processes = self.devices.processes
-        words = np.random.SeedSequence([self.seed, self.running.step, processes.rank]).generate_state(1, np.uint64)
-        return int(words[0] >> 1)
-
-    def _of_all(self, loss: float) -> float:
-        summed = torch.tensor(loss, dtype=torch.float64)
-        self.devices.processes.add_up(summed)
-        return summed.item()
-
-    def _not_finite(self, rows: np.ndarray, loss: float, norm: float) -> str:
-        return (
-            f"step {self.running.step + 1}: the loss is {loss} and the norm of the gradient {norm} on the batch of "
-            f"training texts {', '.join(map(str, rows.tolist()))}; nothing was updated. Lower lr (now "
-            f"{self.config.lr:g}), choose dtype float32, or look at these texts"
-        )
-
-    # -- validation, checkpoints ----------------------------------------------------------------------------------
-
-    def _evaluate_if_due(self) -> None:
-        running, config = self.running, self.config
-        if self.data.evaluate is None or config.selection != "best":
-            return
+    def watch(self) -> dict[str, float]:
+        """The metric on the validation part, every tenth of the run or `eval_steps`; the best weights are kept."""
+        position, config = self.position, self.config
         every = config.eval_steps or max(1, config.steps // 10)
-        if running.step % every and running.step != config.steps:
-            return
+        due = position.step > 0 and (position.step % every == 0 or position.step == config.steps)
+        if self.data.evaluate is None or config.selection != "best" or not due:
+            return {}
         value = self.data.evaluate()
         self.classifier.train()
-        running.evaluations.append({"step": running.step, config.metric: value})
-        self.tracker.log({f"validation_{config.metric}": value}, running.step)
-        if is_better(config.metric, value, running.best):
-            running.best, running.best_step, self.best = value, running.step, self._weights()
+        position.evaluations.append({"step": position.step, config.metric: value})
+        if is_better(config.metric, value, position.best):
+            position.best, position.best_step = value, position.step
+            self.best = {name: weights.clone() for name, weights in read_weights(self.parameters).items()}
+        return {f"validation_{config.metric}": value}
 
-    def _due(self, seconds: float) -> bool:
-        """The main process's clock decides for all: every one of them must take part."""
-        processes = self.devices.processes
-        due = self.running.step < self.config.steps and seconds >= self.config.checkpoint_seconds
-        if processes.size == 1:
-            return due
-        told = torch.tensor(int(due))
-        processes.from_main(told)
-        return bool(told)
+    def finish(self) -> None:
+        """Take the weights of the best step where they are asked for; add up what every process counted."""
+        if self.config.selection == "best" and self.best:
+            write_weights(self.parameters, self.best)
+        self.classifier.eval()
+        position = self.position
+        counts = torch.tensor([position.tokens, position.places, position.flops], dtype=torch.float64)
+        self.compute.processes.add_up(counts)
+        tokens, places, position.flops = counts.tolist()
+        position.tokens, position.places = int(tokens), int(places)
 
-    def _keep(self) -> None:
-        if self.checkpoints.folder is None:
-            return
-        tensors, numbers = read_state(self.optimiser, self.parameters)
-        weights = self._weights() | {f"best|{name}": value for name, value in self.best.items()}
-        state = {"running": asdict(self.running), "optimiser": numbers, "identity": self.identity}
-        with self.devices.processes.together():
-            if self.devices.processes.is_main:
-                self.checkpoints.save(Checkpoint(self.running.step, weights, tensors, state))
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights of the best step so far."""
+        return {_BEST + name: value for name, value in self.best.items()}
 
-    def _resume(self) -> int:
-        found = self.checkpoints.newest()
-        if found is None:
-            return 0
-        kept = found.state["identity"]
+    def begin(self, state: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:  # noqa: ARG002
+        """Take the weights of the best step before the interruption."""
+        self.best = {name.removeprefix(_BEST): value for name, value in tensors.items()}
+
+    def difference(self, kept: Any) -> str:
+        """Another backbone, other texts, another PyTorch or number format."""
         before = kept if isinstance(kept, dict) else {}  # a text in checkpoints of earlier versions
-        if changed := [name for name, value in self.identity.items() if before.get(name) != value]:
-            raise OtherRunError(
-                f"the checkpoints in {self.checkpoints.folder} were made with another {', another '.join(changed)}; "
-                "name another folder with --out, or remove this one"
-            )
-        self.running = Running(**found.state["running"])
-        own = {name: value for name, value in found.weights.items() if not name.startswith("best|")}
-        self.best = {name.removeprefix("best|"): v for name, v in found.weights.items() if name not in own}
-        self._put(own)
-        write_state(self.optimiser, self.parameters, found.optimiser, found.state["optimiser"])
-        return found.step
+        changed = [name for name, value in self.identity.items() if before.get(name) != value]
+        return f"were made with another {', another '.join(changed)}" if changed else ""
 
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: whole(weights.detach()).clone() for name, weights in self.parameters.items()}
+    def explain(self, error: Exception) -> str | None:
+        """Some models write out numbers that a narrow format does not have."""
+        narrow = str(self.compute.dtype).removeprefix("torch.")
+        if narrow not in {"bfloat16", "float16"} or not any(x in str(error) for x in ("BFloat16", "Half", "dtype")):
+            return None
+        name = type(self.classifier.model).__name__
+        return f"{name} cannot be trained in {narrow} ({first_line(error)}); choose dtype float32"
 
-    def _put(self, weights: dict[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, value in weights.items():
-                self.parameters[name].copy_(spread_like(value, self.parameters[name]))
+    def no_memory(self, size: int) -> str:
+        """What can be done about a text that does not fit."""
+        return (
+            f"{size} text(s) of step {self.position.step + 1}; cut texts with --max-length, set micro_batch lower, or "
+            "choose dtype bfloat16"
+        )
+
+    def named(self, rows: np.ndarray) -> str:
+        """The texts to look at."""
+        return f"the batch of training texts {', '.join(map(str, rows.tolist()))}"

@@ -1,39 +1,60 @@
-"""Stages of the corpus: what they remember of each shard to tell which documents stand twice."""
+"""Stages of the corpus: what they remember of each shard, and which documents stand twice by it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from tokenworth.corpus.deduplication.minhash import shingle
-from tokenworth.corpus.deduplication.near_duplicates import bands
+from tokenworth.corpus.deduplication.near_duplicates import (
+    Columns,
+    Gather,
+    bands,
+    candidates,
+    clusters,
+    ranges,
+    similarities,
+)
+from tokenworth.corpus.deduplication.semantic_duplicates import Vectors, same_meaning
 from tokenworth.corpus.document import Document
+from tokenworth.corpus.engine.shard_store import read_array
+from tokenworth.corpus.engine.stage import CorpusStage, ModelStage
 from tokenworth.errors import SettingError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Exact:
+class Exact(CorpusStage):
     """Of texts that are equal, case and white space apart, the first is kept."""
 
     name: ClassVar[str] = "exact"
-    seen_by: ClassVar[tuple[str, ...]] = ()
 
     def observe(self, documents: Sequence[Document]) -> dict[str, np.ndarray]:
         """The first 16 bytes of each text's SHA-256."""
         digests = [_digest(document.text) for document in documents]
         return {"digest": np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)}
 
+    def decide(self, seen: Sequence[Path]) -> np.ndarray:
+        """Equal digests; 16 bytes a document are held, and as much again while they are sorted."""
+        digests = np.concatenate([np.zeros((0, 2), "<u8"), *(read_array(path, "digest") for path in seen)])
+        order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: of equal ones the first comes first
+        ordered = digests[order]
+        begins = np.ones(len(order), dtype=bool)
+        begins[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+        cluster = np.empty(len(order), dtype=np.int64)
+        cluster[order] = order[begins][np.cumsum(begins) - 1]
+        return cluster
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Near:
+class Near(CorpusStage):
     """Of texts that share most of their runs of five words the first is kept."""
 
     name: ClassVar[str] = "near"
-    seen_by: ClassVar[tuple[str, ...]] = ()
     threshold: float = 0.8
     """Jaccard similarity."""
 
@@ -42,12 +63,19 @@ class Near:
 
     def observe(self, documents: Sequence[Document]) -> dict[str, np.ndarray]:
         """A sketch and the hashed runs of each text: no text."""
-        found = shingle([document.text for document in documents])
-        return {"sketches": np.ascontiguousarray(found.sketches.T), "runs": found.runs, "first": found.first}
+        shingled = shingle([document.text for document in documents])
+        return {"sketches": np.ascontiguousarray(shingled.sketches.T), "runs": shingled.runs, "first": shingled.first}
+
+    def decide(self, seen: Sequence[Path]) -> np.ndarray:
+        """Candidates by their sketches, compared by their runs."""
+        counts = [int(read_array(path, "count")[0]) for path in seen]
+        pairs = candidates(_columns(seen), self.threshold)
+        alike = pairs[similarities(pairs, _gather(seen, counts)) >= self.threshold]
+        return clusters(sum(counts), alike)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Semantic:
+class Semantic(ModelStage, CorpusStage):
     """Of texts that say the same in other words the first is kept, as far as a model's mean states tell."""
 
     name: ClassVar[str] = "semantic"
@@ -80,6 +108,38 @@ class Semantic:
         texts = [document.text for document in documents]
         return {"states": mean_states(texts, self.model, layer=self.layer, max_tokens=self.max_tokens)}
 
+    def decide(self, seen: Sequence[Path]) -> np.ndarray:
+        """States within the threshold of each other."""
+        return same_meaning(Vectors(seen), self.threshold, self.clusters)
+
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(" ".join(text.casefold().split()).encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+def _columns(seen: Sequence[Path]) -> Columns:
+    """Columns of sketches on the disk, which are stored column by column."""
+
+    def columns(first: int, last: int) -> np.ndarray:
+        parts = [np.asarray(read_array(path, "sketches", mapped=True)[first:last]) for path in seen]
+        return np.concatenate([np.zeros((last - first, 0), np.uint32), *parts], axis=1)
+
+    return columns
+
+
+def _gather(seen: Sequence[Path], counts: Sequence[int]) -> Gather:
+    """Runs of documents on the disk."""
+    begins = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+    def gather(documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shard = np.searchsorted(begins, documents, side="right") - 1
+        runs, lengths = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
+        for number in np.unique(shard):  # documents are sorted, so their shards are
+            rows = documents[shard == number] - begins[number]
+            first = read_array(seen[number], "first")
+            length = first[rows + 1] - first[rows]
+            runs.append(read_array(seen[number], "runs", mapped=True)[ranges(first[rows], length)])
+            lengths.append(length)
+        return np.concatenate(runs), np.concatenate(lengths)
+
+    return gather

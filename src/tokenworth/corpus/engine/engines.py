@@ -91,7 +91,7 @@ class OnRay:
     """A Ray cluster whose workers see the work folder under the same path."""
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
-        from tokenworth.study.ray_cluster import ray_cluster
+        from tokenworth.base.ray_cluster import ray_cluster
 
         ray: Any
         ray, self.own = ray_cluster(address, workers)

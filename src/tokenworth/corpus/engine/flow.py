@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tokenworth.base.aliases import Progress
 from tokenworth.corpus.corpus_settings import Corpus
 from tokenworth.corpus.document import Ledger
 from tokenworth.corpus.engine.engines import Engine
 from tokenworth.corpus.engine.shard_store import Shard
 from tokenworth.corpus.readers.sources import Part
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.corpus.document import Amount, Document, Ledger
-from tokenworth.corpus.engine.shard_store import Shard, read_array, read_json, write_arrays, write_json
+from tokenworth.corpus.engine.shard_store import WORK, Shard, read_array, read_json, write_arrays, write_json
 from tokenworth.corpus.readers.refusals import Refused
 from tokenworth.corpus.readers.sources import Item, Part, read_part
 
@@ -59,8 +59,11 @@ class ReadJob:
 def read(job: ReadJob) -> int:
     """Shards of a part; goes on behind the last one that is finished.  Returns how many there are."""
     done = job.root / job.part.key / "part.json"
-    if done.is_file():
-        return int(read_json(done)["shards"])
+    WORK.once(done, lambda _folder: _read_shards(job, done))
+    return int(read_json(done)["shards"])
+
+
+def _read_shards(job: ReadJob, done: Path) -> None:
     number, file, item = _finished(job)
     gathered: list[Item] = []
     size = 0
@@ -75,7 +78,6 @@ def read(job: ReadJob) -> int:
         _write(job, number, gathered, [file, item])
         number += 1
     write_json(done, {"shards": number, "source": job.part.source.name, "files": job.part.files})
-    return number
 
 
 def _finished(job: ReadJob) -> tuple[int, int, int]:
@@ -135,10 +137,13 @@ class ObserveJob:
 
 
 def observe(job: ObserveJob) -> None:
-    """Unless it is there."""
-    if not job.path.is_dir():
+    """Keep what the stage decides by, one folder of arrays a shard."""
+
+    def look(_folder: Path) -> None:
         documents = job.shard.read()
         write_arrays(job.path, {**job.stage.observe(documents), "count": np.array([len(documents)])})
+
+    WORK.once(job.path, look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +159,12 @@ class ApplyJob:
 
 
 def apply(job: ApplyJob) -> None:
-    """Unless it is done."""
+    """The shard behind a stage of the corpus, without the documents that the stage decided against."""
     after = job.shard.at(job.key)
-    if after.is_finished:
-        return
+    WORK.once(after.ledger_path, lambda _folder: _drop(job, after))
+
+
+def _drop(job: ApplyJob, after: Shard) -> None:
     documents, keep = job.shard.read(), read_array(job.decision, "keep")
     ledger = _ledger(job.keep_dropped)
     kept = []

@@ -14,15 +14,17 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tokenworth.base.atomic_folders import remove
+from tokenworth.base import atomic_files
+from tokenworth.base.atomic_files import remove, replacing, replacing_folder, write_errors
+from tokenworth.base.cell_store import CellStore
 from tokenworth.corpus.document import Document, Ledger
 from tokenworth.errors import TokenworthError, first_line
 
@@ -31,38 +33,43 @@ _UNFINISHED = re.compile(r".+\.\d+\.part")
 COLUMNS = ("id", "source", "kind", "text")
 
 
-@contextmanager
-def room_for(path: Path) -> Iterator[None]:
-    """What cannot be written in the block ends in one sentence.
+_REMEDY = "make room there and run the same command again: it goes on where it was"
 
-    Raises:
-        TokenworthError: no room, no permission, or something stands in the way.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise TokenworthError(
-            f"{path} cannot be written ({error.strerror or first_line(error)}); make room there and run the same "
-            "command again: it goes on where it was"
-        ) from error
+
+class WorkFolder(CellStore[Path, None, Path]):
+    """What a build keeps, named by the file or folder that is written last; one run claims the build as a whole."""
+
+    def find(self, name: Path) -> Path | None:
+        """The name itself where it is whole."""
+        return name if name.exists() else None
+
+    def hold(self, name: Path) -> AbstractContextManager[Path]:
+        """Nothing is held: no two workers get the same job."""
+        return nullcontext(name.parent)
+
+    def keep(self, name: Path, result: None) -> Path:  # noqa: ARG002 - it is on the disk already
+        """The name: who makes a cell writes its files, that of the name last."""
+        return name
+
+
+WORK = WorkFolder()
+
+
+def _unfinished() -> str:
+    """The ending of files that this process writes."""
+    return f".{os.getpid()}.part"
 
 
 def whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have a file written beside its name and renamed.
 
     Raises:
-        TokenworthError: as `room_for`.
+        TokenworthError: no room, no permission, or something stands in the way.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with room_for(path):
+    with write_errors(path, _REMEDY):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.unlink(missing_ok=True)  # a link that somebody put there is not followed
-            write(part)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+    with replacing(path, _REMEDY, ending=_unfinished()) as part:
+        write(part)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -72,9 +79,9 @@ def remove_unfinished(folder: Path) -> None:
             remove(path)
 
 
-def write_json(path: Path, found: object) -> None:
+def write_json(path: Path, content: object) -> None:
     """Plain data as a file that is whole or not there."""
-    text = json.dumps(found, ensure_ascii=False, indent=1)
+    text = json.dumps(content, ensure_ascii=False, indent=1)
     whole(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
@@ -84,12 +91,7 @@ def read_json(path: Path) -> Any:
     Raises:
         TokenworthError: it is damaged.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise TokenworthError(
-            f"{path} cannot be read ({first_line(error)}); remove it and run the same command again: it is made anew"
-        ) from error
+    return atomic_files.read_json(path, "remove it and run the same command again: it is made anew")
 
 
 def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -188,14 +190,9 @@ class Shard:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """One .npy file an array, in a folder that is whole or not there."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with room_for(path):
-        remove(part)
-        part.mkdir(parents=True)
+    with write_errors(path, _REMEDY), replacing_folder(path, _unfinished()) as part:
         for name, array in arrays.items():
             np.save(part / f"{name}.npy", array, allow_pickle=False)
-        remove(path)
-        part.replace(path)
 
 
 def read_array(path: Path, name: str, *, mapped: bool = False) -> np.ndarray:

@@ -1,73 +1,114 @@
-"""Stages: documents in, documents out, every one that is dropped or changed written into the ledger under a reason.
+"""What a stage is: documents in, documents out, every one dropped or changed written into the ledger under a reason.
 
-A stage is its settings.  Stages of one shard (extract, normalise, quality, redact, perplexity, decontaminate) need
-nothing but the shard's documents; stages of the corpus (exact, near, semantic) first take a few numbers of every
-document, decide, and then go over the shards (`CorpusStage`).
+A stage is its settings, a frozen dataclass.  A `ShardStage` needs nothing but a shard's documents; a `CorpusStage`
+takes a few numbers of every document, decides once it has them of all shards, and only then goes over the shards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import Field, asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tokenworth.corpus.deduplication.duplicate_stages import Exact, Near, Semantic
 from tokenworth.corpus.document import Document, Ledger
-from tokenworth.corpus.filters.decontamination import Decontaminate
-from tokenworth.corpus.filters.document_stages import Extract, Normalise, Quality, Redact
-from tokenworth.corpus.filters.perplexity_filter import Perplexity
+
+FILLED_IN = ("index", "fingerprint")
+"""Fields of stages that the build fills in; a corpus file does not have them."""
 
 
-class Stage(Protocol):
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What a stage may use before documents go through it."""
+
+    root: Path
+    """The work folder of the build."""
+    notes: list[str]
+    """Sentences for the report are added to it."""
+    ways: Sequence[Sequence[Stage]] = ()
+    """Stages that change texts and that documents went through before, by source where these differ."""
+
+
+class Stage:
     """What all stages are."""
 
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     name: ClassVar[str]
+    changes_texts: ClassVar[bool] = False
+    """Whether documents come out with other texts, as `form_of` says of one text."""
+
+    def prepare(self, work: Preparation) -> Stage:  # noqa: ARG002 - most stages need nothing
+        """The stage as it can be run: it knows its tasks' texts, or the contents of its model.
+
+        Raises:
+            TaskError: a task cannot be loaded.
+            BackboneError: a model cannot be found.
+            SettingError: names are to be found and no recogniser is installed.
+        """
+        return self
+
+    def facts(self) -> dict[str, Any]:
+        """What its documents depend on, as plain data: an index and a model by what is in them, not where they lie."""
+        return {"stage": self.name, **asdict(self)}
+
+    def form_of(self, text: str) -> str:
+        """A text as a document with it would be after this stage."""
+        return text
+
+
+class ShardStage(Stage):
+    """A stage that looks at the documents of one shard."""
+
+    __slots__ = ()
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """The documents that go on."""
-        ...
+        raise NotImplementedError
 
 
-class CorpusStage(Protocol):
+class CorpusStage(Stage):
     """A stage that must have seen every document before it can drop one."""
 
-    name: ClassVar[str]
-    seen_by: ClassVar[tuple[str, ...]]
+    __slots__ = ()
+    seen_by: ClassVar[tuple[str, ...]] = ()
     """Settings that `observe` depends on; the others are of the decision alone."""
 
     def observe(self, documents: Sequence[Document]) -> dict[str, np.ndarray]:
         """What it remembers of a shard."""
-        ...
+        raise NotImplementedError
+
+    def decide(self, seen: Sequence[Path]) -> np.ndarray:
+        """Cluster of every document of all shards in order (N,): the number of its first member, which stays.
+
+        Args:
+            seen: folders of what `observe` gave, one a shard.
+        """
+        raise NotImplementedError
+
+    def facts_seen(self) -> dict[str, Any]:
+        """What `observe` depends on, as `facts`."""
+        return {name: value for name, value in self.facts().items() if name in ("stage", *self.seen_by)}
 
 
-STAGES: dict[str, type[Any]] = {
-    one.name: one for one in (Extract, Normalise, Quality, Redact, Exact, Near, Semantic, Perplexity, Decontaminate)
-}
-"""By name, in the order in which they stand where a file does not say."""
-ON_REQUEST = tuple(one.name for one in (Semantic, Perplexity, Decontaminate))
-"""Those that need settings: a file without `stages` has the others."""
-FOUND = ("index", "fingerprint")
-"""Fields of stages that the build fills in; a corpus file does not have them."""
+class ModelStage(Stage):
+    """A stage with a `model`, known by its contents (`fingerprint`) once it is prepared."""
 
+    __slots__ = ()
+    model: str
+    fingerprint: str
 
-def facts_of(stage: Any, only: Sequence[str] | None = None) -> dict[str, Any]:
-    """What its documents depend on, as plain data: an index and a model by what is in them, not by where they lie.
+    def prepare(self, work: Preparation) -> Stage:  # noqa: ARG002
+        """With the fingerprint of its model."""
+        from tokenworth.corpus.model_features import fingerprint_of
 
-    Args:
-        stage: as the build runs it.
-        only: these settings alone; None takes all.
-    """
-    found = {name: value for name, value in asdict(stage).items() if only is None or name in only}
-    if found.get("index"):
-        found["index"] = Path(found["index"]).name
-    if found.get("fingerprint"):
-        found.pop("model", None)
-    return {"stage": stage.name, **found}
+        return replace(self, fingerprint=fingerprint_of(self.model))
 
-
-def is_corpus_stage(stage: Any) -> bool:
-    """Whether it must have seen every document."""
-    return hasattr(stage, "observe")
+    def facts(self) -> dict[str, Any]:
+        """Without the place of a model whose contents are known."""
+        values = super().facts()
+        if self.fingerprint:
+            del values["model"]
+        return values

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
+from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.document import Document, Ledger
+from tokenworth.corpus.engine.shard_store import WORK, read_array
+from tokenworth.corpus.engine.stage import Preparation, ShardStage, Stage
 from tokenworth.errors import SettingError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Decontaminate:
+class Decontaminate(ShardStage):
     """Documents that share a run of n words with a text of a task are dropped.
 
     The texts are looked for as they are and as the stages before this one make them, so that neither the Unicode form
@@ -32,6 +37,37 @@ class Decontaminate:
             raise SettingError(f"decontaminate: n = {self.n}; give the words of a run, such as 13")
         if wrong := set(self.splits) - {"test", "train"}:
             raise SettingError(f"decontaminate: a task has no split {min(wrong)!r}; there are test and train")
+
+    def prepare(self, work: Preparation) -> Stage:
+        """With the runs of its tasks' texts in a folder of the work folder."""
+        from tokenworth.corpus.filters.contamination import index_of
+        from tokenworth.corpus.filters.task_index import save_index
+        from tokenworth.tasks import load_task
+
+        tasks = [load_task(name) for name in self.tasks]
+        work.notes.extend(
+            f"task {task.name} has no test part of its own: its test texts are those that seed {task.seed} holds out; "
+            "write 'splits: [test, train]' to keep all of its texts out of the corpus"
+            for task in tasks
+            if task.test_is_drawn and "train" not in self.splits
+        )
+        before = [[stage.facts() for stage in way] for way in work.ways]
+        key = content_key(
+            ["index", 2, self.n, [task.fingerprint for task in tasks], [task.name for task in tasks], before]
+        )
+        path = work.root / f"index-{key}"
+        forms = [partial(_after, way) for way in work.ways]
+        WORK.once(path / "owner.json", lambda folder: save_index(folder, index_of(tasks, self.n, forms=forms)))
+        if short := int((read_array(path, "total") == 0).sum()):
+            work.notes.append(
+                f"decontaminate: {short:,} task texts of fewer than 6 words are too short to be looked for"
+            )
+        return replace(self, index=str(path))
+
+    def facts(self) -> dict[str, Any]:
+        """With the name of the index, which stands for its contents, and not its place."""
+        values = Stage.facts(self)  # a class with slots is made anew, which super() does not know
+        return {**values, "index": Path(self.index).name} if self.index else values
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """Documents without a run of those splits."""
@@ -57,3 +93,10 @@ class Decontaminate:
 
 def _reason(hit: Any) -> str:
     return f"holds {hit.split} text of {hit.task}"
+
+
+def _after(way: Sequence[Stage], text: str) -> str:
+    """A text after some stages."""
+    for stage in way:
+        text = stage.form_of(text)
+    return text

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from tokenworth.corpus.document import Document, Ledger
+from tokenworth.corpus.engine.stage import Preparation, ShardStage, Stage
 from tokenworth.corpus.filters.normalisation import Normal, language, mixed_words, normalised
 from tokenworth.corpus.filters.quality_rules import QualityRules, judgements
-from tokenworth.corpus.personal_data.entity_names import RECOGNISER, Recogniser, recogniser
+from tokenworth.corpus.personal_data.entity_names import RECOGNISER, Recogniser, recogniser, recogniser_version
 from tokenworth.corpus.personal_data.redaction import TYPES, redact
 from tokenworth.corpus.readers.main_text import extract_text, plain_latex
 from tokenworth.errors import SettingError
@@ -19,7 +20,7 @@ NOT_APPLIED = "rules that say nothing of a language"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Extract:
+class Extract(ShardStage):
     """Main text of HTML and LaTeX; other documents pass as they are."""
 
     name: ClassVar[str] = "extract"
@@ -42,10 +43,11 @@ class Extract:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Normalise:
+class Normalise(ShardStage):
     """One form of Unicode, and only the languages that are wanted."""
 
     name: ClassVar[str] = "normalise"
+    changes_texts: ClassVar[bool] = True
     mojibake: bool = True
     """Repair text that was decoded with the wrong encoding."""
     lower: bool = False
@@ -98,7 +100,7 @@ class Normalise:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Quality(QualityRules):
+class Quality(QualityRules, ShardStage):
     """Heuristics that refuse a document; see `QualityRules` for the limits."""
 
     name: ClassVar[str] = "quality"
@@ -118,10 +120,11 @@ class Quality(QualityRules):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Redact:
+class Redact(ShardStage):
     """Personal data replaced by its type."""
 
     name: ClassVar[str] = "redact"
+    changes_texts: ClassVar[bool] = True
     types: tuple[str, ...] = TYPES
     names: bool = False
     """Names of persons and places, too, by an entity recogniser."""
@@ -133,6 +136,10 @@ class Redact:
     def __post_init__(self) -> None:
         if unknown := set(self.types) - set(TYPES):
             raise SettingError(f"redact knows no type {min(unknown)!r}; there are {', '.join(TYPES)}")
+
+    def prepare(self, work: Preparation) -> Stage:  # noqa: ARG002
+        """With the version of its recogniser, where names are to be found."""
+        return replace(self, fingerprint=recogniser_version(self.recogniser)) if self.names else self
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """All documents."""

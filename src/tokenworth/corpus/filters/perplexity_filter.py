@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tokenworth.corpus.document import Document, Ledger
+from tokenworth.corpus.engine.stage import ModelStage, ShardStage
 from tokenworth.errors import SettingError
 
 _BIN = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Perplexity:
+class Perplexity(ModelStage, ShardStage):
     """Documents whose bits a byte under a model lie outside the limits are dropped, under the limit's name.
 
     Bits a byte are the perplexity's logarithm over the bytes of the text, log2(perplexity) * tokens / bytes, which

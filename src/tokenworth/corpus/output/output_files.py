@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.engine.flow import Flow, ledgers
 from tokenworth.corpus.engine.shard_store import Shard, read_json, write_arrays, write_json
 from tokenworth.corpus.output.mixture_shares import copies, places, shares
 from tokenworth.corpus.output.pretraining_file import annealing_shares, write_run_file
 from tokenworth.corpus.output.shuffle_jobs import CollectJob, MeasureJob, ScatterJob, added, collect, measure, scatter
 from tokenworth.corpus.output.variety import Variety, allowed, measured_variety
-from tokenworth.corpus.readers.sources import digest
 from tokenworth.errors import TokenworthError
 
 CORPUS = "corpus.json"
@@ -33,7 +33,7 @@ def write_output(flow: Flow, out: Path) -> None:
     owners = [flow.parts[i].source.name for i, _ in shards]
     variety = measured_variety(flow, [shard for _, shard in shards], owners, sizes)
     chosen, facts = _chosen(flow, owners, sizes, variety)
-    key = digest(["write", _mix_facts(flow), flow.corpus.seed, facts, flow.keys])
+    key = content_key(["write", _mix_facts(flow), flow.corpus.seed, facts, flow.keys])
     total = sum(int((size * taken).sum()) for size, taken in zip(sizes, chosen, strict=True))
     if total == 0:
         raise TokenworthError(f"no document is left to write: {_losses(flow)}{_exhausted(flow, facts)}")

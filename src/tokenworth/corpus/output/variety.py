@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.corpus_settings import Source
 from tokenworth.corpus.diversity import diversity
 from tokenworth.corpus.engine.flow import Flow
-from tokenworth.corpus.engine.shard_store import Shard, read_json, write_json
-from tokenworth.corpus.readers.sources import digest
+from tokenworth.corpus.engine.shard_store import WORK, Shard, read_json, write_json
 
 PIECE_WORDS = 100
 MOST_PIECES = 1000
@@ -124,13 +125,16 @@ def measured_variety(
     groups = {source.name: source.name if source.synthetic else REAL for source in corpus.sources}
     if len({source.synthetic for source in corpus.sources}) < 2:
         return []
-    path = flow.root / f"variety-{digest(['variety', 1, groups, corpus.seed, flow.keys])}.json"
-    if not path.is_file():
+    path = flow.root / f"variety-{content_key(['variety', 1, groups, corpus.seed, flow.keys])}.json"
+
+    def measure(_folder: Path) -> None:
         texts = {}
         for number, group in enumerate(dict.fromkeys(groups.values())):
             own = [i for i, name in enumerate(owners) if groups[name] == group]
             texts[group] = sampled([shards[i] for i in own], [sizes[i] for i in own], (corpus.seed, 2, number))
         write_json(path, [one.asdict() for one in varieties(texts, corpus.sources)])
+
+    WORK.once(path, measure)
     return [Variety(**one) for one in read_json(path)]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.corpus_settings import Corpus, Source
 from tokenworth.corpus.document import Document
 from tokenworth.corpus.readers.plain_files import read_code, read_html, read_latex, read_text
@@ -16,7 +15,6 @@ from tokenworth.corpus.readers.table_rows import read_columns, read_csv, read_hu
 from tokenworth.corpus.readers.warc import read_warc
 from tokenworth.errors import FileError, SettingError
 from tokenworth.files import ending, files_of
-from tokenworth.version import NUMERICS
 
 PART_BYTES = 64_000_000
 PART_FILES = 2000
@@ -89,7 +87,7 @@ def _key(corpus: Corpus, source: Source, files: list[str]) -> str:
     stats = [_stamp(file) for file in files]
     reading = {k: v for k, v in asdict(source).items() if k in ("name", "path", "kind", "text", "documents")}
     limits = [corpus.shard_documents, corpus.shard_mb, corpus.max_document_mb, corpus.keep_dropped]
-    return digest(["read", 2, reading, stats, limits])
+    return content_key(["read", 2, reading, stats, limits])
 
 
 def _stamp(file: str) -> list[str | int]:
@@ -98,12 +96,6 @@ def _stamp(file: str) -> list[str | int]:
         return [file]
     stat = path.stat()
     return [file, stat.st_size, stat.st_mtime_ns]
-
-
-def digest(facts: object) -> str:
-    """24 hex digits that stand for plain data, and for the version of the numbers that are made of it."""
-    text = json.dumps([NUMERICS, facts], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 READERS: dict[str, Callable[[Source, Path, int], Iterator[Item]]] = {

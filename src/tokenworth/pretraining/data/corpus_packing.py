@@ -12,7 +12,7 @@ from tokenworth.base.atomic_files import write_text, writing
 from tokenworth.errors import SettingError
 from tokenworth.pretraining.data.token_shards import Packed
 from tokenworth.pretraining.data.training_data import alone_in_shards, load_tokenizer, make_tokenizer, pack_all
-from tokenworth.pretraining.pretraining_settings import PretrainConfig, read_config
+from tokenworth.pretraining.pretraining_settings import read_config
 from tokenworth.settings import make
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
 
@@ -34,8 +34,7 @@ def check_tokenizer(wanted: str | Mapping[str, Any]) -> None:
 def pack_corpus(out: str | Path) -> dict[str, Packed]:
     """Tokenizer and token shards of a corpus, by source; what an earlier call has made of the same is read.
 
-    Args:
-        out: folder that `tokenworth corpus build` wrote: its pretrain.yaml names sources, tokenizer and OUT/tokens.
+    The pretrain.yaml that `tokenworth corpus build` wrote into the folder names sources, tokenizer and OUT/tokens.
 
     Raises:
         SettingError: there is no such corpus, or its tokenizer cannot be had.
@@ -52,27 +51,20 @@ def pack_corpus(out: str | Path) -> dict[str, Packed]:
         raise SettingError(
             f"{place / 'pretrain.yaml'} names no shards; write 'pack: {{tokenizer: ...}}' in the corpus file"
         )
+    facts = {"corpus": key, "tokenizer": config.asdict()["tokenizer"], "seed": config.seed}
     with alone_in_shards(config):
-        _make_way(Path(config.shards), _facts(config, key))
+        _make_way(Path(config.shards), {**facts, "held_out_share": config.training.held_out_share})
         return pack_all(config, make_tokenizer(config, place), place)
-
-
-def _facts(config: PretrainConfig, key: str) -> dict[str, Any]:
-    found = config.asdict()
-    return {"corpus": key, "tokenizer": found["tokenizer"], "held_out_share": config.training.held_out_share,
-            "seed": config.seed}  # fmt: skip
 
 
 def _make_way(shards: Path, facts: Mapping[str, Any]) -> None:
     """Remove tokenizer and shards that were made here of other texts or with other settings; nothing else's."""
-    wanted = json.loads(json.dumps(facts))
-    made = shards / _MADE
-    before = json.loads(made.read_text(encoding="utf-8")) if made.is_file() else None
+    wanted, record = json.loads(json.dumps(facts)), shards / _MADE
+    before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
     if before == wanted:
         return
-    if before is not None:
-        for old in shards.iterdir():
-            if old.is_dir():
-                shutil.rmtree(old)
+    for old in () if before is None else shards.iterdir():
+        if old.is_dir():
+            shutil.rmtree(old)
     with writing(shards):
-        write_text(made, json.dumps(wanted, indent=1))
+        write_text(record, json.dumps(wanted, indent=1))

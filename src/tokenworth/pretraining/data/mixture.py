@@ -8,8 +8,8 @@ the annealing weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from tokenworth.errors import PretrainError
 from tokenworth.pretraining.data.token_shards import Ints
-from tokenworth.pretraining.pretraining_settings import SourceConfig, TrainingConfig
+from tokenworth.pretraining.pretraining_settings import TrainingConfig
+from tokenworth.tokenizers.source_settings import SourceConfig
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Sequences:
+class Sequences(NamedTuple):
     """B sequences of T tokens."""
 
     ids_BT: Tensor
@@ -35,11 +35,9 @@ class Blocks:
     """A source cut into sequences."""
 
     def __init__(self, name: str, tokens: list[Ints], starts: list[Ints], context: int, seed: int) -> None:
-        self.tokens, self.starts, self.context = tokens, starts, context
+        self.tokens, self.starts, self.context, self.seed = tokens, starts, context, [seed, *name.encode()]
         self.counts = [(len(shard) - 1) // context for shard in tokens]
-        self.ends = np.cumsum(self.counts)
-        self.n_blocks = int(sum(self.counts))
-        self.seed = [seed, *name.encode()]
+        self.ends, self.n_blocks = np.cumsum(self.counts), sum(self.counts)
         self._pass = lru_cache(maxsize=2)(self._permutation)
 
     def __len__(self) -> int:
@@ -67,21 +65,23 @@ class Mixture:
     def __init__(
         self, blocks: Mapping[str, Blocks], sources: Mapping[str, SourceConfig], config: TrainingConfig, seed: int
     ) -> None:
-        self.blocks, self.config = blocks, config
-        self.names = list(blocks)
-        for name, own in blocks.items():
-            if not len(own) and sources[name].weight > 0:
+        self.blocks, self.config, self.names = blocks, config, list(blocks)
+        for name, sequences in blocks.items():
+            if not len(sequences) and sources[name].weight > 0:
                 raise PretrainError(
                     f"the source {name} is shorter than one sequence of {config.context} tokens; shorten the context, "
                     "bring more text, or leave the source out"
                 )
-        if sum(map(len, blocks.values())) < config.batch:
+        if (total := sum(map(len, blocks.values()))) < config.batch:
             raise PretrainError(
-                f"all sources together make {sum(map(len, blocks.values())):,} sequences of {config.context} tokens, "
-                f"less than one batch of {config.batch}; bring more text, or lower batch or context"
+                f"all sources together make {total:,} sequences of {config.context} tokens, less than one batch of "
+                f"{config.batch}; bring more text, or lower batch or context"
             )
         self.source_Q = self._sources(sources, seed)
-        self.place_Q = self._places()
+        self.place_Q = np.empty(len(self.source_Q), dtype=np.int64)  # the how-manieth sequence of its source each is
+        for source in range(len(self.names)):
+            drawn_Q = self.source_Q == source
+            self.place_Q[drawn_Q] = np.arange(int(drawn_Q.sum()))
 
     def step(self, number: int) -> list[tuple[int, int]]:
         """(source, place) of the sequences of a step."""
@@ -89,8 +89,10 @@ class Mixture:
         return list(zip(self.source_Q[q].tolist(), self.place_Q[q].tolist(), strict=True))
 
     def read(self, chosen: list[tuple[int, int]]) -> Sequences:
-        """The sequences themselves."""
-        return as_sequences([self.blocks[self.names[source]].drawn(place) for source, place in chosen])
+        """The sequences themselves: windows of T + 1 tokens as inputs and what follows them."""
+        windows = [self.blocks[self.names[source]].drawn(place) for source, place in chosen]
+        tokens, documents = (torch.from_numpy(np.stack(parts)) for parts in zip(*windows, strict=True))
+        return Sequences(tokens[:, :-1], tokens[:, 1:], documents[:, :-1])
 
     def passes(self) -> dict[str, float]:
         """How often each source is seen in the whole run."""
@@ -100,29 +102,12 @@ class Mixture:
         }
 
     def _sources(self, sources: Mapping[str, SourceConfig], seed: int) -> Ints:
-        config = self.config
-        n = config.steps * config.batch
-        annealed = round(config.annealing_share * n)
-        before = np.array([sources[name].weight for name in self.names])
-        later = [sources[name].annealing_weight for name in self.names]
-        after = np.array([weight if own is None else own for weight, own in zip(before, later, strict=True)])
+        n = self.config.steps * self.config.batch
+        annealed = round(self.config.annealing_share * n)
+        chosen = [sources[name] for name in self.names]
+        before = np.array([source.weight for source in chosen])
+        later = [source.annealing_weight for source in chosen]
+        after = np.array([w if other is None else other for w, other in zip(before, later, strict=True)])
         rng = np.random.default_rng([seed, 1])
-        drawn = [
-            rng.choice(len(before), size, p=w / w.sum()) for size, w in ((n - annealed, before), (annealed, after))
-        ]
-        return np.concatenate(drawn).astype(np.int16)
-
-    def _places(self) -> Ints:
-        """The how-manieth sequence of its source each one is."""
-        places = np.empty(len(self.source_Q), dtype=np.int64)
-        for source in range(len(self.names)):
-            own = self.source_Q == source
-            places[own] = np.arange(int(own.sum()))
-        return places
-
-
-def as_sequences(read: list[tuple[Ints, Ints]]) -> Sequences:
-    """Windows of T + 1 tokens as inputs and what follows them."""
-    tokens = torch.from_numpy(np.stack([tokens for tokens, _ in read]))
-    documents = torch.from_numpy(np.stack([documents for _, documents in read]))
-    return Sequences(tokens[:, :-1], tokens[:, 1:], documents[:, :-1])
+        phases = ((n - annealed, before), (annealed, after))
+        return np.concatenate([rng.choice(len(w), size, p=w / w.sum()) for size, w in phases]).astype(np.int16)

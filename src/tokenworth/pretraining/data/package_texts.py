@@ -45,7 +45,10 @@ def package_texts(*, exclude: Collection[str] = (), seed: int = 0, max_bytes: in
         seed: of the order of the files.  One seed, one set of installed packages, one result.
         max_bytes: reading stops with the document that reaches this many bytes of UTF-8.
     """
-    excluded = _by_beginning(exclude)
+    excluded = defaultdict(list)  # by how they begin
+    for text in map(_plain, exclude):
+        if len(text) >= _KEY:
+            excluded[text[:_KEY]].append(text)
     documents: dict[str, None] = {}  # an ordered set
     size = 0
     for path in _files(seed):
@@ -73,10 +76,10 @@ def _documents_of(path: Path, excluded: Mapping[str, list[str]]) -> list[str]:
     """Docstrings, then comments; none at all if an excluded text is in one of them."""
     documents: list[str] = []
     for read in (docstrings_of, comments_of):  # in this order: finding comments takes three times as long
-        found = [document for text in read(path) if len(document := _plain(text)) >= MIN_CHARACTERS]
-        if any(_contains(document, excluded) for document in found):
+        plain = [document for text in read(path) if len(document := _plain(text)) >= MIN_CHARACTERS]
+        if any(_contains(document, excluded) for document in plain):
             return []
-        documents += found
+        documents += plain
     return documents
 
 
@@ -85,18 +88,7 @@ def _plain(text: str) -> str:
     return " ".join(mask_names(text).split())
 
 
-def _by_beginning(texts: Collection[str]) -> Mapping[str, list[str]]:
-    index = defaultdict(list)
-    for text in map(_plain, texts):
-        if len(text) >= _KEY:
-            index[text[:_KEY]].append(text)
-    return dict(index)
-
-
 def _contains(document: str, excluded: Mapping[str, list[str]]) -> bool:
     """Whether an excluded text begins at any word of the document."""
-    return any(
-        document.startswith(text, word.start())
-        for word in _WORD.finditer(document)
-        for text in excluded.get(document[word.start() : word.start() + _KEY], ())
-    )
+    begins = [word.start() for word in _WORD.finditer(document)]
+    return any(document.startswith(text, i) for i in begins for text in excluded.get(document[i : i + _KEY], ()))

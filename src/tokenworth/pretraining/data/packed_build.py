@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from tokenworth.base.aliases import Progress
 from tokenworth.corpus.build import build
 from tokenworth.corpus.corpus_settings import Corpus
 from tokenworth.corpus.engine.engines import Engine
-from tokenworth.corpus.engine.flow import Progress
 from tokenworth.corpus.engine.shard_store import write_json
-from tokenworth.corpus.output.build_report import describe
+from tokenworth.corpus.output.build_report import CorpusReport, describe
 
 
-def build_corpus(corpus: Corpus, place: Path, engine: Engine, progress: Progress | None) -> dict[str, Any]:
+def build_corpus(corpus: Corpus, place: Path, engine: Engine, progress: Progress | None) -> CorpusReport:
     """What OUT/report.json says of the build; a tokenizer that could not be made is refused before it begins."""
     if corpus.pack is None:
         report = describe(build(corpus, place, engine=engine, progress=progress), place, tokens={})

@@ -6,8 +6,7 @@
                   held-00000.tokens.npy      the held-out part, the same way
                   index.json                 written last: what is here, from which tokenizer and documents
 
-A shard is written under another name and renamed; the index names only whole ones with their sizes.  A folder without
-an index, or with one of another tokenizer or other documents, is packed anew.
+A folder without an index is packed anew; one of another tokenizer or other documents is refused.
 """
 
 from __future__ import annotations
@@ -59,9 +58,15 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
 
 
 def pack(
-    documents: Iterable[str], tokenizer: Any, folder: Path, *, documents_from: str, held_share: float, seed: int,
+    documents: Iterable[str],
+    tokenizer: Any,
+    folder: Path,
+    *,
+    documents_from: str,
+    held_share: float,
+    seed: int,
     by_text: bool = False,
-) -> Packed:  # fmt: skip
+) -> Packed:
     """Write documents as shards, or read what an earlier call with the same arguments has written.
 
     A document is held out by a hash of the seed and its number, so that more documents move none; `by_text`, by one of
@@ -71,20 +76,20 @@ def pack(
         SettingError: the shards there were made by another tokenizer or from other documents.
         PretrainError: no room, or no documents.
     """
-    print_of_tokenizer = tokenizer_fingerprint(tokenizer)
-    found = _read_index(folder)
-    if found is not None:
-        check_shards(found, folder, print_of_tokenizer, documents_from)
-        return found
+    fingerprint = tokenizer_fingerprint(tokenizer)
+    packed = _read_index(folder)
+    if packed is not None:
+        _check(packed, folder, fingerprint, documents_from)
+        return packed
     _log.info("packing %s", folder.name)
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        parts = {"train": _Writer(folder, "train", tokenizer), "held": _Writer(folder, "held", tokenizer)}
-        for batch in _batches(enumerate(documents)):
-            for part, texts in _divided(batch, held_share, seed, by_text=by_text).items():
-                parts[part].add(texts)
-        packed = _packed(parts, print_of_tokenizer, documents_from)
+        named = ((f"{seed}:{text if by_text else number}", text) for number, text in enumerate(documents))
+        figures = _write(named, tokenizer, folder, held_share)
+        if not figures["train_documents"] and not figures["held_documents"]:
+            raise PretrainError(f"{documents_from}: no documents with any text in them")
+        packed = Packed(tokenizer=fingerprint, documents_from=documents_from, **figures)
         write_text(folder / "index.json", json.dumps(asdict(packed), indent=1))
     except OSError as error:
         raise PretrainError(
@@ -94,18 +99,28 @@ def pack(
     return packed
 
 
-def check_shards(found: Packed, folder: Path, tokenizer: str, documents_from: str) -> None:
+def _write(named: Iterator[tuple[str, str]], tokenizer: Any, folder: Path, held_share: float) -> dict[str, Any]:
+    """Write (name, text) of documents as shards; returns fields of `Packed`."""
+    writers = {is_held: _Writer(folder, part, tokenizer) for is_held, part in ((False, "train"), (True, "held"))}
+    while batch := list(islice(named, _BATCH)):
+        parts: dict[bool, list[str]] = {False: [], True: []}
+        for name, text in batch:
+            digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+            parts[int.from_bytes(digest[:8], "big") < held_share * 2**64].append(text)
+        for is_held, texts in parts.items():
+            writers[is_held].add(texts)
+    return writers[False].figures() | writers[True].figures()
+
+
+def _check(packed: Packed, folder: Path, tokenizer: str, documents_from: str) -> None:
     """Refuse shards that are not what is asked for, and say why."""
-    if found.tokenizer != tokenizer:
-        raise SettingError(
-            f"the shards in {folder} were made by another tokenizer ({found.tokenizer}, not {tokenizer}); name another "
-            "folder with --out, or remove this one"
-        )
-    if found.documents_from != documents_from:
-        raise SettingError(
-            f"the shards in {folder} were packed from other documents ({found.documents_from}, now {documents_from}); "
-            "name another folder with --out, or remove this one"
-        )
+    why = ""
+    if packed.documents_from != documents_from:
+        why = f"packed from other documents ({packed.documents_from}, now {documents_from})"
+    if packed.tokenizer != tokenizer:
+        why = f"made by another tokenizer ({packed.tokenizer}, not {tokenizer})"
+    if why:
+        raise SettingError(f"the shards in {folder} were {why}; name another folder with --out, or remove this one")
 
 
 def read_shards(folder: Path, part: str) -> tuple[list[Ints], list[Ints]]:
@@ -116,22 +131,19 @@ def read_shards(folder: Path, part: str) -> tuple[list[Ints], list[Ints]]:
     """
     index = _read_index(folder)
     names: list[str] = [] if index is None else getattr(index, part)
-    tokens, starts = [], []
-    for name in names:
-        tokens.append(_mapped(folder / f"{name}.tokens.npy"))
-        starts.append(_mapped(folder / f"{name}.starts.npy"))
+    tokens, starts = ([_map(folder / f"{name}.{kind}.npy") for name in names] for kind in ("tokens", "starts"))
     return tokens, starts
 
 
-def _mapped(place: Path) -> Ints:
+def _map(place: Path) -> Ints:
     try:
-        found: Ints = np.load(place, mmap_mode="r", allow_pickle=False)
+        values: Ints = np.load(place, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise PretrainError(
             f"the shard {place} is damaged ({first_line(error)}); remove {place.parent} and run the same command "
             "again: it is packed anew"
         ) from error
-    return found
+    return values
 
 
 class _Writer:
@@ -141,22 +153,25 @@ class _Writer:
         self.folder, self.part, self.tokenizer = folder, part, tokenizer
         self.kind = np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
         self.names: list[str] = []
-        self.tokens = self.documents = self.bytes = self.held = 0
-        self.ids: list[Ints] = []
-        self.starts: list[int] = []
-        self.sizes: list[int] = []
+        self.tokens = self.documents = self.bytes = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin a new shard."""
+        self.size, self.ids = 0, list[Ints]()
+        self.starts, self.sizes = list[int](), list[int]()
 
     def add(self, texts: list[str]) -> None:
         if not texts:
             return
         encoded = self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)
         for text, ids in zip(texts, encoded["input_ids"], strict=True):
-            self.starts.append(self.held)
+            self.starts.append(self.size)
             self.ids.append(np.array([self.tokenizer.eos_token_id, *ids], dtype=self.kind))
-            self.held += len(self.ids[-1])
+            self.size += len(self.ids[-1])
             self.documents += 1
             self.sizes.append(len(text.encode("utf-8", errors="surrogatepass")))
-            if self.held >= SHARD_TOKENS:
+            if self.size >= SHARD_TOKENS:
                 self.write()
 
     def write(self) -> None:
@@ -167,28 +182,17 @@ class _Writer:
         tokens = np.concatenate([*self.ids, np.array([self.tokenizer.eos_token_id], dtype=self.kind)])
         kept = {"tokens": tokens, "starts": np.array(self.starts, np.int64), "bytes": np.array(self.sizes, np.int64)}
         for kind, values in kept.items():
-            place = self.folder / f"{name}.{kind}.npy"
-            part = place.with_name(place.name + ".part")
-            part.unlink(missing_ok=True)  # a link that somebody put there is not followed
-            with part.open("wb") as file:
-                np.save(file, values, allow_pickle=False)
-            part.replace(place)
+            np.save(self.folder / f"{name}.{kind}.npy", values, allow_pickle=False)
         self.names.append(name)
         self.tokens += len(tokens)
         self.bytes += sum(self.sizes)
-        self.ids, self.starts, self.sizes, self.held = [], [], [], 0
+        self._begin()
 
-
-def _packed(parts: dict[str, _Writer], tokenizer: str, documents_from: str) -> Packed:
-    for writer in parts.values():
-        writer.write()
-    train, held = parts["train"], parts["held"]
-    if not train.documents and not held.documents:
-        raise PretrainError(f"{documents_from}: no documents with any text in them")
-    return Packed(
-        tokenizer=tokenizer, documents_from=documents_from, train=train.names, held=held.names,
-        train_tokens=train.tokens, held_tokens=held.tokens, train_documents=train.documents,
-        held_documents=held.documents, train_bytes=train.bytes, held_bytes=held.bytes)  # fmt: skip
+    def figures(self) -> dict[str, Any]:
+        """Fields of `Packed`, once the last shard is written."""
+        self.write()
+        counts = {name: getattr(self, name) for name in ("tokens", "documents", "bytes")}
+        return {self.part: self.names} | {f"{self.part}_{name}": count for name, count in counts.items()}
 
 
 def _read_index(folder: Path) -> Packed | None:
@@ -196,18 +200,3 @@ def _read_index(folder: Path) -> Packed | None:
         return Packed(**json.loads((folder / "index.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _batches(numbered: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
-    stream = iter(numbered)
-    while batch := list(islice(stream, _BATCH)):
-        yield batch
-
-
-def _divided(batch: list[tuple[int, str]], held_share: float, seed: int, *, by_text: bool) -> dict[str, list[str]]:
-    parts: dict[str, list[str]] = {"train": [], "held": []}
-    for number, text in batch:
-        digest = hashlib.sha256(f"{seed}:{text if by_text else number}".encode("utf-8", "surrogatepass")).digest()
-        held = int.from_bytes(digest[:8], "big") < held_share * 2**64
-        parts["held" if held else "train"].append(text)
-    return parts

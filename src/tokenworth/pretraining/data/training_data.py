@@ -5,26 +5,38 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenworth.backbones.loading.quiet import quiet_transformers
-from tokenworth.base.atomic_files import writing
-from tokenworth.base.atomic_folders import remove
+from tokenworth.base.atomic_files import remove, writing
 from tokenworth.base.locks import only_writer
 from tokenworth.errors import PretrainError, SettingError, first_line
-from tokenworth.pretraining.data.document_stream import source_files, stream_documents
 from tokenworth.pretraining.data.mixture import Blocks, Mixture
 from tokenworth.pretraining.data.token_shards import Packed, pack, read_shards
 from tokenworth.pretraining.held_out_loss import HeldOut, read_held_out
-from tokenworth.pretraining.pretraining_loop import Material
-from tokenworth.pretraining.pretraining_settings import PretrainConfig, SourceConfig, TrainingConfig
-from tokenworth.pretraining.tokenizer_training import train_on_sources
+from tokenworth.pretraining.pretraining_settings import PretrainConfig
+from tokenworth.tokenizers.document_stream import source_files, stream_documents
+from tokenworth.tokenizers.source_settings import SourceConfig
+from tokenworth.tokenizers.tokenizer_training import train_on_sources
 
 _log = logging.getLogger("tokenworth")
 _HEAD_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Material:
+    """What a run learns from, is measured on, and saves beside the weights, in the folder RUN."""
+
+    folder: Path
+    mixture: Mixture
+    held_out: Mapping[str, HeldOut]
+    tokenizer: Any
+    packed: Mapping[str, Packed]
+    """Token shards by name."""
 
 
 def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
@@ -33,9 +45,7 @@ def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
     Raises:
         SettingError: it cannot be loaded, has no token that ends a text, or the sources have too few different pieces.
     """
-    wanted = config.tokenizer
-    if isinstance(config.model, str):
-        return load_tokenizer(config.model)
+    wanted = config.model if isinstance(config.model, str) else config.tokenizer
     if isinstance(wanted, str):
         return load_tokenizer(wanted)
     place = _home(config, folder) / "tokenizer"
@@ -46,11 +56,6 @@ def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
 
 
 def _save(tokenizer: Any, place: Path) -> None:
-    """Into a folder that is whole or not there.
-
-    Raises:
-        PretrainError: no room.
-    """
     part = place.with_name(place.name + ".part")
     try:
         remove(part)
@@ -60,9 +65,9 @@ def _save(tokenizer: Any, place: Path) -> None:
         part.replace(place)
     except Exception as error:  # the library in Rust raises Exception itself where there is no room
         shutil.rmtree(part, ignore_errors=True)
+        reason = first_line(error)
         raise PretrainError(
-            f"the tokenizer cannot be written to {place} ({first_line(error)}); make room and run the same command "
-            "again"
+            f"the tokenizer cannot be written to {place} ({reason}); make room and run the same command again"
         ) from error
 
 
@@ -76,21 +81,16 @@ def load_tokenizer(place: str) -> Any:
 
     try:
         with quiet_transformers():
-            found = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True, use_fast=True)
+            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, use_fast=True)
     except (OSError, ValueError, KeyError) as error:
         raise SettingError(f"no tokenizer can be loaded from {place} ({first_line(error)})") from error
-    if found.eos_token_id is None:
+    if tokenizer.eos_token_id is None:
         raise SettingError(f"the tokenizer in {place} has no token that ends a text (eos_token); documents need one")
-    return found
-
-
-def shard_folder(config: PretrainConfig, folder: Path) -> Path:
-    """Where the token shards of a run lie."""
-    return _home(config, folder) / "shards"
+    return tokenizer
 
 
 def _home(config: PretrainConfig, folder: Path) -> Path:
-    """Of tokenizer and shards: the run's own folder, or the one it shares with others."""
+    """Where tokenizer and shards lie: in the run's own folder, or in one that it shares with others."""
     return folder if config.shards is None else Path(config.shards)
 
 
@@ -112,24 +112,23 @@ def alone_in_shards(config: PretrainConfig) -> Iterator[None]:
 
 def pack_all(config: PretrainConfig, tokenizer: Any, folder: Path) -> dict[str, Packed]:
     """Token shards of every source, and of what is only evaluated on; by name, in RUN/shards or a shared folder."""
-    share = config.training.held_out_share
-    learnt = {name: (one, share) for name, one in config.sources.items()}
-    held = {name: (one, 1.0) for name, one in config.held_out.items()}
+    sources = [(name, source, config.training.held_out_share) for name, source in config.sources.items()]
+    sources += [(name, source, 1.0) for name, source in config.held_out.items()]
     return {
         name: pack(
-            stream_documents(name, one),
+            stream_documents(name, source),
             tokenizer,
-            shard_folder(config, folder) / name,
-            documents_from=_described(name, one, part, config.seed),
-            held_share=part,
+            _home(config, folder) / "shards" / name,
+            documents_from=_describe(name, source, share, config.seed),
+            held_share=share,
             seed=config.seed,
-            by_text=one.source is not None,  # a corpus repeats documents of sources with `repeats`
+            by_text=source.source is not None,  # a corpus repeats documents of sources with `repeats`
         )
-        for name, (one, part) in {**learnt, **held}.items()
+        for name, source, share in sources
     }
 
 
-def _described(name: str, source: SourceConfig, share: float, seed: int) -> str:
+def _describe(name: str, source: SourceConfig, share: float, seed: int) -> str:
     """What was packed, by content as far as a megabyte of each file tells."""
     chosen = () if source.source is None else (source.source,)
     digest = hashlib.sha256(repr((source.text, share, seed, *chosen)).encode())
@@ -141,23 +140,20 @@ def _described(name: str, source: SourceConfig, share: float, seed: int) -> str:
 
 
 def gather(config: PretrainConfig, tokenizer: Any, folder: Path) -> Material:
-    """The material of a run whose shards are packed."""
-    training = config.training
-    shards = shard_folder(config, folder)
-    blocks = {name: _blocks(name, shards, training, config.seed) for name in config.sources}
-    held: dict[str, HeldOut] = {}
-    for name in (*config.sources, *config.held_out):
-        found = read_held_out(shard_folder(config, folder) / name, training.context, training.held_out_tokens)
-        if found is not None:
-            held[name] = found
-    if not held:
+    """The material of a run; what is packed already is read."""
+    packed = pack_all(config, tokenizer, folder)
+    training, shards, seed = config.training, _home(config, folder) / "shards", config.seed
+    blocks = {
+        name: Blocks(name, *read_shards(shards / name, "train"), training.context, seed) for name in config.sources
+    }
+    parts = {
+        name: read_held_out(shards / name, training.context, training.held_out_tokens)
+        for name in (*config.sources, *config.held_out)
+    }
+    held_out = {name: part for name, part in parts.items() if part is not None}
+    if not held_out:
         raise PretrainError(
             "no document is held out: raise held_out_share, or name documents under held_out, so that what was learnt "
             "can be measured"
         )
-    return Material(Mixture(blocks, config.sources, training, config.seed), held, tokenizer)
-
-
-def _blocks(name: str, shards: Path, training: TrainingConfig, seed: int) -> Blocks:
-    tokens, starts = read_shards(shards / name, "train")
-    return Blocks(name, tokens, starts, training.context, seed)
+    return Material(folder, Mixture(blocks, config.sources, training, seed), held_out, tokenizer, packed)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tokenworth.report.displayed_values import ABSENT, cut, duration, number, short, shown, tight
-from tokenworth.report.pages.page_tables import parameters, tied
-from tokenworth.report.result_protocols import (
-    AssessmentLike,
-    RankingLike,
-    Row,
-    best_probe,
-    probe_of_kind,
-    ranked,
-    row_at,
-)
+from tokenworth.report.displayed_values import ABSENT, cut, duration, number, parameters, short, shown, tight
+from tokenworth.report.result_values import Row, best_probe, probe_of_kind, ranked, row_at, tied
+
+if TYPE_CHECKING:
+    from tokenworth.assessment import Assessment, Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +22,16 @@ class Card:
     accent: bool = False
 
 
-def assessment_cards(result: AssessmentLike) -> list[Card]:
+def assessment_cards(result: Assessment) -> list[Card]:
     """Quality beside what it has to beat, then where it sits and what it took."""
     probe, bow, majority = best_probe(result), probe_of_kind(result, "bow"), probe_of_kind(result, "majority")
+    size = f"{parameters(result.backbone.get('n_parameters'))} parameters"
     return [
         _quality(f"F1, {cut(probe.get('name', 'probe'), 40)}", probe, accent=True),
         _quality("F1, bag of words", bow, f"majority class {shown(majority.get('f1'))}" if majority else ""),
         _layer(result),
         _retained(result),
-        Card("Time", duration(_total(result)), (f"{parameters(result.backbone.get('n_parameters'))} parameters",)),
+        Card("Time", duration(_total(result)), (size,)),
     ]
 
 
@@ -46,50 +42,42 @@ def _quality(name: str, probe: Row, more: str = "", accent: bool = False) -> Car
     return Card(name, shown(probe.get("f1")), tuple(line for line in lines if line), accent)
 
 
-def _layer(result: AssessmentLike) -> Card:
+def _layer(result: Assessment) -> Card:
     share = number((result.best_layer_frequency or {}).get(str(result.best_layer)))
     lines = [f"of 0 to {result.backbone['n_layers']}, by training texts"]
     lines += [f"same choice in {share:.0%} of resamples"] if share is not None else []
     return Card("Best layer", str(result.best_layer), tuple(lines))
 
 
-def _retained(result: AssessmentLike) -> Card:
+def _retained(result: Assessment) -> Card:
     row = row_at(result, result.best_layer)
-    chance = number(row.get("retained_auc_chance"))
-    k90 = number(row.get("k90"))
+    chance, k90 = number(row.get("retained_auc_chance")), number(row.get("k90"))
     lines = [f"by chance {shown(chance)}"] if chance is not None else []
     lines += [f"k90: {k90:,.0f} of {result.backbone['width']:,} directions" if k90 is not None else "k90 unknown"]
     return Card("Retained area", shown(row.get("retained_auc")), tuple(lines))
 
 
-def _total(result: AssessmentLike) -> float | None:
+def _total(result: Assessment) -> float | None:
     """The stated total, else the sum of the parts."""
     total = number(result.timings.get("total"))
     parts = [seconds for seconds in map(number, result.timings.values()) if seconds is not None]
     return total if total is not None else sum(parts) if parts else None
 
 
-def ranking_cards(ranking: RankingLike) -> list[Card]:
+def ranking_cards(ranking: Ranking) -> list[Card]:
     """The winner, what it has to beat, how many share the first place, what it took."""
     done = [row for row in ranking.rows if not row.get("failed")]
     failed = len(ranking.rows) - len(done)
-    best = done[0] if done else {}
-    figures = ranked(best)
+    figures = ranked(done[0] if done else {})
     ties = sum(map(tied, done))
     seconds = [time for time in (number(row.get("seconds")) for row in ranking.rows) if time is not None]
     between = tight(figures.get("f1_low"), figures.get("f1_high"))
-    first = Card(
-        f"F1, {cut(short(best['name'], 1), 40)}" if best else "Best backbone", shown(figures.get("f1")),
-        (f"{between} (95 %)",) if between else (), accent=True,
-    )  # fmt: skip
+    first = f"F1, {cut(short(done[0]['name'], 1), 40)}" if done else "Best backbone"
+    advice = "take the cheapest of them" if ties else "no other is within its noise"
     return [
-        first,
-        _quality("F1, bag of words", ranking.baseline or {}),
-        Card(
-            "Tied with the best",
-            str(ties) if done else ABSENT,
-            ("take the cheapest of them" if ties else "no other is within its noise",),
-        ),
-        Card("Backbones", str(len(ranking.rows)), (f"{failed} failed",) if failed else ("all assessed",)),
+        Card(first, shown(figures.get("f1")), (f"{between} (95 %)",) if between else (), accent=True),
+        _quality("F1, bag of words", ranking.baseline),
+        Card("Tied with the best", str(ties) if done else ABSENT, (advice,)),
+        Card("Backbones", str(len(ranking.rows)), (f"{failed} failed" if failed else "all assessed",)),
         Card("Time", duration(sum(seconds)) if seconds else ABSENT, ("all backbones together",)),
     ]

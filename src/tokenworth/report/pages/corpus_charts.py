@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
-from tokenworth.report.displayed_values import ABSENT, clean, cut, label
+from tokenworth.report.displayed_values import clean, cut, label
 from tokenworth.report.pages.cards import Card
-from tokenworth.report.pages.page_tables import Cell, Table, TableRow
+from tokenworth.report.pages.page_tables import Cell, Table, TableRow, count_cell, table_of, value_cell, word_cell
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
-from tokenworth.report.result_protocols import Row
+from tokenworth.report.result_values import Row
+
+if TYPE_CHECKING:
+    from tokenworth.corpus.output.build_report import AmountRow, CorpusReport, StageRow
 
 _FEW = 5
-_VARIETY = ("Source", "Distinct pairs", "Distinct runs of 4", "Self-BLEU", "Compression", "Of real text's", "Used")
 _LINK, _LOST = "rgba(59,130,214,0.28)", "rgba(139,147,157,0.35)"
+_MARGIN = {"l": 56, "r": 14, "t": 8, "b": 44}
 
 
-def corpus_cards(found: Row) -> list[Card]:
+def corpus_cards(report: CorpusReport) -> list[Card]:
     """What came out, of what, and what was done on the way."""
-    read = _amount(found, "read", "taken")
-    output = found["output"]
-    personal = found["facts"].get("personal", {})
-    near = {name: own["documents"] - own["clusters"] for name, own in found["clusters"].items()}
+    read, output = _read(report), report["output"]
+    personal, contamination = report["facts"].get("personal", {}), report["contamination"]
+    near = {name: row["documents"] - row["clusters"] for name, row in report["clusters"].items()}
+    spoilt = sum(row["documents"] for row in contamination if row["split"] == "test")
+    where = f"{spoilt:,} documents with test texts" if contamination else "none looked for or found"
+    frequent = sorted(personal.items(), key=lambda item: -item[1])[:3]
+    kinds = ", ".join(f"{clean(name)} {count:,}" for name, count in frequent)
+    sizes = (f"of {_size(read['bytes'])} read", f"{output['files']} files")
     return [
         Card("Documents written", f"{output['documents']:,}", (f"of {read['documents']:,} read",), accent=True),
-        Card("Text", _size(output["bytes"]), (f"of {_size(read['bytes'])} read", f"{output['files']} files")),
+        Card("Text", _size(output["bytes"]), sizes),
         Card("Duplicates dropped", f"{sum(near.values()):,}", tuple(f"{name} {n:,}" for name, n in near.items())),
-        Card("Personal data replaced", f"{sum(personal.values()):,}", (_list(personal, 3),) if personal else ()),
-        Card("Task texts found", f"{sum(row['texts'] for row in found['contamination']):,}", _spoilt(found)),
+        Card("Personal data replaced", f"{sum(personal.values()):,}", (kinds,) if personal else ()),
+        Card("Task texts found", f"{sum(row['texts'] for row in contamination):,}", (where,)),
     ]
-
-
-def _spoilt(found: Row) -> tuple[str, ...]:
-    documents = sum(row["documents"] for row in found["contamination"] if row["split"] == "test")
-    return (f"{documents:,} documents with test texts",) if found["contamination"] else ("none looked for or found",)
-
-
-def _list(counts: Mapping[str, int], most: int) -> str:
-    ordered = sorted(counts.items(), key=lambda one: -one[1])[:most]
-    return ", ".join(f"{clean(name)} {number:,}" for name, number in ordered)
 
 
 def _size(size: float) -> str:
@@ -49,179 +47,175 @@ def _size(size: float) -> str:
     return f"{size / 1e3:,.1f} kB"
 
 
-def _amount(found: Row, stage: str, side: str) -> dict[str, int]:
-    rows = [row[side] for row in found["stages"] if row["stage"] == stage]
-    return {name: sum(row[name] for row in rows) for name in ("documents", "bytes")}
+def _added(amounts: Sequence[AmountRow]) -> AmountRow:
+    return {
+        "documents": sum(amount["documents"] for amount in amounts),
+        "bytes": sum(amount["bytes"] for amount in amounts),
+    }
 
 
-def flow_panel(found: Row) -> Panel:
+def _read(report: CorpusReport) -> AmountRow:
+    return _added([row["taken"] for row in report["stages"] if row["stage"] == "read"])
+
+
+class _Flow:
+    """The diagram: colours of its nodes by name, and links from one to another."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, str] = {}
+        self.links: list[dict[str, Any]] = []
+
+    def add(self, start: str, end: str, amount: AmountRow, *, lost: bool = False) -> None:
+        """A link, unless nothing goes along it; what is lost ends in a grey node."""
+        self.nodes.setdefault(start, theme.ACCENT)
+        self.nodes.setdefault(end, theme.GREY if lost else theme.ACCENT)
+        source, target = (list(self.nodes).index(name) for name in (start, end))
+        words = f"{amount['documents']:,} documents, {_size(amount['bytes'])}"
+        link = {"source": source, "target": target, "value": amount["documents"], "customdata": words}
+        if amount["documents"]:
+            self.links.append({**link, "color": _LOST if lost else _LINK})
+
+    def trace(self) -> theme.Trace:
+        """For plotly."""
+        names = ("source", "target", "value", "customdata", "color")
+        link: dict[str, Any] = {name: [part[name] for part in self.links] for name in names}
+        link["hovertemplate"] = "%{source.label} to %{target.label}<br>%{customdata}<extra></extra>"
+        node: dict[str, Any] = {"label": [label(name, 40) for name in self.nodes], "color": [*self.nodes.values()]}
+        node |= {"pad": 14, "thickness": 14, "line": {"width": 0}, "hovertemplate": "%{label}<extra></extra>"}
+        return {"type": "sankey", "arrangement": "snap", "valueformat": ",d", "node": node, "link": link}
+
+
+def flow_panel(report: CorpusReport) -> Panel:
     """Documents from source to output; what leaves does so under its reason."""
-    nodes: dict[str, int] = {}
-    links: list[tuple[int, int, int, str, str]] = []
-
-    def node(name: str) -> int:
-        return nodes.setdefault(name, len(nodes))
-
-    reading = [row for row in found["stages"] if row["stage"] == "read"]
-    links += [(node(row["source"]), node("read"), *_value(row["taken"]), _LINK) for row in reading]
-    stages = list(dict.fromkeys(row["stage"] for row in found["stages"]))
-    left = _amount(found, "read", "taken")
+    rows, flow, reasons = report["stages"], _Flow(), 0
+    for row in rows:
+        if row["stage"] == "read":
+            flow.add(row["source"], "read", row["taken"])
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    left = _read(report)
     for stage, after in zip(stages, [*stages[1:], "ready"], strict=True):
-        for reason, amount in _lost(found, stage).items():
-            links.append((node(stage), node(f"{stage}: {reason}"), *_value(amount), _LOST))
-            left = {name: left[name] - amount[name] for name in left}
-        links.append((node(stage), node(after), *_value(left), _LINK))
-    figure = theme.figure([_sankey(nodes, links)], {}, {}, margin={"l": 8, "r": 8, "t": 8, "b": 8})
+        for reason, lost in _lost(rows, stage).items():
+            flow.add(stage, f"{stage}: {reason}", lost, lost=True)
+            left = {"documents": left["documents"] - lost["documents"], "bytes": left["bytes"] - lost["bytes"]}
+            reasons += 1
+        flow.add(stage, after, left)
+    figure = theme.figure([flow.trace()], {}, {}, margin={"l": 8, "r": 8, "t": 8, "b": 8})
     for unused in ("xaxis", "yaxis"):
         figure["layout"].pop(unused)
-    return Panel(
-        name="flow", title="Where the documents went", says="Widths are documents; grey leaves, under its reason.",
-        trust="Bytes stand in the hover box; those of a stage's losses are counted before its changes.", figure=figure,
-        height=max(320, 26 * sum(": " in name for name in nodes) + 120), min_width=860,
-    )  # fmt: skip
+    return panel_of("flow").drawn(figure, height=max(320, 26 * reasons + 120), min_width=860)
 
 
-def _value(amount: Mapping[str, int]) -> tuple[int, str]:
-    return amount["documents"], f"{amount['documents']:,} documents, {_size(amount['bytes'])}"
-
-
-def _lost(found: Row, stage: str) -> dict[str, dict[str, int]]:
+def _lost(rows: Sequence[StageRow], stage: str) -> dict[str, AmountRow]:
     """The most frequent reasons of a stage, the others together."""
-    total: dict[str, dict[str, int]] = {}
-    for row in (row for row in found["stages"] if row["stage"] == stage):
-        for reason, amount in row["dropped"].items():
-            own = total.setdefault(reason, {"documents": 0, "bytes": 0})
-            for name in own:
-                own[name] += amount[name]
-    ordered = sorted(total.items(), key=lambda one: -one[1]["documents"])
+    amounts: dict[str, list[AmountRow]] = {}
+    for row in rows:
+        if row["stage"] == stage:
+            for reason, amount in row["dropped"].items():
+                amounts.setdefault(reason, []).append(amount)
+    total = {reason: _added(parts) for reason, parts in amounts.items()}
+    ordered = sorted(total.items(), key=lambda item: -item[1]["documents"])
     rest = [amount for _, amount in ordered[_FEW:]]
-    shown = dict(ordered[:_FEW])
-    if rest:
-        shown["other reasons"] = {name: sum(amount[name] for amount in rest) for name in ("documents", "bytes")}
-    return shown
+    return dict(ordered[:_FEW]) | ({"other reasons": _added(rest)} if rest else {})
 
 
-def _sankey(nodes: Mapping[str, int], links: Sequence[tuple[int, int, int, str, str]]) -> theme.Trace:
-    shown = [one for one in links if one[2]]
-    return {
-        "type": "sankey", "arrangement": "snap", "valueformat": ",d",
-        "node": {"label": [label(name, 40) for name in nodes], "pad": 14, "thickness": 14, "line": {"width": 0},
-                 "color": [theme.GREY if ": " in name else theme.ACCENT for name in nodes],
-                 "hovertemplate": "%{label}<extra></extra>"},
-        "link": {"source": [one[0] for one in shown], "target": [one[1] for one in shown],
-                 "value": [one[2] for one in shown], "customdata": [one[3] for one in shown],
-                 "color": [one[4] for one in shown],
-                 "hovertemplate": "%{source.label} to %{target.label}<br>%{customdata}<extra></extra>"},
-    }  # fmt: skip
-
-
-def count_panels(found: Row) -> list[Panel]:
-    """Languages and lengths."""
-    languages = dict(sorted(found["facts"].get("languages", {}).items(), key=lambda one: -one[1])[:20])
-    lengths = {int(size): number for size, number in found["lengths"].items()}
-    named = {_size(size): lengths[size] for size in sorted(lengths)}
-    bits = found["facts"].get("bits per byte", {})
+def count_panels(report: CorpusReport) -> list[Panel]:
+    """The mix, bits a byte, languages and lengths."""
+    facts = report["facts"]
+    languages = dict(sorted(facts.get("languages", {}).items(), key=lambda item: -item[1])[:20])
+    lengths = {_size(size): count for size, count in sorted((int(n), count) for n, count in report["lengths"].items())}
+    bits = facts.get("bits per byte", {})
     bits = {edge: bits[edge] for edge in sorted(bits, key=lambda edge: (edge[0].isalpha(), len(edge), edge))}
-    predicted = [_bars("bits", "Bits a byte under the model", bits, "Before the limits; each bar from its number on.")]
+    predicted = _bars("bits", "Bits a byte under the model", bits, "Before the limits; each bar from its number on.")
     return [
-        *(predicted if bits else []),
+        _mix(report),
+        *([predicted] if bits else []),
         _bars("languages", "Languages", languages, "As told by a model from each document's beginning; und: unknown."),
-        _bars("lengths", "Lengths of the documents written", named, "Up to so much; each bar twice the one before."),
+        _bars("lengths", "Lengths of the documents written", lengths, "Up to so much; each bar twice the one before."),
     ]
 
 
 def _bars(name: str, title: str, counts: Mapping[str, int], says: str) -> Panel:
     if not counts:
-        return Panel(name=name, title=title, reason="Nothing was counted; the stage that does is not in the file.")
-    trace = {
-        "type": "bar", "x": [label(one) for one in counts], "y": list(counts.values()),
-        "marker": {"color": theme.ACCENT}, "hovertemplate": "%{x}: %{y:,}<extra></extra>",
-    }  # fmt: skip
+        return Panel(name, title, reason="Nothing was counted; the stage that does is not in the file.")
+    names, template = [label(key) for key in counts], "%{x}: %{y:,}<extra></extra>"
+    trace = theme.bars(names, [*counts.values()], theme.ACCENT, hovertemplate=template)
     x, y = theme.axis(type="category"), theme.axis(name="documents", rangemode="tozero")
-    figure = theme.figure([trace], x, y, margin={"l": 56, "r": 14, "t": 8, "b": 44}, bargap=0.25)
-    return Panel(name=name, title=title, says=says, figure=figure, height=250)
+    return Panel(name, title, says).drawn(theme.figure([trace], x, y, margin=_MARGIN, bargap=0.25), height=250)
 
 
-def mix_panel(found: Row) -> Panel:
+def _mix(report: CorpusReport) -> Panel:
     """The mix that was wanted beside the one that came out."""
-    rows = found["mix"]
+    rows: list[Row] = [*report["mix"]]
     sides = [("wanted_share", "wanted", theme.GREY), ("got_share", "got", theme.ACCENT)]
     if any(row["annealing_share"] is not None for row in rows):
         sides.append(("annealing_share", "when annealing", theme.SERIES[1]))
+    names = [label(row["source"]) for row in rows]
     traces = [
-        {
-            "type": "bar", "x": [label(row["source"]) for row in rows], "y": [row[key] for row in rows],
-            "marker": {"color": colour}, "hovertemplate": f"%{{x}}: %{{y:.2%}} {name}<extra></extra>",
-        }
+        theme.bars(names, [row[key] for row in rows], colour, hovertemplate=f"%{{x}}: %{{y:.2%}} {name}<extra></extra>")
         for key, name, colour in sides
-    ]  # fmt: skip
-    y = theme.axis(name="share of bytes", tickformat=".0%", rangemode="tozero")
-    figure = theme.figure(
-        traces, theme.axis(type="category"), y, barmode="group", margin={"l": 56, "r": 14, "t": 8, "b": 44}
-    )
-    keys = tuple(Key("bar", name, colour) for _, name, colour in sides)
-    says = f"Bytes of text; {found['synthetic_share']:.1%} were written by models."
-    return Panel(name="mix", title="The mix", says=says, figure=figure, keys=keys, height=250)
+    ]
+    x, y = theme.axis(type="category"), theme.axis(name="share of bytes", tickformat=".0%", rangemode="tozero")
+    figure = theme.figure(traces, x, y, barmode="group", margin=_MARGIN)
+    panel = panel_of("mix", synthetic=f"{report['synthetic_share']:.1%}")
+    return panel.drawn(figure, [Key("bar", name, colour) for _, name, colour in sides], 250)
 
 
-def stage_table(found: Row) -> Table:
+def stage_table(report: CorpusReport) -> Table:
     """One row a stage, source and reason."""
-    heads = ("Stage", "Source", "What", "Reason", "Documents", "MB")
-    rows = []
-    for row in found["stages"]:
-        entries = [("went on", "", row["given"])]
-        entries += [(what, reason, amount) for what in ("dropped", "changed") for reason, amount in row[what].items()]
-        rows += [_stage_row(row, *entry) for entry in entries]
-    return Table(heads, tuple(rows))
+    columns = {
+        "Stage": lambda entry: word_cell(entry[0]),
+        "Source": lambda entry: word_cell(entry[1]),
+        "What": lambda entry: word_cell(entry[2]),
+        "Reason": lambda entry: Cell(clean(entry[3]) if entry[3] else "", clean(entry[3])),
+        "Documents": lambda entry: count_cell(entry[4]["documents"]),
+        "MB": lambda entry: Cell(f"{entry[4]['bytes'] / 1e6:,.3f}", entry[4]["bytes"]),
+    }
+    entries: list[tuple[str, str, str, str, AmountRow]] = []
+    for row in report["stages"]:
+        names = row["stage"], row["source"]
+        entries.append((*names, "went on", "", row["given"]))
+        entries += [(*names, "dropped", reason, amount) for reason, amount in row["dropped"].items()]
+        entries += [(*names, "changed", reason, amount) for reason, amount in row["changed"].items()]
+    return table_of(columns, entries)
 
 
-def _stage_row(row: Row, what: str, reason: str, amount: Mapping[str, int]) -> TableRow:
-    words = [Cell(clean(word), clean(word)) for word in (row["stage"], row["source"], what)]
-    numbers = [
-        Cell(f"{amount['documents']:,}", amount["documents"]),
-        Cell(f"{amount['bytes'] / 1e6:,.3f}", amount["bytes"]),
-    ]
-    return TableRow((*words, Cell(clean(reason) if reason else "", clean(reason)), *numbers))
-
-
-def count_tables(found: Row) -> list[tuple[str, str, Table]]:
+def count_tables(report: CorpusReport) -> list[tuple[str, str, Table]]:
     """Name, title and table of tokens, personal data, clusters and contamination, where there are any."""
-    personal = found["facts"].get("personal", {})
-    clusters = [
-        (name, size, number) for name, own in found["clusters"].items() for size, number in own["sizes"].items()
-    ]
-    tokens = [(row["source"], row["tokens"], row["held_out_tokens"], row["documents"], row["shards"],
-               f"{row['bytes_per_token']:.2f}") for row in found["tokens"]]  # fmt: skip
+    clusters = [(name, *size) for name, row in report["clusters"].items() for size in row["sizes"].items()]
+    counts = ("source", "tokens", "held_out_tokens", "documents", "shards")
+    packed: list[Row] = [*report["tokens"]]
+    tokens = [(*(row[key] for key in counts), _two(row["bytes_per_token"])) for row in packed]
+    measures = ("distinct_2", "distinct_4", "self_bleu", "compression")
     variety = [
-        (row["source"], *(f"{row[key]:.3f}" for key in ("distinct_2", "distinct_4", "self_bleu", "compression")),
-         "" if row["ratio"] is None else f"{row['ratio']:.2f}", f"{row['part']:.0%}")
-        for row in found["variety"]
-    ]  # fmt: skip
-    spoilt = [(row["task"], row["split"], row["texts"], row["documents"]) for row in found["contamination"]]
-    tables = (
+        (row["source"], *(f"{row[key]:.3f}" for key in measures), _two(row["ratio"]), f"{row['part']:.0%}")
+        for row in report["variety"]
+    ]
+    spoilt = [(row["task"], row["split"], row["texts"], row["documents"]) for row in report["contamination"]]
+    measured = ("Distinct pairs", "Distinct runs of 4", "Self-BLEU", "Compression", "Of real text's", "Used")
+    tables: tuple[tuple[str, str, tuple[str, ...], list[Any]], ...] = (
         ("tokens", "Tokens packed", ("Source", "Tokens", "Held out", "Documents", "Shards", "Bytes a token"), tokens),
-        ("variety", "Variety of what models wrote", _VARIETY, variety),
-        ("personal", "Personal data by type", ("Type", "Found"), list(personal.items())),
+        ("variety", "Variety of what models wrote", ("Source", *measured), variety),
+        ("personal", "Personal data by type", ("Type", "Found"), [*report["facts"].get("personal", {}).items()]),
         ("clusters", "Clusters of duplicates by size", ("Stage", "Documents", "Clusters"), clusters),
         ("contamination", "Texts of tasks", ("Task", "Split", "Texts found", "In documents"), spoilt),
     )
     return [(name, title, _table(heads, rows)) for name, title, heads, rows in tables if rows]
 
 
+def _two(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Table:
-    return Table(heads, tuple(TableRow(tuple(map(_cell, row))) for row in rows))
+    return Table(heads, tuple(TableRow(tuple(map(value_cell, row))) for row in rows))
 
 
-def _cell(value: Any) -> Cell:
-    return Cell(f"{value:,}", value) if isinstance(value, int) else Cell(clean(value), clean(value))
-
-
-def samples(found: Row) -> list[tuple[str, list[dict[str, str]]]]:
+def samples(report: CorpusReport) -> list[tuple[str, list[dict[str, str]]]]:
     """Dropped and changed documents by stage and reason, each on one line and cut."""
     groups: dict[str, list[dict[str, str]]] = {}
-    for one in found["samples"]:
-        name = f"{one['stage']}: {one['what']}, {one['reason']}"
-        after = cut(one["after"], 300) if one["after"] else ABSENT
-        own = {"id": cut(one["id"], 80), "before": cut(one["before"], 300), "after": after}
-        groups.setdefault(clean(name), []).append(own)
+    for sample in report["samples"]:
+        after = cut(sample["after"], 300) if sample["after"] else ""
+        texts = {"id": cut(sample["id"], 80), "before": cut(sample["before"], 300), "after": after}
+        group = clean(f"{sample['stage']}: {sample['what']}, {sample['reason']}")
+        groups.setdefault(group, []).append(texts)
     return list(groups.items())

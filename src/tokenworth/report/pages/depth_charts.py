@@ -1,60 +1,62 @@
-"""Every score against depth: one small chart a score, its interval, its chance level, the best layer marked."""
+"""Scores against depth: of one backbone a small chart a score, of several their scores on one axis."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from statistics import median
+from typing import TYPE_CHECKING
 
 import tokenworth.report.pages.theme as theme
-from tokenworth.report.displayed_values import interval, number, sentence, series, shown
-from tokenworth.report.pages.metric_texts import GROUPS, Group, Metric
+from tokenworth.report.displayed_values import hover, interval, number, sentence, series, short, shown
+from tokenworth.report.pages.panel_words import Group, Metric, metric_groups, overlays
 from tokenworth.report.pages.theme import Key, Panel, Trace
-from tokenworth.report.result_protocols import AssessmentLike, Row, probe_of_kind, row_at
+from tokenworth.report.result_values import Row, layers_text, probe_of_kind, row_at
+
+if TYPE_CHECKING:
+    from tokenworth.assessment import Assessment, Ranking
 
 
-def depth_groups(result: AssessmentLike) -> list[tuple[Group, list[Panel]]]:
+def depth_groups(result: Assessment) -> list[tuple[Group, list[Panel]]]:
     """The panels of every group of scores, in reading order."""
-    return [(group, [depth_panel(metric, result) for metric in group.metrics]) for group in GROUPS]
+    return [(group, [depth_panel(metric, result) for metric in group.metrics]) for group in metric_groups()]
 
 
-def depth_panel(metric: Metric, result: AssessmentLike) -> Panel:
-    """One score over the layers; without a single value, the reason in its place."""
+def depth_panel(metric: Metric, result: Assessment) -> Panel:
+    """One score over the layers, with its interval, its chance level and the best layer marked; else the reason."""
     values = series(result.layers, metric.key)
-    panel = Panel(name=f"depth-{metric.key}", title=metric.title, says=metric.says, trust=metric.trust)
+    panel = Panel(f"depth-{metric.key}", metric.title, metric.says, metric.trust)
     if all(value is None for value in values):
-        return replace(panel, reason=_reason(metric, result) or "No layer has a value for this score.")
+        return panel.without(_reason(metric, result) or "No layer has a value for this score.")
     extra, keys = _extras(metric, result)
     traces = [*_interval(metric, result), *extra, *_chance(metric, result), *_curve(metric, result)]
-    missing = [row["layer"] for row, value in zip(result.layers, values, strict=True) if value is None]
+    missing = [layer for layer, value in zip(_layers(result), values, strict=True) if value is None]
     note = (f"No value at {layers_text(missing)}. " if missing else "") + _reason(metric, result)
-    return replace(panel, figure=_figure(metric, result, traces), keys=keys, note=note)
+    return panel.drawn(_figure(metric, result, traces), keys, note=note)
 
 
-def _figure(metric: Metric, result: AssessmentLike, traces: list[Trace]) -> theme.Figure:
-    layers = [row["layer"] for row in result.layers]
-    span = max(layers) - min(layers)
-    x = theme.axis(
-        name="layer", range=[min(layers) - 0.04 * span - 0.3, max(layers) + 0.04 * span + 0.3], showgrid=False,
-        dtick=max(1, -(-span // 8)), tick0=0,
-    )  # fmt: skip
+def _layers(result: Assessment) -> list[int]:
+    return [int(row["layer"]) for row in result.layers]
+
+
+def _figure(metric: Metric, result: Assessment, traces: list[Trace]) -> theme.Figure:
+    first, last = min(_layers(result)), max(_layers(result))
+    span = last - first
+    room = [first - 0.04 * span - 0.3, last + 0.04 * span + 0.3]
+    x = theme.axis(name="layer", range=room, showgrid=False, dtick=max(1, -(-span // 8)), tick0=0)
     seen = [number(row.get(metric.key + end)) for row in result.layers for end in ("", "_low", "_high")]
     y = theme.octaves_axis(seen) if metric.log else theme.axis(nticks=5, range=_range(metric, result))
-    marker = {"type": "line", "xref": "x", "yref": "paper", "x0": result.best_layer, "x1": result.best_layer}
-    return theme.figure(
-        traces, x, y, shapes=[{**marker, "y0": 0, "y1": 1, "layer": "below", "line": {"color": theme.SOFT, "width": 1}}]
-    )
+    upright = {"type": "line", "xref": "x", "yref": "paper", "x0": result.best_layer, "x1": result.best_layer}
+    marker = {**upright, "y0": 0, "y1": 1, "layer": "below", "line": {"color": theme.SOFT, "width": 1}}
+    return theme.figure(traces, x, y, shapes=[marker])
 
 
-def _range(metric: Metric, result: AssessmentLike) -> list[float] | None:
+def _range(metric: Metric, result: Assessment) -> list[float] | None:
     """All that is drawn; only an interval over three times as wide as usual may leave the frame."""
-    reach = {row["layer"]: _reach(row, metric.key) for row in result.layers}
-    widths = [width for width in reach.values() if width]
+    reaches = [_reach(row, metric.key) for row in result.layers]
+    widths = [width for width in reaches if width]
     usual = 3 * median(widths) if widths else 0.0
-    values = series(result.layers, metric.key)
-    ends = [
-        value + sign * min(reach[row["layer"]], usual)
-        for row, value in zip(result.layers, values, strict=True) for sign in (-1, 1) if value is not None
-    ]  # fmt: skip
+    values = zip(series(result.layers, metric.key), reaches, strict=True)
+    ends = [value + sign * min(reach, usual) for value, reach in values for sign in (-1, 1) if value is not None]
     extra = ("probe_accuracy", "logistic_f1") if metric.companion else ()
     others = [value for key in (f"{metric.key}_chance", *extra) for value in series(result.layers, key)]
     bow = [number(probe_of_kind(result, "bow").get("f1"))] if metric.companion else []
@@ -67,33 +69,30 @@ def _reach(row: Row, key: str) -> float:
     return 0.0 if value is None or low is None or high is None else max(high - value, value - low, 0.0)
 
 
-def _interval(metric: Metric, result: AssessmentLike) -> list[Trace]:
+def _interval(metric: Metric, result: Assessment) -> list[Trace]:
     """The band, where there is a value for it to belong to."""
-    rows = [row for row in result.layers if number(row.get(metric.key)) is not None]
-    known = [row if row in rows else {"layer": row["layer"]} for row in result.layers]
+    known: list[Row] = [{} if number(row.get(metric.key)) is None else row for row in result.layers]
     low, high = (series(known, metric.key + end) for end in ("_low", "_high"))
-    return theme.band([row["layer"] for row in known], low, high)
+    return theme.band(_layers(result), low, high)
 
 
-def _chance(metric: Metric, result: AssessmentLike) -> list[Trace]:
-    levels = series(result.layers, f"{metric.key}_chance")
+def _chance(metric: Metric, result: Assessment) -> list[Trace]:
+    x, levels = _layers(result), series(result.layers, f"{metric.key}_chance")
     if all(level is None for level in levels):
         return []
-    x = [row["layer"] for row in result.layers]
     if sum(level is not None for level in levels) == 1:  # a dash at a lone layer, where no line can be drawn
         return [theme.dots(x, levels, colour=theme.GREY, size=12, marker={"symbol": "line-ew-open"}, hoverinfo="skip")]
     return [theme.line(x, levels, colour=theme.GREY, width=1.5, line={"dash": "dash"}, hoverinfo="skip")]
 
 
-def _curve(metric: Metric, result: AssessmentLike) -> list[Trace]:
-    x = [row["layer"] for row in result.layers]
-    y = series(result.layers, metric.key)
-    words = [_hover(metric, row) for row in result.layers]
-    curve = theme.line(x, y, mode="lines+markers", marker={"size": 5 if len(x) <= 20 else 3}, line={"width": 2.2})
-    hovered = {**curve, "text": words, "hovertemplate": "%{text}<extra></extra>"}
+def _curve(metric: Metric, result: Assessment) -> list[Trace]:
+    x, y = _layers(result), series(result.layers, metric.key)
+    words = {"text": [_hover(metric, row) for row in result.layers], "hovertemplate": "%{text}<extra></extra>"}
+    look = {"mode": "lines+markers", "marker": {"size": 5 if len(x) <= 20 else 3}, "line": {"width": 2.2}}
     best = number(row_at(result, result.best_layer).get(metric.key))
     ring = {"symbol": "circle", "color": theme.ACCENT, "line": {"color": theme.ACCENT, "width": 6}}
-    return [hovered, theme.dots([result.best_layer], [best], size=6, marker=ring, hoverinfo="skip")]
+    large = theme.dots([result.best_layer], [best], size=6, marker=ring, hoverinfo="skip")
+    return [theme.line(x, y, **look, **words), large]
 
 
 def _hover(metric: Metric, row: Row) -> str:
@@ -107,18 +106,18 @@ def _hover(metric: Metric, row: Row) -> str:
     return "<br>".join(lines)
 
 
-def _extras(metric: Metric, result: AssessmentLike) -> tuple[list[Trace], tuple[Key, ...]]:
+def _extras(metric: Metric, result: Assessment) -> tuple[list[Trace], tuple[Key, ...]]:
     """What only the probe's panel has: accuracy, the logistic probe where it was fitted, the bag of words to beat."""
     if not metric.companion:
         return [], ()
-    x = [row["layer"] for row in result.layers]
+    x = _layers(result)
     traces = [theme.line(x, series(result.layers, metric.companion), width=1, hoverinfo="skip")]
     keys = [Key("line", "F1"), Key("thin", "accuracy")]
     logistic = series(result.layers, "logistic_f1")
     if any(value is not None for value in logistic):
         look = {"symbol": "diamond-open", "line": {"width": 1.5}}
-        said = {"hovertemplate": "layer %{x}<br>logistic probe, F1 %{y:.3f}<extra></extra>"}
-        traces.append(theme.dots(x, logistic, size=9, marker=look, **said))
+        words = "layer %{x}<br>logistic probe, F1 %{y:.3f}<extra></extra>"
+        traces.append(theme.dots(x, logistic, size=9, marker=look, hovertemplate=words))
         keys.append(Key("diamond", "logistic F1"))
     bow = number(probe_of_kind(result, "bow").get("f1"))
     if bow is not None:
@@ -128,7 +127,7 @@ def _extras(metric: Metric, result: AssessmentLike) -> tuple[list[Trace], tuple[
     return traces, tuple(keys)
 
 
-def _reason(metric: Metric, result: AssessmentLike) -> str:
+def _reason(metric: Metric, result: Assessment) -> str:
     """What the flags say about this score; each reason once."""
     reasons = (sentence(flag["reason"]) for flag in result.flags if _concerns(str(flag["score"]), metric))
     first, *more = dict.fromkeys(reasons) or [""]
@@ -141,14 +140,33 @@ def _concerns(score: str, metric: Metric) -> bool:
     return any(score == key or score.startswith(f"{key}_") or key.startswith(f"{score}_") for key in named)
 
 
-def layers_text(layers: list[int]) -> str:
-    """``layer 3``, ``layers 0 to 4 and 6``: consecutive numbers joined."""
-    runs: list[list[int]] = []
-    for layer in sorted(set(layers)):
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    said = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    listed = ", ".join(said[:-1]) + " and " + said[-1] if len(said) > 1 else "".join(said)
-    return f"layer{'s' if sum(map(len, runs)) > 1 else ''} {listed}"
+def colours(ranking: Ranking) -> tuple[Key, ...]:
+    """One colour a backbone, the same in all overlaid charts; after ten they repeat with dashes."""
+    names = [short(row["name"]) for row in ranking.rows[: len(ranking.assessments)]]
+    return tuple(
+        Key("line" if place < len(theme.SERIES) else "dash", name, theme.series_colour(place))
+        for place, name in enumerate(names)
+    )
+
+
+def overlay_panels(ranking: Ranking) -> list[Panel]:
+    """Each score of all backbones against relative depth, 0 the embedding output and 1 the last layer."""
+    return [_overlay(ranking, panel) for panel in overlays()]
+
+
+def _overlay(ranking: Ranking, words: Panel) -> Panel:
+    key, panel = words.name, replace(words, name=f"overlay-{words.name}")
+    traces: list[Trace] = []
+    for result, look in zip(ranking.assessments, colours(ranking), strict=True):
+        y = series(result.layers, key)
+        if any(value is not None for value in y):
+            depth = max(int(result.backbone.get("n_layers") or 0), 1)
+            points = zip(_layers(result), y, strict=True)
+            texts = [f"{hover(look.text)}<br>layer {layer}<br><b>{shown(value)}</b>" for layer, value in points]
+            more: Trace = {"mode": "lines+markers", "marker": {"size": 5}, **theme.hovered(texts)}
+            more |= {"line": {"dash": "dash"}} if look.shape == "dash" else {}
+            traces.append(theme.line([layer / depth for layer in _layers(result)], y, colour=look.colour, **more))
+    if not traces:
+        return panel.without("No backbone has a value for this score.")
+    x_axis = theme.axis(name="relative depth", range=[-0.04, 1.04], showgrid=False, tickvals=[0, 0.5, 1])
+    return panel.drawn(theme.figure(traces, x_axis, theme.axis(nticks=6)), height=260)

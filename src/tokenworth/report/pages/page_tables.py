@@ -1,14 +1,18 @@
-"""Cells of the page's tables: what is shown, what a column sorts by, what stands small underneath."""
+"""Tables of the pages: what a cell shows, what its column sorts by, what stands small underneath."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from tokenworth.report.displayed_values import clean, duration, number, sentence, shown, tight
-from tokenworth.report.pages.depth_charts import layers_text
-from tokenworth.report.pages.metric_texts import COLUMNS, DIGITS, FLAGGED
-from tokenworth.report.result_protocols import AssessmentLike, RankingLike, Row, ranked
+from tokenworth.report.displayed_values import clean, duration, number, parameters, shown, tight
+from tokenworth.report.pages.panel_words import DIGITS, names_of
+from tokenworth.report.result_values import Row, ranked, remark, tied
+
+if TYPE_CHECKING:
+    from tokenworth.assessment import Assessment, Ranking
 
 _ENDS = ("_low", "_high", "_chance")
 
@@ -18,7 +22,7 @@ class Cell:
     """``order`` is what a click on the head sorts by; None sorts last whichever way."""
 
     text: str
-    order: float | str | None = None
+    order: Any = None
     small: tuple[str, ...] = ()
 
 
@@ -38,98 +42,82 @@ class Table:
     rows: tuple[TableRow, ...]
 
 
-def layer_table(result: AssessmentLike) -> Table:
-    """Every column of every layer; intervals and chance levels stand under their value."""
-    keys = _columns(result.layers)
-    heads = ("Layer", *(COLUMNS.get(key, clean(key).replace("_", " ")) for key in keys))
-    rows = (
-        TableRow((Cell(str(row["layer"]), row["layer"]), *(_cell(row, key) for key in keys)),
-                 best=row["layer"] == result.best_layer)
-        for row in result.layers
-    )  # fmt: skip
-    return Table(heads, tuple(rows))
+Columns = Mapping[str, Callable[[Any], Cell]] | Sequence[tuple[str, Callable[[Any], Cell]]]
+"""A head, and the cell of a row under it; pairs where two heads may be alike."""
 
 
-def _columns(rows: Sequence[Row]) -> list[str]:
-    """The known scores in reading order, then whatever else the layers carry."""
-    present = dict.fromkeys(key for row in rows for key in row)
-    others = [key for key in present if key not in COLUMNS and key != "layer" and not key.endswith(_ENDS)]
-    return [key for key in COLUMNS if key in present] + others
+def table_of(columns: Columns, rows: Iterable[Any], best: Callable[[Any], bool] = lambda _row: False) -> Table:
+    """A cell of each column for every row; `best` says which rows are marked."""
+    pairs = list(columns.items()) if isinstance(columns, Mapping) else columns
+    table_rows = (TableRow(tuple(cell(row) for _, cell in pairs), bool(best(row))) for row in rows)
+    return Table(tuple(head for head, _ in pairs), tuple(table_rows))
 
 
-def _cell(row: Row, key: str) -> Cell:
+def word_cell(text: Any, *small: str) -> Cell:
+    """A name or a word of the data."""
+    return Cell(clean(text), clean(text), small)
+
+
+def number_cell(value: Any, digits: int = 3, *small: str) -> Cell:
+    """A rounded number."""
+    return Cell(shown(value, digits), number(value), tuple(filter(None, small)))
+
+
+def count_cell(count: Any) -> Cell:
+    """A whole number."""
+    return Cell(f"{count:,}", count)
+
+
+def value_cell(value: Any) -> Cell:
+    """A whole number as one, anything else as a word."""
+    return count_cell(value) if isinstance(value, int) else word_cell(value)
+
+
+def score_cell(row: Row, key: str) -> Cell:
+    """A score of a row with its interval and its chance level underneath."""
     value, digits = row.get(key), DIGITS.get(key, 3)
     if isinstance(value, str):
-        return Cell(clean(value), clean(value))
-    small = [tight(row.get(f"{key}_low"), row.get(f"{key}_high"), digits)]
+        return word_cell(value)
     chance = number(row.get(f"{key}_chance"))
-    small += [f"chance {shown(chance, digits)}"] if chance is not None else []
-    return Cell(shown(value, digits), number(value), tuple(text for text in small if text))
+    by_chance = "" if chance is None else f"chance {shown(chance, digits)}"
+    return number_cell(value, digits, tight(row.get(f"{key}_low"), row.get(f"{key}_high"), digits), by_chance)
 
 
-def ranking_rows(ranking: RankingLike) -> Table:
-    """One row a backbone, failed ones with their reason; the best and those tied with it are marked."""
-    heads = ("Rank", "Backbone", "Best layer", "F1", "Accuracy", "Retained area", "H-score", "LogME",
-             "Parameters", "Time")  # fmt: skip
-    return Table(heads, tuple(_ranked(row) for row in ranking.rows))
-
-
-def _ranked(row: Row) -> TableRow:
-    name, layer = clean(row.get("name", "")), row.get("best_layer")
-    cells = (
-        Cell(shown(row.get("rank"), 0), number(row.get("rank"))),
-        Cell(name, name.casefold(), tuple(filter(None, [remark(row)]))),
-        Cell(shown(layer, 0), number(layer)),
-        *(_cell({**row, **ranked(row)}, key) for key in ("f1", "accuracy", "retained_auc", "hscore", "logme")),
-        Cell(parameters(row.get("n_parameters")), number(row.get("n_parameters"))),
-        Cell(duration(row.get("seconds")), number(row.get("seconds"))),
+def layer_table(result: Assessment) -> Table:
+    """Every column of every layer: the known scores in reading order, then whatever else the layers carry."""
+    present = dict.fromkeys(key for row in result.layers for key in row)
+    names = names_of("columns")
+    others = [key for key in present if key not in names and key != "layer" and not key.endswith(_ENDS)]
+    heads = {key: names.get(key, clean(key).replace("_", " ")) for key in [*names, *others] if key in present}
+    rows = (
+        TableRow(
+            (Cell(str(row["layer"]), row["layer"]), *(score_cell(row, key) for key in heads)),
+            best=row["layer"] == result.best_layer,
+        )
+        for row in result.layers
     )
-    return TableRow(cells, best=not row.get("failed") and (row.get("rank") == 1 or tied(row)))
+    return Table(("Layer", *heads.values()), tuple(rows))
 
 
-def remark(row: Row) -> str:
-    """What is special about a backbone's place: that it failed and why, or that it shares the first place."""
-    if row.get("failed"):
-        return f"failed: {clean(row['failed'])}"
-    return "tied with the best" if tied(row) else ""
+def ranking_rows(ranking: Ranking) -> Table:
+    """One row a backbone, failed ones with their reason; the best and those tied with it are marked."""
+    scores = {"F1": "f1", "Accuracy": "accuracy", "Retained area": "retained_auc", "H-score": "hscore"}
+    columns: dict[str, Callable[[Row], Cell]] = {
+        "Rank": lambda row: number_cell(row.get("rank"), 0),
+        "Backbone": _backbone_cell,
+        "Best layer": lambda row: number_cell(row.get("best_layer"), 0),
+        **{head: partial(_ranked_cell, key=key) for head, key in scores.items()},
+        "LogME": lambda row: score_cell(row, "logme"),
+        "Parameters": lambda row: Cell(parameters(row.get("n_parameters")), number(row.get("n_parameters"))),
+        "Time": lambda row: Cell(duration(row.get("seconds")), number(row.get("seconds"))),
+    }
+    return table_of(columns, ranking.rows, lambda row: not row.get("failed") and (row.get("rank") == 1 or tied(row)))
 
 
-def tied(row: Row) -> bool:
-    """Within noise of the best without being the best."""
-    return bool(row.get("tied")) and row.get("rank") != 1
+def _ranked_cell(row: Row, key: str) -> Cell:
+    return score_cell({**row, **ranked(row)}, key)
 
 
-def parameters(count: object) -> str:
-    """A number of parameters as people say it: 14.2 M, 1.3 B."""
-    value = number(count)
-    if value is None:
-        return shown(None)
-    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return shown(value, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """One reason not to trust a score, with all the layers it holds for."""
-
-    score: str
-    where: str
-    reason: str
-
-
-def doubts(result: AssessmentLike) -> list[Doubt]:
-    """The flags, those with one reason joined over their layers."""
-    grouped: dict[tuple[str, str], list[int | None]] = {}
-    for flag in result.flags:
-        grouped.setdefault((clean(flag["score"]), sentence(flag["reason"])), []).append(flag.get("layer"))
-    return [
-        Doubt(FLAGGED.get(score, score.replace("_", " ")), _where(layers), reason)
-        for (score, reason), layers in grouped.items()
-    ]
-
-
-def _where(layers: list[int | None]) -> str:
-    known = [layer for layer in layers if layer is not None]
-    return layers_text(known) if len(known) == len(layers) else "all layers"
+def _backbone_cell(row: Row) -> Cell:
+    name, said = clean(row.get("name", "")), remark(row)
+    return Cell(name, name.casefold(), (said,) if said else ())

@@ -2,149 +2,130 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
-from tokenworth.report.displayed_values import clean, duration, number, shown
+from tokenworth.report.displayed_values import clean, duration, flat, parameters, shown
 from tokenworth.report.pages.cards import Card
-from tokenworth.report.pages.page_tables import Cell, Table, TableRow, parameters
-from tokenworth.report.pages.smoothing import running_mean, thinned
+from tokenworth.report.pages.loss_curves import batch_loss_traces, source_panel, thinned
+from tokenworth.report.pages.page_tables import Cell, Table, count_cell, number_cell, table_of, word_cell
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
-from tokenworth.report.result_protocols import PretrainLike, Row
+from tokenworth.report.result_values import Row
+
+if TYPE_CHECKING:
+    from tokenworth.pretraining import PretrainPage
 
 _MANY_PASSES = 4
 """Repeats up to about this number are nearly as good as new text: Muennighoff et al. (2023), arXiv 2305.16264."""
 
 
-def pretrain_cards(page: PretrainLike) -> list[Card]:
+def pretrain_cards(page: PretrainPage) -> list[Card]:
     """What it reached, what it is, what it cost."""
     run = page.run
     training, flops = run.settings["training"], run.train_flops_per_token * run.tokens
-    best = [f"{name} {shown(one['bits_per_byte'])}" for name, one in run.held_out.items()]
-    first = next(iter(run.held_out.values()), {})
+    bits = {name: shown(held["bits_per_byte"]) for name, held in run.held_out.items()}
+    by_source = tuple(clean(f"{name} {value}") for name, value in bits.items())
+    counts = run.parameters
+    size = [f"{parameters(counts['non_embedding'])} in the blocks"]
+    size += [f"{parameters(counts['active'])} active a token"] if counts["active"] != counts["total"] else []
     return [
-        Card("Bits a byte, held out", shown(first.get("bits_per_byte")), tuple(map(clean, best)), accent=True),
-        Card("Parameters", parameters(run.parameters["total"]), _blocks(page)),
+        Card("Bits a byte, held out", next(iter(bits.values()), shown(None)), by_source, accent=True),
+        Card("Parameters", parameters(counts["total"]), tuple(size)),
         Card("Tokens", f"{run.tokens / 1e6:,.2f} M", (f"of {training['tokens'] / 1e6:,.2f} M asked for",)),
         Card("FLOPs", f"{flops:.1e}", (f"{run.train_flops_per_token:.2e} a token",)),
         Card("Time", duration(run.seconds), (f"{run.tokens_per_second:,.0f} tokens a second",)),
     ]
 
 
-def _blocks(page: PretrainLike) -> tuple[str, ...]:
-    counts = page.run.parameters
-    active = f"{parameters(counts['active'])} active a token"
-    inside = f"{parameters(counts['non_embedding'])} in the blocks"
-    return (inside, active) if counts["active"] != counts["total"] else (inside,)
-
-
-def pretrain_sentences(page: PretrainLike) -> list[str]:
+def pretrain_sentences(page: PretrainPage) -> list[str]:
     """What came of it, in words."""
     run = page.run
     if not run.finished:
         return ["The run is not finished; the same command goes on where it stopped."]
     first: Row = next((row["held_out"] for row in page.journal if "held_out" in row and row["tokens"] == 0), {})
-    found = [
-        f"{clean(name)}: {shown(first[name]['bits_per_byte'])} bits a byte before, {shown(one['bits_per_byte'])} after "
-        f"{run.tokens:,} tokens."
-        for name, one in run.held_out.items()
+    gains = [
+        f"{clean(name)}: {shown(first[name]['bits_per_byte'])} bits a byte before, {shown(held['bits_per_byte'])} "
+        f"after {run.tokens:,} tokens."
+        for name, held in run.held_out.items()
         if name in first
     ]
-    often = [name for name, one in run.sources.items() if one["passes"] > _MANY_PASSES]
-    warned = [f"{clean(name)} was seen more than {_MANY_PASSES} times; repeats teach less." for name in often]
-    return [*found, *warned]
+    often = [name for name, source in run.sources.items() if source["passes"] > _MANY_PASSES]
+    return gains + [f"{clean(name)} was seen more than {_MANY_PASSES} times; repeats teach less." for name in often]
 
 
-def loss_panel(page: PretrainLike) -> Panel:
-    """Training loss by tokens."""
-    panel = Panel(
-        name="loss",
-        title="Training loss",
-        says="Nats a token of each step's sequences before its update; the strong line is a running mean.",
-        trust="A curve that still falls at the end had more to learn; a sudden rise is a rate that was too high.",
-    )
+def run_panels(page: PretrainPage) -> list[Panel]:
+    """Training loss, held-out documents, and for a run under group DRO the weights of its sources."""
+    return [_loss(page), _held_out(page), *_weights(page)]
+
+
+def _loss(page: PretrainPage) -> Panel:
+    panel = panel_of("pretraining-loss")
     rows = [row for row in page.journal if "loss" in row]
     if not rows:
-        return replace(panel, reason="No step has been made yet.")
-    places, means = thinned([float(row["loss"]) for row in rows])
-    tokens = [rows[place - 1]["tokens"] for place in places]
-    said = "%{x:,} tokens<br><b>%{y:.3f}</b> nats<extra></extra>"
-    traces = [
-        theme.line(tokens, list(means), colour=theme.SOFT, width=1, hoverinfo="skip"),
-        theme.line(tokens, list(running_mean(means)), hovertemplate=said),
-    ]
+        return panel.without("No step has been made yet.")
+    hover = "%{x:,} tokens<br><b>%{y:.3f}</b> nats<extra></extra>"
+    traces = batch_loss_traces([float(row["loss"]) for row in rows], [row["tokens"] for row in rows], hover)
     x, y = theme.axis(name="tokens", nticks=6), theme.axis(name="nats a token", nticks=6)
     keys = (Key("line", "running mean"), Key("thin", "steps", theme.SOFT))
-    return replace(panel, figure=theme.figure(traces, x, y), keys=keys, height=260)
+    return panel.drawn(theme.figure(traces, x, y), keys, 260)
 
 
-def held_out_panel(page: PretrainLike) -> Panel:
-    """Bits a byte by source along the run."""
-    panel = Panel(
-        name="held-out",
-        title="Documents it has not learnt from",
-        says="Bits a byte by source; tokens on a logarithmic axis, the first weights left out.",
-        trust="Bits a byte compare models of any tokenizer; nats a token do not.",
-    )
+def _held_out(page: PretrainPage) -> Panel:
+    panel = panel_of("held-out")
     looks = [row for row in page.journal if "held_out" in row and row["tokens"] > 0]
     if not looks:
-        return replace(panel, reason="Nothing has been measured on held-out documents yet.")
-    traces, keys = [], []
-    for place, name in enumerate(page.run.held_out or looks[-1]["held_out"]):
-        colour = theme.SERIES[place % len(theme.SERIES)]
-        own = [(row["tokens"], row["held_out"][name]["bits_per_byte"]) for row in looks]
-        said = f"{clean(name)}<br>%{{x:,}} tokens<br><b>%{{y:.3f}}</b> bits a byte<extra></extra>"
-        x, y = [one[0] for one in own], [one[1] for one in own]
-        traces.append(theme.line(x, list(y), colour=colour, mode="lines+markers", hovertemplate=said))
-        keys.append(Key("line", clean(name), colour))
+        return panel.without("Nothing has been measured on held-out documents yet.")
+    curves = {
+        name: ([row["tokens"] for row in looks], [row["held_out"][name]["bits_per_byte"] for row in looks])
+        for name in page.run.held_out or looks[-1]["held_out"]
+    }
     axes = theme.axis(name="tokens", type="log", nticks=6), theme.axis(name="bits a byte", nticks=6)
-    return replace(panel, figure=theme.figure(traces, *axes), keys=tuple(keys), height=260)
+    return source_panel(panel, curves, " bits a byte", axes, mode="lines+markers")
 
 
-def weight_panels(page: PretrainLike) -> list[Panel]:
-    """What each source counted for along a run under group DRO; none for other runs."""
+def _weights(page: PretrainPage) -> list[Panel]:
     rows = [row for row in page.journal if "weights" in row]
     if not rows:
         return []
-    traces, keys = [], []
-    for place, name in enumerate(rows[0]["weights"]):
-        colour = theme.SERIES[place % len(theme.SERIES)]
+    panel = panel_of("weights")
+    curves = {}
+    for name in rows[0]["weights"]:
         places, means = thinned([float(row["weights"][name]) for row in rows])
-        tokens = [rows[end - 1]["tokens"] for end in places]
-        said = f"{clean(name)}<br>%{{x:,}} tokens<br><b>%{{y:.3f}}</b><extra></extra>"
-        traces.append(theme.line(tokens, list(means), colour=colour, hovertemplate=said))
-        keys.append(Key("line", clean(name), colour))
-    x, y = theme.axis(name="tokens", nticks=6), theme.axis(name="weight", nticks=6, rangemode="tozero")
-    return [
-        Panel(
-            name="weights",
-            title="Weights of the sources",
-            says="A source gains weight while the run predicts it worse than the reference does.",
-            trust="The weights found are the means over the run; curves that still climb at its end ask for more "
-            "tokens or another round.",
-            figure=theme.figure(traces, x, y),
-            keys=tuple(keys),
-            height=260,
-        )
-    ]
+        curves[name] = [rows[place - 1]["tokens"] for place in places], means
+    axes = theme.axis(name="tokens", nticks=6), theme.axis(name="weight", nticks=6, rangemode="tozero")
+    return [source_panel(panel, curves, "", axes)]
 
 
-def source_table(page: PretrainLike) -> Table:
+def source_table(page: PretrainPage) -> Table:
     """What was learnt from, how often, and how well its held-out part is predicted."""
-    heads = ("Source", "Documents", "Tokens", "Seen", "Bytes a token", "Nats a token", "Perplexity", "Bits a byte")
-    return Table(
-        heads, tuple(_source_row(name, one, page.run.held_out.get(name, {})) for name, one in page.run.sources.items())
-    )
+    columns = {
+        "Source": lambda row: word_cell(row["name"]),
+        "Documents": lambda row: count_cell(row["documents"]),
+        "Tokens": lambda row: count_cell(row["tokens"]),
+        "Seen": lambda row: Cell(row["seen"], row["passes"]),
+        "Bytes a token": lambda row: number_cell(row["bytes"] / max(1, row["tokens"]), 2),
+        "Nats a token": lambda row: number_cell(row.get("nll")),
+        "Perplexity": lambda row: number_cell(row.get("perplexity")),
+        "Bits a byte": lambda row: number_cell(row.get("bits_per_byte")),
+    }
+    return table_of(columns, (_source_row(page, name, source) for name, source in page.run.sources.items()))
 
 
-def _source_row(name: str, one: Row, held: Row) -> TableRow:
-    documents, tokens, size = (one[f"train_{kind}"] + one[f"held_{kind}"] for kind in ("documents", "tokens", "bytes"))
-    seen = f"{one['passes']:.3g} times" if one["train_tokens"] else "held out"
-    figures = [held.get(key) for key in ("nll", "perplexity", "bits_per_byte")]
-    return TableRow(
-        (
-            Cell(clean(name), clean(name)), Cell(f"{documents:,}", documents), Cell(f"{tokens:,}", tokens),
-            Cell(seen, one["passes"]), Cell(shown(size / max(1, tokens), 2), size / max(1, tokens)),
-            *(Cell(shown(figure), number(figure)) for figure in figures),
-        )
-    )  # fmt: skip
+def _source_row(page: PretrainPage, name: str, source: Row) -> dict[str, Any]:
+    both = {kind: source[f"train_{kind}"] + source[f"held_{kind}"] for kind in ("documents", "tokens", "bytes")}
+    seen = f"{source['passes']:.3g} times" if source["train_tokens"] else "held out"
+    return {"name": name, **both, "seen": seen, "passes": source["passes"], **page.run.held_out.get(name, {})}
+
+
+def stated(page: PretrainPage) -> dict[str, dict[str, Any]]:
+    """What the run was asked and what it ran on."""
+    run, named = page.run, ("model", "training", "tokenizer")
+    parts = [value if isinstance(value, dict) else {"from": value} for value in map(run.settings.get, named)]
+    return {
+        "Model": flat(parts[0]),
+        "Training": flat(parts[1]),
+        "Tokenizer": flat({**parts[2], **run.tokenizer}),
+        "Sources": flat({name: value for name, value in run.settings.items() if name not in named}),
+        "Versions and machine": flat(run.environment),
+    }

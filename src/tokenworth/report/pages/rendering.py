@@ -7,13 +7,13 @@ from a data set or a model could not act even if it were not escaped; it is esca
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenworth.errors import TokenworthError
-from tokenworth.report.displayed_values import facts
+from tokenworth.report.displayed_values import clean, cut, duration, facts, flat, short, shown, tight
 from tokenworth.report.pages.theme import Panel
 from tokenworth.version import __version__
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
-Details = list[tuple[str, list[tuple[str, str]]]]
+_FILTERS = (clean, cut, duration, facts, flat, short, shown, tight)
+_SOURCES = {"style": "style.css", "script": "page.js"}
 
 
 def write_page(html: str, path: Path) -> Path:
@@ -39,7 +40,10 @@ def write_page(html: str, path: Path) -> Path:
         unfinished.write_text(html, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
-        _discard(unfinished)
+        with suppress(
+            OSError
+        ):  # the folder itself may be out of reach; the message of the first error is the useful one
+            unfinished.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise TokenworthError(
             f"the report could not be written to {path} ({reason}); free some space there or name another folder"
@@ -47,62 +51,42 @@ def write_page(html: str, path: Path) -> Path:
     return path
 
 
-def _discard(unfinished: Path) -> None:
-    try:
-        unfinished.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder itself is out of reach; the message of the first error is the useful one
-
-
-def drawn(panels: Iterable[Panel]) -> list[Panel]:
-    """Every panel with its chart as HTML; plotly writes text into scripts with <, > and / as escapes."""
+def drawn(panel: Panel) -> Panel:
+    """With its chart as HTML; plotly writes text into scripts with <, > and / as escapes."""
+    if panel.figure is None:
+        return panel
     from plotly.io import to_html
 
-    def chart(panel: Panel) -> str:
-        return to_html(
-            panel.figure, full_html=False, include_plotlyjs=False, div_id=f"chart-{panel.name}",
-            default_height=f"{panel.height}px", config=_config(panel),
-        )  # fmt: skip
-
-    return [replace(panel, html=chart(panel)) if panel.figure else panel for panel in panels]
+    look = {"full_html": False, "include_plotlyjs": False, "default_height": f"{panel.height}px"}
+    chart = to_html(panel.figure, div_id=f"chart-{panel.name}", config=_config(panel), **look)
+    return replace(panel, html=chart)
 
 
 def _config(panel: Panel) -> dict[str, Any]:
+    quiet = {"responsive": True, "displaylogo": False, "showTips": False, "plotlyServerURL": ""}
     buttons = [["zoom2d", "pan2d", "resetScale2d", "toImage"]]
-    return {"responsive": True, "displaylogo": False, "displayModeBar": panel.zoom, "modeBarButtons": buttons,
-            "showTips": False, "plotlyServerURL": ""}  # fmt: skip
+    return {**quiet, "displayModeBar": panel.zoom, "modeBarButtons": buttons}
 
 
-def render(template: str, **values: Any) -> str:
-    """The whole page of a template; `title` is among the values."""
+def render(template: str, title: str, **values: Any) -> str:
+    """The whole page of a template, which takes what it shows from results and from modules of functions."""
     from plotly.offline import get_plotlyjs
 
     environment = _environment()
-    main = environment.get_template(template).render(values)
+    main = environment.get_template(template).render(title=title, **values)
     nonce = hashlib.sha256(main.encode()).hexdigest()[:32]  # no text inside the page can know the hash of the page
-    main = main.replace("<script>", f'<script nonce="{nonce}">')  # those of the charts: all other text is escaped
-    page = environment.get_template("page.html.j2")
-    return page.render(
-        title=values["title"], main=main, nonce=nonce, plotly=get_plotlyjs(), version=__version__,
-        style=_source("style.css"), script=_source("page.js"),
-    )  # fmt: skip
-
-
-def details(
-    parts: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]],
-) -> Details:
-    """Named groups of facts without those to skip; empty groups are left out."""
-    return [(name, facts(values or {}, skip)) for name, (values, skip) in parts.items() if values]
+    for start in ("<script>", '<script type="text/javascript">'):  # of charts, as two versions of plotly write them
+        main = main.replace(start, f'<script nonce="{nonce}">')  # all other text is escaped
+    sources = {name: (_TEMPLATES / file).read_text(encoding="utf-8") for name, file in _SOURCES.items()}
+    around = {"title": title, "version": __version__, "plotly": get_plotlyjs(), **sources}
+    return environment.get_template("page.html.j2").render(main=main, nonce=nonce, **around)
 
 
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-
-
-def _source(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.loader = FileSystemLoader(_TEMPLATES)
+    environment.filters |= {words.__name__: words for words in _FILTERS}
+    environment.filters |= {"drawn": drawn, "thousands": "{:,}".format}
+    return environment

@@ -6,8 +6,8 @@ Charts are plain dictionaries (``{"data": [...], "layout": {...}}``), which keep
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -44,13 +44,21 @@ class Panel:
     says: str = ""
     trust: str = ""
     figure: Figure | None = None
-    keys: tuple[Key, ...] = ()
+    keys: Sequence[Key] = ()
     reason: str = ""
     note: str = ""
     height: int = 210
     min_width: int = 0
     zoom: bool = False
     html: Any = field(default=None, compare=False)
+
+    def drawn(self, figure: Figure, keys: Sequence[Key] = (), height: int = 210, **more: Any) -> Panel:
+        """With its chart."""
+        return replace(self, figure=figure, keys=keys, height=height, **more)
+
+    def without(self, reason: str) -> Panel:
+        """With the reason why there is no chart."""
+        return replace(self, reason=reason)
 
 
 def axis(**changes: Any) -> dict[str, Any]:
@@ -86,34 +94,46 @@ def figure(traces: list[Trace], x: dict[str, Any], y: dict[str, Any], **layout: 
     return {"data": traces, "layout": {**base, "xaxis": x, "yaxis": y, **layout}}
 
 
-def line(x: list[Any], y: Values, *, colour: str = ACCENT, width: float = 2, **more: Any) -> Trace:
+def line(x: list[Any], y: list[Any], *, colour: Any = ACCENT, width: Any = 2, **more: Any) -> Trace:
     """A line that breaks where a value is missing."""
     look = {"color": colour, "width": width, **more.pop("line", {})}
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": look, "connectgaps": False, **more}
 
 
-def dots(x: list[Any], y: list[Any], *, colour: str = ACCENT, size: float = 7, **more: Any) -> Trace:
+def dots(x: list[Any], y: list[Any], *, colour: Any = ACCENT, size: Any = 7, **more: Any) -> Trace:
     """Markers without a line."""
     look = {"color": colour, "size": size, **more.pop("marker", {})}
     return {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": look, **more}
 
 
+def bars(x: list[Any], y: list[Any], colour: Any, **more: Any) -> Trace:
+    """Bars."""
+    return {"type": "bar", "x": x, "y": y, "marker": {"color": colour}, **more}
+
+
+def hovered(texts: Sequence[Any]) -> Trace:
+    """What the hover boxes of a trace say, one text a mark."""
+    return {"hovertext": texts, "hovertemplate": "%{hovertext}<extra></extra>"}
+
+
+def series_colour(place: int) -> str:
+    """The colour of the nth of several, from 0."""
+    return SERIES[place % len(SERIES)]
+
+
 def band(x: list[Any], low: Values, high: Values, colour: str = BAND) -> list[Trace]:
     """The interval as one polygon per unbroken run; a lone point becomes a short upright bar."""
     points = list(zip(x, low, high, strict=False))
-    runs = [list(run) for known, run in groupby(points, lambda p: p[1] is not None and p[2] is not None) if known]
-    return [_strip(run, colour) if len(run) > 1 else _upright(run[0], colour) for run in runs]
-
-
-def _strip(run: list[tuple[Any, float | None, float | None]], colour: str) -> Trace:
-    xs = [p[0] for p in run]
-    outline = [p[2] for p in run] + [p[1] for p in reversed(run)]
-    return line(xs + xs[::-1], outline, width=0, fill="toself", fillcolor=colour, hoverinfo="skip")
-
-
-def _upright(point: tuple[Any, float | None, float | None], colour: str) -> Trace:
-    x, low, high = point
-    return line([x, x], [low, high], colour=colour, width=7, hoverinfo="skip")
+    known = groupby(points, lambda point: point[1] is not None and point[2] is not None)
+    traces = []
+    for run in (list(part) for is_known, part in known if is_known):
+        places, lows, highs = (list(values) for values in zip(*run, strict=True))
+        if len(run) == 1:
+            traces.append(line(places * 2, lows + highs, colour=colour, width=7, hoverinfo="skip"))
+        else:
+            around = {"width": 0, "fill": "toself", "fillcolor": colour, "hoverinfo": "skip"}
+            traces.append(line(places + places[::-1], highs + lows[::-1], **around))
+    return traces
 
 
 def padded(values: Iterable[float | None], share: float = 0.05) -> list[float] | None:
@@ -121,12 +141,6 @@ def padded(values: Iterable[float | None], share: float = 0.05) -> list[float] |
     known = [value for value in values if value is not None]
     air = share * (max(known) - min(known)) or 0.05 if known else 0.0
     return [min(known) - air, max(known) + air] if known else None
-
-
-def powers_of_two(top: float) -> list[int]:
-    """1, 4, 16, ... up to ``top``: ticks of a count of directions that never crowd."""
-    step = 2 if top > 64 else 1
-    return [2**power for power in range(0, 40, step) if 2**power <= max(top, 1)]
 
 
 def octaves_axis(values: Iterable[float | None], **changes: Any) -> dict[str, Any]:
@@ -140,6 +154,6 @@ def octaves_axis(values: Iterable[float | None], **changes: Any) -> dict[str, An
 
 
 def log2_axis(top: float, **changes: Any) -> dict[str, Any]:
-    """A log axis of counts with powers of two as ticks."""
-    ticks = powers_of_two(top)
+    """A log axis of counts with powers of two as ticks that never crowd: 1, 4, 16, ..."""
+    ticks = [2**power for power in range(0, 40, 2 if top > 64 else 1) if 2**power <= max(top, 1)]
     return axis(type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks], **changes)

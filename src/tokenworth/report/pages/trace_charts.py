@@ -9,16 +9,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
-from tokenworth.report.displayed_values import clean, number, numbers, series, shown, tight
+from tokenworth.report.displayed_values import (
+    clean,
+    flops_text,
+    number,
+    numbers,
+    series,
+    shown,
+    tight,
+    tokens_text,
+)
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
-from tokenworth.report.pages.trace_page_tables import REFERENCES, ROUTES, between, flops_text, tokens_text
-from tokenworth.report.result_protocols import Row, TraceLike
+from tokenworth.report.result_values import REFERENCES, ROUTES, Row, crossing_range
+
+if TYPE_CHECKING:
+    from tokenworth.tracing import Trace
+    from tokenworth.tracing.trace_result import Crossing, TaskEntry
 
 _COLOURS = {"probe": theme.SERIES[0], "lora": theme.SERIES[1], "bow": theme.GREY, "scratch": theme.SERIES[2]}
 _BANDS = {"probe": theme.BAND, "bow": "rgba(139,147,157,0.16)", "scratch": "rgba(42,157,119,0.13)"}
+_NAMES = {"probe": "linear probe", "lora": "LoRA", "bow": "bag of words", "scratch": "training from random weights"}
 _AIR = 0.12
 """Share of the axis that 0 tokens stand left of the first step, and that the axis goes on at both ends."""
 
@@ -33,7 +47,7 @@ class _Axis:
 
     @classmethod
     def of(cls, tokens: Sequence[float]) -> _Axis:
-        seen = [one for one in tokens if one > 0] or [1.0]
+        seen = [count for count in tokens if count > 0] or [1.0]
         return cls(min(seen), max(seen))
 
     @property
@@ -60,12 +74,11 @@ class _Axis:
         low, high = self.first * unit, self.last * unit
         steps = (1,) if self.span >= 2 else (1, 2, 5)
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        round_ones = [step * 10.0**power for power in powers for step in steps]
-        shown_ones = [one for one in round_ones if 0.98 * low <= one <= 1.02 * high] or [low, high]
-        places = [self.zero, *(math.log10(one / unit) for one in shown_ones)]
+        rounded = [step * 10.0**power for power in powers for step in steps]
+        inside = [value for value in rounded if 0.98 * low <= value <= 1.02 * high] or [low, high]
         return {
-            "xaxis.tickvals": places,
-            "xaxis.ticktext": ["0", *(_tick(one) for one in shown_ones)],
+            "xaxis.tickvals": [self.zero, *(math.log10(value / unit) for value in inside)],
+            "xaxis.ticktext": ["0", *map(_tick, inside)],
             "xaxis.title.text": name,
         }
 
@@ -78,41 +91,24 @@ def _tick(value: float) -> str:
     return f"{'' if factor == 1 else f'{factor}·'}10<sup>{power}</sup>"
 
 
-def trace_panels(trace: TraceLike) -> list[Panel]:
-    """One chart a task."""
-    return [_panel(trace, task, f"trace-{place}") for place, task in enumerate(trace.tasks)]
+def trace_panel(trace: Trace, task: TaskEntry, name: str) -> Panel:
+    """Of one task: its routes, what they have to beat, and where they do."""
+    rows: list[Row] = [row for row in trace.rows if row["task"] == task["name"]]
+    known = [route for route in _NAMES if any(number(row[f"{route}_f1"]) is not None for row in rows)]
+    keys = [Key("dash" if route in REFERENCES else "line", _NAMES[route], _COLOURS[route]) for route in known]
+    if any(crossing["state"] == "inside" for crossing in task["crossings"]):
+        keys.append(Key("diamond", "crossing, 95 % interval", theme.GREY))
+    panel = panel_of("trace", name=name, task=clean(task["name"]))
+    return panel.drawn(_figure(trace, task, rows), keys, 380)
 
 
-def _panel(trace: TraceLike, task: Row, name: str) -> Panel:
-    rows = [row for row in trace.rows if row["task"] == task["name"]]
-    marked = any(one["state"] == "inside" for one in task["crossings"])
-    return Panel(
-        name=name,
-        title=clean(task["name"]),
-        says="Weighted F1 on the test texts with 95 % intervals, against what the weights had seen in pretraining.",
-        trust="The horizontal lines need no pretraining: a route is worth it where its curve stays above both.",
-        figure=_figure(trace, task, rows),
-        keys=tuple(_keys(rows, marked)),
-        height=380,
-    )
-
-
-def _keys(rows: Sequence[Row], marked: bool) -> list[Key]:
-    names = {"probe": "linear probe", "lora": "LoRA", "bow": "bag of words", "scratch": "training from random weights"}
-    known = [route for route in names if any(number(row[f"{route}_f1"]) is not None for row in rows)]
-    keys = [Key("dash" if route in REFERENCES else "line", names[route], _COLOURS[route]) for route in known]
-    return keys + ([Key("diamond", "crossing, 95 % interval", theme.GREY)] if marked else [])
-
-
-def _figure(trace: TraceLike, task: Row, rows: Sequence[Row]) -> theme.Figure:
+def _figure(trace: Trace, task: TaskEntry, rows: Sequence[Row]) -> theme.Figure:
     axis = _Axis.of([row["tokens"] for row in rows])
     ends = axis.range(from_zero=rows[0]["tokens"] == 0)
     traces = [
-        *_level("bow", rows[-1], ends),
-        *_level("scratch", rows[-1], ends),
-        *_curve("probe", rows, axis),
-        *_curve("lora", rows, axis),
-        *(trace_ for one in task["crossings"] for trace_ in _crossing(one, rows[-1], axis, ends)),
+        *(level for route in ("bow", "scratch") for level in _level(route, rows[-1], ends)),
+        *(curve for route in ("probe", "lora") for curve in _curve(route, rows, axis)),
+        *(mark for crossing in task["crossings"] for mark in _crossing(crossing, rows[-1], axis, ends)),
     ]
     units = {"tokens": (1.0, "pretraining tokens"), "flops": (trace.run["flops_per_token"], "pretraining FLOPs")}
     axes = {name: axis.ticks(unit, title) for name, (unit, title) in units.items()}
@@ -120,9 +116,7 @@ def _figure(trace: TraceLike, task: Row, rows: Sequence[Row]) -> theme.Figure:
     x = theme.axis(name="pretraining tokens", range=ends, **first)
     figures = [value for row in rows for key, value in row.items() if "_f1" in key]
     y = theme.axis(name="weighted F1", range=theme.padded(numbers(figures)), nticks=7)
-    return theme.figure(
-        traces, x, y, margin={"l": 50, "r": 14, "t": 8, "b": 44}, meta={"axes": axes},
-    )  # fmt: skip
+    return theme.figure(traces, x, y, margin={"l": 50, "r": 14, "t": 8, "b": 44}, meta={"axes": axes})
 
 
 def _level(route: str, row: Row, ends: list[float]) -> list[theme.Trace]:
@@ -130,40 +124,36 @@ def _level(route: str, row: Row, ends: list[float]) -> list[theme.Trace]:
     value, low, high = (number(row[f"{route}_f1{end}"]) for end in ("", "_low", "_high"))
     if value is None:
         return []
-    words = f"{REFERENCES[route]}<br><b>F1 {shown(value)}</b> ({tight(low, high)})"
+    words = f"{REFERENCES[route]}<br><b>F1 {shown(value)}</b> ({tight(low, high)})<extra></extra>"
     many = 40  # points along the line, so that the pointer finds it anywhere
     x = [ends[0] + (ends[1] - ends[0]) * i / many for i in range(many + 1)]
-    across = theme.line(
-        x, [value] * len(x), colour=_COLOURS[route], width=1.8, line={"dash": "dash"},
-        hovertemplate=f"{words}<extra></extra>",
-    )  # fmt: skip
+    look = {"colour": _COLOURS[route], "width": 1.8, "line": {"dash": "dash"}}
+    across = theme.line(x, [value] * len(x), hovertemplate=words, **look)
     return [*theme.band(ends, [low, low], [high, high], _BANDS[route]), across]
 
 
 def _curve(route: str, rows: Sequence[Row], axis: _Axis) -> list[theme.Trace]:
     """A route along the run; the way from 0 tokens to the first step is dotted."""
-    known = [row for row in rows if number(row[f"{route}_f1"]) is not None]
+    name, colour = f"{route}_f1", _COLOURS[route]
+    known = [row for row in rows if number(row[name]) is not None]
     if not known:
         return []
-    name, colour = f"{route}_f1", _COLOURS[route]
     x, y = [axis.place(row["tokens"]) for row in known], series(known, name)
     low, high = series(known, f"{name}_low"), series(known, f"{name}_high")
-    bars = theme.band(x, low, high) if route == "probe" else [
-        theme.line([at, at], [a, b], colour=colour, width=1.5, hoverinfo="skip")
-        for at, a, b in zip(x, low, high, strict=True)
-    ]  # fmt: skip
+    upright = [
+        theme.line([at, at], list(ends), colour=colour, width=1.5, hoverinfo="skip")
+        for at, *ends in zip(x, low, high, strict=True)
+    ]
+    bars = theme.band(x, low, high) if route == "probe" else upright
     solid = 1 if known[0]["tokens"] == 0 and len(known) > 1 else 0
-    points = theme.line(
-        x[solid:], y[solid:], colour=colour, mode="lines+markers", marker={"size": 7},
-        hovertext=[_hover(route, row) for row in known[solid:]], hovertemplate="%{hovertext}<extra></extra>",
-    )  # fmt: skip
+    texts = [_hover(route, row) for row in known]
+    look = {"colour": colour, "mode": "lines+markers", "marker": {"size": 7}}
+    points = theme.line(x[solid:], y[solid:], **look, **theme.hovered(texts[solid:]))
     if not solid:
         return [*bars, points]
     start = theme.line(*_from_zero(known, name, axis), colour=colour, line={"dash": "dot"}, hoverinfo="skip")
-    ring = theme.dots(
-        x[:1], y[:1], colour=colour, marker={"symbol": "circle-open", "line": {"width": 2}},
-        hovertext=[_hover(route, known[0])], hovertemplate="%{hovertext}<extra></extra>",
-    )  # fmt: skip
+    marker = {"symbol": "circle-open", "line": {"width": 2}}
+    ring = theme.dots(x[:1], y[:1], colour=colour, marker=marker, **theme.hovered(texts[:1]))
     return [*bars, start, points, ring]
 
 
@@ -181,28 +171,25 @@ def _hover(route: str, row: Row) -> str:
     layer = f"<br>layer {row['best_layer']}" if route == "probe" else ""
     bits = number(row["bits_per_byte"])
     return (
-        f"{ROUTES[route]} after {tokens_text(row['tokens'])} tokens, {flops_text(row['flops'])} FLOPs<br>"
+        f"{ROUTES[route]} after {tokens_text(row['tokens'])} tokens, {flops_text(row['flops'], '0')} FLOPs<br>"
         f"<b>F1 {shown(row[name])}</b> ({tight(row[f'{name}_low'], row[f'{name}_high'])}){layer}"
         + ("" if bits is None else f"<br>{shown(bits)} bits a byte")
     )
 
 
-def _crossing(one: Row, row: Row, axis: _Axis, ends: list[float]) -> list[theme.Trace]:
+def _crossing(crossing: Crossing, row: Row, axis: _Axis, ends: list[float]) -> list[theme.Trace]:
     """A diamond where a route passes a line for good, and its interval along the line."""
-    if one["state"] != "inside" or one["reference"] not in ("bow", "scratch"):
+    tokens = crossing["tokens"]
+    if crossing["state"] != "inside" or crossing["reference"] not in ("bow", "scratch") or tokens is None:
         return []
-    level, colour = number(row[f"{one['reference']}_f1"]), _COLOURS[one["route"]]
-    low = axis.place(one["low"]) if one["low"] is not None else ends[1]
-    high = axis.place(one["high"]) if one["high"] is not None else ends[1]
+    level, colour = number(row[f"{crossing['reference']}_f1"]), _COLOURS[crossing["route"]]
+    along = [ends[1] if end is None else axis.place(end) for end in (crossing["low"], crossing["high"])]
     words = (
-        f"{ROUTES[one['route']]} passes {REFERENCES[one['reference']]}<br>"
-        f"<b>after {tokens_text(one['tokens'])} tokens</b> ({between(one)})"
+        f"{ROUTES[crossing['route']]} passes {REFERENCES[crossing['reference']]}<br>"
+        f"<b>after {tokens_text(tokens)} tokens</b> ({crossing_range(crossing)})"
     )
+    marker = {"symbol": "diamond", "line": {"width": 1.5, "color": "white"}}
     return [
-        theme.line([low, high], [level, level], colour=colour, width=5, opacity=0.45, hoverinfo="skip"),
-        theme.dots(
-            [axis.place(one["tokens"])], [level], colour=colour, size=11,
-            marker={"symbol": "diamond", "line": {"width": 1.5, "color": "white"}},
-            hovertext=[words], hovertemplate="%{hovertext}<extra></extra>",
-        ),
-    ]  # fmt: skip
+        theme.line(along, [level, level], colour=colour, width=5, opacity=0.45, hoverinfo="skip"),
+        theme.dots([axis.place(tokens)], [level], colour=colour, size=11, marker=marker, **theme.hovered([words])),
+    ]

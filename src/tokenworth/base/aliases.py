@@ -1,0 +1,16 @@
+"""Types that many rooms use, by one name each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+Facts = dict[str, Any]  # plain data that JSON can hold
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(part, done, total), in the units of the part: tokens, steps, shards, ..."""

@@ -1,0 +1,266 @@
+"""One training loop for routes and for pretraining: stops safely, goes on exactly.
+
+    rows of a step -> passes -> gradient -> finite? -> clip -> optimiser -> log -> watch -> checkpoint
+
+What a step depends on is a function of its number, the seed and the tensors in the checkpoint: a run that is killed and
+started again gives the same losses, bit for bit on a CPU.  What is trained, and on what, is a `Learner`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tokenworth.base.machine import is_out_of_memory
+from tokenworth.errors import TokenworthError
+from tokenworth.training.checkpoints import Checkpoint, Checkpoints
+from tokenworth.training.devices import Compute
+from tokenworth.training.optimiser_state import read_state, read_weights, set_rate, write_state, write_weights
+from tokenworth.training.tracker import Tracker
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(what, steps_done, steps)."""
+Rows = Any
+"""A list or an array; a row is whatever the learner takes it for, such as the number of a text."""
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run stands, saved with every checkpoint; a learner may add counts of its own."""
+
+    step: int = 0
+    micro_batch: int = 0
+    """Rows of one forward and backward pass at most."""
+    halvings: int = 0
+    seconds: float = 0.0
+    """Of training steps alone."""
+
+
+class Learner(ABC):
+    """What is trained, on what, and what is kept of it: rows of a step, cut into groups of which each is one pass."""
+
+    what: str
+    """Name of the work for who watches its progress."""
+    failure: type[TokenworthError]
+    """What a run that cannot go on raises."""
+    other_run: type[TokenworthError]
+    """What checkpoints of another run raise."""
+    remedy: str
+    """Beside a lower rate, against a loss that is no finite number."""
+    config: Any
+    """Settings, with steps, lr, clip_norm and checkpoint_seconds (the time between checkpoints)."""
+    compute: Compute
+    model: nn.Module
+    """As it is called, wrapped for several processes."""
+    parameters: dict[str, nn.Parameter]
+    """Those that learn, by name."""
+    optimiser: torch.optim.Optimizer
+    position: Position
+    identity: Any
+    """What a checkpoint must agree with to be gone on from, as JSON keeps it."""
+
+    @abstractmethod
+    def rows(self, step: int) -> Rows:
+        """All rows of a step, counted from 0: a pure function of seed and step."""
+
+    def local_rows(self, rows: Rows) -> Rows:
+        """Those of a step's rows that this process reads."""
+        processes = self.compute.processes
+        return rows[processes.rank :: processes.size]
+
+    @abstractmethod
+    def prepare(self, rows: Rows, local: Rows) -> None:
+        """Look at a step before its gradient; called again for the same step where memory ran out."""
+
+    @abstractmethod
+    def groups(self, local: Rows) -> list[Any]:
+        """This process's rows cut into passes of at most `position.micro_batch` rows; never none at all."""
+
+    @abstractmethod
+    def loss(self, group: Any) -> tuple[Tensor, Tensor]:
+        """What a pass adds to the step's mean: of what is minimised, and of what is reported as the loss."""
+
+    @abstractmethod
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+
+    @abstractmethod
+    def accept(self, figures: Mapping[str, float], seconds: float) -> None:
+        """A step has been made: note its loss, learning_rate and gradient_norm."""
+
+    @abstractmethod
+    def watch(self) -> dict[str, float]:
+        """Measure and save what is due before the first step or after one; returns figures for the tracker."""
+
+    @abstractmethod
+    def begin(self, state: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Begin at `position`, with what `state` and `tensors` gave there; with nothing, where a run is new."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of the learner beside its position, as JSON keeps it."""
+        return {}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds of it beside the parameters, under names that no parameter has."""
+        return {}
+
+    @abstractmethod
+    def difference(self, kept: Any) -> str:
+        """In what an identity differs, for the sentence "the checkpoints in FOLDER ..."; "" where in nothing."""
+
+    @abstractmethod
+    def named(self, rows: Rows) -> str:
+        """Rows of a step, as a sentence names them."""
+
+    @abstractmethod
+    def no_memory(self, size: int) -> str:
+        """The end of a sentence: so many rows, for which a device has no memory, and what to do."""
+
+    def explain(self, error: Exception) -> str | None:  # noqa: ARG002
+        """The sentence for an error of a pass that the learner understands."""
+        return None
+
+
+class Loop:
+    """One run of a learner."""
+
+    def __init__(
+        self, learner: Learner, checkpoints: Checkpoints, tracker: Tracker, progress: Progress | None = None
+    ) -> None:
+        self.learner, self.config, self.compute = learner, learner.config, learner.compute
+        self.checkpoints, self.tracker, self.progress = checkpoints, tracker, progress
+
+    def run(self) -> int:
+        """Train to the last step; returns the step it went on from.  The global random state is left as it was.
+
+        Raises:
+            TokenworthError: the learner's failure: a loss or gradient that is no finite number, a pass that does not
+                fit into memory, or a checkpoint that cannot be written.
+        """
+        learner, device = self.learner, self.compute.device
+        resumed = self._resume()
+        learner.model.train()
+        if resumed == 0:
+            self._watch()
+        kept_at = perf_counter()
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            while learner.position.step < self.config.steps:
+                began = perf_counter()
+                self._step()
+                learner.position.seconds += perf_counter() - began
+                self._watch()
+                if self._due(perf_counter() - kept_at):
+                    self.keep()
+                    kept_at = perf_counter()
+        return resumed
+
+    def _step(self) -> None:
+        """One optimiser step; nothing is changed if it fails."""
+        learner, position, began = self.learner, self.learner.position, perf_counter()
+        rows = learner.rows(position.step)
+        loss = self._gradient(rows)
+        norm = self.compute.devices.clip(learner.parameters.values(), self.config.clip_norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise learner.failure(
+                f"step {position.step + 1}: the loss is {loss} and the norm of the gradient {norm} on "
+                f"{learner.named(rows)}; nothing was updated. Lower lr (now {self.config.lr:g}), {learner.remedy}"
+            )
+        rate = learner.rate(position.step)
+        set_rate(learner.optimiser, rate)
+        learner.optimiser.step()
+        learner.optimiser.zero_grad(set_to_none=True)
+        position.step += 1
+        figures = {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
+        self.tracker.log(figures, position.step)
+        learner.accept(figures, perf_counter() - began)
+        if self.progress:
+            self.progress(learner.what, position.step, self.config.steps)
+
+    def _gradient(self, rows: Rows) -> float:
+        """Gradient of a step's mean loss, in as many passes as memory asks for; returns the loss over all processes."""
+        local = self.learner.local_rows(rows)
+        while True:
+            try:
+                self.learner.prepare(rows, local)
+                loss = torch.tensor(self._passes(local), dtype=torch.float64)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    if sentence := self.learner.explain(error):
+                        raise self.learner.failure(sentence) from error
+                    raise
+                self._halve(len(local), error)
+        self.compute.processes.add_up(loss)
+        return loss.item()
+
+    def _passes(self, local: Rows) -> float:
+        """Forward and backward over this process's rows; gradients travel with the last pass."""
+        learner, devices = self.learner, self.compute.devices
+        learner.optimiser.zero_grad(set_to_none=True)
+        groups, loss = learner.groups(local), 0.0
+        for place, group in enumerate(groups):
+            with devices.without_sync(learner.model, last=place == len(groups) - 1):
+                minimised, reported = learner.loss(group)
+                devices.backward(minimised)
+                loss += reported.item()
+        return loss
+
+    def _halve(self, rows: int, error: Exception) -> None:
+        position = self.learner.position
+        size = min(position.micro_batch, rows)
+        if size <= 1 or self.compute.devices.wrapped:
+            sentence = f"{self.compute.device} has no memory for {self.learner.no_memory(size)}"
+            raise self.learner.failure(sentence) from error
+        position.micro_batch = (size + 1) // 2
+        position.halvings += 1
+
+    def _watch(self) -> None:
+        if figures := self.learner.watch():
+            self.tracker.log(figures, self.learner.position.step)
+
+    # -- checkpoints ----------------------------------------------------------------------------------------------
+
+    def _due(self, seconds: float) -> bool:
+        """The main process's clock decides for all: every one of them must take part."""
+        due = torch.tensor(
+            int(self.learner.position.step < self.config.steps and seconds >= self.config.checkpoint_seconds)
+        )
+        self.compute.processes.from_main(due)
+        return bool(due)
+
+    def keep(self) -> None:
+        """Write a checkpoint; all processes must ask."""
+        if self.checkpoints.folder is None:
+            return
+        learner = self.learner
+        tensors, numbers = read_state(learner.optimiser, learner.parameters)
+        weights = read_weights(learner.parameters) | learner.tensors()
+        state = {"position": asdict(learner.position), "optimiser": numbers, "identity": learner.identity}
+        with self.compute.processes.together():
+            if self.compute.processes.is_main:
+                kept = Checkpoint(learner.position.step, weights, tensors, state | learner.state())
+                self.checkpoints.save(kept)
+
+    def _resume(self) -> int:
+        """Put everything back that the newest checkpoint holds; returns its step."""
+        kept, learner = self.checkpoints.newest(), self.learner
+        if kept is None:
+            learner.begin({}, {})
+            return 0
+        if difference := learner.difference(kept.state["identity"]):
+            where = f"the checkpoints in {self.checkpoints.folder} {difference}"
+            raise learner.other_run(f"{where}; name another folder with --out, or remove this one")
+        position = kept.state.get("position") or kept.state["running"]  # as routes called it in earlier versions
+        learner.position = type(learner.position)(**position)
+        others = {name: kept.weights.pop(name) for name in [*kept.weights] if name not in learner.parameters}
+        write_weights(learner.parameters, kept.weights)
+        write_state(learner.optimiser, learner.parameters, kept.optimiser, kept.state["optimiser"])
+        learner.begin(kept.state, others)
+        return kept.step
