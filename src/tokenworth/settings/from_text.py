@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from tokenworth.settings.bounds import ByComma, Misfit
-from tokenworth.settings.conversion import fitting
+from tokenworth.settings.conversion import convert
 from tokenworth.settings.declarations import NoOption
 
 
@@ -19,7 +19,7 @@ def value_from(texts: Sequence[str], hint: Any, *, several: bool) -> Any:
         Misfit: they do not fit.
     """
     values = [_value(text, hint) for text in texts]
-    return fitting(values if several else values[-1], hint)
+    return convert(values if several else values[-1], hint)
 
 
 def option_type(hint: Any) -> type[Any] | None:
