@@ -33,8 +33,11 @@ VARYING = frozenset({
 })  # fmt: skip
 """Keys (or OBJECT.KEY) whose values differ from run to run, or tell of the machine; that they are there is compared."""
 
-BITS_ALONE = frozenset({"bits", "fingerprint", "continuation"})
-"""Keys whose values are functions of all bits, or of the versions of libraries: not compared where rounding differs."""
+BITS_ALONE = frozenset({
+    "bits", "fingerprint", "continuation", "calibration", "ntps_published", "ntps_published_chance",
+})  # fmt: skip
+"""Keys whose values are functions of all bits, of the versions of libraries, or of a threshold at the size of rounding
+(bins of a calibration, NTPS as the published code has it): not compared where rounding differs."""
 
 ADDED = frozenset({"schema"})
 """Keys that came after the recording and are no difference."""

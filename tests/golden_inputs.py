@@ -31,22 +31,22 @@ COMMON, OWN = WORDS[:10], 10
 # -- texts --------------------------------------------------------------------------------------------------------
 
 
-def labelled(n: int, classes: int, seed: int = 0) -> list[tuple[str, str]]:
+def labelled(n: int, classes: int, seed: int, named: str) -> list[tuple[str, str]]:
     """Texts of 3 to 11 words; a good third of them from ten words of the class's own."""
     rng = random.Random(seed)
     rows = []
     for number in range(n):
         own = WORDS[OWN * (1 + number % classes) :][:OWN]
         words = [rng.choice(own if rng.random() < 0.4 else COMMON) for _ in range(rng.randint(3, 11))]
-        rows.append((" ".join(words), f"class {number % classes}"))
+        rows.append((" ".join(words), f"{named}{number % classes}"))
     rng.shuffle(rows)
     return rows
 
 
-def write_task(path: Path, n: int = 90, classes: int = 3, seed: int = 0) -> str:
-    """A table of labelled texts."""
+def write_task(path: Path, n: int = 90, classes: int = 3, seed: int = 0, named: str = "class ") -> str:
+    """A table of labelled texts, the classes by name and number; "w5" names them by words that the models know."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("text", "label"), *labelled(n, classes, seed)])
+        csv.writer(file).writerows([("text", "label"), *labelled(n, classes, seed, named)])
     return str(path)
 
 

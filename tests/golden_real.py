@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from golden_corpora import built
-from golden_inputs import columns, command, read_json, write_yaml
+from golden_inputs import columns, command, read_json, write_documents, write_yaml
 from golden_judgements import CPU, assessment_in
 from golden_routes import adapted_in
 from golden_runs import trained_in
@@ -89,15 +89,25 @@ def corpus(home: Path) -> Any:
     """Paragraphs of articles and of a play through every stage."""
     stages = {"normalise": {"languages": ["en"]}, "quality": None, "redact": None, "exact": None, "near": None,
               "semantic": {"model": SMALL[0], "threshold": 0.9},
-              "perplexity": {"model": SMALL[0], "max_bits_per_byte": 3.5},
+              "perplexity": {"model": SMALL[0], "max_bits_per_byte": 5.0},
               "decontaminate": {"tasks": [str(TASKS / "emotion")]}}  # fmt: skip
+    write_documents(home / "wiki.txt", _paragraphs("wikitext2_valid", "\n")[:250])
+    write_documents(home / "play.txt", _paragraphs("tinyshakespeare", "\n\n")[:150])
     sources = {
-        "wiki": {"path": str(CORPORA / "wikitext2_valid.txt.zst"), "documents": "paragraphs", "weight": 0.7},
-        "play": {"path": str(CORPORA / "tinyshakespeare.txt.zst"), "documents": "paragraphs", "weight": 0.3},
+        "wiki": {"path": "wiki.txt", "documents": "paragraphs", "weight": 0.7},
+        "play": {"path": "play.txt", "documents": "paragraphs", "weight": 0.3},
     }
     settings = {"sources": sources, "stages": stages, "mix": {"shard_mb": 0.2}, "keep_dropped": True,
                 "pack": {"tokenizer": {"vocabulary": 1000}}}  # fmt: skip
     return built(home, settings)
+
+
+def _paragraphs(name: str, separator: str) -> list[str]:
+    """Those of at least 30 words."""
+    import pyarrow as pa
+
+    text = pa.input_stream(CORPORA / f"{name}.txt.zst", compression="zstd").read().decode()
+    return [part for part in text.split(separator) if len(part.split()) >= 30]
 
 
 def measures(home: Path) -> Any:

@@ -1,8 +1,9 @@
 """What a corpus hands to pretraining: sources as they were mixed, the annealing phase, and packed tokens."""
 
+import io
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from types import SimpleNamespace
 
 import numpy as np
@@ -60,11 +61,13 @@ def make(folder, **changes):
 def build(folder, **changes):
     """By the command, in this process: another one would load the libraries again."""
     arguments = ["corpus", "build", str(written(folder, **{**OWN, **changes})), "--out", str(folder / "out")]
+    printed = io.StringIO()
     try:
-        app(arguments, result_action="return_value")
+        with redirect_stdout(printed):
+            app(arguments, result_action="return_value")
     except TokenworthError as error:
-        return SimpleNamespace(exit_code=1, exception=error)
-    return SimpleNamespace(exit_code=0, exception=None)
+        return SimpleNamespace(exit_code=1, exception=error, stdout=printed.getvalue())
+    return SimpleNamespace(exit_code=0, exception=None, stdout=printed.getvalue())
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tokenworth.adaptation.route_settings import AdaptCall, AdaptConfig
 from tokenworth.backbones.model_choice import ModelSource, WeightChoice
@@ -12,6 +12,7 @@ from tokenworth.cli.console import is_main_process, print_json, print_result, sa
 from tokenworth.cli.options import Given, Options, Output, said, takes
 from tokenworth.errors import SettingError
 from tokenworth.report.terminal.progress import progress_report
+from tokenworth.settings import read_settings, with_changes
 from tokenworth.tasks.task_source import TaskSource
 
 ConfigFile = Annotated[Path | None, said("YAML file of settings; options go before it.")]
@@ -22,6 +23,12 @@ _Table = Annotated[Path, said("A .csv, .tsv, .jsonl or .parquet file.")]
 _To = Annotated[Path | None, said("File for the rows with predictions; by default they are printed.")]
 _Folder = Annotated[Path, said("Where the checkpoint goes.")]
 _Moved = Annotated[str | None, said("Where the backbone lies now; by default where it lay when the run was saved.")]
+_COLUMNS = Options(TaskSource, "text", "text_pair")
+
+
+def wished(config: Path | None, given: Given) -> dict[str, Any]:
+    """Settings of routes: those of a file, and what goes before them."""
+    return with_changes({} if config is None else read_settings(config), given.of(AdaptConfig))
 
 
 @takes(AdaptCall, Options(AdaptConfig, but=("tokenizer",)), TASK, Output)
@@ -52,8 +59,7 @@ def adapt(
         print_result(result, json=given.json)
 
 
-@takes(Options(TaskSource, "text", "text_pair"), Options(ModelSource, "device", "allow_pickle"),
-       Options(Output, "json", "quiet"))  # fmt: skip
+@takes(_COLUMNS, Options(ModelSource, "device", "allow_pickle"), Options(Output, "json", "quiet"))
 def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, given: Given) -> None:
     from tokenworth.adaptation import load_classifier
     from tokenworth.adaptation.storage.prediction_table import predicted_table, spreadsheet_safe, write_predictions

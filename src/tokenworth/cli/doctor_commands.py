@@ -14,15 +14,15 @@ from tokenworth.tasks.task_source import TaskSource
 
 _Model = Annotated[str | None, said("Forecast an assessment of this backbone.")]
 _Task = Annotated[str | None, said("On this task.")]
-_Route = Annotated[str | None, said("Also forecast lora, full or scratch.")]
+_Wanted = Annotated[str | None, said("Also forecast lora, full or scratch.")]
 _Measured = Annotated[bool, said("Measure anew which number format dtype auto stands for.")]
+_ROUTE = Options(AdaptConfig, "steps", "batch", "rank")
 _FORECAST = Options(AssessCall, "max_length", "dtype", "device", "memory_gb", "tokenizer")
 
 
-@takes(Options(TaskSource, "data", "max_texts"), _FORECAST, Options(AdaptConfig, "steps", "batch", "rank"),
-       Options(Output, "json"))  # fmt: skip
+@takes(Options(TaskSource, "data", "max_texts"), _FORECAST, _ROUTE, Options(Output, "json"))
 def doctor(
-    *, model: _Model = None, task: _Task = None, route: _Route = None, measure_formats: _Measured = False,
+    *, model: _Model = None, task: _Task = None, route: _Wanted = None, measure_formats: _Measured = False,
     config: ConfigFile = None, given: Given,
 ) -> None:  # fmt: skip
     from tokenworth.report.terminal.machine_facts import forecast_facts, machine_facts

@@ -51,17 +51,13 @@ def retrieval(model: _Model, files: _Files, /, *, given: Given) -> None:
 
 @takes(asked.CompletionCall, _COLUMNS, *(kind for kind in _COMMON if kind is not asked.Reading))
 def completion(model: _Model, task: _Task, /, *, control: _Control = None, given: Given) -> None:
-    from tokenworth.measures import documents_of, measure_completion, shuffled
+    from tokenworth.measures.completion import control_texts, measure_completion
     from tokenworth.tasks import load_task
 
     decoder, loaded = _load(model, given), load_task(task, **given.of(TaskSource))
     name, settings = ", ".join(control or ["train"]), given.of(asked.CompletionCall)
     settings["length"] = min(settings.get("length", asked.CompletionCall.length), decoder.context)
-    if name == "train":
-        others = loaded.train.texts
-    else:
-        seed, texts = given.get("seed", 0), loaded.test.texts
-        others = shuffled(texts, seed) if name == "shuffled" else documents_of(control or ())
+    others = control_texts(loaded, control or ["train"], given.get("seed", 0))
     result = measure_completion(decoder, loaded.test.texts, others, control_name=name, **settings)
     _show("completion", result, given)
 

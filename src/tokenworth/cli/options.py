@@ -40,11 +40,7 @@ class Output:
 class Options:
     """Fields of a settings class as options: all that a command line can name, those named, or all but some.
 
-    Args:
-        kind: the class.
-        only: names.
-        but: names.
-        defaults: whether help shows the defaults of the class; another call may have its own.
+    Without `defaults` help does not show those of the class: what the options are handed to has its own.
     """
 
     def __init__(self, kind: type[Any], *only: str, but: Sequence[str] = (), defaults: bool = True) -> None:
@@ -75,10 +71,8 @@ def said(text: str, hint: Any = None) -> Parameter:
     return Parameter(help=text, negative=(), converter=None if hint is None else _reader(hint))
 
 
-_NO_CACHE = inspect.Parameter(
-    "no_cache", inspect.Parameter.KEYWORD_ONLY, default=None,
-    annotation=Annotated[bool, said("Keep nothing of the forward pass.")],
-)  # fmt: skip
+_NoCache = Annotated[bool, said("Keep nothing of the forward pass.")]
+_NO_CACHE = inspect.Parameter("no_cache", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_NoCache)
 
 
 def takes(*bundles: Options | type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -95,6 +89,7 @@ def takes(*bundles: Options | type[Any]) -> Callable[[Callable[..., None]], Call
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = dict(inspect.signature(command, eval_str=True).parameters)
         wants = own.pop("given", None) is not None
+        places = [one.name for one in own.values() if one.kind is one.POSITIONAL_ONLY]
         parameters = [_of_command(one, described.get(one.name)) for one in own.values()]
         parameters += [_option(settings[name]) for name in order if name not in own]
         parameters += [_NO_CACHE] if "cache" in order else []
@@ -105,8 +100,7 @@ def takes(*bundles: Options | type[Any]) -> Callable[[Callable[..., None]], Call
             _refuse_misfits(values)
             _choose_cache(values)
             set_verbosity(verbose=values.get("verbose", False), quiet=values.get("quiet", False))
-            by_place = [values.pop(one.name) for one in own.values()
-                        if one.kind is one.POSITIONAL_ONLY and one.name in values]  # fmt: skip
+            by_place = [values.pop(name) for name in places if name in values]
             named = {name: values.pop(name) for name in own if name in values}
             with _pickles(values.get("allow_pickle", False)):
                 command(*by_place, **named, **({"given": Given(values, several)} if wants else {}))
@@ -128,10 +122,8 @@ def _refuse_misfits(values: Mapping[str, Any]) -> None:
 
 
 def _choose_cache(values: dict[str, Any]) -> None:
-    if values.pop("no_cache", False):
-        if "cache" in values:
-            raise SettingError("--cache and --no-cache contradict each other; give one of them")
-        values["cache"] = False
+    if values.pop("no_cache", False) and values.setdefault("cache", False) is not False:
+        raise SettingError("--cache and --no-cache contradict each other; give one of them")
 
 
 def _pickles(allowed: bool) -> AbstractContextManager[None]:

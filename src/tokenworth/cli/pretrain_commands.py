@@ -20,20 +20,15 @@ _RunFile = Annotated[Path, said("RUN.yaml: sources, tokenizer, model, training; 
 _RUN = (Options(TrainingConfig, defaults=False), Options(PretrainConfig, "seed", defaults=False), WeightChoice, Output)
 
 
-def _read(file: Path, given: Given) -> PretrainConfig:
-    from tokenworth.pretraining import read_config
-
-    return read_config(file, **given.of(TrainingConfig), **given.of(PretrainConfig))
-
-
 @takes(*_RUN)
 def pretrain(file: _RunFile, /, *, given: Given) -> None:
-    from tokenworth.pretraining import PretrainPage
+    from tokenworth.pretraining import PretrainPage, read_config
     from tokenworth.pretraining import pretrain as train
     from tokenworth.report import write_report
     from tokenworth.report.terminal.pretraining_lines import run_lines
 
-    config, place = _read(file, given), given.out or Path("out/pretrain") / file.stem
+    place = given.out or Path("out/pretrain") / file.stem
+    config = read_config(file, **given.of(TrainingConfig), **given.of(PretrainConfig))
     with progress_report(quiet=given.quiet) as progress:
         run = train(config, place, progress=progress)
     if not is_main_process():
@@ -49,11 +44,12 @@ def pretrain(file: _RunFile, /, *, given: Given) -> None:
 @takes(WeighingConfig, *_RUN)
 def mixture(file: _RunFile, /, *, given: Given) -> None:
     from tokenworth.base.atomic_files import jsonable
-    from tokenworth.pretraining import PretrainPage, find_weights
+    from tokenworth.pretraining import PretrainPage, find_weights, read_config
     from tokenworth.report import write_report
     from tokenworth.report.terminal.pretraining_lines import weight_rows
 
-    config, place = _read(file, given), given.out or Path("out/mixture") / file.stem
+    place = given.out or Path("out/mixture") / file.stem
+    config = read_config(file, **given.of(TrainingConfig), **given.of(PretrainConfig))
     with progress_report(quiet=given.quiet) as progress:
         weights = find_weights(config, place, WeighingConfig(**given.of(WeighingConfig)), progress=progress)
     if not is_main_process():

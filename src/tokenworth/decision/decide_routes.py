@@ -23,7 +23,7 @@ from tokenworth.decision.decision_result import Decision, OptionRow
 from tokenworth.decision.decision_summary import describe
 from tokenworth.decision.forecaster import LEVEL, Forecaster
 from tokenworth.decision.options import Work
-from tokenworth.decision.pilot import check_share, run_pilots
+from tokenworth.decision.pilot import Pilots, check_share
 from tokenworth.decision.run_plan import plan_for
 from tokenworth.settings.declarations import values_of
 from tokenworth.settings.signatures import keywords_of
@@ -64,9 +64,8 @@ def decide(given: DecideCall) -> Decision:
     running = {"device": given.device, "cache": given.cache}
     pilots = []
     if pilot is not None:
-        pilots = run_pilots(
-            options, looked.models, work.said, seen, plan, cells, pilot, task_S, metric=metric, seed=seed, **running
-        )
+        runs = Pilots(looked.models, work.said, seen, plan, cells, task_S, metric, seed, running)
+        pilots = runs.run(options, pilot)
         weigh(options, limit, machine)
     chosen = pick(options, tolerance)
     decision = Decision(

@@ -34,8 +34,9 @@ from tokenworth.measures.loaded_decoder import Decoder, continued, token_nll
 from tokenworth.measures.measure_settings import CompletionCall
 from tokenworth.measures.memorisation import APPROXIMATE, edit_distance
 from tokenworth.measures.sample_intervals import precedence, share_interval, with_ends
-from tokenworth.measures.token_rows import tokens_of
+from tokenworth.measures.token_rows import documents_of, tokens_of
 from tokenworth.settings.signatures import keywords_of
+from tokenworth.tasks import Task
 
 FEWEST = 8
 """Tokens of a text that is asked for: the end of a shorter one is guessed."""
@@ -146,6 +147,13 @@ def shuffled(texts: Sequence[str], seed: int = 0) -> list[str]:
     """Every text with its words in seeded random order."""
     rng = np.random.default_rng(seed)
     return [" ".join(np.array(text.split(), dtype=object)[rng.permutation(len(text.split()))]) for text in texts]
+
+
+def control_texts(task: Task, control: Sequence[str], seed: int) -> Sequence[str]:
+    """Texts to compare those of a task with: "train", "shuffled" (its test texts), or those of files."""
+    if list(control) == ["train"]:
+        return task.train.texts
+    return shuffled(task.test.texts, seed) if list(control) == ["shuffled"] else documents_of(control)
 
 
 def _ask(decoder: Decoder, name: str, texts: Sequence[str], length: int, most: int, seed: int) -> _Asked:

@@ -59,8 +59,6 @@ def _parameter(setting: Setting) -> inspect.Parameter:
 
 def _described(text: str, settings: list[Setting]) -> str:
     """The docstring with the section Args, which stands before Returns and Raises."""
-    head, mark, tail = next((parts for name in ("Returns", "Raises")
-                             if (parts := text.partition(f"\n\n{name}:\n"))[1]), (text, "", ""))  # fmt: skip
-    lines = [textwrap.fill(f"{setting.name}: {setting.help}", 116, initial_indent="    ", subsequent_indent=" " * 8)
-             for setting in settings]  # fmt: skip
-    return "\n".join([f"{head}\n\nArgs:", *lines]) + mark + tail
+    fill = textwrap.TextWrapper(116, initial_indent="    ", subsequent_indent=" " * 8).fill
+    head, mark, tail = text.partition("\n\nRaises:\n")
+    return "\n".join([f"{head}\n\nArgs:", *(fill(f"{one.name}: {one.help}") for one in settings)]) + mark + tail

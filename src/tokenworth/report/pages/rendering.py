@@ -51,7 +51,7 @@ def write_page(html: str, path: Path) -> Path:
     return path
 
 
-def drawn(panel: Panel) -> Panel:
+def draw(panel: Panel) -> Panel:
     """With its chart as HTML; plotly writes text into scripts with <, > and / as escapes."""
     if panel.figure is None:
         return panel
@@ -88,5 +88,5 @@ def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.loader = FileSystemLoader(_TEMPLATES)
     environment.filters |= {words.__name__: words for words in _FILTERS}
-    environment.filters |= {"drawn": drawn, "thousands": "{:,}".format}
+    environment.filters |= {"draw": draw, "thousands": "{:,}".format}
     return environment
