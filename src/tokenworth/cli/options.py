@@ -15,8 +15,9 @@ from tokenworth.cli.console import set_verbosity
 from tokenworth.errors import MisuseError, SettingError
 from tokenworth.settings import Bounds, OutFolder, refusal
 from tokenworth.settings.bounds import Misfit
-from tokenworth.settings.declarations import OptionName, Setting, declared
-from tokenworth.settings.from_text import is_list, marks_of, option_type, value_from
+from tokenworth.settings.conversion import marks_of
+from tokenworth.settings.declarations import OptionName, Setting, declared_settings
+from tokenworth.settings.from_text import is_list, option_type, value_from
 
 _MORE = {"max_texts": Annotated[int, Bounds(least=2)]}
 """What a command asks of an option beyond what its setting does: one text of two classes is no sample."""
@@ -43,7 +44,7 @@ class Options:
     """
 
     def __init__(self, kind: type[Any], *only: str, but: Sequence[str] = (), defaults: bool = True) -> None:
-        self.kind, self.described = kind, {setting.name: setting for setting in declared(kind)}
+        self.kind, self.described = kind, {setting.name: setting for setting in declared_settings(kind)}
         self.settings = [
             setting if defaults else replace(setting, default=None)
             for name, setting in self.described.items()
