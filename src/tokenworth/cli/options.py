@@ -48,7 +48,10 @@ class Options:
         self.settings = [
             setting if defaults else replace(setting, default=None)
             for name, setting in self.described.items()
-            if not setting.by_place and name not in but and (not only or name in only) and option_type(setting.hint)
+            if (not setting.by_place or _named(setting))
+            and name not in but
+            and (not only or name in only)
+            and option_type(setting.hint)
         ]
 
 
@@ -144,12 +147,18 @@ def _of_command(parameter: inspect.Parameter, setting: Setting | None) -> inspec
     return parameter.replace(annotation=_annotated(kind, *marks, shown))
 
 
+def _named(setting: Setting) -> str:
+    """What the command line calls it, where that is said."""
+    hint = _MORE.get(setting.name, setting.hint)
+    return next((mark.name for mark in marks_of(hint) if isinstance(mark, OptionName)), "")
+
+
 def _option(setting: Setting) -> inspect.Parameter:
     """Its default is that of the call it is handed to, so that a file of settings may go before it."""
     hint, kind = _MORE.get(setting.name, setting.hint), option_type(setting.hint)
     default = ",".join(map(str, setting.default)) if isinstance(setting.default, tuple) else setting.default
     shown = "" if default in (MISSING, None, "") or isinstance(default, bool) else f" [default: {default}]"
-    name = next((mark.name for mark in marks_of(hint) if isinstance(mark, OptionName)), setting.name)
+    name = _named(setting) or setting.name
     parameter = Parameter(
         name=f"--{name.replace('_', '-')}",
         help=setting.help + shown,
