@@ -14,7 +14,7 @@ from tokenworth.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class AssessedBackbones:
     """Assessments of the backbones that could be assessed."""
 
     assessments: list[Assessment]
@@ -23,7 +23,9 @@ class Looked:
     failures: list[str]
 
 
-def look(task: Task, models: Sequence[str], started: Callable[[str], None] | None, settings: dict[str, Any]) -> Looked:
+def assess_backbones(
+    task: Task, models: Sequence[str], started: Callable[[str], None] | None, settings: dict[str, Any]
+) -> AssessedBackbones:
     """Assess every backbone; one that fails is noted, and the others go on.
 
     Args:
@@ -37,18 +39,16 @@ def look(task: Task, models: Sequence[str], started: Callable[[str], None] | Non
     """
     if not models:
         raise SettingError("no backbone is named; give at least one folder, hub id or published name")
-    baseline, looked, assessed = bow_row(task), Looked([], {}, []), list[str]()
+    baseline, failures = bow_row(task), list[str]()
+    assessments: dict[str, Assessment] = {}
     for model in dict.fromkeys(models):
         if started:
             started(model)
         try:
-            assessment = assess(model, task, baseline=dict(baseline), **settings)
+            assessments[model] = assess(model, task, baseline=dict(baseline), **settings)
         except TokenworthError as error:
-            looked.failures.append(f"{model}: {error}")
-            continue
-        looked.assessments.append(assessment)
-        assessed.append(model)
-    looked.models.update(zip(names_apart(looked.assessments, assessed), assessed, strict=True))
-    if not looked.assessments:
-        raise SettingError("no backbone could be assessed: " + "; ".join(looked.failures))
-    return looked
+            failures.append(f"{model}: {error}")
+    if not assessments:
+        raise SettingError("no backbone could be assessed: " + "; ".join(failures))
+    given, results = list(assessments), list(assessments.values())
+    return AssessedBackbones(results, dict(zip(names_apart(results, given), given, strict=True)), failures)

@@ -13,7 +13,7 @@ from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.base.machine import free_on
 from tokenworth.base.versions import describe_environment
 from tokenworth.decision.advice import DRAWS, Option, pick, weigh
-from tokenworth.decision.assessments import look
+from tokenworth.decision.assessments import assess_backbones
 from tokenworth.decision.budget import HERE, Machine, named_machine, parse_budget
 from tokenworth.decision.calibration import cells_of, described, full_length
 from tokenworth.decision.conformal import tasks_drawn
@@ -56,7 +56,7 @@ def decide(given: DecideCall) -> Decision:
     settings = {name: value for name, value in values_of(AssessKeywords, given).items() if name not in _OF_DECISION}
     if given.max_length is None:
         settings["max_length"] = plan.asked.max_length
-    looked = look(seen, given.models, given.started, settings)
+    looked = assess_backbones(seen, given.models, given.started, settings)
     task_S = tasks_drawn(whole, DRAWS, np.random.default_rng([seed, 1]))  # a stream of its own
     work = Work(task, looked, machine, plan, Forecaster(whole, given.predictor), seed, metric, task_S)
     options = work.options()

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from tokenworth.adaptation.route_settings import ROUTES
-from tokenworth.assessment import Assessment
 from tokenworth.assessment.assessment_result import ProbeRow
 from tokenworth.decision.advice import DRAWS, Option
-from tokenworth.decision.assessments import Looked
+from tokenworth.decision.assessments import AssessedBackbones
 from tokenworth.decision.budget import Machine
 from tokenworth.decision.decision_metric import of_probe
 from tokenworth.decision.decision_result import Explanation, LabelCurve
@@ -31,7 +30,7 @@ class Work:
     """One decision while it is made."""
 
     task: Task
-    looked: Looked
+    assessed: AssessedBackbones
     machine: Machine
     plan: Plan
     forecaster: Forecaster
@@ -46,22 +45,19 @@ class Work:
     def options(self) -> list[Option]:
         """bow, and every route of every backbone that something is known of."""
         rng = np.random.default_rng(self.seed)
-        bow = next(probe for probe in self.looked.assessments[0].probes if probe["kind"] == "bow")
+        bow = next(probe for probe in self.assessed.assessments[0].probes if probe["kind"] == "bow")
         weighed = [_measured(None, "bow", bow, self.metric, bow_cost(self.task, self.machine), rng)]
-        for name, assessment in zip(self.looked.models, self.looked.assessments, strict=True):
+        for name, assessment in zip(self.assessed.models, self.assessed.assessments, strict=True):
             self.said[name] = indicators_of(assessment, self._loss(name), metric=self.metric)
             try:
-                weighed += self._options_of(name, assessment, rng)
+                cost = self._cost(name, "probe")
+                probe = _measured(name, "probe", assessment.best_probe(), self.metric, cost, rng)
+                known = self.forecaster.routes()
+                weighed += [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
             except BackboneError as error:
-                self.looked.failures.append(f"{name}: {error}; no route of it is weighed")
+                self.assessed.failures.append(f"{name}: {error}; no route of it is weighed")
                 del self.said[name]
         return weighed
-
-    def _options_of(self, name: str, assessment: Assessment, rng: np.random.Generator) -> list[Option]:
-        """The probe, and every route that can be predicted."""
-        probe = _measured(name, "probe", assessment.best_probe(), self.metric, self._cost(name, "probe"), rng)
-        known = self.forecaster.routes()
-        return [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
 
     def sizes(self) -> dict[str, float]:
         """Natural logarithm of the parameters by the name of a backbone."""
@@ -78,11 +74,11 @@ class Work:
         if not {"nll", "bits_per_byte"} & set(predictor_named(self.forecaster.name).indicators):
             return {}
         texts, most = self.task.train.texts, self.plan.asked.max_length
-        return loss_of(self.looked.models[name], texts, max_length=most, seed=self.seed)
+        return loss_of(self.assessed.models[name], texts, max_length=most, seed=self.seed)
 
     def _cost(self, name: str, route: str) -> Cost:
         config = self.plan.of(route, self.sizes()[name])
-        return route_cost(self.looked.models[name], self.task, route, self.machine, config)
+        return route_cost(self.assessed.models[name], self.task, route, self.machine, config)
 
     def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
         guess = self.forecaster.predict(route, self.said[name], task_S=self.task_S, rng=rng)
@@ -98,7 +94,7 @@ class Work:
         sizes = part_sizes(task)
         bow = run_curve(None, task, "bow", sizes, metric=self.metric, **running)
         curves = [_curve("bow", None, sizes, bow)]
-        for name, model in self.looked.models.items():
+        for name, model in self.assessed.models.items():
             if name not in self.said:
                 continue
             probe = run_curve(model, task, "probe", sizes, metric=self.metric, **running)
