@@ -180,7 +180,7 @@ class Trace(Result):
     relations, costs, verdict and sentences; see docs/trace.md."""
     rows: list[TraceRow]
     """One a task and checkpoint: task, tokens, flops, bits_per_byte, probe_f1, lora_f1, bow_f1, scratch_f1 (each with
-    _low and _high), best_layer, and every score of measuring.SCORES at the chosen layer (NAME) and the last one
+    _low and _high), best_layer, and every score of measurer.SCORES at the chosen layer (NAME) and the last one
     (last_NAME).
     """
     settings: Settings
