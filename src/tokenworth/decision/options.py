@@ -1,16 +1,19 @@
-"""From assessments to options: every route of every backbone, with what it would bring and cost."""
+"""From backbones to options: each is assessed, and each of its routes weighed by what it would bring and cost."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tokenworth.adaptation.route_settings import ROUTES
+from tokenworth.assessment import Assessment, assess
 from tokenworth.assessment.assessment_result import ProbeRow
+from tokenworth.assessment.probe_table import bow_row
+from tokenworth.assessment.short_names import names_apart
 from tokenworth.decision.advice import DRAWS, Option
-from tokenworth.decision.assessments import AssessedBackbones
 from tokenworth.decision.budget import Machine
 from tokenworth.decision.decision_metric import of_probe
 from tokenworth.decision.decision_result import Explanation, LabelCurve
@@ -21,8 +24,49 @@ from tokenworth.decision.predictors import predictor as predictor_named
 from tokenworth.decision.route_costs import Cost, bow_cost, route_cost
 from tokenworth.decision.run_plan import Plan
 from tokenworth.encode.text_loss import loss_of
-from tokenworth.errors import BackboneError
+from tokenworth.errors import BackboneError, SettingError, TokenworthError
 from tokenworth.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class AssessedBackbones:
+    """Assessments of the backbones that could be assessed."""
+
+    assessments: list[Assessment]
+    models: dict[str, str]
+    """What was given, by the name of the backbone; in the order of the assessments."""
+    failures: list[str]
+
+
+def assess_backbones(
+    task: Task, models: Sequence[str], started: Callable[[str], None] | None, settings: dict[str, Any]
+) -> AssessedBackbones:
+    """Assess every backbone; one that fails is noted, and the others go on.
+
+    Args:
+        task: what to assess them for; the bag of words is fitted once.
+        models: folders, hub ids or published names.
+        started: called with the name of each before it is assessed.
+        settings: of `assess`.
+
+    Raises:
+        SettingError: none is named, or none could be assessed.
+    """
+    if not models:
+        raise SettingError("no backbone is named; give at least one folder, hub id or published name")
+    baseline, failures = bow_row(task), list[str]()
+    assessments: dict[str, Assessment] = {}
+    for model in dict.fromkeys(models):
+        if started:
+            started(model)
+        try:
+            assessments[model] = assess(model, task, baseline=dict(baseline), **settings)
+        except TokenworthError as error:
+            failures.append(f"{model}: {error}")
+    if not assessments:
+        raise SettingError("no backbone could be assessed: " + "; ".join(failures))
+    given, results = list(assessments), list(assessments.values())
+    return AssessedBackbones(results, dict(zip(names_apart(results, given), given, strict=True)), failures)
 
 
 @dataclass(slots=True)

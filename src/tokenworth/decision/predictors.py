@@ -7,7 +7,6 @@ odds predict ln(F1 / (1 - F1)), so that a point near 1 is not taken for a point 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,19 +20,6 @@ REFERENCE = {"prompt": "majority_f1", "lora": "probe_f1", "full": "probe_f1", "s
 """The figure known beforehand that the outcome of a route is seen against."""
 _EDGE = 0.005
 _PENALTY = 10.0
-
-
-class Predictor(Protocol):
-    """Learns from one table and predicts the F1 of the rows of another; both have the columns of a calibration."""
-
-    name: str
-    indicators: tuple[str, ...]
-
-    def fit(self, cells: pd.DataFrame) -> None:
-        """Learn from finished cells of one route."""
-
-    def predict(self, cells: pd.DataFrame) -> Floats:
-        """F1 in [0, 1] of each row."""
 
 
 @dataclass(slots=True)
@@ -120,6 +106,10 @@ class LogOdds:
     def slopes(self) -> dict[str, float]:
         """Change of the log odds by one standard deviation of each indicator: how the prediction is explained."""
         return dict(zip(self.indicators, map(float, self._line.slope_F), strict=True))
+
+
+Predictor = Gain | LogOdds
+"""Learns from one table and predicts the F1 of the rows of another; both have the columns of a calibration."""
 
 
 def reference(cells: pd.DataFrame, column: str | None = None) -> Floats:

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenworth.base.aliases import Floats
@@ -92,7 +93,7 @@ def measure_retrieval(given: RetrievalCall) -> Retrieval:
     rng = np.random.default_rng(given.seed)
     some = [documents[i] for i in rng.permutation(len(documents))[:_FILLER_TEXTS]]
     stream_N, _ = packed(decoder, some)
-    asked = _probes(given, some, len(stream_N), rng)
+    asked = _probes(given, _words(some), len(stream_N), rng)
     needed = max(2 * len(probe.before) + max(map(len, probe.values)) + len(probe.after) for probe in asked)
     if min(lengths) < 2 * needed:
         raise SettingError(f"{min(lengths)} tokens leave no room: sentence and question take {needed}; ask for longer")
@@ -108,10 +109,13 @@ def measure_retrieval(given: RetrievalCall) -> Retrieval:
     return Retrieval(decoder.name, 1 / given.values, given.probes, cells)
 
 
-def _probes(given: RetrievalCall, documents: Sequence[str], stream: int, rng: np.random.Generator) -> list[_Probe]:
-    """Keys and values are words of four to eight letters written small."""
+def _words(documents: Sequence[str]) -> NDArray[np.str_]:
+    """Words of four to eight letters written small."""
+    return np.array(sorted({word for text in documents for word in _WORD.findall(text) if word.islower()}))
+
+
+def _probes(given: RetrievalCall, words: NDArray[np.str_], stream: int, rng: np.random.Generator) -> list[_Probe]:
     decoder, values, probes = given.decoder, given.values, given.probes
-    words = np.array(sorted({word for text in documents for word in _WORD.findall(text) if word.islower()}))
     if values < 2 or probes < 2 or len(words) <= values:
         raise SettingError(
             f"{values} values, {probes} probes and {len(words)} different words in the documents: two of each at "
