@@ -47,7 +47,7 @@ class Options:
         self.settings = [
             setting if defaults else replace(setting, default=None)
             for name, setting in self.described.items()
-            if not setting.by_place and name not in but and (not only or name in only) and option_type(setting.hint)
+            if (name in only if only else not setting.by_place and name not in but) and option_type(setting.hint)
         ]
 
 

@@ -87,7 +87,7 @@ _Flops = Annotated[float, said("All that may be spent, such as 1e20.")]
 _Served = Annotated[float, said("Tokens the model will read or write in its life.")]
 
 
-@takes(FitCall, Options(Output, "out", "json", "quiet"))
+@takes(Options(FitCall, "form", "bootstrap", "seed"), Options(Output, "out", "json", "quiet"))
 def fit(runs: _Runs, /, *, given: Given) -> None:
     from tokenworth.base.atomic_files import jsonable
     from tokenworth.report.terminal.pretraining_lines import law_lines

@@ -19,7 +19,7 @@ class FitCall:
 
     runs: DataFrame = field(kw_only=False)
     """Parameters, tokens, loss in nats and FLOPs, one row a run."""
-    form: str = "chinchilla"
+    form: str = field(default="chinchilla", kw_only=False)
     """chinchilla, kaplan or isoflop."""
     bootstrap: Natural = 200
     """Samples of runs, drawn with replacement, for the intervals; 0 leaves the intervals out."""
