@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from tokenworth.decision.decision_summary import describe
 from tokenworth.decision.forecaster import LEVEL, Forecaster
 from tokenworth.decision.options import Work
 from tokenworth.decision.pilot import Pilots, check_share
-from tokenworth.decision.run_plan import plan_for
+from tokenworth.decision.run_plan import Plan, plan_for
 from tokenworth.settings.declarations import values_of
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
@@ -53,10 +53,7 @@ def decide(given: DecideCall) -> Decision:
     plan = plan_for(given.config, whole)
     machine = _machine(given)
     seen = task if given.max_texts is None else task.sample(given.max_texts, seed=seed)
-    settings = {name: value for name, value in values_of(AssessKeywords, given).items() if name not in _OF_DECISION}
-    if given.max_length is None:
-        settings["max_length"] = plan.asked.max_length
-    looked = look(seen, given.models, given.started, settings)
+    looked = look(seen, given.models, given.started, _assessment_settings(given, plan))
     task_S = tasks_drawn(whole, DRAWS, np.random.default_rng([seed, 1]))  # a stream of its own
     work = Work(task, looked, machine, plan, Forecaster(whole, given.predictor), seed, metric, task_S)
     options = work.options()
@@ -72,25 +69,9 @@ def decide(given: DecideCall) -> Decision:
         task=looked.assessments[0].task,
         options=[_shown(option) for option in options],
         recommended=None if chosen is None else _shown(chosen),
-        sentences=[
-            *describe(options, chosen, tolerance, limit, machine, metric=metric),
-            *work.how_to_run(chosen),
-        ],
+        sentences=[*describe(options, chosen, tolerance, limit, machine, metric=metric), *work.how_to_run(chosen)],
         warnings=[*looked.failures, *plan.warnings(work.sizes()), *work.warnings()],
-        settings={
-            "metric": metric,
-            "tolerance": tolerance,
-            "budget": given.budget,
-            "machine": asdict(machine),
-            "predictor": given.predictor,
-            "level": LEVEL,
-            "seed": seed,
-            "pilot": pilot,
-            "max_texts": given.max_texts,
-            "calibration": described(work.forecaster.cells),
-            "config": plan.asked.asdict(),
-            "plan": plan.asdict(work.sizes()),
-        },
+        settings=_settings(given, work),
         explanation=work.explained,
         labels=work.label_curves(seen, max_length=plan.asked.max_length, **running) if given.labels else [],
         pilots=pilots,
@@ -100,6 +81,30 @@ def decide(given: DecideCall) -> Decision:
     if given.out is not None:
         decision.save(given.out)
     return decision
+
+
+def _assessment_settings(given: DecideCall, plan: Plan) -> dict[str, Any]:
+    """What every backbone is assessed with; texts are cut where the plan's runs cut them."""
+    settings = {name: value for name, value in values_of(AssessKeywords, given).items() if name not in _OF_DECISION}
+    return settings if given.max_length is not None else settings | {"max_length": plan.asked.max_length}
+
+
+def _settings(given: DecideCall, work: Work) -> dict[str, Any]:
+    """What is saved beside the decision."""
+    return {
+        "metric": work.metric,
+        "tolerance": given.tolerance,
+        "budget": given.budget,
+        "machine": asdict(work.machine),
+        "predictor": given.predictor,
+        "level": LEVEL,
+        "seed": given.seed,
+        "pilot": given.pilot,
+        "max_texts": given.max_texts,
+        "calibration": described(work.forecaster.cells),
+        "config": work.plan.asked.asdict(),
+        "plan": work.plan.asdict(work.sizes()),
+    }
 
 
 def _machine(given: DecideCall) -> Machine:
