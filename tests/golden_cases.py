@@ -67,4 +67,4 @@ CASES = {
     "real-runs": Case(golden_real.runs, steps=60, real=True),
     "real-corpus": Case(golden_real.corpus, real=True),
     "real-measures": Case(golden_real.measures, real=True),
-}  # fmt: skip
+}

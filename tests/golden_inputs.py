@@ -22,9 +22,40 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from small_models import WORDS, write_folder, write_model
 
-PROSE = ["the", "of", "and", "to", "with", "have", "that", "be", "lamp", "river", "stone", "cloud", "garden", "window",
-         "engine", "letter", "morning", "winter", "paper", "ship", "music", "table", "street", "forest", "island",
-         "bridge", "market", "orange", "silver", "doctor", "teacher", "captain"]  # fmt: skip
+PROSE = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "with",
+    "have",
+    "that",
+    "be",
+    "lamp",
+    "river",
+    "stone",
+    "cloud",
+    "garden",
+    "window",
+    "engine",
+    "letter",
+    "morning",
+    "winter",
+    "paper",
+    "ship",
+    "music",
+    "table",
+    "street",
+    "forest",
+    "island",
+    "bridge",
+    "market",
+    "orange",
+    "silver",
+    "doctor",
+    "teacher",
+    "captain",
+]
 COMMON, OWN = WORDS[:10], 10
 
 
@@ -147,13 +178,20 @@ def in_two_processes(work: Callable[[Path], None], home: Path) -> None:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    facts = {**os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-             "MASTER_PORT": str(free_port())}  # fmt: skip
+    facts = {
+        **os.environ,
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
     ranks = [
-        context.Process(target=_in_rank, args=(work, home, {**facts, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                                               torch.get_num_threads()))
+        context.Process(
+            target=_in_rank,
+            args=(work, home, {**facts, "RANK": str(rank), "LOCAL_RANK": str(rank)}, torch.get_num_threads()),
+        )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     for process in ranks:
         process.start()
     while any(process.is_alive() for process in ranks) and not any(process.exitcode for process in ranks):

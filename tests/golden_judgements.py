@@ -63,9 +63,15 @@ def _assess_twice(home: Path) -> None:
 
     for name, shard in (("shared", False), ("spread", True)):
         tw.assess(
-            str(home / "llama"), str(home / "reviews.csv"), shard=shard, batch_tokens=100, out=home / name,
-            layers="last", cache=home / "caches" / name, **CPU,
-        )  # fmt: skip
+            str(home / "llama"),
+            str(home / "reviews.csv"),
+            shard=shard,
+            batch_tokens=100,
+            out=home / name,
+            layers="last",
+            cache=home / "caches" / name,
+            **CPU,
+        )
 
 
 def rank(home: Path) -> Any:
@@ -92,8 +98,19 @@ def decide(home: Path) -> Any:
     models = [model_at(home / "llama", num_hidden_layers=1), model_at(home / "gpt2", "gpt2", n_layer=1)]
     task = write_task(home / "reviews.csv")
     tw.decide(task, models, hardware="a100", price=2.0, budget="$0.001", out=home / "out", layers="last", **CPU)
-    other = tw.decide(task, models[:1], hardware="t4", metric="accuracy", config={"steps": 200}, seed=1,
-                      max_texts=60, tolerance=0.1, layers="last", calibration=["published"], **CPU)  # fmt: skip
+    other = tw.decide(
+        task,
+        models[:1],
+        hardware="t4",
+        metric="accuracy",
+        config={"steps": 200},
+        seed=1,
+        max_texts=60,
+        tolerance=0.1,
+        layers="last",
+        calibration=["published"],
+        **CPU,
+    )
     keys = ("options", "recommended", "sentences", "warnings", "settings")
     return {
         "decision.json": read_json(home / "out" / "decision.json"),

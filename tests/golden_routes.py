@@ -57,8 +57,9 @@ def untrained(home: Path) -> Any:
 
 def lora(home: Path) -> Any:
     """Packed rows, dropout, the best step on a validation part, a temperature, suspicious labels, a diagnosis."""
-    return _adapt(home, "lora", "out", **SHORT, rank=4, alpha=8, selection="best", eval_steps=4, calibrate=True,
-                  diagnose=True)  # fmt: skip
+    return _adapt(
+        home, "lora", "out", **SHORT, rank=4, alpha=8, selection="best", eval_steps=4, calibrate=True, diagnose=True
+    )
 
 
 def lora_bfloat16(home: Path) -> Any:
@@ -68,8 +69,19 @@ def lora_bfloat16(home: Path) -> Any:
 
 def full(home: Path) -> Any:
     """Padded rows of an encoder, classes weighed, one state a text."""
-    return _adapt(home, "full", "out", "bert", **SHORT, packing=False, class_weights="balanced", pooling="mean",
-                  weight_decay=0.1, mislabelled=False, train_size=33)  # fmt: skip
+    return _adapt(
+        home,
+        "full",
+        "out",
+        "bert",
+        **SHORT,
+        packing=False,
+        class_weights="balanced",
+        pooling="mean",
+        weight_decay=0.1,
+        mislabelled=False,
+        train_size=33,
+    )
 
 
 def scratch(home: Path) -> Any:
@@ -130,8 +142,14 @@ def study(home: Path) -> Any:
     model_at(home / "llama")
     write_task(home / "reviews.csv", n=60)
     settings = {"steps": 4, "lr": 0.001, "mislabelled": False, "dtype": "float32"}
-    grid = {"backbones": ["llama"], "tasks": ["reviews.csv"], "routes": ["assess", "bow", "probe", "lora"],
-            "seeds": [0, 1], "settings": settings, "axes": {"rank": [2, 4]}}  # fmt: skip
+    grid = {
+        "backbones": ["llama"],
+        "tasks": ["reviews.csv"],
+        "routes": ["assess", "bow", "probe", "lora"],
+        "seeds": [0, 1],
+        "settings": settings,
+        "axes": {"rank": [2, 4]},
+    }
     write_yaml(home / "grid.yaml", grid)
     command(home, "study", "run", "grid.yaml", "--out", "out", "-q")
     command(home, "study", "export", "grid.yaml", "cells.csv", "--out", "out")

@@ -135,3 +135,8 @@ def crossing_flops(trace: Trace, crossing: Crossing) -> str:
     """FLOPs of the run up to a crossing."""
     tokens = number(crossing["tokens"])
     return ABSENT if tokens is None else flops_text(tokens * trace.run["flops_per_token"], "0")
+
+
+def meeting_flops(flops: float | None) -> str:
+    """Where a fitted curve meets a reference; None is more than a thousand runs away."""
+    return flops_text(flops) if flops else "nowhere in sight"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenworth.errors import TokenworthError
-from tokenworth.report.displayed_values import clean, cut, duration, facts, flat, short, shown, tight
+from tokenworth.report.displayed_values import clean, cut, duration, facts, flat, short, shown, tight, tokens_text
 from tokenworth.report.pages.theme import Panel
 from tokenworth.version import __version__
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_FILTERS = (clean, cut, duration, facts, flat, short, shown, tight)
+_FILTERS = (clean, cut, duration, facts, flat, short, shown, tight, tokens_text)
 _SOURCES = {"style": "style.css", "script": "page.js"}
 
 
