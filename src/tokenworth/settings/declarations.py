@@ -44,15 +44,22 @@ def declared(kind: type[Any]) -> list[Setting]:
     """The settings of a dataclass, those that it inherits among them; first those that may come without a name."""
     hints, sentences = hints_of(kind), field_help(kind)
     settings = [
-        Setting(one.name, hints[one.name], str(one.type), _default(one), sentences.get(one.name, ""), not one.kw_only)
-        for one in fields(kind)
+        Setting(
+            field.name,
+            hints[field.name],
+            str(field.type),
+            _default(field),
+            sentences.get(field.name, ""),
+            not field.kw_only,
+        )
+        for field in fields(kind)
     ]
     return sorted(settings, key=lambda setting: not setting.by_place)
 
 
 def values_of(kind: type[Any], settings: Any) -> dict[str, Any]:
     """Those values of a settings object that another class has fields for, by name: keywords to hand on."""
-    return {one.name: getattr(settings, one.name) for one in fields(kind) if hasattr(settings, one.name)}
+    return {field.name: getattr(settings, field.name) for field in fields(kind) if hasattr(settings, field.name)}
 
 
 def part_of(kind: type[T], settings: Any, **changes: Any) -> T:
