@@ -37,7 +37,7 @@ class _Job:
 
 
 @keywords_of(AuditCall)
-def audited(given: AuditCall) -> Corpus:
+def audited(call: AuditCall) -> Corpus:
     """A corpus file, or a file or folder of documents, as a corpus to audit.
 
     Of a corpus file the settings of its stages are those that look; without one, and for stages it does not have, the
@@ -46,7 +46,7 @@ def audited(given: AuditCall) -> Corpus:
     Raises:
         SettingError: mistakes in the corpus file, or nothing at the path.
     """
-    path, text = given.path, given.text
+    path, text = call.path, call.text
     place = Path(path)
     if place.suffix in (".yaml", ".yml"):
         corpus = load_corpus(place)
@@ -55,11 +55,11 @@ def audited(given: AuditCall) -> Corpus:
     else:
         raise SettingError(f"there is no {path} to audit; give a corpus file, or a file or folder of documents")
     own = {stage.name: stage for stage in corpus.stages}
-    wanted = (*(own["decontaminate"].tasks if "decontaminate" in own else ()), *given.tasks)
+    wanted = (*(own["decontaminate"].tasks if "decontaminate" in own else ()), *call.tasks)
     sources = tuple(replace(one, text=tuple(text)) for one in corpus.sources) if text else corpus.sources
     always = [own.get(stage.name, stage) for stage in (Redact(), Near())]
     asked = [own[name] for name in ("perplexity", "semantic") if name in own]
-    looking = [Decontaminate(tasks=wanted, n=given.n, splits=())] if wanted else []
+    looking = [Decontaminate(tasks=wanted, n=call.n, splits=())] if wanted else []
     return replace(corpus, sources=sources, stages=(*always, *asked, *looking))
 
 
