@@ -24,7 +24,7 @@ from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, AdaptConfig, make_config
 from tokenworth.adaptation.route_summary import summarise
-from tokenworth.adaptation.storage.adapt_result import AdaptResult, Diagnosis, Mislabelled, RunTexts
+from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, Mislabelled
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
 from tokenworth.adaptation.validation_split import divide
 from tokenworth.assessment.fact_cards import backbone_card
@@ -150,21 +150,9 @@ def _result(
         "tuning_flops": sum(trial["train_flops"] for trial in trials),
         "processes": job.devices.processes.size,
     }
-    counts: RunTexts = {
-        "train": len(job.train_rows),
-        "validation": len(job.validation_rows),
-        "test": len(job.task.test),
-    }
     return AdaptResult(
         route=job.route,
-        task={
-            "name": job.task.name,
-            "source": job.task.source,
-            "fingerprint": job.task.fingerprint,
-            "label_names": list(job.task.label_names),
-            "texts": counts,
-            "notes": list(job.task.notes),
-        },
+        task=_task_facts(job),
         backbone=None if fitted.backbone is None else backbone_card(fitted.backbone),
         seed=job.seed,
         settings=job.config.asdict(),
@@ -186,3 +174,15 @@ def _result(
         environment=describe_environment(),
         predictions=evaluation.predictions,
     )
+
+
+def _task_facts(job: Job) -> AdaptTask:
+    task = job.task
+    return {
+        "name": task.name,
+        "source": task.source,
+        "fingerprint": task.fingerprint,
+        "label_names": list(task.label_names),
+        "texts": {"train": len(job.train_rows), "validation": len(job.validation_rows), "test": len(task.test)},
+        "notes": list(task.notes),
+    }
