@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 from tokenworth.settings import AsName, Bounds, Called, Count, FolderName, OneOf, Positive, Seed, Share
@@ -38,6 +39,15 @@ class Source:
     """Whether a model wrote it."""
     skip: tuple[str, ...] = ()
     """Stages its documents do not go through."""
+
+    @property
+    def has_files(self) -> bool:
+        """Whether its path is one of files, and not a name."""
+        return self.kind not in ("docstrings", "hub")
+
+    def placed(self, home: Path) -> Source:
+        """With its path as seen from a folder."""
+        return replace(self, path=str(home / self.path)) if self.has_files else self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,7 +35,8 @@ class Exact(CorpusStage):
 
     def observe(self, documents: Sequence[Document]) -> dict[str, np.ndarray]:
         """The first 16 bytes of each text's SHA-256."""
-        digests = [_digest(document.text) for document in documents]
+        plain = (" ".join(document.text.casefold().split()) for document in documents)
+        digests = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16] for text in plain]
         return {"digest": np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)}
 
     def decide(self, seen: Sequence[Path]) -> np.ndarray:
@@ -96,10 +97,9 @@ class Semantic(ModelStage, CorpusStage):
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
             raise SettingError(f"stage semantic: threshold = {self.threshold}; give a cosine above 0 and up to 1")
-        if self.clusters is not None and self.clusters < 1:
-            raise SettingError(f"stage semantic: clusters must be 1 at least, not {self.clusters}")
-        if self.max_tokens < 2:
-            raise SettingError(f"stage semantic: max_tokens must be 2 at least, not {self.max_tokens}")
+        for name, value, least in (("clusters", self.clusters, 1), ("max_tokens", self.max_tokens, 2)):
+            if value is not None and value < least:
+                raise SettingError(f"stage semantic: {name} must be {least} at least, not {value}")
 
     def observe(self, documents: Sequence[Document]) -> dict[str, np.ndarray]:
         """The mean state of each text: 4 D bytes."""
@@ -111,10 +111,6 @@ class Semantic(ModelStage, CorpusStage):
     def decide(self, seen: Sequence[Path]) -> np.ndarray:
         """States within the threshold of each other."""
         return same_meaning(Vectors(seen), self.threshold, self.clusters)
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(" ".join(text.casefold().split()).encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 def _columns(seen: Sequence[Path]) -> Columns:

@@ -10,9 +10,10 @@ Sources: Broder (1997), On the resemblance and containment of documents; Leskove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from tokenworth.corpus.deduplication.minhash import EMPTY, PLACES, Shingled, shingle
 from tokenworth.corpus.word_hashes import mix
@@ -22,6 +23,15 @@ RECALL = 0.995
 """Of pairs exactly at the threshold, by the formula above."""
 _NEIGHBOURS = 4
 _CHUNK_PAIRS = 4096
+_SIZES = {
+    "2": (2, 3),
+    "3-4": (3, 5),
+    "5-9": (5, 10),
+    "10-99": (10, 100),
+    "100-999": (100, 1000),
+    "1000+": (1000, np.inf),
+}
+"""Of clusters: from and below."""
 Gather = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Document numbers -> their runs one after the other, and how many each has."""
 Columns = Callable[[int, int], np.ndarray]
@@ -44,10 +54,10 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> np.ndarray:
     Raises:
         SettingError: the threshold is outside its range.
     """
-    found = shingle(texts)
-    pairs = candidates(columns_of(found), threshold)
-    alike = pairs[similarities(pairs, gather_from(found)) >= threshold]
-    wordless = np.flatnonzero(np.diff(found.first) == 0)
+    shingled = shingle(texts)
+    pairs = candidates(columns_of(shingled), threshold)
+    alike = pairs[similarities(pairs, gather_from(shingled)) >= threshold]
+    wordless = np.flatnonzero(np.diff(shingled.first) == 0)
     return clusters(len(texts), np.concatenate([alike, _equal(texts, wordless)]))
 
 
@@ -87,38 +97,34 @@ def _agreeing(rows: np.ndarray) -> np.ndarray:
         key = mix(key + column)
     order = np.argsort(key, kind="stable")
     key = key[order]
-    found = []
+    pairs = []
     for step in range(1, _NEIGHBOURS + 1):
         at = np.flatnonzero(key[:-step] == key[step:])
-        found.append(np.stack([order[at], order[at + step]], axis=1))
+        pairs.append(np.stack([order[at], order[at + step]], axis=1))
         if not len(at):
             break
-    return np.concatenate(found)
+    return np.concatenate(pairs)
 
 
-def columns_of(found: Shingled) -> Columns:
+def columns_of(shingled: Shingled) -> Columns:
     """Columns of sketches that are in memory."""
-    return lambda first, last: found.sketches[:, first:last].T
+    return lambda first, last: shingled.sketches[:, first:last].T
 
 
-def gather_from(found: Shingled) -> Gather:
+def gather_from(shingled: Shingled) -> Gather:
     """Runs of documents that are in memory."""
 
     def gather(documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        counts = found.first[documents + 1] - found.first[documents]
-        return found.runs[ranges(found.first[documents], counts)], counts
+        counts = shingled.first[documents + 1] - shingled.first[documents]
+        return shingled.runs[ranges(shingled.first[documents], counts)], counts
 
     return gather
 
 
 def similarities(pairs: np.ndarray, gather: Gather) -> np.ndarray:
     """(M,) exact Jaccard similarity of the documents' sets of runs, chunk by chunk."""
-    parts = [_jaccard(pairs[chunk], gather) for chunk in _chunks(pairs)]
-    return np.concatenate([np.zeros(0), *parts])
-
-
-def _chunks(pairs: np.ndarray) -> Iterator[slice]:
-    return (slice(begin, begin + _CHUNK_PAIRS) for begin in range(0, len(pairs), _CHUNK_PAIRS))
+    chunks = (pairs[begin : begin + _CHUNK_PAIRS] for begin in range(0, len(pairs), _CHUNK_PAIRS))
+    return np.concatenate([np.zeros(0), *(_jaccard(chunk, gather) for chunk in chunks)])
 
 
 def _jaccard(pairs: np.ndarray, gather: Gather) -> np.ndarray:
@@ -129,7 +135,10 @@ def _jaccard(pairs: np.ndarray, gather: Gather) -> np.ndarray:
     counts = np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=len(documents))
     first = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     runs = keys & np.uint64(2**32 - 1)
-    both = np.concatenate([_pair_keys(runs, first, counts, side) for side in (left, right)])
+    numbers = np.arange(len(pairs))
+    both = np.concatenate(
+        [_numbered(numbers, counts[side]) | runs[ranges(first[side], counts[side])] for side in (left, right)]
+    )
     both.sort()
     shared = (both[1:][both[1:] == both[:-1]] >> np.uint64(32)).astype(np.int64)
     common = np.bincount(shared, minlength=len(pairs))
@@ -144,12 +153,8 @@ def _distinct(values: np.ndarray) -> np.ndarray:
     return values[keep]
 
 
-def _pair_keys(runs: np.ndarray, first: np.ndarray, counts: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Runs of one document of each pair, under the pair's number."""
-    return _numbered(np.arange(len(side)), counts[side]) | runs[ranges(first[side], counts[side])]
-
-
 def _numbered(numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Each number as many times as its count says, in the upper half of a key."""
     return np.repeat(numbers.astype(np.uint64) << np.uint64(32), counts)
 
 
@@ -175,3 +180,25 @@ def clusters(n: int, pairs: np.ndarray) -> np.ndarray:
     _, label = connected_components(graph, directed=False)
     _, first = np.unique(label, return_index=True)
     return first[label].astype(np.int64)
+
+
+class ClusterSizes(TypedDict):
+    """Clusters of two and more documents."""
+
+    clusters: int
+    documents: int
+    largest: int
+    sizes: dict[str, int]
+    """How many clusters there are by their size."""
+
+
+def cluster_sizes(cluster: np.ndarray) -> ClusterSizes:
+    """How large clusters are, given that of every document as `clusters` numbers them."""
+    sizes = np.bincount(cluster, minlength=len(cluster)) if len(cluster) else np.zeros(0, np.int64)
+    sizes = sizes[sizes > 1]
+    return {
+        "clusters": len(sizes),
+        "documents": int(sizes.sum()),
+        "largest": int(sizes.max(initial=0)),
+        "sizes": {name: int(((sizes >= low) & (sizes < high)).sum()) for name, (low, high) in _SIZES.items()},
+    }

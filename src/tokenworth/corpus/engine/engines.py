@@ -17,6 +17,7 @@ J = TypeVar("J")
 R = TypeVar("R")
 ENGINES = ("local", "ray")
 _AHEAD = 2
+"""Jobs under way, a worker."""
 
 
 class Engine(Protocol):
@@ -63,17 +64,15 @@ class Local:
                 "smaller shard_mb: it goes on where it was"
             ) from error
         finally:
-            for one in running:
-                one.cancel()
+            for future in running:
+                future.cancel()
 
     def _workers(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["tokenworth.corpus.engine.jobs"])
             self._until = context.Pipe(duplex=False)
-            self._pool = ProcessPoolExecutor(
-                self.workers, mp_context=context, initializer=end_with_parent, initargs=(self._until[0],)
-            )
+            self._pool = ProcessPoolExecutor(self.workers, context, end_with_parent, (self._until[0],))
         return self._pool
 
     def close(self, *, now: bool = False) -> None:
@@ -91,9 +90,8 @@ class OnRay:
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         from tokenworth.base.ray_cluster import ray_cluster
 
-        ray: Any
-        ray, self.own = ray_cluster(address, workers)
-        self.ray = ray
+        self.ray: Any
+        self.ray, self.started_here = ray_cluster(address, workers)
 
     def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
         """Results in order; a worker that dies has its job begun again."""
@@ -115,5 +113,5 @@ class OnRay:
 
     def close(self, *, now: bool = False) -> None:  # noqa: ARG002 - a cluster always ends at once
         """Stop a cluster that was started here."""
-        if self.own:
+        if self.started_here:
             self.ray.shutdown()

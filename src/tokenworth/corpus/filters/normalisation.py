@@ -19,6 +19,11 @@ _OTHER = re.compile("[\u0370-\u04ff]")
 _MIXED = re.compile("(?:[A-Za-z][\u0370-\u04ff]|[\u0370-\u04ff]+[A-Za-z])[A-Za-z\u0370-\u04ff]*")
 _SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|[\xc2\xc3\xe2] ")
 """Wrongly decoded characters come in runs, or lost their second one to a space."""
+_LEFT_ALONE = (
+    "unescape_html", "uncurl_quotes", "fix_latin_ligatures", "fix_character_width", "fix_line_breaks",
+    "remove_terminal_escapes", "fix_surrogates", "remove_control_chars",
+)  # fmt: skip
+"""What ftfy would repair beside wrong encodings."""
 _LANGUAGE_CHARACTERS = 400
 
 
@@ -48,7 +53,7 @@ def normalised(text: str, *, mojibake: bool = True, lower: bool = False, diacrit
         ("mojibake", _repaired if mojibake else _same),
         ("line ends", lambda t: _LINE_END.sub("\n", t)),
         ("control characters", lambda t: _CONTROL.sub("", t)),
-        ("diacritics", _same if diacritics else _bare),
+        ("diacritics", _same if diacritics else lambda t: _MARKS.sub("", unicodedata.normalize("NFD", t))),
         ("composed", lambda t: unicodedata.normalize("NFC", t)),
         ("lower case", str.lower if lower else _same),
     ):
@@ -62,10 +67,6 @@ def _same(text: str) -> str:
     return text
 
 
-def _bare(text: str) -> str:
-    return _MARKS.sub("", unicodedata.normalize("NFD", text))
-
-
 def _repaired(text: str) -> str:
     """Wrong encodings only: quotes, ligatures, widths and HTML entities are left as the author wrote them."""
     if text.isascii() or not _SUSPICIOUS.search(text):
@@ -73,18 +74,7 @@ def _repaired(text: str) -> str:
     ftfy = library("ftfy", "repairing mojibake")
     if not ftfy.badness.is_bad(text):
         return text
-    repaired: str = ftfy.fix_text(text, _settings())
-    return repaired
-
-
-@lru_cache(maxsize=1)
-def _settings() -> Any:
-    ftfy = library("ftfy", "repairing mojibake")
-    return ftfy.TextFixerConfig(
-        unescape_html=False, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False,
-        fix_line_breaks=False, remove_terminal_escapes=False, fix_surrogates=False, remove_control_chars=False,
-        normalization=None,
-    )  # fmt: skip
+    return str(ftfy.fix_text(text, ftfy.TextFixerConfig(**dict.fromkeys(_LEFT_ALONE, False), normalization=None)))
 
 
 def language(text: str) -> tuple[str, float]:
@@ -98,8 +88,8 @@ def language(text: str) -> tuple[str, float]:
     head = " ".join(text[:_LANGUAGE_CHARACTERS].split())
     if not any(letter.isalpha() for letter in head):
         return "und", 0.0
-    found = _detector().detect(head, model="lite", k=1)
-    return (str(found[0]["lang"]), min(1.0, float(found[0]["score"]))) if found else ("und", 0.0)
+    likely = _detector().detect(head, model="lite", k=1)
+    return (str(likely[0]["lang"]), min(1.0, float(likely[0]["score"]))) if likely else ("und", 0.0)
 
 
 @lru_cache(maxsize=1)

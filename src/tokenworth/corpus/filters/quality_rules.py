@@ -100,23 +100,25 @@ def judgements(texts: Sequence[str], rules: QualityRules) -> list[Judgement]:
     return judged
 
 
-RULE_NAMES = tuple(one.name for one in fields(QualityRules))
+RULE_NAMES = tuple(field.name for field in fields(QualityRules))
 OF_SPACED_WORDS = ("min_mean_word", "max_mean_word", "min_alphabetic_words", "min_stop_words")
 """Rules that look into words parted by spaces."""
 OF_KNOWN_WORDS = ("min_mean_word", "max_mean_word", "min_stop_words")
 """Rules whose limits are those of languages with words like English ones."""
 NO_SPACES = "no spaces"
+_Numbers = Mapping[str, Callable[[], float]]
+"""What rules compare with their limits, by the rest of a rule's name; computed where a rule asks for it."""
 
 
 def _spaced(text: str, rules: QualityRules, repetition: dict[str, float]) -> Judgement:
     words = text.split()
-    few = max(1, len(words))
-    numbers: dict[str, Callable[[], float]] = {
+    enough, few = rules.min_stop_words or 0, max(1, len(words))
+    numbers: _Numbers = {
         **_any_script(text, few),
         "words": lambda: len(words),
         "mean_word": lambda: sum(map(len, words)) / few,
         "alphabetic_words": lambda: _with_letter(words) / few,
-        "stop_words": lambda: _stop_words(text, words, rules.min_stop_words or 0, "en"),
+        "stop_words": lambda: _stop_words(text, words, enough, "en"),
     }
     not_applied: list[str] = []
     code = ""
@@ -126,21 +128,18 @@ def _spaced(text: str, rules: QualityRules, repetition: dict[str, float]) -> Jud
         code = code or _language(text)
         if code not in FREQUENT and code != "und":
             not_applied.append(name)
-        elif name != "min_stop_words" or _stop_words(text, words, rules.min_stop_words or 0, code) < (
-            rules.min_stop_words or 0
-        ):
+        elif name != "min_stop_words" or _stop_words(text, words, enough, code) < enough:
             return Judgement(name, tuple(not_applied), code)
     return Judgement(None, tuple(not_applied), code)
 
 
 def _unspaced(text: str, rules: QualityRules, repetition: dict[str, float], words: float) -> Judgement:
-    numbers: dict[str, Callable[[], float]] = {**_any_script(text, words), "words": lambda: words}
-    refused = next(_refusing(text, rules, repetition, numbers), None)
+    refused = next(_refusing(text, rules, repetition, {**_any_script(text, words), "words": lambda: words}), None)
     not_applied = tuple(name for name in OF_SPACED_WORDS if getattr(rules, name) is not None)
     return Judgement(refused, not_applied, NO_SPACES)
 
 
-def _any_script(text: str, words: float) -> dict[str, Callable[[], float]]:
+def _any_script(text: str, words: float) -> _Numbers:
     """Numbers that mean the same however words are written."""
     return {
         "symbols": lambda: (text.count("#") + text.count("...") + text.count("…")) / words,
@@ -153,9 +152,7 @@ def _any_script(text: str, words: float) -> dict[str, Callable[[], float]]:
     }
 
 
-def _refusing(
-    text: str, rules: QualityRules, repetition: dict[str, float], numbers: Mapping[str, Callable[[], float]]
-) -> Iterator[str]:
+def _refusing(text: str, rules: QualityRules, repetition: dict[str, float], numbers: _Numbers) -> Iterator[str]:
     """Rules that a text breaks, in order; those without a number do not apply."""
     for name in RULE_NAMES:
         limit, what = getattr(rules, name), name[4:]

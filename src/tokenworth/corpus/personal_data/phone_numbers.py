@@ -13,8 +13,7 @@ from typing import Any
 
 from tokenworth.corpus.extras import library
 
-_SPACE = r" \u00a0\u2009\u202f"
-_BLANKS = (" ", "\u00a0", "\u2009", "\u202f")
+_SPACE = " \u00a0\u2009\u202f"
 _GAP = rf"[-./\u2010-\u2013{_SPACE}]"
 PATTERN = re.compile(
     rf"(?<![\w.+/=$€£#-])(?:(?:\+|00)\d{{1,3}}{_GAP}?)?(?:\(\d{{1,5}}\){_GAP}?)?"
@@ -47,10 +46,9 @@ _SAID_BEFORE = re.compile(
 )
 _SAID_AFTER = re.compile(rf"[-\s(]{{0,2}}(?:{_DEVICE})\b", re.IGNORECASE)
 _LOOK_BACK, _LOOK_AHEAD = 60, 16
-_TRUNK_REGIONS = (
-    "GB", "DE", "FR", "CH", "AT", "BE", "NL", "SE", "FI", "IE", "AU", "NZ", "ZA", "IN", "JP", "KR", "BR", "TR", "IL",
-    "HR", "RO", "BG", "SI", "UA", "EG", "NG", "KE", "PK", "TH", "ID", "PH", "VN", "MY",
-)  # fmt: skip
+_TRUNK_REGIONS = re.findall(
+    r"\w+", "GB DE FR CH AT BE NL SE FI IE AU NZ ZA IN JP KR BR TR IL HR RO BG SI UA EG NG KE PK TH ID PH VN MY"
+)
 """Countries that write national numbers with a 0 before them."""
 
 
@@ -58,7 +56,7 @@ def phone_span(match: re.Match[str]) -> tuple[int, int] | None:
     """Where the number stands, or None if it is none; of several behind each other the first."""
     shorter: re.Match[str] | None = match
     while shorter is not None and not _is_phone(shorter):
-        blank = max(match.string.rfind(space, match.start() + 1, shorter.end()) for space in _BLANKS)
+        blank = max(match.string.rfind(space, match.start() + 1, shorter.end()) for space in _SPACE)
         shorter = PATTERN.fullmatch(match.string, match.start(), blank) if blank > 0 else None
     return None if shorter is None else shorter.span()
 

@@ -1,11 +1,11 @@
 """Personal data by rules: what looks like it and passes its check is replaced by its type.
 
-Rules (`personal.py`) are tried in order, and of two findings that overlap the one of the earlier rule counts.
+Rules (`rules.py`) are tried in order, and of two findings that overlap the one of the earlier rule counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator
 
 from tokenworth.corpus.personal_data.entity_names import Recogniser
 from tokenworth.corpus.personal_data.rules import RULES, Finding, Rule
@@ -29,7 +29,7 @@ def redact(
     Args:
         text: any text.
         types: those wanted, of `TYPES`; None takes all.
-        names: also finds PERSON and PLACE, such as `names.recogniser()`; what a rule found goes before.
+        names: also finds PERSON and PLACE, such as `entity_names.recogniser()`; what a rule found goes before.
 
     Returns:
         The text, and findings in order of their places in the input; text[start:end] is what was replaced.
@@ -44,44 +44,40 @@ def redact(
     covered = bytearray(len(text) if any(may_hold.values()) else 0)
     for rule in RULES:
         if may_hold[rule.may_hold]:
-            found = [one for one in _found(rule, text) if 1 not in covered[one.start : one.end]]
-            for one in found:
-                covered[one.start : one.end] = b"\x01" * (one.end - one.start)
-            taken += found
-    wanted = [one for one in taken if types is None or one.type in types]
+            taken += _uncovered(_matches(rule, text), covered)
+    wanted = [finding for finding in taken if types is None or finding.type in types]
     if names is not None:
-        wanted += _beside(wanted, names(text), len(text))
-    wanted.sort(key=lambda one: one.start)
+        covered = bytearray(len(text))
+        _uncovered(wanted, covered)
+        in_order = sorted(names(text), key=lambda finding: (finding.start, -finding.end))
+        wanted += _uncovered((finding for finding in in_order if finding.end > finding.start), covered)
+    wanted.sort(key=lambda finding: finding.start)
     return _replaced(text, wanted), wanted
 
 
-def _beside(taken: Sequence[Finding], names: Sequence[Finding], size: int) -> list[Finding]:
-    """Names that touch nothing found before; of those that overlap the first."""
-    covered = bytearray(size)
-    for one in taken:
-        covered[one.start : one.end] = b"\x01" * (one.end - one.start)
-    found = []
-    for one in sorted(names, key=lambda one: (one.start, -one.end)):
-        if one.end > one.start and 1 not in covered[one.start : one.end]:
-            covered[one.start : one.end] = b"\x01" * (one.end - one.start)
-            found.append(one)
-    return found
+def _uncovered(findings: Iterable[Finding], covered: bytearray) -> list[Finding]:
+    """Those that touch nothing that is covered, which then are themselves."""
+    free = []
+    for finding in findings:
+        if 1 not in covered[finding.start : finding.end]:
+            covered[finding.start : finding.end] = b"\x01" * (finding.end - finding.start)
+            free.append(finding)
+    return free
 
 
-def _found(rule: Rule, text: str) -> list[Finding]:
+def _matches(rule: Rule, text: str) -> Iterator[Finding]:
     """What a rule finds, from left to right; a pattern may reach further than what is found in its match."""
-    findings, place = [], 0
+    place = 0
     while match := rule.pattern.search(text, place):
         span = rule.span(match)
         if span is not None:
-            findings.append(Finding(rule.type, *span))
+            yield Finding(rule.type, *span)
         place = match.end() if span is None else span[1]
-    return findings
 
 
 def _replaced(text: str, findings: list[Finding]) -> str:
     parts, last = [], 0
-    for one in findings:
-        parts += [text[last : one.start], f"<{one.type}>"]
-        last = one.end
+    for finding in findings:
+        parts += [text[last : finding.start], f"<{finding.type}>"]
+        last = finding.end
     return "".join([*parts, text[last:]])
