@@ -35,7 +35,7 @@ _SIZES = {
 Gather = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Document numbers -> their runs one after the other, and how many each has."""
 Columns = Callable[[int, int], np.ndarray]
-"""First and last column -> those columns of all sketches."""
+"""First and last column -> those columns of all sketches, (last - first, N) uint32."""
 
 
 def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> np.ndarray:
@@ -57,15 +57,16 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> np.ndarray:
     shingled = shingle(texts)
     pairs = candidates(columns_of(shingled), threshold)
     alike = pairs[similarities(pairs, gather_from(shingled)) >= threshold]
-    wordless = np.flatnonzero(np.diff(shingled.first) == 0)
-    return clusters(len(texts), np.concatenate([alike, _equal(texts, wordless)]))
+    first: dict[str, int] = {}
+    wordless = np.flatnonzero(np.diff(shingled.first) == 0).tolist()
+    equal = np.array([(first.setdefault(texts[i], i), i) for i in wordless], dtype=np.int64).reshape(-1, 2)
+    return clusters(len(texts), np.concatenate([alike, equal]))
 
 
 def bands(threshold: float) -> tuple[int, int]:
     """Bands and rows a band: as many rows as still find `RECALL` of the pairs at the threshold.
 
-    Raises:
-        SettingError: the threshold is not in (0, 1].
+    Raises SettingError: the threshold is not in (0, 1].
     """
     if not 0 < threshold <= 1:
         raise SettingError(f"threshold = {threshold}: give a Jaccard similarity above 0 and up to 1, such as 0.8")
@@ -78,10 +79,6 @@ def candidates(columns: Columns, threshold: float) -> np.ndarray:
     """(M, 2) pairs of documents, the earlier one first, that agree in a band; one band is in memory at a time.
 
     Of many documents that agree, each is paired with the next four in order: enough to join them all.
-
-    Args:
-        columns: (first, last) -> those columns of all sketches, as (last - first, N) uint32.
-        threshold: Jaccard similarity from which on pairs are wanted.
     """
     n_bands, rows = bands(threshold)
     known = np.flatnonzero(columns(0, 1)[0] != EMPTY)
@@ -162,13 +159,6 @@ def ranges(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """begins[0], begins[0] + 1, ... counts[0] of them, then those of the next."""
     shift = begins - np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)[:-1]])
     return np.arange(counts.sum()) + np.repeat(shift, counts)
-
-
-def _equal(texts: Sequence[str], which: np.ndarray) -> np.ndarray:
-    """Pairs of equal texts among those with the given numbers."""
-    seen: dict[str, int] = {}
-    pairs = [(seen.setdefault(texts[i], int(i)), int(i)) for i in which]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def clusters(n: int, pairs: np.ndarray) -> np.ndarray:

@@ -57,7 +57,7 @@ class Vectors:
 
 
 def same_meaning(vectors: Vectors, threshold: float, clusters: int | None = None) -> np.ndarray:
-    """Cluster of every document: the number of the first document it is as close to as the threshold.
+    """(N,) int64 cluster of every document: the number of the first document it is as close to as the threshold.
 
     A document is joined only to one that is kept itself, so that no chain of small differences runs through a corpus.
     Pairs that k-means parts are not found.
@@ -66,9 +66,6 @@ def same_meaning(vectors: Vectors, threshold: float, clusters: int | None = None
         vectors: of N documents.
         threshold: cosine from which on two are taken for one.
         clusters: of k-means; None takes one for every 4,000 documents, at most N^1/2.
-
-    Returns:
-        (N,) int64.
     """
     leaders = np.arange(len(vectors))
     labels = _labels(vectors, clusters or default_clusters(len(vectors)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
@@ -15,6 +15,7 @@ from tokenworth.errors import TokenworthError
 
 J = TypeVar("J")
 R = TypeVar("R")
+F = TypeVar("F")
 ENGINES = ("local", "ray")
 _AHEAD = 2
 """Jobs under way, a worker."""
@@ -32,6 +33,16 @@ class Engine(Protocol):
         ...
 
 
+def _in_order(jobs: Iterable[J], waiting: deque[F], ahead: int, submit: Callable[[J], F]) -> Iterator[F]:
+    """What was submitted, in order, while so many jobs more are waiting for their results."""
+    for job in jobs:
+        if len(waiting) >= ahead:
+            yield waiting.popleft()
+        waiting.append(submit(job))
+    while waiting:
+        yield waiting.popleft()
+
+
 class Local:
     """Local processes, which stay until `close`; with one worker, this process."""
 
@@ -42,22 +53,16 @@ class Local:
         """A pipe: as long as this process keeps its second end open the workers go on."""
 
     def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
-        """Results in order; twice as many jobs as workers are under way.
-
-        Raises:
-            TokenworthError: a worker was killed.
-        """
+        """Results in order; twice as many jobs as workers are under way.  TokenworthError: a worker was killed."""
         if self.workers == 1:
             yield from map(function, jobs)
             return
         running: deque[Future[R]] = deque()
         try:
-            for job in jobs:
-                if len(running) >= _AHEAD * self.workers:
-                    yield running.popleft().result()
-                running.append(self._workers().submit(function, job))
-            while running:
-                yield running.popleft().result()
+            for future in _in_order(
+                jobs, running, _AHEAD * self.workers, lambda job: self._workers().submit(function, job)
+            ):
+                yield future.result()
         except BrokenProcessPool as error:
             raise TokenworthError(
                 "a worker was killed, perhaps for want of memory; run the same command again with fewer --workers or a "
@@ -97,17 +102,9 @@ class OnRay:
         """Results in order; a worker that dies has its job begun again."""
         task = self.ray.remote(num_cpus=1, max_retries=3)(function)
         ahead = _AHEAD * max(1, int(self.ray.cluster_resources().get("CPU", 1)))
-        running: deque[Any] = deque()
-        for job in jobs:
-            if len(running) >= ahead:
-                yield self._result(running.popleft())
-            running.append(task.remote(job))
-        while running:
-            yield self._result(running.popleft())
-
-    def _result(self, reference: Any) -> Any:
         try:
-            return self.ray.get(reference)
+            for reference in _in_order(jobs, deque(), ahead, task.remote):
+                yield self.ray.get(reference)
         except self.ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, TokenworthError) else error from error
 

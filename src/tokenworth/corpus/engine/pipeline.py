@@ -122,11 +122,7 @@ def read_sources(flow: Flow) -> None:
 
 
 def prepared_stages(corpus: Corpus, root: Path, notes: list[str]) -> list[Stage]:
-    """All stages of a corpus, each prepared with those that its sources go through before.
-
-    Raises:
-        TaskError, BackboneError, SettingError: as `Stage.prepare`.
-    """
+    """All stages of a corpus, each prepared with those that its sources go through before; raises as `prepare` does."""
     ready: list[Stage] = []
     for stage in corpus.stages:
         ways = {

@@ -61,10 +61,7 @@ class Stage:
     def prepare(self, work: Preparation) -> Stage:  # noqa: ARG002 - most stages need nothing
         """The stage as it can be run: it knows its tasks' texts, or the contents of its model.
 
-        Raises:
-            TaskError: a task cannot be loaded.
-            BackboneError: a model cannot be found.
-            SettingError: names are to be found and no recogniser is installed.
+        Raises TaskError, BackboneError, SettingError: a task, a model or a recogniser of names cannot be had.
         """
         return self
 
@@ -104,10 +101,9 @@ class CorpusStage(Stage):
         raise NotImplementedError
 
     def decide(self, seen: Sequence[Path]) -> np.ndarray:
-        """Cluster of every document of all shards in order (N,): the number of its first member, which stays.
+        """(N,) cluster of every document of all shards in order: the number of its first member, which stays.
 
-        Args:
-            seen: folders of what `observe` gave, one a shard.
+        `seen` are folders of what `observe` gave, one a shard.
         """
         raise NotImplementedError
 

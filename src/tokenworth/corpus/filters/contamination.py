@@ -133,13 +133,7 @@ def comparable(text: str) -> str:
 def index_of(tasks: Sequence[Task], n: int = 13, *, forms: Sequence[Callable[[str], str]] = ()) -> TaskIndex:
     """Runs of the texts of tasks, which are looked for as they are and as each of `forms` makes them.
 
-    Args:
-        tasks: whose texts to look for.
-        n: words of a run.
-        forms: what documents went through before they are looked at.
-
-    Raises:
-        SettingError: n < 1.
+    Forms are what documents go through before they are looked at.  SettingError: a run has no word (n < 1).
     """
     if n < 1:
         raise SettingError(f"n = {n}: give the words of a run, such as 13")

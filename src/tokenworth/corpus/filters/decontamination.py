@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.document import Document, Ledger
-from tokenworth.corpus.engine.shard_store import WORK, read_array
+from tokenworth.corpus.engine.shard_store import WORK
 from tokenworth.corpus.engine.stage import Preparation, ShardStage, Stage
 from tokenworth.errors import SettingError
 
@@ -41,7 +41,7 @@ class Decontaminate(ShardStage):
 
     def prepare(self, work: Preparation) -> Stage:
         """With the runs of its tasks' texts in a folder of the work folder."""
-        from tokenworth.corpus.filters.contamination import index_of, save_index
+        from tokenworth.corpus.filters.contamination import index_of, load_index, save_index
         from tokenworth.tasks import load_task
 
         tasks = [load_task(name) for name in self.tasks]
@@ -56,7 +56,7 @@ class Decontaminate(ShardStage):
         path = work.root / f"index-{content_key(['index', 2, self.n, fingerprints, names, before])}"
         forms = [partial(_after, way) for way in work.ways]
         WORK.once(path / "owner.json", lambda folder: save_index(folder, index_of(tasks, self.n, forms=forms)))
-        if short := int((read_array(path, "total") == 0).sum()):
+        if short := load_index(str(path)).too_short:
             work.notes.append(
                 f"decontaminate: {short:,} task texts of fewer than 6 words are too short to be looked for"
             )

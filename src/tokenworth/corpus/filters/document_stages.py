@@ -11,8 +11,7 @@ from tokenworth.corpus.engine.stage import Preparation, ShardStage, Stage
 from tokenworth.corpus.filters.normalisation import Normal, language, mixed_words, normalised
 from tokenworth.corpus.filters.quality_rules import QualityRules, judgements
 from tokenworth.corpus.personal_data.entity_names import RECOGNISER, recogniser, recogniser_version
-from tokenworth.corpus.personal_data.redaction import TYPES, redact
-from tokenworth.corpus.personal_data.rules import Finding
+from tokenworth.corpus.personal_data.redaction import TYPES, Finding, redact
 from tokenworth.corpus.readers.main_text import extract_text, plain_latex
 from tokenworth.errors import SettingError
 

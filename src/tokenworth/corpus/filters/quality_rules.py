@@ -81,9 +81,7 @@ def judgements(texts: Sequence[str], rules: QualityRules) -> list[Judgement]:
     words is as many characters; rules about a word's letters do not apply.  Frequent words are those of the text's
     language; where they are not known, rules about them and about the length of words do not apply.
 
-    Raises:
-        SettingError: a text is not English by its frequent words, and the library that tells languages is not
-            installed.
+    SettingError: a text is not English by its frequent words, and the library that tells languages is not installed.
     """
     judged: list[Judgement] = []
     for part in blocks(texts):
@@ -199,9 +197,7 @@ def _repeated(parts: list[str]) -> float:
 def _repetition(words: Words, per_word: int = 1) -> list[dict[str, float]]:
     """Of each text: words in its most frequent runs of two to four, and runs of five and ten that are not its first.
 
-    Args:
-        words: of the texts; characters where they are written without spaces.
-        per_word: how many of these make a word.
+    In texts without spaces the words are characters, of which `per_word` make a word.
     """
     counts = np.maximum(np.diff(words.first), 1)
     measured = {f"top_{n}gram": n * per_word * _runs(words, n * per_word)[0] / counts for n in _TOP}

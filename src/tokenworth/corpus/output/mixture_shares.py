@@ -80,10 +80,7 @@ def _capped(most: Mapping[str, float], sources: Sequence[Source], cap: float | N
 def copies(sizes: np.ndarray, wanted: float, seed: Sequence[int]) -> np.ndarray:
     """(N,) how often each document is taken so that their bytes come to what is wanted: whole passes, then a sample.
 
-    Args:
-        sizes: (N,) bytes of each document.
-        wanted: bytes in all; met to within half of one document where there is enough.
-        seed: of the sample.
+    The (N,) sizes are bytes; what is wanted is met to within half of one document where there is enough.
     """
     total = int(sizes.sum())
     if total == 0:

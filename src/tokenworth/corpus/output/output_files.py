@@ -38,11 +38,7 @@ class MixChoice:
 
 
 def write_output(flow: Flow, out: Path) -> None:
-    """Choose, shuffle and write the documents; corpus.json last.
-
-    Raises:
-        TokenworthError: no room left, or no document left.
-    """
+    """Choose, shuffle and write the documents; corpus.json last.  TokenworthError: no room, or no document left."""
     corpus, shards = flow.corpus, flow.shards()
     sizes = flow.run("measure", measure, shards)
     times, choice = _chosen(flow, shards, sizes)

@@ -16,15 +16,8 @@ _HEAD = "# Made anew by every build; to change it, copy it.  tokenworth pretrain
 def write_run_file(corpus: Corpus, shares: Mapping[str, float], out: Path) -> Path:
     """OUT/pretrain.yaml: one source a source, by its share of the bytes; in the annealing phase by its other weight.
 
-    Pretraining draws sequences by these weights, so that they are shares of its tokens.
-
-    Args:
-        corpus: what was built.
-        shares: wanted share of every source, in [0, 1].
-        out: the folder of its texts.
-
-    Raises:
-        TokenworthError: no room.
+    Pretraining draws sequences by these weights (each source's wanted share, in [0, 1]), so that they are shares of
+    its tokens.  TokenworthError: no room.
     """
     import yaml
 

@@ -110,11 +110,7 @@ def measured_variety(
 ) -> list[Variety]:
     """`varieties` of the sources of a build, kept in its work folder; none where nothing is synthetic, or everything.
 
-    Args:
-        flow: with all stages behind it.
-        shards: of all sources.
-        owners: source of each.
-        sizes: (N,) bytes of the documents of each.
+    Of each shard (all of them, behind all stages) are given the source, and the (N,) bytes of its documents.
     """
     corpus = flow.corpus
     groups = {source.name: source.name if source.synthetic else REAL for source in corpus.sources}

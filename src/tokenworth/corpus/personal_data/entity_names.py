@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from tokenworth.corpus.personal_data.rules import Finding
+from tokenworth.corpus.personal_data.redaction import Finding
 from tokenworth.errors import SettingError, first_line
 
 NAME_TYPES = ("PERSON", "PLACE")
@@ -25,24 +25,16 @@ Recogniser = Callable[[str], Sequence[Finding]]
 
 @lru_cache(maxsize=2)
 def recogniser(model: str = RECOGNISER) -> Recogniser:
-    """Names by a pipeline of spaCy.
+    """Names by a pipeline of spaCy: an installed model by its name, or a folder.
 
-    Args:
-        model: name of an installed model, or a folder.
-
-    Raises:
-        SettingError: spaCy or the model is not installed; the message is the commands.
+    SettingError: spaCy or the model is not installed; the message is the commands.
     """
     pipeline = _pipeline(model)
     return lambda text: list(_names(pipeline, text))
 
 
 def recogniser_version(model: str) -> str:
-    """What its findings depend on.
-
-    Raises:
-        SettingError: as `recogniser`.
-    """
+    """What its findings depend on.  SettingError: as `recogniser`."""
     meta = _pipeline(model).meta
     return f"{meta.get('lang')}_{meta.get('name')} {meta.get('version')}, spaCy {meta.get('spacy_version')}"
 

@@ -37,12 +37,8 @@ _MOST_WRONG = 0.01
 def decoded_page(data: bytes, charset: str = "") -> str | None:
     """The text of a page, or None where its bytes are no text in any encoding that is named or looks likely.
 
-    Args:
-        data: the page.
-        charset: what the server says of it, which goes before what the page says.
-
-    Raises:
-        SettingError: it is not UTF-8 and resiliparse is not installed.
+    The charset that the server says goes before what the page says.
+    SettingError: it is not UTF-8 and resiliparse is not installed.
     """
     encoding, length = marked(data)
     if encoding is not None:

@@ -91,14 +91,7 @@ def too_long(document: Document, place: str, max_bytes: int) -> Refused:
 
 
 def page(document: Document, path: Path, data: bytes, charset: str = "") -> Iterator[Document | Refused]:
-    """A document of bytes that should be text; a web page in the encoding that its server or itself names.
-
-    Args:
-        document: without its text.
-        path: its file.
-        data: its bytes.
-        charset: what the server says of it.
-    """
+    """A document of bytes that should be text; a web page in the encoding that its server, or itself, names."""
     if not data.strip():
         return
     text = decoded_page(data, charset) if document.kind == "html" else None

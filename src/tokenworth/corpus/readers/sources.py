@@ -56,11 +56,7 @@ class Part:
 
 
 def parts_of(corpus: Corpus, source: Source) -> list[Part]:
-    """A source's files, sorted, in runs of 64 MB or 2,000 files.
-
-    Raises:
-        SettingError: the source has no file, or one of an unknown kind.
-    """
+    """A source's files, sorted, in runs of 64 MB or 2,000 files.  SettingError: there is none, or one of no kind."""
     files = [str(path) for path in _files(source)] if source.has_files else [source.path]
     if not files:
         raise SettingError(
@@ -103,11 +99,7 @@ def _key(corpus: Corpus, source: Source, files: list[str]) -> str:
 def read_part(part: Part, *, max_bytes: int, file: int = 0, item: int = 0) -> Iterator[tuple[int, int, Item]]:
     """Documents of a part and what was refused, each with the file's and the item's number to go on from after it.
 
-    Args:
-        part: what to read.
-        max_bytes: of a document.
-        file: number of the file to begin with.
-        item: items of it that are passed over.
+    It begins with the file of that number, of which so many items are passed over.
     """
     for number in range(file, len(part.files)):
         for done, entry in enumerate(_read_file(part.source, part.files[number], max_bytes), 1):

@@ -47,11 +47,7 @@ def _listed(names: Iterable[Any]) -> str:
 
 
 def read_columns(source: Source, path: Path, max_bytes: int) -> Iterator[Document | Refused]:
-    """A row of Parquet or Arrow a document; rows are held 256 at a time.
-
-    Raises:
-        SettingError: the file has none of the wanted columns.
-    """
+    """A row of Parquet or Arrow a document, 256 held at a time.  SettingError: none of the wanted columns is there."""
     base, number = identity(source, path), 0
     try:
         file = Columnar(path)
@@ -70,8 +66,7 @@ def read_columns(source: Source, path: Path, max_bytes: int) -> Iterator[Documen
 def read_hub(source: Source, max_bytes: int) -> Iterator[Document | Refused]:
     """Rows of a data set of the hub, streamed: `owner/name`, `owner/name:configuration`, `...@split`.
 
-    Raises:
-        SettingError: it cannot be had.
+    SettingError: it cannot be had.
     """
     from datasets import load_dataset
 

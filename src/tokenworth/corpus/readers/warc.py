@@ -22,10 +22,7 @@ UNREADABLE = "body that cannot be decoded"
 def read_warc(source: Source, path: Path, max_bytes: int) -> Iterator[Document | Refused]:
     """Every HTML response, its body as HTTP transferred it: chunks joined, gzip, deflate or brotli undone.
 
-    Other records are not documents.
-
-    Raises:
-        SettingError: fastwarc is not installed.
+    Other records are not documents.  SettingError: fastwarc is not installed.
     """
     warc = library("fastwarc.warc", "reading web archives")
     number = 0
