@@ -33,9 +33,9 @@ from tokenworth.settings import (
     make,
     quoted,
     read_settings,
-    setting_table,
 )
-from tokenworth.settings.conversion import Misfit, fitting
+from tokenworth.settings.conversion import Misfit, convert
+from tokenworth.settings.declarations import declared_settings
 from tokenworth.study import load_study
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
 from tokenworth.tokenizers.tokenizer_training import train_from_file
@@ -352,12 +352,12 @@ class Described:
 
 
 def test_a_settings_class_describes_its_fields():
-    seconds, words, engine = setting_table(Described)
+    seconds, words, engine = declared_settings(Described)
     assert (seconds.name, seconds.kind, seconds.unit) == ("seconds", "whole number", "seconds")
-    assert (seconds.default, seconds.bounds, seconds.help) == ("3", "at least 1", "How long it takes.")
-    assert (words.kind, words.default, words.help) == ("list of words", '["a"]', "")
-    assert (engine.kind, engine.default) == ("", "null")
-    assert {row.name: row.help for row in setting_table(AdaptConfig)}["steps"] == "Optimiser steps."
+    assert (seconds.default_text, seconds.bounds, seconds.help) == ("3", "at least 1", "How long it takes.")
+    assert (words.kind, words.default_text, words.help) == ("list of words", '["a"]', "")
+    assert (engine.kind, engine.default_text) == ("", "null")
+    assert {row.name: row.help for row in declared_settings(AdaptConfig)}["steps"] == "Optimiser steps."
 
 
 # -- arguments ------------------------------------------------------------------------------------------------------
@@ -366,13 +366,13 @@ def test_a_settings_class_describes_its_fields():
 def test_bounds_are_seen_through_the_optional_of_older_pythons():
     """Python 3.10 takes `out: OutFolder = None` for Optional[OutFolder]."""
     wanted = Optional[OutFolder]  # noqa: UP045 - as typing.get_type_hints writes it
-    assert fitting("out", wanted) == "out"
-    assert fitting(None, wanted) is None
-    assert fitting(Path("out"), wanted) == Path("out")
+    assert convert("out", wanted) == "out"
+    assert convert(None, wanted) is None
+    assert convert(Path("out"), wanted) == Path("out")
     with pytest.raises(Misfit, match="is empty; name a folder"):
-        fitting("", wanted)
+        convert("", wanted)
     with pytest.raises(Misfit, match="must be"):
-        fitting(3, wanted)
+        convert(3, wanted)
 
 
 @pytest.mark.parametrize(("call", "message"), [

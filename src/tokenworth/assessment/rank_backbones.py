@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,14 +9,15 @@ import torch
 
 from tokenworth.assessment.assess_task import assess
 from tokenworth.assessment.assessment_result import Assessment, ProbeRow, RankedRow, Ranking, TaskCard
-from tokenworth.assessment.assessment_settings import AssessSettings
+from tokenworth.assessment.assessment_settings import AssessKeywords, RankCall
 from tokenworth.assessment.probe_table import bow_row, without_predictions
 from tokenworth.assessment.short_names import names_apart
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.base.versions import describe_environment
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.probes import paired_difference
-from tokenworth.settings import Seed, checked_arguments, setting_names, settings_for
+from tokenworth.settings.declarations import values_of
+from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
 
 FIGURES = (
@@ -33,52 +33,39 @@ FIGURES = (
 )
 
 
-@checked_arguments
-def rank(
-    task: str | Task,
-    models: Sequence[str],
-    *,
-    max_texts: int | None = None,
-    seed: Seed = 0,
-    started: Callable[[str], None] | None = None,
-    **settings: Any,
-) -> Ranking:
+@keywords_of(RankCall)
+def rank(given: RankCall) -> Ranking:
     """Assess each backbone on the task and order them by the weighted F1 of their best probe on the test texts.
 
     A backbone that fails is reported and the others go on.  Backbones whose F1 is within the paired 95 % bootstrap
     interval of the first one's are marked as tied.
 
-    Args:
-        task: anything `load_task` takes, or a Task.
-        models: folders, hub ids or published names.
-        max_texts: sample so many texts of each part, by class.
-        seed: of everything random.
-        started: called with each model's name before it is assessed.
-        settings: passed on to `assess`.
-
     Raises:
         SettingError: no model is named, or a setting no backbone could go with.
         TaskError: the task cannot be loaded.
     """
-    if not models:
+    if not given.models:
         raise SettingError("no backbone is named; give at least one folder, hub id or published name")
-    _check_settings(settings)
-    task = task if isinstance(task, Task) else load_task(task, seed=seed)
-    task = task.sample(max_texts, seed=seed) if max_texts is not None else task
+    resolve_dtype(given.dtype, resolve_device(given.device))
+    task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=given.seed)
+    task = task.sample(given.max_texts, seed=given.seed) if given.max_texts is not None else task
     baseline = bow_row(task)
-    found: list[tuple[str, Assessment]] = []
+    keywords = values_of(AssessKeywords, given) | {"max_texts": None, "baseline": dict(baseline)}
+    assessed: list[tuple[str, Assessment]] = []
     failed: dict[str, str] = {}
-    for model in dict.fromkeys(models):
-        if started:
-            started(model)
+    for model in dict.fromkeys(given.models):
+        if given.started:
+            given.started(model)
         try:
-            found.append((model, assess(model, task, seed=seed, baseline=dict(baseline), **settings)))
+            assessed.append((model, assess(model, task, **keywords)))
         except (TokenworthError, MemoryError, torch.OutOfMemoryError) as error:
             failed[model] = str(error) or "out of memory"
-    found.sort(key=lambda one: one[1].best_probe()["f1"], reverse=True)
-    done = [result for _, result in found]
-    names = names_apart(done, [model for model, _ in found])
-    rows = [_row(place, name, one, done[0], task) for place, (name, one) in enumerate(zip(names, done, strict=True), 1)]
+    assessed.sort(key=lambda entry: entry[1].best_probe()["f1"], reverse=True)
+    done = [result for _, result in assessed]
+    names = names_apart(done, [model for model, _ in assessed])
+    rows = [
+        _row(place, name, entry, done[0], task) for place, (name, entry) in enumerate(zip(names, done, strict=True), 1)
+    ]
     rows += [{"name": name, "rank": None, "tied": False, "failed": reason} for name, reason in failed.items()]
     return Ranking(
         task=done[0].task if done else cast("TaskCard", {"name": task.name, "source": task.source}),
@@ -88,13 +75,6 @@ def rank(
         sentences=_sentences(rows, baseline),
         environment=describe_environment(),
     )
-
-
-def _check_settings(settings: dict[str, Any]) -> None:
-    """What is wrong for every backbone is refused at once, not once a backbone."""
-    settings_for(assess, settings, "rank has", setting_names(rank))
-    AssessSettings(layers=(), **{name: settings[name] for name in ("pooling", "prefix") if name in settings})
-    resolve_dtype(settings.get("dtype", "auto"), resolve_device(settings.get("device", "auto")))
 
 
 def _row(place: int, name: str, result: Assessment, first: Assessment, task: Task) -> RankedRow:
@@ -125,13 +105,13 @@ def _sentences(rows: list[RankedRow], baseline: ProbeRow) -> list[str]:
         return ["No backbone could be assessed; the reasons stand in the table."]
     first, tied = ranked[0], [row["name"] for row in ranked if row["tied"]]
     beside = f"; within its noise: {', '.join(tied)}" if tied else "; no other is within its noise"
-    found = [
+    sentences = [
         f"{first['name']} reads the labels best, weighted F1 {first['best_f1']:.3f} at {first['best_probe']}{beside}."
     ]
     ahead = [row["name"] for row in ranked if row["best_f1_low"] > baseline["f1"]]
-    found.append(
+    sentences.append(
         f"A bag of words reaches {baseline['f1']:.3f}; "
         + (f"clearly above it: {', '.join(ahead)}." if ahead else "no backbone is clearly above it.")
     )
     failed = [row["name"] for row in rows if row["failed"] is not None]
-    return [*found, *([f"Could not be assessed: {', '.join(failed)}."] if failed else [])]
+    return [*sentences, *([f"Could not be assessed: {', '.join(failed)}."] if failed else [])]

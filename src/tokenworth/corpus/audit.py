@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +9,7 @@ from typing import Any
 
 from tokenworth.base.aliases import Progress
 from tokenworth.corpus.corpus_file import load_corpus
+from tokenworth.corpus.corpus_options import AuditCall
 from tokenworth.corpus.corpus_settings import Corpus, Source
 from tokenworth.corpus.deduplication.duplicate_stages import Exact, Near
 from tokenworth.corpus.deduplication.near_duplicates import ClusterSizes, cluster_sizes
@@ -25,6 +25,7 @@ from tokenworth.corpus.output.build_report import contamination_rows
 from tokenworth.corpus.output.loss_notes import language_notes
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.settings import exists
+from tokenworth.settings.signatures import keywords_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +34,31 @@ class _CountJob:
     stages: tuple[ShardStage, ...]
 
 
-def audited(path: str | Path, *, text: Sequence[str] = (), tasks: Sequence[str] = (), n: int = 13) -> Corpus:
+@keywords_of(AuditCall)
+def audited(call: AuditCall) -> Corpus:
     """A corpus file, or a file or folder of documents, as a corpus to audit.
 
     Of a corpus file the settings of its stages are those that look; without one, and for stages it does not have, the
     defaults are.
 
-    Args:
-        path: .yaml is a corpus file; its tasks are looked for, too.
-        text: columns that hold the text, where documents are rows.
-        tasks: whose texts to look for, as `load_task` takes them.
-        n: words of a run.
-
     Raises:
         SettingError: mistakes in the corpus file, or nothing at the path.
     """
-    place = Path(path)
+    place = Path(call.path)
     if place.suffix in (".yaml", ".yml"):
         corpus = load_corpus(place)
-    elif exists(place) or "*" in str(path):
+    elif exists(place) or "*" in str(call.path):
         corpus = Corpus(name=place.stem, sources=(Source(name=place.stem, path=str(place.resolve())),), stages=())
     else:
-        raise SettingError(f"there is no {path} to audit; give a corpus file, or a file or folder of documents")
+        raise SettingError(f"there is no {call.path} to audit; give a corpus file, or a file or folder of documents")
     stated = {stage.name: stage for stage in corpus.stages}
-    wanted = (*(stated["decontaminate"].tasks if "decontaminate" in stated else ()), *tasks)
-    sources = tuple(replace(source, text=tuple(text)) for source in corpus.sources) if text else corpus.sources
+    wanted = (*(stated["decontaminate"].tasks if "decontaminate" in stated else ()), *call.tasks)
+    sources = corpus.sources
+    if call.text:
+        sources = tuple(replace(source, text=tuple(call.text)) for source in sources)
     always = [stated.get(stage.name, stage) for stage in (Redact(), Near())]
     asked = [stated[name] for name in ("perplexity", "semantic") if name in stated]
-    looking = [Decontaminate(tasks=wanted, n=n, splits=())] if wanted else []
+    looking = [Decontaminate(tasks=wanted, n=call.n, splits=())] if wanted else []
     return replace(corpus, sources=sources, stages=(*always, *asked, *looking))
 
 
@@ -137,7 +135,7 @@ def _amount(flow: Flow, source: Source) -> dict[str, int]:
     return {"documents": amount.documents, "bytes": amount.bytes}
 
 
-def _clusters(flow: Flow, stage: CorpusStage, shards: Sequence[Shard]) -> ClusterSizes:
+def _clusters(flow: Flow, stage: CorpusStage, shards: list[Shard]) -> ClusterSizes:
     jobs = observe_jobs(stage, shards)
     flow.run(f"{stage.name}: look", observe, jobs)
     return cluster_sizes(stage.decide([job.path for job in jobs]))

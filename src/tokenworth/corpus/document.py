@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tokenworth.base.codec import ELSEWHERE
-from tokenworth.base.schema import restored, shape_of
+from tokenworth.base.schema import restore, shape_of
 
 SAMPLES = 3
 """Dropped or changed documents a reason keeps for the report, of each shard and in all."""
@@ -122,7 +122,7 @@ class Ledger:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Ledger:
         """What `as_json` gave."""
-        ledger: Ledger = restored(content, shape_of(cls))
+        ledger: Ledger = restore(content, shape_of(cls))
         return ledger
 
 

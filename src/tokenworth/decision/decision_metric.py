@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from tokenworth.decision.decide_settings import METRIC
 from tokenworth.errors import SettingError
 
-DEFAULT_METRIC = "weighted_f1"
+DEFAULT_METRIC = METRIC
 IN_WORDS = {"weighted_f1": "weighted F1", "accuracy": "accuracy", "macro_f1": "macro F1"}
 """Metrics a decision can be made by: those that an assessment gives an interval of."""
 _ALIASES = {"f1": DEFAULT_METRIC}
@@ -35,10 +36,10 @@ def metric_named(name: str) -> str:
     Raises:
         SettingError: a decision cannot be made by it.
     """
-    found = _ALIASES.get(name, name)
-    if found not in IN_WORDS:
+    metric = _ALIASES.get(name, name)
+    if metric not in IN_WORDS:
         raise SettingError(f"metric {name!r} is not one a decision can be made by; choose {', '.join(IN_WORDS)}")
-    return found
+    return metric
 
 
 def of_probe(row: Mapping[str, Any], metric: str, end: str = "") -> float:

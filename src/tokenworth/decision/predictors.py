@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.special import expit
 
 from tokenworth.base.aliases import Floats
+from tokenworth.decision.decide_settings import PREDICTOR
 from tokenworth.decision.ridge_line import Line
 from tokenworth.errors import SettingError
 
@@ -132,7 +133,7 @@ def predictors() -> list[Predictor]:
     ]
 
 
-DEFAULT = "probe, words and classes"
+DEFAULT = PREDICTOR
 """What decide uses; docs/results/decision.md has the comparison."""
 
 
@@ -142,7 +143,7 @@ def predictor(name: str = DEFAULT) -> Predictor:
     Raises:
         SettingError: there is none.
     """
-    found = {one.name: one for one in predictors()}
-    if name not in found:
-        raise SettingError(f"predictor {name!r} is not known; choose from {', '.join(found)}")
-    return found[name]
+    by_name = {known.name: known for known in predictors()}
+    if name not in by_name:
+        raise SettingError(f"predictor {name!r} is not known; choose from {', '.join(by_name)}")
+    return by_name[name]

@@ -31,9 +31,12 @@ import torch
 from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, continued, token_nll
+from tokenworth.measures.measure_settings import CompletionCall
 from tokenworth.measures.memorisation import APPROXIMATE, edit_distance
 from tokenworth.measures.sample_intervals import precedence, share_interval, with_ends
-from tokenworth.measures.token_rows import tokens_of
+from tokenworth.measures.token_rows import documents_of, tokens_of
+from tokenworth.settings.signatures import keywords_of
+from tokenworth.tasks import Task
 
 FEWEST = 8
 """Tokens of a text that is asked for: the end of a shorter one is guessed."""
@@ -90,16 +93,16 @@ class Completion:
             f"{test['exact_high']:.0%}), and {control['exact']:.0%} of the control ({control['exact_low']:.0%} to "
             f"{control['exact_high']:.0%})."
         )
-        found = [answer, recited]
+        said = [answer, recited]
         if self.control == "shuffled":
-            return [*found, "Likelihoods say nothing against shuffled words; give --control texts it cannot have seen."]
-        found.append(
+            return [*said, "Likelihoods say nothing against shuffled words; give --control texts it cannot have seen."]
+        said.append(
             f"A test text looks more familiar than one of the control in {chance['value']:.0%} of pairs "
             f"({chance['low']:.0%} to {chance['high']:.0%}; 50% if it read neither, or both)."
         )
         if control["exact_low"] > MARGIN:
-            found.append("It completes the control too, so this control hides what it has seen; take another one.")
-        return found
+            said.append("It completes the control too, so this control hides what it has seen; take another one.")
+        return said
 
     def asdict(self) -> dict[str, Any]:
         """Plain data."""
@@ -118,42 +121,39 @@ class _Asked:
     """minimum (nats) and zlib (a share, its sign turned): higher is more familiar."""
 
 
-def measure_completion(
-    decoder: Decoder, test: Sequence[str], control: Sequence[str], *, control_name: str = "control", length: int = 128,
-    most: int = 200, seed: int = 0,
-) -> Completion:  # fmt: skip
+@keywords_of(CompletionCall)
+def measure_completion(given: CompletionCall) -> Completion:
     """Completion and likelihood of test texts against a control.
-
-    Args:
-        decoder: the audited model.
-        test: texts it should not have read.
-        control: texts of the same kind; those that are test texts are left out.
-        control_name: "train", "shuffled" or where it is from; "shuffled" is not compared by likelihood.
-        length: tokens of a text that are looked at.
-        most: texts of each.
-        seed: of samples and intervals.
 
     Raises:
         SettingError: fewer than two texts of either have 8 tokens.
     """
-    decoder.check_length(length)
-    same = {text.strip() for text in test}
-    both = {"test": test, "control": [text for text in control if text.strip() not in same]}
-    asked = {name: _ask(decoder, name, texts, length, most, seed) for name, texts in both.items()}
-    rows = [_row(name, one, seed) for name, one in asked.items()]
+    decoder, seed = given.decoder, given.seed
+    decoder.check_length(given.length)
+    same = {text.strip() for text in given.test}
+    both = {"test": given.test, "control": [text for text in given.control if text.strip() not in same]}
+    asked = {name: _ask(decoder, name, texts, given.length, given.most, seed) for name, texts in both.items()}
+    rows = [_row(name, texts_asked, seed) for name, texts_asked in asked.items()]
     familiar = {
         name: dict(zip(("value", "low", "high"), precedence(own_N, other_N, seed), strict=True))
         for name, own_N, other_N in zip(
             LIKELIHOODS, asked["test"].likelihood_LN, asked["control"].likelihood_LN, strict=True
         )
     }
-    return Completion(decoder.name, control_name, rows, familiar, _examples(decoder, asked["test"]))
+    return Completion(decoder.name, given.control_name, rows, familiar, _examples(decoder, asked["test"]))
 
 
 def shuffled(texts: Sequence[str], seed: int = 0) -> list[str]:
     """Every text with its words in seeded random order."""
     rng = np.random.default_rng(seed)
     return [" ".join(np.array(text.split(), dtype=object)[rng.permutation(len(text.split()))]) for text in texts]
+
+
+def control_texts(task: Task, control: Sequence[str], seed: int) -> Sequence[str]:
+    """Texts to compare those of a task with: "train", "shuffled" (its test texts), or those of files."""
+    if list(control) == ["train"]:
+        return task.train.texts
+    return shuffled(task.test.texts, seed) if list(control) == ["shuffled"] else documents_of(control)
 
 
 def _ask(decoder: Decoder, name: str, texts: Sequence[str], length: int, most: int, seed: int) -> _Asked:
@@ -168,27 +168,27 @@ def _ask(decoder: Decoder, name: str, texts: Sequence[str], length: int, most: i
     for i, row in enumerate(ids):
         groups[len(row)].append(i)
     distance_N, likelihood_LN = np.empty(len(ids)), np.empty((len(LIKELIHOODS), len(ids)))
-    for size, own in sorted(groups.items()):
-        rows_GT = torch.tensor([ids[i] for i in own])
-        distance_N[own] = _distances(decoder, rows_GT, size // 2)
-        likelihood_LN[:, own] = _likelihoods(decoder, rows_GT)
+    for size, places in sorted(groups.items()):
+        rows_GT = torch.tensor([ids[i] for i in places])
+        distance_N[places] = _distances(decoder, rows_GT, size // 2)
+        likelihood_LN[:, places] = _likelihoods(decoder, rows_GT)
     return _Asked(ids, too_short, distance_N, likelihood_LN)
 
 
 def _chosen(decoder: Decoder, texts: Sequence[str], length: int, most: int, seed: int) -> tuple[list[list[int]], int]:
     """The first tokens of sampled texts that have enough of them, behind the token that begins a document."""
     head = [] if decoder.begin is None else [decoder.begin]
-    found: list[list[int]] = []
+    chosen: list[list[int]] = []
     too_short = 0
     for i in np.random.default_rng(seed).permutation(len(texts)):
         ids = tokens_of(decoder, texts[i])
         if len(ids) < FEWEST:
             too_short += 1
-        elif len(found) < most:
-            found.append([*head, *ids][:length])
+        elif len(chosen) < most:
+            chosen.append([*head, *ids][:length])
         else:
             break
-    return found, too_short
+    return chosen, too_short
 
 
 def _distances(decoder: Decoder, rows_GT: torch.Tensor, half: int) -> Floats:

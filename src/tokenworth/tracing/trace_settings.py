@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tokenworth.adaptation import AdaptConfig, make_config
+from tokenworth.adaptation.route_settings import AdaptConfig, Configuration, make_config
+from tokenworth.assessment.assessment_settings import ProgressCall, Started
 from tokenworth.errors import SettingError
-from tokenworth.settings import read_settings, with_changes
+from tokenworth.settings import Count, OutFolder, Place, Seed, check_fields, read_settings, with_changes
+from tokenworth.tasks import Task
 
 STEPS = 1000
 """Optimiser steps of LoRA and scratch where nothing else is asked: a trace runs many."""
@@ -43,6 +45,43 @@ class TraceSettings:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class TraceCall:
+    """What `trace` takes."""
+
+    run: Place = field(kw_only=False)
+    """Folder of a pretraining run; see `read_run`."""
+    tasks: str | Task | Sequence[str | Task] = field(kw_only=False)
+    """One or more, each anything `load_task` takes, or a Task."""
+    data: str | Path | None = None
+    """Folder with local copies of published tasks, by name; by default the environment variable TOKENWORTH_DATA."""
+    max_texts: int | None = None
+    """Sample so many texts of each part, by class; by default all."""
+    max_length: Count | None = None
+    """Tokens kept of a text; by default what the model reads."""
+    adapt: str = "ends"
+    """Checkpoints that LoRA adapts: ends (first, middle, last), last, all, none, or their tokens N,N."""
+    seeds: Count = 1
+    """Runs of LoRA and of scratch, with seeds from `seed` on."""
+    config: Configuration = None
+    """Settings of LoRA and scratch, as `adapt` takes them; 1,000 steps where nothing is said."""
+    seed: Seed = 0
+    """Of samples, folds, resampling, and the first of the routes' seeds."""
+    device: str = "auto"
+    """auto (cuda, then mps, then cpu), cpu, cuda or mps."""
+    cache: str | Path | bool = True
+    """Folder where forward passes are kept for reuse; by default TOKENWORTH_CACHE or ~/.cache."""
+    out: OutFolder = None
+    """Folder for cells, trace.parquet and trace.json; by default RUN/trace."""
+    started: Started = None
+    """Called with the name of each part that is begun."""
+    progress: ProgressCall = None
+    """Called as progress(what, done, total)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 def choose_adapted(wish: str, tokens: list[int]) -> tuple[int, ...]:
     """The checkpoints that are adapted, by their tokens.
 
@@ -63,7 +102,7 @@ def choose_adapted(wish: str, tokens: list[int]) -> tuple[int, ...]:
             f"--adapt {wish!r} is not understood; choose {', '.join(WORDS)}, or tokens of checkpoints such as "
             f"{tokens[0]},{tokens[-1]}"
         ) from error
-    missing = [one for one in asked if one not in tokens]
+    missing = [number for number in asked if number not in tokens]
     if missing:
         raise SettingError(
             f"--adapt names a checkpoint of {missing[0]} tokens; there are {', '.join(map(str, tokens))}"
@@ -73,24 +112,24 @@ def choose_adapted(wish: str, tokens: list[int]) -> tuple[int, ...]:
 
 def _ends(tokens: list[int]) -> list[int]:
     """First, middle and last; the middle by log tokens of those after the first step."""
-    seen = [one for one in tokens if one > 0]
+    seen = [number for number in tokens if number > 0]
     if not seen:
         return tokens
     middle = (math.log(seen[0]) + math.log(seen[-1])) / 2
-    nearest = min(seen, key=lambda one: abs(math.log(one) - middle))
+    nearest = min(seen, key=lambda number: abs(math.log(number) - middle))
     return sorted({tokens[0], nearest, tokens[-1]})
 
 
-def budget(given: AdaptConfig | dict[str, Any] | str | Path | None, max_length: int | None) -> AdaptConfig:
+def budget(config: Configuration, max_length: int | None) -> AdaptConfig:
     """Settings of LoRA and scratch: the protocol with fewer steps, and what is given on top."""
-    if isinstance(given, str | Path):
-        given = read_settings(given)
-    if not isinstance(given, AdaptConfig):
-        values = {} if given is None else given
+    if isinstance(config, str | Path):
+        config = read_settings(config)
+    if not isinstance(config, AdaptConfig):
+        values = {} if config is None else config
         stated = isinstance(values, Mapping) and "steps" in values
-        given = make_config(values if stated else with_changes(values, {"steps": STEPS}))
-    kept = given.max_length if max_length is None else max_length
-    return replace(given, max_length=kept, mislabelled=False, diagnose=False)
+        config = make_config(values if stated else with_changes(values, {"steps": STEPS}))
+    kept = config.max_length if max_length is None else max_length
+    return replace(config, max_length=kept, mislabelled=False, diagnose=False)
 
 
 def seeds_from(first: int, count: int) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -34,7 +34,7 @@ from tokenworth.report.result_values import (
     kept_out,
     last_row,
     metric_word,
-    ranked,
+    rank_figures,
     remark,
 )
 from tokenworth.report.terminal.printable import Printable, printable
@@ -69,6 +69,16 @@ def show(renderable: RenderableType, console: Console | None = None) -> None:
         console.print(Printable(renderable), markup=False, highlight=False)
     else:
         console.file.write(printable(plain_text(renderable)))
+
+
+def rows_table(rows: Sequence[dict[str, Any]], right: Collection[str] = ()) -> Table:
+    """A table whose columns are the first row's keys; numbers of the columns in `right` align."""
+    table = Table(box=None, pad_edge=False)
+    for head in rows[0]:
+        table.add_column(head, justify="right" if head in right else "left")
+    for row in rows:
+        add_cells(table, [str(row.get(head) or "") for head in rows[0]])
+    return table
 
 
 def plain_table(
@@ -125,7 +135,7 @@ def ranking_table(ranking: Ranking) -> Table:
     heads = ("rank", "backbone", "layer", *_SCORES, "params", "time", "remark")
     table = plain_table(f"backbones on {cut(ranking.task['name'], 60)}", heads, left=words, folded=words)
     for row in ranking.rows:
-        figures = {**row, **ranked(row)}
+        figures = {**row, **rank_figures(row)}
         scores = (shown(figures.get(key)) for key in _SCORES.values())
         size, time = parameters(row.get("n_parameters")), duration(row.get("seconds"))
         place = (shown(row.get("rank"), 0), cut(row.get("name", ""), 60), shown(row.get("best_layer"), 0))
