@@ -9,8 +9,7 @@ from typing import Any
 
 from tokenworth.base.aliases import Progress
 from tokenworth.corpus.corpus_file import load_corpus
-from tokenworth.corpus.corpus_options import AuditCall
-from tokenworth.corpus.corpus_settings import Corpus, Source
+from tokenworth.corpus.corpus_settings import AuditCall, Corpus, Source
 from tokenworth.corpus.deduplication.duplicate_stages import Exact, Near
 from tokenworth.corpus.deduplication.near_duplicates import ClusterSizes, cluster_sizes
 from tokenworth.corpus.document import Amount, Ledger

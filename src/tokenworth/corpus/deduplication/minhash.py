@@ -39,6 +39,11 @@ class Shingled:
     sketches: np.ndarray
     """(N, PLACES) uint32."""
 
+    def array(self, name: str) -> np.ndarray:
+        """runs, first, or columns (PLACES, N) of the sketches, as they are stored."""
+        array: np.ndarray = self.sketches.T if name == "sketches" else getattr(self, name)
+        return array
+
 
 def shingle(texts: Sequence[str]) -> Shingled:
     """Runs and sketches of texts, block by block; a text of fewer than five words is one run."""

@@ -11,11 +11,12 @@ Sources: Broder (1997), On the resemblance and containment of documents; Leskove
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from typing_extensions import TypedDict
 
-from tokenworth.corpus.deduplication.minhash import EMPTY, PLACES, Shingled, shingle
+from tokenworth.corpus.deduplication.minhash import EMPTY, PLACES, shingle
 from tokenworth.corpus.word_hashes import mix
 from tokenworth.errors import SettingError
 
@@ -103,17 +104,37 @@ def _agreeing(rows: np.ndarray) -> np.ndarray:
     return np.concatenate(pairs)
 
 
-def columns_of(shingled: Shingled) -> Columns:
-    """Columns of sketches that are in memory."""
-    return lambda first, last: shingled.sketches[:, first:last].T
+class Shingles(Protocol):
+    """Documents of one shard, in memory (`Shingled`) or on the disk."""
+
+    def array(self, name: str) -> np.ndarray:
+        """As `Shingled.array`."""
+        ...
 
 
-def gather_from(shingled: Shingled) -> Gather:
-    """Runs of documents that are in memory."""
+def columns_of(*shards: Shingles) -> Columns:
+    """Columns of the sketches of all shards in order."""
+
+    def columns(first: int, last: int) -> np.ndarray:
+        parts = [shard.array("sketches")[first:last] for shard in shards]
+        return np.concatenate([np.zeros((last - first, 0), np.uint32), *parts], axis=1)
+
+    return columns
+
+
+def gather_from(*shards: Shingles) -> Gather:
+    """Runs of the documents of all shards; their numbers are given in order."""
+    begins = np.cumsum([0, *(len(shard.array("first")) - 1 for shard in shards)])
 
     def gather(documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        counts = shingled.first[documents + 1] - shingled.first[documents]
-        return shingled.runs[ranges(shingled.first[documents], counts)], counts
+        shard_of = np.searchsorted(begins, documents, side="right") - 1
+        runs, lengths = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
+        for number in np.unique(shard_of):
+            rows = documents[shard_of == number] - begins[number]
+            first = shards[number].array("first")
+            lengths.append(first[rows + 1] - first[rows])
+            runs.append(shards[number].array("runs")[_ranges(first[rows], lengths[-1])])
+        return np.concatenate(runs), np.concatenate(lengths)
 
     return gather
 
@@ -134,7 +155,7 @@ def _jaccard(pairs: np.ndarray, gather: Gather) -> np.ndarray:
     runs = keys & np.uint64(2**32 - 1)
     numbers = np.arange(len(pairs))
     both = np.concatenate(
-        [_numbered(numbers, counts[side]) | runs[ranges(first[side], counts[side])] for side in (left, right)]
+        [_numbered(numbers, counts[side]) | runs[_ranges(first[side], counts[side])] for side in (left, right)]
     )
     both.sort()
     shared = (both[1:][both[1:] == both[:-1]] >> np.uint64(32)).astype(np.int64)
@@ -155,7 +176,7 @@ def _numbered(numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.repeat(numbers.astype(np.uint64) << np.uint64(32), counts)
 
 
-def ranges(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _ranges(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """begins[0], begins[0] + 1, ... counts[0] of them, then those of the next."""
     shift = begins - np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)[:-1]])
     return np.arange(counts.sum()) + np.repeat(shift, counts)

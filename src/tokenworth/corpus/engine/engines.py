@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
 from tokenworth.base.worker_processes import end_with_parent
-from tokenworth.corpus.corpus_options import EngineChoice
+from tokenworth.corpus.corpus_settings import EngineChoice
 from tokenworth.errors import SettingError, TokenworthError
 
 J = TypeVar("J")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,7 +54,7 @@ class Decontaminate(ShardStage):
         before = [[stage.facts() for stage in way] for way in work.ways]
         names, fingerprints = [task.name for task in tasks], [task.fingerprint for task in tasks]
         path = work.root / f"index-{content_key(['index', 2, self.n, fingerprints, names, before])}"
-        forms = [partial(_after, way) for way in work.ways]
+        forms = [partial(reduce, lambda text, stage: stage.form_of(text), way) for way in work.ways]
         WORK.once(path / "owner.json", lambda folder: save_index(folder, index_of(tasks, self.n, forms=forms)))
         if short := load_index(str(path)).too_short:
             work.notes.append(
@@ -86,9 +86,3 @@ class Decontaminate(ShardStage):
                 near = comparable(document.text)[max(0, spoilt.start - 40) :]
                 ledger.drop(replace(document, text=near), f"holds {spoilt.split} text of {spoilt.task}")
         return kept
-
-
-def _after(way: Sequence[Stage], text: str) -> str:
-    for stage in way:
-        text = stage.form_of(text)
-    return text

@@ -92,9 +92,11 @@ def judgements(texts: Sequence[str], rules: QualityRules) -> list[Judgement]:
             per_word = characters_per_word(text)
             if per_word is None:
                 judged.append(_spaced(text, rules, repetition))
-            else:
-                longer = _repetition(words_of([text]), per_word)[0]
-                judged.append(_unspaced(text, rules, longer, max(1.0, int(count) / per_word)))
+                continue
+            numbers = _any_script(text, max(1.0, int(count) / per_word))
+            longer = _repetition(words_of([text]), per_word)[0]
+            not_applied = tuple(name for name in OF_SPACED_WORDS if getattr(rules, name) is not None)
+            judged.append(Judgement(next(_refusing(text, rules, longer, numbers), None), not_applied, NO_SPACES))
     return judged
 
 
@@ -131,15 +133,10 @@ def _spaced(text: str, rules: QualityRules, repetition: dict[str, float]) -> Jud
     return Judgement(None, tuple(not_applied), code)
 
 
-def _unspaced(text: str, rules: QualityRules, repetition: dict[str, float], words: float) -> Judgement:
-    refused = next(_refusing(text, rules, repetition, {**_any_script(text, words), "words": lambda: words}), None)
-    not_applied = tuple(name for name in OF_SPACED_WORDS if getattr(rules, name) is not None)
-    return Judgement(refused, not_applied, NO_SPACES)
-
-
 def _any_script(text: str, words: float) -> _Numbers:
     """Numbers that mean the same however words are written."""
     return {
+        "words": lambda: words,
         "symbols": lambda: (text.count("#") + text.count("...") + text.count("…")) / words,
         "bullet_lines": lambda: _share(_lines(text), lambda line: line.startswith(_BULLETS)),
         "ellipsis_lines": lambda: _share(_lines(text), lambda line: line.endswith(("...", "…"))),

@@ -108,6 +108,8 @@ def describe(flow: Flow, out: Path, *, tokens: Mapping[str, Mapping[str, Any]] |
     history = ledgers(flow)
     by_stage = [(stage, Ledger.total(by_source.values())) for stage, by_source in history]
     total = Ledger.total(ledger for _, ledger in by_stage)
+    beyond = len(total.notes) - _MOST_NOTES
+    more = [f"and {beyond:,} more like these"] if beyond > 0 else []
     written = read_json(out / CORPUS)
     documents, size = sum(written["documents"].values()), sum(written["bytes"].values())
     return {
@@ -125,7 +127,7 @@ def describe(flow: Flow, out: Path, *, tokens: Mapping[str, Mapping[str, Any]] |
         "tokens": _token_rows(tokens or {}),
         "synthetic_share": float(sum(written["bytes"].get(source, 0) for source in written["synthetic"]) / size),
         "output": {"documents": documents, "bytes": size, "files": written["files"]},
-        "notes": [*flow.notes, *loss_notes(history), *language_notes(total), *_first_notes(total.notes)],
+        "notes": [*flow.notes, *loss_notes(history), *language_notes(total), *total.notes[:_MOST_NOTES], *more],
         "settings": _settings(flow.corpus),
         "version": __version__,
     }
@@ -190,11 +192,6 @@ def _token_rows(packed: Mapping[str, Mapping[str, Any]]) -> list[TokenRow]:
         }
         for source, row in packed.items()
     ]
-
-
-def _first_notes(notes: Sequence[str]) -> list[str]:
-    more = [f"and {len(notes) - _MOST_NOTES:,} more like these"] if len(notes) > _MOST_NOTES else []
-    return [*notes[:_MOST_NOTES], *more]
 
 
 def _settings(corpus: Corpus) -> dict[str, Any]:

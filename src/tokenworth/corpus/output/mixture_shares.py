@@ -43,7 +43,7 @@ def shares(
     most = _capped(most, sources, mix.max_synthetic)
     total = sum(most.values())
     scale = 1.0 if wanted is None or total == 0 else min(1.0, wanted / total)
-    notes = () if wanted is None or total >= wanted else (_short(total, wanted, "all sources together"),)
+    notes = _short(total, wanted, "all sources together")
     return Shares({name: size * scale for name, size in most.items()}, notes)
 
 
@@ -55,15 +55,16 @@ def _weighted(most: Mapping[str, float], weights: Mapping[str, float], wanted: f
         return Shares(dict.fromkeys(weights, 0.0), ())
     scarcest = min(reach, key=lambda name: reach[name])
     total = reach[scarcest] if wanted is None else min(wanted, reach[scarcest])
-    notes = () if wanted is None or total >= wanted else (_short(total, wanted, f"source {scarcest}"),)
+    notes = _short(total, wanted, f"source {scarcest}")
     return Shares({name: weight * total for name, weight in weights.items()}, notes)
 
 
-def _short(total: float, wanted: float, who: str) -> str:
-    return (
-        f"{wanted / 1e6:,.1f} MB were wanted, but {who} allows {total / 1e6:,.1f} MB only; add documents, or raise "
-        "repeats"
-    )
+def _short(total: float, wanted: float | None, who: str) -> tuple[str, ...]:
+    """A sentence where less can be had than is wanted."""
+    if wanted is None or total >= wanted:
+        return ()
+    sentence = f"{wanted / 1e6:,.1f} MB were wanted, but {who} allows {total / 1e6:,.1f} MB only"
+    return (f"{sentence}; add documents, or raise repeats",)
 
 
 def _capped(most: Mapping[str, float], sources: Sequence[Source], cap: float | None) -> dict[str, float]:
@@ -92,13 +93,3 @@ def copies(sizes: np.ndarray, wanted: float, seed: Sequence[int]) -> np.ndarray:
     middle = reached - sizes[order] / 2
     times[order[middle <= rest]] += 1
     return times
-
-
-def places(entries: int, files: int, seed: int) -> np.ndarray:
-    """(entries,) output file of each document: every one equally likely for every document."""
-    return np.random.default_rng([seed, files]).integers(files, size=entries)
-
-
-def order_in(file: int, entries: int, seed: int) -> np.ndarray:
-    """(entries,) order of the documents of an output file."""
-    return np.random.default_rng([seed, 1, file]).permutation(entries)

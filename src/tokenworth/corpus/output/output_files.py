@@ -14,7 +14,7 @@ from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.engine.pipeline import Flow, ledgers
 from tokenworth.corpus.engine.shard_store import Shard, read_json, write_arrays, write_json
 from tokenworth.corpus.output.loss_notes import losses
-from tokenworth.corpus.output.mixture_shares import copies, places, shares
+from tokenworth.corpus.output.mixture_shares import copies, shares
 from tokenworth.corpus.output.pretraining_file import annealing_shares, write_run_file
 from tokenworth.corpus.output.shuffle_jobs import CollectJob, ScatterJob, added, collect, measure, scatter
 from tokenworth.corpus.output.variety import allowed, measured_variety
@@ -113,7 +113,8 @@ def _scatter(
     """Documents of every shard by output file."""
     rows = [np.repeat(np.arange(len(taken)), taken) for taken in times]
     ends = np.cumsum([len(entries) for entries in rows])
-    file_of = np.split(places(int(ends[-1]), files, flow.corpus.seed), ends[:-1])
+    rng = np.random.default_rng([flow.corpus.seed, files])
+    file_of = np.split(rng.integers(files, size=ends[-1]), ends[:-1])  # every file is equally likely
     jobs = [ScatterJob(shard, folder / f"{number:06d}.plan", files) for number, shard in enumerate(shards)]
     for job, entries, file in zip(jobs, rows, file_of, strict=True):
         if not job.path.is_file():

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from tokenworth.corpus.engine.shard_store import Shard, read_array, read_table, whole, write_arrays
-from tokenworth.corpus.output.mixture_shares import order_in
 
 _EDGES = tuple(2**power for power in range(4, 24, 1))
 Counts = dict[str, Counter[str]]
@@ -83,7 +82,7 @@ def collect(job: CollectJob) -> Counts:
     if not job.out.is_file():
         batches = [ipc.open_file(pa.memory_map(str(path))).get_batch(job.number) for path in job.scattered]
         table = pa.Table.from_batches(batches)
-        table = table.take(pa.array(order_in(job.number, len(table), job.seed)))
+        table = table.take(pa.array(np.random.default_rng([job.seed, 1, job.number]).permutation(len(table))))
         whole(job.out, lambda path: parquet.write_table(table, path, compression="zstd", row_group_size=10_000))
     return _counts(job.out)
 
