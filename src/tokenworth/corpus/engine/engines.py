@@ -9,7 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from tokenworth.base.worker_processes import end_with_parent
 from tokenworth.corpus.corpus_settings import EngineChoice
@@ -21,18 +21,6 @@ F = TypeVar("F")
 ENGINES = ("local", "ray")
 _AHEAD = 2
 """Jobs under way, a worker."""
-
-
-class Engine(Protocol):
-    """Runs a function over jobs."""
-
-    def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
-        """Results in the order of the jobs."""
-        ...
-
-    def close(self, *, now: bool = False) -> None:
-        """Give back what was started, when its jobs are done or now."""
-        ...
 
 
 def _in_order(jobs: Iterable[J], waiting: deque[F], ahead: int, submit: Callable[[J], F]) -> Iterator[F]:
@@ -114,6 +102,10 @@ class OnRay:
         """Stop a cluster that was started here."""
         if self.started_here:
             self.ray.shutdown()
+
+
+Engine = Local | OnRay
+"""Runs a function over jobs."""
 
 
 @contextmanager

@@ -46,6 +46,10 @@ class PartProgress:
         """Of its shards as they are now."""
         return [*self.keys.values()][-1]
 
+    def takes(self, stage: Stage) -> bool:
+        """Whether it goes through a stage."""
+        return stage.name not in self.part.source.skip
+
     def shards(self, stage: str | None = None) -> list[Shard]:
         """Its shards as they are now, or behind a stage."""
         key = self.keys[stage] if stage else self.key
@@ -77,10 +81,6 @@ class Flow:
     def keys(self) -> list[str]:
         """Of every part as it is now."""
         return [part.key for part in self.parts]
-
-    def members(self, stage: Stage) -> list[PartProgress]:
-        """Parts that go through a stage."""
-        return [part for part in self.parts if stage.name not in part.part.source.skip]
 
     def shards(self) -> list[Shard]:
         """Of all parts, as they are now."""
@@ -150,7 +150,7 @@ def _run_shard_stages(flow: Flow, stages: Sequence[ShardStage]) -> None:
     for part in flow.parts:
         shards, steps = part.shards(), []
         for stage in stages:
-            if stage.name not in part.part.source.skip:
+            if part.takes(stage):
                 part.keys[stage.name] = content_key([stage.facts(), flow.corpus.keep_dropped, part.key])
                 steps.append((stage, part.key))
         jobs += [ChainJob(shard, tuple(steps), flow.corpus.keep_dropped) for shard in shards if steps]
@@ -169,7 +169,8 @@ def observe_jobs(stage: CorpusStage, shards: Iterable[Shard]) -> list[ObserveJob
 
 def _run_corpus_stage(flow: Flow, stage: CorpusStage) -> None:
     """Observe every shard, decide, drop."""
-    members, keep_dropped = flow.members(stage), flow.corpus.keep_dropped
+    keep_dropped = flow.corpus.keep_dropped
+    members = [part for part in flow.parts if part.takes(stage)]
     jobs = observe_jobs(stage, [shard for part in members for shard in part.shards()])
     flow.run(f"{stage.name}: look", observe, jobs)
     decision = flow.root / f"decision-{content_key([stage.facts(), [part.key for part in members]])}"

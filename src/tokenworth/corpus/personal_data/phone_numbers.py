@@ -69,19 +69,14 @@ def _is_phone(match: re.Match[str]) -> bool:
         return False
     if any(kind.fullmatch(number) for kind in (_DECIMAL, _YEARS)) or _DATE.search(number) or _CITATION.search(number):
         return False
-    if _is_said(match):
+    before = match.string[max(0, match.start() - _LOOK_BACK) : match.start()]
+    if _SAID_BEFORE.search(before) or _SAID_AFTER.match(match.string[match.end() : match.end() + _LOOK_AHEAD]):
         return True
     if len(digits) < _FEWEST_UNSAID:
         return False
     if _ABROAD.match(number):
         return _is_possible(number)
     return bool(_NORTH_AMERICAN.fullmatch(number) or _AREA_CODE.fullmatch(number)) or _is_national(number)
-
-
-def _is_said(match: re.Match[str]) -> bool:
-    before = match.string[max(0, match.start() - _LOOK_BACK) : match.start()]
-    after = match.string[match.end() : match.end() + _LOOK_AHEAD]
-    return bool(_SAID_BEFORE.search(before) or _SAID_AFTER.match(after))
 
 
 def _is_possible(number: str) -> bool:

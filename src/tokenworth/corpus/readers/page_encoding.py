@@ -56,11 +56,10 @@ def decoded_page(data: bytes, charset: str = "") -> str | None:
 
 
 def _is_utf8(data: bytes) -> bool:
-    try:
+    with suppress(UnicodeDecodeError):
         data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        return True
+    return False
 
 
 def declared(data: bytes) -> str:
