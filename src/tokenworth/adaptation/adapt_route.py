@@ -48,7 +48,7 @@ assert tuple(FITS) == ROUTES, "every route has its fit"
 
 
 @keywords_of(AdaptCall)
-def adapt(given: AdaptCall) -> AdaptResult:
+def adapt(call: AdaptCall) -> AdaptResult:
     """Run a route: bow, prompt, probe, lora, full or scratch.
 
     The same seed gives the same order of texts, head and dropout, whatever the route; the test split is read once, at
@@ -59,20 +59,20 @@ def adapt(given: AdaptCall) -> AdaptResult:
         SettingError: a setting that is not understood, or another run in `out`.
         TaskError, BackboneError, EncodeError, AdaptError: see their docstrings; one sentence each.
     """
-    config, route, model, seed = make_config(given.config), given.route, given.model, given.seed
+    config, route, model, seed = make_config(call.config), call.route, call.model, call.seed
     if route not in ROUTES:
         raise SettingError(f"route {route!r} is not understood; choose one of {', '.join(ROUTES)}")
     meter, devices = Meter(), find_devices(shard=config.shard)
     main = devices.processes.is_main
-    loading = {name: getattr(given, name) for name in ("device", "revision", "allow_pickle", "tokenizer")}
-    folder = None if given.out is None else Path(given.out)
+    loading = {name: getattr(call, name) for name in ("device", "revision", "allow_pickle", "tokenizer")}
+    folder = None if call.out is None else Path(call.out)
     with claimed(folder) if folder is not None and main else nullcontext():
         with meter.clock("load"):
-            task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=seed)
+            task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
         finished, dtype = None, ""
         with devices.processes.together():
             if main:
-                dtype = record.number_format(folder, route, model, config.dtype, given.device)
+                dtype = record.number_format(folder, route, model, config.dtype, call.device)
             if folder is not None and main:
                 name = model.name + model.fingerprint if isinstance(model, Backbone) else model
                 settings = {**config.asdict(), "dtype": dtype}
@@ -85,7 +85,7 @@ def adapt(given: AdaptCall) -> AdaptResult:
         train_rows, validation_rows = divide(task, config, seed)
         job = Job(
             route, model, task, train_rows, validation_rows, config, dtype, seed, loading, devices, folder,
-            given.cache, given.progress,
+            call.cache, call.progress,
         )  # fmt: skip
         return _run(job, meter)
 

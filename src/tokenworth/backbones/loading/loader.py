@@ -29,32 +29,32 @@ _NARROW = frozenset({torch.bfloat16, torch.float16})
 
 
 @keywords_of(BackboneCall)
-def load_backbone(given: BackboneCall) -> Backbone:
+def load_backbone(call: BackboneCall) -> Backbone:
     """Load a causal language model or an encoder without its head.
 
     Raises:
         BackboneError: the model or its tokenizer is missing, incomplete, damaged or of a kind that is not supported.
         SettingError: device, dtype or revision is not understood.
     """
-    return _load(given)
+    return _load(call)
 
 
-def _load(given: BackboneCall) -> Backbone:
-    name, device_map, lm_head = given.name, given.device_map, given.lm_head
+def _load(call: BackboneCall) -> Backbone:
+    name, device_map, lm_head = call.name, call.device_map, call.lm_head
     base, is_random = _split(name)
-    place = resolve_device(given.device)
-    precision = resolve_dtype(given.dtype, place)
+    place = resolve_device(call.device)
+    precision = resolve_dtype(call.dtype, place)
     with quiet_transformers():
-        parts = parts_of(base, is_random=is_random, revision=given.revision, tokenizer=given.tokenizer, seed=given.seed)
+        parts = parts_of(base, is_random=is_random, revision=call.revision, tokenizer=call.tokenizer, seed=call.seed)
         if is_random:
-            model: Any = random_model(parts.config, precision, given.seed, lm_head=lm_head)
+            model: Any = random_model(parts.config, precision, call.seed, lm_head=lm_head)
         else:
             assert parts.source is not None, "only random weights need no files"
             model, weights = pretrained_model(
                 parts.source,
                 parts.config,
                 precision,
-                allow_pickle=given.allow_pickle,
+                allow_pickle=call.allow_pickle,
                 device_map=device_map,
                 lm_head=lm_head,
             )
@@ -69,12 +69,12 @@ def _load(given: BackboneCall) -> Backbone:
             failure = _failure_in_float32(name, parts, body_of(model) if lm_head else model, place)
             if failure is not None:
                 raise failure from error
-            if given.dtype != "auto":
+            if call.dtype != "auto":
                 raise BackboneError(f"{name} does not run in {_written(precision)}; choose --dtype float32") from error
         else:
             return _with_head(backbone, head) if head else backbone
     del model
-    found = _load(replace(given, dtype="float32"))
+    found = _load(replace(call, dtype="float32"))
     note = f"{type(found.model).__name__} does not run in {_written(precision)}, so it is computed in float32."
     return replace(found, notes=(*found.notes, note))
 
