@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from tokenworth.backbones.model_choice import WeightChoice
 from tokenworth.cli.console import print_lines, say
 from tokenworth.cli.options import Given, Output, said, takes
-from tokenworth.corpus.corpus_options import AuditCall, EngineChoice
+from tokenworth.corpus.corpus_settings import AuditCall, EngineChoice
 from tokenworth.report.terminal.progress import progress_report
 
 
