@@ -64,9 +64,7 @@ def with_model(backbone: Backbone, model: nn.Module, fact: str) -> Backbone:
 
 def as_it_is_now(backbone: Backbone) -> Backbone:
     """The backbone, examined anew where blocks of its model were swapped or replaced since it was loaded.
-
-    Raises:
-        BackboneError: the model has another number or width of layers now, or does not run.
+    Raises BackboneError: the model has another number or width of layers now, or does not run.
     """
     blocks = backbone.structure.blocks
     lists = (tuple(module) for module in backbone.model.modules() if isinstance(module, nn.ModuleList))

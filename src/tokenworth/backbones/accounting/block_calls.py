@@ -81,11 +81,7 @@ class _Watch:
 
 
 def run_without_weights(model: nn.Module, length: int) -> Run:
-    """One text of T tokens through a base model on the meta device.
-
-    Raises:
-        BackboneError: it does not run there.
-    """
+    """One text of T tokens through a base model on the meta device.  Raises BackboneError: it does not run there."""
     products = Products(model.parameters())
     watch = _Watch(products)
     inputs = text_inputs(model, length, **_caching(model))
@@ -101,9 +97,7 @@ def _caching(model: Any) -> dict[str, bool]:
 
 def depth_and_width(model: nn.Module) -> tuple[int, int]:
     """Layers, and numbers of a state, of a base model on the meta device; its embedding may be narrower.
-
-    Raises:
-        BackboneError: it does not run there, or has no list of blocks.
+    Raises BackboneError: it does not run there, or has no list of blocks.
     """
     run = run_without_weights(model, _SHORT)
     return len(layers_of(model, run)), width_of(run)
@@ -116,9 +110,7 @@ def width_of(run: Run) -> int:
 
 def layers_of(model: nn.Module, run: Run) -> list[list[Call]]:
     """The calls that make each layer, in the order of the layers.
-
-    Raises:
-        BackboneError: the model has no list of blocks.
+    Raises BackboneError: the model has no list of blocks.
     """
     lists = {path: part for path, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part)}
     if not lists:

@@ -21,9 +21,7 @@ from tokenworth.errors import BackboneError, first_line
 
 def meta_model(config: Any) -> nn.Module:
     """What of a configuration's model reads a text: weights are shapes only, whole numbers (of positions) are real.
-
-    Raises:
-        BackboneError: the configuration describes no model.
+    Raises BackboneError: the configuration describes no model.
     """
     with shapes():
         model: nn.Module = body_of(outline_of(whole_class(config), config))
@@ -31,11 +29,7 @@ def meta_model(config: Any) -> nn.Module:
 
 
 def meta_named(name: str) -> nn.Module:
-    """The base model of a published name, hub id or folder, shapes only.
-
-    Raises:
-        BackboneError: it is not found.
-    """
+    """The base model of a published name, hub id or folder, shapes only.  Raises BackboneError: it is not found."""
     return meta_model(_config_of(name))
 
 
@@ -48,9 +42,7 @@ def _config_of(name: str) -> Any:
 
 def account_of(name: str, *, context: int = 128) -> Account:
     """Count a backbone by name: published name, hub id or folder; nothing but its configuration is read.
-
-    Raises:
-        BackboneError: it is not found, or cannot be counted.
+    Raises BackboneError: it is not found, or cannot be counted.
     """
     entry = None if is_local(name) else find_published(name)
     config = _config_of(name)

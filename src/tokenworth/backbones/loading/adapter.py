@@ -24,9 +24,7 @@ _PARTS = re.compile(r"\.(lora_\w+)(\.|$)")
 
 def adapter_files(source: Source, *, allow_pickle: bool = False) -> list[Path]:
     """Settings and weights of an adapter; [] for a folder that holds a model of its own.
-
-    Raises:
-        BackboneError: the weights are missing, damaged, or a pickle without the flag.
+    Raises BackboneError: the weights are missing, damaged, or a pickle without the flag.
     """
     if source.base is None:
         return []
@@ -55,9 +53,7 @@ def note_of(source: Source) -> str:
 
 def adapted_class(source: Source, config: Any, weights: Path) -> Any:
     """The class whose module names are those the adapter was trained on: with a head or without.
-
-    Raises:
-        BackboneError: it is no LoRA adapter, or fits no class of this base.
+    Raises BackboneError: it is no LoRA adapter, or fits no class of this base.
     """
     kind = read_stated(source.folder / ADAPTER).get("peft_type")
     if kind != "LORA":
@@ -79,9 +75,7 @@ def adapted_class(source: Source, config: Any, weights: Path) -> Any:
 
 def merged(model: Any, source: Source, files: Iterable[Path]) -> Any:
     """The model with the adapter in its weights; heads that the adapter brings for its own task are left out.
-
-    Raises:
-        BackboneError: the adapter does not fit, or leaves numbers that are not finite.
+    Raises BackboneError: the adapter does not fit, or leaves numbers that are not finite.
     """
     from peft import PeftModel
 

@@ -24,9 +24,7 @@ _READS_PADDING = (
 
 def assembled(name: str, parts: Parts, model: nn.Module, place: torch.device, *, random: bool) -> Backbone:
     """The backbone of a model on its device, examined once on a short text.
-
-    Raises:
-        BackboneError: the model does not run, or is of a kind that is not supported.
+    Raises BackboneError: the model does not run, or is of a kind that is not supported.
     """
     max_length, notes = _context_length(model, parts.tokenizer)
     structure = _examined(model, max_length, place, parts.tokenizer)

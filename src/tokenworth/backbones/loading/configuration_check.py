@@ -36,9 +36,7 @@ _FETCH = "correct it, or fetch config.json again"
 
 def read_stated(path: Path) -> dict[str, Any]:
     """The object a JSON file of a model holds.
-
-    Raises:
-        BackboneError: it is too long, no JSON, nested without end, or no object.
+    Raises BackboneError: it is too long, no JSON, nested without end, or no object.
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
@@ -55,9 +53,7 @@ def read_stated(path: Path) -> dict[str, Any]:
 
 def check_stated(path: Path, stated: dict[str, Any]) -> None:
     """Refuse numbers that a configuration's own constructor would loop over or allocate for, and no-flags.
-
-    Raises:
-        BackboneError: names the key, the value and what is expected.
+    Raises BackboneError: names the key, the value and what is expected.
     """
     for name in _OBJECTS & stated.keys():
         if not isinstance(stated[name], dict | None):
@@ -75,9 +71,7 @@ def check_stated(path: Path, stated: dict[str, Any]) -> None:
 
 def check_sizes(path: Path, config: Any) -> None:
     """Refuse a model without width, blocks, heads or tokens.
-
-    Raises:
-        BackboneError: names the key as the file spells it.
+    Raises BackboneError: names the key as the file spells it.
     """
     text_config = config.get_text_config()
     if not hasattr(text_config, "get_text_config"):

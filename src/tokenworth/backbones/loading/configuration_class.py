@@ -50,9 +50,7 @@ def without_pooler(model_class: Any) -> dict[str, bool]:
 
 def read_config(source: Source) -> Any:
     """The configuration (of an adapter its base's), if it describes a model that transformers itself knows.
-
-    Raises:
-        BackboneError: it cannot be read, has values of the wrong type or size, or needs code of its own.
+    Raises BackboneError: it cannot be read, has values of the wrong type or size, or needs code of its own.
     """
     from transformers import CONFIG_MAPPING, MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, AutoConfig
 

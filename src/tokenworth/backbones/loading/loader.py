@@ -124,9 +124,7 @@ def identity(
     name: str, *, seed: int = 0, revision: str | None = None, tokenizer: str | None = None, allow_pickle: bool = False
 ) -> str:
     """The fingerprint `load_backbone` would give, without loading: files are read, no model is made.
-
-    Raises:
-        BackboneError: as `load_backbone`, as far as files show it.
+    Raises BackboneError: as `load_backbone`, as far as files show it.
     """
     base, is_random = _split(name)
     with quiet_transformers():

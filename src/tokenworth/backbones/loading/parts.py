@@ -44,9 +44,7 @@ class Parts:
 
 def parts_of(base: str, *, is_random: bool, revision: str | None, tokenizer: str | None, seed: int) -> Parts:
     """What files, or for random weights a published name, say about a backbone; no weights are looked at.
-
-    Raises:
-        BackboneError: configuration or tokenizer is missing, damaged or of a kind that is not supported.
+    Raises BackboneError: configuration or tokenizer is missing, damaged or of a kind that is not supported.
     """
     entry = None if is_local(base) or not is_random else find_published(base)
     return _published(entry, tokenizer, seed) if entry else _from_files(base, revision, tokenizer, is_random, seed)

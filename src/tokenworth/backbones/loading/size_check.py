@@ -57,11 +57,7 @@ def size_of(model: nn.Module) -> Size:
 
 
 def check_memory(size: Size, name: str) -> None:
-    """Random weights are drawn in float32 in main memory.
-
-    Raises:
-        BackboneError: they do not fit.
-    """
+    """Random weights are drawn in float32 in main memory.  Raises BackboneError: they do not fit."""
     needed, free = _FLOAT32_BYTES * (size.weights + size.buffers), free_memory()
     if needed > free:
         raise BackboneError(
@@ -72,9 +68,7 @@ def check_memory(size: Size, name: str) -> None:
 
 def check_stored(size: Size, stored: int, name: str) -> None:
     """Files hold every number of a model; one that asks for twice as many was described by another config.json.
-
-    Raises:
-        BackboneError: the configuration is another model's.
+    Raises BackboneError: the configuration is another model's.
     """
     if size.weights > 2 * stored:
         raise BackboneError(

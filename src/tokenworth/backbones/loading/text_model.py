@@ -32,9 +32,7 @@ def is_lone_decoder(config: Any) -> bool:
 
 def body_of(model: Any) -> Any:
     """The stack within a model, of `whole_class` or of one with a head, that turns token ids into hidden states.
-
-    Raises:
-        BackboneError: a pair whose encoder does not stand apart.
+    Raises BackboneError: a pair whose encoder does not stand apart.
     """
     if model.config.is_encoder_decoder:
         body = model.get_encoder()
@@ -66,11 +64,7 @@ def _embeds_tokens(model: Any) -> bool:
 
 
 def outline_of(model_class: Any, config: Any) -> nn.Module:
-    """A model of some class, shapes only.
-
-    Raises:
-        BackboneError: the configuration describes no model.
-    """
+    """A model of some class, shapes only.  Raises BackboneError: the configuration describes no model."""
     name = config.name_or_path or f"a {config.model_type} model"
     model: nn.Module = outline(lambda: model_class(config, **without_pooler(model_class)), name)
     return model

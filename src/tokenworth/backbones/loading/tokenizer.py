@@ -38,9 +38,7 @@ def _byte_symbols() -> list[str]:
 
 def tokenizer_of(name: str, tokenizer: str | None = None) -> tuple[Any, str | None]:
     """A backbone's tokenizer without its weights, and why it is that of bytes where its own cannot be had.
-
-    Raises:
-        BackboneError: a local folder without a tokenizer, or one named apart that is not there.
+    Raises BackboneError: a local folder without a tokenizer, or one named apart that is not there.
     """
     entry = None if is_local(name) else find_published(name)
     try:
@@ -54,18 +52,14 @@ def tokenizer_of(name: str, tokenizer: str | None = None) -> tuple[Any, str | No
 
 def tokenizer_source(tokenizer: str) -> Source | None:
     """Where a tokenizer named apart lies; None for the one of bytes.
-
-    Raises:
-        BackboneError: it is not there and cannot be fetched.
+    Raises BackboneError: it is not there and cannot be fetched.
     """
     return None if tokenizer == BYTES else find_source(tokenizer, config=False)
 
 
 def read_tokenizer(source: Source) -> Any:
     """The tokenizer that lies beside the model, if it has a vocabulary; of an adapter its own, else its base's.
-
-    Raises:
-        BackboneError: there is none, it is damaged, or it would make a text many times as long.
+    Raises BackboneError: there is none, it is damaged, or it would make a text many times as long.
     """
     from transformers import AutoTokenizer
 

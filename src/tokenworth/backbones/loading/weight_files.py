@@ -40,9 +40,7 @@ def is_pickle_allowed(allow_pickle: bool) -> bool:
 
 def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Path], bool]:
     """The files that hold a model's weights, fetched and checked, and whether they are safetensors.
-
-    Raises:
-        BackboneError: there are none, one is missing or cut short, or they are pickles and the flag was not given.
+    Raises BackboneError: there are none, one is missing or cut short, or they are pickles and the flag was not given.
     """
     if source.base is not None:
         raise BackboneError(
@@ -83,9 +81,7 @@ def stored_names(files: Iterable[Path]) -> set[str]:
 
 def check_safetensors(path: Path) -> None:
     """The header states every tensor's place; opening compares that with the length of the file.
-
-    Raises:
-        BackboneError: they differ, or there is no header.
+    Raises BackboneError: they differ, or there is no header.
     """
     from safetensors import SafetensorError, safe_open
 

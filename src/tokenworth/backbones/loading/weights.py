@@ -85,8 +85,7 @@ def pretrained_model(
 
     An adapter is merged into the weights of its base, in the dtype of the model.
 
-    Raises:
-        BackboneError: weights are missing, damaged or not those of this configuration.
+    Raises BackboneError: weights are missing, damaged or not those of this configuration.
     """
     base = source.base or source
     files, safe = weight_files(base, allow_pickle=allow_pickle)
@@ -213,9 +212,7 @@ def _own_folder(source: Source) -> Iterator[tuple[Path, Any]]:
 
 def causal_class(config: Any, name: str) -> Any:
     """The class of the language model that predicts next tokens.
-
-    Raises:
-        BackboneError: there is none for this kind of model, or it is the encoder of a pair.
+    Raises BackboneError: there is none for this kind of model, or it is the encoder of a pair.
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 

@@ -31,9 +31,7 @@ class LanguageHead:
 
     def __init__(self, model: nn.Module) -> None:
         """Find the base model inside, by a short text.
-
-        Raises:
-            BackboneError: the model does not run, or there is no base model inside.
+        Raises BackboneError: the model does not run, or there is no base model inside.
         """
         self.model = model
         try:
@@ -47,11 +45,7 @@ class LanguageHead:
             ) from error
 
     def check(self, name: str) -> None:
-        """See that last states are all that logits depend on.
-
-        Raises:
-            BackboneError: they are not.
-        """
+        """See that last states are all that logits depend on.  Raises BackboneError: they are not."""
         with torch.inference_mode():
             again_TV = self(self._output.last_hidden_state[0])
         apart = (again_TV.float() - self._logits_TV.float()).abs().max() / self._logits_TV.float().abs().max()

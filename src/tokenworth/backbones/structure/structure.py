@@ -50,8 +50,8 @@ def examine(
     missing there); a model whose blocks do not (shared blocks, sequences reshaped inside) is read through
     ``output_hidden_states`` instead.
 
-    Raises:
-        BackboneError: the model does not run, gives no hidden states, or not the same number and width for every token.
+    Raises BackboneError: the model does not run, gives no hidden states, or not the same number and width for every
+    token.
     """
     try:
         with bounded_indices(device):

@@ -50,8 +50,7 @@ def tree_attention(tree: Tree) -> Iterator[None]:
 
     The model has to be called with a two-dimensional attention mask of ones, lest it look for packs by itself.
 
-    Raises:
-        TreeError: nobody asked for a mask.
+    Raises TreeError: nobody asked for a mask.
     """
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 

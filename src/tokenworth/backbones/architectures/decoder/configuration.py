@@ -49,9 +49,7 @@ class DecoderConfig(PreTrainedConfig):  # type: ignore[misc]
 
     def __post_init__(self, **more: Any) -> None:
         """Check what can only be wrong together.
-
-        Raises:
-            ValueError: an unknown part, sizes that do not divide, or experts with another network than SwiGLU.
+        Raises ValueError: an unknown part, sizes that do not divide, or experts with another network than SwiGLU.
         """
         self.num_key_value_heads = self.num_key_value_heads or self.num_attention_heads
         for name, choices in _CHOICES.items():

@@ -53,9 +53,7 @@ class OpenELMConfig(PreTrainedConfig):  # type: ignore[misc]
 
     def __post_init__(self, **more: Any) -> None:
         """Work out what a config.json leaves to the rule.
-
-        Raises:
-            ValueError: a normalisation other than rms_norm, or a list whose length is not the number of layers.
+        Raises ValueError: a normalisation other than rms_norm, or a list whose length is not the number of layers.
         """
         if self.normalization_layer_name != "rms_norm":
             raise ValueError(f"normalization_layer_name is {self.normalization_layer_name!r}; only rms_norm is known")
