@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 
 from small_models import write_tokenizer
 from tokenworth.backbones import CATALOG, load_backbone
-from tokenworth.backbones.architectures.openelm import register
+from tokenworth.backbones.architectures import register_architectures
 from tokenworth.backbones.architectures.openelm.configuration import OpenELMConfig, rounded_to
 from tokenworth.encode import encode, tokenise
 
@@ -31,8 +31,8 @@ SIZES = {
 
 @pytest.fixture(scope="module", autouse=True)
 def known():
-    register()
-    register()
+    register_architectures()
+    register_architectures()
 
 
 @pytest.fixture(scope="module")

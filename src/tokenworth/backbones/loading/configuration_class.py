@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from tokenworth.backbones.architectures.decoder import register as register_decoder
-from tokenworth.backbones.architectures.openelm import register as register_openelm
+from tokenworth.backbones.architectures import register_architectures
 from tokenworth.backbones.catalog import Published
 from tokenworth.backbones.loading.configuration_check import (
     check_sizes,
@@ -23,7 +22,7 @@ def published_config(entry: Published) -> Any:
     """The transformers configuration of a published backbone."""
     from transformers import CONFIG_MAPPING
 
-    register_openelm()
+    register_architectures()
     return CONFIG_MAPPING[entry.config["model_type"]].from_dict(dict(entry.config))
 
 
@@ -54,8 +53,7 @@ def read_config(source: Source) -> Any:
     """
     from transformers import CONFIG_MAPPING, MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, AutoConfig
 
-    register_openelm()
-    register_decoder()
+    register_architectures()
     source = source.base or source
     path = source.folder / "config.json"
     stated = read_stated(path)
