@@ -13,10 +13,9 @@ from torch import nn
 from tokenworth.backbones.backbone import Backbone
 from tokenworth.backbones.loading.assembly import assembled
 from tokenworth.backbones.loading.configuration_class import without_pooler
-from tokenworth.backbones.loading.fingerprint import fingerprint
-from tokenworth.backbones.loading.parts import Parts
+from tokenworth.backbones.loading.parts import Parts, fingerprint
 from tokenworth.backbones.loading.quiet import quiet_transformers
-from tokenworth.backbones.loading.size_check import check_memory, size_of
+from tokenworth.backbones.loading.size_check import check_memory
 from tokenworth.backbones.loading.text_model import body_of, outline_of, whole_class
 from tokenworth.backbones.loading.weights import causal_class
 from tokenworth.backbones.structure.structure import examine
@@ -26,7 +25,7 @@ from tokenworth.errors import BackboneError
 def random_model(config: Any, dtype: torch.dtype, seed: int, *, lm_head: bool = False) -> nn.Module:
     """Random weights, drawn in float32 on the CPU so that every device and dtype starts from the same ones."""
     model_class = causal_class(config, config.model_type) if lm_head else whole_class(config)
-    check_memory(size_of(outline_of(model_class, config)), config.name_or_path or f"a {config.model_type} model")
+    check_memory(outline_of(model_class, config), config.name_or_path or f"a {config.model_type} model")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model: nn.Module = model_class(config, **without_pooler(model_class))

@@ -13,6 +13,7 @@ Products of the experts of a mixture run in any number format, which PyTorch's o
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,9 @@ _MOST_NUMBERS = 2**24
 class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is active, operations on weights without numbers are asked for shapes alone."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         """Run one operation on the device that its operands allow."""
         kwargs = dict(kwargs or {})
@@ -47,11 +51,6 @@ class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             like = tensors[0] if tensors else func(*args, **kwargs)
             kwargs["device"] = torch.device("cpu") if tensors or _is_looked_at(like) else _META
         return func(*args, **kwargs)
-
-
-def shapes() -> Shapes:
-    """One of these."""
-    return Shapes()  # type: ignore[no-untyped-call]
 
 
 def _without_numbers(value: Any) -> Any:
@@ -90,20 +89,20 @@ def without_weights(model: nn.Module) -> Iterator[None]:
     Raises BackboneError: the model looks at numbers that do depend on its weights.
     """
     try:
-        with shapes(), sdpa_kernel(SDPBackend.MATH):
+        with Shapes(), sdpa_kernel(SDPBackend.MATH):
             yield
     except (RuntimeError, ValueError, NotImplementedError, IndexError, TypeError, AttributeError) as error:
-        name = type(model).__name__
         raise BackboneError(
-            f"{name} does not run without weights ({first_line(error)}), so its cost cannot be counted"
+            f"{type(model).__name__} does not run without weights ({first_line(error)}), so its cost cannot be counted"
         ) from error
 
 
 def text_inputs(model: nn.Module, length: int, *, n_texts: int = 1, **wanted: Any) -> dict[str, Any]:
     """Arguments of the forward pass for texts of T tokens: real ids, a real mask, and those of `wanted` it names."""
-    import inspect
-
-    taken = inspect.signature(model.forward).parameters
+    parameters = inspect.signature(model.forward).parameters
     mask = torch.ones(n_texts, length, dtype=torch.long)
     more = {"attention_mask": mask, **wanted}
-    return {"input_ids": torch.full_like(mask, 2), **{name: value for name, value in more.items() if name in taken}}
+    return {
+        "input_ids": torch.full_like(mask, 2),
+        **{name: value for name, value in more.items() if name in parameters},
+    }

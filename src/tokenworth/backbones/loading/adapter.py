@@ -6,7 +6,7 @@ Source: Hu et al. (2021), LoRA: Low-Rank Adaptation of Large Language Models.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import nn
 from tokenworth.backbones.loading.configuration_check import read_stated, shortened
 from tokenworth.backbones.loading.sources import ADAPTER, ADAPTER_WEIGHTS, Source
 from tokenworth.backbones.loading.text_model import outline_of, whole_class
-from tokenworth.backbones.loading.weight_files import check_safetensors, is_pickle_allowed
+from tokenworth.backbones.loading.weight_files import check_safetensors, is_pickle_allowed, stored_sizes
 from tokenworth.errors import BackboneError, first_line
 
 _PREFIX = "base_model.model."
@@ -45,12 +45,6 @@ def adapter_files(source: Source, *, allow_pickle: bool = False) -> list[Path]:
     return [source.folder / ADAPTER, pickled]
 
 
-def note_of(source: Source) -> str:
-    """A sentence for reports."""
-    stated = read_stated(source.folder / ADAPTER)
-    return f"A LoRA adapter of rank {shortened(str(stated.get('r')))} is merged into the weights of {source.base}."
-
-
 def adapted_class(source: Source, config: Any, weights: Path) -> Any:
     """The class whose module names are those the adapter was trained on: with a head or without.
     Raises BackboneError: it is no LoRA adapter, or fits no class of this base.
@@ -73,13 +67,12 @@ def adapted_class(source: Source, config: Any, weights: Path) -> Any:
     )
 
 
-def merged(model: Any, source: Source, files: Iterable[Path]) -> Any:
+def merged(model: Any, source: Source, weights: Path) -> Any:
     """The model with the adapter in its weights; heads that the adapter brings for its own task are left out.
     Raises BackboneError: the adapter does not fit, or leaves numbers that are not finite.
     """
     from peft import PeftModel
 
-    weights = list(files)[-1]
     try:
         adapted = PeftModel.from_pretrained(model, source.folder, config=_settings(source, model))
         _check_used(adapted, _names(weights))
@@ -98,8 +91,8 @@ def _settings(source: Source, model: nn.Module) -> Any:
 
     settings = PeftConfig.from_pretrained(str(source.folder))
     settings.task_type = None
-    own = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    kept = [name for name in settings.modules_to_save or () if name.rpartition(".")[2] in own]
+    there = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    kept = [name for name in settings.modules_to_save or () if name.rpartition(".")[2] in there]
     settings.modules_to_save = kept or None
     return settings
 
@@ -119,10 +112,7 @@ def _check_used(adapted: Any, names: list[str]) -> None:
 def _names(weights: Path) -> list[str]:
     """Names of the tensors in a file."""
     if weights.suffix == ".safetensors":
-        from safetensors import safe_open
-
-        with safe_open(weights, framework="pt") as file:
-            return list(file.keys())
+        return list(stored_sizes([weights]))
     from peft.utils import load_peft_weights
 
     try:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from tokenworth.backbones.backbone import Backbone, padding_id
-from tokenworth.backbones.loading.fingerprint import fingerprint
 from tokenworth.backbones.loading.parts import Parts
-from tokenworth.backbones.structure.structure import Structure, examine, position_padding
-from tokenworth.errors import BackboneError, first_line
+from tokenworth.backbones.structure.structure import examine, position_padding
 
 _LENGTH_KEYS = ("max_position_embeddings", "max_seq_len", "max_sequence_length")
 _UNSTATED_LENGTH = 2048
@@ -22,12 +19,13 @@ _READS_PADDING = (
 )
 
 
-def assembled(name: str, parts: Parts, model: nn.Module, place: torch.device, *, random: bool) -> Backbone:
+def assembled(name: str, parts: Parts, model: Any, place: torch.device, *, random: bool) -> Backbone:
     """The backbone of a model on its device, examined once on a short text.
     Raises BackboneError: the model does not run, or is of a kind that is not supported.
     """
     max_length, notes = _context_length(model, parts.tokenizer)
-    structure = _examined(model, max_length, place, parts.tokenizer)
+    n_embeddings = model.get_input_embeddings().num_embeddings
+    structure = examine(model, n_embeddings, max_length, place, pad_id=padding_id(parts.tokenizer, n_embeddings))
     if structure.blocks is None:
         notes += (
             "The blocks of this model cannot be told apart: all layers' states of a batch are held in memory at once.",
@@ -46,30 +44,16 @@ def assembled(name: str, parts: Parts, model: nn.Module, place: torch.device, *,
         max_length=max_length,
         n_parameters=sum(p.numel() for p in model.parameters()),
         random=random,
-        fingerprint=fingerprint(parts.files, *parts.facts),
+        fingerprint=parts.fingerprint(),
         source=parts.origin,
         notes=(*parts.notes, *notes),
         structure=structure,
     )
 
 
-def _examined(model: Any, max_length: int, place: torch.device, tokenizer: Any) -> Structure:
-    n_embeddings = model.get_input_embeddings().num_embeddings
-    try:
-        return examine(model, n_embeddings, max_length, place, pad_id=padding_id(tokenizer, n_embeddings))
-    except BackboneError:
-        raise
-    except Exception as error:  # a value that no constructor looked at is met in the forward pass
-        raise BackboneError(
-            f"{type(model).__name__} does not run on a short text ({first_line(error)}); check that config.json fits "
-            "the model"
-        ) from error
-
-
-def _context_length(model: nn.Module, tokenizer: Any) -> tuple[int, tuple[str, ...]]:
+def _context_length(model: Any, tokenizer: Any) -> tuple[int, tuple[str, ...]]:
     """Longest text in tokens: what tokenizer and position table both allow, and a note where neither says."""
-    config: Any = model.config
-    text_config = config.get_text_config()
+    text_config = model.config.get_text_config()
     positions = next((n for key in _LENGTH_KEYS if (n := getattr(text_config, key, None))), None)
     padding = position_padding(model)
     if positions and padding is not None:

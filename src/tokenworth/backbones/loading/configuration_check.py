@@ -19,17 +19,8 @@ _DEPTHS = re.compile(r"(^|_)(layers|layer|depth|blocks)$")
 _LABELS = frozenset({"id2label", "label2id"})
 _OBJECTS = frozenset({*_LABELS, "quantization_config", "text_config"})
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
-_FLAGS = frozenset(
-    {
-        "add_cross_attention",
-        "is_decoder",
-        "is_encoder_decoder",
-        "output_attentions",
-        "output_hidden_states",
-        "return_dict",
-        "tie_word_embeddings",
-        "use_cache",
-    }
+_FLAGS = re.compile(
+    "add_cross_attention|is_(encoder_)?decoder|output_(attentions|hidden_states)|return_dict|tie_word_embeddings|use_cache"
 )
 _FETCH = "correct it, or fetch config.json again"
 
@@ -42,12 +33,13 @@ def read_stated(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _MOST_BYTES:
             raise BackboneError(f"{path} has {path.stat().st_size:,} bytes, too many for settings; fetch it again")
         stated = json.loads(path.read_text(encoding="utf-8"))
+    except BackboneError:
+        raise
     except (ValueError, RecursionError, OSError) as error:
-        if isinstance(error, BackboneError):
-            raise
         raise BackboneError(f"{path} cannot be read as JSON ({first_line(error)}); fetch it again") from error
     if not isinstance(stated, dict):
-        raise BackboneError(f"{path} holds {_kind(stated)} where an object of settings belongs; fetch it again")
+        kind = {list: "a list", str: "a text", type(None): "null", bool: "a flag"}.get(type(stated), "a number")
+        raise BackboneError(f"{path} holds {kind} where an object of settings belongs; fetch it again")
     return stated
 
 
@@ -59,7 +51,7 @@ def check_stated(path: Path, stated: dict[str, Any]) -> None:
         if not isinstance(stated[name], dict | None):
             raise wrong_value(path, name, stated[name], "an object")
     for name, value in _settings(stated):
-        if name in _FLAGS and not isinstance(value, bool | None):
+        if _FLAGS.fullmatch(name) and not isinstance(value, bool | None):
             raise wrong_value(path, name, value, "true or false")
         if name == "num_labels" and not (value is None or (_is_whole(value) and 0 <= value <= _MOST_LABELS)):
             raise wrong_value(path, name, value, f"a number of classes up to {_MOST_LABELS:,}")
@@ -91,16 +83,11 @@ def not_understood(path: Path, error: Exception) -> BackboneError:
         return BackboneError(f"{path} is not understood ({shortened(said) or type(error).__name__}); fetch it again")
     named = None if field.group(2) is None else re.search(r"expected (.*?), got", said)
     listed = [kind.rpartition(".")[2] for kind in re.findall(r"<class '([\w.]+)'>", said.partition(" Errors")[0])]
-    types = listed if named is None else [named.group(1)]
+    *most, last = [_WORDS.get(kind, kind) for kind in (listed if named is None else [named.group(1)])] or [""]
+    expected = " or ".join(filter(None, (", ".join(most), last))) or "another kind of value"
     return BackboneError(
-        f"{path}: {field.group(1)} is {shortened(field.group(2) or field.group(3))}, expected is "
-        f"{_alternatives([_WORDS.get(kind, kind) for kind in types]) or 'another kind of value'}; {_FETCH}"
+        f"{path}: {field.group(1)} is {shortened(field.group(2) or field.group(3))}, expected is {expected}; {_FETCH}"
     )
-
-
-def _alternatives(words: list[str]) -> str:
-    """Words as a sentence lists them: a, b or c."""
-    return " or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 _WORDS = {
@@ -115,7 +102,7 @@ _WORDS = {
 
 
 def wrong_value(path: Path, name: str, value: Any, expected: str) -> BackboneError:
-    """One sentence: the key, what it is, what it should be."""
+    """The error that says of a key what it is and what it should be."""
     return BackboneError(f"{path}: {name} is {shortened(_written(value))}, expected is {expected}; {_FETCH}")
 
 
@@ -144,7 +131,3 @@ def _written(value: Any) -> str:
     if _is_whole(value) and value.bit_length() > 256:
         return f"a number of {value.bit_length()} bits"
     return json.dumps(value)
-
-
-def _kind(value: Any) -> str:
-    return {list: "a list", str: "a text", type(None): "null", bool: "a flag"}.get(type(value), "a number")

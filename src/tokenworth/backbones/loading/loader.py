@@ -10,7 +10,6 @@ import torch
 from tokenworth.backbones.backbone import Backbone
 from tokenworth.backbones.loading.adapter import adapter_files
 from tokenworth.backbones.loading.assembly import assembled
-from tokenworth.backbones.loading.fingerprint import fingerprint
 from tokenworth.backbones.loading.parts import Parts, parts_of
 from tokenworth.backbones.loading.placement import placed
 from tokenworth.backbones.loading.quiet import quiet_transformers
@@ -133,7 +132,7 @@ def identity(
         assert parts.source is not None, "only random weights need no files"
         parts.files += weight_files(parts.source.base or parts.source, allow_pickle=allow_pickle)[0]
         parts.files += adapter_files(parts.source, allow_pickle=allow_pickle)
-    return fingerprint(parts.files, *parts.facts)
+    return parts.fingerprint()
 
 
 def _with_head(backbone: Backbone, head: LanguageHead) -> Backbone:

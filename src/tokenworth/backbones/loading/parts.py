@@ -1,14 +1,16 @@
-"""What a backbone is put together from, its weights aside: a configuration, a tokenizer, and what identifies them."""
+"""What a backbone is put together from, its weights aside: a configuration, a tokenizer, and its identity."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenworth.backbones.catalog import Published, find_published
-from tokenworth.backbones.loading.adapter import note_of
+from tokenworth.backbones.loading.configuration_check import read_stated, shortened
 from tokenworth.backbones.loading.configuration_class import published_config, read_config
 from tokenworth.backbones.loading.sources import ADAPTER, TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.backbones.loading.tokenizer import (
@@ -20,6 +22,7 @@ from tokenworth.backbones.loading.tokenizer import (
 )
 from tokenworth.errors import BackboneError
 
+_CHUNK_BYTES = 1 << 22
 _BYTES_INSTEAD = (
     "The tokenizer {} cannot be had, so texts are read byte by byte; bring it and name its folder with --tokenizer "
     "({})."
@@ -36,10 +39,30 @@ class Parts:
     origin: str
     """In words."""
     files: list[Path]
-    """Everything but weights that makes its fingerprint."""
+    """Everything that makes its fingerprint; weights come last."""
     facts: tuple[str, ...]
     """The same, where there is no file."""
     notes: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """What the backbone is made of, not where it lies or what it is called."""
+        return fingerprint(self.files, *self.facts)
+
+
+def fingerprint(files: Iterable[Path], *facts: str) -> str:
+    """sha256 hex over the names and contents of files, in the order given, and over further facts.
+
+    Cost: one read of the files, about a second a gigabyte.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    for fact in facts:
+        digest.update(f"{fact}\0".encode())
+    return digest.hexdigest()
 
 
 def parts_of(base: str, *, is_random: bool, revision: str | None, tokenizer: str | None, seed: int) -> Parts:
@@ -47,42 +70,40 @@ def parts_of(base: str, *, is_random: bool, revision: str | None, tokenizer: str
     Raises BackboneError: configuration or tokenizer is missing, damaged or of a kind that is not supported.
     """
     entry = None if is_local(base) or not is_random else find_published(base)
-    return _published(entry, tokenizer, seed) if entry else _from_files(base, revision, tokenizer, is_random, seed)
+    facts = (f"random, seed {seed}",) if is_random else ()
+    return _published(entry, tokenizer, facts) if entry else _from_files(base, revision, tokenizer, facts)
 
 
-def _from_files(base: str, revision: str | None, tokenizer: str | None, is_random: bool, seed: int) -> Parts:
+def _from_files(base: str, revision: str | None, tokenizer: str | None, facts: tuple[str, ...]) -> Parts:
     source = find_source(base, revision)
-    if is_random:
+    if facts:  # random weights, which no adapter changes
         source = source.base or source
-    config = read_config(source)
+    config, notes = read_config(source), () if facts else _notes_on(source)
     words = tokenizer_place(source) if tokenizer is None else tokenizer_source(tokenizer)
     files = (source.base or source).matching(("config.json",))
-    facts = (f"random, seed {seed}",) if is_random else ()
-    notes = () if is_random else _notes_on(source)
     if words is None:
         return Parts(config, bytes_tokenizer(), source, str(source), files, (BYTES, *facts), notes)
-    found = read_tokenizer(words)
+    files += words.matching(TOKENIZER_PATTERNS)
     if words is source.base or words is source:
-        files = sorted({*files, *words.matching(TOKENIZER_PATTERNS)})
-    else:
-        files += words.matching(TOKENIZER_PATTERNS)
-    return Parts(config, found, source, str(source), files, facts, notes)
+        files = sorted(set(files))
+    return Parts(config, read_tokenizer(words), source, str(source), files, facts, notes)
 
 
 def _notes_on(source: Source) -> tuple[str, ...]:
     """What is done with an adapter in the folder."""
+    path = source.folder / ADAPTER
     if source.base is not None:
-        return (note_of(source),)
-    if (source.folder / ADAPTER).is_file():
+        rank = shortened(str(read_stated(path).get("r")))
+        return (f"A LoRA adapter of rank {rank} is merged into the weights of {source.base}.",)
+    if path.is_file():
         return (f"{ADAPTER} lies beside the weights of {source} and is left aside: the weights are taken as they are.",)
     return ()
 
 
-def _published(entry: Published, tokenizer: str | None, seed: int) -> Parts:
+def _published(entry: Published, tokenizer: str | None, facts: tuple[str, ...]) -> Parts:
     """Random weights of a published backbone: its configuration is known, its tokenizer has to be found."""
-    origin = f"{entry.hub}, configuration as published"
-    facts = (json.dumps(entry.config, sort_keys=True), f"random, seed {seed}")
-    config = published_config(entry)
+    origin, config = f"{entry.hub}, configuration as published", published_config(entry)
+    facts = (json.dumps(entry.config, sort_keys=True), *facts)
     notes: tuple[str, ...] = ()
     try:
         words = tokenizer_source(tokenizer or entry.tokenizer)

@@ -62,21 +62,20 @@ def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Pa
     return files, False
 
 
-def stored_numbers(files: Iterable[Path]) -> int:
-    """Numbers that weight files hold; of a pickle its bytes, which are at least as many."""
-    return sum(_numbers_in(path) for path in files)
-
-
-def stored_names(files: Iterable[Path]) -> set[str]:
-    """Names of the tensors in safetensors files; none of a pickle, which is not opened for them."""
+def stored_sizes(files: Iterable[Path]) -> dict[str, int]:
+    """Numbers by name of tensor.  Of a pickle, which is not opened, its bytes, which are at least as many, by its own
+    name.
+    """
     from safetensors import safe_open
 
-    names: set[str] = set()
+    sizes: dict[str, int] = {}
     for path in files:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                names.update(file.keys())
-    return names
+                sizes |= {name: prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        else:
+            sizes[path.name] = path.stat().st_size
+    return sizes
 
 
 def check_safetensors(path: Path) -> None:
@@ -94,17 +93,8 @@ def check_safetensors(path: Path) -> None:
         ) from error
 
 
-def _numbers_in(path: Path) -> int:
-    from safetensors import safe_open
-
-    if path.suffix != ".safetensors":
-        return path.stat().st_size
-    with safe_open(path, framework="pt") as file:
-        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-
-
 def _listed(folder: Path, single: str, index: str) -> list[Path]:
-    """The one file, or the shards an index names; [] where there is neither."""
+    """The single file, or the shards an index names; [] where there is neither."""
     if (folder / single).is_file():
         return [folder / single]
     if not (folder / index).is_file():

@@ -46,9 +46,9 @@ def _indices(func: Any, args: Any) -> Iterator[tuple[Tensor, int]]:
         if args[0].dim():
             yield args[2], args[0].shape[args[1]]
     elif packet in (aten.index, aten.index_put, aten.index_put_):
-        given = [(place, index) for place, index in enumerate(args[1]) if index is not None]
-        if all(index.dtype in (torch.int64, torch.int32) for _, index in given):  # masks cannot reach outside
-            yield from ((index, args[0].shape[place]) for place, index in given)
+        indices = [(index, args[0].shape[place]) for place, index in enumerate(args[1]) if index is not None]
+        if all(index.dtype in (torch.int64, torch.int32) for index, _ in indices):  # masks cannot reach outside
+            yield from indices
 
 
 def _within(indices: Tensor, size: int) -> bool:

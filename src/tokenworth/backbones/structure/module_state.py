@@ -20,8 +20,8 @@ class ModuleState:
         self.model = model
         self.record()
 
-    def record(self) -> None:
-        """Keep the state of now."""
+    def record(self, *_: Any) -> None:
+        """Keep the state of now; also as a hook before a forward pass."""
         self.writes = _writes(self.model)
         self.kept = [
             (module, _plain(module), dict(module._modules), dict(module._buffers)) for module in self.model.modules()
@@ -52,14 +52,10 @@ class ModuleState:
 
     def guard(self) -> None:
         """From now on every pass leaves the model as it met it; between passes it may be trained or extended."""
-        self.model.register_forward_pre_hook(self.begin)
+        self.model.register_forward_pre_hook(self.record)
         self.model.register_forward_hook(self, always_call=True)  # a pass may be left early
 
-    def begin(self, _module: nn.Module, _args: Any) -> None:
-        """As a hook before a forward pass."""
-        self.record()
-
-    def __call__(self, _module: nn.Module, _args: Any, _output: Any) -> None:
+    def __call__(self, *_: Any) -> None:
         """As a hook after a forward pass."""
         self.put_back()
 

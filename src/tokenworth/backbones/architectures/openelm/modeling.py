@@ -59,7 +59,7 @@ class OpenELMAttention(CausalAttention):
 
     def forward(self, hidden_states: Tensor, **more: Any) -> tuple[Tensor, Tensor | None]:
         heads = self.by_head(self.qkv_proj(hidden_states))
-        query, key, value = heads.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
+        query, key, value = torch.split(heads, [self.heads, self.kv_heads, self.kv_heads], dim=1)
         if self.q_norm is not None and self.k_norm is not None:
             query, key = self.q_norm(query), self.k_norm(key)
         mixed, weights = self.attend(query, key, value, **more)
