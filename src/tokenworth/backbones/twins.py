@@ -18,7 +18,7 @@ from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.size_check import check_memory
 from tokenworth.backbones.loading.text_model import body_of, outline_of, whole_class
 from tokenworth.backbones.loading.weights import causal_class
-from tokenworth.backbones.structure.structure import examine
+from tokenworth.backbones.structure.structure import Structure, examine
 from tokenworth.errors import BackboneError
 
 
@@ -56,9 +56,13 @@ def tokenizer_facts(tokenizer: Any) -> str:
 
 def with_model(backbone: Backbone, model: nn.Module, fact: str) -> Backbone:
     """The backbone with another model of the same shape (adapted, say); `fact` tells its weights in the fingerprint."""
+    identity = fingerprint([], backbone.fingerprint, fact)
+    return replace(backbone, model=model, structure=_structure(backbone, model), fingerprint=identity)
+
+
+def _structure(backbone: Backbone, model: nn.Module) -> Structure:
     n_embeddings, pad_id = backbone.structure.n_embeddings, backbone.pad_id
-    structure = examine(model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
-    return replace(backbone, model=model, structure=structure, fingerprint=fingerprint([], backbone.fingerprint, fact))
+    return examine(model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
 
 
 def as_it_is_now(backbone: Backbone) -> Backbone:
@@ -69,8 +73,7 @@ def as_it_is_now(backbone: Backbone) -> Backbone:
     lists = (tuple(module) for module in backbone.model.modules() if isinstance(module, nn.ModuleList))
     if blocks is None or blocks in lists:
         return backbone
-    n_embeddings, pad_id = backbone.structure.n_embeddings, backbone.pad_id
-    structure = examine(backbone.model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
+    structure = _structure(backbone, backbone.model)
     now, before = (structure.n_layers, structure.width), (backbone.n_layers, backbone.width)
     if now != before:
         raise BackboneError(

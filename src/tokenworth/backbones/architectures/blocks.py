@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import ModelOutput
@@ -91,6 +92,14 @@ class CausalAttention(nn.Module):
         attention = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
         mixed, weights = attention(self, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **more)
         return mixed.reshape(*mixed.shape[:2], -1), weights
+
+
+class CausalPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
+    """What the library has to know of both families."""
+
+    supports_gradient_checkpointing = True
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012 - transformers declares it so
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
 
 
 class CausalStack:

@@ -30,15 +30,11 @@ def base_class(config: Any) -> Any:
     """The class of the base model; of several the first, as AutoModel does."""
     from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 
-    if _is_pair(config) and not config.is_encoder_decoder and type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
+    is_pair = getattr(type(config), "is_encoder_decoder", False)  # the architecture, whatever part the folder holds
+    if is_pair and not config.is_encoder_decoder and type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
         return MODEL_FOR_TEXT_ENCODING_MAPPING[type(config)]
-    found = MODEL_MAPPING[type(config)]
-    return found[0] if isinstance(found, tuple) else found
-
-
-def _is_pair(config: Any) -> bool:
-    """Whether the architecture is an encoder with a decoder, whatever part of it the folder holds."""
-    return bool(getattr(type(config), "is_encoder_decoder", False))
+    classes = MODEL_MAPPING[type(config)]
+    return classes[0] if isinstance(classes, tuple) else classes
 
 
 def without_pooler(model_class: Any) -> dict[str, bool]:

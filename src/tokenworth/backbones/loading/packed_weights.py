@@ -20,11 +20,16 @@ _NAMES = {
 
 def packing_of(config: Any) -> str:
     """In words how the weights are packed, such as "GPTQ, 4 bits"; "" where they are plain."""
-    stated = _stated(config)
+    stated = getattr(config, "quantization_config", None)
+    if stated is None:
+        stated = getattr(config.get_text_config(), "quantization_config", None)
     if stated is None:
         return ""
-    method = str(stated.get("quant_method") or _by_flags(stated))
-    bits = stated.get("bits") or stated.get("w_bit") or _by_flags(stated, bits=True)
+    stated = stated if isinstance(stated, dict) else stated.to_dict()
+    flagged = 8 if stated.get("load_in_8bit") else 4 if stated.get("load_in_4bit") else None
+    # bitsandbytes of older versions names no method
+    method = str(stated.get("quant_method") or ("bitsandbytes" if flagged else "an unnamed method"))
+    bits = stated.get("bits") or stated.get("w_bit") or flagged
     words = _NAMES.get(method, shortened(method, 40))
     return f"{words}, {bits} bits" if isinstance(bits, int) else words
 
@@ -35,16 +40,3 @@ def unreadable(source: Source, config: Any, reason: str) -> str:
         f"the weights of {source} are quantised ({packing_of(config)}) and cannot be unpacked here ({reason}); bring "
         "the model in float32, bfloat16 or float16 that it was made from, or install what is named"
     )
-
-
-def _stated(config: Any) -> dict[str, Any] | None:
-    found = getattr(config, "quantization_config", None)
-    if found is None:
-        found = getattr(config.get_text_config(), "quantization_config", None)
-    return found if found is None or isinstance(found, dict) else dict(found.to_dict())
-
-
-def _by_flags(stated: dict[str, Any], *, bits: bool = False) -> Any:
-    """bitsandbytes of older versions names no method."""
-    width = 8 if stated.get("load_in_8bit") else 4 if stated.get("load_in_4bit") else None
-    return width if bits else "bitsandbytes" if width else "an unnamed method"

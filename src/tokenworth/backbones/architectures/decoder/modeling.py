@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import GenerationMixin
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import MoeCausalLMOutputWithPast, MoeModelOutputWithPast
@@ -20,6 +20,7 @@ from transformers.utils.output_capturing import OutputRecorder
 from tokenworth.backbones.architectures.blocks import (
     Angles,
     CausalAttention,
+    CausalPreTrainedModel,
     CausalStack,
     ResidualLinear,
     predictions,
@@ -152,16 +153,13 @@ class DecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
         return second(hidden_states + self.mlp(hidden_states))
 
 
-class DecoderPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
+class DecoderPreTrainedModel(CausalPreTrainedModel):
     """What the library has to know of the family."""
 
     config: DecoderConfig
     config_class = DecoderConfig
     base_model_prefix = "model"
-    supports_gradient_checkpointing = True
     _no_split_modules = ["DecoderLayer"]  # noqa: RUF012 - transformers declares them so
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
-    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
     _can_record_outputs = {  # noqa: RUF012
         "hidden_states": DecoderLayer,
         "attentions": DecoderAttention,

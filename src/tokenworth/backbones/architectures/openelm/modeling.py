@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import GenerationMixin
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache
@@ -22,6 +22,7 @@ from transformers.utils.generic import can_return_tuple
 from tokenworth.backbones.architectures.blocks import (
     Angles,
     CausalAttention,
+    CausalPreTrainedModel,
     CausalStack,
     ResidualLinear,
     predictions,
@@ -98,16 +99,13 @@ class OpenELMDecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
         return hidden_states + self.ffn(self.ffn_norm(hidden_states))
 
 
-class OpenELMPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
+class OpenELMPreTrainedModel(CausalPreTrainedModel):
     """What the library has to know of the family."""
 
     config: OpenELMConfig
     config_class = OpenELMConfig
     base_model_prefix = "transformer"
-    supports_gradient_checkpointing = True
     _no_split_modules = ["OpenELMDecoderLayer"]  # noqa: RUF012 - transformers declares them so
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
-    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": OpenELMDecoderLayer, "attentions": OpenELMAttention}  # noqa: RUF012
 
     @torch.no_grad()
