@@ -15,7 +15,7 @@ import golden_runs
 
 UNITS = {"float32": 2.0**-23, "bfloat16": 2.0**-8}
 """A unit in the last place of 1."""
-ROUNDINGS = 64
+ROUNDINGS = 256
 """Units in the last place that a forward pass and what is computed of it may be off; so much again for each step."""
 
 
@@ -67,4 +67,4 @@ CASES = {
     "real-runs": Case(golden_real.runs, steps=60, real=True),
     "real-corpus": Case(golden_real.corpus, real=True),
     "real-measures": Case(golden_real.measures, real=True),
-}  # fmt: skip
+}

@@ -32,8 +32,10 @@ def _raw(home: Path) -> None:
     one = [prose(rng, 80) for _ in range(40)]
     shuffled = " ".join(rng.sample(one[5].split(), 80))
     one += [one[0], one[1].upper(), one[2] + " lamp", shuffled, "too short"]
-    one += [prose(rng, 90) + " mail jane@example.org now",
-            "Der alte Mann ging am Abend langsam durch die Stadt und sah auf den Fluss. " * 6]  # fmt: skip
+    one += [
+        prose(rng, 90) + " mail jane@example.org now",
+        "Der alte Mann ging am Abend langsam durch die Stadt und sah auf den Fluss. " * 6,
+    ]
     two = [prose(rng, 70) for _ in range(30)] + [one[3], f"{prose(rng, 40)} {test[0]} {prose(rng, 40)}"]
     two += [prose(rng, 90) + " schÃ¶n", prose(rng, 90) + " call +1 212 555 0142 or 192.168.7.9", "river " * 200]
     pd.DataFrame({"text": one}).to_parquet(home / "one.parquet")
@@ -50,18 +52,31 @@ def build(home: Path) -> Any:
     """All stages, two of them asking a model, a mix by weights, token shards; the command."""
     _raw(home)
     prose_model(home / "model", initializer_range=0.3)
-    stages = {"extract": None, "normalise": {"languages": ["en"]}, "quality": None, "redact": None, "exact": None,
-              "near": None, "semantic": {"model": "model", "threshold": 0.6},
-              "perplexity": {"model": "model", "max_bits_per_byte": 1.38},
-              "decontaminate": {"tasks": ["task"]}}  # fmt: skip
+    stages = {
+        "extract": None,
+        "normalise": {"languages": ["en"]},
+        "quality": None,
+        "redact": None,
+        "exact": None,
+        "near": None,
+        "semantic": {"model": "model", "threshold": 0.6},
+        "perplexity": {"model": "model", "max_bits_per_byte": 1.38},
+        "decontaminate": {"tasks": ["task"]},
+    }
     sources = {
         "one": {"path": "one.parquet", "weight": 0.5, "annealing_weight": 0.2, "synthetic": True},
         "two": {"path": "two.jsonl", "weight": 0.3, "annealing_weight": 0.5},
         "web": {"path": "pages", "kind": "html", "weight": 0.2, "annealing_weight": 0.3, "repeats": 2},
     }
-    settings = {"sources": sources, "stages": stages, "shard_documents": 16, "seed": 3, "keep_dropped": True,
-                "mix": {"shard_mb": 0.01, "annealing_share": 0.25},
-                "pack": {"tokenizer": {"vocabulary": 300}, "held_out_share": 0.1}}  # fmt: skip
+    settings = {
+        "sources": sources,
+        "stages": stages,
+        "shard_documents": 16,
+        "seed": 3,
+        "keep_dropped": True,
+        "mix": {"shard_mb": 0.01, "annealing_share": 0.25},
+        "pack": {"tokenizer": {"vocabulary": 300}, "held_out_share": 0.1},
+    }
     return built(home, settings)
 
 
@@ -79,9 +94,10 @@ def built(home: Path, settings: Any) -> dict[str, Any]:
         "dropped": sorted(row for path in (out / "work").rglob("*.dropped.parquet") for row in _rows(path)),
         "tokens": {
             str(path.relative_to(out)): digest(path.read_bytes())
-            for path in sorted((out / "tokens").rglob("*")) if path.suffix in (".npy", ".bin")
+            for path in sorted((out / "tokens").rglob("*"))
+            if path.suffix in (".npy", ".bin")
         },
-    }  # fmt: skip
+    }
 
 
 def _rows(path: Path) -> list[str]:

@@ -22,31 +22,62 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from small_models import WORDS, write_folder, write_model
 
-PROSE = ["the", "of", "and", "to", "with", "have", "that", "be", "lamp", "river", "stone", "cloud", "garden", "window",
-         "engine", "letter", "morning", "winter", "paper", "ship", "music", "table", "street", "forest", "island",
-         "bridge", "market", "orange", "silver", "doctor", "teacher", "captain"]  # fmt: skip
+PROSE = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "with",
+    "have",
+    "that",
+    "be",
+    "lamp",
+    "river",
+    "stone",
+    "cloud",
+    "garden",
+    "window",
+    "engine",
+    "letter",
+    "morning",
+    "winter",
+    "paper",
+    "ship",
+    "music",
+    "table",
+    "street",
+    "forest",
+    "island",
+    "bridge",
+    "market",
+    "orange",
+    "silver",
+    "doctor",
+    "teacher",
+    "captain",
+]
 COMMON, OWN = WORDS[:10], 10
 
 
 # -- texts --------------------------------------------------------------------------------------------------------
 
 
-def labelled(n: int, classes: int, seed: int = 0) -> list[tuple[str, str]]:
+def labelled(n: int, classes: int, seed: int, named: str) -> list[tuple[str, str]]:
     """Texts of 3 to 11 words; a good third of them from ten words of the class's own."""
     rng = random.Random(seed)
     rows = []
     for number in range(n):
         own = WORDS[OWN * (1 + number % classes) :][:OWN]
         words = [rng.choice(own if rng.random() < 0.4 else COMMON) for _ in range(rng.randint(3, 11))]
-        rows.append((" ".join(words), f"class {number % classes}"))
+        rows.append((" ".join(words), f"{named}{number % classes}"))
     rng.shuffle(rows)
     return rows
 
 
-def write_task(path: Path, n: int = 90, classes: int = 3, seed: int = 0) -> str:
-    """A table of labelled texts."""
+def write_task(path: Path, n: int = 90, classes: int = 3, seed: int = 0, named: str = "class ") -> str:
+    """A table of labelled texts, the classes by name and number; "w5" names them by words that the models know."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("text", "label"), *labelled(n, classes, seed)])
+        csv.writer(file).writerows([("text", "label"), *labelled(n, classes, seed, named)])
     return str(path)
 
 
@@ -147,13 +178,20 @@ def in_two_processes(work: Callable[[Path], None], home: Path) -> None:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    facts = {**os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-             "MASTER_PORT": str(free_port())}  # fmt: skip
+    facts = {
+        **os.environ,
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
     ranks = [
-        context.Process(target=_in_rank, args=(work, home, {**facts, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                                               torch.get_num_threads()))
+        context.Process(
+            target=_in_rank,
+            args=(work, home, {**facts, "RANK": str(rank), "LOCAL_RANK": str(rank)}, torch.get_num_threads()),
+        )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     for process in ranks:
         process.start()
     while any(process.is_alive() for process in ranks) and not any(process.exitcode for process in ranks):

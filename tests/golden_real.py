@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from golden_corpora import built
-from golden_inputs import columns, command, read_json, write_yaml
+from golden_inputs import columns, command, read_json, write_documents, write_yaml
 from golden_judgements import CPU, assessment_in
 from golden_routes import adapted_in
 from golden_runs import trained_in
@@ -47,8 +47,18 @@ def decide(home: Path) -> Any:
     """Options of two decoders with learning curves, on a card."""
     import tokenworth as tw
 
-    tw.decide(str(TASKS / "emotion"), SMALL, hardware="a100", price=2.0, budget="$1", labels=True, layers="last",
-              out=home, **SAMPLE, **CPU)  # fmt: skip
+    tw.decide(
+        str(TASKS / "emotion"),
+        SMALL,
+        hardware="a100",
+        price=2.0,
+        budget="$1",
+        labels=True,
+        layers="last",
+        out=home,
+        **SAMPLE,
+        **CPU,
+    )
     return read_json(home / "decision.json")
 
 
@@ -69,12 +79,28 @@ def runs(home: Path) -> Any:
     """A decoder pretrained on stories for 60 steps, and its trace on a task."""
     import tokenworth as tw
 
-    training = {"tokens": 60 * 8 * 64, "context": 64, "batch": 8, "micro_batch": 3, "lr": 3e-3, "dtype": "float32",
-                "held_out_tokens": 2000, "trace_from": 10_000, "trace_per_decade": 1, "device": "cpu"}  # fmt: skip
-    sources = {"stories": str(CORPORA / "tinystories_sample.txt.zst"),
-               "wiki": {"path": str(CORPORA / "wikitext2_valid.txt.zst"), "weight": 0.5}}  # fmt: skip
-    settings = {"sources": sources, "tokenizer": {"vocabulary": 1024}, "training": training,
-                "model": {"layers": 3, "width": 64, "heads": 4}}  # fmt: skip
+    training = {
+        "tokens": 60 * 8 * 64,
+        "context": 64,
+        "batch": 8,
+        "micro_batch": 3,
+        "lr": 3e-3,
+        "dtype": "float32",
+        "held_out_tokens": 2000,
+        "trace_from": 10_000,
+        "trace_per_decade": 1,
+        "device": "cpu",
+    }
+    sources = {
+        "stories": str(CORPORA / "tinystories_sample.txt.zst"),
+        "wiki": {"path": str(CORPORA / "wikitext2_valid.txt.zst"), "weight": 0.5},
+    }
+    settings = {
+        "sources": sources,
+        "tokenizer": {"vocabulary": 1024},
+        "training": training,
+        "model": {"layers": 3, "width": 64, "heads": 4},
+    }
     tw.pretrain(write_yaml(home / "run.yaml", settings), home / "run")
     config = {"steps": 10, "lr": 1e-3, "rank": 4, "dtype": "float32"}
     tw.trace(home / "run", str(TASKS / "sms_spam"), config=config, device="cpu", out=home / "trace", **SAMPLE)
@@ -87,17 +113,38 @@ def runs(home: Path) -> Any:
 
 def corpus(home: Path) -> Any:
     """Paragraphs of articles and of a play through every stage."""
-    stages = {"normalise": {"languages": ["en"]}, "quality": None, "redact": None, "exact": None, "near": None,
-              "semantic": {"model": SMALL[0], "threshold": 0.9},
-              "perplexity": {"model": SMALL[0], "max_bits_per_byte": 3.5},
-              "decontaminate": {"tasks": [str(TASKS / "emotion")]}}  # fmt: skip
-    sources = {
-        "wiki": {"path": str(CORPORA / "wikitext2_valid.txt.zst"), "documents": "paragraphs", "weight": 0.7},
-        "play": {"path": str(CORPORA / "tinyshakespeare.txt.zst"), "documents": "paragraphs", "weight": 0.3},
+    stages = {
+        "normalise": {"languages": ["en"]},
+        "quality": None,
+        "redact": None,
+        "exact": None,
+        "near": None,
+        "semantic": {"model": SMALL[0], "threshold": 0.9},
+        "perplexity": {"model": SMALL[0], "max_bits_per_byte": 5.0},
+        "decontaminate": {"tasks": [str(TASKS / "emotion")]},
     }
-    settings = {"sources": sources, "stages": stages, "mix": {"shard_mb": 0.2}, "keep_dropped": True,
-                "pack": {"tokenizer": {"vocabulary": 1000}}}  # fmt: skip
+    write_documents(home / "wiki.txt", _paragraphs("wikitext2_valid", "\n")[:250])
+    write_documents(home / "play.txt", _paragraphs("tinyshakespeare", "\n\n")[:150])
+    sources = {
+        "wiki": {"path": "wiki.txt", "documents": "paragraphs", "weight": 0.7},
+        "play": {"path": "play.txt", "documents": "paragraphs", "weight": 0.3},
+    }
+    settings = {
+        "sources": sources,
+        "stages": stages,
+        "mix": {"shard_mb": 0.2},
+        "keep_dropped": True,
+        "pack": {"tokenizer": {"vocabulary": 1000}},
+    }
     return built(home, settings)
+
+
+def _paragraphs(name: str, separator: str) -> list[str]:
+    """Those of at least 30 words."""
+    import pyarrow as pa
+
+    text = pa.input_stream(CORPORA / f"{name}.txt.zst", compression="zstd").read().decode()
+    return [part for part in text.split(separator) if len(part.split()) >= 30]
 
 
 def measures(home: Path) -> Any:

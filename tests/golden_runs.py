@@ -21,11 +21,32 @@ from golden_inputs import (
 
 DENSE = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2}
 EXPERTS = {"layers": 2, "width": 32, "heads": 2, "experts": 4, "inner_width": 32}
-OLDER = {"layers": 2, "width": 32, "heads": 2, "normalisation": "layernorm", "norm_place": "post",
-         "feed_forward": "gelu", "bias": True, "positions": "learned", "tied": False}  # fmt: skip
-TRAINING = {"tokens": 16 * 5 * 32, "context": 32, "batch": 5, "micro_batch": 2, "lr": 0.01, "dtype": "float32",
-            "clip_norm": 0.8, "warmup_share": 0.2, "held_out_share": 0.05, "held_out_tokens": 400,
-            "trace_from": 640, "trace_per_decade": 2, "device": "cpu"}  # fmt: skip
+OLDER = {
+    "layers": 2,
+    "width": 32,
+    "heads": 2,
+    "normalisation": "layernorm",
+    "norm_place": "post",
+    "feed_forward": "gelu",
+    "bias": True,
+    "positions": "learned",
+    "tied": False,
+}
+TRAINING = {
+    "tokens": 16 * 5 * 32,
+    "context": 32,
+    "batch": 5,
+    "micro_batch": 2,
+    "lr": 0.01,
+    "dtype": "float32",
+    "clip_norm": 0.8,
+    "warmup_share": 0.2,
+    "held_out_share": 0.05,
+    "held_out_tokens": 400,
+    "trace_from": 640,
+    "trace_per_decade": 2,
+    "device": "cpu",
+}
 """Batches of 5 in passes of 2, 2 and 1; the gradient is clipped in some steps and not in others."""
 EVEN = {"batch": 6, "tokens": 16 * 6 * 32}
 """The same for two processes: 3 sequences each, in passes of 2 and 1."""
@@ -42,7 +63,7 @@ def _run_file(home: Path, name: str, model: Any, **changes: Any) -> Path:
         "training": {**TRAINING, **changes},
         "prompts": ["the river"],
         "shards": "shards",
-    }  # fmt: skip
+    }
     return write_yaml(home / f"{name}.yaml", settings)
 
 

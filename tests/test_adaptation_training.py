@@ -27,7 +27,7 @@ from tokenworth.adaptation.training.batch_packing import can_pack, packed_batch,
 from tokenworth.adaptation.training.text_order import Order, learning_rate
 from tokenworth.backbones import load_backbone
 from tokenworth.errors import AdaptError, SettingError
-from tokenworth.training.optimiser_state import read_weights
+from tokenworth.training.checkpoints import read_weights
 
 pytestmark = pytest.mark.formats
 

@@ -147,6 +147,11 @@ def test_at_most_two_files_share_a_name():
     assert not {name: count for name, count in counts.items() if count > 2}
 
 
+def test_the_base_stands_on_errors_and_the_version_alone():
+    used = {full for name in MODULES if room(name) == "base" for full in project_imports(name)}
+    assert {room(full) for full in used} == {"base", *BELOW}
+
+
 def libraries(name):
     """First names of all that a module imports anywhere."""
     return {

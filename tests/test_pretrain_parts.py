@@ -25,10 +25,9 @@ from tokenworth.pretraining import (
 from tokenworth.pretraining.data.mixture import Blocks, Mixture
 from tokenworth.pretraining.data.token_shards import pack, read_shards
 from tokenworth.pretraining.data.training_data import gather, make_tokenizer, pack_all
-from tokenworth.pretraining.head_loss import head_loss
 from tokenworth.pretraining.held_out_loss import evaluate, read_held_out
 from tokenworth.pretraining.learning_rate_schedule import rate_at, trace_steps
-from tokenworth.pretraining.next_token_objective import NextToken, document_mask, positions_in
+from tokenworth.pretraining.next_token_objective import NextToken, document_mask, head_loss, positions_in
 from tokenworth.pretraining.published_models import new_model
 from tokenworth.tokenizers.document_stream import stream_documents
 

@@ -17,9 +17,9 @@ from tokenworth.cli import main
 from tokenworth.errors import SettingError
 from tokenworth.pretraining import ExcessLoss, WeighingConfig, find_weights, make_config, pretrain
 from tokenworth.pretraining.group_dro import GroupDRO, reweighted
-from tokenworth.pretraining.head_loss import head_loss, token_losses
 from tokenworth.pretraining.metrics_log import read_journal
 from tokenworth.pretraining.mixture_weights import _small
+from tokenworth.pretraining.next_token_objective import head_loss, token_losses
 
 GIVEN = {"noise": 8, "common": 8, "rare": 1}
 STEPS, BATCH = 60, 12

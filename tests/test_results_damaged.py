@@ -20,7 +20,7 @@ from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.assessment import Assessment, assess
 from tokenworth.base.codec import ELSEWHERE
 from tokenworth.base.run_record import OtherRunError, note_or_compare
-from tokenworth.base.schema import COUNT, NUMBER, TEXT, Each, Finite, Maybe, mistake_in, restored, stored_shape
+from tokenworth.base.schema import COUNT, NUMBER, TEXT, Each, Finite, Maybe, mistake_in, restore, stored_shape
 from tokenworth.decision.decision_result import DECISION, Decision
 from tokenworth.errors import AdaptError, SettingError, TokenworthError
 from tokenworth.report import write_report
@@ -142,7 +142,7 @@ def test_shapes_are_those_of_types():
     assert set(shape) == {"rows", "by_name", "score?"}
     value = {"rows": [{"name": "a", "more": None}], "by_name": {"b": 1.5}, "score": None}
     assert mistake_in(value, shape) is None
-    assert math.isnan(restored(value, shape)["score"])
+    assert math.isnan(restore(value, shape)["score"])
     assert mistake_in({"rows": [{"more": 1}], "by_name": {}}, shape) == "rows[0].name is missing"
     assert mistake_in({"rows": [], "by_name": {"b": None}}, shape) == "by_name.b is null and not a number"
     assert mistake_in({"rows": [{"name": "a", "more": "x"}], "by_name": {}}, shape).startswith("rows[0].more is 'x'")

@@ -35,7 +35,7 @@ from tokenworth.settings import (
     read_settings,
     setting_table,
 )
-from tokenworth.settings.conversion import Misfit, fitting
+from tokenworth.settings.conversion import Misfit, convert
 from tokenworth.study import load_study
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
 from tokenworth.tokenizers.tokenizer_training import train_from_file
@@ -366,13 +366,13 @@ def test_a_settings_class_describes_its_fields():
 def test_bounds_are_seen_through_the_optional_of_older_pythons():
     """Python 3.10 takes `out: OutFolder = None` for Optional[OutFolder]."""
     wanted = Optional[OutFolder]  # noqa: UP045 - as typing.get_type_hints writes it
-    assert fitting("out", wanted) == "out"
-    assert fitting(None, wanted) is None
-    assert fitting(Path("out"), wanted) == Path("out")
+    assert convert("out", wanted) == "out"
+    assert convert(None, wanted) is None
+    assert convert(Path("out"), wanted) == Path("out")
     with pytest.raises(Misfit, match="is empty; name a folder"):
-        fitting("", wanted)
+        convert("", wanted)
     with pytest.raises(Misfit, match="must be"):
-        fitting(3, wanted)
+        convert(3, wanted)
 
 
 @pytest.mark.parametrize(("call", "message"), [

@@ -18,9 +18,9 @@ from tokenworth.encode import tokenise
 from tokenworth.features import PassSettings, gather_features, temporary_store
 from tokenworth.scores import PooledMoments, ntps
 from tokenworth.study import Sweep, choose
+from tokenworth.study.cell_results import PUBLISHED
 from tokenworth.study.layer_and_k import spearman_grid
 from tokenworth.study.published_protocol import SHARES, published_protocol, squared_error
-from tokenworth.study.study_store import PUBLISHED
 from tokenworth.tasks import load_task
 
 

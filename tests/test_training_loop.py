@@ -8,7 +8,8 @@ import torch
 from tokenworth.errors import AdaptError, SettingError
 from tokenworth.training.checkpoints import Checkpoints
 from tokenworth.training.devices import Compute, Devices
-from tokenworth.training.loop import Learner, Loop, Position
+from tokenworth.training.learner import Learner, Position
+from tokenworth.training.loop import Loop
 from tokenworth.training.tracker import Tracker
 
 STEPS, BATCH = 9, 6

@@ -132,8 +132,8 @@ def _run(job: Job, meter: Meter) -> AdaptResult:
     with processes.together():
         if processes.is_main:
             result = _finish(job, fitted, meter, trials)
-    told = processes.tell("" if result is None else result.to_json())
-    return result or AdaptResult.from_json(told)
+    text = processes.tell("" if result is None else result.to_json())
+    return result or AdaptResult.from_json(text)
 
 
 def _after_tuning(job: Job, chosen: AdaptConfig) -> Job:
@@ -147,7 +147,7 @@ def _after_tuning(job: Job, chosen: AdaptConfig) -> Job:
 def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:
     """Evaluate, look closer where asked, save."""
     with meter.clock("evaluate"):
-        found = evaluate_route(job, fitted)
+        evaluation = evaluate_route(job, fitted)
     suspicious: list[Mislabelled] = []
     if job.config.mislabelled:
         with meter.clock("mislabelled"):
@@ -156,11 +156,11 @@ def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]
     if job.config.diagnose:
         with meter.clock("diagnose"):
             looked = diagnosis.diagnose(job, fitted)
-    classifier = Classifier(fitted.predictor, job.task.label_names, found.temperature)
+    classifier = Classifier(fitted.predictor, job.task.label_names, evaluation.temperature)
     if job.folder is not None:
         with meter.clock("save"):
             classifier.save(job.folder / MODEL, {"route": job.route, "task": job.task.name})
-    result = _result(job, fitted, found, meter, trials)
+    result = _result(job, fitted, evaluation, meter, trials)
     result = replace(result, mislabelled=suspicious, diagnosis=looked)
     if job.folder is not None:
         result.save(job.folder)
@@ -169,7 +169,9 @@ def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]
     return result
 
 
-def _result(job: Job, fitted: Fitted, found: Evaluation, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:
+def _result(
+    job: Job, fitted: Fitted, evaluation: Evaluation, meter: Meter, trials: list[dict[str, Any]]
+) -> AdaptResult:
     cost = {
         **meter.read(),
         **fitted.cost,
@@ -195,21 +197,21 @@ def _result(job: Job, fitted: Fitted, found: Evaluation, meter: Meter, trials: l
         backbone=None if fitted.backbone is None else backbone_card(fitted.backbone),
         seed=job.seed,
         settings=job.config.asdict(),
-        metrics=found.metrics,
-        train_metrics=found.train_metrics,
-        validation=found.validation,
-        temperature=found.temperature,
+        metrics=evaluation.metrics,
+        train_metrics=evaluation.train_metrics,
+        validation=evaluation.validation,
+        temperature=evaluation.temperature,
         parameters=fitted.parameters,
         training=fitted.training,
-        facts={**fitted.facts, "majority": found.majority},
+        facts={**fitted.facts, "majority": evaluation.majority},
         cost=cost,
         resumed_from_step=fitted.resumed_from_step,
-        confusion=found.confusion,
-        calibration=found.calibration,
+        confusion=evaluation.confusion,
+        calibration=evaluation.calibration,
         mislabelled=[],
         tuning=trials,
         notes=list(fitted.notes),
-        sentences=summarise(job, fitted, found, cost),
+        sentences=summarise(job, fitted, evaluation, cost),
         environment=describe_environment(),
-        predictions=found.predictions,
+        predictions=evaluation.predictions,
     )

@@ -150,7 +150,7 @@ _PROMPT = frozenset({"shots", "template", "contextual", "chat"})
 
 def relevant_settings(route: str) -> frozenset[str]:
     """Names of the settings that can change what a route finds; two runs that differ in others are the same run."""
-    every = frozenset(one.name for one in fields(AdaptConfig)) - {"checkpoint_seconds", "track", "shard"}
+    every = frozenset(setting.name for setting in fields(AdaptConfig)) - {"checkpoint_seconds", "track", "shard"}
     trained = every - _PROMPT - {"tokenizer"} - _LORA
     return {
         "bow": _DATA,
@@ -162,14 +162,14 @@ def relevant_settings(route: str) -> frozenset[str]:
     }[route]
 
 
-def make_config(given: AdaptConfig | dict[str, Any] | str | Path | None = None, **changes: Any) -> AdaptConfig:
+def make_config(config: AdaptConfig | dict[str, Any] | str | Path | None = None, **changes: Any) -> AdaptConfig:
     """Settings from a run file, a mapping or settings, and changes to them (those that are None change nothing).
 
     Raises:
         SettingError: an unknown key (with the nearest known one), a value of the wrong kind or out of range.
     """
     given_changes = {name: value for name, value in changes.items() if value is not None}
-    if isinstance(given, AdaptConfig):
-        return replace(given, **settings_for(AdaptConfig, given_changes, "the routes have"))
-    values = read_settings(given) if isinstance(given, str | Path) else {} if given is None else given
+    if isinstance(config, AdaptConfig):
+        return replace(config, **settings_for(AdaptConfig, given_changes, "the routes have"))
+    values = read_settings(config) if isinstance(config, str | Path) else {} if config is None else config
     return make(AdaptConfig, with_changes(values, given_changes), "the routes have")

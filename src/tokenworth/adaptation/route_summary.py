@@ -17,18 +17,18 @@ _DID = {
 }
 
 
-def summarise(job: Job, fitted: Fitted, found: Evaluation, cost: dict[str, Any]) -> list[str]:
+def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, Any]) -> list[str]:
     """Two to five sentences: what it reached, against what, at what cost, and what to doubt."""
-    metrics, name = found.metrics, job.config.metric
+    metrics, name = evaluation.metrics, job.config.metric
     between = f"{metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f}"
     first = (
         f"{_DID[job.route]} reached {_words(name)} {metrics[name]:.3f} (95 % interval {between}) on "
         f"{len(job.task.test):,} test texts; always saying the most frequent class gives weighted F1 "
-        f"{found.majority['weighted_f1']:.3f}."
+        f"{evaluation.majority['weighted_f1']:.3f}."
     )
-    gap = found.train_metrics["accuracy"] - metrics["accuracy"]
+    gap = evaluation.train_metrics["accuracy"] - metrics["accuracy"]
     second = (
-        f"On training texts its accuracy is {found.train_metrics['accuracy']:.3f}, {abs(gap):.3f} "
+        f"On training texts its accuracy is {evaluation.train_metrics['accuracy']:.3f}, {abs(gap):.3f} "
         f"{'above' if gap >= 0 else 'below'} that on test texts."
     )
     said = [first, second]

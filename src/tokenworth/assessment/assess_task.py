@@ -203,8 +203,8 @@ def _on_main(processes: Processes, work: Callable[[], Assessment]) -> Assessment
     with processes.together():
         if processes.is_main:
             result = work()
-    told = processes.tell("" if result is None else result.to_json())
-    return result or Assessment.from_json(told)
+    text = processes.tell("" if result is None else result.to_json())
+    return result or Assessment.from_json(text)
 
 
 def _score(

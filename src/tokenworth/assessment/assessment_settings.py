@@ -47,13 +47,15 @@ def parse_layers(layers: str | int | list[int] | tuple[int, ...] | range, n_laye
         SettingError: not understood, or outside 0 .. n_layers.
     """
     ranges = _from_text(layers.strip(), n_layers) if isinstance(layers, str) else _from_numbers(layers)
-    ends = [end for one in ranges if one for end in (one[0], one[-1])]
+    ends = [end for numbers in ranges if numbers for end in (numbers[0], numbers[-1])]
     outside = [end for end in ends if not -n_layers - 1 <= end <= n_layers]  # before any range is written out
-    resolved = set() if outside else {layer + n_layers + 1 if layer < 0 else layer for one in ranges for layer in one}
+    resolved = (
+        set() if outside else {layer + n_layers + 1 if layer < 0 else layer for numbers in ranges for layer in numbers}
+    )
     if not resolved:
-        found = f"layer {quoted(outside[0])} does not exist" if outside else "no layer is named"
+        problem = f"layer {quoted(outside[0])} does not exist" if outside else "no layer is named"
         raise SettingError(
-            f"{found}; this backbone has layers 0 (embedding output) to {n_layers} (after the last block)"
+            f"{problem}; this backbone has layers 0 (embedding output) to {n_layers} (after the last block)"
         )
     return tuple(sorted(resolved))
 

@@ -66,19 +66,21 @@ def rank(
     task = task if isinstance(task, Task) else load_task(task, seed=seed)
     task = task.sample(max_texts, seed=seed) if max_texts is not None else task
     baseline = bow_row(task)
-    found: list[tuple[str, Assessment]] = []
+    assessed: list[tuple[str, Assessment]] = []
     failed: dict[str, str] = {}
     for model in dict.fromkeys(models):
         if started:
             started(model)
         try:
-            found.append((model, assess(model, task, seed=seed, baseline=dict(baseline), **settings)))
+            assessed.append((model, assess(model, task, seed=seed, baseline=dict(baseline), **settings)))
         except (TokenworthError, MemoryError, torch.OutOfMemoryError) as error:
             failed[model] = str(error) or "out of memory"
-    found.sort(key=lambda one: one[1].best_probe()["f1"], reverse=True)
-    done = [result for _, result in found]
-    names = names_apart(done, [model for model, _ in found])
-    rows = [_row(place, name, one, done[0], task) for place, (name, one) in enumerate(zip(names, done, strict=True), 1)]
+    assessed.sort(key=lambda entry: entry[1].best_probe()["f1"], reverse=True)
+    done = [result for _, result in assessed]
+    names = names_apart(done, [model for model, _ in assessed])
+    rows = [
+        _row(place, name, entry, done[0], task) for place, (name, entry) in enumerate(zip(names, done, strict=True), 1)
+    ]
     rows += [{"name": name, "rank": None, "tied": False, "failed": reason} for name, reason in failed.items()]
     return Ranking(
         task=done[0].task if done else cast("TaskCard", {"name": task.name, "source": task.source}),
@@ -125,13 +127,13 @@ def _sentences(rows: list[RankedRow], baseline: ProbeRow) -> list[str]:
         return ["No backbone could be assessed; the reasons stand in the table."]
     first, tied = ranked[0], [row["name"] for row in ranked if row["tied"]]
     beside = f"; within its noise: {', '.join(tied)}" if tied else "; no other is within its noise"
-    found = [
+    sentences = [
         f"{first['name']} reads the labels best, weighted F1 {first['best_f1']:.3f} at {first['best_probe']}{beside}."
     ]
     ahead = [row["name"] for row in ranked if row["best_f1_low"] > baseline["f1"]]
-    found.append(
+    sentences.append(
         f"A bag of words reaches {baseline['f1']:.3f}; "
         + (f"clearly above it: {', '.join(ahead)}." if ahead else "no backbone is clearly above it.")
     )
     failed = [row["name"] for row in rows if row["failed"] is not None]
-    return [*found, *([f"Could not be assessed: {', '.join(failed)}."] if failed else [])]
+    return [*sentences, *([f"Could not be assessed: {', '.join(failed)}."] if failed else [])]

@@ -11,17 +11,17 @@ from pathlib import Path
 from tokenworth.assessment.assessment_result import Assessment
 
 
-def names_apart(assessments: Sequence[Assessment], given: Sequence[str]) -> list[str]:
+def names_apart(assessments: Sequence[Assessment], models: Sequence[str]) -> list[str]:
     """A backbone's own name each, and more of its path where two have the same.
 
     Args:
         assessments: of the backbones.
-        given: what was asked for, in the same order: folders, hub ids or published names.
+        models: what was asked for, in the same order: folders, hub ids or published names.
     """
-    own = [str(one.backbone["name"]) for one in assessments]
-    places = [str(Path(model).absolute()) for model in given]
+    names = [str(assessment.backbone["name"]) for assessment in assessments]
+    places = [str(Path(model).absolute()) for model in models]
     apart = short_names(places)
-    return [name if own.count(name) == 1 else apart[place] for name, place in zip(own, places, strict=True)]
+    return [name if names.count(name) == 1 else apart[place] for name, place in zip(names, places, strict=True)]
 
 
 def short_names(places: Iterable[str], *, first: Callable[[str], str] | None = None) -> dict[str, str]:
@@ -31,14 +31,14 @@ def short_names(places: Iterable[str], *, first: Callable[[str], str] | None = N
         places: paths, ids of the hub, or plain names.
         first: what is tried before the last part of the path.
     """
-    left, found = sorted(set(places)), dict[str, str]()
+    left, short = sorted(set(places)), dict[str, str]()
     for called in _ends(first):
         names = {place: called(place) for place in left}
         often = Counter(names.values())
-        found |= {place: name for place, name in names.items() if often[name] == 1 or name == place}
-        left = [place for place in left if place not in found]
+        short |= {place: name for place, name in names.items() if often[name] == 1 or name == place}
+        left = [place for place in left if place not in short]
         if not left:
-            return found
+            return short
     raise AssertionError("places differ, so that at last their whole paths do")
 
 

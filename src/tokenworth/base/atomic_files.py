@@ -97,7 +97,7 @@ def replacing_folder(place: Path, ending: str = ".part") -> Iterator[Path]:
                 path.chmod(part.stat().st_mode & 0o666)
         remove(place)
         part.replace(place)
-    except (OSError, SafetensorError):
+    except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
 

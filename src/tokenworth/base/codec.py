@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tokenworth.base.atomic_files import jsonable, write_table, write_text, writing
-from tokenworth.base.schema import Count, parse_object, read_text, restored, shape_of, stored_shape
+from tokenworth.base.schema import Count, parse_object, read_text, restore, shape_of, stored_shape
 from tokenworth.errors import TokenworthError
 
 if TYPE_CHECKING:
@@ -128,4 +128,4 @@ def stored_fields(kind: Any, text: str, failure: str, remedy: str) -> dict[str, 
 
 
 def _made(kind: Any, content: dict[str, Any]) -> Any:
-    return restored({**content, "schema": kind.schema}, shape_of(kind))
+    return restore({**content, "schema": kind.schema}, shape_of(kind))

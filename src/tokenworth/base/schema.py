@@ -5,7 +5,7 @@ missing; names that are not stated may hold anything), Each(shape) for an object
 
 `shape_of` reads the shape from a type, so that it is stated once: str, bool, int and float, lists, dictionaries of any
 names, TypedDicts and dataclasses as they are (a field with a default may be missing), and Annotated[type, shape] where
-a type alone says too little.  A float may be null in a file, which `restored` makes NaN again; null that means "there
+a type alone says too little.  A float may be null in a file, which `restore` makes NaN again; null that means "there
 is none" is written float | None and stays None.
 """
 
@@ -133,21 +133,21 @@ def _entry(name: str, hint: Any, *, needed: bool) -> tuple[str, Shape]:
     return name if needed else f"{name}?", shape_of(hint)
 
 
-def restored(value: Any, shape: Shape) -> Any:
+def restore(value: Any, shape: Shape) -> Any:
     """A value that fits its shape, with NaN again where a measured number is null."""
     shape = shape.shape if isinstance(shape, Maybe) else shape
     if value is None:
         return math.nan if shape is MEASURED else None
     if isinstance(shape, list):
-        return [restored(inner, shape[0]) for inner in value]
+        return [restore(inner, shape[0]) for inner in value]
     if isinstance(shape, Each):
-        return {name: restored(inner, shape.stated.get(name, shape.shape)) for name, inner in value.items()}
+        return {name: restore(inner, shape.stated.get(name, shape.shape)) for name, inner in value.items()}
     if isinstance(shape, dict):
         stated = {name.removesuffix("?"): inner for name, inner in shape.items()}
-        return {name: restored(inner, stated.get(name)) for name, inner in value.items()}
+        return {name: restore(inner, stated.get(name)) for name, inner in value.items()}
     if isinstance(shape, Record):
         known = {name.removesuffix("?") for name in shape.shape}
-        return shape.kind(**{name: inner for name, inner in restored(value, shape.shape).items() if name in known})
+        return shape.kind(**{name: inner for name, inner in restore(value, shape.shape).items() if name in known})
     return value
 
 

@@ -12,8 +12,8 @@ from tokenworth.cli.assess_commands import print_result
 from tokenworth.cli.console import progress_report, say, set_verbosity
 
 if TYPE_CHECKING:
+    from tokenworth.base.aliases import Progress
     from tokenworth.tasks import Task
-    from tokenworth.training.loop import Progress
 
 _STEPS = 800
 """Of pretraining: a number and no time budget, so that a seed gives the same model on a slower day."""

@@ -37,18 +37,18 @@ def look(task: Task, models: Sequence[str], started: Callable[[str], None] | Non
     """
     if not models:
         raise SettingError("no backbone is named; give at least one folder, hub id or published name")
-    baseline, looked, given = bow_row(task), Looked([], {}, []), list[str]()
+    baseline, looked, assessed = bow_row(task), Looked([], {}, []), list[str]()
     for model in dict.fromkeys(models):
         if started:
             started(model)
         try:
-            found = assess(model, task, baseline=dict(baseline), **settings)
+            assessment = assess(model, task, baseline=dict(baseline), **settings)
         except TokenworthError as error:
             looked.failures.append(f"{model}: {error}")
             continue
-        looked.assessments.append(found)
-        given.append(model)
-    looked.models.update(zip(names_apart(looked.assessments, given), given, strict=True))
+        looked.assessments.append(assessment)
+        assessed.append(model)
+    looked.models.update(zip(names_apart(looked.assessments, assessed), assessed, strict=True))
     if not looked.assessments:
         raise SettingError("no backbone could be assessed: " + "; ".join(looked.failures))
     return looked

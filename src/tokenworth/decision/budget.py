@@ -49,10 +49,10 @@ def named_machine(name: str, price: float | None = None) -> Machine:
     Raises:
         SettingError: it is not known.
     """
-    found = HARDWARE.get(name.lower())
-    if found is None:
+    card = HARDWARE.get(name.lower())
+    if card is None:
         raise SettingError(f"hardware {name!r} is not known; choose from {HERE}, {', '.join(HARDWARE)}")
-    return Machine(name.lower(), SHARE * found[0], measured=False, memory=found[1], price=price)
+    return Machine(name.lower(), SHARE * card[0], measured=False, memory=card[1], price=price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,14 @@ def parse_budget(text: str, price: float | None = None) -> Budget:
         SettingError: it is none of these, or is money without a price.
     """
     plain = text.strip().lower().replace(" ", "")
-    if found := re.fullmatch(r"\$(.+)", plain):
+    if match := re.fullmatch(r"\$(.+)", plain):
         if price is None:
             raise SettingError(f"a budget of {text} needs --price, what an hour of the machine costs")
-        return Budget(text, "money", _amount(found[1], text))
-    if found := re.fullmatch(r"(.+?)flops?", plain):
-        return Budget(text, "flops", _amount(found[1], text))
-    if found := re.fullmatch(r"(.+?)(s|min|m|h|d)", plain):
-        return Budget(text, "seconds", _amount(found[1], text) * _UNITS[found[2]])
+        return Budget(text, "money", _amount(match[1], text))
+    if match := re.fullmatch(r"(.+?)flops?", plain):
+        return Budget(text, "flops", _amount(match[1], text))
+    if match := re.fullmatch(r"(.+?)(s|min|m|h|d)", plain):
+        return Budget(text, "seconds", _amount(match[1], text) * _UNITS[match[2]])
     raise SettingError(f"budget {text!r} is not understood; write it as 2h, 90min, $5 or 1e15flops")
 
 

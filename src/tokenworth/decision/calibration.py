@@ -89,17 +89,17 @@ def _rows(
 
 def _said(folder: Path) -> dict[str, float]:
     """Indicators of an assessment, and its references by every other metric."""
-    one = Assessment.load(folder)
+    assessment = Assessment.load(folder)
     others = (metric for metric in IN_WORDS if metric != DEFAULT_METRIC)
-    return indicators_of(one, _loss(folder)) | {
-        f"{who}_{metric}": value for metric in others for who, value in references_of(one, metric).items()
+    return indicators_of(assessment, _loss(folder)) | {
+        f"{who}_{metric}": value for metric in others for who, value in references_of(assessment, metric).items()
     }
 
 
 def _loss(folder: Path) -> dict[str, float | None]:
     path = folder / TEXT_LOSS
-    found: dict[str, float | None] = read_result(path) if path.is_file() else {}
-    return found
+    loss: dict[str, float | None] = read_result(path) if path.is_file() else {}
+    return loss
 
 
 def _row(cell: Cell, run: AdaptResult) -> dict[str, Any]:
@@ -190,11 +190,11 @@ def cells_of(folders: Sequence[str | Path]) -> pd.DataFrame:
     Raises:
         SettingError: a folder holds no study.
     """
-    own = [folder for folder in folders if str(folder) != PUBLISHED]
+    studies = [folder for folder in folders if str(folder) != PUBLISHED]
     cells = shipped_calibration().assign(own=False)
-    if own:
-        cells = with_runs_of(calibration_of(own).assign(own=True), cells)
-    if len(own) < len(folders):
+    if studies:
+        cells = with_runs_of(calibration_of(studies).assign(own=True), cells)
+    if len(studies) < len(folders):
         cells = pd.concat([cells, published_cells().assign(own=False)], ignore_index=True)
     return cells
 

@@ -85,18 +85,18 @@ def tasks_drawn(cells: pd.DataFrame, n: int, rng: np.random.Generator) -> np.nda
 def left_out(cells: pd.DataFrame, by: str = "task") -> list[tuple[np.ndarray, np.ndarray]]:
     """Places of the cells without and of those with each value of a column."""
     values = cells[by].to_numpy()
-    return [(np.flatnonzero(values != one), np.flatnonzero(values == one)) for one in sorted(set(values))]
+    return [(np.flatnonzero(values != value), np.flatnonzero(values == value)) for value in sorted(set(values))]
 
 
 def held_out_predictions(make: Make, cells: pd.DataFrame, by: str = "task") -> Floats:
     """F1 of every cell, predicted from the cells with other values of a column (N); NaN where there are none."""
-    found_N = np.full(len(cells), np.nan)
-    for others, own in left_out(cells, by):
+    predicted_N = np.full(len(cells), np.nan)
+    for others, held_out in left_out(cells, by):
         if len(others):
             predictor = make()
             predictor.fit(cells.iloc[others])
-            found_N[own] = predictor.predict(cells.iloc[own])
-    return found_N
+            predicted_N[held_out] = predictor.predict(cells.iloc[held_out])
+    return predicted_N
 
 
 def held_out_errors(make: Make, cells: pd.DataFrame) -> Errors:

@@ -35,10 +35,10 @@ def metric_named(name: str) -> str:
     Raises:
         SettingError: a decision cannot be made by it.
     """
-    found = _ALIASES.get(name, name)
-    if found not in IN_WORDS:
+    metric = _ALIASES.get(name, name)
+    if metric not in IN_WORDS:
         raise SettingError(f"metric {name!r} is not one a decision can be made by; choose {', '.join(IN_WORDS)}")
-    return found
+    return metric
 
 
 def of_probe(row: Mapping[str, Any], metric: str, end: str = "") -> float:

@@ -75,19 +75,19 @@ def _doubt(chosen: Option, options: list[Option], tolerance: float) -> list[str]
 
 
 def _changes(chosen: Option, options: list[Option], budget: Budget | None, machine: Machine) -> list[str]:
-    found = []
+    sentences = []
     best = next(option for option in options if option.affordable)
     if best is not chosen:
-        found.append(
+        sentences.append(
             f"A tolerance below {points(best.f1 - chosen.f1)} would change the advice to {_under(options, chosen)}."
         )
     beyond = [option for option in options if option.fits and not option.affordable and option.f1 > best.f1]
     if beyond and budget is not None:
-        found.append(
+        sentences.append(
             f"Beyond the budget of {budget.text}, {in_words(beyond[0])} is expected to bring {beyond[0].f1:.3f} for "
             f"{_cost(beyond[0], machine)}."
         )
-    return found
+    return sentences
 
 
 def _too_large(best: Option, options: list[Option], machine: Machine) -> list[str]:

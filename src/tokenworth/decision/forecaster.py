@@ -79,10 +79,10 @@ class Forecaster:
                     f"the calibration has fewer than {FEWEST_TASKS} tasks with the route {route}; run a study with it "
                     "and name its folder with --calibration"
                 )
-            own = self.cells[self.cells["route"] == route].reset_index(drop=True)
+            cells = self.cells[self.cells["route"] == route].reset_index(drop=True)
             fitted = predictor(self.name)
-            fitted.fit(own)
-            self._fitted[route] = fitted, held_out_errors(lambda: predictor(self.name), own)
+            fitted.fit(cells)
+            self._fitted[route] = fitted, held_out_errors(lambda: predictor(self.name), cells)
         return self._fitted[route]
 
     def _explained(self, route: str, said: dict[str, float]) -> PredictedBy:
@@ -96,14 +96,16 @@ class Forecaster:
 
     def outside(self, said: dict[str, float]) -> list[str]:
         """Indicators of an assessment that lie beyond all calibration cells, with the range of these."""
-        found = []
+        beyond = []
         for name in INDICATORS:
             low, high = self.cells[name].min(), self.cells[name].max()
             room = 0.05 * (high - low)
             if said[name] < low - room or said[name] > high + room:
                 here, least, most = (_in_words(name, value) for value in (said[name], low, high))
-                found.append(f"{name.removeprefix('log_').replace('_', ' ')} {here}, calibrated from {least} to {most}")
-        return found
+                beyond.append(
+                    f"{name.removeprefix('log_').replace('_', ' ')} {here}, calibrated from {least} to {most}"
+                )
+        return beyond
 
 
 def _in_words(name: str, value: float) -> str:

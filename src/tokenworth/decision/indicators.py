@@ -58,7 +58,7 @@ def indicators_of(
     row = assessment.row()
     tokens, texts = assessment.task["tokens"]["train"]["total"], assessment.task["texts"]["train"]
     width = assessment.backbone["width"]
-    found = {
+    indicators = {
         **{f"{who}_f1": value for who, value in references_of(assessment, metric).items()},
         "k90_share": _number(row.get("k90")) / width,
         "log_texts": np.log(texts),
@@ -72,7 +72,7 @@ def indicators_of(
         **{name: _number((loss or {}).get(name)) for name in ("nll", "bits_per_byte")},
         **{name: _number(row.get(name)) for name in _OF_LAYER},
     }
-    return {name: float(found[name]) for name in INDICATORS}
+    return {name: float(indicators[name]) for name in INDICATORS}
 
 
 def references_of(assessment: Assessment, metric: str) -> dict[str, float]:

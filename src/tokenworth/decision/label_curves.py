@@ -38,12 +38,12 @@ def run_curve(
     model: str | None, task: Task, route: str, sizes: Iterable[int], *, metric: str = DEFAULT_METRIC, **settings: Any
 ) -> list[float]:
     """Mean of the metric of bow or probe after learning from so many texts; parts are drawn SEEDS times."""
-    found = []
+    means = []
     for size in sizes:
         seeds = range(SEEDS if size < len(task.train) else 1)
         values = [_run(model, task, route, size, seed, **settings)[metric] for seed in seeds]
-        found.append(float(np.mean(values)))
-    return found
+        means.append(float(np.mean(values)))
+    return means
 
 
 def _run(model: str | None, task: Task, route: str, size: int, seed: int, **settings: Any) -> dict[str, float]:

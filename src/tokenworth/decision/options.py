@@ -47,19 +47,19 @@ class Work:
         """bow, and every route of every backbone that something is known of."""
         rng = np.random.default_rng(self.seed)
         bow = next(probe for probe in self.looked.assessments[0].probes if probe["kind"] == "bow")
-        found = [_measured(None, "bow", bow, self.metric, bow_cost(self.task, self.machine), rng)]
-        for name, one in zip(self.looked.models, self.looked.assessments, strict=True):
-            self.said[name] = indicators_of(one, self._loss(name), metric=self.metric)
+        weighed = [_measured(None, "bow", bow, self.metric, bow_cost(self.task, self.machine), rng)]
+        for name, assessment in zip(self.looked.models, self.looked.assessments, strict=True):
+            self.said[name] = indicators_of(assessment, self._loss(name), metric=self.metric)
             try:
-                found += self._options_of(name, one, rng)
+                weighed += self._options_of(name, assessment, rng)
             except BackboneError as error:
                 self.looked.failures.append(f"{name}: {error}; no route of it is weighed")
                 del self.said[name]
-        return found
+        return weighed
 
-    def _options_of(self, name: str, one: Assessment, rng: np.random.Generator) -> list[Option]:
+    def _options_of(self, name: str, assessment: Assessment, rng: np.random.Generator) -> list[Option]:
         """The probe, and every route that can be predicted."""
-        probe = _measured(name, "probe", one.best_probe(), self.metric, self._cost(name, "probe"), rng)
+        probe = _measured(name, "probe", assessment.best_probe(), self.metric, self._cost(name, "probe"), rng)
         known = self.forecaster.routes()
         return [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
 
@@ -81,8 +81,8 @@ class Work:
         return loss_of(self.looked.models[name], texts, max_length=most, seed=self.seed)
 
     def _cost(self, name: str, route: str) -> Cost:
-        own = self.plan.of(route, self.sizes()[name])
-        return route_cost(self.looked.models[name], self.task, route, self.machine, own)
+        config = self.plan.of(route, self.sizes()[name])
+        return route_cost(self.looked.models[name], self.task, route, self.machine, config)
 
     def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
         guess = self.forecaster.predict(route, self.said[name], task_S=self.task_S, rng=rng)
@@ -97,16 +97,16 @@ class Work:
         """F1 by number of training texts: bow once, every other route by backbone."""
         sizes = part_sizes(task)
         bow = run_curve(None, task, "bow", sizes, metric=self.metric, **running)
-        found = [_curve("bow", None, sizes, bow)]
+        curves = [_curve("bow", None, sizes, bow)]
         for name, model in self.looked.models.items():
             if name not in self.said:
                 continue
             probe = run_curve(model, task, "probe", sizes, metric=self.metric, **running)
-            found.append(_curve("probe", name, sizes, probe))
+            curves.append(_curve("probe", name, sizes, probe))
             for route in self.forecaster.routes():
                 f1 = predicted_curve(self.forecaster, route, self.said[name], sizes, bow, probe)
-                found.append(_curve(route, name, sizes, f1))
-        return found
+                curves.append(_curve(route, name, sizes, f1))
+        return curves
 
 
 def _curve(route: str, model: str | None, sizes: list[int], f1: list[float]) -> LabelCurve:

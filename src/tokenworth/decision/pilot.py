@@ -38,9 +38,9 @@ def pilot_task(task: Task, seed: int) -> Task:
 
 def pilot_pairs(cells: pd.DataFrame, route: str, share: float) -> pd.DataFrame:
     """Whole runs of a route beside the F1 of the short run of the same task and backbone, in a column pilot_f1."""
-    own = cells[cells["route"] == route]
-    whole = own[own["steps"] == own.groupby(["task", "backbone"])["steps"].transform("max")]
-    short = own.rename(columns={"steps": "pilot_steps", "f1": "pilot_f1"})
+    runs = cells[cells["route"] == route]
+    whole = runs[runs["steps"] == runs.groupby(["task", "backbone"])["steps"].transform("max")]
+    short = runs.rename(columns={"steps": "pilot_steps", "f1": "pilot_f1"})
     joined = whole.merge(short[["task", "backbone", "pilot_steps", "pilot_f1"]], on=["task", "backbone"])
     near = np.isclose(joined["pilot_steps"] / joined["steps"], share, rtol=0.2)
     return joined[near].reset_index(drop=True)
@@ -125,7 +125,7 @@ def run_pilots(
     limit, rng = share * sum(option.cost.seconds for option in left), np.random.default_rng(seed)
     rows: list[PilotRow] = []
     known = {(option.route, rung): Piloted(cells, option.route, rung) for option in left for rung in SHARES}
-    own, begun = pilot_task(task, seed), time.perf_counter()
+    halved, begun = pilot_task(task, seed), time.perf_counter()
     for rung in SHARES:
         reached = {}
         for option in left:
@@ -133,7 +133,7 @@ def run_pilots(
             if time.perf_counter() - begun + rung * option.cost.seconds > limit:
                 continue
             whole = plan.of(option.route, said[option.model]["log_parameters"])
-            row = _run(option, sources[option.model], own, whole, rung, seed, metric, **running)
+            row = _run(option, sources[option.model], halved, whole, rung, seed, metric, **running)
             before = option.f1
             known[option.route, rung].sharpen(option, said[option.model], row["f1"], task_S, rng)
             rows.append({**row, "before": before, "after": option.f1})

@@ -33,41 +33,41 @@ def predictor_row(name: str, cells: pd.DataFrame, by: str = "task", level: float
     """
     predicted_N = held_out_predictions(lambda: predictor(name), cells, by)
     kept = ~np.isnan(predicted_N)
-    own = cells[kept].reset_index(drop=True)
-    errors = Errors(own["f1"].to_numpy(), predicted_N[kept], own["task"].to_numpy())
+    predicted = cells[kept].reset_index(drop=True)
+    errors = Errors(predicted["f1"].to_numpy(), predicted_N[kept], predicted["task"].to_numpy())
     low, high = clustered(np.abs(errors.true_N - errors.predicted_N), errors.group_N)
     return {
         "predictor": name,
         "by": by,
-        "cells": len(own),
+        "cells": len(predicted),
         "error": errors.mean_absolute(),
         "error_low": low,
         "error_high": high,
         # Means of the other tasks rank backwards by themselves: a task with a high gain lowers the mean of the others.
-        "spearman": gain_spearman(own, predicted_N[kept]) if predictor(name).indicators else float("nan"),
+        "spearman": gain_spearman(predicted, predicted_N[kept]) if predictor(name).indicators else float("nan"),
         **(coverage(name, cells, level) if by == "task" else {}),
     }
 
 
 def gain_spearman(cells: pd.DataFrame, predicted_N: Floats) -> float:
     """Spearman r of predicted and true gain over the probe within a backbone, mean over backbones."""
-    found = []
-    for _, own in cells.groupby("backbone"):
-        by_task = own.assign(guess=predicted_N[own.index] - own["probe_f1"], gain=own["f1"] - own["probe_f1"])
+    correlations = []
+    for _, rows in cells.groupby("backbone"):
+        by_task = rows.assign(guess=predicted_N[rows.index] - rows["probe_f1"], gain=rows["f1"] - rows["probe_f1"])
         means = by_task.groupby("task")[["guess", "gain"]].mean()
         if len(means) > 2 and means["guess"].std() > 1e-12:
-            found.append(float(spearmanr(means["guess"], means["gain"])[0]))
-    return float(np.mean(found)) if found else float("nan")
+            correlations.append(float(spearmanr(means["guess"], means["gain"])[0]))
+    return float(np.mean(correlations)) if correlations else float("nan")
 
 
 def coverage(name: str, cells: pd.DataFrame, level: float = 0.9) -> dict[str, float]:
     """Share of cells of a task left out that lie in intervals made without it; tasks weigh the same."""
     inside_N, width_N = np.zeros(len(cells)), np.zeros(len(cells))
-    for others, own in left_out(cells):
+    for others, held_out in left_out(cells):
         rest = cells.iloc[others].reset_index(drop=True)
         errors, fitted = held_out_errors(lambda: predictor(name), rest), predictor(name)
         fitted.fit(rest)
-        for place, guess in zip(own, fitted.predict(cells.iloc[own]), strict=True):
+        for place, guess in zip(held_out, fitted.predict(cells.iloc[held_out]), strict=True):
             low, high = errors.interval(float(guess), level)
             inside_N[place] = low <= cells["f1"].iloc[place] <= high
             width_N[place] = high - low
@@ -162,10 +162,10 @@ def _held_out_places(cells: pd.DataFrame, name: str) -> Iterator[Place]:
 
 
 def _learned(name: str, cells: pd.DataFrame, route: str) -> tuple[Any, Errors]:
-    own = cells[cells["route"] == route].reset_index(drop=True)
+    runs = cells[cells["route"] == route].reset_index(drop=True)
     fitted = predictor(name)
-    fitted.fit(own)
-    return fitted, held_out_errors(lambda: predictor(name), own)
+    fitted.fit(runs)
+    return fitted, held_out_errors(lambda: predictor(name), runs)
 
 
 def _options(
@@ -177,14 +177,14 @@ def _options(
     options = [_known("bow", row["bow_f1"], 0.0, 1.0), _known("probe", row["probe_f1"], forward, 2.0)]
     true = {"bow": float(row["bow_f1"]), "probe": float(row["probe_f1"])}
     for index in range(len(place)):
-        own = place.iloc[index]
-        fitted, errors = learned[own["route"]]
+        run = place.iloc[index]
+        fitted, errors = learned[run["route"]]
         guess = float(fitted.predict(place.iloc[[index]])[0])
         low, high = errors.interval(guess)
-        cost = _cost(own["train_flops"], own["seconds"])
+        cost = _cost(run["train_flops"], run["seconds"])
         draws = errors.draw(guess, task_S, rng)
-        options.append(Option(own["backbone"], own["route"], "predicted", guess, low, high, cost, draws))
-        true[own["route"]] = float(own["f1"])
+        options.append(Option(run["backbone"], run["route"], "predicted", guess, low, high, cost, draws))
+        true[run["route"]] = float(run["f1"])
     return options, true
 
 

@@ -142,7 +142,7 @@ def predictor(name: str = DEFAULT) -> Predictor:
     Raises:
         SettingError: there is none.
     """
-    found = {one.name: one for one in predictors()}
-    if name not in found:
-        raise SettingError(f"predictor {name!r} is not known; choose from {', '.join(found)}")
-    return found[name]
+    by_name = {known.name: known for known in predictors()}
+    if name not in by_name:
+        raise SettingError(f"predictor {name!r} is not known; choose from {', '.join(by_name)}")
+    return by_name[name]

@@ -61,7 +61,7 @@ def route_cost(model: str, task: Task, route: str, machine: Machine, config: Ada
     a_token, rate = account.flops_per_token(), FORWARD_SHARE * machine.rate
     if route in TRAINED:
         n = len(task.train)
-        found = forecast_route(
+        forecast = forecast_route(
             model.removesuffix(RANDOM_SUFFIX),
             route,
             config,
@@ -71,8 +71,8 @@ def route_cost(model: str, task: Task, route: str, machine: Machine, config: Ada
             machine.rate,
             hardware=Hardware("cpu" if machine.measured else "cuda", bytes_a_weight),
         )
-        flops, seconds, read = found.train_flops + found.evaluate_flops, found.seconds, float(lengths_N.mean())
-        trainable, memory = found.trainable, found.least_memory_bytes
+        flops, seconds, read = forecast.train_flops + forecast.evaluate_flops, forecast.seconds, float(lengths_N.mean())
+        trainable, memory = forecast.trainable, forecast.least_memory_bytes
     else:
         read = float(lengths_N.mean()) + (_PROMPT_TOKENS + _LABEL_TOKENS * task.n_classes) * (route == "prompt")
         texts = len(lengths_N) if route == "probe" else len(task.test)

@@ -64,7 +64,7 @@ class Plan:
         Args:
             sizes: natural logarithm of the parameters by the name of a backbone.
         """
-        found = []
+        sentences = []
         for name, size in sizes.items():
             plans = {route: self.of(route, size) for route in self.usual}
             other = [
@@ -74,24 +74,30 @@ class Plan:
             ]
             if other:
                 runs = ", ".join(other)
-                found.append(f"{name}: predicted from runs with other settings, {runs}; costs are those of the plan")
-        return found
+                sentences.append(
+                    f"{name}: predicted from runs with other settings, {runs}; costs are those of the plan"
+                )
+        return sentences
 
     def how_to_run(self, route: str, log_parameters: float) -> list[str]:
         """The options that make `adapt` run a learned route as it is planned."""
         if route not in self.usual:
             return []
-        own, plain = self.of(route, log_parameters), AdaptConfig()
-        other = {name for name in relevant_settings(route) if getattr(own, name) != getattr(plain, name)}
-        words = [f"--route {route} --steps {own.steps} --lr {own.lr:g}"]
-        words += [f"--{name.replace('_', '-')} {getattr(own, name)}" for name in _FLAGS if name in other]
+        planned, plain = self.of(route, log_parameters), AdaptConfig()
+        other = {name for name in relevant_settings(route) if getattr(planned, name) != getattr(plain, name)}
+        words = [f"--route {route} --steps {planned.steps} --lr {planned.lr:g}"]
+        words += [f"--{name.replace('_', '-')} {getattr(planned, name)}" for name in _FLAGS if name in other]
         file = " and your file of settings (--config)" if other - {"steps", "lr", *_FLAGS} else ""
         return [f"As planned it is run by tokenworth adapt with {' '.join(words)}{file}."]
 
     def asdict(self, sizes: Mapping[str, float]) -> dict[str, dict[str, dict[str, Any]]]:
         """As JSON writes it: steps and learning rate by backbone and route."""
         return {
-            name: {route: {"steps": own.steps, "lr": own.lr} for route in self.usual if (own := self.of(route, size))}
+            name: {
+                route: {"steps": planned.steps, "lr": planned.lr}
+                for route in self.usual
+                if (planned := self.of(route, size))
+            }
             for name, size in sizes.items()
         }
 
@@ -110,7 +116,7 @@ def plan_for(config: AdaptConfig | dict[str, Any] | str | Path | None, cells: pd
         config = read_settings(config)
     asked = make_config(config)
     stated = {"steps", "lr"} if isinstance(config, AdaptConfig) else {"steps", "lr"} & set(config or {})
-    usual = {route: found for route in TRAINED if (found := _usual(cells[cells["route"] == route])) is not None}
+    usual = {route: commonest for route in TRAINED if (commonest := _usual(cells[cells["route"] == route])) is not None}
     return Plan(asked, frozenset(stated), usual)
 
 

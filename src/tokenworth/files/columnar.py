@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.errors import FileError, first_line
-from tokenworth.files.delimited import repeated
+from tokenworth.files.delimited import repeated_names
 
 BATCH_ROWS = 256
 
@@ -21,15 +21,15 @@ class Columnar:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._opened() as (schema, _):
+        with self._open() as (schema, _):
             self.names: list[str] = list(schema.names)
             self.class_names = class_names(schema.metadata)
-        if fault := repeated(self.names):
+        if fault := repeated_names(self.names):
             raise FileError(fault.sentence(path))
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[Any]:
         """Record batches of at most so many rows with these columns; None takes all."""
-        with self._opened() as (_, read):
+        with self._open() as (_, read):
             yield from read(columns, rows)
 
     def values(self, batch: Any, column: str) -> list[Any]:
@@ -45,7 +45,7 @@ class Columnar:
             yield from (dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True))
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
+    def _open(self) -> Iterator[Any]:
         with self._sentences(), ExitStack() as stack:
             yield _arrow(self.path, stack) if self.path.suffix == ".arrow" else _parquet(self.path, stack)
 

@@ -73,15 +73,15 @@ class Delimited:
         first = self._first_line()
         if not isinstance(first, Line):
             return first
-        cells = self._quoted(first)
+        cells = self._quoted_cells(first)
         if cells is None:
             self._lines.restore()
-            cells = self._plain(first.text)
+            cells = self._plain_cells(first.text)
         self._names = [_INVISIBLE.sub("", name).strip() for name in cells]
         self._named = max((i for i, name in enumerate(self._names, 1) if name), default=0)
         plain = [line.text.rstrip("\r").split(self._delimiter) for line in sample[1:]]
         self._last_cells = Counter(cells[-1] for cells in plain if len(cells) == len(self._names))
-        return repeated(self._names)
+        return repeated_names(self._names)
 
     def _first_line(self) -> Line | Fault | None:
         while (line := self._lines.next()) is not None:
@@ -113,19 +113,19 @@ class Delimited:
         alone = _strict([line.text], self._delimiter)
         if alone is not None and self._fits(alone):
             return alone
-        plain = self._plain(line.text)
+        plain = self._plain_cells(line.text)
         whole_line = self._fits(plain) and (alone is None or self._delimiter == "\t")
         if whole_line and self._delimiter == "\t":
             self.lone_quotes += 1
             return plain
-        spanning = None if alone is not None else self._quoted(line)
+        spanning = None if alone is not None else self._quoted_cells(line)
         if spanning is not None and self._fits(spanning) and not (whole_line and self._swallows(line)):
             return spanning
         self._lines.restore()
         self.lone_quotes += whole_line
         return plain if whole_line else alone
 
-    def _quoted(self, line: Line) -> list[str] | None:
+    def _quoted_cells(self, line: Line) -> list[str] | None:
         """Fields of a row whose quoted texts may go on in the next lines."""
         return _strict(self._lines.following(line, _LOOKED_THROUGH * self.max_bytes), self._delimiter)
 
@@ -138,8 +138,8 @@ class Delimited:
         known = all(self._last_cells[cell] > times for cell, times in here.items())
         return bool(self._lines.taken) and known and all(len(cells) == len(self._names) for cells in rows)
 
-    def _plain(self, text: str) -> list[str]:
-        return [_unquoted(cell) for cell in text.rstrip("\r").split(self._delimiter)]
+    def _plain_cells(self, text: str) -> list[str]:
+        return [_unquote(cell) for cell in text.rstrip("\r").split(self._delimiter)]
 
     def _fits(self, cells: list[str]) -> bool:
         """As many fields as columns; those after the last named column are empty or missing."""
@@ -153,14 +153,14 @@ _UNPAIRED = (
 )
 
 
-def repeated(names: list[str]) -> Fault | None:
+def repeated_names(names: list[str]) -> Fault | None:
     """A fault where two columns have one name."""
     twice = sorted(name for name, times in Counter(names).items() if times > 1 and name)
     what = f"names column '{twice[0][:40]}' more than once; rename one of them" if twice else ""
     return Fault(MALFORMED, f"cannot be read: its header {what}") if twice else None
 
 
-def _unquoted(cell: str) -> str:
+def _unquote(cell: str) -> str:
     inner = cell[1:-1]
     quoted = len(cell) >= 2 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if quoted else cell

@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """A file's bytes, uncompressed where its ending is .gz or .zst, or a FileError."""
     try:
         file: Any = _stream(path)
@@ -88,12 +88,12 @@ class Chunks:
         self.path, self.problem, self.read = path, "", 0
 
     def __iter__(self) -> Iterator[bytes]:
-        with opened(self.path) as file:
+        with open_bytes(self.path) as file:
             chunks = self._raw(file)
             head = next(chunks, b"")
-            encoding, length = marked(head)
+            encoding, length = encoding_mark(head)
             whole = chain([head[length:]], chunks)
-            yield from whole if encoding in (None, "utf-8") else self._recoded(whole, str(encoding))
+            yield from whole if encoding in (None, "utf-8") else self._recode(whole, str(encoding))
             self.problem = self.problem or getattr(file, "problem", "")
 
     def _raw(self, file: IO[bytes]) -> Iterator[bytes]:
@@ -104,7 +104,7 @@ class Chunks:
         except (EOFError, OSError, zlib.error) as error:
             self.problem = first_line(error)
 
-    def _recoded(self, chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    def _recode(self, chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         decoder = codecs.getincrementaldecoder(encoding)()
         try:
             for chunk in chunks:
@@ -123,6 +123,6 @@ _MARKS = (
 )
 
 
-def marked(data: bytes) -> tuple[str | None, int]:
+def encoding_mark(data: bytes) -> tuple[str | None, int]:
     """The encoding that a byte-order mark names, and how long the mark is; (None, 0) where there is none."""
     return next(((name, len(mark)) for mark, name in _MARKS if data.startswith(mark)), (None, 0))

@@ -90,16 +90,16 @@ class Completion:
             f"{test['exact_high']:.0%}), and {control['exact']:.0%} of the control ({control['exact_low']:.0%} to "
             f"{control['exact_high']:.0%})."
         )
-        found = [answer, recited]
+        said = [answer, recited]
         if self.control == "shuffled":
-            return [*found, "Likelihoods say nothing against shuffled words; give --control texts it cannot have seen."]
-        found.append(
+            return [*said, "Likelihoods say nothing against shuffled words; give --control texts it cannot have seen."]
+        said.append(
             f"A test text looks more familiar than one of the control in {chance['value']:.0%} of pairs "
             f"({chance['low']:.0%} to {chance['high']:.0%}; 50% if it read neither, or both)."
         )
         if control["exact_low"] > MARGIN:
-            found.append("It completes the control too, so this control hides what it has seen; take another one.")
-        return found
+            said.append("It completes the control too, so this control hides what it has seen; take another one.")
+        return said
 
     def asdict(self) -> dict[str, Any]:
         """Plain data."""
@@ -140,7 +140,7 @@ def measure_completion(
     same = {text.strip() for text in test}
     both = {"test": test, "control": [text for text in control if text.strip() not in same]}
     asked = {name: _ask(decoder, name, texts, length, most, seed) for name, texts in both.items()}
-    rows = [_row(name, one, seed) for name, one in asked.items()]
+    rows = [_row(name, texts_asked, seed) for name, texts_asked in asked.items()]
     familiar = {
         name: dict(zip(("value", "low", "high"), precedence(own_N, other_N, seed), strict=True))
         for name, own_N, other_N in zip(
@@ -168,27 +168,27 @@ def _ask(decoder: Decoder, name: str, texts: Sequence[str], length: int, most: i
     for i, row in enumerate(ids):
         groups[len(row)].append(i)
     distance_N, likelihood_LN = np.empty(len(ids)), np.empty((len(LIKELIHOODS), len(ids)))
-    for size, own in sorted(groups.items()):
-        rows_GT = torch.tensor([ids[i] for i in own])
-        distance_N[own] = _distances(decoder, rows_GT, size // 2)
-        likelihood_LN[:, own] = _likelihoods(decoder, rows_GT)
+    for size, places in sorted(groups.items()):
+        rows_GT = torch.tensor([ids[i] for i in places])
+        distance_N[places] = _distances(decoder, rows_GT, size // 2)
+        likelihood_LN[:, places] = _likelihoods(decoder, rows_GT)
     return _Asked(ids, too_short, distance_N, likelihood_LN)
 
 
 def _chosen(decoder: Decoder, texts: Sequence[str], length: int, most: int, seed: int) -> tuple[list[list[int]], int]:
     """The first tokens of sampled texts that have enough of them, behind the token that begins a document."""
     head = [] if decoder.begin is None else [decoder.begin]
-    found: list[list[int]] = []
+    chosen: list[list[int]] = []
     too_short = 0
     for i in np.random.default_rng(seed).permutation(len(texts)):
         ids = tokens_of(decoder, texts[i])
         if len(ids) < FEWEST:
             too_short += 1
-        elif len(found) < most:
-            found.append([*head, *ids][:length])
+        elif len(chosen) < most:
+            chosen.append([*head, *ids][:length])
         else:
             break
-    return found, too_short
+    return chosen, too_short
 
 
 def _distances(decoder: Decoder, rows_GT: torch.Tensor, half: int) -> Floats:

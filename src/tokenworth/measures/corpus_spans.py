@@ -47,9 +47,9 @@ class Spans:
     def times(self, place: int) -> int:
         """How often the span at a place stands in the corpus, token by token: exact whatever the hash."""
         wanted = self.stream_N[place : place + self.span]
-        found = np.searchsorted(self.hash_U, _hashes(wanted, self.span)[0])
-        begin = self.begin_U[found]
-        places = self.order_P[begin : begin + self.times_U[found]]
+        content = np.searchsorted(self.hash_U, _hashes(wanted, self.span)[0])
+        begin = self.begin_U[content]
+        places = self.order_P[begin : begin + self.times_U[content]]
         return int((self.stream_N[places[:, None] + np.arange(self.span)] == wanted).all(1).sum())
 
     def unseen(self, other: Spans) -> Spans:
@@ -78,10 +78,10 @@ def _hashes(stream_N: Ids, span: int) -> NDArray[np.uint64]:
     """sum_j base^(m - 1 - j) r(token_j) modulo 2^64 of every window, r one random number a token."""
     random_V = np.random.default_rng(0).integers(2**64, size=int(stream_N.max()) + 1, dtype=np.uint64)
     letters_N = random_V[stream_N]
-    found = np.zeros(len(stream_N) - span + 1, dtype=np.uint64)
+    hashes = np.zeros(len(stream_N) - span + 1, dtype=np.uint64)
     for j in range(span):
-        found = found * _BASE + letters_N[j : j + len(found)]  # wraps on purpose
-    return found
+        hashes = hashes * _BASE + letters_N[j : j + len(hashes)]  # wraps on purpose
+    return hashes
 
 
 def _apart(places: Ids, span: int, most: int) -> list[int]:

@@ -94,11 +94,11 @@ def measure_exposure(
     for prefix in prefixes:
         gold = nll_NT[:, prefix - 1 : prefix - 1 + continuation]
         rest_NM = gold_NT[:, prefix : prefix + continuation]
-        own, other = (
+        sampled, other = (
             token_nll(decoder, torch.cat([before_NK[:, :prefix], rest_NM], dim=1))[:, prefix - 1 :]
             for before_NK in (own_NK, other_NK)
         )
-        rows += [_place(prefix, *ends, gold, own, other, seed) for ends in doubling(continuation)]
+        rows += [_place(prefix, *ends, gold, sampled, other, seed) for ends in doubling(continuation)]
     drift = _drift(decoder, reference, own_NK, gold_NT[:, :longest], start, seed)
     return Exposure(decoder.name, len(gold_NT), rows, drift)
 
@@ -117,9 +117,11 @@ def _check(decoder: Decoder, prefixes: Sequence[int], continuation: int, start: 
         )
 
 
-def _place(prefix: int, first: int, end: int, gold: Floats, own: Floats, other: Floats, seed: int) -> dict[str, Any]:
+def _place(
+    prefix: int, first: int, end: int, gold: Floats, sampled: Floats, other: Floats, seed: int
+) -> dict[str, Any]:
     """Places first + 1 to end behind a prefix."""
-    gold_N, own_N, other_N = (values[:, first:end].mean(1) for values in (gold, own, other))
+    gold_N, own_N, other_N = (values[:, first:end].mean(1) for values in (gold, sampled, other))
     row: dict[str, Any] = {"prefix": prefix, "first": first + 1, "last": end}
     row |= {"gold": float(gold_N.mean()), "own": float(own_N.mean()), "other": float(other_N.mean())}
     row |= with_ends("exposure", own_N - other_N, seed)

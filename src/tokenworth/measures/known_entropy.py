@@ -77,12 +77,12 @@ class Source:
         """Texts drawn from the source: (texts, length)."""
         uniform_NT = np.random.default_rng(seed).random((texts, length))
         below_V, below_VV = self.first_V.cumsum(), self.next_VV.cumsum(1)
-        found = np.empty((texts, length), dtype=np.int64)
+        tokens_NT = np.empty((texts, length), dtype=np.int64)
         for t in range(length):
-            below_NV = np.broadcast_to(below_V, (texts, len(below_V))) if t == 0 else below_VV[found[:, t - 1]]
+            below_NV = np.broadcast_to(below_V, (texts, len(below_V))) if t == 0 else below_VV[tokens_NT[:, t - 1]]
             scaled_N1 = uniform_NT[:, t : t + 1] * below_NV[:, -1:]
-            found[:, t] = (below_NV <= scaled_N1).sum(1)
-        return torch.from_numpy(found)
+            tokens_NT[:, t] = (below_NV <= scaled_N1).sum(1)
+        return torch.from_numpy(tokens_NT)
 
     def conditional(self, ids_NT: Tensor) -> Floats:
         """p(next token | those before), for every place of texts: (N, T, V); place 0 has nothing before it."""
@@ -144,14 +144,14 @@ def identity(
     cross_N, own_N, kl_N = _sums(decoder, source, whole_NT)
     if texts is None:
         cross_N = token_nll(decoder, whole_NT).sum(1)
-    cross, kl, own = (float(weight_N @ each) / length for each in (cross_N, kl_N, own_N))
-    entropy = source.entropy(length) / length if texts is None else own
+    cross, kl, entropies = (float(weight_N @ each) / length for each in (cross_N, kl_N, own_N))
+    entropy = source.entropy(length) / length if texts is None else entropies
     return Identity(length, len(ids_NT), texts is None, cross, entropy, kl, source.entropy_rate)
 
 
 def _sums(decoder: Decoder, source: Source, whole_NT: Tensor) -> tuple[Floats, Floats, Floats]:
     """For each text, summed over its places: cross-entropy, entropy and KL of the next token's distributions."""
-    found = []
+    sums = []
     with torch.inference_mode():
         for rows in batches(decoder, whole_NT):
             logits_BTV = wide(decoder.model(input_ids=whole_NT[rows, :-1].to(decoder.device), use_cache=False).logits)
@@ -161,9 +161,9 @@ def _sums(decoder: Decoder, source: Source, whole_NT: Tensor) -> tuple[Floats, F
             with np.errstate(divide="ignore", invalid="ignore"):
                 kl_BT = np.where(p_BTV > 0, p_BTV * (np.log(p_BTV) - log_q_BTV), 0).sum(-1)
             cross_B = -np.where(p_BTV > 0, p_BTV * log_q_BTV, 0).sum((1, 2))
-            found.append((cross_B, own_BT.sum(1), kl_BT.sum(1)))
-    cross, own, kl = (np.concatenate(part) for part in zip(*found, strict=True))
-    return cross, own, kl
+            sums.append((cross_B, own_BT.sum(1), kl_BT.sum(1)))
+    cross, entropy, kl = (np.concatenate(part) for part in zip(*sums, strict=True))
+    return cross, entropy, kl
 
 
 def _entropies(p: Floats) -> Floats:

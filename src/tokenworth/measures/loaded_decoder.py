@@ -50,8 +50,8 @@ class Decoder:
     @property
     def begin(self) -> int | None:
         """Id of the token before the first one of a document; None where the tokenizer has none."""
-        found = self.tokenizer.bos_token_id
-        return None if found is None else int(found)
+        token = self.tokenizer.bos_token_id
+        return None if token is None else int(token)
 
     @property
     def last(self) -> dict[str, int]:
@@ -110,14 +110,14 @@ def decoder_of(model: Any, tokenizer: Any, name: str = "model") -> Decoder:
 
 def token_nll(decoder: Decoder, ids_NT: Tensor) -> Floats:
     """-log q(token | those before it in its row), nats: (N, T - 1) of whole rows without padding."""
-    found = np.empty((ids_NT.shape[0], ids_NT.shape[1] - 1))
+    nll_NT = np.empty((ids_NT.shape[0], ids_NT.shape[1] - 1))
     with torch.inference_mode():
         for rows in batches(decoder, ids_NT):
             batch_BT = ids_NT[rows].to(decoder.device)
             logits_BTV = wide(decoder.model(input_ids=batch_BT, use_cache=False).logits[:, :-1])
             losses = cross_entropy(logits_BTV.flatten(0, 1), batch_BT[:, 1:].flatten(), reduction="none")
-            found[rows] = losses.view(len(batch_BT), -1).double().cpu().numpy()
-    return found
+            nll_NT[rows] = losses.view(len(batch_BT), -1).double().cpu().numpy()
+    return nll_NT
 
 
 def continued(decoder: Decoder, ids_NT: Tensor, tokens: int, uniform_NM: Tensor | None = None) -> Tensor:
@@ -135,16 +135,16 @@ def continued(decoder: Decoder, ids_NT: Tensor, tokens: int, uniform_NM: Tensor 
 
 @torch.inference_mode()
 def _continued(decoder: Decoder, ids_BT: Tensor, tokens: int, uniform_BM: Tensor | None) -> Tensor:
-    found = [ids_BT]
+    pieces = [ids_BT]
     new, past = ids_BT.to(decoder.device), None
     for step in range(tokens):
-        given = new if past is not None else torch.cat(found, dim=1).to(decoder.device)  # some models keep no past
-        output = decoder.model(input_ids=given, past_key_values=past, use_cache=True, **decoder.last)
+        read = new if past is not None else torch.cat(pieces, dim=1).to(decoder.device)  # some models keep no past
+        output = decoder.model(input_ids=read, past_key_values=past, use_cache=True, **decoder.last)
         past = getattr(output, "past_key_values", None)
         logits_BV = wide(output.logits[:, -1])
         new = logits_BV.argmax(-1, keepdim=True) if uniform_BM is None else _draw(logits_BV, uniform_BM[:, step])
-        found.append(new.cpu())
-    return torch.cat(found, dim=1)
+        pieces.append(new.cpu())
+    return torch.cat(pieces, dim=1)
 
 
 def _draw(logits_BV: Tensor, uniform_B: Tensor) -> Tensor:

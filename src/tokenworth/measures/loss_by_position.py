@@ -95,11 +95,11 @@ def recent_nll(decoder: Decoder, ids_NT: Tensor, window: int) -> Floats:
     The first window gives the losses of all its tokens, every other one those of its second half.
     """
     length = ids_NT.shape[1]
-    found = np.empty((len(ids_NT), length - 1))
+    nll_NT = np.empty((len(ids_NT), length - 1))
     done, start = 0, 0
     while done < length - 1:
         losses_NW = token_nll(decoder, ids_NT[:, start : start + window])
         end = start + losses_NW.shape[1]
-        found[:, done:end] = losses_NW[:, done - start :]
+        nll_NT[:, done:end] = losses_NW[:, done - start :]
         done, start = end, end + 1 - window // 2
-    return found
+    return nll_NT

@@ -105,7 +105,7 @@ def measure_memorisation(
                 }
                 for i in np.flatnonzero(distance_N == 0)[:_EXAMPLES]
             ]
-    examples.sort(key=lambda one: (one["times"], one["prefix"]))
+    examples.sort(key=lambda example: (example["times"], example["prefix"]))
     return Memorisation(decoder.name, span, tokens, rows, examples[:_EXAMPLES])
 
 
@@ -126,8 +126,8 @@ def _trials(
     if held_out:
         other_N, other_place_N = packed(decoder, held_out)
         unseen = spans.unseen(Spans.of(other_N, other_place_N, span))
-        found = unseen.sample(other_place_N, before, most, rng)
-        trials = [_trial(unseen, times, places, before) for times, places in found.items()] + trials
+        places_of_times = unseen.sample(other_place_N, before, most, rng)
+        trials = [_trial(unseen, times, places, before) for times, places in places_of_times.items()] + trials
     return len(stream_N), [trial for trial in trials if trial.counts]
 
 

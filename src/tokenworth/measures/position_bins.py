@@ -10,12 +10,12 @@ def doubling(count: int) -> list[tuple[int, int]]:
 
     A rest of less than half its range belongs to the range before it.
     """
-    found, start, width = [], 0, 1
+    ranges, start, width = [], 0, 1
     while start < count:
         end = start + width if count - start - width >= width else count
-        found.append((start, end))
+        ranges.append((start, end))
         start, width = end, 2 * width
-    return found
+    return ranges
 
 
 def equal(count: int, bins: int) -> list[tuple[int, int]]:

@@ -119,8 +119,11 @@ def measure_retrieval(
     for tokens in lengths:
         for depth in depths:
             scores = [
-                [value_scores(decoder, one.text(stream_N, tokens, depth, planted), one.values) for planted in (0, 1)]
-                for one in asked
+                [
+                    value_scores(decoder, planned.text(stream_N, tokens, depth, planted), planned.values)
+                    for planted in (0, 1)
+                ]
+                for planned in asked
             ]
             cells.append(_cell(tokens, depth, np.array(scores), seed))
     return Retrieval(decoder.name, 1 / values, probes, cells)
@@ -140,14 +143,14 @@ def _probes(
             f"{values} values, {probes} probes and {len(words)} different words in the documents: two of each at "
             "least, and more words than values"
         )
-    found = []
+    made_up = []
     for _ in range(probes):
         key, *others = (str(words[i]) for i in rng.choice(len(words), values + 1, replace=False))
         asked = question.format(key=key)
         before = tokens_of(decoder, asked)
         pieces = [_piece(decoder, asked, before, value) for value in others]
-        found.append(_Probe(before, pieces, tokens_of(decoder, "."), int(rng.integers(stream))))
-    return found
+        made_up.append(_Probe(before, pieces, tokens_of(decoder, "."), int(rng.integers(stream))))
+    return made_up
 
 
 def _piece(decoder: Decoder, asked: str, before: list[int], value: str) -> list[int]:

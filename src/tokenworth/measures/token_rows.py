@@ -34,10 +34,10 @@ def documents_of(paths: Sequence[str | Path], *, whole: bool = False) -> list[st
         SettingError: a text file cannot be read, or there is nothing in the files.
         TaskError: a table cannot be read.
     """
-    found = [text for path in map(Path, paths) for text in _of_file(path, whole=whole) if text.strip()]
-    if not found:
+    documents = [text for path in map(Path, paths) for text in _of_file(path, whole=whole) if text.strip()]
+    if not documents:
         raise SettingError(f"{', '.join(map(str, paths))}: no documents; give files with text in them")
-    return found
+    return documents
 
 
 def _of_file(path: Path, *, whole: bool) -> list[str]:
@@ -105,6 +105,6 @@ def _pieces(head: list[int], ids: list[int], length: int) -> list[list[int]]:
 def packed(decoder: Decoder, documents: Sequence[str]) -> tuple[Ids, Ids]:
     """All documents as one stream of tokens (N,), and how many tokens of its document stand before each (N,)."""
     head = [] if decoder.begin is None else [decoder.begin]
-    found = decoder.tokenizer(list(documents), add_special_tokens=False, verbose=False)["input_ids"]
-    rows = [np.array(head + ids, dtype=np.int64) for ids in found]
+    ids_of_documents = decoder.tokenizer(list(documents), add_special_tokens=False, verbose=False)["input_ids"]
+    rows = [np.array(head + ids, dtype=np.int64) for ids in ids_of_documents]
     return np.concatenate(rows), np.concatenate([np.arange(len(row)) for row in rows])

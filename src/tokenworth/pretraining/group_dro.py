@@ -23,15 +23,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError, first_line
 from tokenworth.pretraining.next_token_objective import NextToken
 from tokenworth.pretraining.pretraining_settings import PretrainConfig
 from tokenworth.pretraining.published_models import load_model
 
-Floats = NDArray[np.float64]
 Chosen = list[tuple[int, int]]
 """(source, place) of sequences."""
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from tokenworth.base.aliases import Progress
 from tokenworth.base.atomic_files import jsonable, write_text
 from tokenworth.base.processes import join_processes
 from tokenworth.errors import SettingError
@@ -33,7 +34,6 @@ from tokenworth.pretraining.metrics_log import read_journal
 from tokenworth.pretraining.pretrain_result import PretrainRun
 from tokenworth.pretraining.pretrain_run import pretrain
 from tokenworth.pretraining.pretraining_settings import PretrainConfig, read_config
-from tokenworth.training.loop import Progress
 
 Shares = Mapping[str, float]
 _LAST = 0.1

@@ -21,7 +21,7 @@ from tokenworth.pretraining.next_token_objective import NextToken
 from tokenworth.pretraining.pretraining_settings import TrainingConfig
 from tokenworth.pretraining.published_models import publish
 from tokenworth.training.devices import Compute, whole_state
-from tokenworth.training.loop import Learner, Position
+from tokenworth.training.learner import Learner, Position
 
 _EVALUATED_TOKENS = 2048
 """Of a pass over held-out documents."""

@@ -12,6 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from tokenworth.base.aliases import Progress
 from tokenworth.base.devices import dtype_name, resolve_device, resolve_dtype
 from tokenworth.base.locks import claimed
 from tokenworth.base.machine import keep_freed_memory
@@ -31,7 +32,7 @@ from tokenworth.pretraining.published_models import load_model, new_model, sampl
 from tokenworth.settings import Place, checked_arguments
 from tokenworth.training.checkpoints import Checkpoints
 from tokenworth.training.devices import Compute, find_devices
-from tokenworth.training.loop import Loop, Progress
+from tokenworth.training.loop import Loop
 from tokenworth.training.tracker import make_tracker
 
 STARTED = "started.json"

@@ -18,8 +18,8 @@ def nearest_labels(train_ND: Tensor, test_MD: Tensor, *, k: int = NEIGHBOURS) ->
     train_ND = torch.nn.functional.normalize(train_ND - mean_D, dim=1)
     test_MD = torch.nn.functional.normalize(test_MD - mean_D, dim=1)
     chunks = (test_MD[start : start + _CHUNK] for start in range(0, len(test_MD), _CHUNK))
-    found = [(chunk @ train_ND.T).topk(min(k, len(train_ND)), dim=1) for chunk in chunks]
-    return torch.cat([hit.indices for hit in found]), torch.cat([hit.values for hit in found])
+    hits = [(chunk @ train_ND.T).topk(min(k, len(train_ND)), dim=1) for chunk in chunks]
+    return torch.cat([hit.indices for hit in hits]), torch.cat([hit.values for hit in hits])
 
 
 def vote(labels_N: Tensor, nearest_MK: Tensor, similarity_MK: Tensor, n_classes: int) -> Tensor:

@@ -53,16 +53,16 @@ def measure(true_N: Ints, probability_NC: Floats, *, seed: int = 0) -> dict[str,
         raise ValueError("no held-out texts to evaluate on")
     predicted_N = probability_NC.argmax(1)
     value, resampled = label_scores(true_N, predicted_N, probability_NC.shape[1], seed=seed)
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for name in ("weighted_f1", "macro_f1", "accuracy", "balanced_accuracy"):
-        found |= _with_range(name, float(getattr(value, name)[0]), getattr(resampled, name))
+        figures |= _with_range(name, float(getattr(value, name)[0]), getattr(resampled, name))
     table_NK = _terms(true_N, probability_NC)
     rng, n = np.random.default_rng(seed), len(true_N)
     resamples = (rng.integers(0, n, n) for _ in range(RESAMPLES))  # one at a time in memory
     drawn_BK = np.stack([np.bincount(rows, minlength=n) @ table_NK for rows in resamples]) / n
     for name, whole, drawn_B in zip(_SUMMED, _sums(table_NK.mean(0)[None]), _sums(drawn_BK), strict=True):
-        found |= _with_range(name, float(whole[0]), drawn_B)
-    return found
+        figures |= _with_range(name, float(whole[0]), drawn_B)
+    return figures
 
 
 def _terms(true_N: Ints, probability_NC: Floats) -> Floats:
@@ -105,11 +105,11 @@ def calibration_curve(true_N: Ints, probability_NC: Floats) -> list[dict[str, fl
     bin_N = _bins(confidence_N)
     return [
         {
-            "confidence": float(confidence_N[bin_N == one].mean()),
-            "accuracy": float(hit_N[bin_N == one].mean()),
-            "texts": int((bin_N == one).sum()),
+            "confidence": float(confidence_N[bin_N == number].mean()),
+            "accuracy": float(hit_N[bin_N == number].mean()),
+            "texts": int((bin_N == number).sum()),
         }
-        for one in np.unique(bin_N)
+        for number in np.unique(bin_N)
     ]
 
 

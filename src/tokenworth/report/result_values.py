@@ -38,13 +38,13 @@ def probe_of_kind(result: Assessment, kind: str) -> Row:
     return next((probe for probe in result.probes if probe.get("kind") == kind), {})
 
 
-def ranked(row: Row) -> Row:
+def rank_figures(row: Row) -> Row:
     """f1, f1_low, f1_high and accuracy of a ranking's row: of the best probe it is ranked by, else the ridge probe."""
     prefix = "best_" if row.get("best_f1") is not None else "probe_"
     return {key: row.get(prefix + key) for key in ("f1", "f1_low", "f1_high", "accuracy")}
 
 
-def tied(row: Row) -> bool:
+def is_tied(row: Row) -> bool:
     """Whether a backbone is within noise of the best without being the best."""
     return bool(row.get("tied")) and row.get("rank") != 1
 
@@ -53,7 +53,7 @@ def remark(row: Row) -> str:
     """What is special about a backbone's place: that it failed and why, or that it shares the first place."""
     if row.get("failed"):
         return f"failed: {clean(row['failed'])}"
-    return "tied with the best" if tied(row) else ""
+    return "tied with the best" if is_tied(row) else ""
 
 
 def metric_word(decision: Decision) -> str:
@@ -135,3 +135,8 @@ def crossing_flops(trace: Trace, crossing: Crossing) -> str:
     """FLOPs of the run up to a crossing."""
     tokens = number(crossing["tokens"])
     return ABSENT if tokens is None else flops_text(tokens * trace.run["flops_per_token"], "0")
+
+
+def meeting_flops(flops: float | None) -> str:
+    """Where a fitted curve meets a reference; None is more than a thousand runs away."""
+    return flops_text(flops) if flops else "nowhere in sight"

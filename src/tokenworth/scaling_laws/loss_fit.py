@@ -16,15 +16,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.scaling_laws.profile_likelihood import allowed_rise, profile_limits
 from tokenworth.scaling_laws.run_table import run_numbers
 
-Floats = NDArray[np.float64]
 HUBER = 1e-3
 NAMES = {
     "chinchilla": ("E", "A", "alpha", "B", "beta"),

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.stats import f as f_distribution
 
-Floats = NDArray[np.float64]
+from tokenworth.base.aliases import Floats
+
 Residuals = Callable[[Floats], tuple[Floats, Floats]]
 """Constants (P,) to ln(predicted / true loss) (R,) and its derivatives (R, P)."""
 

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.pretraining.pretrain_result import PretrainRun
 from tokenworth.tasks.table_files import read_table
-
-Floats = NDArray[np.float64]
 
 
 def read_runs(path: str | Path) -> pd.DataFrame:

@@ -171,7 +171,7 @@ def crossfit_retained(
     rows = [None] * len(groups) if rows is None else rows
     order_RD = fixed.whitening.vectors_DR.T @ (fixed.whitening.scale_D[:, None] * fixed.encoder.directions_DD)
     gains_GD = torch.stack(
-        [_held_out_gains(fixed, order_RD, total, group, own) for group, own in zip(groups, rows, strict=True)]
+        [_held_out_gains(fixed, order_RD, total, group, rows_ND) for group, rows_ND in zip(groups, rows, strict=True)]
     )
     saved_D = gains_GD.sum(0)
     best = int(saved_D.argmax())

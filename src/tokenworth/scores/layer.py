@@ -91,7 +91,7 @@ def score_layer(
     )
     sample = _Sample(
         full=statistics.of(total),
-        without=[statistics.without(total, group, own) for group, own in zip(groups, known, strict=True)],
+        without=[statistics.without(total, group, rows_ND) for group, rows_ND in zip(groups, known, strict=True)],
         shuffled=[statistics.of(other) for other in shuffled],
     )
     _add_transfer(scores, sample, total)
@@ -130,23 +130,23 @@ class _Statistics:
 
     def of(self, moments: PooledMoments) -> dict[str, Tensor]:
         """Scalars and curves by name, of the texts that the fixed parts come from, under some labels."""
-        found = {"hscore": _scalar(hscore(moments)), "logme": _scalar(logme(moments))}
+        statistics = {"hscore": _scalar(hscore(moments)), "logme": _scalar(logme(moments))}
         if self.fixed is None:
-            return found
-        found |= _curves(self.fixed.relabelled(moments))
+            return statistics
+        statistics |= _curves(self.fixed.relabelled(moments))
         if self.published is not None:
-            found["ntps_weighted"] = _scalar(self._weighted(moments))
-            found["ntps_published"] = self.published.curve(moments, [SHARE])[0]
-        return found
+            statistics["ntps_weighted"] = _scalar(self._weighted(moments))
+            statistics["ntps_published"] = self.published.curve(moments, [SHARE])[0]
+        return statistics
 
     def without(self, total: PooledMoments, group: PooledMoments, rows_ND: Tensor | None) -> dict[str, Tensor]:
         """The same without a group of texts, as far as it has an interval."""
         replicate = None if self.fixed is None else self.fixed.without(total, group, rows_ND)
         moments = total - group if replicate is None else replicate.pooled
-        found = {"hscore": _scalar(hscore(moments))}
+        statistics = {"hscore": _scalar(hscore(moments))}
         if moments.dim <= LOGME_INTERVAL_MAX_WIDTH:
-            found["logme"] = _scalar(logme(moments))
-        return found if replicate is None else found | _curves(replicate)
+            statistics["logme"] = _scalar(logme(moments))
+        return statistics if replicate is None else statistics | _curves(replicate)
 
     def _weighted(self, moments: PooledMoments) -> float:
         assert self.fixed is not None, "asked for only beside the published code, which needs a context"

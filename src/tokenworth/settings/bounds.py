@@ -52,6 +52,8 @@ class Bounds(Mark):
 
     def __call__(self, value: Any) -> None:
         """Refuse a number outside."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return
         low = (self.least is None or value >= self.least) and (self.above is None or value > self.above)
         if not (low and (self.most is None or value <= self.most) and (self.below is None or value < self.below)):
             shown = f"{value:g}" if isinstance(value, float) and value == round(value, 4) else value

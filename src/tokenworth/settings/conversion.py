@@ -21,7 +21,7 @@ KINDS = {
 """The types that values are brought to, as a sentence calls them; a value of another type passes as it is."""
 
 
-def fitting(value: Any, wanted: Any) -> Any:
+def convert(value: Any, wanted: Any) -> Any:
     """The value in the wanted type, or a Misfit; what the annotation does not say anything about passes as it is."""
     kind, marks = parts_of(wanted)
     origin = get_origin(kind) or kind
@@ -30,11 +30,11 @@ def fitting(value: Any, wanted: Any) -> Any:
             return None
         value = _first_that_fits(value, [arm for arm in get_args(kind) if arm is not type(None)], marks)
     elif origin is tuple:
-        return _several(value, get_args(kind)[0], marks)
+        return _to_tuple(value, get_args(kind)[0], marks)
     elif origin is Literal:
         OneOf(get_args(kind))(value)
     elif origin in KINDS:
-        value = _converted(str(value) if AsName() in marks and type(value) is int else value, origin)
+        value = _to_kind(str(value) if AsName() in marks and type(value) is int else value, origin)
     for mark in marks:
         if isinstance(mark, Mark):
             mark(value)
@@ -60,7 +60,7 @@ def _first_that_fits(value: Any, arms: list[Any], marks: tuple[Any, ...]) -> Any
     misfits = []
     for arm in arms:
         try:
-            return fitting(value, arm)
+            return convert(value, arm)
         except Misfit as misfit:  # noqa: PERF203 - the next kind may take it
             misfits.append(misfit)
     called = next((mark.words for mark in marks if isinstance(mark, Called)), "")
@@ -69,27 +69,27 @@ def _first_that_fits(value: Any, arms: list[Any], marks: tuple[Any, ...]) -> Any
     raise Misfit(called or " or ".join(misfit.wanted for misfit in misfits), value)
 
 
-def _several(value: Any, kind: Any, marks: tuple[Any, ...]) -> tuple[Any, ...]:
+def _to_tuple(value: Any, kind: Any, marks: tuple[Any, ...]) -> tuple[Any, ...]:
     """A list; one value stands for a list of it."""
     if isinstance(value, str) and ByComma() in marks:
         value = [part.strip() for part in value.split(",")]
     inner = Annotated[(kind, *marks)] if marks else kind
     try:
-        return tuple(fitting(item, inner) for item in (value if isinstance(value, (list, tuple)) else [value]))
+        return tuple(convert(item, inner) for item in (value if isinstance(value, (list, tuple)) else [value]))
     except Misfit as misfit:
         words = f"a list of {'names' if AsName() in parts_of(inner)[1] else 'words'}"
         wanted = words if parts_of(kind)[0] is str else f"a list, and each value in it {misfit.wanted}"
         raise Misfit(wanted, value) from None
 
 
-def _converted(value: Any, kind: Any) -> Any:
+def _to_kind(value: Any, kind: Any) -> Any:
     if kind in (int, float):
         return _number(value, kind)
     if kind in (dict, Mapping):
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
             sentence = f"takes lines of its own, such as 'use_dora: true', not {quoted(value)}"
             raise Misfit(KINDS[kind], value, sentence)
-        return _plain(value)
+        return _to_plain(value)
     if not isinstance(value, (str, os.PathLike) if kind in (Path, os.PathLike) else kind):
         raise Misfit(KINDS[kind], value)
     return value
@@ -105,8 +105,8 @@ def _number(value: Any, kind: type[int | float]) -> int | float:
     return kind(value)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     """Sections as plain mappings, which every library takes."""
     if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+        return {name: _to_plain(inner) for name, inner in value.items()}
+    return [_to_plain(inner) for inner in value] if isinstance(value, list) else value

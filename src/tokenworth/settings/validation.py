@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
 from tokenworth.base.sentences import nearest, quoted, refusal
 from tokenworth.errors import SettingError
 from tokenworth.settings.bounds import Misfit
-from tokenworth.settings.conversion import fitting, parts_of
+from tokenworth.settings.conversion import convert, parts_of
 from tokenworth.settings.yaml_file import Section
 
 P = ParamSpec("P")
@@ -50,7 +50,7 @@ def unknown_names(values: Mapping[Any, Any], known: Collection[str], owner: str)
             yield f"{line_of(values, name)}{owner} no setting {quoted(name)}; {nearest(name, known)}"
 
 
-def checked_values(
+def convert_all(
     values: Mapping[str, Any], hints: Mapping[str, Any], mistakes: list[str], where: str = ""
 ) -> dict[str, Any]:
     """Those values for which there is an annotation, in their types; what does not fit is left out.
@@ -64,7 +64,7 @@ def checked_values(
     fitted = {}
     for name in (name for name in hints if name in values):
         try:
-            fitted[name] = fitting(values[name], hints[name])
+            fitted[name] = convert(values[name], hints[name])
         except Misfit as misfit:  # noqa: PERF203 - every mistake is told, not the first
             mistakes.append(f"{line_of(values, name)}{where}{name} {misfit}")
     return fitted
@@ -92,7 +92,7 @@ def build(
     for name in [name for name in plain if name in values and _section_class(plain[name])]:
         ready[name], inner = _section(values[name], name, plain.pop(name))
         mistakes += with_line(values, name, inner)
-    ready |= checked_values(values, plain, mistakes, where)
+    ready |= convert_all(values, plain, mistakes, where)
     needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}  # type: ignore[arg-type]
     mistakes += [f"{what} needs {name!r}" for name in sorted(needed - ready.keys() - values.keys())]
     if mistakes:
@@ -155,13 +155,13 @@ def check_fields(settings: Any) -> None:
     one SettingError.
     """
     hints = hints_of(type(settings))
-    for name, value in _fitted({name: getattr(settings, name) for name in hints}, hints).items():
+    for name, value in _fit_all({name: getattr(settings, name) for name in hints}, hints).items():
         object.__setattr__(settings, name, value)
 
 
-def _fitted(values: Mapping[str, Any], hints: Mapping[str, Any], unknown: Iterable[str] = ()) -> dict[str, Any]:
+def _fit_all(values: Mapping[str, Any], hints: Mapping[str, Any], unknown: Iterable[str] = ()) -> dict[str, Any]:
     mistakes = [*unknown]
-    fitted = checked_values(values, hints, mistakes)
+    fitted = convert_all(values, hints, mistakes)
     if mistakes:
         raise refusal("", mistakes)
     return fitted
@@ -182,7 +182,7 @@ def settings_for(
         SettingError: a name that neither has (with the nearest they have), or values that do not fit.
     """
     unknown = unknown_names(values, setting_names(call) | set(beside), owner)
-    return {**values, **_fitted(values, hints_of(call), unknown)}
+    return {**values, **_fit_all(values, hints_of(call), unknown)}
 
 
 def checked_arguments(call: Callable[P, R]) -> Callable[P, R]:
@@ -196,7 +196,7 @@ def checked_arguments(call: Callable[P, R]) -> Callable[P, R]:
     @wraps(call)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         unknown = () if collects else unknown_names(kwargs, setting_names(call), f"{call.__name__} has")
-        fitted = _fitted(dict(zip(by_place, args, strict=False)) | kwargs, hints_of(call), unknown)
+        fitted = _fit_all(dict(zip(by_place, args, strict=False)) | kwargs, hints_of(call), unknown)
         return call(*args, **{name: fitted.get(name, value) for name, value in kwargs.items()})
 
     return checked

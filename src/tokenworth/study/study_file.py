@@ -11,7 +11,7 @@ from typing import Any
 from tokenworth.adaptation.route_settings import ROUTES, make_config
 from tokenworth.errors import SettingError
 from tokenworth.settings import Seed, exists, quoted, read_settings, refusal, unknown_names, with_changes
-from tokenworth.settings.validation import checked_values, hints_of, line_of, with_line
+from tokenworth.settings.validation import convert_all, hints_of, line_of, with_line
 from tokenworth.settings.yaml_file import Section
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, WITHOUT_BACKBONE, Study
 
@@ -77,7 +77,7 @@ def _stated_study(values: Mapping[str, Any], mistakes: list[str]) -> Study:
     if not routes:
         mistakes.append("a study needs routes; write 'routes: [...]'")
         del hints["routes"]
-    fields = {"routes": ()} | checked_values(values, hints, mistakes)
+    fields = {"routes": ()} | convert_all(values, hints, mistakes)
     if not values.get("tasks") and set(fields["routes"]) != {COUNT}:
         mistakes.append("a study needs tasks; write 'tasks: [...]'")
     if fields.get("seeds") == ():
@@ -95,7 +95,7 @@ def _route_settings(route: str, section: Any, mistakes: list[str]) -> dict[str, 
     if "seeds" not in settings:
         return settings
     sentences: list[str] = []
-    seeds = checked_values({name: settings.pop("seeds")}, {name: tuple[Seed, ...]}, sentences)
+    seeds = convert_all({name: settings.pop("seeds")}, {name: tuple[Seed, ...]}, sentences)
     mistakes += with_line(section, "seeds", sentences)
     return settings | ({"seeds": seeds[name]} if seeds else {})
 

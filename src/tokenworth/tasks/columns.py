@@ -79,7 +79,7 @@ def require(table: Table, name: str) -> str:
         return alike[0]
     near = get_close_matches(name, table.columns, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise TaskError(f"{table.source} has no column '{name}'; its columns are {_listed(table.columns)}{hint}")
+    raise TaskError(f"{table.source} has no column '{name}'; its columns are {_list(table.columns)}{hint}")
 
 
 def _in_table(table: Table, wish: Columns) -> Columns:
@@ -108,11 +108,11 @@ def _find(table: Table, ranks: Sequence[str], role: str, taken: Sequence[str | N
     for rank in ranks:
         columns = [column for name in rank.split() for column in lower.get(name, ()) if column not in taken]
         if len(columns) > 1:
-            listed = _listed(columns)
+            listed = _list(columns)
             raise TaskError(f"{table.source}: columns {listed} could all hold the {role}; name one with {role}=")
         if columns:
             return columns[0]
-    what = f"no column has a usual name of the {role}; its columns are {_listed(table.columns)}"
+    what = f"no column has a usual name of the {role}; its columns are {_list(table.columns)}"
     remedy = f"name one with {role}= (if these are no names, the file lacks its header line)"
     raise TaskError(f"{table.source}: {what}: {remedy}")
 
@@ -124,6 +124,6 @@ def _by_lower(table: Table) -> dict[str, list[str]]:
     return names
 
 
-def _listed(names: Iterable[str]) -> str:
+def _list(names: Iterable[str]) -> str:
     shown = [f"'{name if len(name) <= 40 else name[:37] + '...'}'" for name in names]
     return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")

@@ -92,7 +92,7 @@ def docstrings_of(path: Path) -> list[str]:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError):
             return []
-    return [inspect.cleandoc(text) for node in _documented(tree) if (text := ast.get_docstring(node, clean=False))]
+    return [inspect.cleandoc(text) for node in _nodes(tree) if (text := ast.get_docstring(node, clean=False))]
 
 
 def comments_of(path: Path) -> list[str]:
@@ -117,13 +117,13 @@ def mask_names(text: str) -> str:
     return _NAMES.sub(MASK, text)
 
 
-def _documented(node: ast.AST) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+def _nodes(node: ast.AST) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
     """The module and all classes and functions in it; functions inside functions are passed over, as is all else."""
     if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
         yield node
     if isinstance(node, (ast.Module, ast.ClassDef, ast.If, ast.Try)):
         for child in node.body:
-            yield from _documented(child)
+            yield from _nodes(child)
 
 
 def _folder(package: str) -> Path | None:

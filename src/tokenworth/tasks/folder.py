@@ -44,7 +44,7 @@ def read_folder(path: Path) -> Folder:
     files are the same part, or a file cannot be read.
     """
     if (saved := saved_parts(path)) is not None:
-        return Folder(canonical({name: _joined(path, name, files) for name, files in saved.items()}))
+        return Folder(canonical({name: _join(path, name, files) for name, files in saved.items()}))
     meta = path / "meta.json"
     if meta.is_file():
         return Folder(_read_parts(path), _label_names(meta), has_meta=True)
@@ -76,10 +76,10 @@ def _read_parts(path: Path) -> dict[str, Table]:
             named = " and ".join(str(file.relative_to(path)) for file in of_part)
             raise TaskError(f"{path}: {named} are both the {part} part; keep one of them, or give the file itself")
         whole_sets(of_part)
-    return {part: _joined(path, part, of_part) for part, of_part in files.items()}
+    return {part: _join(path, part, of_part) for part, of_part in files.items()}
 
 
-def _joined(path: Path, part: str, files: Sequence[Path]) -> Table:
+def _join(path: Path, part: str, files: Sequence[Path]) -> Table:
     return concatenate([read_table(file) for file in files], f"{path} ({part})")
 
 

@@ -122,7 +122,7 @@ def _splits(
     if len(whole) == 2 and share is None:
         notes.append(f"Train and test as given: {len(whole[0]):,} and {len(whole[1]):,} texts.")
         return whole[0], whole[1]
-    every = whole[0] if len(whole) == 1 else _pooled(whole)
+    every = whole[0] if len(whole) == 1 else _pool(whole)
     share = TEST_SHARE if share is None else share
     train, test = split(every.labels, share, seed, every.groups)
     if len(test) == 0:
@@ -142,7 +142,7 @@ def _group_ids(rows: list[Rows]) -> list[np.ndarray] | list[None]:
     return [np.array([ids.setdefault(g, len(ids)) for g in part.groups or ()], dtype=np.int64) for part in rows]
 
 
-def _pooled(parts: Sequence[Split]) -> Split:
+def _pool(parts: Sequence[Split]) -> Split:
     groups = [part.groups for part in parts if part.groups is not None]
     texts = [text for part in parts for text in part.texts]
     return Split(texts, np.concatenate([part.labels for part in parts]), np.concatenate(groups) if groups else None)

@@ -53,8 +53,8 @@ def find_crossing(tokens: list[int], route: Curve, references: list[Curve]) -> C
         references: each of K = 1.
     """
     tokens_K = np.asarray(tokens, dtype=np.float64)
-    difference_1K = (route.f1_K - max(one.f1_K[0] for one in references))[None]
-    difference_BK = route.drawn_BK - np.max([one.drawn_BK for one in references], axis=0)
+    difference_1K = (route.f1_K - max(reference.f1_K[0] for reference in references))[None]
+    difference_BK = route.drawn_BK - np.max([reference.drawn_BK for reference in references], axis=0)
     value = float(crossing_tokens(tokens_K, difference_1K)[0])
     drawn_B = np.sort(crossing_tokens(tokens_K, difference_BK))
     low_K, high_K = np.quantile(difference_BK, [0.025, 0.975], axis=0)

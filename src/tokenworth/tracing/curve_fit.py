@@ -85,7 +85,7 @@ def fit_curve(flops: Sequence[float], curve: Curve, references: dict[str, Curve]
         "slope": float(np.diff(fitted.at(decade), axis=1)[0, 0]),
         "slope_low": float(slope_low),
         "slope_high": float(slope_high),
-        "crossings": {name: _meets(fitted, drawn, one, first, end) for name, one in references.items()},
+        "crossings": {name: _meets(fitted, drawn, reference, first, end) for name, reference in references.items()},
     }
 
 
@@ -100,9 +100,9 @@ def _meets(fitted: _Fitted, drawn: _Fitted, reference: Curve, first: float, end:
     value = float(fitted.reaches(reference.f1_K)[0]) * first
     drawn_B = np.sort(drawn.reaches(reference.drawn_BK[:, 0]) * first)
     drawn_B = np.where(drawn_B > LIMIT * end, np.inf, drawn_B)
-    found = finite(value if value <= LIMIT * end else np.inf)
+    flops = finite(value if value <= LIMIT * end else np.inf)
     low, high = (finite(order_statistic(drawn_B, share)) for share in (0.025, 0.975))
-    return {"flops": found, "low": low, "high": high, "beyond": found is None or found > end}
+    return {"flops": flops, "low": low, "high": high, "beyond": flops is None or flops > end}
 
 
 def _fit(form: str, c_K: Floats, y_BK: Floats) -> _Fitted:
@@ -113,7 +113,7 @@ def _fit(form: str, c_K: Floats, y_BK: Floats) -> _Fitted:
     tried = [_least_squares(_feature("power", c_K, alpha), y_BK) for alpha in _ALPHAS]
     best_B = np.array([error_B for _, _, error_B in tried]).argmin(0)
     rows = np.arange(len(y_BK))
-    first_B, second_B = (np.array([one[i] for one in tried])[best_B, rows] for i in (0, 1))
+    first_B, second_B = (np.array([coefficients[i] for coefficients in tried])[best_B, rows] for i in (0, 1))
     return _Fitted("power", first_B, second_B, _ALPHAS[best_B])
 
 

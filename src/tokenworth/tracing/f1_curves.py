@@ -47,15 +47,15 @@ def make_curves(
         seed: of the resampling.
     """
     rng = np.random.default_rng(seed)
-    flat = [np.asarray(one, dtype=np.int64) for route in predicted.values() for seeds in route for one in seeds]
+    flat = [np.asarray(classes, dtype=np.int64) for route in predicted.values() for seeds in route for classes in seeds]
     value_R, drawn_BR = _f1(true_N, flat, n_classes, rng)
     curves, place = {}, 0
     for route, checkpoints in predicted.items():
         values, draws = [], []
         for seeds in checkpoints:
-            own = slice(place, place := place + len(seeds))
-            values.append(value_R[own].mean())
-            draws.append(_over_seeds(drawn_BR[:, own], rng))
+            columns = slice(place, place := place + len(seeds))
+            values.append(value_R[columns].mean())
+            draws.append(_over_seeds(drawn_BR[:, columns], rng))
         curves[route] = Curve(np.array(values), np.stack(draws, axis=1))
     return curves
 
@@ -75,9 +75,11 @@ def _f1(true_N: Ints, predicted: list[Ints], n_classes: int, rng: np.random.Gene
     for begin in range(0, RESAMPLES, size):
         count = min(size, RESAMPLES - begin)
         times_BN = rng.multinomial(n_texts, np.full(n_texts, 1 / n_texts), size=count).astype(np.float32)
-        drawn.append(np.stack([weighted_f1(times_BN, true_N, one, n_classes) for one in predicted], axis=1))
+        drawn.append(np.stack([weighted_f1(times_BN, true_N, classes_N, n_classes) for classes_N in predicted], axis=1))
     once_1N = np.ones((1, n_texts), dtype=np.float32)
-    return np.array([weighted_f1(once_1N, true_N, one, n_classes)[0] for one in predicted]), np.concatenate(drawn)
+    return np.array([weighted_f1(once_1N, true_N, classes_N, n_classes)[0] for classes_N in predicted]), np.concatenate(
+        drawn
+    )
 
 
 def weighted_f1(times_BN: NDArray[np.float32], true_N: Ints, predicted_N: Ints, n_classes: int) -> Floats:
@@ -85,6 +87,6 @@ def weighted_f1(times_BN: NDArray[np.float32], true_N: Ints, predicted_N: Ints, 
     classes_C = np.arange(n_classes)
     is_true_NC, is_said_NC = true_N[:, None] == classes_C, predicted_N[:, None] == classes_C
     sums = (times_BN @ flags.astype(np.float32) for flags in (is_true_NC, is_said_NC, is_true_NC & is_said_NC))
-    support_BC, said_BC, hits_BC = (one.astype(np.float64) for one in sums)
+    support_BC, said_BC, hits_BC = (sum_BC.astype(np.float64) for sum_BC in sums)
     f1_BC = 2 * hits_BC / np.maximum(support_BC + said_BC, 1)
     return np.asarray((f1_BC * support_BC).sum(1) / support_BC.sum(1))

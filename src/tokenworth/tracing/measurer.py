@@ -64,7 +64,7 @@ class Measurer:
     def _assess(self, checkpoint: Checkpoint, bow: Facts) -> Facts:
         self.started(f"{self.task.name}: assessing the checkpoint of {checkpoint.tokens:,} tokens")
         name, settings = str(checkpoint.folder.resolve()), self.settings
-        found = assess(
+        assessment = assess(
             name, self.task, max_length=settings.max_length, seed=settings.seed, device=self.device, dtype=self.dtype,
             cache=self.cache, baseline=bow, progress=self._named(f"{checkpoint.tokens:,} tokens"),
         )  # fmt: skip
@@ -72,7 +72,7 @@ class Measurer:
         loss = loss_of(
             name, self.task.train.texts, max_length=length, device=self.device, dtype=self.dtype, seed=settings.seed
         )
-        return _kept(found, loss)
+        return _kept(assessment, loss)
 
     def adapted(self, checkpoint: Checkpoint, seed: int) -> Facts:
         """LoRA on a checkpoint."""
@@ -90,11 +90,11 @@ class Measurer:
         def make(work: Path) -> Facts:
             where = f"LoRA at {checkpoint.tokens:,} tokens" if route == "lora" else "training from random weights"
             self.started(f"{self.task.name}: {where}, seed {seed}")
-            found = adapt(
+            result = adapt(
                 str(checkpoint.folder.resolve()), self.task, route, seed=seed, config=pinned, out=work,
                 device=self.device, cache=self.cache, progress=self._named(f"{where}, seed {seed}"),
             )  # fmt: skip
-            return _of_route(found)
+            return _of_route(result)
 
         relevant = relevant_settings(route)
         settings = {name: value for name, value in config.asdict().items() if name in relevant}
@@ -112,32 +112,32 @@ class Measurer:
         return what
 
 
-def _kept(found: Assessment, loss: dict[str, float]) -> Facts:
+def _kept(assessment: Assessment, loss: dict[str, float]) -> Facts:
     """The few figures of an assessment that make a trace."""
-    chosen, last = found.row(), found.row(int(max(row["layer"] for row in found.layers)))
+    chosen, last = assessment.row(), assessment.row(int(max(row["layer"] for row in assessment.layers)))
     ends = ("", "_low", "_high", "_chance")
     return {
-        "best_layer": found.best_layer,
-        "n_layers": found.backbone["n_layers"],
-        "probe": found.confusion["probe"],
-        "predictions": found.predictions,
+        "best_layer": assessment.best_layer,
+        "n_layers": assessment.backbone["n_layers"],
+        "probe": assessment.confusion["probe"],
+        "predictions": assessment.predictions,
         "chosen": {f"{name}{end}": chosen.get(f"{name}{end}", math.nan) for name in SCORES for end in ends},
         "last": {f"{name}{end}": last.get(f"{name}{end}", math.nan) for name in SCORES for end in ends},
         "text_bits_per_byte": loss["bits_per_byte"],
-        "tokens": found.task["tokens"],
-        "seconds": found.timings["total"],
-        "dtype": found.backbone["dtype"],
+        "tokens": assessment.task["tokens"],
+        "seconds": assessment.timings["total"],
+        "dtype": assessment.backbone["dtype"],
     }
 
 
-def _of_route(found: AdaptResult) -> Facts:
+def _of_route(result: AdaptResult) -> Facts:
     """Predictions of the test texts as class indices, and what they cost."""
-    places = {name: place for place, name in enumerate(found.task["label_names"])}
+    places = {name: place for place, name in enumerate(result.task["label_names"])}
     return {
-        "predictions": [places[name] for name in found.predictions["predicted"]],
-        "metrics": found.metrics,
-        "train_f1": found.train_metrics.get("weighted_f1"),
-        "train_flops": found.cost.get("train_flops"),
-        "seconds": found.cost.get("seconds"),
-        "trainable": found.parameters.get("trainable"),
+        "predictions": [places[name] for name in result.predictions["predicted"]],
+        "metrics": result.metrics,
+        "train_f1": result.train_metrics.get("weighted_f1"),
+        "train_flops": result.cost.get("train_flops"),
+        "seconds": result.cost.get("seconds"),
+        "trainable": result.parameters.get("trainable"),
     }

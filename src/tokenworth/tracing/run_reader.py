@@ -58,7 +58,7 @@ class Run:
     @property
     def tokens(self) -> list[int]:
         """Tokens seen by each checkpoint."""
-        return [one.tokens for one in self.checkpoints]
+        return [checkpoint.tokens for checkpoint in self.checkpoints]
 
 
 def read_run(folder: str | Path) -> Run:
@@ -94,9 +94,9 @@ def _checkpoint_folders(folder: Path) -> list[tuple[int, Path]]:
     for place in (folder / "checkpoints", folder):
         entries = place.iterdir() if place.is_dir() else ()
         named = [(_FOLDER.fullmatch(path.name), path) for path in entries if path.is_dir()]
-        found = sorted((int(match[1]), path) for match, path in named if match)
-        if found:
-            return found
+        folders = sorted((int(match[1]), path) for match, path in named if match)
+        if folders:
+            return folders
     raise SettingError(
         f"{folder} holds no checkpoints: none in {folder / 'checkpoints'} is called tokens-N; let tokenworth pretrain "
         "write its first one, or name folders after the tokens their weights have seen, such as tokens-1000000"
@@ -130,12 +130,12 @@ def _same_configuration(places: list[tuple[int, Path]]) -> None:
 def _configuration(place: Path) -> dict[str, Any]:
     path = place / "config.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(_unreadable(place, f"{path.name}: {first_line(error)}")) from error
-    if not isinstance(found, dict):
+    if not isinstance(config, dict):
         raise BackboneError(_unreadable(place, f"{path.name} holds no object"))
-    return found
+    return config
 
 
 def _tokenizer(place: Path) -> Any:
@@ -144,12 +144,12 @@ def _tokenizer(place: Path) -> Any:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        tokenizer = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(_unreadable(place, f"{path.name}: {first_line(error)}")) from error
-    if not isinstance(found, dict):
+    if not isinstance(tokenizer, dict):
         raise BackboneError(_unreadable(place, f"{path.name} holds no object"))
-    return {name: value for name, value in found.items() if name not in ("truncation", "padding")}
+    return {name: value for name, value in tokenizer.items() if name not in ("truncation", "padding")}
 
 
 def _fingerprint(place: Path) -> str:

@@ -30,7 +30,7 @@ def relations(rows: Sequence[TraceRow]) -> list[Relation]:
         that +1 means: better score, lower loss or higher F1.
     """
     losses = _losses(rows)
-    targets = {"loss": [-one for one in losses], "f1": [row["probe_f1"] for row in rows]}
+    targets = {"loss": [-loss for loss in losses], "f1": [row["probe_f1"] for row in rows]}
     correlated = []
     for score in SCORES:
         sign = -1.0 if score in LOWER_IS_BETTER else 1.0

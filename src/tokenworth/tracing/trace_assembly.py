@@ -74,17 +74,17 @@ def find_part(run: Run, task: Task, measured: Measured, seed: int) -> Part:
     tokens = {"probe": run.tokens, "lora": sorted(measured.lora)}
     predicted = {
         "bow": [[measured.bow["predictions"]]],
-        "scratch": [[one["predictions"] for one in measured.scratch]],
+        "scratch": [[cell["predictions"] for cell in measured.scratch]],
         "probe": [[measured.assessed[at]["predictions"]] for at in tokens["probe"]],
-        "lora": [[one["predictions"] for one in measured.lora[at]] for at in tokens["lora"]],
+        "lora": [[cell["predictions"] for cell in measured.lora[at]] for at in tokens["lora"]],
     }
-    given = {route: runs for route, runs in predicted.items() if runs and runs[0]}
-    routes = _Routes(make_curves(task.test.labels, given, task.n_classes, seed=seed), tokens)
+    measured_routes = {route: runs for route, runs in predicted.items() if runs and runs[0]}
+    routes = _Routes(make_curves(task.test.labels, measured_routes, task.n_classes, seed=seed), tokens)
     rows = [_row(run, task.name, at, measured.assessed[at], routes) for at in run.tokens]
     return Part(_task_entry(run, task, measured, routes, rows), rows)
 
 
-def _row(run: Run, task: str, tokens: int, found: Facts, routes: _Routes) -> TraceRow:
+def _row(run: Run, task: str, tokens: int, assessed: Facts, routes: _Routes) -> TraceRow:
     """One checkpoint on one task."""
     row: TraceRow = {
         "task": task,
@@ -92,12 +92,12 @@ def _row(run: Run, task: str, tokens: int, found: Facts, routes: _Routes) -> Tra
         "flops": tokens * run.flops_per_token,
         "bits_per_byte": run.losses.bits_at(tokens),
         "train_loss": run.losses.train_at(tokens),
-        "text_bits_per_byte": found["text_bits_per_byte"],
+        "text_bits_per_byte": assessed["text_bits_per_byte"],
     }
     for route in ("probe", "lora", "bow", "scratch"):
         row |= _figures(route, tokens, routes)
-    row |= {"probe": found["probe"], "best_layer": found["best_layer"], **found["chosen"]}
-    return row | {f"last_{name}": found["last"][name] for name in SCORES}
+    row |= {"probe": assessed["probe"], "best_layer": assessed["best_layer"], **assessed["chosen"]}
+    return row | {f"last_{name}": assessed["last"][name] for name in SCORES}
 
 
 def _figures(route: str, tokens: int, routes: _Routes) -> dict[str, float | None]:
@@ -170,8 +170,8 @@ def _fit(run: Run, route: str, routes: _Routes) -> Fit | None:
 
 def _costs(measured: Measured) -> dict[str, float]:
     """Mean training FLOPs of one run of each learned route."""
-    made = {"lora": [one for runs in measured.lora.values() for one in runs], "scratch": measured.scratch}
-    known = {route: [one["train_flops"] for one in runs if one["train_flops"]] for route, runs in made.items()}
+    cells = {"lora": [cell for runs in measured.lora.values() for cell in runs], "scratch": measured.scratch}
+    known = {route: [cell["train_flops"] for cell in runs if cell["train_flops"]] for route, runs in cells.items()}
     return {route: sum(flops) / len(flops) for route, flops in known.items() if flops}
 
 
@@ -194,14 +194,14 @@ def assemble(run: Run, settings: TraceSettings, parts: list[Part]) -> Trace:
     tasks, facts = [part.task for part in parts], run_facts(run)
     checkpoints: list[CheckpointRow] = [
         {
-            "tokens": one.tokens,
-            "flops": one.tokens * run.flops_per_token,
-            "bits_per_byte": run.losses.bits_at(one.tokens),
-            "train_loss": run.losses.train_at(one.tokens),
-            "fingerprint": one.fingerprint,
-            "adapted": one.tokens in settings.adapted,
+            "tokens": checkpoint.tokens,
+            "flops": checkpoint.tokens * run.flops_per_token,
+            "bits_per_byte": run.losses.bits_at(checkpoint.tokens),
+            "train_loss": run.losses.train_at(checkpoint.tokens),
+            "fingerprint": checkpoint.fingerprint,
+            "adapted": checkpoint.tokens in settings.adapted,
         }
-        for one in run.checkpoints
+        for checkpoint in run.checkpoints
     ]
     return Trace(
         run=facts,

@@ -91,12 +91,12 @@ def trace(
 def _load(
     tasks: str | Task | Sequence[str | Task], data: str | Path | None, max_texts: int | None, seed: int
 ) -> list[Task]:
-    given = [tasks] if isinstance(tasks, str | Task) else list(tasks)
-    if not given:
+    sources = [tasks] if isinstance(tasks, str | Task) else list(tasks)
+    if not sources:
         raise SettingError("a trace needs at least one task; give a file, a folder or a published name")
-    loaded = [one if isinstance(one, Task) else load_task(one, data=data, seed=seed) for one in given]
-    loaded = [one if max_texts is None else one.sample(max_texts, seed=seed) for one in loaded]
-    names = [one.name for one in loaded]
+    loaded = [task if isinstance(task, Task) else load_task(task, data=data, seed=seed) for task in sources]
+    loaded = [task if max_texts is None else task.sample(max_texts, seed=seed) for task in loaded]
+    names = [task.name for task in loaded]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise SettingError(f"two of the tasks are called {twice!r}; give each once, or rename one of the files")
@@ -110,12 +110,12 @@ def _silent(_name: str) -> None:
 def _measure(run: Run, measurer: Measurer) -> Measured:
     """All cells of a task, the cheap ones first."""
     settings, bow = measurer.settings, measurer.bow()
-    assessed = {one.tokens: measurer.assessed(one, bow) for one in run.checkpoints}
+    assessed = {checkpoint.tokens: measurer.assessed(checkpoint, bow) for checkpoint in run.checkpoints}
     seeds = settings.seeds if settings.adapted else ()
     scratch = [measurer.scratch(run.checkpoints[0], seed) for seed in seeds]
     lora = {
-        one.tokens: [measurer.adapted(one, seed) for seed in seeds]
-        for one in run.checkpoints
-        if one.tokens in settings.adapted
+        checkpoint.tokens: [measurer.adapted(checkpoint, seed) for seed in seeds]
+        for checkpoint in run.checkpoints
+        if checkpoint.tokens in settings.adapted
     }
     return Measured(bow, assessed, lora, scratch)

@@ -63,7 +63,7 @@ def choose_adapted(wish: str, tokens: list[int]) -> tuple[int, ...]:
             f"--adapt {wish!r} is not understood; choose {', '.join(WORDS)}, or tokens of checkpoints such as "
             f"{tokens[0]},{tokens[-1]}"
         ) from error
-    missing = [one for one in asked if one not in tokens]
+    missing = [number for number in asked if number not in tokens]
     if missing:
         raise SettingError(
             f"--adapt names a checkpoint of {missing[0]} tokens; there are {', '.join(map(str, tokens))}"
@@ -73,24 +73,24 @@ def choose_adapted(wish: str, tokens: list[int]) -> tuple[int, ...]:
 
 def _ends(tokens: list[int]) -> list[int]:
     """First, middle and last; the middle by log tokens of those after the first step."""
-    seen = [one for one in tokens if one > 0]
+    seen = [number for number in tokens if number > 0]
     if not seen:
         return tokens
     middle = (math.log(seen[0]) + math.log(seen[-1])) / 2
-    nearest = min(seen, key=lambda one: abs(math.log(one) - middle))
+    nearest = min(seen, key=lambda number: abs(math.log(number) - middle))
     return sorted({tokens[0], nearest, tokens[-1]})
 
 
-def budget(given: AdaptConfig | dict[str, Any] | str | Path | None, max_length: int | None) -> AdaptConfig:
+def budget(config: AdaptConfig | dict[str, Any] | str | Path | None, max_length: int | None) -> AdaptConfig:
     """Settings of LoRA and scratch: the protocol with fewer steps, and what is given on top."""
-    if isinstance(given, str | Path):
-        given = read_settings(given)
-    if not isinstance(given, AdaptConfig):
-        values = {} if given is None else given
+    if isinstance(config, str | Path):
+        config = read_settings(config)
+    if not isinstance(config, AdaptConfig):
+        values = {} if config is None else config
         stated = isinstance(values, Mapping) and "steps" in values
-        given = make_config(values if stated else with_changes(values, {"steps": STEPS}))
-    kept = given.max_length if max_length is None else max_length
-    return replace(given, max_length=kept, mislabelled=False, diagnose=False)
+        config = make_config(values if stated else with_changes(values, {"steps": STEPS}))
+    kept = config.max_length if max_length is None else max_length
+    return replace(config, max_length=kept, mislabelled=False, diagnose=False)
 
 
 def seeds_from(first: int, count: int) -> tuple[int, ...]:

@@ -27,10 +27,10 @@ def verdict_of(crossings: Sequence[Crossing], gains: Sequence[Gain]) -> Verdict:
     UNCLEAR: the lead at the end is within that noise.  NO: it is behind at the end.
     WITHOUT: ahead already at 0 tokens, and no gain over 0 tokens beyond the noise: random weights do as well.
     """
-    overall = [one for one in crossings if one["reference"] == _hardest(crossings)]
-    passed = [one for one in overall if one["state"] != NEVER]
-    best = min(passed, key=_tokens) if passed else max(overall, key=lambda one: one["lead"])
-    gain = next((one for one in gains if one["route"] == best["route"]), None)
+    overall = [row for row in crossings if row["reference"] == _hardest(crossings)]
+    passed = [row for row in overall if row["state"] != NEVER]
+    best = min(passed, key=_tokens) if passed else max(overall, key=lambda row: row["lead"])
+    gain = next((row for row in gains if row["route"] == best["route"]), None)
     if best["state"] == START and gain is not None and gain["from_tokens"] == 0 and gain["low"] <= 0:
         answer = WITHOUT
     elif best["lead_low"] <= 0 <= best["lead_high"]:
@@ -41,7 +41,7 @@ def verdict_of(crossings: Sequence[Crossing], gains: Sequence[Gain]) -> Verdict:
 
 
 def _hardest(crossings: Sequence[Crossing]) -> str:
-    named = {one["reference"] for one in crossings}
+    named = {crossing["reference"] for crossing in crossings}
     return "both" if "both" in named else "bow"
 
 
@@ -88,7 +88,7 @@ def _answer(task: TaskEntry, run: RunFacts) -> str:
 def _best_without(task: TaskEntry) -> str:
     """The best that needs no pretraining."""
     references = task["references"]
-    name = max(references, key=lambda one: references[one]["f1"])
+    name = max(references, key=lambda route: references[route]["f1"])
     return f"{REFERENCES[name]} ({references[name]['f1']:.3f})"
 
 
@@ -121,17 +121,21 @@ def _interval(crossing: Crossing) -> str:
 
 def _crossings(task: TaskEntry, route: str) -> str:
     parts = []
-    for one in task["crossings"]:
-        if one["route"] != route or one["reference"] == "both":
+    for crossing in task["crossings"]:
+        if crossing["route"] != route or crossing["reference"] == "both":
             continue
-        name = REFERENCES[one["reference"]]
-        if one["state"] == NEVER:
-            seen = f" (in {1 - one['share_never']:.0%} of the resamples it does)" if one["share_never"] < 0.995 else ""
+        name = REFERENCES[crossing["reference"]]
+        if crossing["state"] == NEVER:
+            seen = (
+                f" (in {1 - crossing['share_never']:.0%} of the resamples it does)"
+                if crossing["share_never"] < 0.995
+                else ""
+            )
             parts.append(f"never stays above {name} within this run{seen}")
-        elif one["state"] == START:
-            parts.append(f"is above {name} from the first checkpoint on, {amount(_tokens(one))} tokens")
+        elif crossing["state"] == START:
+            parts.append(f"is above {name} from the first checkpoint on, {amount(_tokens(crossing))} tokens")
         else:
-            parts.append(f"passes {name} at {amount(_tokens(one))} tokens ({_interval(one)})")
+            parts.append(f"passes {name} at {amount(_tokens(crossing))} tokens ({_interval(crossing)})")
     return f"{_capital(ROUTES[route])} {', and '.join(parts)}."
 
 
@@ -156,8 +160,8 @@ def _extrapolated(task: TaskEntry, run: RunFacts) -> list[str]:
     for fit in task["fits"]:
         crossing = fit["crossings"].get("bow")
         never = any(
-            one["route"] == fit["route"] and one["reference"] == "bow" and one["state"] == NEVER
-            for one in task["crossings"]
+            row["route"] == fit["route"] and row["reference"] == "bow" and row["state"] == NEVER
+            for row in task["crossings"]
         )
         if not (crossing and never and crossing["beyond"]):
             continue
@@ -178,12 +182,12 @@ def _extrapolated(task: TaskEntry, run: RunFacts) -> list[str]:
 
 
 def _price(task: TaskEntry, run: RunFacts) -> list[str]:
-    one = (task.get("costs") or {}).get("lora")
-    if not one or not run["flops"]:
+    flops = (task.get("costs") or {}).get("lora")
+    if not flops or not run["flops"]:
         return []
-    times = run["flops"] / one
+    times = run["flops"] / flops
     many = f"{times:,.0f} times" if times >= 2 else f"{times:.2g} times"
-    return [f"The whole pretraining took {run['flops']:.1e} FLOPs, {many} one LoRA run on this task ({one:.1e})."]
+    return [f"The whole pretraining took {run['flops']:.1e} FLOPs, {many} one LoRA run on this task ({flops:.1e})."]
 
 
 def overall(tasks: Sequence[TaskEntry], run: RunFacts) -> list[str]:

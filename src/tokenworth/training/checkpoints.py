@@ -5,7 +5,8 @@
                                   state.json              its numbers, the loop's, the digests of both files, its own
 
 A folder is written under another name and renamed last; a file that is cut short or changed afterwards does not match
-its digest, and the checkpoint before is taken.
+its digest, and the checkpoint before is taken.  Weights and the state of any optimiser are tensors and numbers by name,
+so that they are saved without pickle.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tokenworth.base.atomic_files import whole_folder
+from tokenworth.base.cell_store import content_hash
 from tokenworth.errors import AdaptError, TokenworthError, first_line
+from tokenworth.training.devices import spread_like, whole
 
 KEPT = 2
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SafetensorError)
@@ -102,8 +106,8 @@ def _read(place: Path) -> Checkpoint:
 
 
 def _digest_of(kept: dict[str, Any]) -> str:
-    """Digest of plain data, the same before it is written and after it is read."""
-    return hashlib.sha256(json.dumps(json.loads(json.dumps(kept)), sort_keys=True).encode()).hexdigest()
+    """Of plain data, the same before it is written and after it is read."""
+    return content_hash(json.loads(json.dumps(kept)))
 
 
 def _digest(path: Path) -> str:
@@ -112,3 +116,47 @@ def _digest(path: Path) -> str:
         while chunk := file.read(1 << 22):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the next step."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def read_weights(parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    """The parameters, those that are spread over processes put together; all of them must ask."""
+    return {name: whole(weights.detach()) for name, weights in parameters.items()}
+
+
+@torch.no_grad()
+def write_weights(parameters: dict[str, nn.Parameter], tensors: dict[str, Tensor]) -> None:
+    """The way back from `read_weights`."""
+    for name, value in tensors.items():
+        parameters[name].copy_(spread_like(value, parameters[name]))
+
+
+def read_state(
+    optimiser: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and plain numbers of the state, by "parameter|entry"."""
+    state = {
+        f"{name}|{entry}": value
+        for name, weights in parameters.items()
+        for entry, value in optimiser.state.get(weights, {}).items()
+    }
+    tensors = {key: whole(value) for key, value in state.items() if isinstance(value, Tensor)}
+    return tensors, {key: value for key, value in state.items() if key not in tensors}
+
+
+def write_state(
+    optimiser: torch.optim.Optimizer,
+    parameters: dict[str, nn.Parameter],
+    tensors: dict[str, Tensor],
+    numbers: dict[str, Any],
+) -> None:
+    """The way back from `read_state`."""
+    for key, value in {**tensors, **numbers}.items():
+        name, _, entry = key.rpartition("|")
+        weights = parameters[name]
+        optimiser.state[weights][entry] = spread_like(value, weights) if isinstance(value, Tensor) else value

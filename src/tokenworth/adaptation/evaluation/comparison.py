@@ -50,7 +50,7 @@ def _same_labels(result: AdaptResult, other: AdaptResult) -> bool:
 def _row(
     name: str, result: AdaptResult, first: AdaptResult, true_N: Any, names: list[str], metric: str
 ) -> dict[str, Any]:
-    own_N, first_N = (_places(one.predictions["predicted"], names) for one in (result, first))
+    own_N, first_N = (_places(run.predictions["predicted"], names) for run in (result, first))
     only_this, only_first, p_value = mcnemar(true_N, own_N, first_N)
     difference, low, high = paired_difference(true_N, own_N, first_N, len(names))
     return {

@@ -35,7 +35,7 @@ def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
     scores = {"before": _scores(job, before), "after": _scores(job, after)}
     return {
         "layers": _side_by_side(scores),
-        "best_layer": {when: found.best_layer for when, found in scores.items()},
+        "best_layer": {when: assessment.best_layer for when, assessment in scores.items()},
         "updates": spectra.compare(before.model, after.model),
     }
 

@@ -59,13 +59,13 @@ def evaluate_route(job: Job, fitted: Fitted) -> Evaluation:
 
 
 def _scores(fitted: Fitted, texts: list[str]) -> Floats:
-    found = fitted.predictor.scores(texts)
-    if not np.isfinite(found).all():
-        row = int(np.flatnonzero(~np.isfinite(found).all(1))[0])
+    scores_NC = fitted.predictor.scores(texts)
+    if not np.isfinite(scores_NC).all():
+        row = int(np.flatnonzero(~np.isfinite(scores_NC).all(1))[0])
         raise AdaptError(
             f"the scores of text {row} ({texts[row][:40]!r}) are no finite numbers; choose dtype float32, or a lower lr"
         )
-    return found
+    return scores_NC
 
 
 def _validation(job: Job, fitted: Fitted) -> tuple[float, dict[str, float]]:
@@ -82,7 +82,7 @@ def _majority(job: Job) -> dict[str, float]:
     """The constant prediction's scores of labels; its probabilities would say nothing."""
     test, constant = job.task.test.labels, int(np.bincount(job.train.labels).argmax())
     value, _ = label_scores(test, np.full(len(test), constant), job.n_classes)
-    return {name: float(one[0]) for name, one in value._asdict().items()}
+    return {name: float(values[0]) for name, values in value._asdict().items()}
 
 
 def _confusion(task: Task, predicted_N: NDArray[np.int64]) -> Mistakes:

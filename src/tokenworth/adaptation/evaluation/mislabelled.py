@@ -38,14 +38,14 @@ def likely_mislabelled(train: Split, label_names: tuple[str, ...], seed: int) ->
     probability_NC = out_of_fold(part, len(label_names), seed)
     texts: list[Mislabelled] = []
     for place in _issues(part.labels, probability_NC)[:LISTED]:
-        own, better = int(part.labels[place]), int(probability_NC[place].argmax())
+        label, better = int(part.labels[place]), int(probability_NC[place].argmax())
         texts.append(
             {
                 "row": int(rows[place]),
                 "text": part.texts[place][:500],
-                "label": label_names[own],
+                "label": label_names[label],
                 "suggested": label_names[better],
-                "p_label": float(probability_NC[place, own]),
+                "p_label": float(probability_NC[place, label]),
                 "p_suggested": float(probability_NC[place, better]),
             }
         )
@@ -55,14 +55,14 @@ def likely_mislabelled(train: Split, label_names: tuple[str, ...], seed: int) ->
 def out_of_fold(part: Split, n_classes: int, seed: int) -> Floats:
     """Probabilities (N, C) of each text by a bag of words that never saw its fold."""
     folds_N = grouped_folds(part.labels, FOLDS, groups_N=part.groups, seed=seed)
-    found = np.full((len(part), n_classes), 1 / n_classes)
+    probability_NC = np.full((len(part), n_classes), 1 / n_classes)
     for fold in range(int(folds_N.max()) + 1):
         held_out = np.flatnonzero(folds_N == fold)
         seen = part.take(np.flatnonzero(folds_N != fold))
         if len(seen):
             fitted = fit_bag_of_words(seen.texts, seen.labels, n_classes, recipe=DEFAULT_RECIPE)
-            found[held_out] = softmax(fitted.scores([part.texts[i] for i in held_out]))
-    return found
+            probability_NC[held_out] = softmax(fitted.scores([part.texts[i] for i in held_out]))
+    return probability_NC
 
 
 def _issues(labels_N: NDArray[np.int64], probability_NC: Floats) -> NDArray[np.int64]:

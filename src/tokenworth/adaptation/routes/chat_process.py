@@ -25,19 +25,19 @@ def limit(memory: int, seconds: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def answer(render: Callable[..., Any], given: dict[str, Any], texts: list[str]) -> dict[str, Any]:
+def answer(render: Callable[..., Any], limits: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     """The prompts of texts, or why there are none."""
     prompts = []
     for text in texts:
         try:
             turns = [[{"role": "user", "content": text}]]
             (prompt,), _ = render(
-                turns, chat_template=given["template"], add_generation_prompt=True, **given["variables"]
+                turns, chat_template=limits["template"], add_generation_prompt=True, **limits["variables"]
             )
         except Exception as error:
             said = next(iter(str(error).strip().splitlines()), "")[:200]
             return {"error": f"{type(error).__name__}: {said}" if said else type(error).__name__}
-        if len(prompt) > len(text) + given["most"]:
+        if len(prompt) > len(text) + limits["most"]:
             return {"error": f"it adds {len(prompt) - len(text):,} characters to a text"}
         prompts.append(prompt)
     return {"prompts": prompts}
@@ -48,13 +48,13 @@ def main() -> None:
     sys.path.pop(0)  # this file's folder, whose names are not to stand in the place of the libraries'
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    given = json.loads(sys.stdin.readline())
-    limit(given["memory"], given["seconds"])
+    limits = json.loads(sys.stdin.readline())
+    limit(limits["memory"], limits["seconds"])
     sys.stdout.write(json.dumps({"ready": True}) + "\n")
     sys.stdout.flush()
     for line in sys.stdin:
         try:
-            answered = json.dumps(answer(render_jinja_template, given, json.loads(line)))
+            answered = json.dumps(answer(render_jinja_template, limits, json.loads(line)))
         except MemoryError:
             answered = json.dumps({"error": "MemoryError"})
         sys.stdout.write(answered + "\n")

@@ -49,10 +49,10 @@ class ChatFrame:
         """
         if not self.is_there:
             return texts
-        found: list[str] = []
+        answers: list[str] = []
         for start in range(0, len(texts), _AT_ONCE):
-            found += self._ask(self._running(), texts[start : start + _AT_ONCE], _SECONDS)["prompts"]
-        return found
+            answers += self._ask(self._running(), texts[start : start + _AT_ONCE], _SECONDS)["prompts"]
+        return answers
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:

@@ -21,14 +21,14 @@ def known_backbone(facts: dict[str, Any], loading: dict[str, Any], **more: Any) 
         AdaptError: another backbone lies there.
         BackboneError: none does.
     """
-    given = {name: value for name, value in loading.items() if value is not None}
-    model = given.pop("model", None) or facts["name"]
+    arguments = {name: value for name, value in loading.items() if value is not None}
+    model = arguments.pop("model", None) or facts["name"]
     if isinstance(model, Backbone):
         backbone = model
     else:
         revision = None if Path(str(model)).is_dir() or model != facts["name"] else facts["revision"]
         defaults = {"dtype": facts["dtype"], "tokenizer": facts["tokenizer"], "revision": revision}
-        backbone = load_backbone(model, **{**defaults, "seed": facts.get("seed", 0), **given, **more})
+        backbone = load_backbone(model, **{**defaults, "seed": facts.get("seed", 0), **arguments, **more})
     if backbone.fingerprint != facts["fingerprint"]:
         raise AdaptError(
             f"this classifier was made for another backbone than {backbone.name}: the fingerprints are "

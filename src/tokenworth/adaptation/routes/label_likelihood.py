@@ -44,7 +44,7 @@ def label_ids(backbone: Backbone, prompt: str, words: list[str], chat: bool) -> 
         AdaptError: the words of a class give no token.
     """
     before = plain_ids(backbone, prompt)
-    found = []
+    ids_of_words = []
     for word in words:
         joined = word if chat else f" {word}"
         whole = plain_ids(backbone, prompt + joined)
@@ -52,22 +52,22 @@ def label_ids(backbone: Backbone, prompt: str, words: list[str], chat: bool) -> 
         ids = whole[len(before) :] if same else backbone.tokenizer(joined, add_special_tokens=False)["input_ids"]
         if not ids:
             raise AdaptError(f"the class {word!r} gives no token for {backbone.name}; rename it")
-        found.append(list(ids))
-    return found
+        ids_of_words.append(list(ids))
+    return ids_of_words
 
 
 def mean_log_likelihoods(backbone: Backbone, prompts: list[list[int]], labels: list[list[int]]) -> Floats:
     """Mean log-probability of the tokens of each label after each prompt: (N, C)."""
-    found = np.empty((len(prompts), len(labels)))
+    means_NC = np.empty((len(prompts), len(labels)))
     if not prompts:
-        return found
+        return means_NC
     with torch.inference_mode():
         reader = choose_reader(backbone, prompts, Labels(labels))
         lengths = [reader.places(ids) for ids in prompts]
         for rows in plan_batches(lengths, default_batch_tokens(backbone)):
             for row, states_PD in zip(rows, reader.states([prompts[row] for row in rows]), strict=True):
-                found[row] = _means(_log_probabilities(backbone, states_PD, reader.labels.tokens), labels)
-    return found
+                means_NC[row] = _means(_log_probabilities(backbone, states_PD, reader.labels.tokens), labels)
+    return means_NC
 
 
 def _means(values_P: Floats, labels: list[list[int]]) -> Floats:

@@ -87,12 +87,12 @@ def choose_reader(backbone: Backbone, prompts: list[list[int]], labels: Labels) 
         try:
             with bounded_indices(backbone.device):
                 reader = TreeReader(backbone, few, prompts[0][:beginning])
-                found = torch.cat(reader.states(asked))
+                states = torch.cat(reader.states(asked))
         except Exception as error:  # a model that takes no such input says so in any way
             if is_out_of_memory(error):
                 raise
             continue
-        if agree(found, expected, backbone.dtype):
+        if agree(states, expected, backbone.dtype):
             return TreeReader(backbone, labels, prompts[0][:beginning], reader.kept)
     return alone
 

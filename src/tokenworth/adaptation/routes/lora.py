@@ -35,13 +35,13 @@ def target_modules(model: nn.Module, name: str, wanted: tuple[str, ...]) -> list
     """
     there = linear_maps(model)
     if wanted == ("auto",):
-        published = [own for own in LORA_TARGETS if own in there] if find_published(_plain(name)) else []
+        published = [map_name for map_name in LORA_TARGETS if map_name in there] if find_published(_plain(name)) else []
         return sorted(published or automatic_targets(model, is_linear))
     paths = [path for path, module in model.named_modules() if is_linear(module)]
-    for own in wanted:
-        if not any(path == own or path.endswith(f".{own}") for path in paths):
-            listed = ", ".join(f"{found} ({count})" for found, count in sorted(there.items()))
-            raise SettingError(f"no linear map of the model is called {own!r}; there are {listed}")
+    for map_name in wanted:
+        if not any(path == map_name or path.endswith(f".{map_name}") for path in paths):
+            listed = ", ".join(f"{other} ({count})" for other, count in sorted(there.items()))
+            raise SettingError(f"no linear map of the model is called {map_name!r}; there are {listed}")
     return sorted(wanted)
 
 

@@ -69,9 +69,9 @@ def adaptable(twin: Any, is_linear: IsLinear) -> list[str]:
     finally:
         for handle in handles:
             handle.remove()
-    found = [path for path, module in maps.items() if path in called and module.weight.grad is not None]
+    paths = [path for path, module in maps.items() if path in called and module.weight.grad is not None]
     twin.zero_grad(set_to_none=True)
-    return found
+    return paths
 
 
 def _names(twin: nn.Module, paths: list[str]) -> list[str]:
@@ -81,8 +81,8 @@ def _names(twin: nn.Module, paths: list[str]) -> list[str]:
         by_name[path.rpartition(".")[2]].append(path)
     names = set()
     for path in paths:
-        own = path.rpartition(".")[2]
-        names.add(own if set(by_name[own]) <= set(paths) else path)
+        last = path.rpartition(".")[2]
+        names.add(last if set(by_name[last]) <= set(paths) else path)
     return sorted(names)
 
 

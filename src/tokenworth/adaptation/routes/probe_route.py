@@ -58,13 +58,13 @@ class ProbePredictor:
     def _features(self, texts: list[str]) -> np.ndarray:
         tokens = tokenise(self.backbone, with_prefix(texts, self.prefix), max_length=self.max_length)
         width = self.backbone.width * (1 + self.pooling.count("+"))
-        found = np.empty((len(texts), width), dtype=np.float32)
+        features_ND = np.empty((len(texts), width), dtype=np.float32)
 
         def keep(_layer: int, states_BTD: torch.Tensor, mask_BT: torch.Tensor, rows: np.ndarray) -> None:
-            found[rows] = pool(states_BTD, mask_BT, self.pooling).cpu().numpy()
+            features_ND[rows] = pool(states_BTD, mask_BT, self.pooling).cpu().numpy()
 
         encode(self.backbone, tokens, keep, layers=[self.layer])
-        return found
+        return features_ND
 
     def save(self, folder: Path) -> dict[str, Any]:
         """probe.safetensors; the backbone stays where it is."""
@@ -163,7 +163,7 @@ def _best(job: Job, features: Features, backbone: Backbone) -> tuple[_Candidate,
     candidates = [_ridge(job, features, choice.best, folds_N, accuracies[choice.best])]
     if job.n_classes <= MAX_LOGISTIC_CLASSES:
         candidates += [_logistic(job, features, layer) for layer in choice.order[:LOGISTIC_LAYERS]]
-    return max(candidates, key=lambda one: one.cv_accuracy), choice.frequency
+    return max(candidates, key=lambda candidate: candidate.cv_accuracy), choice.frequency
 
 
 def _labels(job: Job, folds_N: np.ndarray) -> layers.Labels:
@@ -182,10 +182,10 @@ def _ridge_loss(job: Job, features: Features, layer: int, folds_N: np.ndarray) -
     """Cross-fitted loss of each training text, and the accuracy of the same predictions."""
     train_ND, labels = _train(job, features, layer), _labels(job, folds_N)
     moments = layers.layer_moments(train_ND, labels)
-    found = ridge_room.ridge_probe(
+    probe = ridge_room.ridge_probe(
         train_ND, labels.train_N, labels.folds_N, train_ND[:0], groups=moments.groups, total=moments.total
     )
-    return found.loss_N.numpy(), float((found.crossfit_N == labels.train_N).double().mean())
+    return probe.loss_N.numpy(), float((probe.crossfit_N == labels.train_N).double().mean())
 
 
 def _ridge(job: Job, features: Features, layer: int, folds_N: np.ndarray, accuracy: float) -> _Candidate:
@@ -206,8 +206,8 @@ def _ridge(job: Job, features: Features, layer: int, folds_N: np.ndarray, accura
 def _logistic(job: Job, features: Features, layer: int) -> _Candidate:
     train = job.train
     train_ND = features.part("train", layer)[job.train_rows]
-    found = logistic_probe(train_ND, train.labels, train_ND[:0], groups_N=train.groups, seed=job.seed)
-    return _Candidate("logistic", layer, found.cv_accuracy, _all_classes(found.linear, job.n_classes))
+    probe = logistic_probe(train_ND, train.labels, train_ND[:0], groups_N=train.groups, seed=job.seed)
+    return _Candidate("logistic", layer, probe.cv_accuracy, _all_classes(probe.linear, job.n_classes))
 
 
 def _all_classes(linear: Linear, n_classes: int) -> Linear:

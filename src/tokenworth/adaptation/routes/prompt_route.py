@@ -49,10 +49,10 @@ class PromptPredictor:
 
     def scores(self, texts: list[str]) -> Floats:
         """Length-normalised log-likelihoods (N, C), calibrated if there is a prior."""
-        found = self._raw(with_prefix(texts, self.prefix))
+        raw_NC = self._raw(with_prefix(texts, self.prefix))
         if self.prior_C is None:
-            return found
-        return np.asarray(np.log(np.maximum(softmax(found), 1e-30)) - np.array(self.prior_C))
+            return raw_NC
+        return np.asarray(np.log(np.maximum(softmax(raw_NC), 1e-30)) - np.array(self.prior_C))
 
     def prior(self) -> list[float]:
         """Mean probability of each class over prompts without content, as logarithms."""

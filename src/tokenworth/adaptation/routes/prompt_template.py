@@ -42,8 +42,8 @@ TEMPLATES: dict[str, Template] = {
 
 def template_of(task: str, pattern: str | None) -> Template:
     """The template of a task; a pattern that was given keeps the task's words."""
-    own = TEMPLATES.get(task, Template(GENERIC))
-    return own if pattern is None else Template(pattern, own.words)
+    template = TEMPLATES.get(task, Template(GENERIC))
+    return template if pattern is None else Template(pattern, template.words)
 
 
 def verbalise(label: str, words: dict[str, str]) -> str:

@@ -51,19 +51,19 @@ class TunedPredictor:
     def scores_of(self, ids: list[np.ndarray]) -> Floats:
         """Logits (N, C) of tokenised texts."""
         self.classifier.eval()
-        found = np.empty((len(ids), self.classifier.head.out_features))
+        logits_NC = np.empty((len(ids), self.classifier.head.out_features))
         alike = self.backbone.structure.reads_padding
         lengths = [len(text) for text in ids]
         todo = plan_batches(lengths, default_batch_tokens(self.backbone), one_length=alike)[::-1]
         while todo:
             rows = todo.pop()
             try:
-                found[rows] = self._logits(ids, rows)
+                logits_NC[rows] = self._logits(ids, rows)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or len(rows) == 1:
                     raise
                 todo += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
-        return found
+        return logits_NC
 
     def _logits(self, ids: list[np.ndarray], rows: np.ndarray) -> Floats:
         with torch.inference_mode(), self._autocast():
@@ -101,7 +101,7 @@ def _in_order(path: Path) -> None:
     """peft writes its targets in the order of a set, another one in each process: equal runs write equal files."""
     config = json.loads(path.read_text(encoding="utf-8"))
     ordered = {
-        name: sorted(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
+        name: sorted(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
         for name, value in config.items()
     }
     path.write_text(json.dumps(ordered, indent=2, sort_keys=True), encoding="utf-8")

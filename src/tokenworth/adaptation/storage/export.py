@@ -67,17 +67,17 @@ def _sequence_classifier(predictor: TunedPredictor, classifier: Classifier) -> A
     head = next(
         (m for m in (getattr(model, n, None) for n in ("score", "classifier")) if isinstance(m, nn.Linear)), None
     )
-    own = predictor.classifier.head
-    if head is None or head.weight.shape != own.weight.shape or (own.bias is not None and head.bias is None):
+    learned = predictor.classifier.head
+    if head is None or head.weight.shape != learned.weight.shape or (learned.bias is not None and head.bias is None):
         raise AdaptError(
             f"the head of {type(model).__name__} has not the form of this classifier's; "
             f"{_advice(predictor, classifier)}"
         )
     model.base_model.load_state_dict(base.state_dict(), strict=False)
     with torch.no_grad():
-        head.weight.copy_(own.weight)
+        head.weight.copy_(learned.weight)
         if head.bias is not None:
-            head.bias.copy_(own.bias) if own.bias is not None else head.bias.zero_()
+            head.bias.copy_(learned.bias) if learned.bias is not None else head.bias.zero_()
     return model
 
 
@@ -121,5 +121,5 @@ def _difference(predictor: TunedPredictor, model: Any, wanted: torch.Tensor) -> 
     model.to(predictor.backbone.device)
     ids = [predictor.backbone.tokenizer(text, return_tensors="pt", verbose=False)["input_ids"] for text in _SAMPLES]
     with torch.inference_mode():
-        found = torch.cat([model(input_ids=one.to(predictor.backbone.device)).logits.double().cpu() for one in ids])
-    return float((found - wanted).norm() / wanted.norm().clamp(min=1e-12))
+        logits = torch.cat([model(input_ids=row.to(predictor.backbone.device)).logits.double().cpu() for row in ids])
+    return float((logits - wanted).norm() / wanted.norm().clamp(min=1e-12))

@@ -28,7 +28,7 @@ def predicted_table(
     texts = load_texts(path, text=text, text_pair=text_pair)
     probability_NC = classifier.predict_proba(texts)
     best_N = probability_NC.argmax(1) if len(texts) else []
-    found = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "text": texts,
             "predicted": [classifier.label_names[place] for place in best_N],
@@ -36,8 +36,8 @@ def predicted_table(
         }
     )
     if len(classifier.label_names) <= 20:
-        found = found.assign(**{f"p_{name}": probability_NC[:, i] for i, name in enumerate(classifier.label_names)})
-    return found
+        table = table.assign(**{f"p_{name}": probability_NC[:, i] for i, name in enumerate(classifier.label_names)})
+    return table
 
 
 def write_predictions(table: pd.DataFrame, path: Path) -> None:

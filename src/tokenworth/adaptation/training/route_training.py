@@ -24,9 +24,9 @@ from tokenworth.adaptation.training.text_order import Order, learning_rate
 from tokenworth.base.run_record import OtherRunError
 from tokenworth.errors import AdaptError, first_line
 from tokenworth.probes.probability_metrics import is_better
+from tokenworth.training.checkpoints import read_weights, write_weights
 from tokenworth.training.devices import Compute
-from tokenworth.training.loop import Learner, Position
-from tokenworth.training.optimiser_state import read_weights, write_weights
+from tokenworth.training.learner import Learner, Position
 
 _BEST = "best|"
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import lru_cache
 
 from tokenworth.corpus.extras import library
-from tokenworth.files.streams import marked
+from tokenworth.files.streams import encoding_mark
 
 _TOKEN = re.compile(rb"<(!--|script\b|style\b|title\b|meta\b)")
 _XML = re.compile(rb"\A\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']\s*([\w.:-]+)")
@@ -44,7 +44,7 @@ def decoded_page(data: bytes, charset: str = "") -> str | None:
     Raises:
         SettingError: it is not UTF-8 and resiliparse is not installed.
     """
-    encoding, length = marked(data)
+    encoding, length = encoding_mark(data)
     if encoding is not None:
         return data[length:].decode(encoding, "replace")
     labels = [label for label in (charset, declared(data) if _ESCAPE in data or not _is_utf8(data) else "") if label]

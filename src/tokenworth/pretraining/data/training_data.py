@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.backbones.loading.quiet import quiet_transformers
-from tokenworth.base.atomic_files import remove, writing
+from tokenworth.base.atomic_files import replacing_folder, writing
 from tokenworth.base.locks import only_writer
 from tokenworth.errors import PretrainError, SettingError, first_line
 from tokenworth.pretraining.data.mixture import Blocks, Mixture
@@ -56,15 +55,10 @@ def make_tokenizer(config: PretrainConfig, folder: Path) -> Any:
 
 
 def _save(tokenizer: Any, place: Path) -> None:
-    part = place.with_name(place.name + ".part")
     try:
-        remove(part)
-        with quiet_transformers():
+        with replacing_folder(place) as part, quiet_transformers():
             tokenizer.save_pretrained(part)
-        remove(place)
-        part.replace(place)
     except Exception as error:  # the library in Rust raises Exception itself where there is no room
-        shutil.rmtree(part, ignore_errors=True)
         reason = first_line(error)
         raise PretrainError(
             f"the tokenizer cannot be written to {place} ({reason}); make room and run the same command again"

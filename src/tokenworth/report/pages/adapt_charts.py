@@ -8,7 +8,7 @@ import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import duration, number, parameters, shown, tight
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.loss_curves import batch_loss_traces
-from tokenworth.report.pages.panel_words import names_of, panel_of
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def loss_panel(result: AdaptResult) -> Panel:
     traces = batch_loss_traces(losses, None, "step %{x:,}<br><b>%{y:.3f}</b> nats<extra></extra>")
     x, y = theme.axis(name="step", nticks=6), theme.axis(name="nats a text", rangemode="tozero", nticks=6)
     keys = (Key("line", "running mean"), Key("thin", "batches", theme.SOFT))
-    return panel.drawn(theme.figure(traces, x, y), keys, 240)
+    return panel.with_figure(theme.figure(traces, x, y), keys, 240)
 
 
 def reliability_panel(result: AdaptResult) -> Panel:
@@ -60,11 +60,11 @@ def reliability_panel(result: AdaptResult) -> Panel:
         for row in rows
     ]
     x, y = ([row[name] for row in rows] for name in ("confidence", "accuracy"))
-    dots = theme.dots(x, y, marker=marker, cliponaxis=False, **theme.hovered(texts))
+    dots = theme.dots(x, y, marker=marker, cliponaxis=False, **theme.hover_texts(texts))
     even = theme.line([0, 1], [0, 1], colour=theme.GREY, width=1.2, line={"dash": "dash"}, hoverinfo="skip")
     x_axis, y_axis = (theme.axis(name=name, range=[0, 1.02], nticks=6) for name in ("mean confidence", "accuracy"))
     keys = (Key("dot", "a bin of texts"), Key("dash", "as sure as right", theme.GREY))
-    return panel.drawn(theme.figure([even, dots], x_axis, y_axis), keys, 240)
+    return panel.with_figure(theme.figure([even, dots], x_axis, y_axis), keys, 240)
 
 
 def diagnosis_panel(result: AdaptResult) -> Panel:
@@ -80,32 +80,4 @@ def diagnosis_panel(result: AdaptResult) -> Panel:
     ]
     keys = (Key("line", "after"), Key("line", "before", theme.GREY))
     x, y = theme.axis(name="layer", dtick=1), theme.axis(name="probe accuracy", nticks=6)
-    return panel.drawn(theme.figure(traces, x, y), keys, 240)
-
-
-def diagnosis_table(result: AdaptResult) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells: scores before and after, by layer."""
-    names = names_of("diagnosed_scores")
-    heads = ["layer", *(f"{words}, {when}" for words in names.values() for when in _WHEN)]
-    cells = [
-        [str(row["layer"]), *(shown(row.get(f"{name}_{when}")) for name in names for when in _WHEN)]
-        for row in (result.diagnosis or {}).get("layers") or []
-    ]
-    return heads, cells
-
-
-def update_table(result: AdaptResult) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells: how much each linear map moved."""
-    heads = ["linear map", "shape", "relative size", "effective rank", "intruder dimensions"]
-    cells = [
-        [
-            row["name"],
-            " x ".join(map(str, row["shape"])),
-            shown(row["relative_size"]),
-            shown(row["effective_rank"], 1),
-            f"{row['intruders']} of {row['looked_at']}",
-        ]
-        for row in (result.diagnosis or {}).get("updates") or []
-        if row["relative_size"] > 0
-    ]
-    return heads, cells
+    return panel.with_figure(theme.figure(traces, x, y), keys, 240)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tokenworth.report.displayed_values import ABSENT, cut, duration, number, parameters, short, shown, tight
-from tokenworth.report.result_values import Row, best_probe, probe_of_kind, ranked, row_at, tied
+from tokenworth.report.result_values import Row, best_probe, is_tied, probe_of_kind, rank_figures, row_at
 
 if TYPE_CHECKING:
     from tokenworth.assessment import Assessment, Ranking
@@ -68,8 +68,8 @@ def ranking_cards(ranking: Ranking) -> list[Card]:
     """The winner, what it has to beat, how many share the first place, what it took."""
     done = [row for row in ranking.rows if not row.get("failed")]
     failed = len(ranking.rows) - len(done)
-    figures = ranked(done[0] if done else {})
-    ties = sum(map(tied, done))
+    figures = rank_figures(done[0] if done else {})
+    ties = sum(map(is_tied, done))
     seconds = [time for time in (number(row.get("seconds")) for row in ranking.rows) if time is not None]
     between = tight(figures.get("f1_low"), figures.get("f1_high"))
     first = f"F1, {cut(short(done[0]['name'], 1), 40)}" if done else "Best backbone"

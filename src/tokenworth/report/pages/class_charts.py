@@ -42,14 +42,14 @@ def balance_panel(result: Assessment) -> Panel:
     bars = {"barmode": "group", "bargap": 0.3, "bargroupgap": 0.08}
     figure = theme.figure(traces, x, _class_axis([names[i] for i in order]), margin=_MARGIN, **bars)
     note = f"The {MOST} largest of {len(train):,} classes are shown." if len(train) > MOST else ""
-    return panel.drawn(figure, keys, _bars_height(order), note=note)
+    return panel.with_figure(figure, keys, _bars_height(order), note=note)
 
 
 def _bars(counts: list[int], names: list[str], order: list[int], colour: str, split: str) -> theme.Trace:
     total = max(sum(counts), 1)
     texts = [f"{hover(names[i])}<br><b>{counts[i]:,} {split} texts</b>, {counts[i] / total:.1%}" for i in order]
     shares, places = [counts[i] / total for i in order], list(range(len(order)))
-    return theme.bars(shares, places, colour, orientation="h", **theme.hovered(texts))
+    return theme.bars(shares, places, colour, orientation="h", **theme.hover_texts(texts))
 
 
 def recall_panel(result: Assessment) -> Panel | None:
@@ -63,7 +63,7 @@ def recall_panel(result: Assessment) -> Panel | None:
     x = theme.axis(name="share of the class found", tickformat=".0%", range=[0, 1.03], nticks=5)
     figure = theme.figure(_stems(recalls, texts), x, _class_axis([names[i] for i in order]), margin=_MARGIN)
     panel = panel_of("recall")
-    return panel.drawn(figure, (Key("dot", "recall"),), _bars_height(order))
+    return panel.with_figure(figure, (Key("dot", "recall"),), _bars_height(order))
 
 
 def _stems(shares: theme.Values, texts: list[str]) -> list[theme.Trace]:
@@ -73,7 +73,7 @@ def _stems(shares: theme.Values, texts: list[str]) -> list[theme.Trace]:
     across: theme.Values = [end for row in rows for end in (row, row, None)]
     stems = theme.line(along, across, colour=theme.SOFT, width=1, hoverinfo="skip")
     size = 9 if len(shares) <= FEW else 7
-    return [stems, theme.dots(shares, list(rows), size=size, cliponaxis=False, **theme.hovered(texts))]
+    return [stems, theme.dots(shares, list(rows), size=size, cliponaxis=False, **theme.hover_texts(texts))]
 
 
 def _class_axis(names: list[str]) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def confusion_panel(result: Assessment | AdaptResult, who: str = "the best probe
     if size > MOST:
         return panel.without(f"{size:,} classes are too many for a matrix; see the most frequent mistakes.")
     figure = _matrix(_heat(counts, names), names)
-    return panel.drawn(figure, (), _matrix_height(size), min_width=_matrix_width(size), zoom=size > FEW)
+    return panel.with_figure(figure, (), _matrix_height(size), min_width=_matrix_width(size), zoom=size > FEW)
 
 
 def _heat(counts: list[list[int]], names: list[str]) -> theme.Trace:
@@ -140,7 +140,7 @@ def _heat(counts: list[list[int]], names: list[str]) -> theme.Trace:
     shares = [[count / max(sum(row), 1) for count in row] for row in counts]
     look = {"showscale": False, "colorscale": _FEW_COLOURS if few else _MANY_COLOURS, "xgap": gap, "ygap": gap}
     written = {"text": [[str(count) for count in row] for row in counts], "texttemplate": "%{text}"} if few else {}
-    texts = theme.hovered([_row_texts(full[i], full, row) for i, row in enumerate(counts)])
+    texts = theme.hover_texts([_row_texts(full[i], full, row) for i, row in enumerate(counts)])
     return {"type": "heatmap", "z": shares, "zmin": 0, "zmax": 1, **look, **texts, **written}
 
 

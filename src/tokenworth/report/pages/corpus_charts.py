@@ -102,7 +102,7 @@ def flow_panel(report: CorpusReport) -> Panel:
     figure = theme.figure([flow.trace()], {}, {}, margin={"l": 8, "r": 8, "t": 8, "b": 8})
     for unused in ("xaxis", "yaxis"):
         figure["layout"].pop(unused)
-    return panel_of("flow").drawn(figure, height=max(320, 26 * reasons + 120), min_width=860)
+    return panel_of("flow").with_figure(figure, height=max(320, 26 * reasons + 120), min_width=860)
 
 
 def _lost(rows: Sequence[StageRow], stage: str) -> dict[str, AmountRow]:
@@ -140,7 +140,7 @@ def _bars(name: str, title: str, counts: Mapping[str, int], says: str) -> Panel:
     names, template = [label(key) for key in counts], "%{x}: %{y:,}<extra></extra>"
     trace = theme.bars(names, [*counts.values()], theme.ACCENT, hovertemplate=template)
     x, y = theme.axis(type="category"), theme.axis(name="documents", rangemode="tozero")
-    return Panel(name, title, says).drawn(theme.figure([trace], x, y, margin=_MARGIN, bargap=0.25), height=250)
+    return Panel(name, title, says).with_figure(theme.figure([trace], x, y, margin=_MARGIN, bargap=0.25), height=250)
 
 
 def _mix(report: CorpusReport) -> Panel:
@@ -157,7 +157,7 @@ def _mix(report: CorpusReport) -> Panel:
     x, y = theme.axis(type="category"), theme.axis(name="share of bytes", tickformat=".0%", rangemode="tozero")
     figure = theme.figure(traces, x, y, barmode="group", margin=_MARGIN)
     panel = panel_of("mix", synthetic=f"{report['synthetic_share']:.1%}")
-    return panel.drawn(figure, [Key("bar", name, colour) for _, name, colour in sides], 250)
+    return panel.with_figure(figure, [Key("bar", name, colour) for _, name, colour in sides], 250)
 
 
 def stage_table(report: CorpusReport) -> Table:

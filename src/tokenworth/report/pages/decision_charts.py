@@ -94,7 +94,7 @@ def decision_panel(decision: Decision) -> Panel:
     """The metric with its interval against the time it takes to get it."""
     panel = panel_of("routes", metric=_head(decision))
     keys = (Key("dot", "advised"), Key("ring", "measured"), Key("ring", "predicted", theme.SERIES[1]))
-    return panel.drawn(_scatter(decision), keys, 330)
+    return panel.with_figure(_scatter(decision), keys, 330)
 
 
 def _scatter(decision: Decision) -> theme.Figure:
@@ -108,10 +108,10 @@ def _scatter(decision: Decision) -> theme.Figure:
     symbols = ["circle" if is_advised(decision, row) else "circle-open" for row in rows]
     look = {"symbol": symbols, "color": colours, "line": {"width": 2, "color": colours}}
     words = {"text": [row["route"] for row in rows], "textposition": "middle right", "textfont": {"size": 11}}
-    more = {**words, **theme.hovered([_hover(row) for row in rows]), "mode": "markers+text", "cliponaxis": False}
+    more = {**words, **theme.hover_texts([_hover(row) for row in rows]), "mode": "markers+text", "cliponaxis": False}
     points = theme.dots(x, [number(row["f1"]) for row in rows], size=11, marker=look, **more)
     ends = [number(end) for row in rows for end in (row["f1"], row["f1_low"], row["f1_high"])]
-    y = theme.axis(name=metric_word(decision), range=theme.padded(ends), nticks=6)
+    y = theme.axis(name=metric_word(decision), range=theme.padded_range(ends), nticks=6)
     x_axis = theme.axis(name="time to get it", type="log", tickvals=[*_TICKS], ticktext=[*_TICKS.values()])
     return theme.figure([*bars, points], x_axis, y, margin={"l": 46, "r": 60, "t": 8, "b": 40})
 
@@ -138,4 +138,4 @@ def label_panel(decision: Decision) -> Panel:
         model = clean(short(curve["model"], 1)) if curve["model"] else ""
         keys.append(Key("line", f"{curve['route']} {model}", colour))
     x, y = theme.axis(name="training texts", type="log"), theme.axis(name=metric_word(decision), nticks=6)
-    return panel.drawn(theme.figure(traces, x, y), keys, 260)
+    return panel.with_figure(theme.figure(traces, x, y), keys, 260)

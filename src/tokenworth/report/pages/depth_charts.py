@@ -31,7 +31,7 @@ def depth_panel(metric: Metric, result: Assessment) -> Panel:
     traces = [*_interval(metric, result), *extra, *_chance(metric, result), *_curve(metric, result)]
     missing = [layer for layer, value in zip(_layers(result), values, strict=True) if value is None]
     note = (f"No value at {layers_text(missing)}. " if missing else "") + _reason(metric, result)
-    return panel.drawn(_figure(metric, result, traces), keys, note=note)
+    return panel.with_figure(_figure(metric, result, traces), keys, note=note)
 
 
 def _layers(result: Assessment) -> list[int]:
@@ -60,7 +60,7 @@ def _range(metric: Metric, result: Assessment) -> list[float] | None:
     extra = ("probe_accuracy", "logistic_f1") if metric.companion else ()
     others = [value for key in (f"{metric.key}_chance", *extra) for value in series(result.layers, key)]
     bow = [number(probe_of_kind(result, "bow").get("f1"))] if metric.companion else []
-    return theme.padded([*ends, *others, *bow], 0.06)
+    return theme.padded_range([*ends, *others, *bow], 0.06)
 
 
 def _reach(row: Row, key: str) -> float:
@@ -163,10 +163,10 @@ def _overlay(ranking: Ranking, words: Panel) -> Panel:
             depth = max(int(result.backbone.get("n_layers") or 0), 1)
             points = zip(_layers(result), y, strict=True)
             texts = [f"{hover(look.text)}<br>layer {layer}<br><b>{shown(value)}</b>" for layer, value in points]
-            more: Trace = {"mode": "lines+markers", "marker": {"size": 5}, **theme.hovered(texts)}
+            more: Trace = {"mode": "lines+markers", "marker": {"size": 5}, **theme.hover_texts(texts)}
             more |= {"line": {"dash": "dash"}} if look.shape == "dash" else {}
             traces.append(theme.line([layer / depth for layer in _layers(result)], y, colour=look.colour, **more))
     if not traces:
         return panel.without("No backbone has a value for this score.")
     x_axis = theme.axis(name="relative depth", range=[-0.04, 1.04], showgrid=False, tickvals=[0, 0.5, 1])
-    return panel.drawn(theme.figure(traces, x_axis, theme.axis(nticks=6)), height=260)
+    return panel.with_figure(theme.figure(traces, x_axis, theme.axis(nticks=6)), height=260)

@@ -9,7 +9,7 @@ import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import hover, interval, label, number, series, short, shown
 from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel, Trace
-from tokenworth.report.result_values import Row, ranked, tied
+from tokenworth.report.result_values import Row, is_tied, rank_figures
 
 if TYPE_CHECKING:
     from tokenworth.assessment import Assessment, Ranking
@@ -24,7 +24,7 @@ def _rows_figure(traces: list[Trace], names: list[str], ends: list[float | None]
     """Named rows from top to bottom, and an axis that shows all ends."""
     ticks = {"tickvals": list(range(len(names))), "ticktext": names}
     y = theme.axis(range=[len(names) - 0.5, -0.5], showgrid=False, **ticks)
-    return theme.figure(traces, theme.axis(name=x_name, nticks=7, range=theme.padded(ends)), y, margin=_MARGIN)
+    return theme.figure(traces, theme.axis(name=x_name, nticks=7, range=theme.padded_range(ends)), y, margin=_MARGIN)
 
 
 def _interval_line(row: Row, key: str, height: float, **look: object) -> Trace:
@@ -42,7 +42,7 @@ def probes_panel(result: Assessment) -> Panel:
     names = [f"{label(probe['name'], 34)}<br><b>{shown(probe.get('f1'))}</b>" for probe in probes]
     ends = [number(probe.get(key + end)) for probe in probes for key in ("f1", "accuracy") for end in _ENDS]
     keys = (Key("dot", "F1"), Key("ring", "accuracy"), Key("dot", "baseline", theme.GREY))
-    return panel.drawn(_rows_figure(traces, names, ends, "score on the test texts"), keys, 66 + 46 * len(probes))
+    return panel.with_figure(_rows_figure(traces, names, ends, "score on the test texts"), keys, 66 + 46 * len(probes))
 
 
 def _probe_dots(probes: Sequence[Row], key: str, name: str, offset: float, symbol: str) -> list[Trace]:
@@ -53,7 +53,7 @@ def _probe_dots(probes: Sequence[Row], key: str, name: str, offset: float, symbo
         _interval_line(probe, key, height, colour=colour, width=width)
         for probe, height, colour in zip(probes, heights, colours, strict=True)
     ]
-    texts = theme.hovered([f"{hover(probe['name'])}<br><b>{name} {_with_interval(probe, key)}" for probe in probes])
+    texts = theme.hover_texts([f"{hover(probe['name'])}<br><b>{name} {_with_interval(probe, key)}" for probe in probes])
     look = {"color": colours, "symbol": symbol, "line": {"width": 1.6, "color": colours}}
     values = [number(probe.get(key)) for probe in probes]
     return [*lines, theme.dots(values, heights, size=11 if key == "f1" else 8, marker=look, cliponaxis=False, **texts)]
@@ -67,7 +67,7 @@ def _with_interval(row: Row, key: str) -> str:
 
 def ranking_panel(ranking: Ranking) -> Panel:
     """F1 of every backbone's best probe and its interval; filled dots share the first place, a line is the baseline."""
-    rows = [{**row, **ranked(row)} for row in ranking.rows if number(ranked(row)["f1"]) is not None]
+    rows = [{**row, **rank_figures(row)} for row in ranking.rows if number(rank_figures(row)["f1"]) is not None]
     bow: Row = ranking.baseline
     panel = panel_of("ranking", baseline=bow.get("name", "bag of words"))
     if not rows:
@@ -75,20 +75,20 @@ def ranking_panel(ranking: Ranking) -> Panel:
     keys = [Key("dot", "best, or tied with it"), Key("ring", "behind")]
     if number(bow.get("f1")) is not None:
         keys.append(Key("line", f"bag of words {shown(bow.get('f1'))}", theme.GREY))
-    return panel.drawn(_backbone_dots(rows, bow), keys, 80 + 44 * len(rows))
+    return panel.with_figure(_backbone_dots(rows, bow), keys, 80 + 44 * len(rows))
 
 
 def _backbone_dots(rows: Sequence[Row], bow: Row) -> theme.Figure:
     lines = [_interval_line(row, "f1", height, width=3) for height, row in enumerate(rows)]
-    symbols = ["circle" if tied(row) or row.get("rank") == 1 else "circle-open" for row in rows]
+    symbols = ["circle" if is_tied(row) or row.get("rank") == 1 else "circle-open" for row in rows]
     look = {"symbol": symbols, "line": {"width": 2, "color": theme.ACCENT}}
-    texts = theme.hovered(
+    texts = theme.hover_texts(
         [f"{hover(row['name'])}<br>layer {row.get('best_layer')}<br><b>F1 {_with_interval(row, 'f1')}" for row in rows]
     )
     heights = list(range(len(rows)))
     tips = theme.dots(series(rows, "f1"), heights, size=11, marker=look, cliponaxis=False, **texts)
     names = [
-        f"{label(short(row['name']), 30)}<br><b>{shown(row['f1'])}</b>" + ("  tied with the best" if tied(row) else "")
+        f"{label(short(row['name']), 30)}<br><b>{shown(row['f1'])}</b>{'  tied with the best' if is_tied(row) else ''}"
         for row in rows
     ]
     ends = [number(row.get(f"f1{end}")) for row in [*rows, bow] for end in _ENDS]

@@ -39,7 +39,7 @@ def _retained(result: Assessment) -> Panel:
     keys += [Key("dot", f"k90 = {k90:,.0f}")] if k90 else []
     seen = [value for value in [*kept, *raw, 0.0, 1.0] if value is not None]  # the interval may leave the frame
     limits = [max(min(seen), -0.3) - 0.05, min(max(seen), 1.5) + 0.06]
-    return panel.drawn(_figure(k, traces, "share kept", range=limits), keys, _HEIGHT)
+    return panel.with_figure(_figure(k, traces, "share kept", range=limits), keys, _HEIGHT)
 
 
 def _k90_mark(k90: float) -> list[theme.Trace]:
@@ -59,7 +59,7 @@ def _ntps(result: Assessment) -> Panel:
     keys += [Key("band", "95 % interval")] if band else []
     keys += [Key("dash", "shuffled labels", theme.GREY)] if dashed else []
     figure = _figure(k, [*band, *dashed, _main(k, overlap, "overlap")], "overlap", range=[-0.04, 1.06])
-    return panel.drawn(figure, keys, _HEIGHT, note=_flagged(result, "ntps"))
+    return panel.with_figure(figure, keys, _HEIGHT, note=_flagged(result, "ntps"))
 
 
 def _ar_r2(result: Assessment) -> Panel:
@@ -69,7 +69,7 @@ def _ar_r2(result: Assessment) -> Panel:
     if not _known(explained):
         return panel.without(flagged or _NOT_COMPUTED)
     figure = _figure(k, [_main(k, explained, "predicted")], "autoregressive R2", rangemode="tozero", nticks=6)
-    return panel.drawn(figure, (Key("line", "R2(k)"),), _HEIGHT, note=flagged)
+    return panel.with_figure(figure, (Key("line", "R2(k)"),), _HEIGHT, note=flagged)
 
 
 def _spectrum(result: Assessment) -> Panel:
@@ -87,7 +87,7 @@ def _spectrum(result: Assessment) -> Panel:
     x = theme.log2_axis(max(map(len, spectra.values())), name="direction, by rank (log scale)")
     y = theme.axis(name="share (log scale)", type="log", exponentformat="power", nticks=6)
     keys = [Key("line", *looks[side]) for side, values in spectra.items() if values]
-    return panel.drawn(theme.figure(traces, x, y), keys, _HEIGHT)
+    return panel.with_figure(theme.figure(traces, x, y), keys, _HEIGHT)
 
 
 def _curve(result: Assessment, key: str) -> tuple[list[Any], Values]:

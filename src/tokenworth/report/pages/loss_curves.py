@@ -13,7 +13,7 @@ POINTS = 600
 """A longer curve is drawn by means over equal stretches."""
 
 
-def thinned(losses: list[float]) -> tuple[list[int], list[float]]:
+def stretch_means(losses: list[float]) -> tuple[list[int], list[float]]:
     """The last place of each stretch, counted from 1, and its mean."""
     width = -(-len(losses) // POINTS)
     parts = [losses[start : start + width] for start in range(0, len(losses), width)]
@@ -32,7 +32,7 @@ def running_mean(values: list[float], share: float = 0.05) -> list[float]:
 
 def batch_loss_traces(losses: list[float], tokens: list[int] | None, hover: str) -> list[Trace]:
     """The losses of single batches, faint, and their running mean; by step, or by the tokens of each step."""
-    places, means = thinned(losses)
+    places, means = stretch_means(losses)
     x = places if tokens is None else [tokens[place - 1] for place in places]
     return [
         theme.line(x, list(means), colour=theme.SOFT, width=1, hoverinfo="skip"),
@@ -50,4 +50,4 @@ def source_panel(
         colour = theme.series_colour(place)
         traces.append(theme.line(tokens, list(values), colour=colour, hovertemplate=hover, **look))
         keys.append(Key("line", clean(name), colour))
-    return panel.drawn(theme.figure(traces, *axes), keys, 260)
+    return panel.with_figure(theme.figure(traces, *axes), keys, 260)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenworth.report.displayed_values import clean, duration, number, parameters, shown, tight
 from tokenworth.report.pages.panel_words import DIGITS, names_of
-from tokenworth.report.result_values import Row, ranked, remark, tied
+from tokenworth.report.result_values import Row, is_tied, rank_figures, remark
 
 if TYPE_CHECKING:
     from tokenworth.assessment import Assessment, Ranking
@@ -111,11 +111,11 @@ def ranking_rows(ranking: Ranking) -> Table:
         "Parameters": lambda row: Cell(parameters(row.get("n_parameters")), number(row.get("n_parameters"))),
         "Time": lambda row: Cell(duration(row.get("seconds")), number(row.get("seconds"))),
     }
-    return table_of(columns, ranking.rows, lambda row: not row.get("failed") and (row.get("rank") == 1 or tied(row)))
+    return table_of(columns, ranking.rows, lambda row: not row.get("failed") and (row.get("rank") == 1 or is_tied(row)))
 
 
 def _ranked_cell(row: Row, key: str) -> Cell:
-    return score_cell({**row, **ranked(row)}, key)
+    return score_cell({**row, **rank_figures(row)}, key)
 
 
 def _backbone_cell(row: Row) -> Cell:

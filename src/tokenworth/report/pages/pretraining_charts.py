@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import clean, duration, flat, parameters, shown
 from tokenworth.report.pages.cards import Card
-from tokenworth.report.pages.loss_curves import batch_loss_traces, source_panel, thinned
+from tokenworth.report.pages.loss_curves import batch_loss_traces, source_panel, stretch_means
 from tokenworth.report.pages.page_tables import Cell, Table, count_cell, number_cell, table_of, word_cell
 from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
@@ -68,7 +68,7 @@ def _loss(page: PretrainPage) -> Panel:
     traces = batch_loss_traces([float(row["loss"]) for row in rows], [row["tokens"] for row in rows], hover)
     x, y = theme.axis(name="tokens", nticks=6), theme.axis(name="nats a token", nticks=6)
     keys = (Key("line", "running mean"), Key("thin", "steps", theme.SOFT))
-    return panel.drawn(theme.figure(traces, x, y), keys, 260)
+    return panel.with_figure(theme.figure(traces, x, y), keys, 260)
 
 
 def _held_out(page: PretrainPage) -> Panel:
@@ -91,7 +91,7 @@ def _weights(page: PretrainPage) -> list[Panel]:
     panel = panel_of("weights")
     curves = {}
     for name in rows[0]["weights"]:
-        places, means = thinned([float(row["weights"][name]) for row in rows])
+        places, means = stretch_means([float(row["weights"][name]) for row in rows])
         curves[name] = [rows[place - 1]["tokens"] for place in places], means
     axes = theme.axis(name="tokens", nticks=6), theme.axis(name="weight", nticks=6, rangemode="tozero")
     return [source_panel(panel, curves, "", axes)]
@@ -118,7 +118,7 @@ def _source_row(page: PretrainPage, name: str, source: Row) -> dict[str, Any]:
     return {"name": name, **both, "seen": seen, "passes": source["passes"], **page.run.held_out.get(name, {})}
 
 
-def stated(page: PretrainPage) -> dict[str, dict[str, Any]]:
+def run_details(page: PretrainPage) -> dict[str, dict[str, Any]]:
     """What the run was asked and what it ran on."""
     run, named = page.run, ("model", "training", "tokenizer")
     parts = [value if isinstance(value, dict) else {"from": value} for value in map(run.settings.get, named)]

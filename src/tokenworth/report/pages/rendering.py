@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenworth.errors import TokenworthError
-from tokenworth.report.displayed_values import clean, cut, duration, facts, flat, short, shown, tight
+from tokenworth.report.displayed_values import clean, cut, duration, facts, flat, short, shown, tight, tokens_text
 from tokenworth.report.pages.theme import Panel
 from tokenworth.version import __version__
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_FILTERS = (clean, cut, duration, facts, flat, short, shown, tight)
+_FILTERS = (clean, cut, duration, facts, flat, short, shown, tight, tokens_text)
 _SOURCES = {"style": "style.css", "script": "page.js"}
 
 
@@ -51,7 +51,7 @@ def write_page(html: str, path: Path) -> Path:
     return path
 
 
-def drawn(panel: Panel) -> Panel:
+def draw(panel: Panel) -> Panel:
     """With its chart as HTML; plotly writes text into scripts with <, > and / as escapes."""
     if panel.figure is None:
         return panel
@@ -88,5 +88,5 @@ def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.loader = FileSystemLoader(_TEMPLATES)
     environment.filters |= {words.__name__: words for words in _FILTERS}
-    environment.filters |= {"drawn": drawn, "thousands": "{:,}".format}
+    environment.filters |= {"draw": draw, "thousands": "{:,}".format}
     return environment

@@ -18,10 +18,10 @@ import tokenworth.report.pages.pretraining_charts as pretrained
 import tokenworth.report.pages.study_charts as studies
 import tokenworth.report.pages.trace_charts as trace_charts
 import tokenworth.report.pages.trace_tables as trace_tables
+import tokenworth.report.result_values as result_values
 from tokenworth.report.displayed_values import clean, short
 from tokenworth.report.pages.panel_words import names_of
 from tokenworth.report.pages.rendering import render
-from tokenworth.report.result_values import doubts
 
 if TYPE_CHECKING:
     from tokenworth.adaptation import AdaptResult
@@ -33,28 +33,35 @@ if TYPE_CHECKING:
     from tokenworth.study.published_relations import Relation
     from tokenworth.tracing import Trace
 
-_TASK_CHARTS = {"cards": cards, "depth": depth, "intervals": intervals, "tables": tables, "doubts_of": doubts}
+_SCORES = {
+    "cards": cards,
+    "depth": depth,
+    "intervals": intervals,
+    "tables": tables,
+    "doubts_of": result_values.doubts,
+}
 
 
 def assessment_page(result: Assessment) -> str:
     """An Assessment."""
     names = {"task": clean(result.task["name"]), "backbone": short(result.backbone["name"], 1)}
     title = "{task} × {backbone}".format(**names)  # noqa: RUF001
-    return render("assessment.html.j2", title, result=result, classes=classes, curves=curves, **_TASK_CHARTS, **names)
+    return render("assessment.html.j2", title, result=result, classes=classes, curves=curves, **_SCORES, **names)
 
 
 def ranking_page(ranking: Ranking) -> str:
     """A Ranking."""
     task = clean(ranking.task["name"])
-    return render("ranking.html.j2", f"{task}: backbones compared", ranking=ranking, task=task, **_TASK_CHARTS)
+    return render("ranking.html.j2", f"{task}: backbones compared", ranking=ranking, task=task, **_SCORES)
 
 
 def adapt_page(result: AdaptResult) -> str:
     """An AdaptResult."""
     task, backbone = clean(result.task["name"]), short(result.backbone["name"], 1) if result.backbone else ""
     what = f"{result.route}, {backbone}" if backbone else result.route
-    kicker, metrics = names_of("route_kickers").get(result.route, ""), names_of("route_metrics")
-    names = {"task": task, "what": what, "kicker": kicker, "metric_names": metrics}
+    kicker = names_of("route_kickers").get(result.route, "")
+    words = {"metric_names": names_of("route_metrics"), "diagnosed": names_of("diagnosed_scores"), "kicker": kicker}
+    names = {"task": task, "what": what, **words}
     title = f"{task} × {what}"  # noqa: RUF001
     return render("adapt.html.j2", title, result=result, adapted=adapted, classes=classes, **names)
 
@@ -74,7 +81,9 @@ def trace_page(trace: Trace) -> str:
     """A Trace."""
     name = clean(trace.run["name"])
     title = f"{name}: perception along pretraining"
-    return render("trace.html.j2", title, trace=trace, name=name, charts=trace_charts, tables=trace_tables)
+    return render(
+        "trace.html.j2", title, trace=trace, name=name, charts=trace_charts, tables=trace_tables, said=result_values
+    )
 
 
 def study_page(

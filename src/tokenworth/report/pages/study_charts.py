@@ -75,7 +75,7 @@ def _panel(relation: Relation) -> Panel:
     traces += [_line(relation)] if relation.line else []
     axes = (theme.axis(name=name, nticks=6) for name in (relation.x, relation.y))
     figure = theme.figure(traces, *axes, margin={"l": 50, "r": 14, "t": 8, "b": 44})
-    return Panel(relation.name, relation.title, _says(relation), _trust(relation)).drawn(figure, keys, 300)
+    return Panel(relation.name, relation.title, _says(relation), _trust(relation)).with_figure(figure, keys, 300)
 
 
 def _clouds(relation: Relation) -> list[tuple[str, str, Any]]:

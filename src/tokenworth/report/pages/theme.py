@@ -52,7 +52,7 @@ class Panel:
     zoom: bool = False
     html: Any = field(default=None, compare=False)
 
-    def drawn(self, figure: Figure, keys: Sequence[Key] = (), height: int = 210, **more: Any) -> Panel:
+    def with_figure(self, figure: Figure, keys: Sequence[Key] = (), height: int = 210, **more: Any) -> Panel:
         """With its chart."""
         return replace(self, figure=figure, keys=keys, height=height, **more)
 
@@ -111,7 +111,7 @@ def bars(x: list[Any], y: list[Any], colour: Any, **more: Any) -> Trace:
     return {"type": "bar", "x": x, "y": y, "marker": {"color": colour}, **more}
 
 
-def hovered(texts: Sequence[Any]) -> Trace:
+def hover_texts(texts: Sequence[Any]) -> Trace:
     """What the hover boxes of a trace say, one text a mark."""
     return {"hovertext": texts, "hovertemplate": "%{hovertext}<extra></extra>"}
 
@@ -136,7 +136,7 @@ def band(x: list[Any], low: Values, high: Values, colour: str = BAND) -> list[Tr
     return traces
 
 
-def padded(values: Iterable[float | None], share: float = 0.05) -> list[float] | None:
+def padded_range(values: Iterable[float | None], share: float = 0.05) -> list[float] | None:
     """The range of the known values with some air at both ends; None leaves it to plotly."""
     known = [value for value in values if value is not None]
     air = share * (max(known) - min(known)) or 0.05 if known else 0.0

@@ -99,7 +99,7 @@ def trace_panel(trace: Trace, task: TaskEntry, name: str) -> Panel:
     if any(crossing["state"] == "inside" for crossing in task["crossings"]):
         keys.append(Key("diamond", "crossing, 95 % interval", theme.GREY))
     panel = panel_of("trace", name=name, task=clean(task["name"]))
-    return panel.drawn(_figure(trace, task, rows), keys, 380)
+    return panel.with_figure(_figure(trace, task, rows), keys, 380)
 
 
 def _figure(trace: Trace, task: TaskEntry, rows: Sequence[Row]) -> theme.Figure:
@@ -115,7 +115,7 @@ def _figure(trace: Trace, task: TaskEntry, rows: Sequence[Row]) -> theme.Figure:
     first = {key.rpartition("xaxis.")[2]: value for key, value in axes["tokens"].items() if "title" not in key}
     x = theme.axis(name="pretraining tokens", range=ends, **first)
     figures = [value for row in rows for key, value in row.items() if "_f1" in key]
-    y = theme.axis(name="weighted F1", range=theme.padded(numbers(figures)), nticks=7)
+    y = theme.axis(name="weighted F1", range=theme.padded_range(numbers(figures)), nticks=7)
     return theme.figure(traces, x, y, margin={"l": 50, "r": 14, "t": 8, "b": 44}, meta={"axes": axes})
 
 
@@ -148,12 +148,12 @@ def _curve(route: str, rows: Sequence[Row], axis: _Axis) -> list[theme.Trace]:
     solid = 1 if known[0]["tokens"] == 0 and len(known) > 1 else 0
     texts = [_hover(route, row) for row in known]
     look = {"colour": colour, "mode": "lines+markers", "marker": {"size": 7}}
-    points = theme.line(x[solid:], y[solid:], **look, **theme.hovered(texts[solid:]))
+    points = theme.line(x[solid:], y[solid:], **look, **theme.hover_texts(texts[solid:]))
     if not solid:
         return [*bars, points]
     start = theme.line(*_from_zero(known, name, axis), colour=colour, line={"dash": "dot"}, hoverinfo="skip")
     marker = {"symbol": "circle-open", "line": {"width": 2}}
-    ring = theme.dots(x[:1], y[:1], colour=colour, marker=marker, **theme.hovered(texts[:1]))
+    ring = theme.dots(x[:1], y[:1], colour=colour, marker=marker, **theme.hover_texts(texts[:1]))
     return [*bars, start, points, ring]
 
 
@@ -191,5 +191,5 @@ def _crossing(crossing: Crossing, row: Row, axis: _Axis, ends: list[float]) -> l
     marker = {"symbol": "diamond", "line": {"width": 1.5, "color": "white"}}
     return [
         theme.line(along, [level, level], colour=colour, width=5, opacity=0.45, hoverinfo="skip"),
-        theme.dots([axis.place(tokens)], [level], colour=colour, size=11, marker=marker, **theme.hovered([words])),
+        theme.dots([axis.place(tokens)], [level], colour=colour, size=11, marker=marker, **theme.hover_texts([words])),
     ]

@@ -11,16 +11,12 @@ from tokenworth.report.displayed_values import ABSENT, clean, flops_text, number
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.page_tables import Cell, Table, number_cell, table_of
 from tokenworth.report.pages.panel_words import names_of
-from tokenworth.report.result_values import ANSWERS, REFERENCES, ROUTES, Row, crossing_flops, crossing_range, last_row
+from tokenworth.report.result_values import ANSWERS, ROUTES, Row, crossing_flops, crossing_range, last_row
 
 if TYPE_CHECKING:
     from tokenworth.tracing import Trace
-    from tokenworth.tracing.trace_result import Fit, TaskEntry
 
 _ROUTES = {"Probe": "probe", "LoRA": "lora", "Bag of words": "bow", "Scratch": "scratch"}
-_FORMS = {"line": "a + b ln C", "power": "top - A / C^alpha"}
-_NOWHERE = "nowhere in sight"
-"""A crossing more than a thousand runs away."""
 
 
 def trace_cards(trace: Trace) -> list[Card]:
@@ -73,23 +69,6 @@ def _f1_cell(row: Row, route: str) -> Cell:
 
 def _end_cell(row: Row, route: str) -> Cell:
     return _f1_cell(row["end_row"], route)
-
-
-def crossing_rows(task: TaskEntry, trace: Trace) -> list[tuple[str, ...]]:
-    """Every crossing of a task in words and figures."""
-    words = {"start": "from the first checkpoint", "never": "never in this run"}
-    return [
-        (
-            f"{ROUTES[crossing['route']]} over {REFERENCES[crossing['reference']]}",
-            words.get(crossing["state"], tokens_text(crossing["tokens"])),
-            crossing_range(crossing),
-            crossing_flops(trace, crossing),
-            ABSENT if crossing["sure_from"] is None else tokens_text(crossing["sure_from"]),
-            f"{crossing['share_never']:.0%}",
-            f"{crossing['lead']:+.3f} ({tight(crossing['lead_low'], crossing['lead_high'])})",
-        )
-        for crossing in task["crossings"]
-    ]
 
 
 def checkpoint_rows(trace: Trace) -> Table:
@@ -145,23 +124,3 @@ def _correlation(score: str, known: Sequence[Mapping[Any, Row]], *, interval: bo
     entry = known[0].get((score, "chosen", "loss")) if interval else None
     ends = [] if entry is None else [tight(entry["low"], entry["high"], 2)]
     return Cell(ABSENT if value is None else f"{value:+.2f}", value, (*filter(None, ends), *beside))
-
-
-def fit_rows(trace: Trace) -> list[tuple[str, ...]]:
-    """One row a task and route that has a fit."""
-    return [_fit(task, fit) for task in trace.tasks for fit in task["fits"]]
-
-
-def _fit(task: TaskEntry, fit: Fit) -> tuple[str, ...]:
-    meets = fit["crossings"]["bow"]
-    places = (meets["flops"], meets["low"], meets["high"])
-    flops, low, high = (flops_text(place, "0") if place else _NOWHERE for place in places)
-    return (
-        f"{clean(task['name'])}, {ROUTES[fit['route']]}",
-        _FORMS[fit["form"]],
-        str(fit["points"]),
-        f"{fit['slope']:+.3f} ({tight(fit['slope_low'], fit['slope_high'])})",
-        shown(fit["left_out_error"]),
-        f"{flops}, extrapolated" if meets["flops"] and meets["beyond"] else flops,
-        _NOWHERE if low == _NOWHERE else f"{low} to {high}",
-    )

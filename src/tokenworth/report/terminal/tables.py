@@ -34,7 +34,7 @@ from tokenworth.report.result_values import (
     kept_out,
     last_row,
     metric_word,
-    ranked,
+    rank_figures,
     remark,
 )
 from tokenworth.report.terminal.printable import Printable, printable
@@ -125,7 +125,7 @@ def ranking_table(ranking: Ranking) -> Table:
     heads = ("rank", "backbone", "layer", *_SCORES, "params", "time", "remark")
     table = plain_table(f"backbones on {cut(ranking.task['name'], 60)}", heads, left=words, folded=words)
     for row in ranking.rows:
-        figures = {**row, **ranked(row)}
+        figures = {**row, **rank_figures(row)}
         scores = (shown(figures.get(key)) for key in _SCORES.values())
         size, time = parameters(row.get("n_parameters")), duration(row.get("seconds"))
         place = (shown(row.get("rank"), 0), cut(row.get("name", ""), 60), shown(row.get("best_layer"), 0))
