@@ -14,8 +14,9 @@ from tokenworth.backbones.accounting.shape_pass import Shapes
 from tokenworth.backbones.catalog import find_published
 from tokenworth.backbones.loading.configuration_class import published_config, read_config
 from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.backbones.loading.size_check import outline_of
 from tokenworth.backbones.loading.sources import find_source, is_local
-from tokenworth.backbones.loading.text_model import body_of, outline_of, whole_class
+from tokenworth.backbones.loading.text_model import body_of, whole_class
 from tokenworth.errors import BackboneError, first_line
 
 

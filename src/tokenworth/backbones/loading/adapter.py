@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from tokenworth.backbones.loading.configuration_check import read_stated, shortened
+from tokenworth.backbones.loading.size_check import outline_of
 from tokenworth.backbones.loading.sources import ADAPTER, ADAPTER_WEIGHTS, Source
-from tokenworth.backbones.loading.text_model import outline_of, whole_class
+from tokenworth.backbones.loading.text_model import whole_class
 from tokenworth.backbones.loading.weight_files import check_safetensors, is_pickle_allowed, stored_sizes
 from tokenworth.errors import BackboneError, first_line
 
@@ -71,10 +70,15 @@ def merged(model: Any, source: Source, weights: Path) -> Any:
     """The model with the adapter in its weights; heads that the adapter brings for its own task are left out.
     Raises BackboneError: the adapter does not fit, or leaves numbers that are not finite.
     """
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
 
     try:
-        adapted = PeftModel.from_pretrained(model, source.folder, config=_settings(source, model))
+        settings = PeftConfig.from_pretrained(str(source.folder))
+        settings.task_type = None
+        there = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+        kept = [name for name in settings.modules_to_save or () if name.rpartition(".")[2] in there]
+        settings.modules_to_save = kept or None
+        adapted = PeftModel.from_pretrained(model, source.folder, config=settings)
         _check_used(adapted, _names(weights))
         return adapted.merge_and_unload(safe_merge=True)
     except BackboneError:
@@ -84,17 +88,6 @@ def merged(model: Any, source: Source, weights: Path) -> Any:
             f"the adapter {source} does not fit its base {source.base} ({first_line(error)}); bring the base it was "
             "trained on, or fetch the adapter again"
         ) from error
-
-
-def _settings(source: Source, model: nn.Module) -> Any:
-    from peft import PeftConfig
-
-    settings = PeftConfig.from_pretrained(str(source.folder))
-    settings.task_type = None
-    there = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    kept = [name for name in settings.modules_to_save or () if name.rpartition(".")[2] in there]
-    settings.modules_to_save = kept or None
-    return settings
 
 
 def _check_used(adapted: Any, names: list[str]) -> None:

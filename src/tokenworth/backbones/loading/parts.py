@@ -16,11 +16,11 @@ from tokenworth.backbones.loading.sources import ADAPTER, TOKENIZER_PATTERNS, So
 from tokenworth.backbones.loading.tokenizer import (
     BYTES,
     bytes_tokenizer,
+    published_tokenizer,
     read_tokenizer,
     tokenizer_place,
     tokenizer_source,
 )
-from tokenworth.errors import BackboneError
 
 _CHUNK_BYTES = 1 << 22
 _BYTES_INSTEAD = (
@@ -104,13 +104,8 @@ def _published(entry: Published, tokenizer: str | None, facts: tuple[str, ...]) 
     """Random weights of a published backbone: its configuration is known, its tokenizer has to be found."""
     origin, config = f"{entry.hub}, configuration as published", published_config(entry)
     facts = (json.dumps(entry.config, sort_keys=True), *facts)
-    notes: tuple[str, ...] = ()
-    try:
-        words = tokenizer_source(tokenizer or entry.tokenizer)
-    except BackboneError as error:
-        if tokenizer is not None:
-            raise
-        words, notes = None, (_BYTES_INSTEAD.format(entry.tokenizer, error),)
+    words, reason = published_tokenizer(entry, tokenizer)
+    notes = (_BYTES_INSTEAD.format(entry.tokenizer, reason),) if reason else ()
     if words is None:
         return Parts(config, bytes_tokenizer(), None, origin, [], (BYTES, *facts), notes)
     return Parts(config, read_tokenizer(words), None, origin, words.matching(TOKENIZER_PATTERNS), facts, notes)

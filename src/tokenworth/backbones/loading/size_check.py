@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules import module as hooks
 
+from tokenworth.backbones.loading.configuration_class import without_pooler
 from tokenworth.base.machine import free_memory
 from tokenworth.errors import BackboneError, first_line
 
@@ -20,13 +21,14 @@ _MOST_NUMBERS = 20_000_000_000_000
 _FLOAT32_BYTES = 4
 
 
-def outline(make: Callable[[], Any], name: str) -> Any:
-    """The model that `make` builds, on the meta device, where a tensor has a shape and no memory.
+def outline_of(model_class: Any, config: Any) -> Any:
+    """A model of some class on the meta device, where a tensor has a shape and no memory.
     Raises BackboneError: it cannot be built, or has more modules or numbers than any model.
     """
+    name = config.name_or_path or f"a {config.model_type} model"
     try:
         with _bounded(name), torch.device("meta"):
-            return make()
+            return model_class(config, **without_pooler(model_class))
     except BackboneError:
         raise
     except Exception as error:  # wrong values come to light wherever a constructor meets them

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from tokenworth.backbones.loading.configuration_class import base_class, without_pooler
-from tokenworth.backbones.loading.size_check import outline
+from tokenworth.backbones.loading.configuration_class import base_class
+from tokenworth.backbones.loading.size_check import outline_of
 from tokenworth.errors import BackboneError
 
 
@@ -61,10 +61,3 @@ def _embeds_tokens(model: Any) -> bool:
         return isinstance(model.get_input_embeddings(), nn.Embedding)
     except (NotImplementedError, AttributeError):
         return False
-
-
-def outline_of(model_class: Any, config: Any) -> nn.Module:
-    """A model of some class, shapes only.  Raises BackboneError: the configuration describes no model."""
-    name = config.name_or_path or f"a {config.model_type} model"
-    model: nn.Module = outline(lambda: model_class(config, **without_pooler(model_class)), name)
-    return model

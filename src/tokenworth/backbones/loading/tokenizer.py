@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from tokenworth.backbones.catalog import find_published
+from tokenworth.backbones.catalog import Published, find_published
 from tokenworth.backbones.loading.configuration_check import shortened
 from tokenworth.backbones.loading.sources import TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.errors import BackboneError, first_line, is_panic
@@ -29,20 +30,12 @@ def bytes_tokenizer() -> Any:
     """A tokenizer of 256 tokens, one a byte, without special tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-    alphabet = _byte_symbols()
-    inner = Tokenizer(models.BPE(vocab={symbol: byte for byte, symbol in enumerate(alphabet)}, merges=[]))
+    inner = Tokenizer(models.BPE(vocab={symbol: byte for byte, symbol in bytes_to_unicode().items()}, merges=[]))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     inner.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=inner, clean_up_tokenization_spaces=False)
-
-
-def _byte_symbols() -> list[str]:
-    """The printable character that byte-level tokenizers write for each byte (GPT-2's table)."""
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = (byte for byte in range(256) if byte not in printable)
-    moved = {byte: 256 + place for place, byte in enumerate(others)}
-    return [chr(moved.get(byte, byte)) for byte in range(256)]
 
 
 def tokenizer_of(name: str, tokenizer: str | None = None) -> tuple[Any, str | None]:
@@ -50,13 +43,20 @@ def tokenizer_of(name: str, tokenizer: str | None = None) -> tuple[Any, str | No
     Raises BackboneError: a local folder without a tokenizer, or one named apart that is not there.
     """
     entry = None if is_local(name) else find_published(name)
+    source, reason = published_tokenizer(entry, tokenizer) if entry else (tokenizer_source(tokenizer or name), None)
+    return (bytes_tokenizer() if source is None else read_tokenizer(source)), reason
+
+
+def published_tokenizer(entry: Published, tokenizer: str | None) -> tuple[Source | None, str | None]:
+    """Where the tokenizer of a published backbone lies, or the one named apart; where its own cannot be had, None (that
+    of bytes) and why.
+    """
+    if tokenizer is not None:
+        return tokenizer_source(tokenizer), None
     try:
-        source = tokenizer_source(tokenizer or (entry.tokenizer if entry else name))
+        return tokenizer_source(entry.tokenizer), None
     except BackboneError as error:
-        if tokenizer is not None or entry is None:
-            raise
-        return bytes_tokenizer(), str(error)
-    return (bytes_tokenizer() if source is None else read_tokenizer(source)), None
+        return None, str(error)
 
 
 def tokenizer_source(tokenizer: str) -> Source | None:
@@ -120,14 +120,11 @@ def growth_of(path: Path) -> float:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return 1.0
-    growth = 1.0
-    for replacement in _replacements(text):
-        growth *= _growth(replacement)
-    return growth
+    return prod((_growth(replacement) for replacement in _replacements(text)), start=1.0)
 
 
 def _replacements(text: str) -> Iterator[dict[str, Any]]:
-    """Every Replace of every normaliser the text states; the vocabulary, which is most of the file, is not parsed."""
+    """The Replace steps of all normalisers in a tokenizer.json, of which the vocabulary (most of it) is not parsed."""
     decoder = json.JSONDecoder()
     for place in _NORMALIZER.finditer(text):
         try:

@@ -49,8 +49,7 @@ def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Pa
         )
     allow_pickle = is_pickle_allowed(allow_pickle)
     source.fetch(WEIGHTS)
-    files = _listed(source.folder, *_SAFE)
-    if files:
+    if files := _listed(source.folder, *_SAFE):
         for path in files:
             check_safetensors(path)
         return files, True
@@ -133,12 +132,10 @@ def _without_weights(source: Source, allow_pickle: bool) -> str:
             f"{source} has no model.safetensors; if its weights are pytorch_model.bin and you trust them, "
             "pass --allow-pickle"
         )
-    shards = source.matching(("model-*.safetensors", "pytorch_model-*.bin"))
-    if shards:
+    if shards := source.matching(("model-*.safetensors", "pytorch_model-*.bin")):
         index = _SAFE[1] if shards[0].suffix == ".safetensors" else _PICKLED[1]
         return f"{source} has shards such as {shards[0].name} but no {index}, which names them; fetch it too"
-    others = source.matching(_OTHERS)
-    if others:
+    if others := source.matching(_OTHERS):
         return (
             f"{source} has its weights as {others[0].name}, which is not read; save them with transformers' "
             f"save_pretrained, which writes model.safetensors, or use {source.name}@random"

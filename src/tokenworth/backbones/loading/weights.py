@@ -16,9 +16,9 @@ from torch import nn
 from tokenworth.backbones.loading.adapter import adapted_class, adapter_files, merged
 from tokenworth.backbones.loading.configuration_class import without_pooler
 from tokenworth.backbones.loading.packed_weights import packing_of, unreadable
-from tokenworth.backbones.loading.size_check import check_stored
+from tokenworth.backbones.loading.size_check import check_stored, outline_of
 from tokenworth.backbones.loading.sources import ADAPTER, Source
-from tokenworth.backbones.loading.text_model import body_of, outline_of, whole_class
+from tokenworth.backbones.loading.text_model import body_of, whole_class
 from tokenworth.backbones.loading.weight_files import stored_sizes, weight_files
 from tokenworth.base.devices import dtype_name
 from tokenworth.errors import BackboneError, first_line
@@ -107,7 +107,9 @@ def pretrained_model(
     if lm_head:
         model = _language_model(reading, wanted)
     elif adapter:
-        model = _adapted(reading, source, adapter[-1])
+        # in the class that the adapter was trained in; only what is read of it must have been in the files
+        model, missing = reading.into(adapted_class(source, config, adapter[-1]))
+        reading.check_whole(_within(model, missing))
     else:
         model = _whole(reading, wanted, body, set(stored))
     if adapter:
@@ -123,13 +125,6 @@ def _language_model(reading: _Reading, wanted: Any) -> Any:
             f"the weights of {reading.source} lack {len(missing)} tensors of a language model "
             f"({', '.join(missing[:3])}), so it cannot be prompted; bring a checkpoint with its language-model head"
         )
-    return model
-
-
-def _adapted(reading: _Reading, source: Source, weights: Path) -> Any:
-    """The base of an adapter in the class it was trained in; only what is read of it must have been in the files."""
-    model, missing = reading.into(adapted_class(source, reading.config, weights))
-    reading.check_whole(_within(model, missing))
     return model
 
 

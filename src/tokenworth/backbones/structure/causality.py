@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from tokenworth.backbones.accounting.shape_pass import Shapes, text_inputs
-from tokenworth.backbones.loading.text_model import body_of, outline_of, whole_class
+from tokenworth.backbones.loading.size_check import outline_of
+from tokenworth.backbones.loading.text_model import body_of, whole_class
 from tokenworth.errors import BackboneError, first_line
 
 _LENGTH = 12

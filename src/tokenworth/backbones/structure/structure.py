@@ -79,7 +79,8 @@ def _examine(
     with torch.no_grad():  # not inference mode: routers keep a cast copy of their weights, which is to learn later
         states = _states(model, ids_BT)
         n_layers, width = len(states) - 1, states[-1].shape[-1]
-        blocks = _find_blocks(model, ids_BT, n_layers)
+        lists = (tuple(m) for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == n_layers)
+        blocks = next((blocks for blocks in lists if _inputs_are_layers(model, blocks, ids_BT)), None)
         causal = _is_causal(model, ids_BT, blocks)
         reads_padding = not causal and _reads_padding(model, ids_BT[:1], pad_id)
     if before.put_back() and not causal:
@@ -132,12 +133,6 @@ def _states(model: nn.Module, ids_BT: Tensor) -> tuple[Tensor, ...]:
             f"(for input {tuple(ids_BT.shape)} they give {listed}); such a model is not supported"
         )
     return tuple(states)
-
-
-def _find_blocks(model: nn.Module, ids_BT: Tensor, n_layers: int) -> tuple[nn.Module, ...] | None:
-    """The module list whose members' inputs are the layers; None if there is none."""
-    lists = (m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == n_layers)
-    return next((tuple(blocks) for blocks in lists if _inputs_are_layers(model, tuple(blocks), ids_BT)), None)
 
 
 def _inputs_are_layers(model: nn.Module, blocks: tuple[nn.Module, ...], ids_BT: Tensor) -> bool:
