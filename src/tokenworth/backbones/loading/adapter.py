@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tokenworth.backbones.loading.configuration_check import read_stated, shortened
+from tokenworth.backbones.loading.configuration_check import read_stated, shorten
 from tokenworth.backbones.loading.size_check import outline_of
 from tokenworth.backbones.loading.sources import ADAPTER, ADAPTER_WEIGHTS, Source
 from tokenworth.backbones.loading.text_model import whole_class
@@ -51,7 +51,7 @@ def adapted_class(source: Source, config: Any, weights: Path) -> Any:
     kind = read_stated(source.folder / ADAPTER).get("peft_type")
     if kind != "LORA":
         raise BackboneError(
-            f"{source} is an adapter of the kind {shortened(str(kind))}; only LoRA can be merged into its base here, "
+            f"{source} is an adapter of the kind {shorten(str(kind))}; only LoRA can be merged into its base here, "
             "so merge it with peft and give the merged folder"
         )
     paths = {path for path, part in (_place(name) for name in _names(weights)) if part}

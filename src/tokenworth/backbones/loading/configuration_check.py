@@ -80,13 +80,13 @@ def not_understood(path: Path, error: Exception) -> BackboneError:
     said = " ".join(str(error).split())
     field = re.search(r"Field '(\w+)' (?:expected .*?, got \w+ \(value: (.*)\)|with value (.*?) doesn't match)", said)
     if field is None:
-        return BackboneError(f"{path} is not understood ({shortened(said) or type(error).__name__}); fetch it again")
+        return BackboneError(f"{path} is not understood ({shorten(said) or type(error).__name__}); fetch it again")
     named = None if field.group(2) is None else re.search(r"expected (.*?), got", said)
     listed = [kind.rpartition(".")[2] for kind in re.findall(r"<class '([\w.]+)'>", said.partition(" Errors")[0])]
     *most, last = [_WORDS.get(kind, kind) for kind in (listed if named is None else [named.group(1)])] or [""]
     expected = " or ".join(filter(None, (", ".join(most), last))) or "another kind of value"
     return BackboneError(
-        f"{path}: {field.group(1)} is {shortened(field.group(2) or field.group(3))}, expected is {expected}; {_FETCH}"
+        f"{path}: {field.group(1)} is {shorten(field.group(2) or field.group(3))}, expected is {expected}; {_FETCH}"
     )
 
 
@@ -103,10 +103,10 @@ _WORDS = {
 
 def wrong_value(path: Path, name: str, value: Any, expected: str) -> BackboneError:
     """The error that says of a key what it is and what it should be."""
-    return BackboneError(f"{path}: {name} is {shortened(_written(value))}, expected is {expected}; {_FETCH}")
+    return BackboneError(f"{path}: {name} is {shorten(_as_json(value))}, expected is {expected}; {_FETCH}")
 
 
-def shortened(text: str, most: int = 160) -> str:
+def shorten(text: str, most: int = 160) -> str:
     """At most so many characters."""
     return text if len(text) <= most else f"{text[:most]}..."
 
@@ -126,7 +126,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _written(value: Any) -> str:
+def _as_json(value: Any) -> str:
     """As JSON writes it; a number of thousands of digits by its size, since Python does not print it."""
     if _is_whole(value) and value.bit_length() > 256:
         return f"a number of {value.bit_length()} bits"

@@ -12,7 +12,7 @@ from tokenworth.backbones.loading.configuration_check import (
     check_stated,
     not_understood,
     read_stated,
-    shortened,
+    shorten,
 )
 from tokenworth.backbones.loading.sources import Source
 from tokenworth.errors import BackboneError
@@ -80,6 +80,6 @@ def _unknown_kind(source: Source, kind: Any, brings_code: bool) -> str:
     if kind is None:
         return f"config.json of {source} names no model_type, so it is no transformers model; fetch it again"
     return (
-        f"{source} has the model_type {shortened(repr(kind))}, which the installed transformers does not know; "
+        f"{source} has the model_type {shorten(repr(kind))}, which the installed transformers does not know; "
         "try a newer version"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenworth.backbones.loading.configuration_check import shortened
+from tokenworth.backbones.loading.configuration_check import shorten
 from tokenworth.backbones.loading.sources import Source
 
 _NAMES = {
@@ -30,7 +30,7 @@ def packing_of(config: Any) -> str:
     # bitsandbytes of older versions names no method
     method = str(stated.get("quant_method") or ("bitsandbytes" if flagged else "an unnamed method"))
     bits = stated.get("bits") or stated.get("w_bit") or flagged
-    words = _NAMES.get(method, shortened(method, 40))
+    words = _NAMES.get(method, shorten(method, 40))
     return f"{words}, {bits} bits" if isinstance(bits, int) else words
 
 

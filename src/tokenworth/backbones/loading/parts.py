@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.backbones.catalog import Published, find_published
-from tokenworth.backbones.loading.configuration_check import read_stated, shortened
+from tokenworth.backbones.loading.configuration_check import read_stated, shorten
 from tokenworth.backbones.loading.configuration_class import published_config, read_config
 from tokenworth.backbones.loading.sources import ADAPTER, TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.backbones.loading.tokenizer import (
@@ -93,7 +93,7 @@ def _notes_on(source: Source) -> tuple[str, ...]:
     """What is done with an adapter in the folder."""
     path = source.folder / ADAPTER
     if source.base is not None:
-        rank = shortened(str(read_stated(path).get("r")))
+        rank = shorten(str(read_stated(path).get("r")))
         return (f"A LoRA adapter of rank {rank} is merged into the weights of {source.base}.",)
     if path.is_file():
         return (f"{ADAPTER} lies beside the weights of {source} and is left aside: the weights are taken as they are.",)

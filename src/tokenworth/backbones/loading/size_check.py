@@ -27,7 +27,7 @@ def outline_of(model_class: Any, config: Any) -> Any:
     """
     name = config.name_or_path or f"a {config.model_type} model"
     try:
-        with _bounded(name), torch.device("meta"):
+        with _bound_size(name), torch.device("meta"):
             return model_class(config, **without_pooler(model_class))
     except BackboneError:
         raise
@@ -65,7 +65,7 @@ def _n_weights(model: nn.Module) -> int:
 
 
 @contextmanager
-def _bounded(name: str) -> Iterator[None]:
+def _bound_size(name: str) -> Iterator[None]:
     """Count modules and numbers as they are registered."""
     counts: Counter[str] = Counter()
 

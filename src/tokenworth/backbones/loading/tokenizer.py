@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.backbones.catalog import Published, find_published
-from tokenworth.backbones.loading.configuration_check import shortened
+from tokenworth.backbones.loading.configuration_check import shorten
 from tokenworth.backbones.loading.sources import TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.errors import BackboneError, first_line, is_panic
 
@@ -89,7 +89,7 @@ def read_tokenizer(source: Source) -> Any:
         if not isinstance(error, Exception) and not is_panic(error):
             raise
         raise BackboneError(
-            f"the tokenizer of {source} cannot be read ({shortened(first_line(error))}); {_remedy(source)}"
+            f"the tokenizer of {source} cannot be read ({shorten(first_line(error))}); {_remedy(source)}"
         ) from error
     if n_tokens <= n_special:
         raise BackboneError(f"the tokenizer of {source} has no vocabulary; {_remedy(source)}")

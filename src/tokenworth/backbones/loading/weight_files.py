@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
-from tokenworth.backbones.loading.configuration_check import read_stated, shortened
+from tokenworth.backbones.loading.configuration_check import read_stated, shorten
 from tokenworth.backbones.loading.sources import WEIGHTS, Source
 from tokenworth.errors import BackboneError
 
@@ -49,13 +49,13 @@ def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Pa
         )
     allow_pickle = is_pickle_allowed(allow_pickle)
     source.fetch(WEIGHTS)
-    if files := _listed(source.folder, *_SAFE):
+    if files := _files_or_shards(source.folder, *_SAFE):
         for path in files:
             check_safetensors(path)
         return files, True
     if allow_pickle:
         source.fetch((_PICKLED[0], "pytorch_model-*.bin", _PICKLED[1]))
-        files = _listed(source.folder, *_PICKLED)
+        files = _files_or_shards(source.folder, *_PICKLED)
     if not files:
         raise BackboneError(_without_weights(source, allow_pickle))
     return files, False
@@ -88,11 +88,11 @@ def check_safetensors(path: Path) -> None:
             file.keys()
     except (SafetensorError, OSError, ValueError) as error:
         raise BackboneError(
-            f"{path} is corrupted or cut short ({path.stat().st_size:,} bytes: {shortened(str(error))}); fetch it again"
+            f"{path} is corrupted or cut short ({path.stat().st_size:,} bytes: {shorten(str(error))}); fetch it again"
         ) from error
 
 
-def _listed(folder: Path, single: str, index: str) -> list[Path]:
+def _files_or_shards(folder: Path, single: str, index: str) -> list[Path]:
     """The single file, or the shards an index names; [] where there is neither."""
     if (folder / single).is_file():
         return [folder / single]
@@ -108,7 +108,7 @@ def _listed(folder: Path, single: str, index: str) -> list[Path]:
     for name in names:
         if not (folder / name).is_file():
             raise BackboneError(
-                f"{folder / shortened(name)} is missing, though {index} names it; fetch it into that folder"
+                f"{folder / shorten(name)} is missing, though {index} names it; fetch it into that folder"
             )
     return [folder / name for name in names]
 

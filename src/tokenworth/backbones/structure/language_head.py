@@ -39,7 +39,7 @@ class LanguageHead:
             words = model.get_input_embeddings()
             ids_1T = forked_texts(words.num_embeddings, _PROBE, words.weight.device)[:1]
             with bounded_indices(ids_1T.device):
-                self.body, self._output, self._logits_TV = _watched(model, ids_1T)
+                self.body, self._output, self._logits_TV = _find_body(model, ids_1T)
         except (RuntimeError, ValueError, IndexError, TypeError, AttributeError, AssertionError) as error:
             raise BackboneError(
                 f"{type(model).__name__} does not predict the next token of a short text ({first_line(error)}); check "
@@ -60,7 +60,7 @@ class LanguageHead:
     def __call__(self, states_TD: Tensor) -> Tensor:
         """Logits in the format of the class."""
         ids_1T = torch.zeros(1, len(states_TD), dtype=torch.long, device=states_TD.device)
-        with _answering(self.body, replace(self._output, last_hidden_state=states_TD[None])):
+        with _answer_with(self.body, replace(self._output, last_hidden_state=states_TD[None])):
             logits_TV: Tensor = self.model(input_ids=ids_1T).logits[0]
         return logits_TV
 
@@ -71,7 +71,7 @@ class LanguageHead:
         return sum(weights.numel() for weights in self.model.parameters() if id(weights) not in inside)
 
 
-def _watched(model: nn.Module, ids_1T: Tensor) -> tuple[nn.Module, Any, Tensor]:
+def _find_body(model: nn.Module, ids_1T: Tensor) -> tuple[nn.Module, Any, Tensor]:
     """The outermost model inside, what it gave, and the logits (T, V)."""
     from transformers import PreTrainedModel
 
@@ -92,7 +92,7 @@ def _watched(model: nn.Module, ids_1T: Tensor) -> tuple[nn.Module, Any, Tensor]:
 
 
 @contextmanager
-def _answering(body: nn.Module, output: Any) -> Iterator[None]:
+def _answer_with(body: nn.Module, output: Any) -> Iterator[None]:
     """Let a module give an output whatever it is called with."""
     before = body.__dict__.get("forward")  # where a library has put its own (accelerate spreads models so)
     body.__dict__["forward"] = lambda *_args, **_kwargs: output
