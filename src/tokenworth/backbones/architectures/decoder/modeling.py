@@ -17,15 +17,7 @@ from transformers.modeling_outputs import MoeCausalLMOutputWithPast, MoeModelOut
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import OutputRecorder
 
-from tokenworth.backbones.architectures.blocks import (
-    Angles,
-    CausalAttention,
-    CausalPreTrainedModel,
-    CausalStack,
-    ResidualLinear,
-    predictions,
-    rotary_angles,
-)
+from tokenworth.backbones.architectures import blocks
 from tokenworth.backbones.architectures.decoder.configuration import DecoderConfig
 
 
@@ -36,7 +28,7 @@ def make_norm(config: DecoderConfig) -> nn.Module:
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.bias)
 
 
-class DecoderAttention(CausalAttention):
+class DecoderAttention(blocks.CausalAttention):
     """Causal attention with as many key-value heads as asked for."""
 
     def __init__(self, config: DecoderConfig, layer_idx: int) -> None:
@@ -45,7 +37,7 @@ class DecoderAttention(CausalAttention):
         width, shared = config.hidden_size, config.shared_heads * config.head_dim
         self.q_proj = nn.Linear(width, width, bias=config.bias)
         self.k_proj, self.v_proj = (nn.Linear(width, shared, bias=config.bias) for _ in range(2))
-        self.o_proj = ResidualLinear(width, width, bias=config.bias)
+        self.o_proj = blocks.ResidualLinear(width, width, bias=config.bias)
 
     def forward(self, hidden_states: Tensor, **more: Any) -> tuple[Tensor, Tensor | None]:
         query, key, value = (self.by_head(proj(hidden_states)) for proj in (self.q_proj, self.k_proj, self.v_proj))
@@ -60,7 +52,7 @@ class SwiGLU(nn.Module):
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
         self.gate_proj, self.up_proj = (nn.Linear(width, inner, bias=config.bias) for _ in range(2))
-        self.down_proj = ResidualLinear(inner, width, bias=config.bias)
+        self.down_proj = blocks.ResidualLinear(inner, width, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
@@ -73,7 +65,7 @@ class GELUNetwork(nn.Module):
         super().__init__()
         inner = config.intermediate_size * 3 // 2
         self.up_proj = nn.Linear(config.hidden_size, inner, bias=config.bias)
-        self.down_proj = ResidualLinear(inner, config.hidden_size, bias=config.bias)
+        self.down_proj = blocks.ResidualLinear(inner, config.hidden_size, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(F.gelu(self.up_proj(x)))
@@ -153,7 +145,7 @@ class DecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
         return second(hidden_states + self.mlp(hidden_states))
 
 
-class DecoderPreTrainedModel(CausalPreTrainedModel):
+class DecoderPreTrainedModel(blocks.CausalPreTrainedModel):
     """What the library has to know of the family."""
 
     config: DecoderConfig
@@ -172,7 +164,7 @@ class DecoderPreTrainedModel(CausalPreTrainedModel):
         std = self.config.initializer_range
         ending = std * (2 * self.config.num_hidden_layers) ** -0.5
         if isinstance(module, nn.Embedding | nn.Linear | Router):
-            init.normal_(module.weight, std=ending if isinstance(module, ResidualLinear) else std)
+            init.normal_(module.weight, std=ending if isinstance(module, blocks.ResidualLinear) else std)
         if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
             init.zeros_(module.bias)
         if isinstance(module, nn.RMSNorm | nn.LayerNorm):
@@ -182,7 +174,7 @@ class DecoderPreTrainedModel(CausalPreTrainedModel):
             init.normal_(module.down_proj, std=ending)
 
 
-class DecoderModel(CausalStack, DecoderPreTrainedModel):
+class DecoderModel(blocks.CausalStack, DecoderPreTrainedModel):
     """The backbone: embedding, layers, final norm (which a post-norm decoder does without)."""
 
     output_class = MoeModelOutputWithPast
@@ -197,10 +189,10 @@ class DecoderModel(CausalStack, DecoderPreTrainedModel):
         self.gradient_checkpointing = False
         self.post_init()
 
-    def locate(self, states: Tensor, position_ids: Tensor) -> tuple[Tensor, Angles | None]:
+    def locate(self, states: Tensor, position_ids: Tensor) -> tuple[Tensor, blocks.Angles | None]:
         if self.embed_positions is not None:
             return states + self.embed_positions(position_ids), None
-        return states, rotary_angles(position_ids, self.config.head_dim, self.config.rope_theta)
+        return states, blocks.rotary_angles(position_ids, self.config.head_dim, self.config.rope_theta)
 
 
 class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -224,5 +216,5 @@ class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):  # type: igno
     ) -> MoeCausalLMOutputWithPast:
         """Logits (B, T, vocabulary) of the last `logits_to_keep` places (0: all); with labels, the loss."""
         output = self.model(input_ids=input_ids, **more)
-        results = predictions(self, output, self.lm_head, labels, logits_to_keep)
+        results = blocks.predictions(self, output, self.lm_head, labels, logits_to_keep)
         return MoeCausalLMOutputWithPast(**results, router_logits=output.router_logits)

@@ -19,15 +19,7 @@ from transformers.modeling_layers import GenericForSequenceClassification, Gradi
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
-from tokenworth.backbones.architectures.blocks import (
-    Angles,
-    CausalAttention,
-    CausalPreTrainedModel,
-    CausalStack,
-    ResidualLinear,
-    predictions,
-    rotary_angles,
-)
+from tokenworth.backbones.architectures import blocks
 from tokenworth.backbones.architectures.openelm.configuration import OpenELMConfig
 
 
@@ -44,7 +36,7 @@ class OpenELMRMSNorm(nn.Module):
         return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype) * self.weight
 
 
-class OpenELMAttention(CausalAttention):
+class OpenELMAttention(blocks.CausalAttention):
     """Causal attention of one layer; the rows of qkv_proj are queries, then keys, then values."""
 
     def __init__(self, config: OpenELMConfig, layer_idx: int) -> None:
@@ -56,7 +48,7 @@ class OpenELMAttention(CausalAttention):
             OpenELMRMSNorm(config.head_dim, config.rms_norm_eps) if config.normalize_qk_projections else None
             for _ in range(2)
         )
-        self.out_proj = ResidualLinear(self.heads * config.head_dim, config.model_dim, bias=False)
+        self.out_proj = blocks.ResidualLinear(self.heads * config.head_dim, config.model_dim, bias=False)
 
     def forward(self, hidden_states: Tensor, **more: Any) -> tuple[Tensor, Tensor | None]:
         heads = self.by_head(self.qkv_proj(hidden_states))
@@ -75,7 +67,7 @@ class OpenELMFeedForward(nn.Module):
         width = config.ffn_widths[layer_idx]
         self.gated = config.ffn_with_glu
         self.proj_1 = nn.Linear(config.model_dim, width * (2 if self.gated else 1), bias=False)
-        self.proj_2 = ResidualLinear(width, config.model_dim, bias=False)
+        self.proj_2 = blocks.ResidualLinear(width, config.model_dim, bias=False)
         self.act = ACT2FN[config.activation_fn_name]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,7 +91,7 @@ class OpenELMDecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
         return hidden_states + self.ffn(self.ffn_norm(hidden_states))
 
 
-class OpenELMPreTrainedModel(CausalPreTrainedModel):
+class OpenELMPreTrainedModel(blocks.CausalPreTrainedModel):
     """What the library has to know of the family."""
 
     config: OpenELMConfig
@@ -115,13 +107,13 @@ class OpenELMPreTrainedModel(CausalPreTrainedModel):
             init.ones_(module.weight)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=self.config.model_dim**-0.5)
-        elif isinstance(module, ResidualLinear):
+        elif isinstance(module, blocks.ResidualLinear):
             init.normal_(module.weight, std=(2 * self.config.num_transformer_layers * self.config.model_dim) ** -0.5)
         elif isinstance(module, nn.Linear):
             init.normal_(module.weight, std=module.in_features**-0.5)
 
 
-class OpenELMModel(CausalStack, OpenELMPreTrainedModel):
+class OpenELMModel(blocks.CausalStack, OpenELMPreTrainedModel):
     """The backbone: embedding, layers, final norm."""
 
     output_class = BaseModelOutputWithPast
@@ -140,8 +132,8 @@ class OpenELMModel(CausalStack, OpenELMPreTrainedModel):
     def set_input_embeddings(self, value: nn.Embedding) -> None:
         self.token_embeddings = value
 
-    def locate(self, states: Tensor, position_ids: Tensor) -> tuple[Tensor, Angles]:
-        return states, rotary_angles(position_ids, self.config.head_dim, self.config.rope_freq_constant)
+    def locate(self, states: Tensor, position_ids: Tensor) -> tuple[Tensor, blocks.Angles]:
+        return states, blocks.rotary_angles(position_ids, self.config.head_dim, self.config.rope_freq_constant)
 
 
 class OpenELMForCausalLM(OpenELMPreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -187,7 +179,7 @@ class OpenELMForCausalLM(OpenELMPreTrainedModel, GenerationMixin):  # type: igno
         )
         table = self.transformer.token_embeddings if self.lm_head is None else self.lm_head
         head = partial(F.linear, weight=table.weight)
-        return CausalLMOutputWithPast(**predictions(self, output, head, labels, logits_to_keep, **more))
+        return CausalLMOutputWithPast(**blocks.predictions(self, output, head, labels, logits_to_keep, **more))
 
 
 class OpenELMForSequenceClassification(GenericForSequenceClassification, OpenELMPreTrainedModel):  # type: ignore[misc]
