@@ -63,15 +63,9 @@ def _is_looked_at(new: Tensor) -> bool:
 
 
 def grouped_shape(a: Tensor, b: Tensor, offs: Tensor | None = None, *_more: Any, **_named: Any) -> Tensor:
-    """What a grouped product gives: rows of `a` by group, columns of `b` by group, the inner axis by group, or none.
-
-    Args:
-        a: (S, K) with rows in G groups, or (G, S, K).
-        b: (G, K, N), or (K, N) with columns in G groups.
-        offs: (G,) where the groups end.
-
-    Returns:
-        (S, N), or (G, S, N) where both are two-dimensional (then the inner axis is grouped) or both three-dimensional.
+    """What a grouped product gives, of K numbers each: (S, N) from rows (S, K) in G groups and (G, K, N), or from
+    (G, S, K) and columns (K, N) in G groups; (G, S, N) from two batches of matrices, or from two matrices whose inner
+    axis is grouped.  `offs` (G,) says where the groups end.
     """
     if a.dim() == b.dim() == 2:
         assert offs is not None, "the inner axis is grouped"

@@ -154,22 +154,18 @@ def _download(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> P
         return Path(
             snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*", "*.py"])
         )
-    except errors.HFValidationError as error:
-        raise BackboneError(f"{hub_id!r} is neither a folder here nor a possible hub id; give {_BRING}") from error
-    except errors.GatedRepoError as error:
-        raise BackboneError(
-            f"{hub_id} is gated; accept its terms at https://huggingface.co/{hub_id} and log in with `hf auth login`"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise BackboneError(
-            f"{hub_id} has no revision {revision!r}; leave it out, or give a branch, tag or commit"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise BackboneError(
-            f"there is no folder {hub_id} here and no such model on the hub (or it is private: `hf auth login`)"
-        ) from error
-    except (errors.HfHubHTTPError, OSError) as error:
-        raise BackboneError(_unreachable(hub_id, error)) from error
+    except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
+        sentences = {
+            errors.HFValidationError: f"{hub_id!r} is neither a folder here nor a possible hub id; give {_BRING}",
+            errors.GatedRepoError: f"{hub_id} is gated; accept its terms at https://huggingface.co/{hub_id} and log in "
+            "with `hf auth login`",
+            errors.RevisionNotFoundError: f"{hub_id} has no revision {revision!r}; leave it out, or give a branch, tag "
+            "or commit",
+            errors.RepositoryNotFoundError: f"there is no folder {hub_id} here and no such model on the hub (or it is "
+            "private: `hf auth login`)",
+        }
+        known = (sentence for kind, sentence in sentences.items() if isinstance(error, kind))
+        raise BackboneError(next(known, None) or _unreachable(hub_id, error)) from error
 
 
 def _unreachable(hub_id: str, error: Exception) -> str:

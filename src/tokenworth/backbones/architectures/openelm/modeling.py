@@ -97,6 +97,7 @@ class OpenELMPreTrainedModel(blocks.CausalPreTrainedModel):
     config: OpenELMConfig
     config_class = OpenELMConfig
     base_model_prefix = "transformer"
+    _input_embed_layer = "token_embeddings"
     _no_split_modules = ["OpenELMDecoderLayer"]  # noqa: RUF012 - transformers declares them so
     _can_record_outputs = {"hidden_states": OpenELMDecoderLayer, "attentions": OpenELMAttention}  # noqa: RUF012
 
@@ -125,12 +126,6 @@ class OpenELMModel(blocks.CausalStack, OpenELMPreTrainedModel):
         self.norm = OpenELMRMSNorm(config.model_dim, config.rms_norm_eps)
         self.gradient_checkpointing = False
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        return self.token_embeddings
-
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
-        self.token_embeddings = value
 
     def locate(self, states: Tensor, position_ids: Tensor) -> tuple[Tensor, blocks.Angles]:
         return states, blocks.rotary_angles(position_ids, self.config.head_dim, self.config.rope_freq_constant)
