@@ -189,7 +189,7 @@ def loaded_by(statement):
 
 
 def test_importing_the_package_is_light():
-    heavy = {"torch", "transformers", "datasets", "sklearn", "plotly", "pandas", "numpy", "typer"}
+    heavy = {"torch", "transformers", "datasets", "sklearn", "plotly", "pandas", "numpy", "cyclopts"}
     assert not loaded_by("import tokenworth; dir(tokenworth)") & heavy
 
 

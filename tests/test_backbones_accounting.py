@@ -11,8 +11,8 @@ from small_models import FAMILIES, write_folder
 from tokenworth.backbones import CATALOG, PUBLISHED, TABLE_2, account_of, load_backbone, meta_model
 from tokenworth.backbones.loading.configuration_class import published_config
 from tokenworth.cli import main
-from tokenworth.cli.backbones_command import in_words
 from tokenworth.errors import BackboneError
+from tokenworth.report.terminal.account_tables import in_words
 
 # Table 2 of the first paper: original, then LoRA of rank 2, 4, 8, 16, as exact integers.
 PAPER = {

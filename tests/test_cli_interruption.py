@@ -12,7 +12,7 @@ import pytest
 import commands
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
-from tokenworth.cli.interruption import sentence
+from tokenworth.base.interruption import sentence
 from tokenworth.corpus.engine.engines import Local
 
 LINE = "tokenworth: interrupted; the same command goes on from what it has kept on disk"

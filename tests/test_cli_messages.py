@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.progress import Progress
 from safetensors.torch import load_file, save_file
 
+import tokenworth.report.terminal.progress as console
 from planted import planted_task, rows_of, write_rows
 from small_models import WORDS, write_folder
 from tokenworth.backbones import PUBLISHED as BACKBONES
-from tokenworth.cli import console, main
+from tokenworth.cli import main
 from tokenworth.tasks import PUBLISHED as TASKS
 
 

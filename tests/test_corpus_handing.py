@@ -1,19 +1,20 @@
 """What a corpus hands to pretraining: sources as they were mixed, the annealing phase, and packed tokens."""
 
+import io
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from corpora import sentences
 from test_corpus_build import made, written
 from tokenworth.cli.app import app
-from tokenworth.errors import SettingError
+from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.pretraining import PretrainError, make_config, pretrain, read_config
 from tokenworth.pretraining.data.corpus_packing import check_tokenizer, pack_corpus
 from tokenworth.pretraining.data.token_shards import read_shards
@@ -59,9 +60,14 @@ def make(folder, **changes):
 
 def build(folder, **changes):
     """By the command, in this process: another one would load the libraries again."""
-    return CliRunner().invoke(
-        app, ["corpus", "build", str(written(folder, **{**OWN, **changes})), "--out", str(folder / "out")]
-    )
+    arguments = ["corpus", "build", str(written(folder, **{**OWN, **changes})), "--out", str(folder / "out")]
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            app(arguments, result_action="return_value")
+    except TokenworthError as error:
+        return SimpleNamespace(exit_code=1, exception=error, stdout=printed.getvalue())
+    return SimpleNamespace(exit_code=0, exception=None, stdout=printed.getvalue())
 
 
 @contextmanager
@@ -133,7 +139,7 @@ def test_every_source_has_its_own_rows_and_no_copy_is_held_out_and_learnt_from(f
 
 def test_packed_it_is_ready_for_a_run(folder):
     done = build(folder, pack=PACK)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.exception
     assert "tokens, " in done.stdout
     report = json.loads((folder / "out" / "report.json").read_text())
     corpus = json.loads((folder / "out" / "corpus.json").read_text())

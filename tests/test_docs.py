@@ -1,20 +1,21 @@
 """The documentation is true: its Python runs, its commands and files exist, its page picture is there."""
 
+import io
 import re
+import runpy
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from rich.console import Console
 
 from small_models import write_folder
-from tokenworth.cli.app import app
+from tokenworth.cli.app import COMMANDS, GROUPS, app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-GROUPS = {group.name for group in app.registered_groups}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -47,14 +48,26 @@ def test_links_lead_to_files(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_and_their_options_exist(page):
     text = page.read_text(encoding="utf-8")
-    runner = CliRunner()
     for line in re.findall(r"^\s*(?:\.venv/bin/)?tokenworth +([a-z]+ .*)$", text, flags=re.M):
         words = line.split()
         command = words[: 1 + (words[0] in GROUPS and len(words) > 1)]
-        shown = runner.invoke(app, [*command, "--help"], env={"COLUMNS": "300", "TERM": "dumb"})
-        assert shown.exit_code == 0, f"{page.name}: tokenworth {command}"
+        assert " ".join(command) in COMMANDS, f"{page.name}: tokenworth {command}"
+        shown = io.StringIO()
+        app.help_print(command, console=Console(file=shown, width=300))
         for option in re.findall(r"--[a-z-]+", line.split("#")[0]):
-            assert option in shown.output, f"{page.name}: tokenworth {command} has no {option}"
+            assert option in shown.getvalue(), f"{page.name}: tokenworth {command} has no {option}"
+
+
+def test_the_tables_of_settings_are_what_the_classes_say():
+    found = runpy.run_path(str(ROOT / "tools" / "settings_tables.py"))
+    assert found["PAGE"].read_text(encoding="utf-8") == found["settings_page"](), "run python tools/settings_tables.py"
+
+
+def test_every_option_says_what_it_is_for():
+    """One sentence each, in the class or beside the parameter."""
+    for name in (name for name in COMMANDS if name not in GROUPS):
+        arguments = reduce(getitem, name.split(), app).assemble_argument_collection()
+        assert not [argument.name for argument in arguments if not argument.parameter.help], name
 
 
 def test_make_targets_named_in_the_documentation_exist():

@@ -54,6 +54,10 @@ class SettingError(TokenworthError, ValueError):
         return str(self.args[0])
 
 
+class MisuseError(SettingError):
+    """A command line that its parser does not take: told with the way to the command's help."""
+
+
 def is_panic(error: BaseException) -> bool:
     """Whether a library written in Rust gave up in the middle; its exception is none of Python's `Exception`."""
     return type(error).__name__ == "PanicException"

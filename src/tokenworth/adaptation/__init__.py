@@ -1,8 +1,24 @@
 """Routes that fit something: bag of words, prompt, probe, LoRA, full fine-tuning, training from random weights."""
 
-from tokenworth.adaptation.adapt_route import adapt
-from tokenworth.adaptation.route_settings import ROUTES, AdaptConfig, make_config
-from tokenworth.adaptation.storage.adapt_result import AdaptResult
-from tokenworth.adaptation.storage.saved_classifier import Classifier, load_classifier
+from typing import TYPE_CHECKING
 
-__all__ = ["ROUTES", "AdaptConfig", "AdaptResult", "Classifier", "adapt", "load_classifier", "make_config"]
+from tokenworth.base.front_door import front_door
+
+if TYPE_CHECKING:
+    from tokenworth.adaptation.adapt_route import adapt as adapt
+    from tokenworth.adaptation.route_settings import ROUTES as ROUTES
+    from tokenworth.adaptation.route_settings import AdaptConfig as AdaptConfig
+    from tokenworth.adaptation.route_settings import make_config as make_config
+    from tokenworth.adaptation.storage.adapt_result import AdaptResult as AdaptResult
+    from tokenworth.adaptation.storage.saved_classifier import Classifier as Classifier
+    from tokenworth.adaptation.storage.saved_classifier import load_classifier as load_classifier
+
+__getattr__, __dir__, __all__ = front_door(
+    __name__,
+    {
+        ".adapt_route": "adapt",
+        ".route_settings": "AdaptConfig ROUTES make_config",
+        ".storage.adapt_result": "AdaptResult",
+        ".storage.saved_classifier": "Classifier load_classifier",
+    },
+)

@@ -22,18 +22,17 @@ import tokenworth.adaptation.storage.run_folder as record
 from tokenworth.adaptation.evaluation.evaluation import Evaluation, evaluate_route
 from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
-from tokenworth.adaptation.route_settings import ROUTES, AdaptConfig, make_config
+from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, AdaptConfig, make_config
 from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, Diagnosis, Mislabelled, RunTexts
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
 from tokenworth.adaptation.validation_split import divide
 from tokenworth.assessment.fact_cards import backbone_card
 from tokenworth.backbones import Backbone
-from tokenworth.base.aliases import Progress
 from tokenworth.base.locks import claimed
 from tokenworth.base.versions import describe_environment
 from tokenworth.errors import SettingError
-from tokenworth.settings import OutFolder, Seed, checked_arguments
+from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
 from tokenworth.training.devices import find_devices
 
@@ -48,60 +47,32 @@ FITS = {
 assert tuple(FITS) == ROUTES, "every route has its fit"
 
 
-@checked_arguments
-def adapt(
-    model: str | Backbone | None,
-    task: str | Task,
-    route: str,
-    *,
-    seed: Seed = 0,
-    config: AdaptConfig | dict[str, Any] | str | Path | None = None,
-    out: OutFolder = None,
-    device: str = "auto",
-    revision: str | None = None,
-    allow_pickle: bool = False,
-    tokenizer: str | None = None,
-    cache: str | Path | bool = True,
-    progress: Progress | None = None,
-) -> AdaptResult:
+@keywords_of(AdaptCall)
+def adapt(given: AdaptCall) -> AdaptResult:
     """Run a route: bow, prompt, probe, lora, full or scratch.
 
     The same seed gives the same order of texts, head and dropout, whatever the route; the test split is read once, at
     the end.  With `out` a run that was interrupted goes on when the same call is made again, and one that is finished
     is read and not run.  Started by torchrun or accelerate, the processes share every batch.
 
-    Args:
-        model: folder, hub id or published name, or a loaded Backbone (which is left as it is); None for bow.
-        task: anything `load_task` takes, or a Task.
-        route: one of ROUTES.
-        seed: of samples, order, head, adapters, dropout and random weights.
-        config: settings, a mapping of those that differ from the protocol, or a YAML file of them.
-        out: folder for result.json, predictions.parquet, the classifier and checkpoints.
-        device: "auto", "cpu", "cuda", "mps".
-        revision: of a hub id.
-        allow_pickle: also load weights that are not safetensors.
-        tokenizer: folder or hub id of another tokenizer; "bytes".
-        cache: where the features of the route probe lie; as in `assess`.
-        progress: called as progress(what, done, total).
-
     Raises:
         SettingError: a setting that is not understood, or another run in `out`.
         TaskError, BackboneError, EncodeError, AdaptError: see their docstrings; one sentence each.
     """
-    config = make_config(config)
+    config, route, model, seed = make_config(given.config), given.route, given.model, given.seed
     if route not in ROUTES:
         raise SettingError(f"route {route!r} is not understood; choose one of {', '.join(ROUTES)}")
     meter, devices = Meter(), find_devices(shard=config.shard)
     main = devices.processes.is_main
-    loading = {"device": device, "revision": revision, "allow_pickle": allow_pickle, "tokenizer": tokenizer}
-    folder = None if out is None else Path(out)
+    loading = {name: getattr(given, name) for name in ("device", "revision", "allow_pickle", "tokenizer")}
+    folder = None if given.out is None else Path(given.out)
     with claimed(folder) if folder is not None and main else nullcontext():
         with meter.clock("load"):
-            task = task if isinstance(task, Task) else load_task(task, seed=seed)
+            task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=seed)
         finished, dtype = None, ""
         with devices.processes.together():
             if main:
-                dtype = record.number_format(folder, route, model, config.dtype, device)
+                dtype = record.number_format(folder, route, model, config.dtype, given.device)
             if folder is not None and main:
                 name = model.name + model.fingerprint if isinstance(model, Backbone) else model
                 settings = {**config.asdict(), "dtype": dtype}
@@ -113,8 +84,8 @@ def adapt(
         dtype = devices.processes.tell(dtype)
         train_rows, validation_rows = divide(task, config, seed)
         job = Job(
-            route, model, task, train_rows, validation_rows, config, dtype, seed, loading, devices, folder, cache,
-            progress,
+            route, model, task, train_rows, validation_rows, config, dtype, seed, loading, devices, folder,
+            given.cache, given.progress,
         )  # fmt: skip
         return _run(job, meter)
 

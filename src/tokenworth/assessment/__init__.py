@@ -1,7 +1,20 @@
 """Task x backbone -> assessment: one forward pass, every score, plain data out."""
 
-from tokenworth.assessment.assess_task import assess
-from tokenworth.assessment.assessment_result import Assessment, Ranking
-from tokenworth.assessment.rank_backbones import rank
+from typing import TYPE_CHECKING
 
-__all__ = ["Assessment", "Ranking", "assess", "rank"]
+from tokenworth.base.front_door import front_door
+
+if TYPE_CHECKING:
+    from tokenworth.assessment.assess_task import assess as assess
+    from tokenworth.assessment.assessment_result import Assessment as Assessment
+    from tokenworth.assessment.assessment_result import Ranking as Ranking
+    from tokenworth.assessment.rank_backbones import rank as rank
+
+__getattr__, __dir__, __all__ = front_door(
+    __name__,
+    {
+        ".assess_task": "assess",
+        ".assessment_result": "Assessment Ranking",
+        ".rank_backbones": "rank",
+    },
+)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from tokenworth.assessment.assessment_result import Assessment
-from tokenworth.assessment.assessment_settings import AssessSettings, parse_layers
+from tokenworth.assessment.assessment_settings import AssessCall, AssessSettings, PassLimits, parse_layers
 from tokenworth.assessment.assessment_summary import summarise
 from tokenworth.assessment.fact_cards import backbone_card, task_card
 from tokenworth.assessment.flags import find_flags
@@ -20,7 +20,7 @@ from tokenworth.assessment.layer_choice import choose_layer
 from tokenworth.assessment.layer_scores import Labels, layer_moments, prepare_labels, probe_layer, score_row
 from tokenworth.assessment.probe_table import probe_table
 from tokenworth.backbones import Backbone, load_backbone
-from tokenworth.base.aliases import Progress
+from tokenworth.backbones.model_choice import ModelChoice
 from tokenworth.base.locks import claimed
 from tokenworth.base.processes import Processes, join_processes
 from tokenworth.base.progress import StageClock
@@ -30,134 +30,36 @@ from tokenworth.errors import TaskError
 from tokenworth.features import Features, PassSettings, Store, default_store, gather_features, temporary_store
 from tokenworth.features.weight_sharding import shard as spread
 from tokenworth.probes import RidgeProbe, grouped_folds
-from tokenworth.scores.context import Prefix
 from tokenworth.scores.layer import LayerScores, pooled_spectrum, score_layer
-from tokenworth.settings import NonNegative, OutFolder, Seed, checked_arguments
+from tokenworth.settings.declarations import part_of, values_of
+from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
 
 
-@checked_arguments
-def assess(
-    model: str | Backbone,
-    task: str | Task,
-    *,
-    layers: str | int | list[int] | tuple[int, ...] | range = "all",
-    pooling: str = "mean",
-    prefix: Prefix = "sum",
-    max_texts: int | None = None,
-    max_length: int | None = None,
-    batch_tokens: int | None = None,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "auto",
-    revision: str | None = None,
-    allow_pickle: bool = False,
-    tokenizer: str | None = None,
-    device_map: str | dict[str, Any] | None = None,
-    conventions: bool = False,
-    seed: Seed = 0,
-    out: OutFolder = None,
-    cache: str | Path | bool = True,
-    memory_gb: NonNegative | None = None,
-    checkpoint_seconds: NonNegative = 30.0,
-    shard: bool = False,
-    baseline: dict[str, Any] | None = None,
-    progress: Progress | None = None,
-) -> Assessment:
+@keywords_of(AssessCall)
+def assess(given: AssessCall) -> Assessment:
     """Assess a backbone on a task: one forward pass, then every score of every layer in closed form.
 
     The pass is kept in the cache: the same texts and model, however labelled, split or scored, need no other; and an
     interrupted pass goes on when the same call is made again.  Started by torchrun or accelerate, the processes share
     the pass, the main one scores, and all return the same result.
 
-    Args:
-        model: folder, hub id or published name, with `@random` for random weights; or a loaded Backbone.
-        task: anything `load_task` takes, or a Task.
-        layers: "all", "last", "0,3,6", "0-6", or numbers; 0 is the embedding output, L the last block's.
-        pooling: "mean", "last", "cls" or "last+mean" (then the scores that compare subspaces do not exist).
-        prefix: encoded prefix of the context moments, "sum" as published or "mean".
-        max_texts: sample so many texts of each part, by class; None takes all.
-        max_length: tokens kept of a text; None keeps what the backbone can read.
-        batch_tokens: padded tokens of a batch; None takes the device's default.
-        device: "auto", "cpu", "cuda", "mps".
-        dtype: "auto", "float32", "bfloat16", "float16", "float64".
-        revision: of a hub id.
-        allow_pickle: also load weights that are not safetensors.
-        tokenizer: folder or hub id of another tokenizer than the model's own; "bytes" for one of 256 bytes.
-        device_map: "auto" spreads the model over all devices, main memory and disk; see `load_backbone`.
-        conventions: also compute NTPS in its weighted and published-code conventions.
-        seed: of samples, shuffles, folds and random weights.
-        out: folder for assessment.json and layers.parquet.
-        cache: True for the default folder (TOKENWORTH_CACHE), False for none, or a folder.
-        memory_gb: memory that the context moments may take; what does not fit takes further passes.
-        checkpoint_seconds: time between checkpoints of the pass.
-        shard: spread one model's weights over the processes instead of a replica each.
-        baseline: the bag-of-words row of an earlier assessment of the same task, to save fitting it again.
-        progress: called as progress(part, done_tokens, total_tokens).
-
     Raises:
         TaskError, BackboneError, EncodeError, SettingError: see their docstrings; one sentence each.
     """
     clock, processes = StageClock(), join_processes()
-    with claimed(out) if out is not None and processes.is_main else nullcontext():
+    with claimed(given.out) if given.out is not None and processes.is_main else nullcontext():
         with clock("load"):
-            task = task if isinstance(task, Task) else load_task(task, seed=seed)
-            task = task.sample(max_texts, seed=seed) if max_texts is not None else task
-            backbone = (
-                model
-                if isinstance(model, Backbone)
-                else load_backbone(
-                    model,
-                    device=device,
-                    dtype=dtype,
-                    seed=seed,
-                    revision=revision,
-                    allow_pickle=allow_pickle,
-                    tokenizer=tokenizer,
-                    device_map=device_map,
-                )
-            )
-            backbone = spread(backbone) if shard else backbone
-        settings = AssessSettings(
-            layers=parse_layers(layers, backbone.n_layers),
-            pooling=pooling,
-            prefix=prefix,
-            max_length=max_length,
-            batch_tokens=batch_tokens,
-            conventions=conventions,
-            seed=seed,
-        )
-        limits = _Limits(cache, memory_gb, checkpoint_seconds, processes)
-        result = _assess(backbone, task, settings, limits, clock, baseline, progress)
-        if out is not None and processes.is_main:
-            result.save(out)
+            task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=given.seed)
+            task = task.sample(given.max_texts, seed=given.seed) if given.max_texts is not None else task
+            backbone = given.model
+            if not isinstance(backbone, Backbone):
+                backbone = load_backbone(backbone, seed=given.seed, **values_of(ModelChoice, given))
+            backbone = spread(backbone) if given.shard else backbone
+        result = _assess(backbone, task, given, processes, clock)
+        if given.out is not None and processes.is_main:
+            result.save(given.out)
     return result
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """What the pass may use; nothing here changes a number."""
-
-    cache: str | Path | bool
-    memory_gb: float | None
-    checkpoint_seconds: float
-    processes: Processes
-
-    def store(self) -> AbstractContextManager[Store]:
-        """The feature store; a temporary one is the main process's, shared by all."""
-        if self.cache is False:
-            return temporary_store(self.processes)
-        return nullcontext(default_store(None if self.cache is True else self.cache))
-
-    def of_pass(self, settings: AssessSettings) -> PassSettings:
-        """What is asked of the pass."""
-        return PassSettings(
-            layers=settings.layers,
-            pooling=settings.pooling,
-            prefix=settings.prefix,
-            batch_tokens=settings.batch_tokens,
-            memory=None if self.memory_gb is None else int(self.memory_gb * 1e9),
-            checkpoint_seconds=self.checkpoint_seconds,
-        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -169,32 +71,43 @@ class _Scored:
     probes: dict[int, RidgeProbe]
 
 
-def _assess(
-    backbone: Backbone,
-    task: Task,
-    settings: AssessSettings,
-    limits: _Limits,
-    clock: StageClock,
-    baseline: dict[str, Any] | None,
-    progress: Progress | None,
-) -> Assessment:
+def _assess(backbone: Backbone, task: Task, given: AssessCall, processes: Processes, clock: StageClock) -> Assessment:
+    settings = part_of(AssessSettings, given, layers=parse_layers(given.layers, backbone.n_layers))
     folds_N = _folds(task, settings)
     with clock("tokenise"):
         tokens = {
             part: tokenise(backbone, split.texts, max_length=settings.max_length)
             for part, split in (("train", task.train), ("test", task.test))
         }
-    with limits.store() as store:
+    with _store(given.cache, processes) as store:
         with clock("encode"):
             features = gather_features(
-                backbone, tokens, limits.of_pass(settings), store, processes=limits.processes, progress=progress
+                backbone, tokens, _pass_settings(settings, given), store, processes=processes, progress=given.progress
             )
         result = _on_main(
-            limits.processes, lambda: _score(backbone, task, tokens, features, folds_N, settings, clock, baseline)
+            processes, lambda: _score(backbone, task, tokens, features, folds_N, settings, clock, given.baseline)
         )
-        if limits.processes.is_main:
+        if processes.is_main:
             store.trim()  # also a pass that alone is larger than the store, now that it is no longer read
         return result
+
+
+def _store(cache: str | Path | bool, processes: Processes) -> AbstractContextManager[Store]:
+    """The feature store; a temporary one is the main process's, shared by all."""
+    return (
+        temporary_store(processes) if cache is False else nullcontext(default_store(None if cache is True else cache))
+    )
+
+
+def _pass_settings(settings: AssessSettings, limits: PassLimits) -> PassSettings:
+    return PassSettings(
+        layers=settings.layers,
+        pooling=settings.pooling,
+        prefix=settings.prefix,
+        batch_tokens=settings.batch_tokens,
+        memory=None if limits.memory_gb is None else int(limits.memory_gb * 1e9),
+        checkpoint_seconds=limits.checkpoint_seconds,
+    )
 
 
 def _on_main(processes: Processes, work: Callable[[], Assessment]) -> Assessment:

@@ -12,8 +12,13 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from tokenworth.backbones import Account
-from tokenworth.features.layer_groups import layer_groups
+from tokenworth.assessment.assessment_settings import AssessCall
+from tokenworth.backbones import Account, account_of, resolve_device, resolve_dtype
+from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.encode.tokens import token_lengths
+from tokenworth.features.layer_groups import layer_groups, moment_memory
+from tokenworth.settings.signatures import keywords_of
+from tokenworth.tasks import Task, load_task
 
 FORWARD_SHARE = 0.8
 """Share of the matrix rate that a forward pass reaches on a CPU; the rest is norms, softmax and memory."""
@@ -101,6 +106,28 @@ def forecast(
         weight_bytes=bytes_a_weight * account.parameters,
         moment_bytes=16 * width**2 * len(groups[0]),
         feature_bytes=4 * _POOLINGS * n_layers * len(lengths_N) * width,
+    )
+
+
+@keywords_of(AssessCall)
+def forecast_assessment(given: AssessCall) -> Forecast:
+    """The forecast of an assessment on this machine, whose rates are measured.
+
+    Raises:
+        BackboneError, TaskError, SettingError: as `assess`, as far as configuration and tokenizer show it.
+    """
+    assert isinstance(given.model, str), "the name of a backbone"
+    task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=given.seed)
+    place = resolve_device(given.device)
+    precision = resolve_dtype(given.dtype, place)
+    lengths_N = token_lengths(given.model, task, given.max_length, given.tokenizer)
+    return forecast(
+        account_of(given.model.removesuffix(RANDOM_SUFFIX), context=max(1, round(float(lengths_N.mean())))),
+        lengths_N,
+        len(task.train),
+        measure_rates(place, precision),
+        memory=moment_memory(place) if given.memory_gb is None else int(given.memory_gb * 1e9),
+        bytes_a_weight=precision.itemsize,
     )
 
 

@@ -1,31 +1,53 @@
-"""Settings of an assessment, as data that is saved beside its result."""
+"""Settings of `assess` and `rank`; those that change numbers are saved beside the result."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from operator import index
-from typing import Annotated, SupportsIndex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, SupportsIndex
 
-from tokenworth.encode import POOLINGS
+from tokenworth.backbones.model_choice import ModelChoice
+from tokenworth.base.aliases import Progress
 from tokenworth.errors import SettingError
-from tokenworth.scores.context import Prefix
-from tokenworth.settings import Count, Natural, OneOf, Seed, check_fields, quoted
+from tokenworth.settings import Count, Natural, NonNegative, OneOf, OutFolder, Seed, check_fields, quoted
+from tokenworth.settings.declarations import NoOption
+from tokenworth.tasks import Task
+
+if TYPE_CHECKING:
+    from tokenworth.backbones import Backbone
+
+    Model = str | Backbone
+else:
+    Model = str | object
+
+Layers = str | int | list[int] | tuple[int, ...] | range
+ProgressCall = Annotated[Progress | None, NoOption()]
+Started = Annotated[Callable[[str], None] | None, NoOption()]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AssessSettings:
+def poolings() -> tuple[str, ...]:
+    """The words there are, without loading what pools before they are asked for."""
+    from tokenworth.encode import POOLINGS
+
+    return tuple(POOLINGS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssessOptions:
     """Everything that changes the numbers, apart from task and backbone."""
 
-    layers: tuple[int, ...]
-    """Layers assessed, 0 (embedding output) to L (after the final norm)."""
-    pooling: Annotated[str, OneOf(POOLINGS)] = "mean"
-    prefix: Prefix = "sum"
-    """Encoded prefix of the context moments: "sum" as published, or "mean"."""
-    max_length: int | None = None
-    """Tokens kept of a text; None keeps what the backbone can read."""
+    layers: Layers = "all"
+    """all, last, 0,3,6, 0-6 or numbers; 0 is the embedding output, L the last block's."""
+    pooling: Annotated[str, OneOf(poolings)] = "mean"
+    """mean, last, cls or last+mean (then the scores that compare subspaces do not exist)."""
+    prefix: Literal["sum", "mean"] = "sum"
+    """Encoded prefix of the context moments: sum, as published, or mean."""
+    max_length: Count | None = None
+    """Tokens kept of a text; by default what the model reads."""
     batch_tokens: Count | None = None
-    """Padded tokens of a batch; None takes the device's default."""
+    """Padded tokens of a batch; by default as the device takes them."""
     folds: Count = 10
     """Groups of training texts for the jackknife and for cross-fitting."""
     shuffles: Count = 20
@@ -33,14 +55,75 @@ class AssessSettings:
     logistic_layers: Natural = 3
     """The best so many layers also get a logistic probe."""
     conventions: bool = False
-    """Also compute NTPS in its weighted and published-code conventions."""
+    """Also NTPS in its weighted form and as the published code has it."""
     seed: Seed = 0
+    """Of samples, splits, shuffles, folds and random weights."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
 
-def parse_layers(layers: str | int | list[int] | tuple[int, ...] | range, n_layers: int) -> tuple[int, ...]:
+@dataclass(frozen=True, kw_only=True)
+class AssessSettings(AssessOptions):
+    """The same where the backbone's layers are known."""
+
+    layers: tuple[int, ...] = ()
+    """Layers assessed, 0 (embedding output) to L (after the final norm)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassLimits:
+    """What the forward pass may use; nothing here changes a number."""
+
+    cache: str | Path | bool = True
+    """Folder where forward passes are kept for reuse; by default TOKENWORTH_CACHE or ~/.cache."""
+    memory_gb: NonNegative | None = None
+    """Memory for the context moments, in GB; what does not fit takes further passes; by default a share of the free."""
+    checkpoint_seconds: NonNegative = 30.0
+    """Seconds between checkpoints of the forward pass; 0: after every batch."""
+    shard: bool = False
+    """Under torchrun: spread one model's weights over the processes, not a replica each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssessKeywords(PassLimits, ModelChoice, AssessOptions):
+    """All that an assessment takes beside model and task."""
+
+    max_texts: int | None = None
+    """Sample so many texts of each part, by class; by default all."""
+    out: OutFolder = None
+    """Folder for the results; by default none are written."""
+    baseline: Annotated[dict[str, Any] | None, NoOption()] = None
+    """The bag-of-words row of an earlier assessment of the same task, to save fitting it again."""
+    progress: ProgressCall = None
+    """Called as progress(part, done_tokens, total_tokens)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssessCall(AssessKeywords):
+    """What `assess` takes."""
+
+    model: Model = field(kw_only=False)
+    """Folder, hub id or published name, with @random for random weights; in Python also a Backbone."""
+    task: str | Task = field(kw_only=False)
+    """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
+    in Python also a Task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankCall(AssessKeywords):
+    """What `rank` takes."""
+
+    task: str | Task = field(kw_only=False)
+    """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
+    in Python also a Task."""
+    models: Sequence[str] = field(kw_only=False)
+    """Folders, hub ids or published names."""
+    started: Started = None
+    """Called with each model's name before it is assessed."""
+
+
+def parse_layers(layers: Layers, n_layers: int) -> tuple[int, ...]:
     """Layer numbers in order from "all", "last", "0,3,6", "0-6", an int or a list; negative ones count from the end.
 
     Raises:

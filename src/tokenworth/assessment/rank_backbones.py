@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,14 +9,15 @@ import torch
 
 from tokenworth.assessment.assess_task import assess
 from tokenworth.assessment.assessment_result import Assessment, ProbeRow, RankedRow, Ranking, TaskCard
-from tokenworth.assessment.assessment_settings import AssessSettings
+from tokenworth.assessment.assessment_settings import AssessKeywords, RankCall
 from tokenworth.assessment.probe_table import bow_row, without_predictions
 from tokenworth.assessment.short_names import names_apart
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.base.versions import describe_environment
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.probes import paired_difference
-from tokenworth.settings import Seed, checked_arguments, setting_names, settings_for
+from tokenworth.settings.declarations import values_of
+from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
 
 FIGURES = (
@@ -33,46 +33,31 @@ FIGURES = (
 )
 
 
-@checked_arguments
-def rank(
-    task: str | Task,
-    models: Sequence[str],
-    *,
-    max_texts: int | None = None,
-    seed: Seed = 0,
-    started: Callable[[str], None] | None = None,
-    **settings: Any,
-) -> Ranking:
+@keywords_of(RankCall)
+def rank(given: RankCall) -> Ranking:
     """Assess each backbone on the task and order them by the weighted F1 of their best probe on the test texts.
 
     A backbone that fails is reported and the others go on.  Backbones whose F1 is within the paired 95 % bootstrap
     interval of the first one's are marked as tied.
 
-    Args:
-        task: anything `load_task` takes, or a Task.
-        models: folders, hub ids or published names.
-        max_texts: sample so many texts of each part, by class.
-        seed: of everything random.
-        started: called with each model's name before it is assessed.
-        settings: passed on to `assess`.
-
     Raises:
         SettingError: no model is named, or a setting no backbone could go with.
         TaskError: the task cannot be loaded.
     """
-    if not models:
+    if not given.models:
         raise SettingError("no backbone is named; give at least one folder, hub id or published name")
-    _check_settings(settings)
-    task = task if isinstance(task, Task) else load_task(task, seed=seed)
-    task = task.sample(max_texts, seed=seed) if max_texts is not None else task
+    resolve_dtype(given.dtype, resolve_device(given.device))
+    task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=given.seed)
+    task = task.sample(given.max_texts, seed=given.seed) if given.max_texts is not None else task
     baseline = bow_row(task)
+    keywords = values_of(AssessKeywords, given) | {"max_texts": None, "baseline": dict(baseline)}
     assessed: list[tuple[str, Assessment]] = []
     failed: dict[str, str] = {}
-    for model in dict.fromkeys(models):
-        if started:
-            started(model)
+    for model in dict.fromkeys(given.models):
+        if given.started:
+            given.started(model)
         try:
-            assessed.append((model, assess(model, task, seed=seed, baseline=dict(baseline), **settings)))
+            assessed.append((model, assess(model, task, **keywords)))
         except (TokenworthError, MemoryError, torch.OutOfMemoryError) as error:
             failed[model] = str(error) or "out of memory"
     assessed.sort(key=lambda entry: entry[1].best_probe()["f1"], reverse=True)
@@ -90,13 +75,6 @@ def rank(
         sentences=_sentences(rows, baseline),
         environment=describe_environment(),
     )
-
-
-def _check_settings(settings: dict[str, Any]) -> None:
-    """What is wrong for every backbone is refused at once, not once a backbone."""
-    settings_for(assess, settings, "rank has", setting_names(rank))
-    AssessSettings(layers=(), **{name: settings[name] for name in ("pooling", "prefix") if name in settings})
-    resolve_dtype(settings.get("dtype", "auto"), resolve_device(settings.get("device", "auto")))
 
 
 def _row(place: int, name: str, result: Assessment, first: Assessment, task: Task) -> RankedRow:

@@ -1,65 +1,94 @@
-"""The commands and how errors end."""
+"""The commands, one line each, and how errors end."""
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
-import typer
+from cyclopts import App, CycloptsError, Parameter
 
-import tokenworth.cli.adapt_commands as adapting
-import tokenworth.cli.assess_commands as assessing
-import tokenworth.cli.backbones_command as backbones
-import tokenworth.cli.cache_commands as cache
-import tokenworth.cli.context_commands as lengths
-import tokenworth.cli.corpus_commands as corpus
-import tokenworth.cli.decide_command as deciding
-import tokenworth.cli.demo_command as demo
-import tokenworth.cli.doctor_command as doctor
-import tokenworth.cli.measure_commands as measuring
-import tokenworth.cli.mixture_command as weighing
-import tokenworth.cli.pretrain_command as pretraining
-import tokenworth.cli.scaling_commands as scaling
-import tokenworth.cli.standard_streams as streams
-import tokenworth.cli.study_commands as study
-import tokenworth.cli.tasks_command as listing
-import tokenworth.cli.tokenizer_commands as tokenizing
-import tokenworth.cli.trace_command as tracing
-from tokenworth.cli.console import fail, is_main_process
-from tokenworth.cli.interruption import InterruptionError, interruptible, sentence
-from tokenworth.errors import SettingError, TokenworthError, first_line
-from tokenworth.report.terminal.printable import printing_safely
+import tokenworth.report.terminal.standard_streams as streams
+from tokenworth.base.interruption import InterruptionError, interruptible, sentence
+from tokenworth.cli.console import is_main_process
+from tokenworth.errors import MisuseError, SettingError, TokenworthError
+from tokenworth.report.terminal.printable import fail, printing_safely
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
-app = typer.Typer(
-    name="tokenworth",
-    help="Is next-token pretraining, and the adaptation after it, worth its cost for your text-classification task?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("assess")(assessing.assess)
-app.command("rank")(assessing.rank)
-app.command("decide")(deciding.decide)
-app.command("adapt")(adapting.adapt)
-app.command("predict")(adapting.predict)
-app.command("compare")(adapting.compare)
-app.command("export")(adapting.export)
-app.command("pretrain")(pretraining.pretrain)
-app.command("mixture")(weighing.mixture)
-app.command("trace")(tracing.trace)
-app.command("tasks")(listing.tasks)
-app.command("backbones")(backbones.backbones)
-app.command("doctor")(doctor.doctor)
-app.command("demo")(demo.demo)
-app.command("extend")(lengths.extend)
-app.add_typer(cache.app, name="cache")
-app.add_typer(study.app, name="study")
-app.add_typer(corpus.app, name="corpus")
-app.add_typer(scaling.app, name="scaling")
-app.add_typer(tokenizing.app, name="tokenizer")
-app.add_typer(measuring.app, name="measure")
+_QUESTION = "Is next-token pretraining, and the adaptation after it, worth its cost for your text-classification task?"
+COMMANDS = {
+    "assess": "Assess one backbone on a task in one forward pass: every layer, every score, one page.",
+    "rank": "Compare backbones on one task; ties within the noise are marked, a backbone that fails is reported.",
+    "decide": "Which route is worth its cost: predicted F1 and cost of each, and the cheapest that loses little.",
+    "adapt": "Run one route on a task under the protocol; the same command goes on with a run that was interrupted.",
+    "predict": "Predict the classes of new texts with what adapt saved.",
+    "compare": "Put runs on one task side by side; McNemar's test says whether they err on other texts than the first.",
+    "export": "Write a trained classifier as a plain transformers sequence-classification checkpoint.",
+    "pretrain": "Pretrain a decoder on next tokens; the same command goes on after an interruption.\n\n"
+    "RUN holds checkpoints/tokens-N (plain transformers folders), metrics.jsonl, run.json and report.html.",
+    "mixture": "Find weights for sources by DoReMi: a reference run, and a proxy that learns where it lags behind.\n\n"
+    "OUT gets run.yaml (the run file with the weights found), mixture.json, trajectory.csv and report.html; the same "
+    "command goes on after an interruption.",
+    "trace": "Perception along a pretraining run: after how many tokens was it worth its cost, if at all?\n\n"
+    "OUT gets trace.html, trace.parquet and trace.json; the same command goes on where it was.",
+    "tasks": "The published tasks by name, where they come from and how their columns are read.",
+    "backbones": "The published backbones by name; any folder or hub id that transformers loads works as well.",
+    "doctor": "What this machine has, and what an assessment or a route would take on it: FLOPs, time, memory, disk.",
+    "demo": "Offline: pretrain a small model on packages' docstrings, ask what it bought, follow the advice.",
+    "extend": "Make a checkpoint ready for a longer context: the same weights, rotary positions scaled.",
+    "cache": "The forward passes that are kept for reuse, and those that can go on.",
+    "cache list": "What is kept, the most recently used first, and how much room it takes.",
+    "cache clear": "Remove what is kept; a pass that is running now stays.",
+    "study": "Run a grid of backbones, tasks, routes and seeds as cells.",
+    "study run": "Run every cell that is not finished; the same command goes on where it was.",
+    "study status": "Which cells are finished, running, failed (and why) or waiting.",
+    "study tables": "A metric by task, backbone and route: means over seeds.",
+    "study export": "Every cell with its coordinates and figures as one .csv, .tsv, .jsonl or .parquet file.",
+    "study figures": "Figures as PNG and SVG, and one page with all tables, beside the published numbers.",
+    "study list": "The studies that come with the package.",
+    "corpus": "Raw documents to text to pretrain on.",
+    "corpus build": "Shuffled files of text with a report of where every document went; the same command goes on.\n\n"
+    "OUT/pretrain.yaml is what tokenworth pretrain trains on; with `pack` in the file its token shards are made, too.",
+    "corpus audit": "Counts, languages, personal data, duplicates and texts of tasks in documents; nothing is changed.",
+    "scaling": "Fit scaling laws to finished runs, and plan with them.",
+    "scaling fit": "Constants of a law with 95 % intervals; OUT gets fit.json.",
+    "scaling plan": "Parameters and tokens for a budget: best for training alone, and with serving paid from it.",
+    "tokenizer": "Tokenizers of your own.",
+    "tokenizer train": "Train byte-level BPE or Unigram; OUT is a plain transformers folder.",
+    "measure": "Exposure, memory, test texts seen, routing, positions and retrieval of a decoder.",
+    "measure exposure": "What a model's own text costs it, against another real text, by place behind the prefix.",
+    "measure memorisation": "Which spans of its training FILES a model recites, by prefix length and frequency.",
+    "measure completion": "Whether a model seems to have read a task's test texts: completed, or too familiar?",
+    "measure router": "Load of every expert of a mixture, layer by layer.",
+    "measure positions": "Loss by position in long documents, and what context beyond the trained length is worth.",
+    "measure retrieval": "Whether a planted fact is found again, by length of the text and depth of the fact.",
+}
+"""What each command does; its function lies in the file of its first word and is loaded when it is called."""
+GROUPS = frozenset(name.split()[0] for name in COMMANDS if " " in name)
+_FILES = dict.fromkeys(("predict", "compare", "export"), "adapt")
+_FILES |= dict.fromkeys(("mixture", "tokenizer", "scaling"), "pretrain")
+_FILES |= {"rank": "assess", "trace": "decide", "tasks": "backbones", "extend": "measure"}
+"""Commands whose function lies in another's file."""
+
+
+def _made() -> App:
+    root = App(
+        name="tokenworth",
+        help=_QUESTION,
+        help_format="plaintext",
+        version_flags=[],
+        default_parameter=Parameter(allow_repeating=True),  # the last one counts
+    )
+    apps = {name: App(name=name, help=COMMANDS[name], version_flags=[]) for name in sorted(GROUPS)}
+    for name, what in COMMANDS.items():
+        first, _, second = name.partition(" ")
+        if name in GROUPS:
+            root.command(apps[name])
+            continue
+        function = f"tokenworth.cli.{_FILES.get(first, first)}_commands:{(second or first).replace('list', 'list_')}"
+        apps.get(first, root).command(function, name=second or first, help=what)
+    return root
+
+
+app = _made()
 
 
 def main() -> None:
@@ -80,26 +109,24 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        app(prog_name="tokenworth")
-    except SettingError as error:
-        fail(str(error))
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        told = " ".join(str(error).split())
+        fail(f"{told.removesuffix('.').removesuffix('.').removesuffix(', .')}{_usage()}")
         sys.exit(2)
     except TokenworthError as error:
-        fail(str(error))
-        sys.exit(1)
+        fail(f"{error}{_usage() if isinstance(error, MisuseError) else ''}")
+        sys.exit(2 if isinstance(error, SettingError) else 1)
     except OSError as error:
         if streams.is_of_stream(error):
             streams.give_up(error)
-        fail(_of_the_system(error))
+        fail(streams.of_the_system(error))
         sys.exit(1)
 
 
-def _of_the_system(error: OSError) -> str:
-    """What the system refuses where no command expected it: a full disk, most of the time."""
-    reason = error.strerror or first_line(error)
-    if error.errno in _NO_ROOM or "temporary directory" in reason:
-        return f"{error.filename or 'a file'} cannot be written ({reason}); make room and run the same command again"
-    return f"{error.filename or 'a file'} cannot be read or written ({reason}); see to it and run it again"
+def _usage() -> str:
+    command, _, _ = app.parse_commands(sys.argv[1:])
+    return f" (Usage: {' '.join(['tokenworth', *command])} --help)"
 
 
 def _say_interrupted() -> None:

@@ -1,196 +1,119 @@
-"""tokenworth measure: what a pretrained decoder does beside its loss."""
+"""tokenworth measure: what a pretrained decoder does beside its loss; and tokenworth extend."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import tokenworth.measures.measure_settings as asked
+from tokenworth.backbones.model_choice import WeightChoice
+from tokenworth.cli.console import print_json, print_lines, print_rows, tell, write_facts
+from tokenworth.cli.options import Given, Options, Output, said, takes
+from tokenworth.pretraining.mixture_settings import ExtendCall
+from tokenworth.settings import OutFolder
+from tokenworth.tasks.task_source import TaskSource
 
-import tokenworth.cli.context_commands as lengths
-import tokenworth.cli.measure_options as measured
-import tokenworth.cli.shared_options as options
+if TYPE_CHECKING:
+    from tokenworth.measures import Decoder
 
-app = typer.Typer(
-    help="Exposure, memory, test texts seen, routing, positions and retrieval of a decoder.", no_args_is_help=True
-)
-
-
-@app.command()
-@options.reads_pickles
-def exposure(
-    model: measured.Model,
-    files: measured.Files,
-    prefixes: measured.Prefixes = "16,64,128",
-    continuation: Annotated[int, typer.Option(min=1, help="Tokens behind a prefix.")] = 32,
-    start: Annotated[int, typer.Option(min=1, help="Real tokens that samples begin with.")] = 1,
-    reference: Annotated[str | None, typer.Option(help="Another model of the same tokens, as a judge.")] = None,
-    texts: measured.Most = 200,
-    whole: measured.Whole = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    dtype: measured.Dtype = "float32",
-    out: options.Out = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """What a model's own text costs it, against another real text, by place behind the prefix."""
-    from tokenworth.measures import documents_of, load_decoder, measure_exposure
-
-    decoder = measured.load(model, device, dtype, seed, quiet)
-    judge = None if reference is None else load_decoder(reference, device=device, dtype=dtype, seed=seed)
-    found = measure_exposure(
-        decoder, documents_of(files, whole=whole), prefixes=measured.counts(prefixes), continuation=continuation,
-        start=start, most=texts, seed=seed, reference=judge,
-    )  # fmt: skip
-    if measured.given("exposure", found.asdict(), out, json=json, quiet=quiet):
-        return
-    typer.echo(f"{found.model}: nats a token on {found.texts} documents, 95 % intervals over documents")
-    places = [
-        {"prefix": row["prefix"], "place": measured.places(row), "own document": measured.nats(row, "gold"),
-         "sampled": measured.nats(row, "own"), "another's": measured.nats(row, "other"),
-         "exposure": measured.ends(row, "exposure"), "mismatch": measured.ends(row, "mismatch")}
-        for row in found.continuation
-    ]  # fmt: skip
-    measured.show(places, left=("exposure", "mismatch"))
-    typer.echo("\nsampled text by position: above 0 more random than real text, below 0 more repetitive")
-    judged = {} if judge is None else {"judge: documents": "reference_gold", "judge: samples": "reference_sampled"}
-    drift = [
-        {"position": measured.places(row), "documents": measured.nats(row, "gold"),
-         "samples": measured.nats(row, "sampled"), "drift": measured.ends(row, "drift")}
-        | {name: measured.nats(row, key) for name, key in judged.items()}
-        for row in found.drift
-    ]  # fmt: skip
-    measured.show(drift, left=("drift",))
+_Model = Annotated[str, said("Folder or hub id; @random appended: random weights.")]
+_Files = Annotated[list[Path], said(".txt, .txt.zst, .csv, .jsonl or .parquet.")]
+_Judge = Annotated[str | None, said("Another model of the same tokens, as a judge.")]
+_HeldOut = Annotated[list[Path] | None, said("Texts it was not trained on, as a control.")]
+_Control = Annotated[list[str] | None, said("train (the default), shuffled, or files of texts it cannot have seen.")]
+_NewFolder = Annotated[Path, said("Folder of the new checkpoint.", OutFolder)]
+_COMMON = (asked.DecoderChoice, asked.Reading, WeightChoice, Options(Output, "out", "json", "quiet"))
+_COLUMNS = Options(TaskSource, "text", "label", "test", "data", "seed")
+_Task = Annotated[str, said(_COLUMNS.described["source"].help)]
 
 
-@app.command()
-@options.reads_pickles
-def memorisation(
-    model: measured.Model,
-    files: measured.Files,
-    held_out: Annotated[list[Path] | None, typer.Option(help="Texts it was not trained on, as a control.")] = None,
-    prefixes: measured.Prefixes = "8,32,64",
-    span: Annotated[int, typer.Option(min=1, help="Tokens to be recited.")] = 32,
-    spans: Annotated[int, typer.Option(min=1, help="Spans of each group.")] = 200,
-    whole: measured.Whole = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    dtype: measured.Dtype = "float32",
-    out: options.Out = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Which spans of its training FILEs a model recites, by prefix length and by how often they stand there."""
-    from tokenworth.measures import documents_of, measure_memorisation
-
-    decoder = measured.load(model, device, dtype, seed, quiet)
-    unseen = documents_of(held_out, whole=whole) if held_out else ()
-    found = measure_memorisation(
-        decoder, documents_of(files, whole=whole), unseen, prefixes=measured.counts(prefixes), span=span, most=spans,
-        seed=seed,
-    )  # fmt: skip
-    if measured.given("memorisation", found.asdict(), out, json=json, quiet=quiet):
-        return
-    typer.echo(f"{found.model}: spans of {found.span} tokens out of {found.tokens:,}; 95 % intervals")
-    rows = [
-        {"prefix": row["prefix"], "times in corpus": measured.times(row), "spans": row["spans"],
-         "exact": measured.share(row, "exact"), "within a tenth": measured.share(row, "approximate")}
-        for row in found.rates
-    ]  # fmt: skip
-    measured.show(rows)
-    for one in found.examples:
-        typer.echo(
-            f"recited after {one['prefix']} tokens, stands {one['times']} times: {measured.shortened(one['text'])}"
-        )
+@takes(asked.ExposureCall, *_COMMON)
+def exposure(model: _Model, files: _Files, /, *, reference: _Judge = None, given: Given) -> None:
+    judge = None if reference is None else _load(reference, given)
+    _measure("exposure", model, files, given, asked.ExposureCall, reference=judge)
 
 
-@app.command()
-@options.reads_pickles
-def completion(
-    model: measured.Model,
-    task: options.TaskArgument,
-    control: Annotated[
-        list[str] | None,
-        typer.Option(help="train, shuffled, or files of texts it cannot have seen.", show_default="train"),
-    ] = None,
-    length: Annotated[int, typer.Option(min=8, help="Tokens of a text that are looked at.")] = 128,
-    texts: measured.Most = 200,
-    text: options.Text = None,
-    label: options.Label = None,
-    test: options.Test = None,
-    data: options.Data = None,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    dtype: measured.Dtype = "float32",
-    out: options.Out = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Whether a model seems to have read a task's test texts: does it complete them, and are they too familiar?"""
-    from tokenworth.measures import documents_of, measure_completion, shuffled
+@takes(asked.MemorisationCall, *_COMMON)
+def memorisation(model: _Model, files: _Files, /, *, held_out: _HeldOut = None, given: Given) -> None:
+    unseen = _documents(held_out, given) if held_out else ()
+    _measure("memorisation", model, files, given, asked.MemorisationCall, held_out=unseen)
+
+
+@takes(asked.PositionsCall, *_COMMON)
+def positions(model: _Model, files: _Files, /, *, given: Given) -> None:
+    _measure("positions", model, files, given, asked.PositionsCall)
+
+
+@takes(asked.RetrievalCall, *_COMMON)
+def retrieval(model: _Model, files: _Files, /, *, given: Given) -> None:
+    _measure("retrieval", model, files, given, asked.RetrievalCall)
+
+
+@takes(asked.CompletionCall, _COLUMNS, *(kind for kind in _COMMON if kind is not asked.Reading))
+def completion(model: _Model, task: _Task, /, *, control: _Control = None, given: Given) -> None:
+    from tokenworth.measures.completion import control_texts, measure_completion
     from tokenworth.tasks import load_task
 
-    decoder = measured.load(model, device, dtype, seed, quiet)
-    loaded = load_task(task, text=text, label=label, test=test, data=data, seed=seed)
-    name = ", ".join(control or ["train"])
-    own = {"train": lambda: loaded.train.texts, "shuffled": lambda: shuffled(loaded.test.texts, seed)}
-    others = own[name]() if name in own else documents_of(control or ())
-    found = measure_completion(
-        decoder,
-        loaded.test.texts,
-        others,
-        control_name=name,
-        length=min(length, decoder.context),
-        most=texts,
-        seed=seed,
-    )
-    if measured.given("completion", found.asdict(), out, json=json, quiet=quiet):
+    decoder, loaded = _load(model, given), load_task(task, **given.of(TaskSource))
+    name, settings = ", ".join(control or ["train"]), given.of(asked.CompletionCall)
+    settings["length"] = min(settings.get("length", asked.CompletionCall.length), decoder.context)
+    others = control_texts(loaded, control or ["train"], given.get("seed", 0))
+    result = measure_completion(decoder, loaded.test.texts, others, control_name=name, **settings)
+    _show("completion", result, given)
+
+
+@takes(asked.RouterSettings, *_COMMON)
+def router(model: _Model, files: _Files, /, *, given: Given) -> None:
+    from tokenworth.measures import router_load, rows_of
+
+    decoder, chosen = _load(model, given), asked.RouterSettings(**given.of(asked.RouterSettings))
+    decoder.check_length(chosen.length)
+    rows_NT = rows_of(decoder, _documents(files, given), chosen.length, most=chosen.most, seed=chosen.seed)
+    _show("router", router_load(decoder, rows_NT), given, model=model)
+
+
+@takes(ExtendCall, WeightChoice, Options(Output, "json"))
+def extend(model: _Model, /, *, out: _NewFolder, given: Given) -> None:
+    from tokenworth.base.atomic_files import jsonable
+    from tokenworth.measures import extend_checkpoint
+
+    done = extend_checkpoint(model, out, **given.of(ExtendCall))
+    lengths = f"{out}: {done.context_before:,} -> {done.context:,} tokens by {done.method}, weights unchanged"
+    rope = ", ".join(f"{key} {value}" for key, value in done.rope_parameters.items())
+    print_lines(jsonable(done.asdict()), [lengths, rope], json=given.json)
+
+
+def _measure(name: str, model: str, files: list[Path], given: Given, kind: type[Any], **more: Any) -> None:
+    import tokenworth.measures
+
+    measure = getattr(tokenworth.measures, f"measure_{name}")
+    _show(name, measure(_load(model, given), _documents(files, given), **given.of(kind), **more), given)
+
+
+def _load(model: str, given: Given) -> Decoder:
+    from tokenworth.measures import load_decoder
+
+    return load_decoder(model, **given.of(asked.DecoderChoice))
+
+
+def _documents(files: list[Path], given: Given) -> list[str]:
+    from tokenworth.measures import documents_of
+
+    return documents_of(files, **given.of(asked.Reading))
+
+
+def _show(name: str, result: Any, given: Given, **more: Any) -> None:
+    """As JSON into a folder, as JSON to a program, as tables to a person."""
+    from tokenworth.base.atomic_files import jsonable
+    from tokenworth.report.terminal.measure_tables import parts_of
+
+    facts = jsonable(result.asdict())
+    write_facts(facts, given.out, name)
+    if given.json:
+        print_json(facts)
         return
-    rows = [
-        {"texts": row["texts"], "of": row["of"] if row["of"] == "test" else f"control: {name}",
-         "completed": measured.share(row, "exact"), "within a tenth": measured.share(row, "approximate"),
-         "least likely fifth, nats": measured.ends(row, "minimum"), "bits over zlib's": measured.ends(row, "zlib", "")}
-        for row in found.rows
-    ]  # fmt: skip
-    measured.show(rows, left=("of",))
-    typer.echo("\n".join(found.sentences()))
-    for one in found.examples:
-        typer.echo(f"given {measured.shortened(one['given'])} completed {measured.shortened(one['completed'])}")
-
-
-@app.command()
-@options.reads_pickles
-def router(
-    model: measured.Model,
-    files: measured.Files,
-    length: Annotated[int, typer.Option(min=1, help="Tokens of a text; longer ones are cut.")] = 128,
-    texts: measured.Most = 200,
-    whole: measured.Whole = False,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    dtype: measured.Dtype = "float32",
-    out: options.Out = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Load of every expert of a mixture, layer by layer."""
-    from tokenworth.measures import documents_of, router_load, rows_of
-
-    decoder = measured.load(model, device, dtype, seed, quiet)
-    decoder.check_length(length)
-    found = router_load(decoder, rows_of(decoder, documents_of(files, whole=whole), length, most=texts, seed=seed))
-    if measured.given("router", found.asdict(), out, json=json, quiet=quiet):
-        return
-    typer.echo(f"{model}: {found.tokens:,} tokens, {found.experts_per_token} experts each")
-    rows = [
-        {"layer": row["layer"], "cv": f"{row['cv']:.3f}", "entropy": f"{row['entropy']:.3f}",
-         "dead": f"{row['dead']:.0%}", "balance": f"{row['balance']:.3f}",
-         "load of each expert, %": " ".join(f"{100 * load:.0f}" for load in row["load"])}
-        for row in found.layers()
-    ]  # fmt: skip
-    measured.show(rows, left=("load of each expert, %",))
-
-
-app.command("positions")(lengths.positions)
-app.command("retrieval")(lengths.retrieval)
+    for part in parts_of(result, **more):
+        if isinstance(part, str):
+            tell(part)
+        else:
+            print_rows(part.rows, right=[head for head in part.rows[0] if head not in part.left])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +9,7 @@ from typing import Any
 
 from tokenworth.base.aliases import Progress
 from tokenworth.corpus.corpus_file import load_corpus
+from tokenworth.corpus.corpus_options import AuditCall
 from tokenworth.corpus.corpus_settings import Corpus, Source
 from tokenworth.corpus.deduplication.cluster_sizes import cluster_sizes
 from tokenworth.corpus.deduplication.duplicate_stages import Exact, Near
@@ -27,6 +27,7 @@ from tokenworth.corpus.output.loss_notes import language_notes
 from tokenworth.corpus.readers.sources import parts_of
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.settings import exists
+from tokenworth.settings.signatures import keywords_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +36,17 @@ class _Job:
     stages: tuple[ShardStage, ...]
 
 
-def audited(path: str | Path, *, text: Sequence[str] = (), tasks: Sequence[str] = (), n: int = 13) -> Corpus:
+@keywords_of(AuditCall)
+def audited(given: AuditCall) -> Corpus:
     """A corpus file, or a file or folder of documents, as a corpus to audit.
 
     Of a corpus file the settings of its stages are those that look; without one, and for stages it does not have, the
     defaults are.
 
-    Args:
-        path: .yaml is a corpus file; its tasks are looked for, too.
-        text: columns that hold the text, where documents are rows.
-        tasks: whose texts to look for, as `load_task` takes them.
-        n: words of a run.
-
     Raises:
         SettingError: mistakes in the corpus file, or nothing at the path.
     """
+    path, text = given.path, given.text
     place = Path(path)
     if place.suffix in (".yaml", ".yml"):
         corpus = load_corpus(place)
@@ -58,11 +55,11 @@ def audited(path: str | Path, *, text: Sequence[str] = (), tasks: Sequence[str] 
     else:
         raise SettingError(f"there is no {path} to audit; give a corpus file, or a file or folder of documents")
     own = {stage.name: stage for stage in corpus.stages}
-    wanted = (*(own["decontaminate"].tasks if "decontaminate" in own else ()), *tasks)
+    wanted = (*(own["decontaminate"].tasks if "decontaminate" in own else ()), *given.tasks)
     sources = tuple(replace(one, text=tuple(text)) for one in corpus.sources) if text else corpus.sources
     always = [own.get(stage.name, stage) for stage in (Redact(), Near())]
     asked = [own[name] for name in ("perplexity", "semantic") if name in own]
-    looking = [Decontaminate(tasks=wanted, n=n, splits=())] if wanted else []
+    looking = [Decontaminate(tasks=wanted, n=given.n, splits=())] if wanted else []
     return replace(corpus, sources=sources, stages=(*always, *asked, *looking))
 
 

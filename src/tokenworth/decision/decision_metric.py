@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from tokenworth.decision.decide_settings import METRIC
 from tokenworth.errors import SettingError
 
-DEFAULT_METRIC = "weighted_f1"
+DEFAULT_METRIC = METRIC
 IN_WORDS = {"weighted_f1": "weighted F1", "accuracy": "accuracy", "macro_f1": "macro F1"}
 """Metrics a decision can be made by: those that an assessment gives an interval of."""
 _ALIASES = {"f1": DEFAULT_METRIC}

@@ -7,13 +7,13 @@ of an eighth of the steps says of the whole is learned from calibration cells th
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tokenworth.adaptation import AdaptConfig, adapt
+from tokenworth.adaptation import adapt
 from tokenworth.decision.advice import Option
 from tokenworth.decision.conformal import held_out_errors
 from tokenworth.decision.decision_result import PilotRow
@@ -86,80 +86,70 @@ def check_share(share: float | None) -> None:
         raise SettingError(f"pilot {share} is not understood; give a share of the routes' time between 0 and 1")
 
 
-def run_pilots(
-    options: list[Option],
-    sources: dict[str, str],
-    said: dict[str, dict[str, float]],
-    task: Task,
-    plan: Plan,
-    cells: pd.DataFrame,
-    share: float,
-    task_S: np.ndarray,
-    *,
-    metric: str,
-    seed: int,
-    **running: Any,
-) -> list[PilotRow]:
-    """Successive halving over the predicted options that can be afforded, until a share of their time is spent.
+@dataclass(frozen=True, eq=False, slots=True)
+class Pilots:
+    """Short runs on the training texts of a task."""
 
-    Args:
-        options: weighed; the predictions of those that are run are sharpened.
-        sources: what to load for the name of a backbone.
-        said: indicators by the name of a backbone.
-        task: its training texts are used.
-        plan: settings of the whole runs.
-        cells: calibration, short runs among it.
-        share: of the time of all whole runs, in (0, 1).
-        task_S: tasks by whose errors outcomes are drawn, those of the options.
-        metric: what the runs are judged by.
-        seed: of split and runs.
-        running: device and the like, for `adapt`.
+    sources: dict[str, str]
+    """What to load for the name of a backbone."""
+    said: dict[str, dict[str, float]]
+    """Indicators by the name of a backbone."""
+    task: Task
+    plan: Plan
+    """Settings of the whole runs."""
+    cells: pd.DataFrame
+    """Calibration, short runs among it."""
+    task_S: np.ndarray
+    """Tasks by whose errors outcomes are drawn, those of the options."""
+    metric: str
+    """What the runs are judged by."""
+    seed: int
+    """Of split and runs."""
+    running: dict[str, Any]
+    """Device and the like, for `adapt`."""
 
-    Returns:
-        One row a run: model, route, steps, f1, before, after, seconds.
+    def run(self, options: list[Option], share: float) -> list[PilotRow]:
+        """Successive halving over the predicted options that can be afforded, until a share of their time is spent.
 
-    Raises:
-        SettingError: nothing is known of short runs.
-    """
-    left = [option for option in options if option.source == "predicted" and option.affordable]
-    limit, rng = share * sum(option.cost.seconds for option in left), np.random.default_rng(seed)
-    rows: list[PilotRow] = []
-    known = {(option.route, rung): Piloted(cells, option.route, rung) for option in left for rung in SHARES}
-    halved, begun = pilot_task(task, seed), time.perf_counter()
-    for rung in SHARES:
-        reached = {}
-        for option in left:
-            assert option.model is not None, "bow is never predicted"
-            if time.perf_counter() - begun + rung * option.cost.seconds > limit:
-                continue
-            whole = plan.of(option.route, said[option.model]["log_parameters"])
-            row = _run(option, sources[option.model], halved, whole, rung, seed, metric, **running)
-            before = option.f1
-            known[option.route, rung].sharpen(option, said[option.model], row["f1"], task_S, rng)
-            rows.append({**row, "before": before, "after": option.f1})
-            reached[option.name] = row["f1"]
-        left = sorted((o for o in left if o.name in reached), key=lambda o: -reached[o.name])
-        left = left[: max(1, len(left) // 2)]
-    return rows
+        Args:
+            options: weighed; the predictions of those that are run are sharpened.
+            share: of the time of all whole runs, in (0, 1).
 
+        Returns:
+            One row a run: model, route, steps, f1, before, after, seconds.
 
-def _run(
-    option: Option,
-    source: str,
-    task: Task,
-    whole: AdaptConfig,
-    rung: float,
-    seed: int,
-    metric: str,
-    **running: Any,
-) -> PilotRow:
-    steps = max(1, round(rung * whole.steps))
-    short = replace(whole, steps=steps, mislabelled=False)
-    done = adapt(source, task, option.route, seed=seed, config=short, **running)
-    return {
-        "model": option.model,
-        "route": option.route,
-        "steps": steps,
-        "f1": done.metrics[metric],
-        "seconds": done.cost["seconds"],
-    }
+        Raises:
+            SettingError: nothing is known of short runs.
+        """
+        left = [option for option in options if option.source == "predicted" and option.affordable]
+        limit, rng = share * sum(option.cost.seconds for option in left), np.random.default_rng(self.seed)
+        rows: list[PilotRow] = []
+        known = {(option.route, rung): Piloted(self.cells, option.route, rung) for option in left for rung in SHARES}
+        own, begun = pilot_task(self.task, self.seed), time.perf_counter()
+        for rung in SHARES:
+            reached = {}
+            for option in left:
+                assert option.model is not None, "bow is never predicted"
+                if time.perf_counter() - begun + rung * option.cost.seconds > limit:
+                    continue
+                row = self._run(option, own, rung)
+                before = option.f1
+                known[option.route, rung].sharpen(option, self.said[option.model], row["f1"], self.task_S, rng)
+                rows.append({**row, "before": before, "after": option.f1})
+                reached[option.name] = row["f1"]
+            left = sorted((o for o in left if o.name in reached), key=lambda o: -reached[o.name])
+            left = left[: max(1, len(left) // 2)]
+        return rows
+
+    def _run(self, option: Option, task: Task, rung: float) -> PilotRow:
+        assert option.model is not None, "bow is never predicted"
+        whole = self.plan.of(option.route, self.said[option.model]["log_parameters"])
+        short = replace(whole, steps=max(1, round(rung * whole.steps)), mislabelled=False)
+        done = adapt(self.sources[option.model], task, option.route, seed=self.seed, config=short, **self.running)
+        return {
+            "model": option.model,
+            "route": option.route,
+            "steps": short.steps,
+            "f1": done.metrics[self.metric],
+            "seconds": done.cost["seconds"],
+        }

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.special import expit
 
 from tokenworth.base.aliases import Floats
+from tokenworth.decision.decide_settings import PREDICTOR
 from tokenworth.decision.ridge_line import Line
 from tokenworth.errors import SettingError
 
@@ -132,7 +133,7 @@ def predictors() -> list[Predictor]:
     ]
 
 
-DEFAULT = "probe, words and classes"
+DEFAULT = PREDICTOR
 """What decide uses; docs/results/decision.md has the comparison."""
 
 

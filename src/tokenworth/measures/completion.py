@@ -31,9 +31,12 @@ import torch
 from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, continued, token_nll
+from tokenworth.measures.measure_settings import CompletionCall
 from tokenworth.measures.memorisation import APPROXIMATE, edit_distance
 from tokenworth.measures.sample_intervals import precedence, share_interval, with_ends
-from tokenworth.measures.token_rows import tokens_of
+from tokenworth.measures.token_rows import documents_of, tokens_of
+from tokenworth.settings.signatures import keywords_of
+from tokenworth.tasks import Task
 
 FEWEST = 8
 """Tokens of a text that is asked for: the end of a shorter one is guessed."""
@@ -118,28 +121,18 @@ class _Asked:
     """minimum (nats) and zlib (a share, its sign turned): higher is more familiar."""
 
 
-def measure_completion(
-    decoder: Decoder, test: Sequence[str], control: Sequence[str], *, control_name: str = "control", length: int = 128,
-    most: int = 200, seed: int = 0,
-) -> Completion:  # fmt: skip
+@keywords_of(CompletionCall)
+def measure_completion(given: CompletionCall) -> Completion:
     """Completion and likelihood of test texts against a control.
-
-    Args:
-        decoder: the audited model.
-        test: texts it should not have read.
-        control: texts of the same kind; those that are test texts are left out.
-        control_name: "train", "shuffled" or where it is from; "shuffled" is not compared by likelihood.
-        length: tokens of a text that are looked at.
-        most: texts of each.
-        seed: of samples and intervals.
 
     Raises:
         SettingError: fewer than two texts of either have 8 tokens.
     """
-    decoder.check_length(length)
-    same = {text.strip() for text in test}
-    both = {"test": test, "control": [text for text in control if text.strip() not in same]}
-    asked = {name: _ask(decoder, name, texts, length, most, seed) for name, texts in both.items()}
+    decoder, seed = given.decoder, given.seed
+    decoder.check_length(given.length)
+    same = {text.strip() for text in given.test}
+    both = {"test": given.test, "control": [text for text in given.control if text.strip() not in same]}
+    asked = {name: _ask(decoder, name, texts, given.length, given.most, seed) for name, texts in both.items()}
     rows = [_row(name, texts_asked, seed) for name, texts_asked in asked.items()]
     familiar = {
         name: dict(zip(("value", "low", "high"), precedence(own_N, other_N, seed), strict=True))
@@ -147,13 +140,20 @@ def measure_completion(
             LIKELIHOODS, asked["test"].likelihood_LN, asked["control"].likelihood_LN, strict=True
         )
     }
-    return Completion(decoder.name, control_name, rows, familiar, _examples(decoder, asked["test"]))
+    return Completion(decoder.name, given.control_name, rows, familiar, _examples(decoder, asked["test"]))
 
 
 def shuffled(texts: Sequence[str], seed: int = 0) -> list[str]:
     """Every text with its words in seeded random order."""
     rng = np.random.default_rng(seed)
     return [" ".join(np.array(text.split(), dtype=object)[rng.permutation(len(text.split()))]) for text in texts]
+
+
+def control_texts(task: Task, control: Sequence[str], seed: int) -> Sequence[str]:
+    """Texts to compare those of a task with: "train", "shuffled" (its test texts), or those of files."""
+    if list(control) == ["train"]:
+        return task.train.texts
+    return shuffled(task.test.texts, seed) if list(control) == ["shuffled"] else documents_of(control)
 
 
 def _ask(decoder: Decoder, name: str, texts: Sequence[str], length: int, most: int, seed: int) -> _Asked:

@@ -36,9 +36,11 @@ from torch import Tensor
 from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, continued, token_nll
+from tokenworth.measures.measure_settings import ExposureCall
 from tokenworth.measures.position_bins import doubling
 from tokenworth.measures.sample_intervals import with_ends
 from tokenworth.measures.token_rows import rows_of
+from tokenworth.settings.signatures import keywords_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +59,18 @@ class Exposure:
         return asdict(self)
 
 
-def measure_exposure(
-    decoder: Decoder,
-    documents: Sequence[str],
-    *,
-    prefixes: Sequence[int] = (16, 64, 128),
-    continuation: int = 32,
-    start: int = 1,
-    most: int = 200,
-    seed: int = 0,
-    reference: Decoder | None = None,
-) -> Exposure:
+@keywords_of(ExposureCall)
+def measure_exposure(given: ExposureCall) -> Exposure:
     """Exposure bias by place behind the prefix, and drift by position; see the formulas above.
-
-    Args:
-        decoder: the model q.
-        documents: real texts; those shorter than the longest prefix and its continuation are passed over.
-        prefixes: lengths k in tokens, the token that begins a document included.
-        continuation: places behind the prefix.
-        start: real tokens that samples begin with.
-        most: documents that are read, in seeded order.
-        seed: of documents and samples.
-        reference: another model of the same vocabulary that judges documents and samples.
 
     Raises:
         SettingError: lengths that leave nothing to sample, too few long documents, or a reference of other tokens.
     """
+    decoder, prefixes, continuation = given.decoder, given.prefixes, given.continuation
+    start, seed, reference = given.start, given.seed, given.reference
     _check(decoder, prefixes, continuation, start, reference)
     longest = max(prefixes)
-    gold_NT = rows_of(decoder, documents, longest + continuation, most=most, seed=seed)
+    gold_NT = rows_of(decoder, given.documents, longest + continuation, most=given.most, seed=seed)
     uniform_NM = torch.rand(len(gold_NT), longest - start, generator=torch.Generator().manual_seed(seed))
     own_NK = continued(decoder, gold_NT[:, :start], longest - start, uniform_NM)
     other_NK = torch.cat([gold_NT[:, :start], gold_NT.roll(1, 0)[:, start:longest]], dim=1)

@@ -25,6 +25,8 @@ from tokenworth.backbones.loading.weights import pretrained_model
 from tokenworth.backbones.twins import random_model
 from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
+from tokenworth.measures.measure_settings import DecoderChoice
+from tokenworth.settings.signatures import keywords_of
 
 _UNSTATED_CONTEXT = 2048
 _TOKENS_AT_ONCE = 16_384
@@ -72,25 +74,21 @@ class Decoder:
             )
 
 
-def load_decoder(name: str, *, device: str = "auto", dtype: str = "float32", seed: int = 0) -> Decoder:
+@keywords_of(DecoderChoice)
+def load_decoder(given: DecoderChoice) -> Decoder:
     """Load a language model from safetensors; no code that comes with it is run.
-
-    Args:
-        name: a folder or hub id; with ``@random`` appended its twin with random weights.
-        device: auto, cpu, cuda, mps.
-        dtype: float32 measures what the weights say; bfloat16 what a server would.
-        seed: of random weights.
 
     Raises:
         BackboneError: it is missing, damaged, or predicts no next tokens.
     """
-    base, place = name.removesuffix(RANDOM_SUFFIX), resolve_device(device)
-    precision = resolve_dtype(dtype, place)
+    name = given.name
+    base, place = name.removesuffix(RANDOM_SUFFIX), resolve_device(given.device)
+    precision = resolve_dtype(given.dtype, place)
     with quiet_transformers():
         source = find_source(base)
         config, tokenizer = read_config(source), read_tokenizer(source)
         if base != name:
-            model: Any = random_model(config, precision, seed, lm_head=True)
+            model: Any = random_model(config, precision, given.seed, lm_head=True)
         else:
             model, _ = pretrained_model(source, config, precision, allow_pickle=False, device_map=None, lm_head=True)
     return decoder_of(model.to(place), tokenizer, name)

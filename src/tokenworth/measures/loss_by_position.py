@@ -15,7 +15,6 @@ must be compared at equal tokens).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,9 +24,11 @@ from torch import Tensor
 from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, token_nll
+from tokenworth.measures.measure_settings import PositionsCall
 from tokenworth.measures.position_bins import equal
 from tokenworth.measures.sample_intervals import with_ends
 from tokenworth.measures.token_rows import rows_of
+from tokenworth.settings.signatures import keywords_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +49,20 @@ class Positions:
         return asdict(self)
 
 
-def measure_positions(
-    decoder: Decoder,
-    documents: Sequence[str],
-    *,
-    length: int | None = None,
-    window: int | None = None,
-    bins: int = 16,
-    most: int = 100,
-    seed: int = 0,
-) -> Positions:
+@keywords_of(PositionsCall)
+def measure_positions(given: PositionsCall) -> Positions:
     """Loss by position; see the formulas above.
-
-    Args:
-        decoder: the model.
-        documents: those shorter than `length` are passed over.
-        length: T; None takes four times the window, or all positions of a model that has a table of them.
-        window: W; None takes what the model was trained to read.
-        bins: ranges of positions.
-        most: documents that are read, in seeded order.
-        seed: of that order and the intervals.
 
     Raises:
         SettingError: a length that the model has no positions for, or fewer than two documents of that length.
     """
-    window = window or min(decoder.trained, decoder.context)
-    length = length or (4 * window if decoder.rotary else decoder.context)
+    decoder, bins, seed = given.decoder, given.bins, given.seed
+    window = given.window or min(decoder.trained, decoder.context)
+    length = given.length or (4 * window if decoder.rotary else decoder.context)
     if min(length, window) < 2 or bins < 1:
         raise SettingError(f"length {length}, window {window}, bins {bins}: two tokens and one bin at least")
     decoder.check_length(length)
-    ids_NT = rows_of(decoder, documents, length, most=most, seed=seed)
+    ids_NT = rows_of(decoder, given.documents, length, most=given.most, seed=seed)
     full_NT, recent_NT = token_nll(decoder, ids_NT), recent_nll(decoder, ids_NT, window)
     rows = []
     for first, end in equal(length - 1, bins):

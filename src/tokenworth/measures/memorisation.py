@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from tokenworth.errors import SettingError
 from tokenworth.measures.corpus_spans import Spans
 from tokenworth.measures.loaded_decoder import Decoder, continued
+from tokenworth.measures.measure_settings import MemorisationCall
 from tokenworth.measures.sample_intervals import share_interval
 from tokenworth.measures.token_rows import packed
+from tokenworth.settings.signatures import keywords_of
 
 Ids = NDArray[np.int64]
 APPROXIMATE = 0.1
@@ -64,34 +66,20 @@ class _Trial:
     counts: list[int]
 
 
-def measure_memorisation(
-    decoder: Decoder,
-    documents: Sequence[str],
-    held_out: Sequence[str] = (),
-    *,
-    prefixes: Sequence[int] = (8, 32, 64),
-    span: int = 32,
-    most: int = 200,
-    seed: int = 0,
-) -> Memorisation:
+@keywords_of(MemorisationCall)
+def measure_memorisation(given: MemorisationCall) -> Memorisation:
     """Rates of extractable spans; the same spans for every prefix length.
-
-    Args:
-        decoder: the audited model.
-        documents: all it was trained on: how often a span stands is counted in these alone.
-        held_out: documents it was not trained on; spans of them that also stand in `documents` are left out.
-        prefixes: lengths k in tokens.
-        span: m in tokens.
-        most: spans of a group (standing once, 2 or 3 times, 4 to 7 times, ...).
-        seed: of the sample.
 
     Raises:
         SettingError: no document is long enough for the longest prefix and a span.
     """
+    decoder, prefixes, span = given.decoder, given.prefixes, given.span
     if not prefixes or min(prefixes) < 1 or span < 1:
         raise SettingError(f"prefixes {list(prefixes)} and span {span} count tokens; take 1 or more")
     decoder.check_length(max(prefixes) + span)
-    tokens, trials = _trials(decoder, documents, held_out, max(prefixes), span, most, np.random.default_rng(seed))
+    tokens, trials = _trials(
+        decoder, given.documents, given.held_out, max(prefixes), span, given.most, np.random.default_rng(given.seed)
+    )
     rows, examples = [], []
     for prefix in prefixes:
         for trial in trials:

@@ -34,11 +34,11 @@ from tokenworth.base.aliases import Floats
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, wide
+from tokenworth.measures.measure_settings import RetrievalCall
 from tokenworth.measures.sample_intervals import share_interval, with_ends
 from tokenworth.measures.token_rows import Ids, packed, tokens_of
+from tokenworth.settings.signatures import keywords_of
 
-QUESTION = "The secret word of {key} is"
-DEPTHS = tuple(range(0, 101, 10))
 _WORD = re.compile(r"[^\W\d_]{4,8}")
 _FILLER_TEXTS = 500
 
@@ -79,45 +79,27 @@ class _Probe:
         return [*filler[:place], *sentence, *filler[place:], *self.before]
 
 
-def measure_retrieval(
-    decoder: Decoder,
-    documents: Sequence[str],
-    *,
-    lengths: Sequence[int] | None = None,
-    depths: Sequence[float] = DEPTHS,
-    values: int = 10,
-    probes: int = 10,
-    question: str = QUESTION,
-    seed: int = 0,
-) -> Retrieval:
+@keywords_of(RetrievalCall)
+def measure_retrieval(given: RetrievalCall) -> Retrieval:
     """Accuracy of the probe above for every length and depth, the same probes in all of them.
-
-    Args:
-        decoder: the model.
-        documents: filler, and where words are taken from.
-        lengths: tokens of a text; None takes 1, 2 and 4 times what the model was trained to read.
-        depths: percent.
-        values: C, the right one among them.
-        probes: texts of a cell, each read twice.
-        question: what stands before a value, with {key}.
-        seed: of words and filler.
 
     Raises:
         SettingError: lengths that the model has no positions for or that leave no room, or too few words.
     """
+    decoder, documents, values, probes = given.decoder, given.documents, given.values, given.probes
     window = min(decoder.trained, decoder.context)
-    lengths = lengths or ([window, 2 * window, 4 * window] if decoder.rotary else [decoder.context])
+    lengths = given.lengths or ([window, 2 * window, 4 * window] if decoder.rotary else [decoder.context])
     decoder.check_length(max(lengths))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(given.seed)
     some = [documents[i] for i in rng.permutation(len(documents))[:_FILLER_TEXTS]]
     stream_N, _ = packed(decoder, some)
-    asked = _probes(decoder, _words(some), len(stream_N), values, probes, question, rng)
+    asked = _probes(decoder, _words(some), len(stream_N), values, probes, given.question, rng)
     needed = max(2 * len(probe.before) + max(map(len, probe.values)) + len(probe.after) for probe in asked)
     if min(lengths) < 2 * needed:
         raise SettingError(f"{min(lengths)} tokens leave no room: sentence and question take {needed}; ask for longer")
     cells = []
     for tokens in lengths:
-        for depth in depths:
+        for depth in given.depths:
             scores = [
                 [
                     value_scores(decoder, planned.text(stream_N, tokens, depth, planted), planned.values)
@@ -125,7 +107,7 @@ def measure_retrieval(
                 ]
                 for planned in asked
             ]
-            cells.append(_cell(tokens, depth, np.array(scores), seed))
+            cells.append(_cell(tokens, depth, np.array(scores), given.seed))
     return Retrieval(decoder.name, 1 / values, probes, cells)
 
 

@@ -34,6 +34,8 @@ from tokenworth.backbones.loading.sources import TOKENIZER_PATTERNS, find_source
 from tokenworth.backbones.loading.weight_files import weight_files
 from tokenworth.base.atomic_files import write_text, writing
 from tokenworth.errors import SettingError
+from tokenworth.pretraining.mixture_settings import ExtendCall
+from tokenworth.settings.signatures import keywords_of
 
 METHODS = ("yarn", "ntk", "linear", "base")
 
@@ -131,30 +133,22 @@ def ntk_base(base: float, factor: float, d: int) -> float:
     return float(base * factor ** (d / (d - 2)))
 
 
-def extend_checkpoint(
-    name: str | Path,
-    out: str | Path,
-    *,
-    factor: float = 4.0,
-    method: str = "yarn",
-    base: float | None = None,
-    trained: int | None = None,
-) -> Extension:
+@keywords_of(ExtendCall)
+def extend_checkpoint(given: ExtendCall) -> Extension:
     """Write a checkpoint with the same weights, bit for bit, that reads `factor` times as many tokens.
-
-    The model is a folder or hub id; all else is as of `extended`.  Files of the same names in `out` are replaced once
-    all are written.
 
     Raises:
         BackboneError: the model is missing or damaged.
         SettingError: as `extended`; or `out` is the model's own folder.
     """
+    name, out, factor, method, trained = given.name, given.out, given.factor, given.method, given.trained
+    assert out is not None, "a folder must be given"
     with quiet_transformers():
         source = find_source(str(name))
         if Path(out).resolve() == source.folder.resolve():
             raise SettingError(f"{out} is the model itself; choose another folder with --out")
         config = read_config(source)
-        changed = extended(config, factor, method, base=base, trained=trained)
+        changed = extended(config, factor, method, base=given.base, trained=trained)
         weights, _ = weight_files(source)
     before, text = trained or int(config.get_text_config().max_position_embeddings), changed.get_text_config()
     copied = [*weights, *source.matching((*TOKENIZER_PATTERNS, "generation_config.json", "*.index.json"))]

@@ -31,6 +31,7 @@ from tokenworth.base.processes import join_processes
 from tokenworth.errors import SettingError
 from tokenworth.pretraining.group_dro import ExcessLoss
 from tokenworth.pretraining.metrics_log import read_journal
+from tokenworth.pretraining.mixture_settings import WeighingConfig
 from tokenworth.pretraining.pretrain_result import PretrainRun
 from tokenworth.pretraining.pretrain_run import pretrain
 from tokenworth.pretraining.pretraining_settings import PretrainConfig, read_config
@@ -39,24 +40,6 @@ Shares = Mapping[str, float]
 _LAST = 0.1
 """Share of the steps at the end over which excess losses are reported."""
 _DECIMALS = 6
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WeighingConfig:
-    """How weights are looked for."""
-
-    rounds: int = 1
-    """At most; each begins with the weights of the one before."""
-    settled: float = 1e-3
-    """Change of every weight below which no further round is made."""
-    step_size: float = 1.0
-    smoothing: float = 1e-3
-    """See `ExcessLoss`."""
-
-    def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise SettingError(f"rounds = {self.rounds}: weights are found in one round at least")
-        ExcessLoss(reference="", step_size=self.step_size, smoothing=self.smoothing)  # refuses what cannot be
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

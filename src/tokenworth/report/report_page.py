@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from tokenworth.errors import SettingError
 from tokenworth.report.pages import result_pages as pages
 from tokenworth.report.pages.rendering import write_page
+from tokenworth.report.result_values import doubts
 from tokenworth.report.terminal import tables
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class View(NamedTuple):
 
     page: Callable[[Any], str]
     table: Callable[[Any], Table] | None = None
+    warnings: Callable[[Any], Sequence[str]] = lambda _: ()
+    """What is to be doubted of it, a sentence each."""
 
 
 @cache
@@ -44,11 +48,11 @@ def views() -> dict[type, View]:
     from tokenworth.tracing import Trace
 
     return {
-        Assessment: View(pages.assessment_page, tables.assessment_table),
+        Assessment: View(pages.assessment_page, tables.assessment_table, _doubts),
         Ranking: View(pages.ranking_page, tables.ranking_table),
         AdaptResult: View(pages.adapt_page, tables.adapt_table),
-        Decision: View(pages.decision_page, tables.decision_table),
-        Trace: View(pages.trace_page, tables.trace_table),
+        Decision: View(pages.decision_page, tables.decision_table, attrgetter("warnings")),
+        Trace: View(pages.trace_page, tables.trace_table, attrgetter("notes")),
         PretrainPage: View(pages.pretrain_page),
     }
 
@@ -78,6 +82,18 @@ def result_table(result: Shown) -> Table:
     assert view is not None, f"{type(result).__name__} is no result"
     assert view.table is not None, f"{type(result).__name__} has no table"
     return view.table(result)
+
+
+def lines_below(result: Shown) -> list[str]:
+    """What a terminal shows below the table: what the result says, and what is to be doubted."""
+    view = _view(result)
+    assert view is not None, f"{type(result).__name__} is no result"
+    sentences: Sequence[str] = getattr(result, "sentences", ())
+    return [*(f"- {sentence}" for sentence in sentences), *(f"! {warning}" for warning in view.warnings(result))]
+
+
+def _doubts(result: Assessment) -> list[str]:
+    return [f"{doubt.score}, {doubt.where}: {doubt.reason}" for doubt in doubts(result)]
 
 
 def _view(result: object) -> View | None:

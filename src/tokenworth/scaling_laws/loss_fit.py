@@ -10,8 +10,10 @@ The first two are fitted to ln L under a Huber loss by L-BFGS from a grid of beg
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,8 @@ from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.scaling_laws.profile_likelihood import allowed_rise, profile_limits
 from tokenworth.scaling_laws.run_table import run_numbers
+from tokenworth.scaling_laws.scaling_settings import FitCall
+from tokenworth.settings.signatures import keywords_of
 
 HUBER = 1e-3
 NAMES = {
@@ -67,19 +71,28 @@ class ScalingFit:
         """Plain data, and back by ScalingFit(**data)."""
         return asdict(self)
 
+    @classmethod
+    def load(cls, path: Path) -> ScalingFit:
+        """What a folder or file holds that `tokenworth scaling fit --out` wrote.
 
-def fit_scaling(runs: pd.DataFrame, form: str = "chinchilla", *, bootstrap: int = 200, seed: int = 0) -> ScalingFit:
+        Raises:
+            SettingError: something else.
+        """
+        file = path / "fit.json" if path.is_dir() else path
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise SettingError(f"{file} is no fit; give what tokenworth scaling fit --out wrote") from error
+
+
+@keywords_of(FitCall)
+def fit_scaling(given: FitCall) -> ScalingFit:
     """Fit a form to runs.
-
-    Args:
-        runs: parameters, tokens, loss and flops, one row a run.
-        form: one of FORMS.
-        bootstrap: samples of runs, drawn with replacement, for the intervals; 0 leaves the intervals out.
-        seed: of the samples.
 
     Raises:
         SettingError: an unknown form, or too few runs for it.
     """
+    runs, form, bootstrap, seed = given.runs, given.form, given.bootstrap, given.seed
     if form not in FORMS:
         raise SettingError(f"form {form!r} is not understood; choose from {', '.join(FORMS)}")
     runs = run_numbers(runs, "the table of runs")

@@ -6,13 +6,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.files import same_form
-from tokenworth.settings import AsPath, Seed, checked_arguments
+from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks.columns import Columns, choose_texts
 from tokenworth.tasks.labels import encode_labels
 from tokenworth.tasks.rows import Rows, read_texts
@@ -20,63 +20,35 @@ from tokenworth.tasks.source import find_origin
 from tokenworth.tasks.split import KEPT_IN_TRAIN, split
 from tokenworth.tasks.table_files import read_table
 from tokenworth.tasks.task import FEW_TEXTS, Split, Task, count
+from tokenworth.tasks.task_source import TaskSource
 from tokenworth.tasks.train_and_test import choose_parts, known_names, labelled_rows
 
 TEST_SHARE = 0.3
 """Share of the rows held out where the source has no test part; that of the published protocol."""
 
 
-@checked_arguments
-def load_task(
-    source: Annotated[str | os.PathLike[str], AsPath()],
-    *,
-    text: str | None = None,
-    text_pair: str | None = None,
-    label: str | None = None,
-    test: str | os.PathLike[str] | float | None = None,
-    data: str | os.PathLike[str] | None = None,
-    max_texts: int | None = None,
-    seed: Seed = 0,
-    group: str | None = None,
-    drop_overlap: bool = False,
-) -> Task:
+@keywords_of(TaskSource)
+def load_task(given: TaskSource) -> Task:
     """Load labelled texts as a task with train and test parts.
-
-    Args:
-        source: a .csv, .tsv, .jsonl or .parquet file; a folder with train.* and test.* files; a Hugging Face data set
-            id (`owner/name`, or `owner/name:configuration`); a published name (see `PUBLISHED`); or "docstrings", the
-            built-in task.
-        text: text column; found by name where None (see `TEXT_NAMES`).
-        text_pair: column of the second text, joined to the first by one space in every row; found where None
-            (`PAIR_NAMES`).
-        label: label column; found by name where None (see `LABEL_NAMES`).
-        test: a test file, or the share of all rows to hold out, in (0, 1).  None takes the source's own test part, and
-            holds out 0.3 of the rows where it has none.
-        data: folder in which tasks lie by name; the environment variable TOKENWORTH_DATA where None.
-        max_texts: at most that many texts in each part, drawn in proportion to the classes, at least two of every
-            class.
-        seed: seed of split and sample.
-        group: column of which rows with equal values stay on one side of a split made here.
-        drop_overlap: remove training rows whose text, or group, also stands in test.
 
     Raises:
         TaskError: the source is not there or its rows cannot be used; one sentence says what, where and what to do.
         SettingError: an argument outside its range.
     """
-    share = _share(test)
+    share, max_texts, seed = _share(given.test), given.max_texts, given.seed
     if max_texts is not None and max_texts < 1:
         raise SettingError(f"max_texts = {max_texts}: {FEW_TEXTS}")
-    origin = find_origin(_name_or_path(source), None if data is None else os.fspath(data), seed)
+    origin = find_origin(_name_or_path(given.source), None if given.data is None else os.fspath(given.data), seed)
     notes = list(origin.notes)
-    wish, test_file = Columns(text, text_pair, label, group), test if share is None else None
-    columns, parts = choose_parts(origin, wish, test_file, notes)
+    wish = Columns(given.text, given.text_pair, given.label, given.group)
+    columns, parts = choose_parts(origin, wish, given.test if share is None else None, notes)
     rows = [labelled_rows(table, columns, origin, notes) for table in parts]
     names, labels, label_notes = encode_labels(rows, known_names(origin, parts[0], columns))
     notes += label_notes
     train, held_out = _splits(rows, labels, share, seed, notes)
     test_is_drawn = len(rows) < 2 or share is not None
     notes += _pair_notes(rows, columns)
-    if drop_overlap:
+    if given.drop_overlap:
         train = _without_overlap(train, held_out, names, notes)
     counts = count(train, held_out, len(names))
     task = Task(origin.name, origin.source, names, train, held_out, tuple(notes), counts, seed, test_is_drawn)

@@ -104,3 +104,20 @@ PUBLISHED: dict[str, Published] = {
     ),
 }  # fmt: skip
 """Rules of the published tasks, by name."""
+
+
+def published_rows() -> list[dict[str, object]]:
+    """A row a task, the built-in one last: where it comes from and how its columns are read."""
+    rows: list[dict[str, object]] = [
+        {
+            "name": name,
+            "hub id": entry.hub,
+            "classes": entry.classes,
+            "text": " + ".join(entry.composed_of or [c for c in (entry.text, entry.text_pair) if c]),
+            "label": entry.label,
+            "test": entry.test or "held out of train",
+            "note": entry.note,
+        }
+        for name, entry in sorted(PUBLISHED.items())
+    ]
+    return [*rows, {"name": "docstrings", "hub id": "(built from installed packages)", "note": "works offline"}]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tokenworth.adaptation import AdaptConfig, make_config
+from tokenworth.adaptation.route_settings import AdaptConfig, Configuration, make_config
+from tokenworth.assessment.assessment_settings import ProgressCall, Started
 from tokenworth.errors import SettingError
-from tokenworth.settings import read_settings, with_changes
+from tokenworth.settings import Count, OutFolder, Place, Seed, check_fields, read_settings, with_changes
+from tokenworth.tasks import Task
 
 STEPS = 1000
 """Optimiser steps of LoRA and scratch where nothing else is asked: a trace runs many."""
@@ -41,6 +43,43 @@ class TraceSettings:
             "seeds": list(self.seeds),
             "config": self.config.asdict(),
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceCall:
+    """What `trace` takes."""
+
+    run: Place = field(kw_only=False)
+    """Folder of a pretraining run; see `read_run`."""
+    tasks: str | Task | Sequence[str | Task] = field(kw_only=False)
+    """One or more, each anything `load_task` takes, or a Task."""
+    data: str | Path | None = None
+    """Folder with local copies of published tasks, by name; by default the environment variable TOKENWORTH_DATA."""
+    max_texts: int | None = None
+    """Sample so many texts of each part, by class; by default all."""
+    max_length: Count | None = None
+    """Tokens kept of a text; by default what the model reads."""
+    adapt: str = "ends"
+    """Checkpoints that LoRA adapts: ends (first, middle, last), last, all, none, or their tokens N,N."""
+    seeds: Count = 1
+    """Runs of LoRA and of scratch, with seeds from `seed` on."""
+    config: Configuration = None
+    """Settings of LoRA and scratch, as `adapt` takes them; 1,000 steps where nothing is said."""
+    seed: Seed = 0
+    """Of samples, folds, resampling, and the first of the routes' seeds."""
+    device: str = "auto"
+    """auto (cuda, then mps, then cpu), cpu, cuda or mps."""
+    cache: str | Path | bool = True
+    """Folder where forward passes are kept for reuse; by default TOKENWORTH_CACHE or ~/.cache."""
+    out: OutFolder = None
+    """Folder for cells, trace.parquet and trace.json; by default RUN/trace."""
+    started: Started = None
+    """Called with the name of each part that is begun."""
+    progress: ProgressCall = None
+    """Called as progress(what, done, total)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def choose_adapted(wish: str, tokens: list[int]) -> tuple[int, ...]:
@@ -81,7 +120,7 @@ def _ends(tokens: list[int]) -> list[int]:
     return sorted({tokens[0], nearest, tokens[-1]})
 
 
-def budget(config: AdaptConfig | dict[str, Any] | str | Path | None, max_length: int | None) -> AdaptConfig:
+def budget(config: Configuration, max_length: int | None) -> AdaptConfig:
     """Settings of LoRA and scratch: the protocol with fewer steps, and what is given on top."""
     if isinstance(config, str | Path):
         config = read_settings(config)

@@ -20,11 +20,16 @@ from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
 from tokenworth.adaptation.routes.lora import add_lora
 from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, heads_of, plan_groups, prices
 from tokenworth.adaptation.training.text_order import Order
+from tokenworth.assessment.assessment_forecast import measure_rates
+from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.backbones.accounting.block_calls import depth_and_width
 from tokenworth.backbones.accounting.meta_model import meta_named
 from tokenworth.backbones.accounting.shape_pass import without_weights
+from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.encode.tokens import token_lengths
 from tokenworth.errors import SettingError
+from tokenworth.tasks import Task
 
 TRAINING_SHARE = 0.6
 """Share of the matrix rate (measured in a burst on large products) that training keeps up on a CPU."""
@@ -67,6 +72,27 @@ class Hardware:
     """Its kind, "cpu" or "cuda"."""
     bytes_a_weight: int = 4
     """Of frozen weights and of activations; weights that learn take 4."""
+
+
+def forecast_run(
+    model: str, task: Task, route: str, config: AdaptConfig, *, device: str = "auto", dtype: str = "auto",
+    tokenizer: str | None = None,
+) -> RouteForecast:  # fmt: skip
+    """The forecast of a route on this machine, whose rates are measured; see `forecast_route`."""
+    place = resolve_device(device)
+    precision = resolve_dtype(dtype, place)
+    lengths_N = token_lengths(model, task, config.max_length, tokenizer)
+    n_train = len(task.train)
+    return forecast_route(
+        model.removesuffix(RANDOM_SUFFIX),
+        route,
+        config,
+        task.n_classes,
+        lengths_N[:n_train],
+        lengths_N[n_train:],
+        measure_rates(place, precision).forward,
+        hardware=Hardware(place.type, precision.itemsize),
+    )
 
 
 def forecast_route(

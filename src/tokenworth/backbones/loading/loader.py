@@ -16,63 +16,44 @@ from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.text_model import body_of, text_model
 from tokenworth.backbones.loading.weight_files import weight_files
 from tokenworth.backbones.loading.weights import pretrained_model
+from tokenworth.backbones.model_choice import BackboneCall
 from tokenworth.backbones.structure.language_head import LanguageHead
 from tokenworth.backbones.twins import random_model
 from tokenworth.base.devices import resolve_device, resolve_dtype
 from tokenworth.errors import BackboneError
-from tokenworth.settings import Seed, checked_arguments
+from tokenworth.settings.signatures import keywords_of
 
 RANDOM_SUFFIX = "@random"
 _NARROW = frozenset({torch.bfloat16, torch.float16})
 
 
-@checked_arguments
-def load_backbone(
-    name: str,
-    *,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype = "auto",
-    seed: Seed = 0,
-    revision: str | None = None,
-    allow_pickle: bool = False,
-    tokenizer: str | None = None,
-    device_map: str | dict[str, Any] | None = None,
-    lm_head: bool = False,
-) -> Backbone:
+@keywords_of(BackboneCall)
+def load_backbone(given: BackboneCall) -> Backbone:
     """Load a causal language model or an encoder without its head.
-
-    Args:
-        name: a local folder, a hub id or a published name; with ``@random`` appended its twin with random weights from
-            the configuration's own initialisation, which needs no weights file.
-        device: "auto" (cuda, then mps, then cpu) or a device name.
-        dtype: "auto" (bfloat16 where the device computes it natively, else float32) or a name in ``DTYPES``.
-        seed: of the random weights; the global random state is left as it was.
-        revision: branch, tag or commit of a hub id.
-        tokenizer: folder or hub id of the tokenizer, where it is not the model's own; "bytes" for one of 256 bytes.  A
-            published name ``@random`` whose tokenizer cannot be reached takes this one, and says so in its notes.
-        device_map: "auto" spreads the model over all devices of this machine, then its memory, then the disk
-            (accelerate); or places by module name.  ``device`` is then where texts enter.
-        allow_pickle: read pytorch_model.bin where there are no safetensors (tensors only, by torch's own restriction).
-        lm_head: also load the head that predicts next tokens, as ``Backbone.lm_head``.
 
     Raises:
         BackboneError: the model or its tokenizer is missing, incomplete, damaged or of a kind that is not supported.
         SettingError: device, dtype or revision is not understood.
     """
+    return _load(given)
+
+
+def _load(given: BackboneCall) -> Backbone:
+    name, device_map, lm_head = given.name, given.device_map, given.lm_head
     base, is_random = _split(name)
-    place = resolve_device(device)
-    precision = resolve_dtype(dtype, place)
+    place = resolve_device(given.device)
+    precision = resolve_dtype(given.dtype, place)
     with quiet_transformers():
-        parts = parts_of(base, is_random=is_random, revision=revision, tokenizer=tokenizer, seed=seed)
+        parts = parts_of(base, is_random=is_random, revision=given.revision, tokenizer=given.tokenizer, seed=given.seed)
         if is_random:
-            model: Any = random_model(parts.config, precision, seed, lm_head=lm_head)
+            model: Any = random_model(parts.config, precision, given.seed, lm_head=lm_head)
         else:
             assert parts.source is not None, "only random weights need no files"
             model, weights = pretrained_model(
                 parts.source,
                 parts.config,
                 precision,
-                allow_pickle=allow_pickle,
+                allow_pickle=given.allow_pickle,
                 device_map=device_map,
                 lm_head=lm_head,
             )
@@ -87,21 +68,12 @@ def load_backbone(
             failure = _failure_in_float32(name, parts, body_of(model) if lm_head else model, place)
             if failure is not None:
                 raise failure from error
-            if dtype != "auto":
+            if given.dtype != "auto":
                 raise BackboneError(f"{name} does not run in {_written(precision)}; choose --dtype float32") from error
         else:
             return _with_head(backbone, head) if head else backbone
     del model
-    found = load_backbone(
-        name,
-        device=device,
-        dtype="float32",
-        seed=seed,
-        revision=revision,
-        allow_pickle=allow_pickle,
-        tokenizer=tokenizer,
-        lm_head=lm_head,
-    )
+    found = _load(replace(given, dtype="float32"))
     note = f"{type(found.model).__name__} does not run in {_written(precision)}, so it is computed in float32."
     return replace(found, notes=(*found.notes, note))
 

@@ -7,11 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
 from tokenworth.base.worker_processes import end_with_parent
-from tokenworth.errors import TokenworthError
+from tokenworth.corpus.corpus_options import EngineChoice
+from tokenworth.errors import SettingError, TokenworthError
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -117,3 +119,21 @@ class OnRay:
         """Stop a cluster that was started here."""
         if self.own:
             self.ray.shutdown()
+
+
+@contextmanager
+def chosen_engine(choice: EngineChoice) -> Iterator[Engine]:
+    """The engine that is asked for; what it started is given back at the end, at once where something failed.
+
+    Raises:
+        SettingError: there is no such engine.
+    """
+    if choice.engine not in ENGINES:
+        raise SettingError(f"engine {choice.engine!r} is not understood; choose from {', '.join(ENGINES)}")
+    engine: Engine = Local(choice.workers) if choice.engine == "local" else OnRay(choice.workers, choice.address)
+    try:
+        yield engine
+    except BaseException:
+        engine.close(now=True)
+        raise
+    engine.close()

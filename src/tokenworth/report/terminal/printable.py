@@ -72,6 +72,16 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=getattr(stream, "raw", stream))
 
 
+def print_line(sentence: str, style: str | None = None) -> None:
+    """One line to standard error, never wrapped."""
+    console(stderr=True).print(printable(sentence), style=style, soft_wrap=True, markup=False, highlight=False)
+
+
+def fail(sentence: str) -> None:
+    """What ended a command."""
+    print_line(f"tokenworth: {sentence}", style="bold red")
+
+
 @dataclass(frozen=True, slots=True)
 class Printable:
     """A renderable whose words are printable."""

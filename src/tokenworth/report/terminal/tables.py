@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -69,6 +69,16 @@ def show(renderable: RenderableType, console: Console | None = None) -> None:
         console.print(Printable(renderable), markup=False, highlight=False)
     else:
         console.file.write(printable(plain_text(renderable)))
+
+
+def rows_table(rows: Sequence[dict[str, Any]], right: Collection[str] = ()) -> Table:
+    """A table whose columns are the first row's keys; numbers of the columns in `right` align."""
+    table = Table(box=None, pad_edge=False)
+    for head in rows[0]:
+        table.add_column(head, justify="right" if head in right else "left")
+    for row in rows:
+        add_cells(table, [str(row.get(head) or "") for head in rows[0]])
+    return table
 
 
 def plain_table(

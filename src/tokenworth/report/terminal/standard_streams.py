@@ -9,8 +9,10 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from tokenworth.cli.console import fail
+from tokenworth.errors import first_line
+from tokenworth.report.terminal.printable import fail
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _OF_STREAMS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF}
 
 
@@ -45,3 +47,11 @@ def give_up(error: OSError) -> NoReturn:
     if error.errno != errno.EPIPE:
         fail(f"standard output cannot be written ({os.strerror(error.errno or 0)}); results go to a folder with --out")
     sys.exit(1)
+
+
+def of_the_system(error: OSError) -> str:
+    """What the system refuses where no command expected it: a full disk, most of the time."""
+    reason = error.strerror or first_line(error)
+    if error.errno in _NO_ROOM or "temporary directory" in reason:
+        return f"{error.filename or 'a file'} cannot be written ({reason}); make room and run the same command again"
+    return f"{error.filename or 'a file'} cannot be read or written ({reason}); see to it and run it again"

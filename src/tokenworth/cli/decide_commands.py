@@ -1,0 +1,46 @@
+"""tokenworth decide and tokenworth trace."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from tokenworth.adaptation.route_settings import AdaptConfig
+from tokenworth.backbones.model_choice import WeightChoice
+from tokenworth.cli.adapt_commands import ConfigFile, wished
+from tokenworth.cli.assess_commands import TASK, say_assessing
+from tokenworth.cli.console import print_result, say, write_page
+from tokenworth.cli.options import Given, Options, Output, takes
+from tokenworth.decision.decide_settings import DecideCall
+from tokenworth.report.terminal.progress import progress_report
+from tokenworth.tasks.task_source import TaskSource
+from tokenworth.tracing.trace_settings import TraceCall
+
+_OF_ROUTES = Options(AdaptConfig, "steps", "lr", "batch", "rank", "max_length", defaults=False)
+
+
+@takes(Options(DecideCall, but=("max_length",)), _OF_ROUTES, TASK, Output)
+def decide(task: str, models: list[str], /, *, config: ConfigFile = None, given: Given) -> None:
+    from tokenworth.base.locks import claimed
+    from tokenworth.decision import decide as run
+    from tokenworth.tasks import load_task
+
+    settings = {"config": wished(config, given), **given.of(DecideCall)}
+    with claimed(given.out) if given.out is not None else nullcontext():
+        loaded = load_task(task, **given.of(TaskSource))
+        with progress_report(quiet=given.quiet) as progress:
+            result = run(loaded, models, started=say_assessing, progress=progress, **settings)
+        write_page(result, given.out)
+    print_result(result, json=given.json)
+
+
+@takes(TraceCall, Options(AdaptConfig, "steps", "lr", "batch", "rank", defaults=False), WeightChoice, Output)
+def trace(run: Path, tasks: list[str], /, *, config: ConfigFile = None, given: Given) -> None:
+    from tokenworth.report import write_report
+    from tokenworth.tracing import trace as make
+    from tokenworth.tracing.trace_result import PAGE
+
+    with progress_report(quiet=given.quiet) as progress:
+        result = make(run, tasks, config=wished(config, given), started=say, progress=progress, **given.of(TraceCall))
+    say(f"report: {write_report(result, (given.out or run / 'trace') / PAGE)}")
+    print_result(result, json=given.json)

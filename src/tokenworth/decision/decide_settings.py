@@ -1,0 +1,57 @@
+"""Settings of a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tokenworth.adaptation.route_settings import Configuration
+from tokenworth.assessment.assessment_settings import AssessKeywords, Started
+from tokenworth.decision.budget import HERE
+from tokenworth.settings import Fraction, NonNegative, OutFolder, Positive, Seed
+from tokenworth.tasks import Task
+
+METRIC = "weighted_f1"
+PREDICTOR = "probe, words and classes"
+"""The default one of `predictors`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecideCall(AssessKeywords):
+    """What `decide` takes: its own settings and those of the assessments it rests on."""
+
+    task: str | Task = field(kw_only=False)
+    """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
+    in Python also a Task."""
+    models: Sequence[str] = field(kw_only=False)
+    """Folders, hub ids or published names; one that fails is reported, and the others go on."""
+    metric: str = METRIC
+    """What routes are compared by: weighted_f1 (or f1), accuracy or macro_f1; the result's fields named f1 hold it."""
+    budget: str | None = None
+    """Most that a route may cost: 2h, $5 (with a price) or 1e15flops."""
+    tolerance: Fraction = 0.01
+    """How much of the metric may be lost for a lower cost."""
+    hardware: str = HERE
+    """What the learned routes would run on: here, or a card, such as t4, a100 or h100."""
+    price: NonNegative | None = None
+    """Money an hour of it costs."""
+    calibration: Sequence[str | Path] = ()
+    """Folders of studies of your own to learn from, beside the cells that come with the package; published adds the
+    second paper's LoRA runs."""
+    config: Configuration = None
+    """Settings of the learned routes; steps and learning rate are otherwise those of the calibration's runs."""
+    predictor: str = PREDICTOR
+    """Name of one of the predictors of docs/results/decision.md."""
+    pilot: Positive | None = None
+    """Share of the learned routes' time to spend on short runs first, such as 0.1."""
+    labels: bool = False
+    """Also find out how F1 grows with the number of training texts."""
+    max_texts: int | None = None
+    """Assess a sample of so many texts of each part; costs are those of all texts."""
+    seed: Seed = 0
+    """Of everything random."""
+    out: OutFolder = None
+    """Folder for decision.json; by default none is written."""
+    started: Started = None
+    """Called with the name of each backbone before it is assessed."""

@@ -1,0 +1,51 @@
+"""Settings of the search for a mixture's weights, and of a longer context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tokenworth.errors import SettingError
+from tokenworth.settings import OutFolder, check_fields
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeighingConfig:
+    """How weights are looked for."""
+
+    rounds: int = 1
+    """At most so many; each begins with the weights of the one before."""
+    settled: float = 1e-3
+    """Change of every weight below which no further round is made."""
+    step_size: float = 1.0
+    """How fast weights follow excess losses."""
+    smoothing: float = 1e-3
+    """Part of the weights that all sources get alike."""
+
+    def __post_init__(self) -> None:
+        from tokenworth.pretraining.group_dro import ExcessLoss
+
+        if self.rounds < 1:
+            raise SettingError(f"rounds = {self.rounds}: weights are found in one round at least")
+        ExcessLoss(reference="", step_size=self.step_size, smoothing=self.smoothing)  # refuses what cannot be
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtendCall:
+    """What `extend_checkpoint` takes."""
+
+    name: str | Path = field(kw_only=False)
+    """Folder or hub id of a model with rotary positions."""
+    out: OutFolder = field(kw_only=False)
+    """Folder of the new checkpoint, made if missing; files of the same names are replaced once all are written."""
+    factor: float = 4.0
+    """How many times as long the context becomes, above 1."""
+    method: str = "yarn"
+    """yarn, ntk, linear or base."""
+    base: float | None = None
+    """The new base, for the method base alone."""
+    trained: int | None = None
+    """Tokens the model was trained to read; by default as its configuration states."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -1,0 +1,31 @@
+"""Settings of a fit of losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from tokenworth.settings import Natural, Seed, check_fields
+from tokenworth.settings.declarations import OptionName
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+else:
+    DataFrame = object
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitCall:
+    """What `fit_scaling` takes."""
+
+    runs: DataFrame = field(kw_only=False)
+    """Parameters, tokens, loss in nats and FLOPs, one row a run."""
+    form: Annotated[str, OptionName("form")] = field(default="chinchilla", kw_only=False)
+    """chinchilla, kaplan or isoflop."""
+    bootstrap: Natural = 200
+    """Samples of runs, drawn with replacement, for the intervals; 0 leaves the intervals out."""
+    seed: Seed = 0
+    """Of the samples."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
