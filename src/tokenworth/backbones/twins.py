@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from tokenworth.backbones.backbone import Backbone
-from tokenworth.backbones.loading.assembly import assembled
+from tokenworth.backbones.loading.assembly import Parts, fingerprint
 from tokenworth.backbones.loading.configuration_class import without_pooler
-from tokenworth.backbones.loading.parts import Parts, fingerprint
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.size_check import check_memory, outline_of
 from tokenworth.backbones.loading.text_model import body_of, whole_class
@@ -46,7 +45,7 @@ def retokenised(backbone: Backbone, tokenizer: Any, seed: int) -> Backbone:
     parts = Parts(config, tokenizer, None, f"{backbone.source}, tokenizer retrained", [], facts, backbone.notes)
     with quiet_transformers():
         model = random_model(config, backbone.dtype, seed).to(backbone.device).eval()
-        return assembled(backbone.name, parts, model, backbone.device, random=True)
+        return parts.assemble(backbone.name, model, backbone.device, random=True)
 
 
 def tokenizer_facts(tokenizer: Any) -> str:

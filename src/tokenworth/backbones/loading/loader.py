@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from tokenworth.backbones.backbone import Backbone
 from tokenworth.backbones.loading.adapter import adapter_files
-from tokenworth.backbones.loading.assembly import assembled
-from tokenworth.backbones.loading.parts import Parts, parts_of
-from tokenworth.backbones.loading.placement import placed
+from tokenworth.backbones.loading.assembly import Parts, parts_of
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.text_model import body_of, text_model
 from tokenworth.backbones.loading.weight_files import weight_files
@@ -20,7 +19,7 @@ from tokenworth.backbones.model_choice import BackboneCall
 from tokenworth.backbones.structure.language_head import LanguageHead
 from tokenworth.backbones.twins import random_model
 from tokenworth.base.devices import dtype_name, resolve_device, resolve_dtype
-from tokenworth.errors import BackboneError
+from tokenworth.errors import BackboneError, first_line
 from tokenworth.settings.signatures import keywords_of
 
 RANDOM_SUFFIX = "@random"
@@ -44,15 +43,15 @@ def _load(call: BackboneCall) -> Backbone:
     base, is_random = _split(name)
     with quiet_transformers():
         parts = parts_of(base, is_random=is_random, revision=call.revision, tokenizer=call.tokenizer, seed=call.seed)
-        model: Any = placed(text_model(_model(call, parts, precision)), place, call.device_map, name).eval()
+        model: Any = _place(text_model(_model(call, parts, precision)), place, call.device_map, name).eval()
         try:
             head = LanguageHead(model) if call.lm_head else None
-            backbone = assembled(name, parts, head.body if head else model, place, random=is_random)
+            backbone = parts.assemble(name, head.body if head else model, place, random=is_random)
         except BackboneError as error:
             if precision not in _NARROW or call.device_map is not None:
                 raise
             try:  # what keeps it from running whatever its number format goes first
-                assembled(name, parts, (body_of(model) if call.lm_head else model).float(), place, random=True)
+                parts.assemble(name, (body_of(model) if call.lm_head else model).float(), place, random=True)
             except BackboneError as failure:
                 raise failure from error
             if call.dtype != "auto":
@@ -81,6 +80,35 @@ def _model(call: BackboneCall, parts: Parts, dtype: torch.dtype) -> Any:
     )
     parts.files += weights
     return model
+
+
+def _place(model: nn.Module, place: torch.device, device_map: str | dict[str, Any] | None, name: str) -> nn.Module:
+    """The model on its device; already there where it was loaded by a map."""
+    if hasattr(model, "hf_device_map"):
+        return model
+    try:
+        return model.to(place) if device_map is None else _spread(model, device_map)
+    except RuntimeError as error:
+        if "out of memory" not in str(error).lower():
+            raise
+        raise BackboneError(
+            f"{name} does not fit into the memory of {place}; choose --dtype bfloat16, --device-map auto, which uses "
+            "all devices and main memory, or --shard under torchrun"
+        ) from error
+
+
+def _spread(model: Any, device_map: str | dict[str, Any]) -> nn.Module:
+    from accelerate import dispatch_model, infer_auto_device_map
+
+    if isinstance(device_map, str):
+        device_map = infer_auto_device_map(model, no_split_module_classes=list(model._no_split_modules or ()))
+    try:
+        spread: nn.Module = dispatch_model(model, device_map)
+    except ValueError as error:  # weights that were never in a file cannot be left in it
+        raise BackboneError(
+            f"random weights can be spread over devices and memory, not to the disk ({first_line(error)})"
+        ) from error
+    return spread
 
 
 def identity(
