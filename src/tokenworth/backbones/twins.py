@@ -15,8 +15,7 @@ from tokenworth.backbones.loading.assembly import Parts, fingerprint
 from tokenworth.backbones.loading.configuration_class import without_pooler
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.size_check import check_memory, outline_of
-from tokenworth.backbones.loading.text_model import body_of, whole_class
-from tokenworth.backbones.loading.weights import causal_class
+from tokenworth.backbones.loading.text_model import body_of, causal_class, whole_class
 from tokenworth.backbones.structure.structure import Structure, examine
 from tokenworth.errors import BackboneError
 

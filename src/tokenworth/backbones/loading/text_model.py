@@ -18,6 +18,22 @@ def whole_class(config: Any) -> Any:
     return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)] if is_lone_decoder(config) else base_class(config)
 
 
+def causal_class(config: Any, name: str) -> Any:
+    """The class of the language model that predicts next tokens.
+    Raises BackboneError: there is none for this kind of model, or it is the encoder of a pair.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if config.is_encoder_decoder:
+        raise BackboneError(
+            f"{name} is an encoder-decoder model, of which the encoder is read; it predicts no next tokens, so it "
+            "cannot be prompted"
+        )
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise BackboneError(f"{name} ({config.model_type}) predicts no next tokens, so it cannot be prompted")
+    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+
+
 def is_lone_decoder(config: Any) -> bool:
     """Whether it is the decoder of an architecture with an encoder, trained alone (BartForCausalLM)."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING

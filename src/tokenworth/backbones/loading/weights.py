@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from tokenworth.backbones.loading.adapter import adapted_class, adapter_files, merged
+from tokenworth.backbones.loading.configuration_check import shorten
 from tokenworth.backbones.loading.configuration_class import without_pooler
-from tokenworth.backbones.loading.packed_weights import packing_of, unreadable
 from tokenworth.backbones.loading.size_check import check_stored, outline_of
 from tokenworth.backbones.loading.sources import ADAPTER, Source
-from tokenworth.backbones.loading.text_model import body_of, whole_class
+from tokenworth.backbones.loading.text_model import body_of, causal_class, whole_class
 from tokenworth.backbones.loading.weight_files import stored_sizes, weight_files
 from tokenworth.base.devices import dtype_name
 from tokenworth.errors import BackboneError, first_line
@@ -27,6 +27,7 @@ DeviceMap = str | dict[str, Any] | None
 """None for one device, "auto", or places by module name."""
 
 _PLAIN = frozenset({torch.float64, torch.float32, torch.bfloat16, torch.float16})
+_PACKINGS = {"gptq": "GPTQ", "awq": "AWQ", "fp8": "FP8", "fbgemm_fp8": "FP8", "mxfp4": "MXFP4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,13 @@ class _Reading:
                 )
                 keep(model)
         except Exception as error:  # a damaged file fails in whichever library reads it
-            if packing_of(self.config):
-                raise BackboneError(unreadable(self.source, self.config, first_line(error))) from error
+            if _packing_of(self.config):
+                raise BackboneError(_not_unpacked(self.source, self.config, first_line(error))) from error
             raise BackboneError(
                 f"the weights of {self.source} cannot be loaded ({first_line(error)}); fetch config.json and weights "
                 "of one and the same model"
             ) from error
-        if packing_of(self.config) and all(p.dtype in _PLAIN for p in model.parameters()):
+        if _packing_of(self.config) and all(p.dtype in _PLAIN for p in model.parameters()):
             self._plain(model)
         return model, sorted(key for key in report["missing_keys"] if "pooler" not in key)
 
@@ -79,8 +80,8 @@ class _Reading:
         """Raises BackboneError: some of what config.json asks for is missing."""
         if not missing:
             return
-        if packing_of(self.config):
-            raise BackboneError(unreadable(self.source, self.config, f"{len(missing)} tensors were not found"))
+        if _packing_of(self.config):
+            raise BackboneError(_not_unpacked(self.source, self.config, f"{len(missing)} tensors were not found"))
         raise BackboneError(
             f"the weights of {self.source} lack {len(missing)} tensors that config.json asks for "
             f"({', '.join(missing[:3])}{', ...' if missing[3:] else ''}); fetch files of one and the same model"
@@ -101,7 +102,7 @@ def pretrained_model(
     wanted = causal_class(config, str(source)) if lm_head else whole_class(config)
     shape, stored = outline_of(wanted, config), stored_sizes(files)
     body = body_of(shape)
-    if not packing_of(config):
+    if not _packing_of(config):
         check_stored(shape if lm_head else body, sum(stored.values()), str(base))
     reading = _Reading(base, config, dtype, safe, device_map)
     if lm_head:
@@ -203,17 +204,25 @@ def _folder_without_adapter(source: Source) -> Iterator[tuple[Path, Any]]:
         raise
 
 
-def causal_class(config: Any, name: str) -> Any:
-    """The class of the language model that predicts next tokens.
-    Raises BackboneError: there is none for this kind of model, or it is the encoder of a pair.
-    """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+def _packing_of(config: Any) -> str:
+    """In words how the weights are packed, such as "GPTQ, 4 bits"; "" where they are plain."""
+    stated = getattr(config, "quantization_config", None)
+    if stated is None:
+        stated = getattr(config.get_text_config(), "quantization_config", None)
+    if stated is None:
+        return ""
+    stated = stated if isinstance(stated, dict) else stated.to_dict()
+    flagged = 8 if stated.get("load_in_8bit") else 4 if stated.get("load_in_4bit") else None
+    # bitsandbytes of older versions names no method
+    method = str(stated.get("quant_method") or ("bitsandbytes" if flagged else "an unnamed method"))
+    bits = stated.get("bits") or stated.get("w_bit") or flagged
+    words = _PACKINGS.get(method, shorten(method, 40))
+    return f"{words}, {bits} bits" if isinstance(bits, int) else words
 
-    if config.is_encoder_decoder:
-        raise BackboneError(
-            f"{name} is an encoder-decoder model, of which the encoder is read; it predicts no next tokens, so it "
-            "cannot be prompted"
-        )
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise BackboneError(f"{name} ({config.model_type}) predicts no next tokens, so it cannot be prompted")
-    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+
+def _not_unpacked(source: Source, config: Any, reason: str) -> str:
+    """One sentence: what the folder is, why it cannot be read, what to bring."""
+    return (
+        f"the weights of {source} are quantised ({_packing_of(config)}) and cannot be unpacked here ({reason}); bring "
+        "the model in float32, bfloat16 or float16 that it was made from, or install what is named"
+    )
