@@ -88,9 +88,7 @@ def depth_and_width(model: nn.Module) -> tuple[int, int]:
 
 
 def layers_of(model: nn.Module, run: Run) -> list[list[Call]]:
-    """The calls that make each layer, in the order of the layers.
-    Raises BackboneError: the model has no list of blocks.
-    """
+    """The calls that make each layer, in their order.  Raises BackboneError: the model has no list of blocks."""
     lists = {path: part for path, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part)}
     if not lists:
         raise BackboneError(f"{type(model).__name__} has no stack of blocks, so its layers cannot be counted")

@@ -79,9 +79,7 @@ def grouped_shape(a: Tensor, b: Tensor, offs: Tensor | None = None, *_more: Any,
 
 @contextmanager
 def without_weights(model: nn.Module) -> Iterator[None]:
-    """Run a model on the meta device, attention written out in products.
-    Raises BackboneError: the model looks at numbers that do depend on its weights.
-    """
+    """Run a model on the meta device, attention written out.  Raises BackboneError: it looks at numbers of weights."""
     try:
         with Shapes(), sdpa_kernel(SDPBackend.MATH):
             yield

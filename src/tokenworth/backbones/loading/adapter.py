@@ -103,7 +103,6 @@ def _check_used(adapted: Any, names: list[str]) -> None:
 
 
 def _names(weights: Path) -> list[str]:
-    """Names of the tensors in a file."""
     if weights.suffix == ".safetensors":
         return list(stored_sizes([weights]))
     from peft.utils import load_peft_weights

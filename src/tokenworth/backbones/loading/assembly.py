@@ -61,9 +61,7 @@ class Parts:
         return fingerprint(self.files, *self.facts)
 
     def assemble(self, name: str, model: Any, place: torch.device, *, random: bool) -> Backbone:
-        """The backbone of a model on its device, examined once on a short text.
-        Raises BackboneError: the model does not run, or is of a kind that is not supported.
-        """
+        """The backbone of a model, examined once on a short text.  Raises BackboneError: its kind does not run here."""
         max_length, notes = _context_length(model, self.tokenizer)
         n_embeddings = model.get_input_embeddings().num_embeddings
         structure = examine(model, n_embeddings, max_length, place, pad_id=padding_id(self.tokenizer, n_embeddings))
@@ -119,7 +117,7 @@ def _from_files(base: str, revision: str | None, tokenizer: str | None, facts: t
     source = find_source(base, revision)
     if facts:  # random weights, which no adapter changes
         source = source.base or source
-    config, notes = read_config(source), () if facts else _notes_on(source)
+    config, notes = read_config(source), () if facts else _adapter_notes(source)
     words = tokenizer_place(source) if tokenizer is None else tokenizer_source(tokenizer)
     files = (source.base or source).matching(("config.json",))
     if words is None:
@@ -130,8 +128,7 @@ def _from_files(base: str, revision: str | None, tokenizer: str | None, facts: t
     return Parts(config, read_tokenizer(words), source, str(source), files, facts, notes)
 
 
-def _notes_on(source: Source) -> tuple[str, ...]:
-    """What is done with an adapter in the folder."""
+def _adapter_notes(source: Source) -> tuple[str, ...]:
     path = source.folder / ADAPTER
     if source.base is not None:
         rank = shorten(str(read_stated(path).get("r")))

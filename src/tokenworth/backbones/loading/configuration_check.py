@@ -26,9 +26,7 @@ _FETCH = "correct it, or fetch config.json again"
 
 
 def read_stated(path: Path) -> dict[str, Any]:
-    """The object a JSON file of a model holds.
-    Raises BackboneError: it is too long, no JSON, nested without end, or no object.
-    """
+    """The object in a JSON file.  Raises BackboneError: it is too long, no JSON, nested without end, or no object."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise BackboneError(f"{path} has {path.stat().st_size:,} bytes, too many for settings; fetch it again")
@@ -44,9 +42,7 @@ def read_stated(path: Path) -> dict[str, Any]:
 
 
 def check_stated(path: Path, stated: dict[str, Any]) -> None:
-    """Refuse numbers that a configuration's own constructor would loop over or allocate for, and no-flags.
-    Raises BackboneError: names the key, the value and what is expected.
-    """
+    """Raises BackboneError: numbers that a configuration's constructor would loop over or allocate for, or no-flags."""
     for name in _OBJECTS & stated.keys():
         if not isinstance(stated[name], dict | None):
             raise wrong_value(path, name, stated[name], "an object")
@@ -62,9 +58,7 @@ def check_stated(path: Path, stated: dict[str, Any]) -> None:
 
 
 def check_sizes(path: Path, config: Any) -> None:
-    """Refuse a model without width, blocks, heads or tokens.
-    Raises BackboneError: names the key as the file spells it.
-    """
+    """Raises BackboneError, with the key as the file spells it: a model without width, blocks, heads or tokens."""
     text_config = config.get_text_config()
     if not hasattr(text_config, "get_text_config"):
         raise wrong_value(path, "text_config", text_config, "an object of settings")

@@ -50,9 +50,7 @@ def check_memory(model: nn.Module, name: str) -> None:
 
 
 def check_stored(model: nn.Module, stored: int, name: str) -> None:
-    """Files hold every number of a model; one that asks for twice as many was described by another config.json.
-    Raises BackboneError: the configuration is another model's.
-    """
+    """Raises BackboneError: the files hold less than half of the model, so config.json is that of another one."""
     if _n_weights(model) > 2 * stored:
         raise BackboneError(
             f"config.json of {name} describes a model of {_n_weights(model):,} weights, but its files hold {stored:,}; "

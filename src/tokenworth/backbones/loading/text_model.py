@@ -19,9 +19,7 @@ def whole_class(config: Any) -> Any:
 
 
 def causal_class(config: Any, name: str) -> Any:
-    """The class of the language model that predicts next tokens.
-    Raises BackboneError: there is none for this kind of model, or it is the encoder of a pair.
-    """
+    """The class that predicts next tokens.  Raises BackboneError: this kind has none, or is the encoder of a pair."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     if config.is_encoder_decoder:

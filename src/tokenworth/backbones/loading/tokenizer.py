@@ -48,9 +48,7 @@ def tokenizer_of(name: str, tokenizer: str | None = None) -> tuple[Any, str | No
 
 
 def published_tokenizer(entry: Published, tokenizer: str | None) -> tuple[Source | None, str | None]:
-    """Where the tokenizer of a published backbone lies, or the one named apart; where its own cannot be had, None (that
-    of bytes) and why.
-    """
+    """Where a published backbone's tokenizer, or one named apart, lies; None (that of bytes) and why it cannot be."""
     if tokenizer is not None:
         return tokenizer_source(tokenizer), None
     try:
@@ -60,9 +58,7 @@ def published_tokenizer(entry: Published, tokenizer: str | None) -> tuple[Source
 
 
 def tokenizer_source(tokenizer: str) -> Source | None:
-    """Where a tokenizer named apart lies; None for the one of bytes.
-    Raises BackboneError: it is not there and cannot be fetched.
-    """
+    """Where a tokenizer named apart lies; None for that of bytes.  Raises BackboneError: it cannot be had."""
     return None if tokenizer == BYTES else find_source(tokenizer, config=False)
 
 

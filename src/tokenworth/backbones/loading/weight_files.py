@@ -22,9 +22,7 @@ PICKLES = "TOKENWORTH_ALLOW_PICKLE"
 
 @contextmanager
 def pickles_allowed() -> Iterator[None]:
-    """Inside the block weights are also read from pickles (tensors only, by torch's own restriction), here and in
-    processes that are started meanwhile.
-    """
+    """Within, here and in processes started meanwhile, weights are read from pickles too (tensors only, by torch)."""
     before = os.environ.get(PICKLES, "")
     os.environ[PICKLES] = "1"
     try:
@@ -62,9 +60,7 @@ def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Pa
 
 
 def stored_sizes(files: Iterable[Path]) -> dict[str, int]:
-    """Numbers by name of tensor.  Of a pickle, which is not opened, its bytes, which are at least as many, by its own
-    name.
-    """
+    """Numbers by name of tensor; of a pickle, which is not opened, its bytes (at least as many) by its own name."""
     from safetensors import safe_open
 
     sizes: dict[str, int] = {}
@@ -78,9 +74,7 @@ def stored_sizes(files: Iterable[Path]) -> dict[str, int]:
 
 
 def check_safetensors(path: Path) -> None:
-    """The header states every tensor's place; opening compares that with the length of the file.
-    Raises BackboneError: they differ, or there is no header.
-    """
+    """Raises BackboneError: the places of tensors, as the header states them, do not fit the length of the file."""
     from safetensors import SafetensorError, safe_open
 
     try:

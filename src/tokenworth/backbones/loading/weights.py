@@ -32,8 +32,6 @@ _PACKINGS = {"gptq": "GPTQ", "awq": "AWQ", "fp8": "FP8", "fbgemm_fp8": "FP8", "m
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How weights are read."""
-
     source: Source
     config: Any
     dtype: torch.dtype
@@ -149,7 +147,6 @@ def _whole(reading: _Reading, wanted: Any, body: nn.Module, stored: set[str]) ->
 
 
 def _class_with_head(config: Any) -> Any:
-    """The class in which a base model is usually trained and saved, if there is one."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
 
     if config.is_encoder_decoder:

@@ -31,9 +31,7 @@ class LanguageHead:
     """The base model as the language model calls it."""
 
     def __init__(self, model: Any) -> None:
-        """Find the base model inside, by a short text.
-        Raises BackboneError: the model does not run, or there is no base model inside.
-        """
+        """Find the base model by a short text.  Raises BackboneError: the model does not run, or has none inside."""
         self.model = model
         try:
             words = model.get_input_embeddings()

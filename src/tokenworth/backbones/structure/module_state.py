@@ -56,7 +56,7 @@ class ModuleState:
         self.model.register_forward_hook(self, always_call=True)  # a pass may be left early
 
     def __call__(self, *_: Any) -> None:
-        """As a hook after a forward pass."""
+        """Put back, as a hook after a forward pass, whose output stays."""
         self.put_back()
 
 
@@ -69,7 +69,6 @@ def _plain(module: nn.Module) -> dict[str, Any]:
 
 
 def _writes(model: nn.Module) -> int:
-    """How often weights were written to in place."""
     return sum(weights._version for weights in model.parameters() if not weights.is_inference())
 
 
