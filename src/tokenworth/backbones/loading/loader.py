@@ -70,13 +70,9 @@ def _model(call: BackboneCall, parts: Parts, dtype: torch.dtype) -> Any:
     """The model on the device it was made on; the files of its weights become parts of it."""
     if parts.source is None or call.name.endswith(RANDOM_SUFFIX):
         return random_model(parts.config, dtype, call.seed, lm_head=call.lm_head)
+    pickles, device_map, lm_head = call.allow_pickle, call.device_map, call.lm_head
     model, weights = pretrained_model(
-        parts.source,
-        parts.config,
-        dtype,
-        allow_pickle=call.allow_pickle,
-        device_map=call.device_map,
-        lm_head=call.lm_head,
+        parts.source, parts.config, dtype, allow_pickle=pickles, device_map=device_map, lm_head=lm_head
     )
     parts.files += weights
     return model
