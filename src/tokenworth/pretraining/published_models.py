@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokenworth.backbones.architectures.decoder import register as register_decoder
+from tokenworth.backbones.architectures import register_architectures
 from tokenworth.backbones.loading.configuration_class import read_config
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.sources import find_source
@@ -31,7 +31,7 @@ def new_model(model: ModelConfig, training: TrainingConfig, tokenizer: Any, seed
     from tokenworth.backbones.architectures.decoder.configuration import DecoderConfig
     from tokenworth.backbones.architectures.decoder.modeling import DecoderForCausalLM
 
-    register_decoder()  # it is saved and read again through the Auto classes
+    register_architectures()  # it is saved and read again through the Auto classes
     inner = model.inner_width or -(-8 * model.width // 3 // _ROUNDING) * _ROUNDING
     try:
         config = DecoderConfig(
