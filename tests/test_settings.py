@@ -33,9 +33,9 @@ from tokenworth.settings import (
     make,
     quoted,
     read_settings,
-    setting_table,
 )
 from tokenworth.settings.conversion import Misfit, convert
+from tokenworth.settings.declarations import declared_settings
 from tokenworth.study import load_study
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
 from tokenworth.tokenizers.tokenizer_training import train_from_file
@@ -352,12 +352,12 @@ class Described:
 
 
 def test_a_settings_class_describes_its_fields():
-    seconds, words, engine = setting_table(Described)
+    seconds, words, engine = declared_settings(Described)
     assert (seconds.name, seconds.kind, seconds.unit) == ("seconds", "whole number", "seconds")
-    assert (seconds.default, seconds.bounds, seconds.help) == ("3", "at least 1", "How long it takes.")
-    assert (words.kind, words.default, words.help) == ("list of words", '["a"]', "")
-    assert (engine.kind, engine.default) == ("", "null")
-    assert {row.name: row.help for row in setting_table(AdaptConfig)}["steps"] == "Optimiser steps."
+    assert (seconds.default_text, seconds.bounds, seconds.help) == ("3", "at least 1", "How long it takes.")
+    assert (words.kind, words.default_text, words.help) == ("list of words", '["a"]', "")
+    assert (engine.kind, engine.default_text) == ("", "null")
+    assert {row.name: row.help for row in declared_settings(AdaptConfig)}["steps"] == "Optimiser steps."
 
 
 # -- arguments ------------------------------------------------------------------------------------------------------

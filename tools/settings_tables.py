@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.cli.app import COMMANDS, GROUPS, app
-from tokenworth.settings import SettingRow, setting_table
+from tokenworth.settings.declarations import Setting
 from tokenworth.settings.from_text import option_type
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -43,17 +43,16 @@ def _section(name: str) -> Iterator[str]:
 def _rows(command: Any) -> Iterator[str]:
     seen = set()
     for bundle in command.default_command.bundles:
-        described = {row.name: row for row in setting_table(bundle.kind)}
         for setting in bundle.settings:
             if setting.name not in seen:
                 seen.add(setting.name)
-                yield _row(described[setting.name], shows_default=setting.default is not None, hint=setting.hint)
+                yield _row(bundle.described[setting.name], shows_default=setting.default is not None, hint=setting.hint)
 
 
-def _row(row: SettingRow, *, shows_default: bool, hint: Any) -> str:
+def _row(row: Setting, *, shows_default: bool, hint: Any) -> str:
     kind = row.kind or getattr(option_type(hint), "__name__", "").replace("str", "text")
     takes = ", ".join(part for part in (kind, row.bounds, row.unit) if part)
-    default = row.default if shows_default and row.default not in ("null", '""', "[]") else ""
+    default = row.default_text if shows_default and row.default_text not in ("null", '""', "[]") else ""
     cells = [cell.replace("|", "\\|") for cell in (f"`{row.name}`", takes, default.strip('"'), row.help)]
     return f"| {' | '.join(cells)} |"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,6 @@ from tokenworth.settings import (
     make,
     quoted,
     read_settings,
-    settings_for,
     with_changes,
 )  # fmt: skip
 from tokenworth.tasks import Task
@@ -212,8 +211,10 @@ def make_config(config: Configuration = None, **changes: Any) -> AdaptConfig:
     Raises:
         SettingError: an unknown key (with the nearest known one), a value of the wrong kind or out of range.
     """
-    given_changes = {name: value for name, value in changes.items() if value is not None}
-    if isinstance(config, AdaptConfig):
-        return replace(config, **settings_for(AdaptConfig, given_changes, "the routes have"))
-    values = read_settings(config) if isinstance(config, str | Path) else {} if config is None else config
-    return make(AdaptConfig, with_changes(values, given_changes), "the routes have")
+    values: Any = {} if config is None else config
+    if isinstance(config, str | Path):
+        values = read_settings(config)
+    elif isinstance(config, AdaptConfig):
+        values = config.asdict()
+    wished = {name: value for name, value in changes.items() if value is not None}
+    return make(AdaptConfig, with_changes(values, wished), "the routes have")

@@ -52,6 +52,13 @@ def parts_of(wanted: Any) -> tuple[Any, tuple[Any, ...]]:
     return inner, (*more, *marks)
 
 
+def marks_of(wanted: Any) -> list[Any]:
+    """The marks of all types that may stand there."""
+    kind, marks = parts_of(wanted)
+    arms = () if get_origin(kind) is Literal else get_args(kind)
+    return [*marks, *(mark for arm in arms for mark in marks_of(arm))]
+
+
 def _first_that_fits(value: Any, arms: list[Any], marks: tuple[Any, ...]) -> Any:
     kinds = [get_origin(kind) or kind for kind, _ in map(parts_of, arms)]
     # Python 3.10 wraps what is None by default in one more Optional.

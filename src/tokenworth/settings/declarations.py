@@ -1,12 +1,18 @@
-"""What a settings class declares: name, type, bounds, default and the sentence below each field."""
+"""What a settings class declares: name, type, unit, bounds, default and the sentence below each field."""
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeVar
+import ast
+import inspect
+import json
+import sys
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from tokenworth.settings.bounds import Mark
-from tokenworth.settings.help import field_help
+from tokenworth.settings.bounds import AsName, Bounds, Called, Mark, OneOf, Unit
+from tokenworth.settings.conversion import KINDS, marks_of, parts_of
 from tokenworth.settings.validation import hints_of
 
 T = TypeVar("T")
@@ -39,22 +45,63 @@ class Setting:
     by_place: bool
     """Whether a call may give it without its name."""
 
+    @property
+    def kind(self) -> str:
+        """Such as "whole number", "list of words" or "one of a, b"; "" where no setting's type is asked for."""
+        return _kind(self.hint)
 
-def declared(kind: type[Any]) -> list[Setting]:
+    @property
+    def unit(self) -> str:
+        """In what it is counted, or ""."""
+        return next((mark.name for mark in marks_of(self.hint) if isinstance(mark, Unit)), "")
+
+    @property
+    def bounds(self) -> str:
+        """Such as "at least 1", or ""."""
+        return next((str(mark) for mark in marks_of(self.hint) if isinstance(mark, Bounds)), "")
+
+    @property
+    def default_text(self) -> str:
+        """The default as YAML writes it; "" where there is none, or it is a section."""
+        return "" if self.default is MISSING or is_dataclass(self.default) else json.dumps(self.default)
+
+
+def declared_settings(kind: type[Any]) -> list[Setting]:
     """The settings of a dataclass, those that it inherits among them; first those that may come without a name."""
-    hints, sentences = hints_of(kind), field_help(kind)
+    hints, helps = hints_of(kind), field_help(kind)
     settings = [
-        Setting(
-            field.name,
-            hints[field.name],
-            str(field.type),
-            _default(field),
-            sentences.get(field.name, ""),
-            not field.kw_only,
-        )
+        Setting(field.name, hints[field.name], str(field.type), default, helps.get(field.name, ""), not field.kw_only)
         for field in fields(kind)
+        for default in [field.default if field.default_factory is MISSING else field.default_factory()]
     ]
     return sorted(settings, key=lambda setting: not setting.by_place)
+
+
+def field_help(kind: type[Any]) -> dict[str, str]:
+    """The docstring under each field of a settings class, its bases among them, as one line; none without source."""
+    helps: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        helps |= _helps_of(base.__module__).get(base.__name__, {})
+    return helps
+
+
+@cache
+def _helps_of(module: str) -> dict[str, dict[str, str]]:
+    """By class and field."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError):
+        return {}
+    helps: dict[str, dict[str, str]] = {}
+    for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        for field, below in pairwise(owner.body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                helps.setdefault(owner.name, {})[ast.unparse(field.target)] = " ".join(str(below.value.value).split())
+    return helps
 
 
 def values_of(kind: type[Any], settings: Any) -> dict[str, Any]:
@@ -67,5 +114,19 @@ def part_of(kind: type[T], settings: Any, **changes: Any) -> T:
     return kind(**{**values_of(kind, settings), **changes})
 
 
-def _default(field: Any) -> Any:
-    return field.default if field.default_factory is MISSING else field.default_factory()
+def _kind(hint: Any) -> str:
+    kind, marks = parts_of(hint)
+    origin = get_origin(kind) or kind
+    called = next((mark.words for mark in marks if isinstance(mark, Called)), "")
+    words = [word for mark in marks if isinstance(mark, OneOf) for word in mark]
+    words += get_args(kind) if origin is Literal else []
+    if called or words:
+        return called or f"one of {', '.join(map(str, words))}"
+    if origin is tuple:
+        inner = "name" if AsName() in marks else _kind(get_args(kind)[0]).replace("text", "word")
+        return f"list of {inner}s" if inner else "list"
+    if isinstance(origin, list):  # what a callable takes
+        return ""
+    if origin in KINDS:
+        return KINDS[origin].removeprefix("a ")
+    return " or ".join(dict.fromkeys(name for arm in get_args(kind) if (name := _kind(arm))))

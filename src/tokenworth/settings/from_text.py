@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from tokenworth.settings.bounds import ByComma, Misfit
-from tokenworth.settings.conversion import convert
+from tokenworth.settings.conversion import convert, marks_of
 from tokenworth.settings.declarations import NoOption
 
 
@@ -36,16 +36,6 @@ def is_list(hint: Any) -> bool:
     """Whether an option is given several times for several values."""
     by_comma = any(isinstance(mark, ByComma) for mark in marks_of(hint))
     return not by_comma and all(get_origin(kind) in (tuple, Sequence) for kind in _members(hint))
-
-
-def marks_of(hint: Any) -> Iterator[Any]:
-    """What stands beside a type and those of its union."""
-    if get_origin(hint) is Annotated:
-        yield from hint.__metadata__
-        yield from marks_of(get_args(hint)[0])
-    elif get_origin(hint) in (Union, types.UnionType):
-        for kind in get_args(hint):
-            yield from marks_of(kind)
 
 
 def _members(hint: Any) -> Iterator[Any]:

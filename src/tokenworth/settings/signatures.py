@@ -9,7 +9,7 @@ from dataclasses import MISSING
 from functools import wraps
 from typing import ParamSpec, TypeVar, get_type_hints
 
-from tokenworth.settings.declarations import Setting, declared
+from tokenworth.settings.declarations import Setting, declared_settings
 from tokenworth.settings.validation import make
 
 P = ParamSpec("P")
@@ -27,7 +27,7 @@ def keywords_of(kind: Callable[P, S]) -> Callable[[Callable[[S], R]], Callable[P
         kind: a frozen dataclass.
     """
     assert isinstance(kind, type), "a settings class"
-    settings = declared(kind)
+    settings = declared_settings(kind)
     places = [setting.name for setting in settings if setting.by_place]
     signature = inspect.Signature([_parameter(setting) for setting in settings])
 

@@ -25,22 +25,15 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-_HINTS: dict[Any, dict[str, Any]] = {}
+_HINTS: dict[type[Any], dict[str, Any]] = {}
 
 
-def hints_of(owner: Any) -> dict[str, Any]:
-    """Annotations of a settings class's fields, or of a call's parameters but those that collect the rest."""
-    if owner not in _HINTS:
-        hints = get_type_hints(owner, include_extras=True)
-        names = [field.name for field in fields(owner)] if is_dataclass(owner) else setting_names(owner)
-        _HINTS[owner] = {name: hints.get(name, Any) for name in names}
-    return _HINTS[owner]
-
-
-def setting_names(call: Callable[..., Any]) -> frozenset[str]:
-    """Names of the parameters of a call, those that collect the rest left out."""
-    parameters = inspect.signature(call).parameters.values()
-    return frozenset(each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD))
+def hints_of(kind: type[Any]) -> dict[str, Any]:
+    """Annotations of a settings class's fields, bounds included."""
+    if kind not in _HINTS:
+        hints = get_type_hints(kind, include_extras=True)
+        _HINTS[kind] = {field.name: hints[field.name] for field in fields(kind)}
+    return _HINTS[kind]
 
 
 def unknown_names(values: Mapping[Any, Any], known: Collection[str], owner: str) -> Iterator[str]:
@@ -167,36 +160,17 @@ def _fit_all(values: Mapping[str, Any], hints: Mapping[str, Any], unknown: Itera
     return fitted
 
 
-def settings_for(
-    call: Callable[..., Any], values: Mapping[str, Any], owner: str, beside: Collection[str] = ()
-) -> dict[str, Any]:
-    """Settings that are handed on to another call, checked before anything is loaded.
-
-    Args:
-        call: takes them.
-        values: by name.
-        owner: who was given them, with its verb: "decide has".
-        beside: names that the owner has itself.
-
-    Raises:
-        SettingError: a name that neither has (with the nearest they have), or values that do not fit.
-    """
-    unknown = unknown_names(values, setting_names(call) | set(beside), owner)
-    return {**values, **_fit_all(values, hints_of(call), unknown)}
-
-
 def checked_arguments(call: Callable[P, R]) -> Callable[P, R]:
     """The same call, which refuses names it does not have (with the nearest it has) and values that do not fit its
     annotations: all of them, as one SettingError.
     """
-    parameters = inspect.signature(call).parameters.values()
-    by_place = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
-    collects = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    parameters = inspect.signature(call).parameters
 
     @wraps(call)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        unknown = () if collects else unknown_names(kwargs, setting_names(call), f"{call.__name__} has")
-        fitted = _fit_all(dict(zip(by_place, args, strict=False)) | kwargs, hints_of(call), unknown)
+        hints = {name: hint for name, hint in get_type_hints(call, include_extras=True).items() if name in parameters}
+        unknown = unknown_names(kwargs, parameters, f"{call.__name__} has")
+        fitted = _fit_all(dict(zip(parameters, args, strict=False)) | kwargs, hints, unknown)
         return call(*args, **{name: fitted.get(name, value) for name, value in kwargs.items()})
 
     return checked
