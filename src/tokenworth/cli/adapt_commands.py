@@ -85,10 +85,7 @@ def compare(runs: Annotated[list[Path], said("Folders that adapt wrote.")], /, *
         raise SettingError("compare needs two runs or more; give the folders that tokenworth adapt wrote")
     metric = options.get("metric", "weighted_f1")
     rows = compare_results({str(run): AdaptResult.load(run) for run in runs}, metric=metric)
-    if options.json:
-        print_json(rows)
-    else:
-        show(comparison_table(rows, metric))
+    print_json(rows) if options.json else show(comparison_table(rows, metric))
 
 
 @takes(WeightChoice)

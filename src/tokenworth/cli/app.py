@@ -63,9 +63,8 @@ COMMANDS = {
 }
 """What each command does; its function lies in the file of its first word and is loaded when it is called."""
 GROUPS = frozenset(name.split()[0] for name in COMMANDS if " " in name)
-_FILES = {"rank": "assess", "trace": "decide", "tasks": "backbones", "extend": "measure"}
-_FILES |= dict.fromkeys(("predict", "compare", "export"), "adapt")
-_FILES |= dict.fromkeys(("mixture", "tokenizer", "scaling"), "pretrain")
+_FILES = {"rank": "assess", "trace": "decide", "tasks": "backbones", "extend": "measure", "mixture": "pretrain"}
+_FILES |= {"tokenizer": "pretrain", "scaling": "pretrain", **dict.fromkeys(("predict", "compare", "export"), "adapt")}
 """Commands whose function lies in another's file."""
 
 

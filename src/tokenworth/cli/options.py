@@ -71,7 +71,7 @@ def said(text: str, hint: Any = None) -> Parameter:
     return Parameter(help=text, negative=(), converter=None if hint is None else _reader(hint))
 
 
-_NoCache = Annotated[bool, said("Keep nothing of the forward pass.")]
+_NoCache = Annotated[bool | None, said("Keep nothing of the forward pass.")]
 _NO_CACHE = inspect.Parameter("no_cache", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_NoCache)
 
 
@@ -157,14 +157,20 @@ def _option(setting: Setting) -> inspect.Parameter:
         show_default=False,
         negative=None if kind is bool else (),
     )
-    more = [mark for mark in marks_of(hint) if isinstance(mark, Parameter)]
+    annotation = _annotated(kind, parameter, *(mark for mark in marks_of(hint) if isinstance(mark, Parameter)))
     absent = inspect.Parameter.empty if setting.default is MISSING else None
-    annotation = _annotated(kind, parameter, *more)
     return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=absent, annotation=annotation)
 
 
+class _Unchecked:
+    """To pydantic, which the parser asks where another library has loaded it: settings are checked by their classes."""
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> dict[str, str]:
+        return {"type": "any"}
+
+
 def _annotated(kind: Any, *marks: Any) -> Any:
-    return cast("Any", Annotated)[(kind, *marks)]
+    return cast("Any", Annotated)[(kind, *marks, _Unchecked())]
 
 
 def _reader(hint: Any, *, several: bool = False) -> Callable[[Any, Sequence[Any]], Any]:
