@@ -315,7 +315,7 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(folder):
         "sys.argv = ['tokenworth', 'corpus', 'build', 'corpus.yaml', '--out', 'out', '-q']\n"
         "from tokenworth.cli import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "cannot be written (" in done.stderr
     assert "make room there and run the same command again" in done.stderr
