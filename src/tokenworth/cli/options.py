@@ -13,14 +13,14 @@ from cyclopts import Parameter
 
 from tokenworth.cli.console import set_verbosity
 from tokenworth.errors import MisuseError, SettingError
-from tokenworth.settings import Bounds, OutFolder, refusal
+from tokenworth.settings import Bounds, Count, OutFolder, refusal
 from tokenworth.settings.bounds import Misfit
 from tokenworth.settings.conversion import marks_of
 from tokenworth.settings.declarations import OptionName, Setting, declared_settings
 from tokenworth.settings.from_text import is_list, option_type, value_from
 
-_MORE = {"max_texts": Annotated[int, Bounds(least=2)]}
-"""What a command asks of an option beyond what its setting does: one text of two classes is no sample."""
+_MORE = {"max_texts": Annotated[int, Bounds(least=2)], "max_length": Count}
+"""What a command asks of an option before anything is loaded; the calls have their own sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +38,7 @@ class Output:
 
 
 class Options:
-    """Fields of a settings class as options: all that a command line can name, those named, or all but some.
-
-    Without `defaults` help does not show those of the class: what the options are handed to has its own.
-    """
+    """Fields of a settings class as options: all, those named, or all but some; help may leave their defaults out."""
 
     def __init__(self, kind: type[Any], *only: str, but: Sequence[str] = (), defaults: bool = True) -> None:
         self.kind, self.described = kind, {setting.name: setting for setting in declared_settings(kind)}
