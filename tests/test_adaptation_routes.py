@@ -17,8 +17,7 @@ from tokenworth.adaptation import ROUTES, AdaptResult, adapt, load_classifier
 from tokenworth.adaptation.evaluation.comparison import compare_results
 from tokenworth.adaptation.routes.label_likelihood import mean_log_likelihoods, plain_ids
 from tokenworth.adaptation.routes.lora import linear_maps, target_modules
-from tokenworth.adaptation.routes.prompt_route import EMPTY_TEXTS
-from tokenworth.adaptation.routes.prompt_template import template_of, verbalise
+from tokenworth.adaptation.routes.prompt_route import EMPTY_TEXTS, template_of, verbalise
 from tokenworth.adaptation.storage.export import export_classifier
 from tokenworth.backbones import account_of, load_backbone, meta_model
 from tokenworth.backbones.catalog import CATALOG

@@ -6,7 +6,7 @@ import sklearn.metrics as slow
 
 from tokenworth.errors import SettingError
 from tokenworth.probes import fit_bag_of_words, mcnemar, measure
-from tokenworth.probes.linear import from_logistic
+from tokenworth.probes.logistic import from_logistic
 from tokenworth.probes.probability_metrics import (
     BINS,
     METRICS,

@@ -37,13 +37,12 @@ def candidates(config: AdaptConfig, route: str, seed: int) -> list[AdaptConfig]:
     from scipy.stats import loguniform
     from sklearn.model_selection import ParameterSampler
 
-    space: dict[str, Any] = {"lr": loguniform(*RATES), "steps": [max(1, round(config.steps * s)) for s in STEP_SHARES]}
-    if route == "lora":
-        space["rank"] = list(RANKS)
+    steps = [max(1, round(config.steps * share)) for share in STEP_SHARES]
+    ranks = {"rank": list(RANKS)} if route == "lora" else {}
+    space: dict[str, Any] = {"lr": loguniform(*RATES), "steps": steps, **ranks}
     plain = replace(config, tune=0, selection="last", calibrate=False)
     drawn = ParameterSampler(space, n_iter=max(1, config.tune - 1), random_state=seed)
-    changed = [replace(plain, **{name: _plain(value) for name, value in draw.items()}) for draw in drawn]
-    return [plain, *changed][: config.tune]
+    return [plain, *(replace(plain, **{**draw, "lr": float(draw["lr"])}) for draw in drawn)][: config.tune]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Trials(CellStore[Path | None, Facts, Facts]):
         return result
 
 
-def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[dict[str, Any]]]:
+def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[Facts]]:
     """The best settings, and what every trial gave and took; finished trials are not run again.
 
     Raises:
@@ -83,21 +82,23 @@ def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[dict
     """
     if job.route not in TRAINED:
         raise SettingError(f"tune searches over learning rate, rank and steps; the route {job.route} has none of them")
-    store, trials = Trials(job.config.metric), []
+    metric, trials = job.config.metric, list[Facts]()
+    store = Trials(metric)
     for number, config in enumerate(candidates(job.config, job.route, job.seed)):
         folder = None if job.folder is None else job.folder / "tuning" / f"trial-{number}"
-        trials.append(store.once(folder, partial(_trial, job, fit, config)))
-        _log.info("trial %d of %d: %s", number + 1, job.config.tune, _in_words(trials[-1], job.config.metric))
-    sign = -1.0 if job.config.metric in LOWER_IS_BETTER else 1.0
-    best = max(trials, key=lambda trial: sign * trial[job.config.metric])
-    chosen = {name: best[name] for name in ("lr", "rank", "steps")}
-    return replace(job.config, tune=0, **chosen), trials
+        trial = store.once(folder, partial(_trial, job, fit, config))
+        trials.append(trial)
+        settings = f"lr {trial['lr']:.1e}, rank {trial['rank']}, {trial['steps']:,} steps"
+        _log.info("trial %d of %d: %s: %s %.3f", number + 1, job.config.tune, settings, metric, trial[metric])
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    best = max(trials, key=lambda trial: sign * trial[metric])
+    return replace(job.config, tune=0, lr=best["lr"], rank=best["rank"], steps=best["steps"]), trials
 
 
 def _trial(job: Job, fit: Callable[[Job], Fitted], config: AdaptConfig, work: Path) -> Facts:
     part, folder = job.validation, None if job.folder is None else work
     assert part is not None, "a search has a validation part"
-    fitted = fit(job.changed(config=config, folder=folder, validation_rows=job.validation_rows[:0]))
+    fitted = fit(replace(job, config=config, folder=folder, validation_rows=job.validation_rows[:0]))
     return {
         "lr": config.lr,
         "rank": config.rank,
@@ -106,11 +107,3 @@ def _trial(job: Job, fit: Callable[[Job], Fitted], config: AdaptConfig, work: Pa
         "train_flops": fitted.cost["train_flops"],
         "loop_seconds": fitted.cost["loop_seconds"],
     }
-
-
-def _in_words(trial: dict[str, Any], metric: str) -> str:
-    return f"lr {trial['lr']:.1e}, rank {trial['rank']}, {trial['steps']:,} steps: {metric} {trial[metric]:.3f}"
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworth.adaptation.predictor import Predictor
+from tokenworth.adaptation.predictor import Predictor, with_prefix
 from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.base.aliases import Progress
+from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Split, Task
 from tokenworth.training.devices import Devices
@@ -70,12 +71,11 @@ class Job:
         if isinstance(self.model, Backbone):
             return self.model
         name = self.model.removesuffix(RANDOM_SUFFIX) + RANDOM_SUFFIX if random else self.model
-        wanted = {**self.loading, "dtype": dtype or self.dtype, "seed": self.seed, "lm_head": lm_head}
-        return load_backbone(name, **wanted)
+        return load_backbone(name, **self.loading, dtype=dtype or self.dtype, seed=self.seed, lm_head=lm_head)
 
-    def texts(self, texts: list[str]) -> list[str]:
+    def tokens(self, backbone: Backbone, texts: list[str]) -> Tokens:
         """Texts as the backbone gets them."""
-        return with_prefix(texts, self.config.prefix)
+        return tokenise(backbone, with_prefix(texts, self.config.prefix), max_length=self.config.max_length)
 
     def class_weights(self) -> NDArray[np.float64]:
         """(C,) weights in the loss: 1, or N / (C n_c) for balanced classes."""
@@ -107,8 +107,3 @@ class Fitted:
     flops_per_text: float | None = None
     """Of predicting one text of mean length."""
     notes: tuple[str, ...] = ()
-
-
-def with_prefix(texts: list[str], prefix: str) -> list[str]:
-    """Texts with something put before each."""
-    return [prefix + text for text in texts] if prefix else texts

@@ -1,11 +1,14 @@
-"""What every route ends in: something that gives scores for texts and can be saved."""
+"""What every route ends in: something that gives scores for texts and can be saved, its backbone by its whereabouts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Protocol
 
+from tokenworth.backbones import Backbone, dtype_name, load_backbone
+from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.base.aliases import Floats
+from tokenworth.errors import AdaptError
 
 
 class Predictor(Protocol):
@@ -25,15 +28,49 @@ class Predictor(Protocol):
         ...
 
 
-def origin(backbone: Any, tokenizer: str | None) -> dict[str, Any]:
+def with_prefix(texts: list[str], prefix: str) -> list[str]:
+    """Texts with something put before each."""
+    return [prefix + text for text in texts]
+
+
+def origin(backbone: Backbone, tokenizer: str | None, seed: int) -> dict[str, Any]:
     """Where a predictor finds its backbone again, and by what it knows it."""
-    name = backbone.name
-    base, twin = name.removesuffix("@random"), "@random" if name.endswith("@random") else ""
+    base = backbone.name.removesuffix(RANDOM_SUFFIX)
+    twin = backbone.name[len(base) :]
     place = str(Path(base).expanduser().resolve()) if Path(base).expanduser().is_dir() else base
     return {
         "name": place + twin,
         "revision": backbone.source.rpartition("@")[2] if "@" in backbone.source and not twin else None,
         "fingerprint": backbone.fingerprint,
         "tokenizer": tokenizer,
-        "dtype": str(backbone.dtype).removeprefix("torch."),
+        "dtype": dtype_name(backbone.dtype),
+        "seed": seed,
     }
+
+
+def known_backbone(facts: dict[str, Any], loading: dict[str, Any], **more: Any) -> Backbone:
+    """The backbone a saved classifier belongs to, checked by its fingerprint.
+
+    Args:
+        facts: as `origin` wrote them.
+        loading: device, dtype and others; `model` names another place of the same backbone.
+        more: further arguments of `load_backbone`.
+
+    Raises:
+        AdaptError: another backbone lies there.
+        BackboneError: none does.
+    """
+    arguments = {name: value for name, value in loading.items() if value is not None}
+    model = arguments.pop("model", None) or facts["name"]
+    if isinstance(model, Backbone):
+        backbone = model
+    else:
+        revision = None if Path(str(model)).is_dir() or model != facts["name"] else facts["revision"]
+        defaults = {"dtype": facts["dtype"], "tokenizer": facts["tokenizer"], "revision": revision}
+        backbone = load_backbone(model, **{**defaults, "seed": facts.get("seed", 0), **arguments, **more})
+    if backbone.fingerprint != facts["fingerprint"]:
+        raise AdaptError(
+            f"this classifier was made for another backbone than {backbone.name}: the fingerprints are "
+            f"{facts['fingerprint'][:12]} and {backbone.fingerprint[:12]}; name the right one with --model"
+        )
+    return backbone

@@ -7,6 +7,7 @@ from typing import Any
 from tokenworth.adaptation.evaluation.evaluation import Evaluation
 from tokenworth.adaptation.job import Fitted, Job
 
+_WORDS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "ece": "ECE"}
 _DID = {
     "bow": "A bag of words (TF-IDF and logistic regression)",
     "prompt": "Asking the language model",
@@ -21,17 +22,18 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
     """Two to five sentences: what it reached, against what, at what cost, and what to doubt."""
     metrics, name = evaluation.metrics, job.config.metric
     between = f"{metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f}"
-    first = (
-        f"{_DID[job.route]} reached {_words(name)} {metrics[name]:.3f} (95 % interval {between}) on "
+    metric = _WORDS.get(name, name.replace("_", " "))
+    reached = (
+        f"{_DID[job.route]} reached {metric} {metrics[name]:.3f} (95 % interval {between}) on "
         f"{len(job.task.test):,} test texts; always saying the most frequent class gives weighted F1 "
         f"{evaluation.majority['weighted_f1']:.3f}."
     )
     gap = evaluation.train_metrics["accuracy"] - metrics["accuracy"]
-    second = (
+    on_training_texts = (
         f"On training texts its accuracy is {evaluation.train_metrics['accuracy']:.3f}, {abs(gap):.3f} "
         f"{'above' if gap >= 0 else 'below'} that on test texts."
     )
-    said = [first, second]
+    said = [reached, on_training_texts]
     if cost.get("train_flops"):
         said.append(
             f"It trained {fitted.parameters['trainable']:,} of {fitted.parameters['total']:,} parameters on "
@@ -44,7 +46,3 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
             f"Its confidence is off by {metrics['ece']:.2f} on average (ECE); calibrate: true fits a temperature."
         )
     return said + list(fitted.notes)
-
-
-def _words(metric: str) -> str:
-    return {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "ece": "ECE"}.get(metric, metric.replace("_", " "))

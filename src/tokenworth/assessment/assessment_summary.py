@@ -22,18 +22,14 @@ WHAT_IS_NOT_MEASURED = (
 
 
 def summarise(
-    task: TaskCard,
-    backbone: BackboneCard,
-    choice: LayerChoice,
-    rows: dict[int, LayerRow],
-    probes: ProbeTable,
+    task: TaskCard, backbone: BackboneCard, choice: LayerChoice, rows: dict[int, LayerRow], probes: ProbeTable
 ) -> list[str]:
     """Sentences a reader can act on, most important first."""
     row = rows[choice.best]
     return [
         _against_words(task, probes),
         _which_layer(backbone, choice),
-        *(_next_token(row) if backbone["causal"] else [NOT_CAUSAL]),
+        *([*_retained(row), *_ntps(row)] if backbone["causal"] else [NOT_CAUSAL]),
         WHICH_TO_TRUST,
         WHAT_IS_NOT_MEASURED,
     ]
@@ -65,19 +61,12 @@ def _which_layer(backbone: BackboneCard, choice: LayerChoice) -> str:
     )
 
 
-def _next_token(row: LayerRow) -> list[str]:
-    return [*_retained(row), *_ntps(row)]
-
-
 def _retained(row: LayerRow) -> list[str]:
     area = row["retained_auc"]
     if math.isnan(area):
         return ["How much label signal next-token directions keep cannot be said here (see the flags)."]
-    interval = (
-        ""
-        if math.isnan(row["retained_auc_low"])
-        else (f" ({row['retained_auc_low']:.2f} to {row['retained_auc_high']:.2f})")
-    )
+    low, high = row["retained_auc_low"], row["retained_auc_high"]
+    interval = "" if math.isnan(low) else f" ({low:.2f} to {high:.2f})"
     k90 = "" if math.isnan(row["k90_low"]) else f" (between {row['k90_low']:.0f} and {row['k90_high']:.0f})"
     kept = f"Of the linearly readable label signal, next-token directions keep an area of {area:.2f}{interval}"
     chance = f"where directions in random order keep {row['retained_auc_chance']:.2f}"

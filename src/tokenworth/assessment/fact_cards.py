@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tokenworth.assessment.assessment_result import BackboneCard, TaskCard, TokenCounts
-from tokenworth.backbones import Backbone
+from tokenworth.backbones import Backbone, dtype_name
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.encode import Tokens
 from tokenworth.tasks import Task
@@ -45,7 +45,7 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
         "n_layers": backbone.n_layers,
         "width": backbone.width,
         "n_parameters": backbone.n_parameters,
-        "dtype": str(backbone.dtype).removeprefix("torch."),
+        "dtype": dtype_name(backbone.dtype),
         "device": str(backbone.device),
         "causal": backbone.causal,
         "random": backbone.random,

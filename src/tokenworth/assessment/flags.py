@@ -21,16 +21,14 @@ def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]
         backbone: whether it is causal.
         reasons: by layer, the reason by score.
     """
-    flags = [_flag(None, score, NOT_AUTOREGRESSIVE) for score in ("ntps", "ar_r2") if not backbone.causal]
+    flags = list[tuple[int | None, str, str]]()
+    if not backbone.causal:
+        flags += [(None, score, NOT_AUTOREGRESSIVE) for score in ("ntps", "ar_r2")]
     if len(task.test) < SMALL_TEST:
-        flags.append(_flag(None, "all", f"only {len(task.test)} test texts: read the intervals, not the figures"))
+        flags.append((None, "all", f"only {len(task.test)} test texts: read the intervals, not the figures"))
     smallest = int(np.bincount(task.train.labels, minlength=task.n_classes).min())
     if smallest < SMALL_CLASS:
-        flags.append(_flag(None, "all", f"the smallest class has {smallest} training texts: its figures are chance"))
+        flags.append((None, "all", f"the smallest class has {smallest} training texts: its figures are chance"))
     for layer, by_score in reasons.items():
-        flags += [_flag(layer, score, reason) for score, reason in by_score.items() if reason]
-    return flags
-
-
-def _flag(layer: int | None, score: str, reason: str) -> Flag:
-    return {"layer": layer, "score": score, "reason": reason}
+        flags += [(layer, score, reason) for score, reason in by_score.items() if reason]
+    return [{"layer": layer, "score": score, "reason": reason} for layer, score, reason in flags]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +36,10 @@ def prepare_labels(task: Task, folds_N: Counts, settings: AssessSettings) -> Lab
     """Labels, folds and seeded shuffles of the training labels."""
     train = torch.from_numpy(task.train.labels)
     rng = np.random.default_rng(settings.seed)
-    shuffled = [torch.from_numpy(rng.permutation(task.train.labels)) for _ in range(settings.shuffles)]
-    stacked = torch.stack(shuffled) if shuffled else torch.empty(0, len(train), dtype=torch.int64)
-    return Labels(train, task.test.labels, torch.from_numpy(folds_N), stacked, task.n_classes)
+    shuffled_BN = torch.empty(settings.shuffles, len(train), dtype=torch.int64)
+    for row_N in shuffled_BN:
+        row_N[:] = torch.from_numpy(rng.permutation(task.train.labels))
+    return Labels(train, task.test.labels, torch.from_numpy(folds_N), shuffled_BN, task.n_classes)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -64,28 +66,27 @@ def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
             "the sum of a text's states is beyond float32 at a layer, so they cannot be pooled; check the weights of "
             "the model, or leave the layer out (--layers)"
         )
-    wide_ND = features_ND.to(torch.float64)
+    wide_ND, n_classes = features_ND.to(torch.float64), labels.n_classes
     shift_D, width = wide_ND.mean(0), features_ND.shape[1]
     folds = [labels.folds_N == fold for fold in range(int(labels.folds_N.max()) + 1)]
     groups = [
-        PooledMoments(width, labels.n_classes, shift_D=shift_D).update(wide_ND[own_N], labels.train_N[own_N])
-        for own_N in folds
+        PooledMoments(width, n_classes, shift_D=shift_D).update(wide_ND[in_fold_N], labels.train_N[in_fold_N])
+        for in_fold_N in folds
     ]
     total = add_up(groups)
-    counts = torch.bincount(labels.train_N, minlength=labels.n_classes).to(torch.float64)
-    shuffled = []
-    for shuffled_N in labels.shuffled_BN:
-        per_class_CD = torch.zeros(labels.n_classes, wide_ND.shape[1], dtype=torch.float64)
-        shuffled.append(total.relabel(per_class_CD.index_add(0, shuffled_N, wide_ND).T, counts))
-    return LayerMoments(total, groups, shuffled, [features_ND[own_N] for own_N in folds])
+    counts_C = torch.bincount(labels.train_N, minlength=n_classes).to(torch.float64)
+    none_CD = torch.zeros(n_classes, width, dtype=torch.float64)
+    shuffled = [
+        total.relabel(none_CD.index_add(0, shuffled_N, wide_ND).T, counts_C) for shuffled_N in labels.shuffled_BN
+    ]
+    return LayerMoments(total, groups, shuffled, [features_ND[in_fold_N] for in_fold_N in folds])
 
 
 def score_row(layer: int, scores: LayerScores) -> dict[str, Any]:
     """The closed-form scores of a layer as columns."""
     row: dict[str, Any] = {"layer": layer}
-    for name in ("ntps", "retained_auc", "k90", "ar_r2", "hscore", "logme"):
-        row |= columns(name, scores.values.get(name, Value(float("nan"))))
-    for name, value in scores.values.items():
+    always = ("ntps", "retained_auc", "k90", "ar_r2", "hscore", "logme")
+    for name, value in {**dict.fromkeys(always, Value(float("nan"))), **scores.values}.items():
         row |= columns(name, value)
     return row
 
@@ -99,34 +100,26 @@ def probe_layer(
     train_ND: Tensor, test_MD: Tensor, moments: LayerMoments, labels: Labels
 ) -> tuple[RidgeProbe, dict[str, float]]:
     """Ridge probe and nearest neighbours of a layer, as columns with intervals and chance levels."""
+    train_N, folds_N, test_M, n_classes = labels.train_N, labels.folds_N, labels.test_M, labels.n_classes
     probe = ridge_probe(
-        train_ND,
-        labels.train_N,
-        labels.folds_N,
-        test_MD,
-        groups=moments.groups,
-        shuffled=moments.shuffled,
-        total=moments.total,
+        train_ND, train_N, folds_N, test_MD, groups=moments.groups, shuffled=moments.shuffled, total=moments.total
     )
-    chance = [(prediction.numpy() == labels.test_M).mean() for prediction in probe.shuffled_BM]
-    chance_f1 = [weighted_f1(labels.test_M, row.numpy(), labels.n_classes) for row in probe.shuffled_BM]
-    row = _measured("probe", labels.test_M, probe.test_M, labels.n_classes, float(np.mean(chance or [np.nan])))
+    row = _measured("probe", test_M, probe.test_M, n_classes, list(probe.shuffled_BM))
+    chance_f1 = [weighted_f1(test_M, predicted_M.numpy(), n_classes) for predicted_M in probe.shuffled_BM]
     row["probe_f1_chance"] = float(np.mean(chance_f1 or [np.nan]))
-    cv = _measured("cv", labels.train_N.numpy(), probe.crossfit_N, labels.n_classes)
-    row |= cv | {"cv_loss": float(probe.loss_N.mean()), "penalty": probe.penalty}
+    row |= _measured("cv", train_N.numpy(), probe.crossfit_N, n_classes)
+    row |= {"cv_loss": float(probe.loss_N.mean()), "penalty": probe.penalty}
     nearest, similarity = nearest_labels(train_ND, test_MD)
-    voted = vote(labels.train_N, nearest, similarity, labels.n_classes)
-    by_chance = [
-        float((vote(other, nearest, similarity, labels.n_classes).numpy() == labels.test_M).mean())
-        for other in labels.shuffled_BN
-    ]
-    return probe, row | _measured("knn", labels.test_M, voted, labels.n_classes, float(np.mean(by_chance or [np.nan])))
+    voted_M, *shuffled = (vote(each_N, nearest, similarity, n_classes) for each_N in (train_N, *labels.shuffled_BN))
+    return probe, row | _measured("knn", test_M, voted_M, n_classes, shuffled)
 
 
 def _measured(
-    name: str, true_N: Counts, predicted_N: Tensor, n_classes: int, chance: float = float("nan")
+    name: str, true_N: Counts, predicted_N: Tensor, n_classes: int, shuffled: Sequence[Tensor] = ()
 ) -> dict[str, float]:
+    """Columns of accuracy and F1; the chance level is the mean accuracy of predictions after shuffled labels."""
     metrics = evaluate(true_N, predicted_N.numpy(), n_classes)
-    return columns(
-        f"{name}_accuracy", Value(metrics.accuracy, metrics.accuracy_low, metrics.accuracy_high, chance)
-    ) | columns(f"{name}_f1", Value(metrics.f1, metrics.f1_low, metrics.f1_high))
+    chance = float(np.mean([(other_N.numpy() == true_N).mean() for other_N in shuffled] or [np.nan]))
+    accuracy = Value(metrics.accuracy, metrics.accuracy_low, metrics.accuracy_high, chance)
+    f1 = Value(metrics.f1, metrics.f1_low, metrics.f1_high)
+    return columns(f"{name}_accuracy", accuracy) | columns(f"{name}_f1", f1)

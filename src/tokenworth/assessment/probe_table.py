@@ -16,8 +16,6 @@ from tokenworth.probes import RidgeProbe, bag_of_words, evaluate, logistic_probe
 from tokenworth.probes.metrics import Counts, confusion
 from tokenworth.tasks import Task
 
-_BOW_NAME = "bag of words ({})"
-
 
 @dataclass(frozen=True, slots=True)
 class ProbeTable:
@@ -60,8 +58,10 @@ def probe_table(
     predicted = np.asarray(best["predictions"])
     lead = paired_difference(task.test.labels, predicted, np.asarray(bow["predictions"]), task.n_classes)
     table = confusion(task.test.labels, predicted, task.n_classes)
+    most_frequent_M = np.full(len(task.test), np.bincount(task.train.labels).argmax())
+    majority = _row("majority class", "majority", task, most_frequent_M)
     return ProbeTable(
-        rows=[without_predictions(row) for row in (_majority_row(task), bow, *candidates)],
+        rows=[without_predictions(row) for row in (majority, bow, *candidates)],
         best=best,
         bow=bow,
         predictions=best["predictions"],
@@ -75,13 +75,9 @@ def bow_row(task: Task) -> FittedProbe:
     start = perf_counter()
     train = task.train
     fitted = bag_of_words(train.texts, train.labels, task.test.texts, groups_N=train.groups)
-    row = _row(_BOW_NAME.format(fitted.recipe), "bow", task, fitted.test_M, seconds=perf_counter() - start)
+    name = f"bag of words ({fitted.recipe})"
+    row = _row(name, "bow", task, fitted.test_M, seconds=perf_counter() - start)
     return row | {"setting": fitted.setting, "n_features": fitted.n_features}
-
-
-def _majority_row(task: Task) -> FittedProbe:
-    most_frequent = int(np.bincount(task.train.labels).argmax())
-    return _row("majority class", "majority", task, np.full(len(task.test), most_frequent))
 
 
 def _logistic_row(features: Features, task: Task, layer: int, settings: AssessSettings) -> FittedProbe:
@@ -95,26 +91,16 @@ def _logistic_row(features: Features, task: Task, layer: int, settings: AssessSe
     )
     seconds = perf_counter() - start
     row = _row(f"logistic, layer {layer}", "logistic", task, fitted.test_M, layer=layer, seconds=seconds)
-    return row | {
-        "cv_accuracy": fitted.cv_accuracy,
-        "inverse_penalty": fitted.inverse_penalty,
-        "converged": fitted.converged,
-    }
+    chosen = {"cv_accuracy": fitted.cv_accuracy, "inverse_penalty": fitted.inverse_penalty}
+    return cast("FittedProbe", row | chosen | {"converged": fitted.converged})
 
 
 def _row(
     name: str, kind: str, task: Task, predicted_M: Counts, *, layer: int | None = None, seconds: float | None = None
 ) -> FittedProbe:
-    metrics = evaluate(task.test.labels, predicted_M, task.n_classes)
-    figures: Any = {
-        "name": name,
-        "kind": kind,
-        "layer": layer,
-        **asdict(metrics),
-        "seconds": seconds,
-        "predictions": [int(label) for label in predicted_M],
-    }
-    return cast("FittedProbe", figures)
+    figures = asdict(evaluate(task.test.labels, predicted_M, task.n_classes))
+    row: Any = {"name": name, "kind": kind, "layer": layer, **figures, "seconds": seconds}
+    return cast("FittedProbe", row | {"predictions": predicted_M.tolist()})
 
 
 def without_predictions(row: FittedProbe) -> ProbeRow:

@@ -65,17 +65,17 @@ class _Trial:
 
 
 @keywords_of(MemorisationCall)
-def measure_memorisation(given: MemorisationCall) -> Memorisation:
+def measure_memorisation(call: MemorisationCall) -> Memorisation:
     """Rates of extractable spans; the same spans for every prefix length.
 
     Raises:
         SettingError: no document is long enough for the longest prefix and a span.
     """
-    decoder, prefixes, span = given.decoder, given.prefixes, given.span
+    decoder, prefixes, span = call.decoder, call.prefixes, call.span
     if not prefixes or min(prefixes) < 1 or span < 1:
         raise SettingError(f"prefixes {list(prefixes)} and span {span} count tokens; take 1 or more")
     decoder.check_length(max(prefixes) + span)
-    tokens, trials = _trials(given, np.random.default_rng(given.seed))
+    tokens, trials = _trials(call, np.random.default_rng(call.seed))
     rows, examples = [], []
     for prefix in prefixes:
         for trial in trials:
@@ -89,19 +89,19 @@ def measure_memorisation(given: MemorisationCall) -> Memorisation:
     return Memorisation(decoder.name, span, tokens, rows, examples[:_EXAMPLES])
 
 
-def _trials(given: MemorisationCall, rng: np.random.Generator) -> tuple[int, list[_Trial]]:
+def _trials(call: MemorisationCall, rng: np.random.Generator) -> tuple[int, list[_Trial]]:
     """Tokens of the corpus, and spans by how often they stand there, those of no training document first."""
-    before, span, most = max(given.prefixes), given.span, given.most
-    stream_N, place_N = packed(given.decoder, given.documents)
+    before, span, most = max(call.prefixes), call.span, call.most
+    stream_N, place_N = packed(call.decoder, call.documents)
     if place_N.max() + 1 < before + span:
         raise SettingError(
-            f"the longest of {len(given.documents)} documents has {place_N.max() + 1} tokens, and a prefix of {before} "
+            f"the longest of {len(call.documents)} documents has {place_N.max() + 1} tokens, and a prefix of {before} "
             f"with a span of {span} takes {before + span}; bring longer documents, or ask for shorter prefixes"
         )
     spans = Spans.of(stream_N, place_N, span)
     trials = _sampled(spans, place_N, before, most, rng)
-    if given.held_out:
-        other_N, other_place_N = packed(given.decoder, given.held_out)
+    if call.held_out:
+        other_N, other_place_N = packed(call.decoder, call.held_out)
         unseen = spans.unseen(Spans.of(other_N, other_place_N, span))
         trials = _sampled(unseen, other_place_N, before, most, rng) + trials
     return len(stream_N), [trial for trial in trials if trial.counts]

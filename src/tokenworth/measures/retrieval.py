@@ -80,33 +80,33 @@ class _Probe:
 
 
 @keywords_of(RetrievalCall)
-def measure_retrieval(given: RetrievalCall) -> Retrieval:
+def measure_retrieval(call: RetrievalCall) -> Retrieval:
     """Accuracy of the probe above for every length and depth, the same probes in all of them.
 
     Raises:
         SettingError: lengths that the model has no positions for or that leave no room, or too few words.
     """
-    decoder, documents = given.decoder, given.documents
+    decoder, documents = call.decoder, call.documents
     window = min(decoder.trained, decoder.context)
-    lengths = given.lengths or ([window, 2 * window, 4 * window] if decoder.rotary else [decoder.context])
+    lengths = call.lengths or ([window, 2 * window, 4 * window] if decoder.rotary else [decoder.context])
     decoder.check_length(max(lengths))
-    rng = np.random.default_rng(given.seed)
+    rng = np.random.default_rng(call.seed)
     some = [documents[i] for i in rng.permutation(len(documents))[:_FILLER_TEXTS]]
     stream_N, _ = packed(decoder, some)
-    asked = _probes(given, _words(some), len(stream_N), rng)
+    asked = _probes(call, _words(some), len(stream_N), rng)
     needed = max(2 * len(probe.before) + max(map(len, probe.values)) + len(probe.after) for probe in asked)
     if min(lengths) < 2 * needed:
         raise SettingError(f"{min(lengths)} tokens leave no room: sentence and question take {needed}; ask for longer")
     cells = []
     for tokens in lengths:
-        for depth in given.depths:
+        for depth in call.depths:
             texts = [[probe.text(stream_N, tokens, depth, planted) for planted in (0, 1)] for probe in asked]
             scores = [
                 [value_scores(decoder, text, probe.values) for text in readings]
                 for probe, readings in zip(asked, texts, strict=True)
             ]
-            cells.append(_cell(tokens, depth, np.array(scores), given.seed))
-    return Retrieval(decoder.name, 1 / given.values, given.probes, cells)
+            cells.append(_cell(tokens, depth, np.array(scores), call.seed))
+    return Retrieval(decoder.name, 1 / call.values, call.probes, cells)
 
 
 def _words(documents: Sequence[str]) -> NDArray[np.str_]:
@@ -114,8 +114,8 @@ def _words(documents: Sequence[str]) -> NDArray[np.str_]:
     return np.array(sorted({word for text in documents for word in _WORD.findall(text) if word.islower()}))
 
 
-def _probes(given: RetrievalCall, words: NDArray[np.str_], stream: int, rng: np.random.Generator) -> list[_Probe]:
-    decoder, values, probes = given.decoder, given.values, given.probes
+def _probes(call: RetrievalCall, words: NDArray[np.str_], stream: int, rng: np.random.Generator) -> list[_Probe]:
+    decoder, values, probes = call.decoder, call.values, call.probes
     if values < 2 or probes < 2 or len(words) <= values:
         raise SettingError(
             f"{values} values, {probes} probes and {len(words)} different words in the documents: two of each at "
@@ -124,7 +124,7 @@ def _probes(given: RetrievalCall, words: NDArray[np.str_], stream: int, rng: np.
     drawn = []
     for _ in range(probes):
         key, *others = (str(words[i]) for i in rng.choice(len(words), values + 1, replace=False))
-        asked = given.question.format(key=key)
+        asked = call.question.format(key=key)
         before = tokens_of(decoder, asked)
         pieces = [_piece(decoder, asked, before, value) for value in others]
         drawn.append(_Probe(before, pieces, tokens_of(decoder, "."), int(rng.integers(stream))))

@@ -2,8 +2,7 @@
 
 from tokenworth.probes.bag_of_words import BagOfWordsModel, bag_of_words, fit_bag_of_words
 from tokenworth.probes.folds import grouped_folds
-from tokenworth.probes.linear import Linear
-from tokenworth.probes.logistic import LogisticProbe, logistic_probe
+from tokenworth.probes.logistic import Linear, LogisticProbe, logistic_probe
 from tokenworth.probes.metrics import Metrics, evaluate, mcnemar, paired_difference
 from tokenworth.probes.neighbours import nearest_labels, vote
 from tokenworth.probes.probability_metrics import METRICS, measure

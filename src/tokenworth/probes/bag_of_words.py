@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworth.base.aliases import Floats
-from tokenworth.probes.folds import grouped_folds
-from tokenworth.probes.linear import Linear
+from tokenworth.probes.folds import grouped_folds, stratified_part
+from tokenworth.probes.logistic import Linear
 from tokenworth.probes.ngrams import CHARACTERS, WORDS, Ngrams, fit_ngrams
 
 Ints = NDArray[np.int64]
@@ -126,10 +126,13 @@ def fit_bag_of_words(
         groups_N: texts of one group are not parted when the recipe is chosen.
         seed: of the folds.
     """
+    from sklearn.utils.class_weight import compute_sample_weight
+
     recipe = recipe or choose_recipe(texts, labels_N, groups_N=groups_N, seed=seed)
     kinds, most = RECIPES[recipe].kinds, max(1, MOST_WEIGHTS // n_classes)
     fitted = [fit_ngrams(kind, texts, most // len(kinds)) for kind in kinds]
-    rows, weights_N = _joined(rows for _, rows in fitted), _text_weights(labels_N, class_weight)
+    weights_N = None if class_weight is None else compute_sample_weight(class_weight, labels_N)
+    rows = _joined(rows for _, rows in fitted)
     linear = _fit(rows, labels_N, n_classes, weights_N, scaled=RECIPES[recipe].scaled)
     return BagOfWordsModel(recipe, tuple(block for block, _ in fitted), linear)
 
@@ -147,9 +150,11 @@ def choose_recipe(texts: list[str], labels_N: Ints, *, groups_N: Ints | None = N
 
     Terms and their frequencies are those of all the texts looked at, which no label enters.
     """
-    if sum(map(len, texts)) > MOST_CHARACTERS:
+    characters = sum(map(len, texts))
+    if characters > MOST_CHARACTERS:
         return DEFAULT_RECIPE
-    rows = _search_rows(texts, labels_N, seed)
+    parts = max(-(-len(texts) // SEARCH_TEXTS), -(-characters // SEARCH_CHARACTERS))
+    rows = stratified_part(labels_N, parts, seed)
     labels = labels_N[rows]
     if len(np.unique(labels)) < 2 or len(rows) < SEARCH_FOLDS:
         return DEFAULT_RECIPE
@@ -171,16 +176,6 @@ def log_shares(odds_NC: Floats) -> Floats:
     if odds_NC.shape[1] == 2:
         return odds_NC / 2
     return np.asarray(-np.logaddexp(0.0, -odds_NC))
-
-
-def _search_rows(texts: list[str], labels_N: Ints, seed: int) -> Ints:
-    """A stratified part of the texts: whole folds of one large deal."""
-    characters = sum(map(len, texts))
-    parts = max(-(-len(texts) // SEARCH_TEXTS), -(-characters // SEARCH_CHARACTERS))
-    if parts <= 1:
-        return np.arange(len(texts))
-    dealt = grouped_folds(labels_N, min(parts, len(texts)), seed=seed)
-    return np.flatnonzero(dealt == 0)
 
 
 def _hits(rows: Any, labels_N: Ints, folds_N: Ints, *, scaled: bool) -> int:
@@ -229,13 +224,6 @@ def naive_bayes_ratio(rows: Any, is_class_N: NDArray[np.bool_]) -> Floats:
     holds = (rows > 0).astype(np.float64)
     inside_F, outside_F = (1.0 + np.asarray(holds[part].sum(0))[0] for part in (is_class_N, ~is_class_N))
     return np.asarray(np.log(inside_F / inside_F.sum()) - np.log(outside_F / outside_F.sum()))
-
-
-def _text_weights(labels_N: Ints, class_weight: str | None) -> Floats | None:
-    if class_weight is None:
-        return None
-    there, class_N, count_C = np.unique(labels_N, return_inverse=True, return_counts=True)
-    return np.asarray(len(labels_N) / (len(there) * count_C[class_N]))
 
 
 def _joined(blocks: Iterable[Any]) -> Any:

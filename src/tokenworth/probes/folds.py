@@ -29,3 +29,10 @@ def grouped_folds(labels_N: Ints, n_folds: int, *, groups_N: Ints | None = None,
     fold_of_unit = np.empty(n_units, dtype=np.int64)
     fold_of_unit[order] = np.arange(n_units) % min(n_folds, n_units)
     return fold_of_unit[units_N]
+
+
+def stratified_part(labels_N: Ints, parts: int, seed: int) -> Ints:
+    """Rows of one of so many parts, in rising order, with every class in proportion; all of them for one part."""
+    if parts <= 1:
+        return np.arange(len(labels_N))
+    return np.flatnonzero(grouped_folds(labels_N, parts, seed=seed) == 0)

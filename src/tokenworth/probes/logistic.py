@@ -1,4 +1,7 @@
-"""Logistic regression on frozen features, its penalty by cross-validation on training texts (scikit-learn)."""
+"""Logistic regression on frozen features, its penalty by cross-validation on training texts (scikit-learn).
+
+Axes: N texts, M test texts, D features, C classes.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworth.probes.folds import grouped_folds
-from tokenworth.probes.linear import Linear, from_logistic
+from tokenworth.base.aliases import Floats
+from tokenworth.probes.folds import grouped_folds, stratified_part
 
 INVERSE_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 SEARCH_TEXTS = 4000
 """The penalty is searched on at most so many training texts; the chosen one is fitted on all."""
 SEARCH_FOLDS = 3
 
-Floats = NDArray[np.float32]
+Features = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Linear:
+    """What is left of any linear classifier once it is fitted: scores = x @ weights + intercept.
+
+    Their softmax is the probability of each class.
+    """
+
+    weights_DC: Floats
+    intercept_C: Floats
+
+    def scores(self, x_ND: Any) -> Floats:
+        """Log-odds (N, C), up to a constant a row; x may be sparse."""
+        return np.asarray(x_ND @ self.weights_DC + self.intercept_C, dtype=np.float64)
+
+
+def from_logistic(model: Any, n_classes: int, *, mean_D: Any = 0.0, scale_D: Any = 1.0) -> Linear:
+    """The read-out of a fitted scikit-learn LogisticRegression, in the units before standardising.
+
+    Two classes have one row of coefficients there, and classes the training labels lack have none: they get zero
+    weights and an intercept at which their probability vanishes.
+    """
+    coefficients_KD, intercept_K = np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64)
+    if len(coefficients_KD) == 1:
+        coefficients_KD = np.concatenate([-coefficients_KD / 2, coefficients_KD / 2])
+        intercept_K = np.concatenate([-intercept_K / 2, intercept_K / 2])
+    scaled_KD = coefficients_KD / scale_D
+    weights_DC, intercept_C = np.zeros((scaled_KD.shape[1], n_classes)), np.full(n_classes, -1e4)
+    weights_DC[:, model.classes_] = scaled_KD.T
+    intercept_C[model.classes_] = intercept_K - (scaled_KD * mean_D).sum(1)
+    return Linear(weights_DC, intercept_C)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -34,7 +69,7 @@ class LogisticProbe:
 
 
 def logistic_probe(
-    train_ND: Floats, labels_N: Ints, test_MD: Floats, *, groups_N: Ints | None = None, seed: int = 0
+    train_ND: Features, labels_N: Ints, test_MD: Features, *, groups_N: Ints | None = None, seed: int = 0
 ) -> LogisticProbe:
     """Standardise, choose C of `INVERSE_PENALTIES` by accuracy over folds, fit on all training texts, predict.
 
@@ -42,7 +77,7 @@ def logistic_probe(
     """
     train_ND, mean, scale = standardised(train_ND)
     test_MD = (test_MD - mean) / scale
-    rows = _search_rows(labels_N, seed)
+    rows = stratified_part(labels_N, -(-len(labels_N) // SEARCH_TEXTS), seed)
     groups = None if groups_N is None else groups_N[rows]
     folds = grouped_folds(labels_N[rows], SEARCH_FOLDS, groups_N=groups, seed=seed)
     accuracy = [_cv_accuracy(train_ND[rows], labels_N[rows], folds, strength) for strength in INVERSE_PENALTIES]
@@ -53,22 +88,14 @@ def logistic_probe(
     return LogisticProbe(predicted_M, INVERSE_PENALTIES[best], accuracy[best], converged, linear)
 
 
-def standardised(rows_ND: Floats) -> tuple[Floats, Floats, Floats]:
+def standardised(rows_ND: Features) -> tuple[Features, Features, Features]:
     """Features with mean 0 and standard deviation 1, the mean and the deviation (D,); what does not vary stays."""
     mean, scale = rows_ND.mean(0), rows_ND.std(0)
     scale = np.where(scale > 1e-6 * max(float(scale.max()), 1e-30), scale, 1.0)
     return (rows_ND - mean) / scale, mean, scale
 
 
-def _search_rows(labels_N: Ints, seed: int) -> Ints:
-    """At most SEARCH_TEXTS rows with every class in proportion: whole folds of one large deal."""
-    if len(labels_N) <= SEARCH_TEXTS:
-        return np.arange(len(labels_N))
-    parts = -(-len(labels_N) // SEARCH_TEXTS)
-    return np.flatnonzero(grouped_folds(labels_N, parts, seed=seed) == 0)
-
-
-def _cv_accuracy(x: Floats, y: Ints, folds: Ints, strength: float) -> float:
+def _cv_accuracy(x: Features, y: Ints, folds: Ints, strength: float) -> float:
     hits = 0
     for fold in range(int(folds.max()) + 1):
         held_out = folds == fold
@@ -78,7 +105,7 @@ def _cv_accuracy(x: Floats, y: Ints, folds: Ints, strength: float) -> float:
     return hits / len(y)
 
 
-def _fit(x: Floats, y: Ints, strength: float) -> tuple[Any, bool]:
+def _fit(x: Features, y: Ints, strength: float) -> tuple[Any, bool]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 

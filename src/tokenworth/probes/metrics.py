@@ -42,19 +42,18 @@ def evaluate(true_N: Counts, predicted_N: Counts, n_classes: int, *, seed: int =
     """
     if not len(true_N):
         raise ValueError("no held-out texts to evaluate on")
-    (accuracy, f1, macro, _), resampled = label_scores(true_N, predicted_N, n_classes, seed=seed)
-    accuracy_range, f1_range, macro_range = (np.quantile(values, [0.025, 0.975]) for values in resampled[:3])
+    value, resampled = label_scores(true_N, predicted_N, n_classes, seed=seed)
     return Metrics(
-        accuracy=float(accuracy[0]),
-        accuracy_low=float(accuracy_range[0]),
-        accuracy_high=float(accuracy_range[1]),
-        f1=float(f1[0]),
-        f1_low=float(f1_range[0]),
-        f1_high=float(f1_range[1]),
-        macro_f1=float(macro[0]),
-        macro_f1_low=float(macro_range[0]),
-        macro_f1_high=float(macro_range[1]),
+        **with_range("accuracy", value.accuracy, resampled.accuracy),
+        **with_range("f1", value.weighted_f1, resampled.weighted_f1),
+        **with_range("macro_f1", value.macro_f1, resampled.macro_f1),
     )
+
+
+def with_range(name: str, value_1: Floats, drawn_B: Floats) -> dict[str, float]:
+    """A figure, and as NAME_low and NAME_high the ends of the middle 95 % of what resampling gave."""
+    low, high = np.quantile(drawn_B, [0.025, 0.975])
+    return {name: float(value_1[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def weighted_f1(true_N: Counts, predicted_N: Counts, n_classes: int) -> float:
@@ -114,11 +113,7 @@ def paired_difference(
     """
     joint = (true_N * n_classes + first_N) * n_classes + second_N
     cells_M, counts_M = np.unique(joint, return_counts=True)
-    true_M, first_M, second_M = (
-        cells_M // n_classes**2,
-        cells_M // n_classes % n_classes,
-        cells_M % n_classes,
-    )
+    true_M, first_M, second_M = cells_M // n_classes**2, cells_M // n_classes % n_classes, cells_M % n_classes
     drawn = np.random.default_rng(seed).multinomial(len(true_N), counts_M / len(true_N), size=RESAMPLES)
     tables = np.concatenate([counts_M[None], drawn])
     difference = _f1_of(true_M, first_M, tables, n_classes) - _f1_of(true_M, second_M, tables, n_classes)

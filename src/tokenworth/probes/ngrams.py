@@ -28,10 +28,9 @@ MOST_TERMS = {WORDS: 50_000, CHARACTERS: 100_000}
 """The most frequent ones are kept."""
 
 _UNSPACED = (
-    (0x0E01, 0x0EDF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3041, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF), (0x20000, 0x323AF),
-)  # fmt: skip
-_JOINERS = ((0x200C, 0x200D),)  # letters of Indic and Persian words are joined or parted by them within the word
+    "\u0e01-\u0edf\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+)
+_JOINERS = "\u200c-\u200d"  # letters of Indic and Persian words are joined or parted by them within the word
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -90,16 +89,7 @@ def _normal_form(text: str) -> str:
 @lru_cache(maxsize=1)
 def word_pattern() -> str:
     """A regular expression that matches one word."""
-    marks, unspaced = _class_of((*_marks(), *_JOINERS)), _class_of(_UNSPACED)
-    return rf"[{unspaced}][{marks}]*|(?:[^\W{unspaced}]|[{marks}])+|[^\w\s]"
-
-
-def _marks() -> list[tuple[int, int]]:
-    """Ranges of the code points that are marks on the letter before."""
     points = [point for point in range(0x300, 0x20000) if unicodedata.category(chr(point))[0] == "M"]
-    runs = [[point for _, point in run] for _, run in groupby(enumerate(points), lambda pair: pair[1] - pair[0])]
-    return [(run[0], run[-1]) for run in runs]
-
-
-def _class_of(ranges: tuple[tuple[int, int], ...]) -> str:
-    return "".join(f"{chr(low)}-{chr(high)}" for low, high in ranges)
+    runs = [[chr(point) for _, point in run] for _, run in groupby(enumerate(points), lambda pair: pair[1] - pair[0])]
+    marks = "".join(f"{run[0]}-{run[-1]}" for run in runs) + _JOINERS
+    return rf"[{_UNSPACED}][{marks}]*|(?:[^\W{_UNSPACED}]|[{marks}])+|[^\w\s]"

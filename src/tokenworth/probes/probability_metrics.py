@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
-from tokenworth.probes.metrics import RESAMPLES, label_scores
+from tokenworth.probes.metrics import RESAMPLES, label_scores, with_range
 
 Ints = NDArray[np.int64]
 
@@ -55,13 +55,13 @@ def measure(true_N: Ints, probability_NC: Floats, *, seed: int = 0) -> dict[str,
     value, resampled = label_scores(true_N, predicted_N, probability_NC.shape[1], seed=seed)
     figures: dict[str, float] = {}
     for name in ("weighted_f1", "macro_f1", "accuracy", "balanced_accuracy"):
-        figures |= _with_range(name, float(getattr(value, name)[0]), getattr(resampled, name))
+        figures |= with_range(name, getattr(value, name), getattr(resampled, name))
     table_NK = _terms(true_N, probability_NC)
     rng, n = np.random.default_rng(seed), len(true_N)
     resamples = (rng.integers(0, n, n) for _ in range(RESAMPLES))  # one at a time in memory
     drawn_BK = np.stack([np.bincount(rows, minlength=n) @ table_NK for rows in resamples]) / n
     for name, whole, drawn_B in zip(_SUMMED, _sums(table_NK.mean(0)[None]), _sums(drawn_BK), strict=True):
-        figures |= _with_range(name, float(whole[0]), drawn_B)
+        figures |= with_range(name, whole, drawn_B)
     return figures
 
 
@@ -116,11 +116,6 @@ def calibration_curve(true_N: Ints, probability_NC: Floats) -> list[dict[str, fl
 def _bins(confidence_N: Floats) -> Ints:
     """Bin of each confidence; the upper edge belongs to a bin, as in the source."""
     return np.clip(np.ceil(confidence_N * BINS).astype(np.int64) - 1, 0, BINS - 1)
-
-
-def _with_range(name: str, value: float, drawn_B: Floats) -> dict[str, float]:
-    low, high = np.quantile(drawn_B, [0.025, 0.975])
-    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def softmax(scores_NC: Floats) -> Floats:

@@ -31,7 +31,8 @@ def compare_results(results: dict[str, AdaptResult], *, metric: str = "weighted_
                 f"{name} is on {result.task['name']} and {first_name} on {first.task['name']} (or on other texts or "
                 "splits of it); only runs on the same test texts can be compared"
             )
-        if result.task["label_names"] != first.task["label_names"] or not _same_labels(result, first):
+        same_labels = list(result.predictions["label"]) == list(first.predictions["label"])
+        if result.task["label_names"] != first.task["label_names"] or not same_labels:
             raise SettingError(
                 f"{name} and {first_name} name their classes or label their test texts in different ways, so one of "
                 "the results was changed or damaged; run it again"
@@ -41,10 +42,6 @@ def compare_results(results: dict[str, AdaptResult], *, metric: str = "weighted_
     names = list(first.task["label_names"])
     true_N = _places(first.predictions["label"], names)
     return [_row(name, result, first, true_N, names, metric) for name, result in results.items()]
-
-
-def _same_labels(result: AdaptResult, other: AdaptResult) -> bool:
-    return list(result.predictions["label"]) == list(other.predictions["label"])
 
 
 def _row(

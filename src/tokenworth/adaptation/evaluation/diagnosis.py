@@ -1,4 +1,9 @@
-"""What training did to the backbone: the assessment's scores before and after, and the spectra of its updates."""
+"""What training did to the backbone: the assessment's scores before and after, and the spectra of its updates.
+
+An intruder dimension is a left singular vector among the strongest of the new matrix that resembles no left singular
+vector of the old one: its largest cosine with any of them is below a threshold.
+Source: Shuttleworth et al. (2024), LoRA vs Full Fine-tuning: An Illusion of Equivalence.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +11,21 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-import tokenworth.adaptation.evaluation.update_spectra as spectra
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.route_settings import TRAINED
 from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor
-from tokenworth.adaptation.storage.adapt_result import Diagnosis
-from tokenworth.assessment import Assessment, assess
-from tokenworth.backbones import Backbone
+from tokenworth.adaptation.storage.adapt_result import Diagnosis, Moved, Update
+from tokenworth.assessment import assess
+from tokenworth.backbones import Backbone, dtype_name
 from tokenworth.backbones.twins import retokenised, with_model
 
 SCORES = ("ntps", "ntps_chance", "retained_auc", "k90", "ar_r2", "hscore", "logme", "probe_accuracy", "probe_f1")
+STRONGEST = 10
+"""Singular vectors of the new matrix that are looked at."""
+THRESHOLD = 0.5
 
 
 def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
@@ -30,41 +38,77 @@ def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
         return {}
     predictor = fitted.predictor
     assert isinstance(predictor, TunedPredictor), "the trained routes end in one"
-    after = adapted_backbone(predictor, f"{job.route} {job.seed} {fitted.training['losses'][-1]}")
-    before = _before(job, predictor)
-    scores = {"before": _scores(job, before), "after": _scores(job, after)}
+    fact = f"{job.route} {job.seed} {fitted.training['losses'][-1]}"
+    after = with_model(predictor.backbone, _adapted_model(predictor).eval(), fact)
+    backbones = {"before": _before(job, predictor), "after": after}
+    task = replace(job.task, train=job.train)
+    scores = {
+        when: assess(backbone, task, max_length=job.config.max_length, seed=job.seed, cache=False)
+        for when, backbone in backbones.items()
+    }
+    layers: list[dict[str, Any]] = [{"layer": row["layer"]} for row in scores["before"].layers]
+    for when, assessment in scores.items():
+        for row, scored in zip(layers, assessment.layers, strict=True):
+            row |= {f"{name}_{when}": scored.get(name) for name in SCORES}
     return {
-        "layers": _side_by_side(scores),
+        "layers": layers,
         "best_layer": {when: assessment.best_layer for when, assessment in scores.items()},
-        "updates": spectra.compare(before.model, after.model),
+        "updates": updates(backbones["before"].model, after.model),
     }
 
 
-def adapted_backbone(predictor: TunedPredictor, fact: str) -> Backbone:
-    """The backbone as it is after training, adapters merged into a copy of the weights."""
+def _adapted_model(predictor: TunedPredictor) -> nn.Module:
+    """As it is after training, adapters merged into a copy of the weights."""
     if predictor.adapter is None:
-        model: nn.Module = predictor.classifier.model
-    else:
-        model = copy.deepcopy(predictor.adapter).merge_and_unload()
-    return with_model(predictor.backbone, model.eval(), fact)
+        return predictor.classifier.model
+    merged: nn.Module = copy.deepcopy(predictor.adapter).merge_and_unload()
+    return merged
 
 
 def _before(job: Job, predictor: TunedPredictor) -> Backbone:
     if job.route == "scratch" and job.config.tokenizer == "retrained":
         return retokenised(job.backbone(random=True, dtype="float32"), predictor.backbone.tokenizer, job.seed)
-    return job.backbone(random=job.route == "scratch", dtype=str(predictor.backbone.dtype).removeprefix("torch."))
+    return job.backbone(random=job.route == "scratch", dtype=dtype_name(predictor.backbone.dtype))
 
 
-def _scores(job: Job, backbone: Backbone) -> Assessment:
-    task = replace(job.task, train=job.train)
-    return assess(backbone, task, max_length=job.config.max_length, seed=job.seed, cache=False)
+def updates(before: nn.Module, after: nn.Module) -> list[Update]:
+    """One row a linear map: name, shape, relative size, effective rank of the update, intruder dimensions."""
+    old, new = (
+        {
+            name: module.weight.detach()
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear) and min(module.weight.shape) > 1
+        }
+        for model in (before, after)
+    )
+    return [{"name": name, **compare_matrices(old[name], matrix)} for name, matrix in new.items() if name in old]
 
 
-def _side_by_side(scores: dict[str, Assessment]) -> list[dict[str, Any]]:
-    rows = zip(scores["before"].layers, scores["after"].layers, strict=True)
-    return [
-        {"layer": first["layer"]}
-        | {f"{name}_before": first.get(name) for name in SCORES}
-        | {f"{name}_after": second.get(name) for name in SCORES}
-        for first, second in rows
-    ]
+def compare_matrices(old: Tensor, new: Tensor, *, strongest: int = STRONGEST) -> Moved:
+    """Of one pair of matrices (out, in)."""
+    old, new = old.double(), new.double()
+    update = new - old
+    values = torch.linalg.svdvals(update)
+    return {
+        "shape": list(old.shape),
+        "relative_size": float(update.norm() / old.norm().clamp(min=1e-300)),
+        "effective_rank": effective_rank(values),
+        "intruders": intruder_dimensions(old, new, strongest=strongest),
+        "looked_at": min(strongest, *old.shape),
+    }
+
+
+def effective_rank(values_R: Tensor) -> float:
+    """exp of the entropy of the singular values' shares; 0 where nothing moved.  Source: Roy and Vetterli (2007)."""
+    total = values_R.sum()
+    if not total > 0:
+        return 0.0
+    share_R = values_R / total
+    return float(torch.special.entr(share_R).sum().exp())
+
+
+def intruder_dimensions(old: Tensor, new: Tensor, *, strongest: int = STRONGEST, threshold: float = THRESHOLD) -> int:
+    """How many of the strongest left singular vectors of `new` resemble none of `old`."""
+    u_old, u_new = (torch.linalg.svd(matrix, full_matrices=False)[0] for matrix in (old, new))
+    cosine = (u_old.T @ u_new[:, :strongest]).abs().amax(0)
+    return int((cosine < threshold).sum())

@@ -35,13 +35,15 @@ class Evaluation:
     calibration: list[dict[str, float]]
     predictions: pd.DataFrame
     majority: dict[str, float]
-    """Metrics of always saying the most frequent class of the training texts."""
+    """Metrics of always saying the most frequent class of the training texts; its probabilities would say nothing."""
 
 
 def evaluate_route(job: Job, fitted: Fitted) -> Evaluation:
     """Temperature on the validation part, then the test split once, then training texts."""
     temperature, validation = _validation(job, fitted)
-    test = job.task.test
+    task, test = job.task, job.task.test
+    most_frequent = np.bincount(job.train.labels).argmax()
+    constant, _ = label_scores(test.labels, np.full(len(test), most_frequent), job.n_classes)
     probability_NC = softmax(_scores(fitted, test.texts) / temperature)
     rows = sample(job.train.labels, TRAIN_TEXTS, job.seed)
     train = job.train.take(rows)
@@ -51,10 +53,10 @@ def evaluate_route(job: Job, fitted: Fitted) -> Evaluation:
         train_metrics={"texts": len(train), **measure(train.labels, on_train_NC, seed=job.seed)},
         validation=validation,
         temperature=temperature,
-        confusion=_confusion(job.task, probability_NC.argmax(1)),
+        confusion=_confusion(task, probability_NC.argmax(1)),
         calibration=calibration_curve(test.labels, probability_NC),
-        predictions=_table(job.task, probability_NC),
-        majority=_majority(job),
+        predictions=_table(task, probability_NC),
+        majority={name: float(values[0]) for name, values in constant._asdict().items()},
     )
 
 
@@ -78,26 +80,15 @@ def _validation(job: Job, fitted: Fitted) -> tuple[float, dict[str, float]]:
     return temperature, {"texts": len(part), job.config.metric: value}
 
 
-def _majority(job: Job) -> dict[str, float]:
-    """The constant prediction's scores of labels; its probabilities would say nothing."""
-    test, constant = job.task.test.labels, int(np.bincount(job.train.labels).argmax())
-    value, _ = label_scores(test, np.full(len(test), constant), job.n_classes)
-    return {name: float(values[0]) for name, values in value._asdict().items()}
-
-
 def _confusion(task: Task, predicted_N: NDArray[np.int64]) -> Mistakes:
     """The counts for few classes; the most frequent mistakes for any number of them."""
     pairs = task.test.labels * task.n_classes + predicted_N
     wrong, counts = np.unique(pairs[task.test.labels != predicted_N], return_counts=True)
     worst = np.argsort(-counts, kind="stable")[:30]
-    mistakes: list[Mistake] = [
-        {
-            "true": task.label_names[int(wrong[i]) // task.n_classes],
-            "predicted": task.label_names[int(wrong[i]) % task.n_classes],
-            "texts": int(counts[i]),
-        }
-        for i in worst
-    ]
+    mistakes = list[Mistake]()
+    for pair, count in zip(wrong[worst], counts[worst], strict=True):
+        true, predicted = (task.label_names[place] for place in divmod(int(pair), task.n_classes))
+        mistakes.append({"true": true, "predicted": predicted, "texts": int(count)})
     if task.n_classes > FEW_CLASSES:
         return {"mistakes": mistakes}
     table = confusion(task.test.labels, predicted_N, task.n_classes)

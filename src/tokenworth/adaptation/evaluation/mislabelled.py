@@ -69,17 +69,10 @@ def _issues(labels_N: NDArray[np.int64], probability_NC: Floats) -> NDArray[np.i
     """Places of suspicious texts, least self-confident first."""
     from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
 
-    there = np.unique(labels_N)
+    there, place_N = np.unique(labels_N, return_inverse=True)
+    among_NC = probability_NC[:, there]
+    among_NC = among_NC / np.maximum(among_NC.sum(1, keepdims=True), 1e-12)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ranked = find_label_issues(
-            np.searchsorted(there, labels_N),
-            _among(probability_NC[:, there]),
-            return_indices_ranked_by="self_confidence",
-            n_jobs=1,
-        )
+        ranked = find_label_issues(place_N, among_NC, return_indices_ranked_by="self_confidence", n_jobs=1)
     return np.asarray(ranked, dtype=np.int64)
-
-
-def _among(probability_NC: Floats) -> Floats:
-    return np.asarray(probability_NC / np.maximum(probability_NC.sum(1, keepdims=True), 1e-12))

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.base.aliases import Floats
+from tokenworth.base.schema import TEXT, Each, Shape, mistake_in
 from tokenworth.errors import AdaptError
 from tokenworth.probes import BagOfWordsModel, Linear, fit_bag_of_words
 from tokenworth.probes.bag_of_words import RECIPES
@@ -57,21 +58,19 @@ def load_bow(folder: Path, _facts: dict[str, Any], _loading: dict[str, Any]) -> 
 
 
 def _is_bag(held: Any) -> bool:
-    if not isinstance(held, dict) or held.get("recipe") not in RECIPES or not isinstance(held.get("terms"), dict):
+    shape: Shape = {"recipe": TEXT, "terms": Each([TEXT])}
+    if mistake_in(held, shape) is not None or held["recipe"] not in RECIPES:
         return False
-    if tuple(held["terms"]) != RECIPES[held["recipe"]].kinds:
-        return False
-    lists = list(held["terms"].values())
-    return all(isinstance(terms, list) and all(isinstance(term, str) for term in terms) for terms in lists)
+    return tuple(held["terms"]) == RECIPES[held["recipe"]].kinds
 
 
 def fit_bow(job: Job) -> Fitted:
     """Fit on the training texts, the kind of n-grams chosen there."""
     train = job.train
+    weight = None if job.config.class_weights == "none" else "balanced"
     model = fit_bag_of_words(
-        train.texts, train.labels, job.n_classes, groups_N=train.groups, seed=job.seed,
-        class_weight=None if job.config.class_weights == "none" else "balanced",
-    )  # fmt: skip
+        train.texts, train.labels, job.n_classes, class_weight=weight, groups_N=train.groups, seed=job.seed
+    )
     n = model.linear.weights_DC.size + model.linear.intercept_C.size
     return Fitted(
         predictor=BowPredictor(model),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,10 @@ class ChatFrame:
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
-            script = str(Path(__file__).with_name("chat_process.py"))
+            command, pipe = [sys.executable, str(Path(__file__).with_name("chat_process.py"))], subprocess.PIPE
             process = subprocess.Popen(  # noqa: S603 - our own file
-                [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                text=True, encoding="utf-8",
-            )  # fmt: skip
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8"
+            )
             weakref.finalize(self, _end, process)
             self._process = process
             self._ask(process, self._given(), _STARTING_SECONDS)
@@ -90,17 +90,13 @@ class ChatFrame:
         finally:
             clock.cancel()
         if "error" in answer:
-            self._stop()
+            _end(process)
+            self._process = None
             raise self._refused(answer["error"])
         return answer
 
     def _refused(self, reason: str) -> BackboneError:
         return BackboneError(f"the chat template of {self._name} cannot be used ({reason}); {_ADVICE}")
-
-    def _stop(self) -> None:
-        if self._process is not None:
-            _end(self._process)
-            self._process = None
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -108,7 +104,5 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            try:
+            with suppress(OSError):  # a line that nobody reads any more
                 pipe.close()
-            except OSError:  # a line that nobody reads any more
-                continue

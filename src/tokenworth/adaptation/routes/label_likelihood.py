@@ -61,19 +61,15 @@ def mean_log_likelihoods(backbone: Backbone, prompts: list[list[int]], labels: l
     means_NC = np.empty((len(prompts), len(labels)))
     if not prompts:
         return means_NC
+    ends = np.cumsum([len(ids) for ids in labels])
     with torch.inference_mode():
         reader = choose_reader(backbone, prompts, Labels(labels))
         lengths = [reader.places(ids) for ids in prompts]
         for rows in plan_batches(lengths, default_batch_tokens(backbone)):
             for row, states_PD in zip(rows, reader.states([prompts[row] for row in rows]), strict=True):
-                means_NC[row] = _means(_log_probabilities(backbone, states_PD, reader.labels.tokens), labels)
+                values_P = _log_probabilities(backbone, states_PD, reader.labels.tokens)
+                means_NC[row] = [part.mean() for part in np.split(values_P, ends[:-1])]
     return means_NC
-
-
-def _means(values_P: Floats, labels: list[list[int]]) -> Floats:
-    """Over each label's tokens: (C,)."""
-    ends = np.cumsum([len(ids) for ids in labels])
-    return np.array([part.mean() for part in np.split(values_P, ends[:-1])])
 
 
 def _log_probabilities(backbone: Backbone, states_PD: Tensor, targets: list[int]) -> Floats:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from typing import Any, Protocol
 
@@ -36,22 +37,26 @@ class Labels:
     """Token ids of the labels, and where they stand in a tree."""
 
     ids: list[list[int]]
-    tokens: list[int] = field(init=False)
-    """Those of all labels, one behind the other: (P,)."""
-    behind: list[int] = field(init=False)
-    """Those that stand behind a prompt: all but the last of each label, which nothing is told from."""
-    branch: list[int] = field(init=False)
-    """Number of the label of each of these, from 1."""
-    step: list[int] = field(init=False)
-    """Their places behind the prompt."""
 
-    def __post_init__(self) -> None:
-        """Lay the labels out."""
-        places = [(number, step) for number, ids in enumerate(self.ids, 1) for step in range(len(ids) - 1)]
-        object.__setattr__(self, "tokens", [token for ids in self.ids for token in ids])
-        object.__setattr__(self, "behind", [self.ids[number - 1][step] for number, step in places])
-        object.__setattr__(self, "branch", [number for number, _ in places])
-        object.__setattr__(self, "step", [step for _, step in places])
+    @cached_property
+    def tokens(self) -> list[int]:
+        """Those of all labels, one behind the other: (P,)."""
+        return [token for ids in self.ids for token in ids]
+
+    @cached_property
+    def behind(self) -> list[int]:
+        """Those that stand behind a prompt: all but the last of each label, which nothing is told from."""
+        return [token for ids in self.ids for token in ids[:-1]]
+
+    @cached_property
+    def branch(self) -> list[int]:
+        """Number of the label of each of these, from 1."""
+        return [number for number, ids in enumerate(self.ids, 1) for _ in ids[:-1]]
+
+    @cached_property
+    def step(self) -> list[int]:
+        """Their places behind the prompt."""
+        return [step for ids in self.ids for step in range(len(ids) - 1)]
 
     def told_at(self, n: int) -> list[int]:
         """Where the label's tokens are told in a row that begins with n tokens of a prompt: (P,)."""

@@ -8,26 +8,73 @@ Source: Zhao et al. (2021), Calibrate Before Use; Brown et al. (2020) for scorin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tokenworth.adaptation.routes.label_likelihood as likelihood
-from tokenworth.adaptation.job import Fitted, Job, with_prefix
-from tokenworth.adaptation.predictor import origin
+from tokenworth.adaptation.job import Fitted, Job
+from tokenworth.adaptation.predictor import known_backbone, origin, with_prefix
 from tokenworth.adaptation.routes.chat_template import ChatFrame
-from tokenworth.adaptation.routes.heads import known_backbone
-from tokenworth.adaptation.routes.prompt_template import template_of, verbalise
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.probes.probability_metrics import softmax
 from tokenworth.tasks.split import sample
 
+GENERIC = "Text: {text}\nCategory:"
 EMPTY_TEXTS = ("N/A", "", "[MASK]")
 """Texts without content, as in the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Words around the text, and words for class names that are not words."""
+
+    pattern: str
+    """With {text}; ends where the class would be written."""
+    words: dict[str, str] = field(default_factory=dict)
+
+
+_REVIEW = Template("Review: {text}\nSentiment:", {"neg": "negative", "pos": "positive"})
+TEMPLATES: dict[str, Template] = {
+    "sst2": _REVIEW,
+    "imdb": _REVIEW,
+    "rotten_tomatoes": _REVIEW,
+    "yelp_review_full": Template("Review: {text}\nRating:", {"1 star": "1 stars", "2 star": "2 stars"}),
+    "emotion": Template("Message: {text}\nFeeling:"),
+    "clickbait": Template("Headline: {text}\nKind:", {"not clickbait": "news"}),
+    "sms_spam": Template("Message: {text}\nKind:", {"ham": "normal"}),
+    "wiki_toxic": Template("Comment: {text}\nTone:", {"non-toxic": "polite"}),
+    "climate_sentiment": Template("Paragraph: {text}\nClimate outlook:"),
+    "snli": Template("{text}\nThe second sentence is a case of"),
+    "dbpedia": Template("Article: {text}\nSubject:"),
+    "bias_in_bios": Template("Biography: {text}\nProfession:"),
+    "bias_identification": Template("Statement: {text}\nKind of bias:"),
+    "intent_classification": Template("Request: {text}\nIntent:"),
+    "banking77": Template("Customer: {text}\nTopic:"),
+    "medical_question_pairs": Template("Questions: {text}\nTheir meaning is"),
+    "commonsense_qa": Template("{text}\nAnswer:"),
+}
+"""By name of the published task; every other task has the generic one."""
+
+
+def template_of(task: str, pattern: str | None) -> Template:
+    """The template of a task; a pattern that was given keeps the task's words."""
+    template = TEMPLATES.get(task, Template(GENERIC))
+    return template if pattern is None else Template(pattern, template.words)
+
+
+def verbalise(label: str, words: dict[str, str]) -> str:
+    """A class name as words: AddToPlaylist becomes "add to playlist", age_limit "age limit"."""
+    if label in words:
+        return words[label]
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label)
+    plain = re.sub(r"[_\-/]+", " ", apart).strip()
+    return (plain if plain.isupper() else plain.lower()) or label
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -60,8 +107,8 @@ class PromptPredictor:
         return [float(value) for value in np.log(np.maximum(mean_C, 1e-30))]
 
     def _raw(self, texts: list[str]) -> Floats:
-        shots = "".join(f"{self.pattern.replace('{text}', text)} {words}\n\n" for text, words in self.examples)
-        pattern = shots.replace("{text}", "") + self.pattern
+        shots = "".join(f"{_filled(self.pattern, text)} {words}\n\n" for text, words in self.examples)
+        pattern = _filled(shots, "") + self.pattern
         (short,) = self.frame.prompts([_filled(pattern, "x")])
         labels = likelihood.label_ids(self.backbone, short, self.words, self.frame.is_there)
         room = self._room(pattern, max(map(len, labels)))
@@ -84,16 +131,9 @@ class PromptPredictor:
 
     def save(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002 - there are no arrays
         """Nothing but facts: the model stays where it is."""
-        return {
-            "pattern": self.pattern,
-            "words": self.words,
-            "examples": self.examples,
-            "prior": self.prior_C,
-            "max_length": self.max_length,
-            "prefix": self.prefix,
-            "base": self.origin,
-            "chat": self.frame.is_there,
-        }
+        stated = {"pattern": self.pattern, "words": self.words, "examples": self.examples, "prior": self.prior_C}
+        cut = {"max_length": self.max_length, "prefix": self.prefix}
+        return {**stated, **cut, "base": self.origin, "chat": self.frame.is_there}
 
 
 def _filled(pattern: str, text: str) -> str:
@@ -103,17 +143,9 @@ def _filled(pattern: str, text: str) -> str:
 def load_prompt(_folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> PromptPredictor:
     """The way back from `PromptPredictor.save`."""
     backbone = known_backbone(facts["base"], loading, lm_head=True)
-    return PromptPredictor(
-        backbone,
-        facts["pattern"],
-        facts["words"],
-        facts["examples"],
-        facts["prior"],
-        facts["max_length"],
-        facts["prefix"],
-        facts["base"],
-        ChatFrame(backbone.tokenizer, backbone.name, wanted=facts.get("chat", True)),
-    )
+    frame = ChatFrame(backbone.tokenizer, backbone.name, wanted=facts.get("chat", True))
+    asked = (facts["pattern"], facts["words"], facts["examples"], facts["prior"])
+    return PromptPredictor(backbone, *asked, facts["max_length"], facts["prefix"], facts["base"], frame)
 
 
 def fit_prompt(job: Job) -> Fitted:
@@ -125,7 +157,7 @@ def fit_prompt(job: Job) -> Fitted:
     words = [verbalise(label, template.words) for label in job.task.label_names]
     if len(set(words)) < len(words):  # two names that read alike must stay two classes
         words = list(job.task.label_names)
-    place = {**origin(backbone, job.loading.get("tokenizer")), "seed": job.seed}
+    place = origin(backbone, job.loading.get("tokenizer"), job.seed)
     examples = _examples(job, backbone, words)
     frame = ChatFrame(backbone.tokenizer, backbone.name, wanted=config.chat)
     predictor = PromptPredictor(

@@ -5,29 +5,27 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 import tokenworth.adaptation.training.batch_packing as packing
-from tokenworth.adaptation.forecast.training_flops import TrainingCost, count_training
+from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.job import Fitted, Job
-from tokenworth.adaptation.routes.lora import add_lora
-from tokenworth.adaptation.routes.quantised_base import quantise
-from tokenworth.adaptation.routes.text_classifier import TextClassifier, make_classifier, trainable
-from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor, origin_of
+from tokenworth.adaptation.predictor import origin, with_prefix
+from tokenworth.adaptation.routes.lora import add_lora, quantise
+from tokenworth.adaptation.routes.text_classifier import make_classifier, trainable
+from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor
 from tokenworth.adaptation.training.batch_cuts import StepCost
 from tokenworth.adaptation.training.route_training import RouteLearner, RoutePosition, TrainingData
-from tokenworth.backbones import Backbone, resolve_device, resolve_dtype
+from tokenworth.backbones import Backbone, dtype_name, resolve_device, resolve_dtype
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import random_model, retokenised, with_model
 from tokenworth.base.machine import keep_freed_memory
-from tokenworth.encode import Tokens, tokenise
+from tokenworth.encode import Tokens
 from tokenworth.errors import SettingError
 from tokenworth.probes.probability_metrics import metric_value, softmax
-from tokenworth.tasks import Split
 from tokenworth.training.checkpoints import Checkpoints
 from tokenworth.training.devices import Compute, whole_state
 from tokenworth.training.loop import Loop
@@ -36,7 +34,7 @@ from tokenworth.training.tracker import make_tracker
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Network:
-    """A backbone that may be changed, and what learns of it."""
+    """A backbone that may be changed, and what learns of it: an adapter, or all weights where there is none."""
 
     backbone: Backbone
     dtype: torch.dtype
@@ -45,10 +43,12 @@ class Network:
     base: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def classifier(self, job: Job) -> TextClassifier:
+    def predictor(self, job: Job) -> TunedPredictor:
         """With the head of the protocol."""
         config = job.config
-        return make_classifier(
+        if self.adapter is None:
+            self.backbone.model.requires_grad_(True)
+        classifier = make_classifier(
             self.backbone,
             job.n_classes,
             pooling=config.pooling,
@@ -56,6 +56,8 @@ class Network:
             bias=config.head_bias,
             seed=job.seed,
         )
+        cut = (config.max_length, config.prefix)
+        return TunedPredictor(classifier, self.backbone, *cut, self.dtype, self.adapter, self.base)
 
 
 def fit_lora(job: Job) -> Fitted:
@@ -65,7 +67,7 @@ def fit_lora(job: Job) -> Fitted:
 
 def fit_full(job: Job) -> Fitted:
     """All weights, from the pretrained checkpoint."""
-    return _fit(job, lambda job: _all_learn(Network(_own(job, job.backbone(dtype="float32")), _products(job))))
+    return _fit(job, lambda job: Network(_changeable(job, job.backbone(dtype="float32")), _products(job)))
 
 
 def fit_scratch(job: Job) -> Fitted:
@@ -74,8 +76,8 @@ def fit_scratch(job: Job) -> Fitted:
 
 
 def _lora(job: Job) -> Network:
-    backbone = _own(job, job.backbone())
-    base = {**origin_of(backbone, job.loading, job.seed), "quantise": job.config.quantise}
+    backbone = _changeable(job, job.backbone())
+    base = {**origin(backbone, job.loading.get("tokenizer"), job.seed), "quantise": job.config.quantise}
     if job.config.quantise is not None:
         quantise(backbone, job.config.quantise)
     with quiet_transformers():
@@ -89,13 +91,9 @@ def _scratch(job: Job) -> Network:
         model = random_model(backbone.model.config, torch.float32, job.seed).to(backbone.device).eval()
         backbone = with_model(backbone, model, f"random, seed {job.seed}")
     if job.config.tokenizer == "retrained":
-        backbone = retokenised(backbone, retrained_tokenizer(backbone.tokenizer, job.texts(job.train.texts)), job.seed)
-    return _all_learn(Network(backbone, _products(job), facts={"vocabulary": backbone.structure.n_embeddings}))
-
-
-def _all_learn(network: Network) -> Network:
-    network.backbone.model.requires_grad_(True)
-    return network
+        texts = with_prefix(job.train.texts, job.config.prefix)
+        backbone = retokenised(backbone, retrained_tokenizer(backbone.tokenizer, texts), job.seed)
+    return Network(backbone, _products(job), facts={"vocabulary": backbone.structure.n_embeddings})
 
 
 def retrained_tokenizer(tokenizer: Any, texts: list[str]) -> Any:
@@ -109,8 +107,8 @@ def retrained_tokenizer(tokenizer: Any, texts: list[str]) -> Any:
     return tokenizer.train_new_from_iterator(texts, vocab_size=len(tokenizer), show_progress=False)
 
 
-def _own(job: Job, backbone: Backbone) -> Backbone:
-    """A backbone that may be changed: one that the caller gave is copied."""
+def _changeable(job: Job, backbone: Backbone) -> Backbone:
+    """The backbone; a copy of one that the caller gave."""
     if isinstance(job.model, Backbone):
         return with_model(backbone, copy.deepcopy(backbone.model), "copy")
     return backbone
@@ -127,43 +125,58 @@ def _products(job: Job) -> torch.dtype:
 
 
 def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
-    config, network = job.config, build(job)
-    backbone, classifier = network.backbone, network.classifier(job)
-    predictor = _predictor(job, network, classifier)
-    tokens = tokenise(backbone, job.texts(job.train.texts), max_length=config.max_length)
-    width, usual = classifier.head.in_features, round(float(tokens.lengths.mean()))
-    cost = count_training(backbone.model, classifier.head, width, backbone.device, length=usual)
-    parameters = _counted(classifier, network)
+    network = build(job)
+    predictor = network.predictor(job)
+    backbone, classifier = network.backbone, predictor.classifier
+    tokens = job.tokens(backbone, job.train.texts)
+    mean_length = float(tokens.lengths.mean())
+    head = classifier.head
+    cost = count_training(backbone.model, head, head.in_features, backbone.device, length=round(mean_length))
+    learning = sum(weights.numel() for weights in trainable(classifier).values())
+    # weights packed in 4 bits hide how many they are; the loaded backbone knows
+    total = learning + (0 if network.adapter is None else backbone.n_parameters)
     data = _data(job, network, predictor, tokens, cost.training)
     keep_freed_memory(backbone.device)
     compute = Compute(job.devices, backbone.device, network.dtype)
-    learner = RouteLearner(classifier, data, config, seed=job.seed, compute=compute)
+    learner = RouteLearner(classifier, data, job.config, seed=job.seed, compute=compute)
     resumed = _train(job, learner)
     if job.devices.sharded:  # put together in a network of its own, which one process alone can use
         weights = whole_state(classifier)
-        network = build(job)
-        classifier = network.classifier(job)
-        predictor = _predictor(job, network, classifier)
-        classifier.load_state_dict(weights)
-    notes = _padding_notes(job, backbone, learner.position, packs=data.packer.packing)
-    facts = {"packs": data.packer.packing, "products_in": data.identity["number format"], **network.facts}
-    fitted = _fitted(predictor, parameters, learner.position, cost, tokens.lengths, facts)
-    return replace(fitted, resumed_from_step=resumed, notes=notes)
+        predictor = build(job).predictor(job)
+        predictor.classifier.load_state_dict(weights)
+    packs, position = data.packer.packing, learner.position
+    kept = ("losses", "evaluations", "best_step", "micro_batch", "halvings")
+    return Fitted(
+        predictor=predictor,
+        backbone=predictor.backbone,
+        parameters={"trainable": learning, "total": total},
+        training={name: getattr(position, name) for name in kept},
+        facts={"packs": packs, "products_in": data.identity["number format"], **network.facts},
+        cost=_spent(position),
+        flops_per_text=mean_length * cost.forward.token + mean_length**2 * cost.forward.pair + cost.forward.text,
+        resumed_from_step=resumed,
+        notes=() if packs or not job.config.packing else (_padding_note(backbone, position),),
+    )
 
 
 def _data(job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens, cost: StepCost) -> TrainingData:
-    config, backbone = job.config, network.backbone
+    config, backbone, part = job.config, network.backbone, job.validation
     packs = config.packing and packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch)
+
+    def value() -> float:
+        assert part is not None, "there is nothing to evaluate on"
+        return metric_value(config.metric, part.labels, softmax(predictor.scores(part.texts)))
+
     return TrainingData(
         packing.Packer(backbone, tokens.ids, cost, packing=packs),
         job.train.labels,
         torch.from_numpy(job.class_weights()).float(),
-        _evaluation(job.validation, predictor, config.metric),
+        None if part is None else value,
         {
             "backbone": backbone.fingerprint,
             "texts": job.task.fingerprint,
             "PyTorch": torch.__version__,
-            "number format": str(network.dtype).removeprefix("torch."),
+            "number format": dtype_name(network.dtype),
         },
     )
 
@@ -179,75 +192,24 @@ def _train(job: Job, learner: RouteLearner) -> int:
     return resumed
 
 
-def _padding_notes(job: Job, backbone: Backbone, position: RoutePosition, *, packs: bool) -> tuple[str, ...]:
-    """What it cost that texts could not share rows as was asked for."""
-    if packs or not job.config.packing:
-        return ()
-    computed = position.places / max(1, position.tokens)
-    note = (
-        f"{backbone.name} gives texts in one row other states than alone, so batches were padded: "
-        f"{computed:.2f} tokens were computed for each of the texts'."
-    )
-    if backbone.structure.reads_padding:
-        note = (
-            f"The states of {backbone.name} depend on padding, so only texts of one length shared a pass, which makes "
-            "many small passes."
-        )
-    return (note,)
-
-
-def _predictor(job: Job, network: Network, classifier: TextClassifier) -> TunedPredictor:
-    return TunedPredictor(
-        classifier, network.backbone, job.config.max_length, job.config.prefix, network.dtype, network.adapter,
-        network.base,
-    )  # fmt: skip
-
-
-def _counted(classifier: TextClassifier, network: Network) -> dict[str, int]:
-    """What learns, and everything; weights packed in 4 bits hide how many they are, the loaded backbone knows."""
-    learning = sum(weights.numel() for weights in trainable(classifier).values())
+def _spent(position: RoutePosition) -> dict[str, float]:
     return {
-        "trainable": learning,
-        "total": learning + (0 if network.adapter is None else network.backbone.n_parameters),
+        "tokens": position.tokens,
+        "padded_tokens": position.places,
+        "train_flops": position.flops,
+        "loop_seconds": position.seconds,
     }
 
 
-def _evaluation(part: Split | None, predictor: TunedPredictor, metric: str) -> Any:
-    if part is None:
-        return None
-
-    def value() -> float:
-        return metric_value(metric, part.labels, softmax(predictor.scores(part.texts)))
-
-    return value
-
-
-def _fitted(
-    predictor: TunedPredictor,
-    parameters: dict[str, int],
-    position: RoutePosition,
-    cost: TrainingCost,
-    lengths_N: np.ndarray,
-    facts: dict[str, Any],
-) -> Fitted:
-    mean = float(lengths_N.mean())
-    return Fitted(
-        predictor=predictor,
-        backbone=predictor.backbone,
-        parameters=parameters,
-        training={
-            "losses": position.losses,
-            "evaluations": position.evaluations,
-            "best_step": position.best_step,
-            "micro_batch": position.micro_batch,
-            "halvings": position.halvings,
-        },
-        facts=facts,
-        cost={
-            "tokens": position.tokens,
-            "padded_tokens": position.places,
-            "train_flops": position.flops,
-            "loop_seconds": position.seconds,
-        },
-        flops_per_text=mean * cost.forward.token + mean**2 * cost.forward.pair + cost.forward.text,
+def _padding_note(backbone: Backbone, position: RoutePosition) -> str:
+    """What it cost that texts could not share rows as was asked for."""
+    if backbone.structure.reads_padding:
+        return (
+            f"The states of {backbone.name} depend on padding, so only texts of one length shared a pass, which makes "
+            "many small passes."
+        )
+    computed = position.places / max(1, position.tokens)
+    return (
+        f"{backbone.name} gives texts in one row other states than alone, so batches were padded: "
+        f"{computed:.2f} tokens were computed for each of the texts'."
     )

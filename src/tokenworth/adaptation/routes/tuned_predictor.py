@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from tokenworth.adaptation.job import with_prefix
-from tokenworth.adaptation.predictor import origin
-from tokenworth.adaptation.routes.heads import known_backbone
-from tokenworth.adaptation.routes.quantised_base import quantise
+from tokenworth.adaptation.predictor import known_backbone, with_prefix
+from tokenworth.adaptation.routes.lora import quantise
 from tokenworth.adaptation.routes.text_classifier import TextClassifier, make_classifier
 from tokenworth.adaptation.training.batch_packing import padded_batch
-from tokenworth.backbones import Backbone, load_backbone
+from tokenworth.backbones import Backbone, dtype_name, load_backbone
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import with_model
 from tokenworth.base.aliases import Floats
@@ -52,33 +50,27 @@ class TunedPredictor:
         """Logits (N, C) of tokenised texts."""
         self.classifier.eval()
         logits_NC = np.empty((len(ids), self.classifier.head.out_features))
-        alike = self.backbone.structure.reads_padding
-        lengths = [len(text) for text in ids]
-        todo = plan_batches(lengths, default_batch_tokens(self.backbone), one_length=alike)[::-1]
+        device, one_length = self.backbone.device.type, self.backbone.structure.reads_padding
+        narrow = self.dtype not in {torch.float32, torch.float64}
+        todo = plan_batches([len(text) for text in ids], default_batch_tokens(self.backbone), one_length=one_length)
+        todo.reverse()
         while todo:
             rows = todo.pop()
             try:
-                logits_NC[rows] = self._logits(ids, rows)
+                with torch.inference_mode(), torch.autocast(device, dtype=self.dtype, enabled=narrow):
+                    logits: torch.Tensor = self.classifier(padded_batch(self.backbone, ids, rows))
+                logits_NC[rows] = logits.double().cpu().numpy()
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or len(rows) == 1:
                     raise
                 todo += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
         return logits_NC
 
-    def _logits(self, ids: list[np.ndarray], rows: np.ndarray) -> Floats:
-        with torch.inference_mode(), self._autocast():
-            logits: torch.Tensor = self.classifier(padded_batch(self.backbone, ids, rows))
-        return np.asarray(logits.double().cpu().numpy())
-
-    def _autocast(self) -> Any:
-        narrow = self.dtype not in {torch.float32, torch.float64}
-        return torch.autocast(self.backbone.device.type, dtype=self.dtype, enabled=narrow)
-
     def save(self, folder: Path) -> dict[str, Any]:
         """head.safetensors, and adapter/ or backbone/."""
         head = self.classifier.head
-        save_file({name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()},
-                  folder / "head.safetensors")  # fmt: skip
+        arrays = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
+        save_file(arrays, folder / "head.safetensors")
         with quiet_transformers():
             if self.adapter is not None:
                 self.adapter.save_pretrained(folder / "adapter", safe_serialization=True)
@@ -92,7 +84,7 @@ class TunedPredictor:
             "bias": head.bias is not None,
             "max_length": self.max_length,
             "prefix": self.prefix,
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": dtype_name(self.dtype),
             "base": self.base,
         }
 
@@ -124,14 +116,11 @@ def load_tuned(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> 
     else:
         backbone = load_backbone(str(folder / "backbone"), dtype="float32", device=loading.get("device") or "auto")
     head = load_file(folder / "head.safetensors")
-    classifier = make_classifier(
-        backbone, len(head["weight"]), pooling=facts["pooling"], dropout=0.0, bias=facts["bias"], seed=0
-    )
+    n_classes = len(head["weight"])
+    classifier = make_classifier(backbone, n_classes, pooling=facts["pooling"], dropout=0.0, bias=facts["bias"], seed=0)
     classifier.head.load_state_dict(head)
-    dtype = getattr(torch, facts["dtype"])
-    return TunedPredictor(
-        classifier.eval(), backbone, facts["max_length"], facts["prefix"], dtype, adapter, facts["base"]
-    )
+    cut, dtype = (facts["max_length"], facts["prefix"]), getattr(torch, facts["dtype"])
+    return TunedPredictor(classifier.eval(), backbone, *cut, dtype, adapter, facts["base"])
 
 
 def _adapted(backbone: Backbone, folder: Path) -> Any:
@@ -145,8 +134,3 @@ def _adapted(backbone: Backbone, folder: Path) -> Any:
             f"the adapter in {folder} does not fit {backbone.name} ({first_line(error)}); it belongs to another "
             "backbone, or its files are damaged"
         ) from error
-
-
-def origin_of(backbone: Backbone, loading: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Where the adapter's backbone is found again."""
-    return {**origin(backbone, loading.get("tokenizer")), "seed": seed}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tokenworth.adaptation.routes.text_classifier import TextClassifier
+from tokenworth.adaptation.routes.text_classifier import make_classifier
 from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor
 from tokenworth.adaptation.storage.saved_classifier import Classifier
 from tokenworth.backbones.loading.quiet import quiet_transformers
@@ -86,9 +86,9 @@ def _advice(predictor: TunedPredictor, classifier: Classifier) -> str:
     network = predictor.classifier
     config: Any = network.model.config
     if network.pooling != "last" or network.head.bias is not None:
-        width, n_classes = predictor.backbone.width, network.head.out_features
-        plain = TextClassifier(network.model, width, n_classes, pooling="last", dropout=0.0, bias=False, seed=0)
-        plain.head.to(predictor.backbone.device)
+        backbone = replace(predictor.backbone, model=network.model)
+        n_classes = network.head.out_features
+        plain = make_classifier(backbone, n_classes, pooling="last", dropout=0.0, bias=False, seed=0)
         trial = _in_float32(replace(predictor, classifier=plain.eval()))
         wanted = torch.from_numpy(trial.scores(list(_SAMPLES)))
         try:

@@ -27,17 +27,12 @@ def predicted_table(
     """
     texts = load_texts(path, text=text, text_pair=text_pair)
     probability_NC = classifier.predict_proba(texts)
-    best_N = probability_NC.argmax(1) if len(texts) else []
-    table = pd.DataFrame(
-        {
-            "text": texts,
-            "predicted": [classifier.label_names[place] for place in best_N],
-            "confidence": probability_NC.max(1) if len(texts) else [],
-        }
-    )
-    if len(classifier.label_names) <= 20:
-        table = table.assign(**{f"p_{name}": probability_NC[:, i] for i, name in enumerate(classifier.label_names)})
-    return table
+    names = classifier.label_names
+    predicted = [names[place] for place in probability_NC.argmax(1)]
+    table = pd.DataFrame({"text": texts, "predicted": predicted, "confidence": probability_NC.max(1)})
+    if len(names) > 20:
+        return table
+    return table.assign(**{f"p_{name}": probability_NC[:, i] for i, name in enumerate(names)})
 
 
 def write_predictions(table: pd.DataFrame, path: Path) -> None:

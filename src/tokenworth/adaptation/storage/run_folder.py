@@ -41,17 +41,9 @@ def started_with(
     kept = {name: value for name, value in settings.items() if name not in _FREE}
     if kept.get("chat"):  # the default says nothing, as in folders from before there was the setting
         del kept["chat"]
-    kind_of_device, _, _ = loading["device"].partition(":")  # which of several cards makes no difference
-    facts: dict[str, Any] = {
-        "version of the numbers": NUMERICS,
-        "route": route,
-        "model": model,
-        "task": task_fingerprint,
-        "seed": seed,
-        **loading,
-        **kept,
-    }
-    facts["device"] = kind_of_device
+    facts: dict[str, Any] = {"version of the numbers": NUMERICS, "route": route, "model": model}
+    facts |= {"task": task_fingerprint, "seed": seed, **loading, **kept}
+    facts["device"] = loading["device"].partition(":")[0]  # which of several cards makes no difference
     return dict(json.loads(json.dumps(facts, default=str)))
 
 

@@ -19,18 +19,7 @@ from tokenworth.adaptation.routes.tuned_predictor import load_tuned
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
 from tokenworth.base.atomic_files import whole_folder
-from tokenworth.base.schema import (
-    COUNT,
-    FINITE,
-    OBJECT,
-    TEXT,
-    TRUTH,
-    WHOLE,
-    Maybe,
-    Shape,
-    mistake_in,
-    read_object,
-)
+from tokenworth.base.schema import COUNT, FINITE, OBJECT, TEXT, TRUTH, WHOLE, Maybe, Shape, mistake_in, read_object
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.probes.probability_metrics import softmax
 from tokenworth.settings import Place, checked_arguments
@@ -40,35 +29,20 @@ FACTS = "classifier.json"
 MODEL = "model"
 """Folder of the classifier within that of a run."""
 
-KINDS: dict[str, Callable[[Path, dict[str, Any], dict[str, Any]], Predictor]] = {
-    "bow": load_bow,
-    "prompt": load_prompt,
-    "probe": load_probe,
-    "tuned": load_tuned,
-}
+Load = Callable[[Path, dict[str, Any], dict[str, Any]], Predictor]
+KINDS: dict[str, Load] = {"bow": load_bow, "prompt": load_prompt, "probe": load_probe, "tuned": load_tuned}
 
 _REMEDY = "run tokenworth adapt again with --out"
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
+"""AttributeError and RuntimeError: tensors of other shapes or names than the facts promise."""
 SHAPE: Shape = {"format": WHOLE, "kind": TEXT, "label_names": [TEXT], "temperature": FINITE, "predictor": OBJECT}
-_BASE: Shape = {
-    "name": TEXT,
-    "revision": Maybe(TEXT),
-    "fingerprint": TEXT,
-    "tokenizer": Maybe(TEXT),
-    "dtype": TEXT,
-    "seed?": WHOLE,
-    "quantise?": Maybe(TEXT),
-}
+_WHERE: Shape = {"name": TEXT, "revision": Maybe(TEXT), "fingerprint": TEXT, "tokenizer": Maybe(TEXT)}
+_BASE: Shape = {**_WHERE, "dtype": TEXT, "seed?": WHOLE, "quantise?": Maybe(TEXT)}
 _CUT: Shape = {"max_length": Maybe(COUNT), "prefix": TEXT}
+_PROMPT: Shape = {"pattern": TEXT, "words": [TEXT], "examples": [[TEXT]], "prior": Maybe([FINITE])}
 PREDICTORS: dict[str, Shape] = {
     "bow": OBJECT,
-    "prompt": {
-        **_CUT,
-        "pattern": TEXT,
-        "words": [TEXT],
-        "examples": [[TEXT]],
-        "prior": Maybe([FINITE]),
-        "base": _BASE,
-    },
+    "prompt": {**_CUT, **_PROMPT, "base": _BASE},
     "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "base": _BASE},
     "tuned": {**_CUT, "pooling": TEXT, "bias": TRUTH, "dtype": TEXT, "base": Maybe(_BASE)},
 }
@@ -85,7 +59,7 @@ class Classifier:
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The most probable class name of each text."""
-        return [self.label_names[place] for place in self.predict_proba(texts).argmax(1)] if len(texts) else []
+        return [self.label_names[place] for place in self.predict_proba(texts).argmax(1)]
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Probabilities (N, C), columns in the order of `label_names`."""
@@ -100,14 +74,9 @@ class Classifier:
             AdaptError: it cannot be written.
         """
         with whole_folder(folder, "the classifier", "make room there and run the same command again") as part:
-            facts = {
-                "format": FORMAT,
-                "kind": self.predictor.kind,
-                "label_names": list(self.label_names),
-                "temperature": self.temperature,
-                "predictor": self.predictor.save(part),
-                **(more or {}),
-            }
+            facts: dict[str, Any] = {"format": FORMAT, "kind": self.predictor.kind}
+            facts |= {"label_names": list(self.label_names), "temperature": self.temperature}
+            facts |= {"predictor": self.predictor.save(part), **(more or {})}
             (part / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
@@ -139,18 +108,7 @@ def load_classifier(
         predictor = KINDS[facts["kind"]](folder, facts["predictor"], loading)
     except TokenworthError:
         raise
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        RuntimeError,
-        ImportError,
-        SafetensorError,
-    ) as error:
-        # AttributeError and RuntimeError: tensors of other shapes or names than the facts promise
+    except _DAMAGED as error:
         raise AdaptError(f"{path} holds no classifier that can be read ({first_line(error)}); {_REMEDY}") from error
     return Classifier(predictor, tuple(facts["label_names"]), facts["temperature"])
 
