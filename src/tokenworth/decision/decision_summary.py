@@ -98,8 +98,8 @@ def _too_large(best: Option, options: list[Option], machine: Machine) -> list[st
 
 def points(difference: float) -> str:
     """Points of the metric: .013 is 1.3 points."""
-    shown = f"{100 * difference:.1f}"
-    return f"{shown} point" + ("" if shown == "1.0" else "s")
+    number = f"{100 * difference:.1f}"
+    return f"{number} point" + ("" if number == "1.0" else "s")
 
 
 def _cost(option: Option, machine: Machine) -> str:

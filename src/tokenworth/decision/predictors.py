@@ -130,12 +130,11 @@ def log_odds(f1: Floats) -> Floats:
 
 
 def _known(cells: pd.DataFrame, indicators: tuple[str, ...], *, odds: bool = False) -> Floats:
-    columns = [cells[name].to_numpy(dtype=float) for name in indicators]
-    shown = [
-        log_odds(column) if odds and name.endswith("_f1") else column
-        for name, column in zip(indicators, columns, strict=True)
-    ]
-    return np.column_stack(shown) if shown else np.zeros((len(cells), 1))
+    columns = []
+    for name in indicators:
+        column = cells[name].to_numpy(dtype=float)
+        columns.append(log_odds(column) if odds and name.endswith("_f1") else column)
+    return np.column_stack(columns) if columns else np.zeros((len(cells), 1))
 
 
 TASK = ("probe_f1", "bow_f1", "log_texts", "log_classes", "log_length")

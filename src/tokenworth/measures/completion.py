@@ -83,26 +83,26 @@ class Completion:
         """The answer, and what it rests on."""
         test, control = self.rows
         chance = self.familiar["minimum"]
-        answer = (
-            f"{self.model} seems to have seen the test texts."
-            if self.seen
-            else f"Nothing here says that {self.model} has seen the test texts."
-        )
+        seen = f"{self.model} seems to have seen the test texts."
+        unseen = f"Nothing here says that {self.model} has seen the test texts."
         recited = (
             f"It completes {test['exact']:.0%} of them from their first half word for word ({test['exact_low']:.0%} to "
             f"{test['exact_high']:.0%}), and {control['exact']:.0%} of the control ({control['exact_low']:.0%} to "
             f"{control['exact_high']:.0%})."
         )
-        said = [answer, recited]
+        sentences = [seen if self.seen else unseen, recited]
         if self.control == "shuffled":
-            return [*said, "Likelihoods say nothing against shuffled words; give --control texts it cannot have seen."]
-        said.append(
+            return [
+                *sentences,
+                "Likelihoods say nothing against shuffled words; give --control texts it cannot have seen.",
+            ]
+        sentences.append(
             f"A test text looks more familiar than one of the control in {chance['value']:.0%} of pairs "
             f"({chance['low']:.0%} to {chance['high']:.0%}; 50% if it read neither, or both)."
         )
         if control["exact_low"] > MARGIN:
-            said.append("It completes the control too, so this control hides what it has seen; take another one.")
-        return said
+            sentences.append("It completes the control too, so this control hides what it has seen; take another one.")
+        return sentences
 
     def asdict(self) -> dict[str, Any]:
         """Plain data."""

@@ -46,17 +46,17 @@ class Measurer:
 
     def assessed(self, checkpoint: Checkpoint, bow: Facts) -> Facts:
         """Scores at the chosen layer and at the last, the best probe's test predictions, loss on the task's texts."""
-        return self.cells.once(
-            self._what("assess", checkpoint.fingerprint), lambda _work: self._assess(checkpoint, bow)
-        )
+        tokens = f"{checkpoint.tokens:,} tokens"
 
-    def _assess(self, checkpoint: Checkpoint, bow: Facts) -> Facts:
-        self.started(f"{self.task.name}: assessing the checkpoint of {checkpoint.tokens:,} tokens")
-        name, progress = str(checkpoint.folder.resolve()), self._named(f"{checkpoint.tokens:,} tokens")
-        length, seed = self.settings.max_length, self.settings.seed
-        running: dict[str, Any] = {"max_length": length, "seed": seed, "device": self.device, "dtype": self.dtype}
-        assessment = assess(name, self.task, cache=self.cache, baseline=bow, progress=progress, **running)
-        return _kept(assessment, loss_of(name, self.task.train.texts, **running))
+        def make(_work: Path) -> Facts:
+            self.started(f"{self.task.name}: assessing the checkpoint of {tokens}")
+            name, progress = str(checkpoint.folder.resolve()), self._named(tokens)
+            length, seed = self.settings.max_length, self.settings.seed
+            running: dict[str, Any] = {"max_length": length, "seed": seed, "device": self.device, "dtype": self.dtype}
+            assessment = assess(name, self.task, cache=self.cache, baseline=bow, progress=progress, **running)
+            return _figures(assessment, loss_of(name, self.task.train.texts, **running))
+
+        return self.cells.once(self._what("assess", checkpoint.fingerprint), make)
 
     def adapted(self, checkpoint: Checkpoint, seed: int) -> Facts:
         """LoRA on a checkpoint."""
@@ -88,13 +88,11 @@ class Measurer:
         return None if report is None else lambda what, done, total: report(f"{part}: {what}", done, total)
 
     def _what(self, kind: str, weights: str) -> dict[str, Any]:
-        what: dict[str, Any] = {"kind": kind, "weights": weights, "task": self.task.fingerprint}
-        if kind == "assess":
-            what |= {"max_length": self.settings.max_length, "seed": self.settings.seed}
-        return what
+        asked = {"max_length": self.settings.max_length, "seed": self.settings.seed} if kind == "assess" else {}
+        return {"kind": kind, "weights": weights, "task": self.task.fingerprint, **asked}
 
 
-def _kept(assessment: Assessment, loss: dict[str, float]) -> Facts:
+def _figures(assessment: Assessment, loss: dict[str, float]) -> Facts:
     """The few figures of an assessment that make a trace."""
     chosen, last = assessment.row(), assessment.row(int(max(row["layer"] for row in assessment.layers)))
     names = [f"{name}{end}" for name in SCORES for end in ("", "_low", "_high", "_chance")]

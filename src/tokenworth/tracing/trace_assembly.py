@@ -112,7 +112,7 @@ def _task_entry(run: Run, task: Task, measured: Measured, routes: _Routes, rows:
         "references": {name: curve.figure(0) for name, curve in routes.references.items()},
         "crossings": crossings,
         "gains": gains,
-        "fits": [fit for route in routes.along if (fit := _fit(run, route, routes)) is not None],
+        "fits": _fits(run, routes),
         "relations": relations(rows),
         "costs": _costs(measured),
         "verdict": verdict_of(crossings, gains),
@@ -147,10 +147,10 @@ def _gain(route: str, routes: _Routes) -> Gain:
     }
 
 
-def _fit(run: Run, route: str, routes: _Routes) -> Fit | None:
-    flops = [tokens * run.flops_per_token for tokens in routes.tokens[route]]
-    fitted = fit_curve(flops, routes.curves[route], routes.references)
-    return None if fitted is None else {"route": route, **fitted}
+def _fits(run: Run, routes: _Routes) -> list[Fit]:
+    flops = {route: [tokens * run.flops_per_token for tokens in routes.tokens[route]] for route in routes.along}
+    fitted = {route: fit_curve(flops[route], routes.curves[route], routes.references) for route in routes.along}
+    return [{"route": route, **curve} for route, curve in fitted.items() if curve is not None]
 
 
 def _costs(measured: Measured) -> dict[str, float]:
