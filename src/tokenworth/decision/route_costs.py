@@ -55,22 +55,15 @@ def route_cost(model: str, task: Task, route: str, machine: Machine, config: Ada
     Raises:
         BackboneError: the backbone is not found.
     """
-    lengths_N = token_lengths(model, task, config.max_length)
-    account = account_of(model.removesuffix(RANDOM_SUFFIX), context=max(1, round(float(lengths_N.mean()))))
+    base, lengths_N = model.removesuffix(RANDOM_SUFFIX), token_lengths(model, task, config.max_length)
+    account = account_of(base, context=max(1, round(float(lengths_N.mean()))))
     bytes_a_weight = 4 if machine.measured else 2
     a_token, rate = account.flops_per_token(), FORWARD_SHARE * machine.rate
     if route in TRAINED:
         n = len(task.train)
-        forecast = forecast_route(
-            model.removesuffix(RANDOM_SUFFIX),
-            route,
-            config,
-            task.n_classes,
-            lengths_N[:n],
-            lengths_N[n:],
-            machine.rate,
-            hardware=Hardware("cpu" if machine.measured else "cuda", bytes_a_weight),
-        )
+        hardware = Hardware("cpu" if machine.measured else "cuda", bytes_a_weight)
+        parts = (lengths_N[:n], lengths_N[n:])
+        forecast = forecast_route(base, route, config, task.n_classes, *parts, machine.rate, hardware=hardware)
         flops, seconds, read = forecast.train_flops + forecast.evaluate_flops, forecast.seconds, float(lengths_N.mean())
         trainable, memory = forecast.trainable, forecast.least_memory_bytes
     else:

@@ -64,13 +64,13 @@ def score_layer(
         raise ValueError(f"{len(groups)} group of texts; the jackknife leaves one of at least two out")
     total = add_up(groups) if total is None else total
     scores = LayerScores()
-    reason = _why_no_context(context, total)
-    if reason or context is None:
+    if reason := _why_no_context(context, total):
         scores.reasons |= dict.fromkeys(("ntps", "retained_auc", "ar_r2"), reason)
+        context = None
     known = [None] * len(groups) if rows is None else rows
     statistics = Statistics(
-        fixed=None if reason or context is None else frame(context, total),
-        published=PublishedCode.of(context, total) if conventions and context and not reason else None,
+        fixed=frame(context, total) if context else None,
+        published=PublishedCode.of(context, total) if conventions and context else None,
     )
     sample = Sample(
         full=statistics.of(total),
@@ -80,12 +80,12 @@ def score_layer(
     _add_transfer(scores, sample, total)
     if spectrum:
         scores.spectra["pooled"] = pooled_spectrum(total)
-    if statistics.fixed is not None and context is not None:
-        _add_autoregressive(scores, statistics.fixed)
-        _add_ntps(scores, sample, statistics.fixed, total)
-        _add_retained(scores, sample, statistics.fixed, total)
-        if total.n_texts <= statistics.fixed.full.rank + 1:
-            _add_crossfit(scores, statistics.fixed, groups, total, known)
+    if (fixed := statistics.fixed) is not None:
+        _add_autoregressive(scores, fixed)
+        _add_ntps(scores, sample, fixed, total)
+        _add_retained(scores, sample, fixed, total)
+        if total.n_texts <= fixed.full.rank + 1:
+            _add_crossfit(scores, fixed, groups, total, known)
     return scores
 
 
