@@ -110,9 +110,9 @@ def _run(job: Job, meter: Meter) -> AdaptResult:
 def _after_tuning(job: Job, chosen: AdaptConfig) -> Job:
     """The final run learns from the validation part too, unless that is still needed."""
     if chosen.needs_validation:
-        return job.changed(config=chosen)
+        return replace(job, config=chosen)
     rows, none = divide(job.task, chosen, job.seed)
-    return job.changed(config=chosen, train_rows=rows, validation_rows=none)
+    return replace(job, config=chosen, train_rows=rows, validation_rows=none)
 
 
 def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:

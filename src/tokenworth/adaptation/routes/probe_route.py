@@ -51,7 +51,7 @@ class ProbePredictor:
     def scores(self, texts: list[str]) -> Floats:
         """Log-odds (N, C); only texts without features go through the model."""
         new = list(dict.fromkeys(text for text in texts if text not in self.known))
-        features = {**self.known, **dict(zip(new, self._features(new), strict=True))} if new else self.known
+        features = self.known | (dict(zip(new, self._features(new), strict=True)) if new else {})
         return self.linear.scores(np.stack([features[text] for text in texts]).astype(np.float64))
 
     def _features(self, texts: list[str]) -> np.ndarray:

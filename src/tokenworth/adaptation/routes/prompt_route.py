@@ -65,7 +65,7 @@ TEMPLATES: dict[str, Template] = {
 def template_of(task: str, pattern: str | None) -> Template:
     """The template of a task; a pattern that was given keeps the task's words."""
     template = TEMPLATES.get(task, Template(GENERIC))
-    return template if pattern is None else Template(pattern, template.words)
+    return template if pattern is None else replace(template, pattern=pattern)
 
 
 def verbalise(label: str, words: dict[str, str]) -> str:
@@ -104,7 +104,7 @@ class PromptPredictor:
     def prior(self) -> list[float]:
         """Mean probability of each class over prompts without content, as logarithms."""
         mean_C = softmax(self._raw(list(EMPTY_TEXTS))).mean(0)
-        return [float(value) for value in np.log(np.maximum(mean_C, 1e-30))]
+        return list(map(float, np.log(np.maximum(mean_C, 1e-30))))
 
     def _raw(self, texts: list[str]) -> Floats:
         shots = "".join(f"{_filled(self.pattern, text)} {words}\n\n" for text, words in self.examples)
