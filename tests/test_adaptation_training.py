@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import time
 
 import numpy as np
@@ -368,6 +369,7 @@ def test_a_finished_run_is_read_and_not_run(model, tmp_path, monkeypatch):
 def full_disk(model, folder):
     """A process whose files may not grow: what a full disk does to a checkpoint."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    sys.dont_write_bytecode = True  # Python itself would leave half a .pyc, and fail on it the next time
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     try:
         run(model, "full", folder, checkpoint_seconds=0)

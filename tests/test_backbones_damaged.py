@@ -13,8 +13,8 @@ import tokenworth.backbones.loading.size_check as sizes
 from damaged_models import DEEP, damaged, use
 from small_models import write_folder, write_model, write_tokenizer
 from tokenworth.backbones import account_of, load_backbone
-from tokenworth.backbones.loading.normaliser_growth import MOST_GROWTH, growth_of
 from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.backbones.loading.tokenizer import MOST_GROWTH, growth_of
 from tokenworth.encode import tokenise
 from tokenworth.errors import BackboneError, EncodeError
 

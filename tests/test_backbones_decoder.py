@@ -6,10 +6,10 @@ from transformers import AutoModelForCausalLM
 
 import tokenworth as tw
 from tokenworth.backbones import load_backbone
-from tokenworth.backbones.architectures.decoder import register
+from tokenworth.backbones.architectures import register_architectures
 from tokenworth.backbones.architectures.decoder.configuration import DecoderConfig
 
-register()
+register_architectures()
 SIZES = {
     "vocab_size": 97, "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
     "max_position_embeddings": 32,

@@ -10,8 +10,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 
 from small_models import write_tokenizer
 from tokenworth.backbones import CATALOG, load_backbone
-from tokenworth.backbones.architectures.openelm import register
-from tokenworth.backbones.architectures.openelm.configuration import OpenELMConfig, rounded_to
+from tokenworth.backbones.architectures import register_architectures
+from tokenworth.backbones.architectures.openelm.configuration import OpenELMConfig, round_to
 from tokenworth.encode import encode, tokenise
 
 SIZES = {
@@ -31,8 +31,8 @@ SIZES = {
 
 @pytest.fixture(scope="module", autouse=True)
 def known():
-    register()
-    register()
+    register_architectures()
+    register_architectures()
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +138,8 @@ def test_stored_lists_go_before_the_rule():
 
 
 def test_rounding():
-    assert [rounded_to(width, 8) for width in (1, 11.9, 12, 17, 20, 100)] == [8, 16, 16, 16, 24, 104]
-    assert rounded_to(1280 * 0.73, 256) == 1024
+    assert [round_to(width, 8) for width in (1, 11.9, 12, 17, 20, 100)] == [8, 16, 16, 16, 24, 104]
+    assert round_to(1280 * 0.73, 256) == 1024
 
 
 def test_initialisation_is_the_published_one():

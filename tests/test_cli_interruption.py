@@ -61,6 +61,7 @@ def test_a_run_ends_in_one_line_and_goes_on(home, tmp_path, number, code):
 
 
 @pytest.mark.slow
+@pytest.mark.formats
 def test_a_study_takes_its_workers_with_it(home, tmp_path):
     """Once its workers ran on for up to 51 s, and so did the command, without a word."""
     begun = lambda: len(list(tmp_path.glob("cells/*/run/checkpoints/step-*[0-9]"))) >= 2  # noqa: E731

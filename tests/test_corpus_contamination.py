@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from tokenworth.corpus import contamination
-from tokenworth.corpus.filters.contamination import COLUMNS, index_of
-from tokenworth.corpus.filters.task_index import load_index, look, save_index
+from tokenworth.corpus.filters.contamination import COLUMNS, index_of, load_index, look, save_index
 from tokenworth.errors import SettingError
 from tokenworth.tasks.task import Split, Task, count
 

@@ -137,6 +137,7 @@ def _interrupt(model, folder, **settings):
 def pass_with_small_files(model, folder, limit, said):
     """No file may grow beyond a limit, as on a full disk; tells what the pass says."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    sys.dont_write_bytecode = True  # Python itself would leave half a .pyc, and fail on it the next time
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
         run_pass(model, folder, checkpoint_seconds=0.0)

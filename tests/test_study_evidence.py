@@ -129,6 +129,7 @@ def test_every_shipped_study_is_understood(name):
 
 
 @pytest.mark.slow
+@pytest.mark.formats
 def test_the_smoke_study_runs(shared, tmp_path):
     from tokenworth.study import run_local
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         SettingError,
         TaskError,
         TokenworthError,
-    )  # fmt: skip
+    )
     from tokenworth.pretraining import PretrainRun, pretrain
     from tokenworth.report import write_report
     from tokenworth.tasks import Task, load_task

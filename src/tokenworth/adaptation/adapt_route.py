@@ -24,7 +24,7 @@ from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, AdaptConfig, make_config
 from tokenworth.adaptation.route_summary import summarise
-from tokenworth.adaptation.storage.adapt_result import AdaptResult, Diagnosis, Mislabelled, RunTexts
+from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, Mislabelled
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
 from tokenworth.adaptation.validation_split import divide
 from tokenworth.assessment.fact_cards import backbone_card
@@ -48,7 +48,7 @@ assert tuple(FITS) == ROUTES, "every route has its fit"
 
 
 @keywords_of(AdaptCall)
-def adapt(given: AdaptCall) -> AdaptResult:
+def adapt(call: AdaptCall) -> AdaptResult:
     """Run a route: bow, prompt, probe, lora, full or scratch.
 
     The same seed gives the same order of texts, head and dropout, whatever the route; the test split is read once, at
@@ -59,20 +59,20 @@ def adapt(given: AdaptCall) -> AdaptResult:
         SettingError: a setting that is not understood, or another run in `out`.
         TaskError, BackboneError, EncodeError, AdaptError: see their docstrings; one sentence each.
     """
-    config, route, model, seed = make_config(given.config), given.route, given.model, given.seed
+    config, route, model, seed = make_config(call.config), call.route, call.model, call.seed
     if route not in ROUTES:
         raise SettingError(f"route {route!r} is not understood; choose one of {', '.join(ROUTES)}")
     meter, devices = Meter(), find_devices(shard=config.shard)
     main = devices.processes.is_main
-    loading = {name: getattr(given, name) for name in ("device", "revision", "allow_pickle", "tokenizer")}
-    folder = None if given.out is None else Path(given.out)
+    loading = {name: getattr(call, name) for name in ("device", "revision", "allow_pickle", "tokenizer")}
+    folder = None if call.out is None else Path(call.out)
     with claimed(folder) if folder is not None and main else nullcontext():
         with meter.clock("load"):
-            task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=seed)
+            task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
         finished, dtype = None, ""
         with devices.processes.together():
             if main:
-                dtype = record.number_format(folder, route, model, config.dtype, given.device)
+                dtype = record.number_format(folder, route, model, config.dtype, call.device)
             if folder is not None and main:
                 name = model.name + model.fingerprint if isinstance(model, Backbone) else model
                 settings = {**config.asdict(), "dtype": dtype}
@@ -85,7 +85,7 @@ def adapt(given: AdaptCall) -> AdaptResult:
         train_rows, validation_rows = divide(task, config, seed)
         job = Job(
             route, model, task, train_rows, validation_rows, config, dtype, seed, loading, devices, folder,
-            given.cache, given.progress,
+            call.cache, call.progress,
         )  # fmt: skip
         return _run(job, meter)
 
@@ -150,21 +150,9 @@ def _result(
         "tuning_flops": sum(trial["train_flops"] for trial in trials),
         "processes": job.devices.processes.size,
     }
-    counts: RunTexts = {
-        "train": len(job.train_rows),
-        "validation": len(job.validation_rows),
-        "test": len(job.task.test),
-    }
     return AdaptResult(
         route=job.route,
-        task={
-            "name": job.task.name,
-            "source": job.task.source,
-            "fingerprint": job.task.fingerprint,
-            "label_names": list(job.task.label_names),
-            "texts": counts,
-            "notes": list(job.task.notes),
-        },
+        task=_task_facts(job),
         backbone=None if fitted.backbone is None else backbone_card(fitted.backbone),
         seed=job.seed,
         settings=job.config.asdict(),
@@ -186,3 +174,15 @@ def _result(
         environment=describe_environment(),
         predictions=evaluation.predictions,
     )
+
+
+def _task_facts(job: Job) -> AdaptTask:
+    task = job.task
+    return {
+        "name": task.name,
+        "source": task.source,
+        "fingerprint": task.fingerprint,
+        "label_names": list(task.label_names),
+        "texts": {"train": len(job.train_rows), "validation": len(job.validation_rows), "test": len(task.test)},
+        "notes": list(task.notes),
+    }

@@ -37,7 +37,7 @@ from tokenworth.tasks import Task, load_task
 
 
 @keywords_of(AssessCall)
-def assess(given: AssessCall) -> Assessment:
+def assess(call: AssessCall) -> Assessment:
     """Assess a backbone on a task: one forward pass, then every score of every layer in closed form.
 
     The pass is kept in the cache: the same texts and model, however labelled, split or scored, need no other; and an
@@ -48,17 +48,17 @@ def assess(given: AssessCall) -> Assessment:
         TaskError, BackboneError, EncodeError, SettingError: see their docstrings; one sentence each.
     """
     clock, processes = StageClock(), join_processes()
-    with claimed(given.out) if given.out is not None and processes.is_main else nullcontext():
+    with claimed(call.out) if call.out is not None and processes.is_main else nullcontext():
         with clock("load"):
-            task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=given.seed)
-            task = task.sample(given.max_texts, seed=given.seed) if given.max_texts is not None else task
-            backbone = given.model
+            task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=call.seed)
+            task = task.sample(call.max_texts, seed=call.seed) if call.max_texts is not None else task
+            backbone = call.model
             if not isinstance(backbone, Backbone):
-                backbone = load_backbone(backbone, seed=given.seed, **values_of(ModelChoice, given))
-            backbone = spread(backbone) if given.shard else backbone
-        result = _assess(backbone, task, given, processes, clock)
-        if given.out is not None and processes.is_main:
-            result.save(given.out)
+                backbone = load_backbone(backbone, seed=call.seed, **values_of(ModelChoice, call))
+            backbone = spread(backbone) if call.shard else backbone
+        result = _assess(backbone, task, call, processes, clock)
+        if call.out is not None and processes.is_main:
+            result.save(call.out)
     return result
 
 
@@ -71,21 +71,21 @@ class _Scored:
     probes: dict[int, RidgeProbe]
 
 
-def _assess(backbone: Backbone, task: Task, given: AssessCall, processes: Processes, clock: StageClock) -> Assessment:
-    settings = part_of(AssessSettings, given, layers=parse_layers(given.layers, backbone.n_layers))
+def _assess(backbone: Backbone, task: Task, call: AssessCall, processes: Processes, clock: StageClock) -> Assessment:
+    settings = part_of(AssessSettings, call, layers=parse_layers(call.layers, backbone.n_layers))
     folds_N = _folds(task, settings)
     with clock("tokenise"):
         tokens = {
             part: tokenise(backbone, split.texts, max_length=settings.max_length)
             for part, split in (("train", task.train), ("test", task.test))
         }
-    with _store(given.cache, processes) as store:
+    with _store(call.cache, processes) as store:
         with clock("encode"):
             features = gather_features(
-                backbone, tokens, _pass_settings(settings, given), store, processes=processes, progress=given.progress
+                backbone, tokens, _pass_settings(settings, call), store, processes=processes, progress=call.progress
             )
         result = _on_main(
-            processes, lambda: _score(backbone, task, tokens, features, folds_N, settings, clock, given.baseline)
+            processes, lambda: _score(backbone, task, tokens, features, folds_N, settings, clock, call.baseline)
         )
         if processes.is_main:
             store.trim()  # also a pass that alone is larger than the store, now that it is no longer read

@@ -110,23 +110,23 @@ def forecast(
 
 
 @keywords_of(AssessCall)
-def forecast_assessment(given: AssessCall) -> Forecast:
+def forecast_assessment(call: AssessCall) -> Forecast:
     """The forecast of an assessment on this machine, whose rates are measured.
 
     Raises:
         BackboneError, TaskError, SettingError: as `assess`, as far as configuration and tokenizer show it.
     """
-    assert isinstance(given.model, str), "the name of a backbone"
-    task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=given.seed)
-    place = resolve_device(given.device)
-    precision = resolve_dtype(given.dtype, place)
-    lengths_N = token_lengths(given.model, task, given.max_length, given.tokenizer)
+    assert isinstance(call.model, str), "the name of a backbone"
+    task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=call.seed)
+    place = resolve_device(call.device)
+    precision = resolve_dtype(call.dtype, place)
+    lengths_N = token_lengths(call.model, task, call.max_length, call.tokenizer)
     return forecast(
-        account_of(given.model.removesuffix(RANDOM_SUFFIX), context=max(1, round(float(lengths_N.mean())))),
+        account_of(call.model.removesuffix(RANDOM_SUFFIX), context=max(1, round(float(lengths_N.mean())))),
         lengths_N,
         len(task.train),
         measure_rates(place, precision),
-        memory=moment_memory(place) if given.memory_gb is None else int(given.memory_gb * 1e9),
+        memory=moment_memory(place) if call.memory_gb is None else int(call.memory_gb * 1e9),
         bytes_a_weight=precision.itemsize,
     )
 

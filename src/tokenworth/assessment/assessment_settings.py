@@ -44,7 +44,7 @@ class AssessOptions:
     """mean, last, cls or last+mean (then the scores that compare subspaces do not exist)."""
     prefix: Literal["sum", "mean"] = "sum"
     """Encoded prefix of the context moments: sum, as published, or mean."""
-    max_length: Count | None = None
+    max_length: int | None = None
     """Tokens kept of a text; by default what the model reads."""
     batch_tokens: Count | None = None
     """Padded tokens of a batch; by default as the device takes them."""

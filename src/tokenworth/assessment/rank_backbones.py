@@ -34,7 +34,7 @@ FIGURES = (
 
 
 @keywords_of(RankCall)
-def rank(given: RankCall) -> Ranking:
+def rank(call: RankCall) -> Ranking:
     """Assess each backbone on the task and order them by the weighted F1 of their best probe on the test texts.
 
     A backbone that fails is reported and the others go on.  Backbones whose F1 is within the paired 95 % bootstrap
@@ -44,18 +44,18 @@ def rank(given: RankCall) -> Ranking:
         SettingError: no model is named, or a setting no backbone could go with.
         TaskError: the task cannot be loaded.
     """
-    if not given.models:
+    if not call.models:
         raise SettingError("no backbone is named; give at least one folder, hub id or published name")
-    resolve_dtype(given.dtype, resolve_device(given.device))
-    task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=given.seed)
-    task = task.sample(given.max_texts, seed=given.seed) if given.max_texts is not None else task
+    resolve_dtype(call.dtype, resolve_device(call.device))
+    task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=call.seed)
+    task = task.sample(call.max_texts, seed=call.seed) if call.max_texts is not None else task
     baseline = bow_row(task)
-    keywords = values_of(AssessKeywords, given) | {"max_texts": None, "baseline": dict(baseline)}
+    keywords = values_of(AssessKeywords, call) | {"max_texts": None, "baseline": dict(baseline)}
     assessed: list[tuple[str, Assessment]] = []
     failed: dict[str, str] = {}
-    for model in dict.fromkeys(given.models):
-        if given.started:
-            given.started(model)
+    for model in dict.fromkeys(call.models):
+        if call.started:
+            call.started(model)
         try:
             assessed.append((model, assess(model, task, **keywords)))
         except (TokenworthError, MemoryError, torch.OutOfMemoryError) as error:

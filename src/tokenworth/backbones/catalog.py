@@ -23,7 +23,8 @@ class Published:
     """Hub id of its tokenizer."""
 
 
-_QWEN2 = {
+_DECODER = {"attention_dropout": 0.0, "initializer_range": 0.02}
+_QWEN2 = _DECODER | {
     "model_type": "qwen2",
     "hidden_act": "silu",
     "rms_norm_eps": 1e-6,
@@ -31,24 +32,18 @@ _QWEN2 = {
     "max_position_embeddings": 131_072,
     "sliding_window": 131_072,
     "use_sliding_window": False,
-    "attention_dropout": 0.0,
-    "initializer_range": 0.02,
     "bos_token_id": 151_643,
     "eos_token_id": 151_643,
     "vocab_size": 151_936,
     "tie_word_embeddings": True,
 }
-_8B = {
+_32_LAYERS = _DECODER | {"num_hidden_layers": 32, "num_attention_heads": 32, "tie_word_embeddings": False}
+_8B = _32_LAYERS | {
     "hidden_act": "silu",
     "rms_norm_eps": 1e-5,
-    "attention_dropout": 0.0,
-    "initializer_range": 0.02,
     "hidden_size": 4096,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
     "num_key_value_heads": 8,
     "intermediate_size": 14_336,
-    "tie_word_embeddings": False,
 }
 _MISTRAL = _8B | {
     "model_type": "mistral",
@@ -68,7 +63,7 @@ _LLAMA3 = _8B | {
     "eos_token_id": 128_001,
     "vocab_size": 128_256,
 }
-_PHI2 = {
+_PHI2 = _32_LAYERS | {
     "model_type": "phi",
     "hidden_act": "gelu_new",
     "layer_norm_eps": 1e-5,
@@ -76,19 +71,14 @@ _PHI2 = {
     "partial_rotary_factor": 0.4,
     "qk_layernorm": False,
     "max_position_embeddings": 2048,
-    "attention_dropout": 0.0,
     "embd_pdrop": 0.0,
     "resid_pdrop": 0.1,
-    "initializer_range": 0.02,
     "bos_token_id": 50_256,
     "eos_token_id": 50_256,
     "hidden_size": 2560,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
     "num_key_value_heads": 32,
     "intermediate_size": 10_240,
     "vocab_size": 51_200,
-    "tie_word_embeddings": False,
 }
 _ARCTIC = {
     "model_type": "bert",
@@ -125,14 +115,8 @@ _LLAMA2_TOKENIZER = "meta-llama/Llama-2-7b-hf"
 
 
 def _qwen2(name: str, width: int, layers: int, heads: int, kv_heads: int, inner: int, **more: Any) -> Published:
-    sizes = {
-        "hidden_size": width,
-        "num_hidden_layers": layers,
-        "max_window_layers": layers,
-        "num_attention_heads": heads,
-        "num_key_value_heads": kv_heads,
-        "intermediate_size": inner,
-    }
+    sizes = {"hidden_size": width, "intermediate_size": inner, "num_hidden_layers": layers, "max_window_layers": layers}
+    sizes |= {"num_attention_heads": heads, "num_key_value_heads": kv_heads}
     return Published(name, f"Qwen/{name}", _QWEN2 | sizes | more, f"Qwen/{name}")
 
 

@@ -11,22 +11,19 @@ import torch
 from torch import nn
 
 from tokenworth.backbones.backbone import Backbone
-from tokenworth.backbones.loading.assembly import assembled
+from tokenworth.backbones.loading.assembly import Parts, fingerprint
 from tokenworth.backbones.loading.configuration_class import without_pooler
-from tokenworth.backbones.loading.fingerprint import fingerprint
-from tokenworth.backbones.loading.parts import Parts
 from tokenworth.backbones.loading.quiet import quiet_transformers
-from tokenworth.backbones.loading.size_check import check_memory, size_of
-from tokenworth.backbones.loading.text_model import body_of, outline_of, whole_class
-from tokenworth.backbones.loading.weights import causal_class
-from tokenworth.backbones.structure.structure import examine
+from tokenworth.backbones.loading.size_check import check_memory, outline_of
+from tokenworth.backbones.loading.text_model import body_of, causal_class, whole_class
+from tokenworth.backbones.structure.structure import Structure, examine
 from tokenworth.errors import BackboneError
 
 
 def random_model(config: Any, dtype: torch.dtype, seed: int, *, lm_head: bool = False) -> nn.Module:
     """Random weights, drawn in float32 on the CPU so that every device and dtype starts from the same ones."""
     model_class = causal_class(config, config.model_type) if lm_head else whole_class(config)
-    check_memory(size_of(outline_of(model_class, config)), config.name_or_path or f"a {config.model_type} model")
+    check_memory(outline_of(model_class, config), config.name_or_path or f"a {config.model_type} model")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model: nn.Module = model_class(config, **without_pooler(model_class))
@@ -47,7 +44,7 @@ def retokenised(backbone: Backbone, tokenizer: Any, seed: int) -> Backbone:
     parts = Parts(config, tokenizer, None, f"{backbone.source}, tokenizer retrained", [], facts, backbone.notes)
     with quiet_transformers():
         model = random_model(config, backbone.dtype, seed).to(backbone.device).eval()
-        return assembled(backbone.name, parts, model, backbone.device, random=True)
+        return parts.assemble(backbone.name, model, backbone.device, random=True)
 
 
 def tokenizer_facts(tokenizer: Any) -> str:
@@ -57,23 +54,24 @@ def tokenizer_facts(tokenizer: Any) -> str:
 
 def with_model(backbone: Backbone, model: nn.Module, fact: str) -> Backbone:
     """The backbone with another model of the same shape (adapted, say); `fact` tells its weights in the fingerprint."""
+    identity = fingerprint([], backbone.fingerprint, fact)
+    return replace(backbone, model=model, structure=_structure(backbone, model), fingerprint=identity)
+
+
+def _structure(backbone: Backbone, model: nn.Module) -> Structure:
     n_embeddings, pad_id = backbone.structure.n_embeddings, backbone.pad_id
-    structure = examine(model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
-    return replace(backbone, model=model, structure=structure, fingerprint=fingerprint([], backbone.fingerprint, fact))
+    return examine(model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
 
 
 def as_it_is_now(backbone: Backbone) -> Backbone:
     """The backbone, examined anew where blocks of its model were swapped or replaced since it was loaded.
-
-    Raises:
-        BackboneError: the model has another number or width of layers now, or does not run.
+    Raises BackboneError: the model has another number or width of layers now, or does not run.
     """
     blocks = backbone.structure.blocks
     lists = (tuple(module) for module in backbone.model.modules() if isinstance(module, nn.ModuleList))
     if blocks is None or blocks in lists:
         return backbone
-    n_embeddings, pad_id = backbone.structure.n_embeddings, backbone.pad_id
-    structure = examine(backbone.model, n_embeddings, backbone.max_length, backbone.device, pad_id=pad_id)
+    structure = _structure(backbone, backbone.model)
     now, before = (structure.n_layers, structure.width), (backbone.n_layers, backbone.width)
     if now != before:
         raise BackboneError(

@@ -112,8 +112,11 @@ def _keep(measured: Decision, place: Path, *, anew: bool) -> Decision:
     except OSError as error:
         _log.warning(
             "what dtype auto means here (%s) cannot be kept in %s (%s), so every process measures it anew; set "
-            "TOKENWORTH_CACHE to a folder that can be written", measured.dtype, place.parent, error.strerror,
-        )  # fmt: skip
+            "TOKENWORTH_CACHE to a folder that can be written",
+            measured.dtype,
+            place.parent,
+            error.strerror,
+        )
         return measured
     return _read(place) or replace(measured, kept=str(place))
 

@@ -26,9 +26,9 @@ _Moved = Annotated[str | None, said("Where the backbone lies now; by default whe
 _COLUMNS = Options(TaskSource, "text", "text_pair")
 
 
-def wished(config: Path | None, given: Given) -> dict[str, Any]:
+def wished(config: Path | None, options: Given) -> dict[str, Any]:
     """Settings of routes: those of a file, and what goes before them."""
-    return with_changes({} if config is None else read_settings(config), given.of(AdaptConfig))
+    return with_changes({} if config is None else read_settings(config), options.of(AdaptConfig))
 
 
 @takes(AdaptCall, Options(AdaptConfig, but=("tokenizer",)), TASK, Output)
@@ -42,53 +42,50 @@ def adapt(
     max_texts: int | None = None,
     best: _Best = False,
     retrain_tokenizer: _Retrained = False,
-    given: Given,
+    options: Given,
 ) -> None:
     from tokenworth.adaptation import adapt as run
     from tokenworth.adaptation import make_config
     from tokenworth.tasks import load_task
 
-    changes = given.of(AdaptConfig) | ({"selection": "best"} if best else {})
+    changes = options.of(AdaptConfig) | ({"selection": "best"} if best else {})
     settings = make_config(config, **changes, tokenizer="retrained" if retrain_tokenizer else None)
-    loaded = load_task(task, **given.of(TaskSource))
-    loaded = loaded.sample(max_texts, seed=given.get("seed", 0)) if max_texts is not None else loaded
-    with progress_report(quiet=given.quiet) as progress:
-        result = run(model, loaded, route, config=settings, progress=progress, **given.of(AdaptCall))
+    loaded = load_task(task, **options.of(TaskSource))
+    loaded = loaded.sample(max_texts, seed=options.get("seed", 0)) if max_texts is not None else loaded
+    with progress_report(quiet=options.quiet) as progress:
+        result = run(model, loaded, route, config=settings, progress=progress, **options.of(AdaptCall))
     if is_main_process():
-        write_page(result, given.out)
-        print_result(result, json=given.json)
+        write_page(result, options.out)
+        print_result(result, json=options.json)
 
 
 @takes(_COLUMNS, Options(ModelSource, "device", "allow_pickle"), Options(Output, "json", "quiet"))
-def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, given: Given) -> None:
+def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, options: Given) -> None:
     from tokenworth.adaptation import load_classifier
     from tokenworth.adaptation.storage.prediction_table import predicted_table, spreadsheet_safe, write_predictions
 
-    classifier = load_classifier(out, model=model, device=given.get("device", "auto"))
-    table = predicted_table(classifier, texts, **given.of(TaskSource))
+    classifier = load_classifier(out, model=model, device=options.get("device", "auto"))
+    table = predicted_table(classifier, texts, **options.of(TaskSource))
     if to is not None:
         write_predictions(table, to)
         say(f"predictions: {to}")
-    elif given.json:
+    elif options.json:
         tell(table.to_json(orient="records", force_ascii=False, indent=1))
     else:
         tell(spreadsheet_safe(table).to_csv(index=False).rstrip("\n"))
 
 
 @takes(Options(AdaptConfig, "metric"), Options(Output, "json"))
-def compare(runs: Annotated[list[Path], said("Folders that adapt wrote.")], /, *, given: Given) -> None:
+def compare(runs: Annotated[list[Path], said("Folders that adapt wrote.")], /, *, options: Given) -> None:
     from tokenworth.adaptation import AdaptResult
     from tokenworth.adaptation.evaluation.comparison import compare_results
     from tokenworth.report.terminal.tables import comparison_table, show
 
     if len(runs) < 2:
         raise SettingError("compare needs two runs or more; give the folders that tokenworth adapt wrote")
-    metric = given.get("metric", "weighted_f1")
+    metric = options.get("metric", "weighted_f1")
     rows = compare_results({str(run): AdaptResult.load(run) for run in runs}, metric=metric)
-    if given.json:
-        print_json(rows)
-    else:
-        show(comparison_table(rows, metric))
+    print_json(rows) if options.json else show(comparison_table(rows, metric))
 
 
 @takes(WeightChoice)

@@ -63,13 +63,12 @@ COMMANDS = {
 }
 """What each command does; its function lies in the file of its first word and is loaded when it is called."""
 GROUPS = frozenset(name.split()[0] for name in COMMANDS if " " in name)
-_FILES = dict.fromkeys(("predict", "compare", "export"), "adapt")
-_FILES |= dict.fromkeys(("mixture", "tokenizer", "scaling"), "pretrain")
-_FILES |= {"rank": "assess", "trace": "decide", "tasks": "backbones", "extend": "measure"}
+_FILES = {"rank": "assess", "trace": "decide", "tasks": "backbones", "extend": "measure", "mixture": "pretrain"}
+_FILES |= {"tokenizer": "pretrain", "scaling": "pretrain", **dict.fromkeys(("predict", "compare", "export"), "adapt")}
 """Commands whose function lies in another's file."""
 
 
-def _made() -> App:
+def _command_line() -> App:
     root = App(
         name="tokenworth",
         help=_QUESTION,
@@ -80,15 +79,15 @@ def _made() -> App:
     apps = {name: App(name=name, help=COMMANDS[name], version_flags=[]) for name in sorted(GROUPS)}
     for name, what in COMMANDS.items():
         first, _, second = name.partition(" ")
+        function = f"tokenworth.cli.{_FILES.get(first, first)}_commands:{(second or first).replace('list', 'list_')}"
         if name in GROUPS:
             root.command(apps[name])
-            continue
-        function = f"tokenworth.cli.{_FILES.get(first, first)}_commands:{(second or first).replace('list', 'list_')}"
-        apps.get(first, root).command(function, name=second or first, help=what)
+        else:
+            apps.get(first, root).command(function, name=second or first, help=what)
     return root
 
 
-app = _made()
+app = _command_line()
 
 
 def main() -> None:
@@ -111,8 +110,8 @@ def _run() -> None:
     try:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        told = " ".join(str(error).split())
-        fail(f"{told.removesuffix('.').removesuffix('.').removesuffix(', .')}{_usage()}")
+        words = " ".join(str(error).split())
+        fail(f"{words.removesuffix('.').removesuffix('.').removesuffix(', .')}{_usage()}")
         sys.exit(2)
     except TokenworthError as error:
         fail(f"{error}{_usage() if isinstance(error, MisuseError) else ''}")

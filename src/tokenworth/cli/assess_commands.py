@@ -16,35 +16,35 @@ TASK = Options(TaskSource, but=("max_texts",))
 
 
 @takes(AssessCall, TASK, Output)
-def assess(task: str, /, *, model: str, given: Given) -> None:
+def assess(task: str, /, *, model: str, options: Given) -> None:
     from tokenworth.assessment import assess as run
     from tokenworth.tasks import load_task
 
-    loaded = load_task(task, **given.of(TaskSource))
-    with progress_report(quiet=given.quiet) as progress:
-        result = run(model, loaded, progress=progress, **given.of(AssessCall))
+    loaded = load_task(task, **options.of(TaskSource))
+    with progress_report(quiet=options.quiet) as progress:
+        result = run(model, loaded, progress=progress, **options.of(AssessCall))
     if is_main_process():
-        write_page(result, given.out)
-        print_result(result, json=given.json)
+        write_page(result, options.out)
+        print_result(result, json=options.json)
 
 
 @takes(RankCall, TASK, Output)
-def rank(task: str, models: list[str], /, *, given: Given) -> None:
+def rank(task: str, models: list[str], /, *, options: Given) -> None:
     from tokenworth.assessment import rank as run
     from tokenworth.base.locks import claimed
     from tokenworth.tasks import load_task
 
-    settings = given.of(RankCall)
+    settings = options.of(RankCall)
     out = settings.pop("out", None)
     with claimed(out) if out is not None else nullcontext():
-        loaded = load_task(task, **given.of(TaskSource))
-        with progress_report(quiet=given.quiet) as progress:
+        loaded = load_task(task, **options.of(TaskSource))
+        with progress_report(quiet=options.quiet) as progress:
             result = run(loaded, models, started=say_assessing, progress=progress, **settings)
         if is_main_process():
             if out is not None:
                 result.save(out)
             write_page(result, out)
-            print_result(result, json=given.json)
+            print_result(result, json=options.json)
     if not result.assessments:
         reasons = "; ".join(str(row["failed"]) for row in result.rows)
         raise TokenworthError(f"no backbone could be assessed: {reasons}")

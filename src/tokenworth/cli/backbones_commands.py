@@ -20,16 +20,16 @@ _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 @takes(Options(Output, "json"))
 def backbones(
     name: _Name = None, /, *, params: _Params = False, ranks: _Ranks = "2,4,8,16", context: _Context = 128,
-    dtype: _Dtype = "bfloat16", given: Given,
+    dtype: _Dtype = "bfloat16", options: Given,
 ) -> None:  # fmt: skip
     from tokenworth.backbones import PUBLISHED
 
     if name is not None:
-        _print_blocks(name, context, dtype, json=given.json)
+        _print_blocks(name, context, dtype, json=options.json)
     elif params:
-        _print_parameters(ranks, json=given.json)
+        _print_parameters(ranks, json=options.json)
     else:
-        print_rows([{"name": printed, "hub id": hub} for printed, hub in PUBLISHED.items()], json=given.json)
+        print_rows([{"name": printed, "hub id": hub} for printed, hub in PUBLISHED.items()], json=options.json)
 
 
 def _print_parameters(wanted: str, *, json: bool) -> None:
@@ -58,7 +58,7 @@ def _print_blocks(name: str, context: int, dtype: str, *, json: bool) -> None:
 
 
 @takes(Options(Output, "json"))
-def tasks(*, given: Given) -> None:
+def tasks(*, options: Given) -> None:
     from tokenworth.tasks.published_tasks import published_rows
 
-    print_rows(published_rows(), json=given.json)
+    print_rows(published_rows(), json=options.json)

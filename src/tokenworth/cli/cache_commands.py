@@ -15,29 +15,28 @@ _Cache = Annotated[Path | None, said("Folder where they are kept; by default TOK
 
 
 @takes(Options(Output, "json"))
-def list_(*, cache: _Cache = None, given: Given) -> None:
+def list_(*, cache: _Cache = None, options: Given) -> None:
     from tokenworth.features import default_store
     from tokenworth.report.terminal.pass_rows import in_bytes, pass_rows
 
     store = default_store(cache)
     kept = store.kept()
-    if given.json:
-        passes = [asdict(one) for one in kept]
-        print_json({"folder": str(store.root), "max_bytes": store.max_bytes, "passes": passes})
+    if options.json:
+        print_json({"folder": str(store.root), "max_bytes": store.max_bytes, "passes": list(map(asdict, kept))})
         return
     if kept:
         print_rows(pass_rows(kept), right=("texts", "layers", "size"))
-    total = sum(one.bytes for one in kept)
+    total = sum(entry.bytes for entry in kept)
     tell(f"{len(kept)} passes, {in_bytes(total)} of {in_bytes(store.max_bytes)} in {store.root}")
 
 
 @takes(Options(Output, "json"))
-def clear(*, cache: _Cache = None, older_than_days: _Days = 0.0, given: Given) -> None:
+def clear(*, cache: _Cache = None, older_than_days: _Days = 0.0, options: Given) -> None:
     from tokenworth.features import default_store
     from tokenworth.report.terminal.pass_rows import in_bytes
 
     store = default_store(cache)
     gone = store.clear(older_than_days=older_than_days)
-    facts = {"folder": str(store.root), "removed": [asdict(one) for one in gone]}
-    freed = in_bytes(sum(one.bytes for one in gone))
-    print_lines(facts, [f"{len(gone)} passes removed, {freed} freed in {store.root}"], json=given.json)
+    facts = {"folder": str(store.root), "removed": [asdict(entry) for entry in gone]}
+    freed = in_bytes(sum(entry.bytes for entry in gone))
+    print_lines(facts, [f"{len(gone)} passes removed, {freed} freed in {store.root}"], json=options.json)

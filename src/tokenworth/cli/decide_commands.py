@@ -20,27 +20,29 @@ _OF_ROUTES = Options(AdaptConfig, "steps", "lr", "batch", "rank", "max_length", 
 
 
 @takes(Options(DecideCall, but=("max_length",)), _OF_ROUTES, TASK, Output)
-def decide(task: str, models: list[str], /, *, config: ConfigFile = None, given: Given) -> None:
+def decide(task: str, models: list[str], /, *, config: ConfigFile = None, options: Given) -> None:
     from tokenworth.base.locks import claimed
     from tokenworth.decision import decide as run
     from tokenworth.tasks import load_task
 
-    settings = {"config": wished(config, given), **given.of(DecideCall)}
-    with claimed(given.out) if given.out is not None else nullcontext():
-        loaded = load_task(task, **given.of(TaskSource))
-        with progress_report(quiet=given.quiet) as progress:
+    settings = {"config": wished(config, options), **options.of(DecideCall)}
+    with claimed(options.out) if options.out is not None else nullcontext():
+        loaded = load_task(task, **options.of(TaskSource))
+        with progress_report(quiet=options.quiet) as progress:
             result = run(loaded, models, started=say_assessing, progress=progress, **settings)
-        write_page(result, given.out)
-    print_result(result, json=given.json)
+        write_page(result, options.out)
+    print_result(result, json=options.json)
 
 
 @takes(TraceCall, Options(AdaptConfig, "steps", "lr", "batch", "rank", defaults=False), WeightChoice, Output)
-def trace(run: Path, tasks: list[str], /, *, config: ConfigFile = None, given: Given) -> None:
+def trace(run: Path, tasks: list[str], /, *, config: ConfigFile = None, options: Given) -> None:
     from tokenworth.report import write_report
     from tokenworth.tracing import trace as make
     from tokenworth.tracing.trace_result import PAGE
 
-    with progress_report(quiet=given.quiet) as progress:
-        result = make(run, tasks, config=wished(config, given), started=say, progress=progress, **given.of(TraceCall))
-    say(f"report: {write_report(result, (given.out or run / 'trace') / PAGE)}")
-    print_result(result, json=given.json)
+    with progress_report(quiet=options.quiet) as progress:
+        result = make(
+            run, tasks, config=wished(config, options), started=say, progress=progress, **options.of(TraceCall)
+        )
+    say(f"report: {write_report(result, (options.out or run / 'trace') / PAGE)}")
+    print_result(result, json=options.json)

@@ -17,12 +17,12 @@ _Steps = Annotated[int, said("Training steps; the default takes a few minutes.",
 
 
 @takes(Options(TaskSource, "max_texts", "seed"), Options(Output, "json", "quiet", "verbose"))
-def demo(*, out: _Out = Path("demo"), steps: _Steps = 800, given: Given) -> None:
+def demo(*, out: _Out = Path("demo"), steps: _Steps = 800, options: Given) -> None:
     from tokenworth.demo import Demo
 
-    story = Demo(out=out, steps=steps, seed=given.get("seed", 0), say=say)
-    with progress_report(quiet=given.quiet) as progress:
-        task, model, ranking = replace(story, progress=progress).rank(given.get("max_texts"))
-    print_result(ranking, json=given.json)
+    story = Demo(out=out, steps=steps, seed=options.get("seed", 0), say=say)
+    with progress_report(quiet=options.quiet) as progress:
+        task, model, ranking = replace(story, progress=progress).rank(options.get("max_texts"))
+    print_result(ranking, json=options.json)
     story.follow_advice(task, model)
     say(f"report: {(out / 'report.html').resolve()}")

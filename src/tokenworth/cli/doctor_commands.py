@@ -23,7 +23,7 @@ _FORECAST = Options(AssessCall, "max_length", "dtype", "device", "memory_gb", "t
 @takes(Options(TaskSource, "data", "max_texts"), _FORECAST, _ROUTE, Options(Output, "json"))
 def doctor(
     *, model: _Model = None, task: _Task = None, route: _Wanted = None, measure_formats: _Measured = False,
-    config: ConfigFile = None, given: Given,
+    config: ConfigFile = None, options: Given,
 ) -> None:  # fmt: skip
     from tokenworth.report.terminal.machine_facts import forecast_facts, machine_facts
 
@@ -36,15 +36,15 @@ def doctor(
         from tokenworth.assessment.assessment_forecast import forecast_assessment
         from tokenworth.tasks import load_task
 
-        source, settings = given.of(TaskSource), given.of(AssessCall)
+        source, settings = options.of(TaskSource), options.of(AssessCall)
         most = source.pop("max_texts", None)
         loaded = load_task(task, **source)
         loaded = loaded.sample(most) if most is not None else loaded
-        facts |= forecast_facts("forecast", forecast_assessment(model, loaded, **settings), raw=given.json)
+        facts |= forecast_facts("forecast", forecast_assessment(model, loaded, **settings), raw=options.json)
         if route is not None:
-            wished = make_config(config, **given.of(AdaptConfig), max_length=settings.get("max_length"))
+            wished = make_config(config, **options.of(AdaptConfig), max_length=settings.get("max_length"))
             where = {name: value for name, value in settings.items() if name in ("device", "dtype", "tokenizer")}
-            facts |= forecast_facts(route, forecast_run(model, loaded, route, wished, **where), raw=given.json)
+            facts |= forecast_facts(route, forecast_run(model, loaded, route, wished, **where), raw=options.json)
     width = max(map(len, facts))
     lines = (f"{name:<{width}}  {'-' if value is None else value}" for name, value in facts.items())
-    print_lines(facts, lines, json=given.json)
+    print_lines(facts, lines, json=options.json)

@@ -13,14 +13,14 @@ from cyclopts import Parameter
 
 from tokenworth.cli.console import set_verbosity
 from tokenworth.errors import MisuseError, SettingError
-from tokenworth.settings import Bounds, OutFolder, refusal
+from tokenworth.settings import Bounds, Count, OutFolder, refusal
 from tokenworth.settings.bounds import Misfit
 from tokenworth.settings.conversion import marks_of
 from tokenworth.settings.declarations import OptionName, Setting, declared_settings
 from tokenworth.settings.from_text import is_list, option_type, value_from
 
-_MORE = {"max_texts": Annotated[int, Bounds(least=2)]}
-"""What a command asks of an option beyond what its setting does: one text of two classes is no sample."""
+_MORE = {"max_texts": Annotated[int, Bounds(least=2)], "max_length": Count}
+"""What a command asks of an option before anything is loaded; the calls have their own sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +38,14 @@ class Output:
 
 
 class Options:
-    """Fields of a settings class as options: all that a command line can name, those named, or all but some.
-
-    Without `defaults` help does not show those of the class: what the options are handed to has its own.
-    """
+    """Fields of a settings class as options: all, those named, or all but some; help may leave their defaults out."""
 
     def __init__(self, kind: type[Any], *only: str, but: Sequence[str] = (), defaults: bool = True) -> None:
         self.kind, self.described = kind, {setting.name: setting for setting in declared_settings(kind)}
         self.settings = [
             setting if defaults else replace(setting, default=None)
             for name, setting in self.described.items()
-            if (not setting.by_place or _named(setting))
-            and name not in but
-            and (not only or name in only)
-            and option_type(setting.hint)
+            if (name in only if only else not setting.by_place and name not in but) and option_type(setting.hint)
         ]
 
 
@@ -74,14 +68,14 @@ def said(text: str, hint: Any = None) -> Parameter:
     return Parameter(help=text, negative=(), converter=None if hint is None else _reader(hint))
 
 
-_NoCache = Annotated[bool, said("Keep nothing of the forward pass.")]
+_NoCache = Annotated[bool | None, said("Keep nothing of the forward pass.")]
 _NO_CACHE = inspect.Parameter("no_cache", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_NoCache)
 
 
 def takes(*bundles: Options | type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of settings classes.
 
-    Its parameter `given` holds what was given of them.  Help and bounds of its own parameters that are named as a
+    Its parameter `options` holds what was given of them.  Help and bounds of its own parameters that are named as a
     setting are those of the setting.  With an option --allow-pickle every backbone the command meets may be read so.
     """
     several = [bundle if isinstance(bundle, Options) else Options(bundle) for bundle in bundles]
@@ -90,11 +84,11 @@ def takes(*bundles: Options | type[Any]) -> Callable[[Callable[..., None]], Call
     order = dict.fromkeys(setting.name for bundle in several for setting in bundle.settings)
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = dict(inspect.signature(command, eval_str=True).parameters)
-        wants = own.pop("given", None) is not None
-        places = [one.name for one in own.values() if one.kind is one.POSITIONAL_ONLY]
-        parameters = [_of_command(one, described.get(one.name)) for one in own.values()]
-        parameters += [_option(settings[name]) for name in order if name not in own]
+        stated = dict(inspect.signature(command, eval_str=True).parameters)
+        wants = stated.pop("options", None) is not None
+        places = [each.name for each in stated.values() if each.kind is each.POSITIONAL_ONLY]
+        parameters = [_of_command(each, described.get(each.name)) for each in stated.values()]
+        parameters += [_option(settings[name]) for name in order if name not in stated]
         parameters += [_NO_CACHE] if "cache" in order else []
         signature = inspect.Signature(parameters)
 
@@ -104,13 +98,13 @@ def takes(*bundles: Options | type[Any]) -> Callable[[Callable[..., None]], Call
             _choose_cache(values)
             set_verbosity(verbose=values.get("verbose", False), quiet=values.get("quiet", False))
             by_place = [values.pop(name) for name in places if name in values]
-            named = {name: values.pop(name) for name in own if name in values}
+            named = {name: values.pop(name) for name in stated if name in values}
             with _pickles(values.get("allow_pickle", False)):
-                command(*by_place, **named, **({"given": Given(values, several)} if wants else {}))
+                command(*by_place, **named, **({"options": Given(values, several)} if wants else {}))
 
         run.__name__ = run.__qualname__ = command.__name__
         run.__dict__.update(__signature__=signature, bundles=several)
-        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
         return run
 
     return decorate
@@ -120,8 +114,8 @@ def _refuse_misfits(values: Mapping[str, Any]) -> None:
     """All at once, by the names that options have."""
     wrong = [f"--{name.replace('_', '-')} {value}" for name, value in values.items() if isinstance(value, Misfit)]
     if wrong:
-        told = refusal("", wrong)
-        raise MisuseError(str(told), told.mistakes)
+        refused = refusal("", wrong)
+        raise MisuseError(str(refused), refused.mistakes)
 
 
 def _choose_cache(values: dict[str, Any]) -> None:
@@ -147,18 +141,12 @@ def _of_command(parameter: inspect.Parameter, setting: Setting | None) -> inspec
     return parameter.replace(annotation=_annotated(kind, *marks, shown))
 
 
-def _named(setting: Setting) -> str:
-    """What the command line calls it, where that is said."""
-    hint = _MORE.get(setting.name, setting.hint)
-    return next((mark.name for mark in marks_of(hint) if isinstance(mark, OptionName)), "")
-
-
 def _option(setting: Setting) -> inspect.Parameter:
     """Its default is that of the call it is handed to, so that a file of settings may go before it."""
     hint, kind = _MORE.get(setting.name, setting.hint), option_type(setting.hint)
     default = ",".join(map(str, setting.default)) if isinstance(setting.default, tuple) else setting.default
     shown = "" if default in (MISSING, None, "") or isinstance(default, bool) else f" [default: {default}]"
-    name = _named(setting) or setting.name
+    name = next((mark.name for mark in marks_of(hint) if isinstance(mark, OptionName)), setting.name)
     parameter = Parameter(
         name=f"--{name.replace('_', '-')}",
         help=setting.help + shown,
@@ -166,14 +154,20 @@ def _option(setting: Setting) -> inspect.Parameter:
         show_default=False,
         negative=None if kind is bool else (),
     )
-    own = [mark for mark in marks_of(hint) if isinstance(mark, Parameter)]
+    annotation = _annotated(kind, parameter, *(mark for mark in marks_of(hint) if isinstance(mark, Parameter)))
     absent = inspect.Parameter.empty if setting.default is MISSING else None
-    annotation = _annotated(kind, parameter, *own)
     return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=absent, annotation=annotation)
 
 
+class _Unchecked:
+    """To pydantic, which the parser asks where another library has loaded it: settings are checked by their classes."""
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> dict[str, str]:
+        return {"type": "any"}
+
+
 def _annotated(kind: Any, *marks: Any) -> Any:
-    return cast("Any", Annotated)[(kind, *marks)]
+    return cast("Any", Annotated)[(kind, *marks, _Unchecked())]
 
 
 def _reader(hint: Any, *, several: bool = False) -> Callable[[Any, Sequence[Any]], Any]:

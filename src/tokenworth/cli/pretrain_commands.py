@@ -21,20 +21,20 @@ _RUN = (Options(TrainingConfig, defaults=False), Options(PretrainConfig, "seed",
 
 
 @takes(*_RUN)
-def pretrain(file: _RunFile, /, *, given: Given) -> None:
+def pretrain(file: _RunFile, /, *, options: Given) -> None:
     from tokenworth.pretraining import PretrainPage, read_config
     from tokenworth.pretraining import pretrain as train
     from tokenworth.report import write_report
     from tokenworth.report.terminal.pretraining_lines import run_lines
 
-    place = given.out or Path("out/pretrain") / file.stem
-    config = read_config(file, **given.of(TrainingConfig), **given.of(PretrainConfig))
-    with progress_report(quiet=given.quiet) as progress:
+    place = options.out or Path("out/pretrain") / file.stem
+    config = read_config(file, **options.of(TrainingConfig), **options.of(PretrainConfig))
+    with progress_report(quiet=options.quiet) as progress:
         run = train(config, place, progress=progress)
     if not is_main_process():
         return
     page = write_report(PretrainPage.load(place), place / "report.html")
-    if given.json:
+    if options.json:
         print_json(asdict(run), indent=None)
     else:
         tell("\n".join(run_lines(run, place)))
@@ -42,20 +42,20 @@ def pretrain(file: _RunFile, /, *, given: Given) -> None:
 
 
 @takes(WeighingConfig, *_RUN)
-def mixture(file: _RunFile, /, *, given: Given) -> None:
+def mixture(file: _RunFile, /, *, options: Given) -> None:
     from tokenworth.base.atomic_files import jsonable
     from tokenworth.pretraining import PretrainPage, find_weights, read_config
     from tokenworth.report import write_report
     from tokenworth.report.terminal.pretraining_lines import weight_rows
 
-    place = given.out or Path("out/mixture") / file.stem
-    config = read_config(file, **given.of(TrainingConfig), **given.of(PretrainConfig))
-    with progress_report(quiet=given.quiet) as progress:
-        weights = find_weights(config, place, WeighingConfig(**given.of(WeighingConfig)), progress=progress)
+    place = options.out or Path("out/mixture") / file.stem
+    config = read_config(file, **options.of(TrainingConfig), **options.of(PretrainConfig))
+    with progress_report(quiet=options.quiet) as progress:
+        weights = find_weights(config, place, WeighingConfig(**options.of(WeighingConfig)), progress=progress)
     if not is_main_process():
         return
     page = write_report(PretrainPage.load(place / f"round-{len(weights.rounds)}" / "proxy"), place / "report.html")
-    if given.json:
+    if options.json:
         print_json(jsonable(weights.asdict()))
     else:
         rows, lines = weight_rows(weights)
@@ -70,7 +70,7 @@ _Out = Annotated[Path, said("Folder of the tokenizer.", OutFolder)]
 
 
 @takes(Options(Output, "json"))
-def train(file: _TokenizerFile, /, *, out: _Out = Path("out/tokenizer"), given: Given) -> None:
+def train(file: _TokenizerFile, /, *, out: _Out = Path("out/tokenizer"), options: Given) -> None:
     from tokenworth.base.atomic_files import write_text, writing
     from tokenworth.report.terminal.pretraining_lines import fertility_lines
     from tokenworth.tokenizers.tokenizer_training import train_from_file
@@ -78,7 +78,7 @@ def train(file: _TokenizerFile, /, *, out: _Out = Path("out/tokenizer"), given: 
     with writing(out) as place:
         report = train_from_file(file, place)
         write_text(place / "fertility.json", json.dumps(report, indent=1))
-    print_lines(report, fertility_lines(report, out), json=given.json)
+    print_lines(report, fertility_lines(report, out), json=options.json)
 
 
 _Runs = Annotated[Path, said("Table of parameters, tokens, loss in nats; or a folder of runs.")]
@@ -87,24 +87,23 @@ _Flops = Annotated[float, said("All that may be spent, such as 1e20.")]
 _Served = Annotated[float, said("Tokens the model will read or write in its life.")]
 
 
-@takes(FitCall, Options(Output, "out", "json", "quiet"))
-def fit(runs: _Runs, /, *, given: Given) -> None:
+@takes(Options(FitCall, "form", "bootstrap", "seed"), Options(Output, "out", "json", "quiet"))
+def fit(runs: _Runs, /, *, options: Given) -> None:
     from tokenworth.base.atomic_files import jsonable
     from tokenworth.report.terminal.pretraining_lines import law_lines
     from tokenworth.scaling_laws import fit_scaling, read_runs
 
-    law = fit_scaling(read_runs(runs), **given.of(FitCall))
+    law = fit_scaling(read_runs(runs), **options.of(FitCall))
     facts = jsonable(law.asdict())
-    write_facts(facts, given.out, "fit")
-    print_lines(facts, law_lines(law), json=given.json)
+    write_facts(facts, options.out, "fit")
+    print_lines(facts, law_lines(law), json=options.json)
 
 
 @takes(Options(Output, "json"))
-def plan(fitted: _Fit, /, *, flops: _Flops, served: _Served = 0.0, given: Given) -> None:
+def plan(fitted: _Fit, /, *, flops: _Flops, served: _Served = 0.0, options: Given) -> None:
     from tokenworth.report.terminal.pretraining_lines import plan_lines
     from tokenworth.scaling_laws import ScalingFit, plans
 
     ways = plans(ScalingFit.load(fitted), flops, served)
     names = ("name", "parameters", "tokens", "tokens_per_parameter", "train_flops", "serve_flops", "loss")
-    facts = [{name: getattr(way, name) for name in names} for way in ways]
-    print_lines(facts, plan_lines(ways), json=given.json)
+    print_lines([{name: getattr(way, name) for name in names} for way in ways], plan_lines(ways), json=options.json)

@@ -21,11 +21,11 @@ _Metric = Options(AdaptConfig, "metric")
 
 
 @takes(StudyChoice, StudyEngine, WeightChoice, Options(Output, "quiet", "verbose"))
-def run(study: Annotated[str, said("A file, or a name of `list`.")], /, *, given: Given) -> None:
+def run(study: Annotated[str, said("A file, or a name of `list`.")], /, *, options: Given) -> None:
     from tokenworth.study.study_run import run_study
     from tokenworth.study.study_view import chosen_study
 
-    chosen, place = chosen_study(study, StudyChoice(**given.of(StudyChoice)))
+    chosen, place = chosen_study(study, StudyChoice(**options.of(StudyChoice)))
     total, done = len(chosen.cells()), 0
 
     def report(cell: object, state: str) -> None:
@@ -34,7 +34,7 @@ def run(study: Annotated[str, said("A file, or a name of `list`.")], /, *, given
         say(f"{done}: {cell}: {state}")
 
     say(f"{chosen.name}: {total} cells")
-    counts = run_study(chosen, place, StudyEngine(**given.of(StudyEngine)), report)
+    counts = run_study(chosen, place, StudyEngine(**options.of(StudyEngine)), report)
     tell(", ".join(f"{counts[state]} {state}" for state in sorted(counts)))
     if counts["failed"]:
         raise TokenworthError(f"{counts['failed']} of {total} cells failed; tokenworth study status says why")
@@ -43,23 +43,23 @@ def run(study: Annotated[str, said("A file, or a name of `list`.")], /, *, given
 
 
 @takes(StudyChoice, WeightChoice, Options(Output, "json"))
-def status(study: _Study, /, *, given: Given) -> None:
-    table = _view(study, given).table
+def status(study: _Study, /, *, options: Given) -> None:
+    table = _view(study, options).table
     counts = table["state"].value_counts().to_dict()
     failures = table[table["error"].notna()][["task", "backbone", "route", "seed", "error"]].to_dict("records")
     lines = [", ".join(f"{count} {state}" for state, count in counts.items())]
     lines += [f"! {r['task']} {r['backbone'] or ''} {r['route']} seed {r['seed']}: {r['error']}" for r in failures]
-    print_lines({"cells": len(table), "states": counts, "failures": failures}, lines, json=given.json)
+    print_lines({"cells": len(table), "states": counts, "failures": failures}, lines, json=options.json)
 
 
 @takes(StudyChoice, WeightChoice, _Metric, Options(Output, "json"))
-def tables(study: _Study, /, *, given: Given) -> None:
+def tables(study: _Study, /, *, options: Given) -> None:
     from tokenworth.report.terminal.tables import frame_table, show
     from tokenworth.study import by_route
 
-    view, metric = _view(study, given), given.get("metric", "weighted_f1")
+    view, metric = _view(study, options), options.get("metric", "weighted_f1")
     table = by_route(view.table, metric)
-    if given.json:
+    if options.json:
         tell(table.to_json(orient="records", indent=1))
         return
     tell(f"{view.name}: {metric}, means over seeds")
@@ -67,17 +67,17 @@ def tables(study: _Study, /, *, given: Given) -> None:
 
 
 @takes(StudyChoice, WeightChoice)
-def export(study: _Study, to: _Table, /, *, given: Given) -> None:
+def export(study: _Study, to: _Table, /, *, options: Given) -> None:
     from tokenworth.adaptation.storage.prediction_table import write_predictions
 
-    write_predictions(_view(study, given).table, to)
+    write_predictions(_view(study, options).table, to)
 
 
 @takes(StudyChoice, _Metric, Options(Output, "quiet"))
-def figures(study: _Study, /, *, given: Given) -> None:
+def figures(study: _Study, /, *, options: Given) -> None:
     from tokenworth.report.study_figures import write_figures
 
-    paths, page = write_figures(_view(study, given), given.get("metric", "weighted_f1"))
+    paths, page = write_figures(_view(study, options), options.get("metric", "weighted_f1"))
     for path in paths:
         say(f"figure: {path}")
     say(f"report: {page}")
@@ -91,7 +91,7 @@ def list_() -> None:
         tell(f"{name:<16} {len(load_study(name).cells()):>5} cells")
 
 
-def _view(study: str, given: Given) -> StudyView:
+def _view(study: str, options: Given) -> StudyView:
     from tokenworth.study.study_view import view_study
 
-    return view_study(study, StudyChoice(**given.of(StudyChoice)))
+    return view_study(study, StudyChoice(**options.of(StudyChoice)))

@@ -4,8 +4,7 @@ from tokenworth.corpus.deduplication.near_duplicates import near_duplicates
 from tokenworth.corpus.diversity import diversity
 from tokenworth.corpus.document import Amount, Document, Ledger
 from tokenworth.corpus.filters.contamination import contamination
-from tokenworth.corpus.personal_data.redaction import redact
-from tokenworth.corpus.personal_data.rules import Finding
+from tokenworth.corpus.personal_data.redaction import Finding, redact
 from tokenworth.corpus.readers.main_text import extract_text
 
 __all__ = [

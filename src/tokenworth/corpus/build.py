@@ -12,11 +12,9 @@ from tokenworth.base.aliases import Progress
 from tokenworth.base.locks import claimed
 from tokenworth.corpus.corpus_settings import Corpus
 from tokenworth.corpus.engine.engines import Engine, Local
-from tokenworth.corpus.engine.flow import Flow
-from tokenworth.corpus.engine.pipeline import prepared_stages, read_sources, run_stages
+from tokenworth.corpus.engine.pipeline import Flow, prepared_stages, read_sources, run_stages
 from tokenworth.corpus.engine.shard_store import remove_unfinished
 from tokenworth.corpus.output.output_files import write_output
-from tokenworth.corpus.readers.sources import parts_of
 
 
 def build(corpus: Corpus, out: str | Path, *, engine: Engine | None = None, progress: Progress | None = None) -> Flow:
@@ -41,16 +39,10 @@ def build(corpus: Corpus, out: str | Path, *, engine: Engine | None = None, prog
     place = Path(out).resolve()
     with claimed(place):
         remove_unfinished(place)
-        return _build(corpus, place, engine, progress)
-
-
-def _build(corpus: Corpus, place: Path, engine: Engine | None, progress: Progress | None) -> Flow:
-    root = place / "work"
-    parts = [part for source in corpus.sources for part in parts_of(corpus, source)]
-    flow = Flow(corpus, root, parts, engine or Local(), progress or (lambda *_: None))
-    # Before anything runs: a model or a task that is not there is told at once.
-    stages = prepared_stages(corpus, root, flow.notes)
-    read_sources(flow)
-    run_stages(flow, stages)
-    write_output(flow, place)
-    return flow
+        flow = Flow.of(corpus, place / "work", engine or Local(), progress)
+        # Before anything runs: a model or a task that is not there is told at once.
+        stages = prepared_stages(corpus, flow.root, flow.notes)
+        read_sources(flow)
+        run_stages(flow, stages)
+        write_output(flow, place)
+        return flow

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.corpus.corpus_settings import Corpus, Mix, Pack, Source
-from tokenworth.corpus.engine.stage import FILLED_IN
+from tokenworth.corpus.engine.stage import FILLED_IN, Stage, beside
+from tokenworth.corpus.filters.decontamination import Decontaminate
 from tokenworth.corpus.stages import ON_REQUEST, STAGES
 from tokenworth.settings import build, build_each, exists, quoted, read_settings, refusal, unknown_names, with_changes
 from tokenworth.settings.validation import with_line
@@ -30,8 +31,8 @@ def load_corpus(path: str | Path) -> Corpus:
     sources = _sources(values.get("sources"), home, mistakes)
     mix, in_mix = build(Mix, _section(values, "mix"), "mix has", where="mix: ")
     parts: dict[str, Any] = {
-        "sources": tuple(_placed(source, home) for source in sources),
-        "stages": _stages(values.get("stages"), home, mistakes),
+        "sources": tuple(source.placed(home) for source in sources),
+        "stages": tuple(stage.placed(home) for stage in _stages(values.get("stages"), mistakes)),
         "mix": mix,
     }
     mistakes += with_line(values, "mix", in_mix)
@@ -39,10 +40,10 @@ def load_corpus(path: str | Path) -> Corpus:
     corpus, in_whole = build(Corpus, whole, "a corpus has", **parts)
     mistakes += in_whole
     if isinstance(values.get("sources"), Mapping) and len(sources) == len(values["sources"]):
-        mistakes += _mistakes(sources, mix)  # shares of a part of them say nothing
+        mistakes += _mix_mistakes(sources, mix)  # shares of a part of them say nothing
     if corpus is None or mistakes:
         raise refusal(place, mistakes)
-    return corpus if corpus.pack is None else replace(corpus, pack=_placed_pack(corpus.pack, home))
+    return replace(corpus, pack=_placed_pack(corpus.pack, home))
 
 
 def _section(values: Mapping[str, Any], name: str) -> Any:
@@ -59,69 +60,56 @@ def _sources(sections: Any, home: Path, mistakes: list[str]) -> list[Source]:
     return [*sources.values()]
 
 
-def _placed(source: Source, home: Path) -> Source:
-    return source if source.kind in ("docstrings", "hub") else replace(source, path=str(home / source.path))
-
-
 def _source_mistakes(source: Source, home: Path) -> Iterator[str]:
     what = f"source {source.name}"
-    if source.kind not in ("docstrings", "hub") and "*" not in source.path and not exists(home / source.path):
+    if source.has_files and "*" not in source.path and not exists(home / source.path):
         yield f"{what}: there is no {home / source.path}" if source.path else f"{what} needs a path"
-    yield from (
-        f"{what}: skip names no stage {quoted(name)}; there are {', '.join(STAGES)}"
-        for name in source.skip
-        if name not in STAGES
-    )
+    for name in source.skip:
+        if name not in STAGES:
+            yield f"{what}: skip names no stage {quoted(name)}; there are {', '.join(STAGES)}"
 
 
-def _stages(sections: Any, home: Path, mistakes: list[str]) -> tuple[Any, ...]:
+def _stages(sections: Any, mistakes: list[str]) -> list[Stage]:
     """A list of names, or names with their settings; without any, all that need no settings."""
     if sections is None:
-        return tuple(stage() for name, stage in STAGES.items() if name not in ON_REQUEST)
+        return [stage() for name, stage in STAGES.items() if name not in ON_REQUEST]
     if isinstance(sections, list) and all(isinstance(name, str) for name in sections):
         sections = dict.fromkeys(sections)
     if not isinstance(sections, Mapping):
         mistakes.append(f"stages must be a list of names, or names with their settings, not {quoted(sections)}")
-        return ()
+        return []
     mistakes += unknown_names(sections, STAGES, "stages: a corpus has")
-    stages: list[Any] = []
+    stages: list[Stage] = []
     for name in (name for name in sections if name in STAGES):
         what, lines = f"stage {name}", _section(sections, name)
         stage, inner = build(STAGES[name], lines, f"{what} has", where=f"{what}: ", hidden=FILLED_IN)
         mistakes += with_line(sections, name, inner)
         stages += [] if stage is None else [stage]
-    if any(getattr(stage, "tasks", None) == () for stage in stages):
+    if any(isinstance(stage, Decontaminate) and not stage.tasks for stage in stages):
         mistakes.append("stage decontaminate needs tasks; write 'tasks: [...]'")
-    return tuple(_placed_stage(stage, home) for stage in stages)
+    return stages
 
 
-def _placed_stage(stage: Any, home: Path) -> Any:
-    """Tasks, models and recognisers that lie beside the corpus file by their paths; other names stay as they are."""
-    if hasattr(stage, "tasks"):
-        return replace(stage, tasks=tuple(beside(home, task) for task in stage.tasks))
-    name = next((name for name in ("model", "recogniser") if hasattr(stage, name)), None)
-    return stage if name is None else replace(stage, **{name: beside(home, getattr(stage, name))})
-
-
-def beside(home: Path, name: str) -> str:
-    """A path seen from the corpus file's folder where there is such a thing, else the name; `@random` may follow."""
-    base, mark, _ = name.partition("@random")
-    return str(home / base) + mark if exists(home / base) else name
-
-
-def _placed_pack(pack: Pack, home: Path) -> Pack:
+def _placed_pack(pack: Pack | None, home: Path) -> Pack | None:
     """Its tokenizer's settings are looked at where tokenizers are made."""
-    return replace(pack, tokenizer=beside(home, pack.tokenizer)) if isinstance(pack.tokenizer, str) else pack
+    if pack is None or not isinstance(pack.tokenizer, str):
+        return pack
+    return replace(pack, tokenizer=beside(home, pack.tokenizer))
 
 
-def _mistakes(sources: Sequence[Source], mix: Mix | None) -> Iterator[str]:
-    yield from _weight_problems({source.name: source.weight for source in sources}, "weights")
-    yield from _weight_problems({source.name: source.annealing_weight for source in sources}, "annealing weights")
-    if mix is not None:
-        yield from _mix_problems(sources, mix)
+def _mix_mistakes(sources: Sequence[Source], mix: Mix | None) -> Iterator[str]:
+    yield from _weight_mistakes({source.name: source.weight for source in sources}, "weights")
+    yield from _weight_mistakes({source.name: source.annealing_weight for source in sources}, "annealing weights")
+    if mix is None:
+        return
+    if mix.least_variety is not None and sources and all(source.synthetic for source in sources):
+        yield "mix: least_variety compares synthetic sources with real ones, and there is none; mark what people wrote"
+    share = sum(source.weight or 0 for source in sources if source.synthetic)
+    if mix.max_synthetic is not None and share > mix.max_synthetic + _TOLERANCE:
+        yield f"synthetic sources have weights of {share:g} together, and max_synthetic allows {mix.max_synthetic:g}"
 
 
-def _weight_problems(weights: Mapping[str, float | None], what: str) -> Iterator[str]:
+def _weight_mistakes(weights: Mapping[str, float | None], what: str) -> Iterator[str]:
     stated = {name: weight for name, weight in weights.items() if weight is not None}
     total = sum(stated.values())
     if stated and len(stated) < len(weights):
@@ -130,13 +118,3 @@ def _weight_problems(weights: Mapping[str, float | None], what: str) -> Iterator
     elif stated and abs(total - 1) > _TOLERANCE:
         shares = ", ".join(f"{name} {weight / total:.4g}" for name, weight in stated.items() if total)
         yield f"the {what} of the sources sum to {total:.6g}, not to 1; scaled they would be {shares}"
-
-
-def _mix_problems(sources: Sequence[Source], mix: Mix) -> Iterator[str]:
-    if mix.least_variety is not None and sources and all(source.synthetic for source in sources):
-        yield "mix: least_variety compares synthetic sources with real ones, and there is none; mark what people wrote"
-    if mix.max_synthetic is None:
-        return
-    share = sum(source.weight or 0 for source in sources if source.synthetic)
-    if share > mix.max_synthetic + _TOLERANCE:
-        yield f"synthetic sources have weights of {share:g} together, and max_synthetic allows {mix.max_synthetic:g}"

@@ -1,11 +1,14 @@
-"""A corpus file as data: sources, stages, and the mix that is wanted."""
+"""A corpus file as data (sources, stages, the mix that is wanted), where its jobs run, and what an audit looks for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
-from tokenworth.settings import AsName, Bounds, Called, Count, FolderName, OneOf, Positive, Seed, Share
+from tokenworth.settings import AsName, Bounds, Called, Count, FolderName, OneOf, Positive, Seed, Share, check_fields
+from tokenworth.settings.declarations import OptionName
 
 KINDS = ("text", "jsonl", "csv", "parquet", "html", "warc", "code", "latex", "docstrings", "hub")
 """What a source can be."""
@@ -38,6 +41,15 @@ class Source:
     """Whether a model wrote it."""
     skip: tuple[str, ...] = ()
     """Stages its documents do not go through."""
+
+    @property
+    def has_files(self) -> bool:
+        """Whether its path is one of files, and not a name."""
+        return self.kind not in ("docstrings", "hub")
+
+    def placed(self, home: Path) -> Source:
+        """With its path as seen from a folder."""
+        return replace(self, path=str(home / self.path)) if self.has_files else self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,3 +98,35 @@ class Corpus:
     """Longer texts are cut into documents of this size at white space; longer lines of JSON are refused."""
     keep_dropped: bool = False
     """Whether dropped documents are written to files of their own, with the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineChoice:
+    """Where jobs run."""
+
+    workers: Count = 1
+    """Processes at a time."""
+    engine: str = "local"
+    """local, or ray."""
+    address: str | None = None
+    """Of a running Ray cluster; by default one is started here."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditCall:
+    """What `audited` takes."""
+
+    path: str | Path = field(kw_only=False)
+    """Corpus file (.yaml, whose tasks are looked for, too), or a file or folder of documents."""
+    text: Sequence[str] = ()
+    """Column of the text, where documents are rows; several times to join some."""
+    tasks: Annotated[Sequence[str], OptionName("task")] = ()
+    """Task whose texts to look for, as `load_task` takes them; several times."""
+    n: Count = 13
+    """Words of a run that is looked for."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -33,9 +33,9 @@ def diversity(texts: Sequence[str], *, sample: int = 100, seed: int = 0) -> dict
     (self-BLEU).
     """
     split = [_WORD.findall(text.lower()) for text in texts]
-    found = {f"distinct_{n}": _distinct(split, n) for n in _ORDERS}
+    distinct = {f"distinct_{n}": _distinct(split, n) for n in _ORDERS}
     chosen = random.Random(seed).sample(split, min(sample, len(split)))  # noqa: S311 - a sample, not a secret
-    return {**found, "self_bleu": self_bleu(chosen), "compression": _compression(texts)}
+    return {**distinct, "self_bleu": self_bleu(chosen), "compression": _compression(texts)}
 
 
 def _runs(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
@@ -66,16 +66,16 @@ def self_bleu(split: Sequence[Sequence[str]]) -> float:
     return sum(_bleu(i, split, tables) for i in range(len(split))) / len(split)
 
 
-def _bleu(own: int, split: Sequence[Sequence[str]], tables: Sequence[Sequence[Counter[tuple[str, ...]]]]) -> float:
+def _bleu(text: int, split: Sequence[Sequence[str]], tables: Sequence[Sequence[Counter[tuple[str, ...]]]]) -> float:
     logs = []
-    for order, runs in enumerate(tables[own]):
-        others = [table[order] for i, table in enumerate(tables) if i != own]
+    for order, runs in enumerate(tables[text]):
+        others = [table[order] for i, table in enumerate(tables) if i != text]
         common = sum(min(count, max(other.get(run, 0) for other in others)) for run, count in runs.items())
         if common == 0:
             return 0.0
         logs.append(math.log(common / runs.total()))
-    length = len(split[own])
-    nearest = min((len(words) for i, words in enumerate(split) if i != own), key=lambda n: (abs(n - length), n))
+    length = len(split[text])
+    nearest = min((len(words) for i, words in enumerate(split) if i != text), key=lambda n: (abs(n - length), n))
     penalty = 1.0 if length > nearest else math.exp(1 - nearest / max(1, length))
     return penalty * math.exp(sum(logs) / len(logs))
 
@@ -88,10 +88,10 @@ def beside_real(texts: Sequence[str], real: Sequence[str], *, seed: int = 0) -> 
     """
     sides = [_words_in_order(side, seed) for side in (texts, real)]
     size = min(map(len, sides))
-    own, other = ([words[:size]] for words in (sides[0], sides[1]))
-    found = {f"distinct_{n}": _distinct(own, n) / max(_distinct(other, n), 1e-9) for n in _ORDERS}
-    packed = [_compression([" ".join(words) for words in side]) for side in (own, other)]
-    return {**found, "compression": packed[1] / max(packed[0], 1e-9)}
+    new, old = ([words[:size]] for words in sides)
+    distinct = {f"distinct_{n}": _distinct(new, n) / max(_distinct(old, n), 1e-9) for n in _ORDERS}
+    packed = [_compression([" ".join(words) for words in side]) for side in (new, old)]
+    return {**distinct, "compression": packed[1] / max(packed[0], 1e-9)}
 
 
 def _words_in_order(texts: Sequence[str], seed: int) -> list[str]:
@@ -107,10 +107,10 @@ def alarm(texts: Sequence[str], real: Sequence[str], *, seed: int = 0) -> list[s
     Sources: Shumailov et al. (2024), Nature 631, 755-759 (models that learn from their own samples collapse);
     Gerstgrasser et al. (2024), arXiv 2404.01413 (not so where real text is kept).
     """
-    found = beside_real(texts, real, seed=seed)
+    shares = beside_real(texts, real, seed=seed)
     return [
-        f"{name} is {found[name]:.2f} of what it is in real text (alarm below {limit:g}): keep more real text in the "
+        f"{name} is {shares[name]:.2f} of what it is in real text (alarm below {limit:g}): keep more real text in the "
         "mixture"
         for name, limit in LIMITS.items()
-        if found[name] < limit
+        if shares[name] < limit
     ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from tokenworth.base.codec import ELSEWHERE
+from tokenworth.base.schema import restore, shape_of
 
 SAMPLES = 3
 """Dropped or changed documents a reason keeps for the report, of each shard and in all."""
@@ -42,7 +45,7 @@ class Amount:
     @classmethod
     def of(cls, documents: Sequence[Document]) -> Amount:
         """How much some documents are."""
-        return cls(len(documents), sum(one.size for one in documents))
+        return cls(len(documents), sum(document.size for document in documents))
 
 
 @dataclass(slots=True)
@@ -61,30 +64,41 @@ class Ledger:
     """Sentences about what could not be read."""
     samples: list[dict[str, str]] = field(default_factory=list)
     """what (dropped or changed), reason, id, source, before and after, shortened."""
+    aside: list[tuple[Document, str]] | None = field(default=None, metadata=ELSEWHERE)
+    """Where they are wanted, the dropped documents themselves, each with the reason."""
+
+    @classmethod
+    def total(cls, ledgers: Iterable[Ledger]) -> Ledger:
+        """What several ledgers counted together."""
+        total = cls()
+        for ledger in ledgers:
+            total.add(ledger)
+        return total
 
     def drop(self, document: Document, reason: str) -> None:
         """A document goes no further."""
-        self.dropped[reason] = self.dropped.get(reason, Amount()) + Amount(1, document.size)
-        self._sample("dropped", reason, document, document.text, "")
+        if self.aside is not None:
+            self.aside.append((document, reason))
+        self._note(self.dropped, "dropped", reason, document, "")
 
     def change(self, before: Document, after: str, reason: str) -> None:
         """A document goes on with another text."""
-        self.changed[reason] = self.changed.get(reason, Amount()) + Amount(1, before.size)
-        self._sample("changed", reason, before, before.text, after)
+        self._note(self.changed, "changed", reason, before, after)
 
     def count(self, fact: str, name: str, number: int = 1) -> None:
         """Add to a named count."""
-        own = self.facts.setdefault(fact, {})
-        own[name] = own.get(name, 0) + number
+        counts = self.facts.setdefault(fact, {})
+        counts[name] = counts.get(name, 0) + number
 
-    def _sample(self, what: str, reason: str, document: Document, before: str, after: str) -> None:
-        if sum(one["reason"] == reason and one["what"] == what for one in self.samples) >= SAMPLES:
-            return
-        before, after = _around_change(before, after)
-        self.samples.append(
-            {"what": what, "reason": reason, "id": document.id, "source": document.source, "before": before,
-             "after": after}
-        )  # fmt: skip
+    def _note(self, amounts: dict[str, Amount], what: str, reason: str, document: Document, after: str) -> None:
+        amounts[reason] = amounts.get(reason, Amount()) + Amount(1, document.size)
+        if self._wants_sample(what, reason):
+            before, after = _around_change(document.text, after)
+            place = {"id": document.id, "source": document.source}
+            self.samples.append({"what": what, "reason": reason, **place, "before": before, "after": after})
+
+    def _wants_sample(self, what: str, reason: str) -> bool:
+        return sum(sample["reason"] == reason and sample["what"] == what for sample in self.samples) < SAMPLES
 
     def add(self, other: Ledger) -> None:
         """Take over what another ledger counted."""
@@ -97,21 +111,19 @@ class Ledger:
                 self.count(fact, name, number)
         self.notes += other.notes
         for sample in other.samples:
-            same = sum((s["reason"], s["what"]) == (sample["reason"], sample["what"]) for s in self.samples)
-            self.samples += [sample] if same < SAMPLES else []
+            self.samples += [sample] if self._wants_sample(sample["what"], sample["reason"]) else []
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+        """Plain data, without the documents set aside."""
+        content = asdict(replace(self, aside=None))
+        del content["aside"]
+        return content
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Ledger:
+    def from_json(cls, content: Mapping[str, Any]) -> Ledger:
         """What `as_json` gave."""
-        made = cls(Amount(**found["taken"]), Amount(**found["given"]))
-        for name in ("dropped", "changed"):
-            getattr(made, name).update({reason: Amount(**amount) for reason, amount in found[name].items()})
-        made.facts, made.notes, made.samples = found["facts"], found["notes"], found["samples"]
-        return made
+        ledger: Ledger = restore(content, shape_of(cls))
+        return ledger
 
 
 def _around_change(before: str, after: str) -> tuple[str, str]:

@@ -9,11 +9,7 @@ from tokenworth.errors import SettingError
 
 
 def library(name: str, what: str) -> Any:
-    """A library by the name to import.
-
-    Raises:
-        SettingError: it is not installed; the message is the command.
-    """
+    """A library by the name to import.  SettingError: it is not installed; the message is the command."""
     try:
         return import_module(name)
     except ImportError as error:

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from tokenworth.backbones import Backbone
 
 
-def fingerprint_of(model: str) -> str:
-    """What a stage's results depend on of its model: configuration, tokenizer and weights, not where they lie.
-
-    Raises:
-        BackboneError: there is no such model, or a file of it is missing.
-    """
-    from tokenworth.backbones.loading.loader import identity
-
-    return identity(model)
-
-
 @lru_cache(maxsize=2)
 def _loaded(model: str, lm_head: bool) -> Backbone:
     """In float32, so that two documents are told apart by their words and not by rounding; kept for the next shard."""

@@ -12,6 +12,7 @@ again by multiplying with its inverse, which exists because P is odd.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,10 +25,10 @@ BLOCK_CHARACTERS = 200_000
 
 _PLANES = 0x20000  # code points whose category is looked up; above lie Han characters, emoji not among letters
 _HAN = (0x20000, 0x323B0)
-_ALONE = (
-    (0x0E01, 0x0EDF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3041, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-)  # fmt: skip
+UNSPACED = re.compile(
+    "(?P<han>[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])|(?P<thai>[\u0e01-\u0edf\u1000-\u109f\u1780-\u17ff])"
+)
+"""A character of a script that is written without spaces: Han and Kana, and Thai, Lao, Khmer and Burmese."""
 _POWER = np.uint64(0x9E3779B97F4A7C15)
 _GRAM = 0xD6E8FEB86659FD93
 _MASK = 2**64 - 1
@@ -75,7 +76,9 @@ def words_of(texts: Sequence[str]) -> Words:
     """The words of texts, best of one block of them; 8 arrays of the texts' length are held."""
     joined = "\n".join(texts)
     letters, kinds = _letters(joined)
-    starts = _word_starts(kinds)
+    before = np.concatenate([np.zeros(1, kinds.dtype), kinds])[:-1]
+    # A word begins with a letter after none, and with every character that stands alone.
+    starts = np.flatnonzero((kinds != 0) & ((kinds != before) | (kinds == 2)))
     begins = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum([len(text) + 1 for text in texts], out=begins[1:])
     first = np.searchsorted(starts, begins)
@@ -103,13 +106,6 @@ def _letters(text: str) -> tuple[np.ndarray, np.ndarray]:
     return values, kind
 
 
-def _word_starts(kinds: np.ndarray) -> np.ndarray:
-    """Where a word begins: a letter after none, and every character that stands alone."""
-    before = np.zeros_like(kinds)
-    before[1:] = kinds[:-1]
-    return np.flatnonzero((kinds != 0) & ((kinds != before) | (kinds == 2)))
-
-
 @lru_cache(maxsize=1)
 def _ascii_table() -> np.ndarray:
     letters = [ord(chr(i).lower()) if chr(i).isalnum() else 0 for i in range(128)]
@@ -123,9 +119,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
     for point in range(_PLANES - 1):  # the last one is no character, and stands for all above
         letter = chr(point)
         if letter.isalnum() or unicodedata.category(letter)[0] == "M":
-            letters[point], kinds[point] = ord(letter.lower()[0]), 1
-    for low, high in _ALONE:
-        kinds[low : high + 1] *= 2
+            letters[point], kinds[point] = ord(letter.lower()[0]), 2 if UNSPACED.match(letter) else 1
     return _values(letters), kinds
 
 
@@ -137,12 +131,10 @@ def _values(letters: np.ndarray) -> np.ndarray:
 def _powers(length: int) -> tuple[np.ndarray, np.ndarray]:
     """P^j and P^-j modulo 2^64 for j < length."""
     inverse = np.uint64(pow(int(_POWER), -1, 2**64))
-    both = []
-    for base in (_POWER, inverse):
-        steps = np.full(length, base, dtype=np.uint64)
-        steps[0] = 1
-        both.append(np.cumprod(steps, dtype=np.uint64))
-    return both[0], both[1]
+    steps_2J = np.repeat(np.array([[_POWER], [inverse]]), length, axis=1)
+    steps_2J[:, 0] = 1
+    powers, inverses = np.cumprod(steps_2J, axis=1, dtype=np.uint64)
+    return powers, inverses
 
 
 def gram_hashes(words: Words, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -160,16 +152,11 @@ def gram_hashes(words: Words, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _runs(hashes: np.ndarray, n: int) -> np.ndarray:
     """sum over j < n of hash[i + j] * G^(n - 1 - j) for every i."""
-    found: np.ndarray | None = None
-    done, length, power = 0, 1, hashes
-    while True:
-        if n & length:
-            found = power if found is None else _joined(found, power, done, length)
-            done += length
-        if done == n:
-            assert found is not None
-            return found
-        power, length = _joined(power, power, length, length), 2 * length
+    if n == 1:
+        return hashes
+    half = _runs(hashes, n // 2)
+    even = _joined(half, half, n // 2, n // 2)
+    return _joined(even, hashes, n - 1, 1) if n % 2 else even
 
 
 def _joined(left: np.ndarray, right: np.ndarray, left_length: int, right_length: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from tokenworth.decision.decision_summary import describe
 from tokenworth.decision.forecaster import LEVEL, Forecaster
 from tokenworth.decision.options import Work
 from tokenworth.decision.pilot import Pilots, check_share
-from tokenworth.decision.run_plan import plan_for
+from tokenworth.decision.run_plan import Plan, plan_for
 from tokenworth.settings.declarations import values_of
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
@@ -34,7 +34,7 @@ _OF_DECISION = ("out", "max_texts", "baseline")
 
 
 @keywords_of(DecideCall)
-def decide(given: DecideCall) -> Decision:
+def decide(call: DecideCall) -> Decision:
     """Which route is worth its cost: bag of words, prompt, probe, LoRA, full training or training from scratch?
 
     Each backbone is assessed by one forward pass, which already gives the routes bow and probe.  What the learned
@@ -43,25 +43,22 @@ def decide(given: DecideCall) -> Decision:
     Raises:
         TaskError, BackboneError, SettingError: what is given cannot be used.
     """
-    seed, tolerance, pilot = given.seed, given.tolerance, given.pilot
-    task = given.task if isinstance(given.task, Task) else load_task(given.task, seed=seed)
-    limit = None if given.budget is None else parse_budget(given.budget, given.price)
+    seed, tolerance, pilot = call.seed, call.tolerance, call.pilot
+    task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
+    limit = None if call.budget is None else parse_budget(call.budget, call.price)
     check_share(pilot)
-    metric = metric_named(given.metric)
-    cells = under(cells_of(given.calibration), metric)
+    metric = metric_named(call.metric)
+    cells = under(cells_of(call.calibration), metric)
     whole = full_length(cells)
-    plan = plan_for(given.config, whole)
-    machine = _machine(given)
-    seen = task if given.max_texts is None else task.sample(given.max_texts, seed=seed)
-    settings = {name: value for name, value in values_of(AssessKeywords, given).items() if name not in _OF_DECISION}
-    if given.max_length is None:
-        settings["max_length"] = plan.asked.max_length
-    looked = look(seen, given.models, given.started, settings)
+    plan = plan_for(call.config, whole)
+    machine = _machine(call)
+    seen = task if call.max_texts is None else task.sample(call.max_texts, seed=seed)
+    looked = look(seen, call.models, call.started, _assessment_settings(call, plan))
     task_S = tasks_drawn(whole, DRAWS, np.random.default_rng([seed, 1]))  # a stream of its own
-    work = Work(task, looked, machine, plan, Forecaster(whole, given.predictor), seed, metric, task_S)
+    work = Work(task, looked, machine, plan, Forecaster(whole, call.predictor), seed, metric, task_S)
     options = work.options()
     weigh(options, limit, machine)
-    running = {"device": given.device, "cache": given.cache}
+    running = {"device": call.device, "cache": call.cache}
     pilots = []
     if pilot is not None:
         runs = Pilots(looked.models, work.said, seen, plan, cells, task_S, metric, seed, running)
@@ -72,42 +69,50 @@ def decide(given: DecideCall) -> Decision:
         task=looked.assessments[0].task,
         options=[_shown(option) for option in options],
         recommended=None if chosen is None else _shown(chosen),
-        sentences=[
-            *describe(options, chosen, tolerance, limit, machine, metric=metric),
-            *work.how_to_run(chosen),
-        ],
+        sentences=[*describe(options, chosen, tolerance, limit, machine, metric=metric), *work.how_to_run(chosen)],
         warnings=[*looked.failures, *plan.warnings(work.sizes()), *work.warnings()],
-        settings={
-            "metric": metric,
-            "tolerance": tolerance,
-            "budget": given.budget,
-            "machine": asdict(machine),
-            "predictor": given.predictor,
-            "level": LEVEL,
-            "seed": seed,
-            "pilot": pilot,
-            "max_texts": given.max_texts,
-            "calibration": described(work.forecaster.cells),
-            "config": plan.asked.asdict(),
-            "plan": plan.asdict(work.sizes()),
-        },
+        settings=_settings(call, work),
         explanation=work.explained,
-        labels=work.label_curves(seen, max_length=plan.asked.max_length, **running) if given.labels else [],
+        labels=work.label_curves(seen, max_length=plan.asked.max_length, **running) if call.labels else [],
         pilots=pilots,
         environment=describe_environment(),
         assessments=looked.assessments,
     )
-    if given.out is not None:
-        decision.save(given.out)
+    if call.out is not None:
+        decision.save(call.out)
     return decision
 
 
-def _machine(given: DecideCall) -> Machine:
-    if given.hardware != HERE:
-        return named_machine(given.hardware, given.price)
-    place = resolve_device(given.device)
-    rates = measure_rates(place, resolve_dtype(given.dtype, place))
-    return Machine(HERE, rates.forward, measured=True, memory=float(free_on(place)), price=given.price)
+def _assessment_settings(call: DecideCall, plan: Plan) -> dict[str, Any]:
+    """What every backbone is assessed with; texts are cut where the plan's runs cut them."""
+    settings = {name: value for name, value in values_of(AssessKeywords, call).items() if name not in _OF_DECISION}
+    return settings if call.max_length is not None else settings | {"max_length": plan.asked.max_length}
+
+
+def _settings(call: DecideCall, work: Work) -> dict[str, Any]:
+    """What is saved beside the decision."""
+    return {
+        "metric": work.metric,
+        "tolerance": call.tolerance,
+        "budget": call.budget,
+        "machine": asdict(work.machine),
+        "predictor": call.predictor,
+        "level": LEVEL,
+        "seed": call.seed,
+        "pilot": call.pilot,
+        "max_texts": call.max_texts,
+        "calibration": described(work.forecaster.cells),
+        "config": work.plan.asked.asdict(),
+        "plan": work.plan.asdict(work.sizes()),
+    }
+
+
+def _machine(call: DecideCall) -> Machine:
+    if call.hardware != HERE:
+        return named_machine(call.hardware, call.price)
+    place = resolve_device(call.device)
+    rates = measure_rates(place, resolve_dtype(call.dtype, place))
+    return Machine(HERE, rates.forward, measured=True, memory=float(free_on(place)), price=call.price)
 
 
 def _shown(option: Option) -> OptionRow:

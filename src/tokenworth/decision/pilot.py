@@ -125,14 +125,14 @@ class Pilots:
         limit, rng = share * sum(option.cost.seconds for option in left), np.random.default_rng(self.seed)
         rows: list[PilotRow] = []
         known = {(option.route, rung): Piloted(self.cells, option.route, rung) for option in left for rung in SHARES}
-        own, begun = pilot_task(self.task, self.seed), time.perf_counter()
+        halved, begun = pilot_task(self.task, self.seed), time.perf_counter()
         for rung in SHARES:
             reached = {}
             for option in left:
                 assert option.model is not None, "bow is never predicted"
                 if time.perf_counter() - begun + rung * option.cost.seconds > limit:
                     continue
-                row = self._run(option, own, rung)
+                row = self._run(option, halved, rung)
                 before = option.f1
                 known[option.route, rung].sharpen(option, self.said[option.model], row["f1"], self.task_S, rng)
                 rows.append({**row, "before": before, "after": option.f1})

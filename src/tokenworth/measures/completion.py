@@ -122,17 +122,17 @@ class _Asked:
 
 
 @keywords_of(CompletionCall)
-def measure_completion(given: CompletionCall) -> Completion:
+def measure_completion(call: CompletionCall) -> Completion:
     """Completion and likelihood of test texts against a control.
 
     Raises:
         SettingError: fewer than two texts of either have 8 tokens.
     """
-    decoder, seed = given.decoder, given.seed
-    decoder.check_length(given.length)
-    same = {text.strip() for text in given.test}
-    both = {"test": given.test, "control": [text for text in given.control if text.strip() not in same]}
-    asked = {name: _ask(decoder, name, texts, given.length, given.most, seed) for name, texts in both.items()}
+    decoder, seed = call.decoder, call.seed
+    decoder.check_length(call.length)
+    same = {text.strip() for text in call.test}
+    both = {"test": call.test, "control": [text for text in call.control if text.strip() not in same]}
+    asked = {name: _ask(decoder, name, texts, call.length, call.most, seed) for name, texts in both.items()}
     rows = [_row(name, texts_asked, seed) for name, texts_asked in asked.items()]
     familiar = {
         name: dict(zip(("value", "low", "high"), precedence(own_N, other_N, seed), strict=True))
@@ -140,7 +140,7 @@ def measure_completion(given: CompletionCall) -> Completion:
             LIKELIHOODS, asked["test"].likelihood_LN, asked["control"].likelihood_LN, strict=True
         )
     }
-    return Completion(decoder.name, given.control_name, rows, familiar, _examples(decoder, asked["test"]))
+    return Completion(decoder.name, call.control_name, rows, familiar, _examples(decoder, asked["test"]))
 
 
 def shuffled(texts: Sequence[str], seed: int = 0) -> list[str]:

@@ -60,17 +60,17 @@ class Exposure:
 
 
 @keywords_of(ExposureCall)
-def measure_exposure(given: ExposureCall) -> Exposure:
+def measure_exposure(call: ExposureCall) -> Exposure:
     """Exposure bias by place behind the prefix, and drift by position; see the formulas above.
 
     Raises:
         SettingError: lengths that leave nothing to sample, too few long documents, or a reference of other tokens.
     """
-    decoder, prefixes, continuation = given.decoder, given.prefixes, given.continuation
-    start, seed, reference = given.start, given.seed, given.reference
+    decoder, prefixes, continuation = call.decoder, call.prefixes, call.continuation
+    start, seed, reference = call.start, call.seed, call.reference
     _check(decoder, prefixes, continuation, start, reference)
     longest = max(prefixes)
-    gold_NT = rows_of(decoder, given.documents, longest + continuation, most=given.most, seed=seed)
+    gold_NT = rows_of(decoder, call.documents, longest + continuation, most=call.most, seed=seed)
     uniform_NM = torch.rand(len(gold_NT), longest - start, generator=torch.Generator().manual_seed(seed))
     own_NK = continued(decoder, gold_NT[:, :start], longest - start, uniform_NM)
     other_NK = torch.cat([gold_NT[:, :start], gold_NT.roll(1, 0)[:, start:longest]], dim=1)

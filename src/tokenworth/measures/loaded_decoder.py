@@ -75,20 +75,20 @@ class Decoder:
 
 
 @keywords_of(DecoderChoice)
-def load_decoder(given: DecoderChoice) -> Decoder:
+def load_decoder(call: DecoderChoice) -> Decoder:
     """Load a language model from safetensors; no code that comes with it is run.
 
     Raises:
         BackboneError: it is missing, damaged, or predicts no next tokens.
     """
-    name = given.name
-    base, place = name.removesuffix(RANDOM_SUFFIX), resolve_device(given.device)
-    precision = resolve_dtype(given.dtype, place)
+    name = call.name
+    base, place = name.removesuffix(RANDOM_SUFFIX), resolve_device(call.device)
+    precision = resolve_dtype(call.dtype, place)
     with quiet_transformers():
         source = find_source(base)
         config, tokenizer = read_config(source), read_tokenizer(source)
         if base != name:
-            model: Any = random_model(config, precision, given.seed, lm_head=True)
+            model: Any = random_model(config, precision, call.seed, lm_head=True)
         else:
             model, _ = pretrained_model(source, config, precision, allow_pickle=False, device_map=None, lm_head=True)
     return decoder_of(model.to(place), tokenizer, name)

@@ -50,19 +50,19 @@ class Positions:
 
 
 @keywords_of(PositionsCall)
-def measure_positions(given: PositionsCall) -> Positions:
+def measure_positions(call: PositionsCall) -> Positions:
     """Loss by position; see the formulas above.
 
     Raises:
         SettingError: a length that the model has no positions for, or fewer than two documents of that length.
     """
-    decoder, bins, seed = given.decoder, given.bins, given.seed
-    window = given.window or min(decoder.trained, decoder.context)
-    length = given.length or (4 * window if decoder.rotary else decoder.context)
+    decoder, bins, seed = call.decoder, call.bins, call.seed
+    window = call.window or min(decoder.trained, decoder.context)
+    length = call.length or (4 * window if decoder.rotary else decoder.context)
     if min(length, window) < 2 or bins < 1:
         raise SettingError(f"length {length}, window {window}, bins {bins}: two tokens and one bin at least")
     decoder.check_length(length)
-    ids_NT = rows_of(decoder, given.documents, length, most=given.most, seed=seed)
+    ids_NT = rows_of(decoder, call.documents, length, most=call.most, seed=seed)
     full_NT, recent_NT = token_nll(decoder, ids_NT), recent_nll(decoder, ids_NT, window)
     rows = []
     for first, end in equal(length - 1, bins):

@@ -67,18 +67,18 @@ class _Trial:
 
 
 @keywords_of(MemorisationCall)
-def measure_memorisation(given: MemorisationCall) -> Memorisation:
+def measure_memorisation(call: MemorisationCall) -> Memorisation:
     """Rates of extractable spans; the same spans for every prefix length.
 
     Raises:
         SettingError: no document is long enough for the longest prefix and a span.
     """
-    decoder, prefixes, span = given.decoder, given.prefixes, given.span
+    decoder, prefixes, span = call.decoder, call.prefixes, call.span
     if not prefixes or min(prefixes) < 1 or span < 1:
         raise SettingError(f"prefixes {list(prefixes)} and span {span} count tokens; take 1 or more")
     decoder.check_length(max(prefixes) + span)
     tokens, trials = _trials(
-        decoder, given.documents, given.held_out, max(prefixes), span, given.most, np.random.default_rng(given.seed)
+        decoder, call.documents, call.held_out, max(prefixes), span, call.most, np.random.default_rng(call.seed)
     )
     rows, examples = [], []
     for prefix in prefixes:

@@ -80,26 +80,26 @@ class _Probe:
 
 
 @keywords_of(RetrievalCall)
-def measure_retrieval(given: RetrievalCall) -> Retrieval:
+def measure_retrieval(call: RetrievalCall) -> Retrieval:
     """Accuracy of the probe above for every length and depth, the same probes in all of them.
 
     Raises:
         SettingError: lengths that the model has no positions for or that leave no room, or too few words.
     """
-    decoder, documents, values, probes = given.decoder, given.documents, given.values, given.probes
+    decoder, documents, values, probes = call.decoder, call.documents, call.values, call.probes
     window = min(decoder.trained, decoder.context)
-    lengths = given.lengths or ([window, 2 * window, 4 * window] if decoder.rotary else [decoder.context])
+    lengths = call.lengths or ([window, 2 * window, 4 * window] if decoder.rotary else [decoder.context])
     decoder.check_length(max(lengths))
-    rng = np.random.default_rng(given.seed)
+    rng = np.random.default_rng(call.seed)
     some = [documents[i] for i in rng.permutation(len(documents))[:_FILLER_TEXTS]]
     stream_N, _ = packed(decoder, some)
-    asked = _probes(decoder, _words(some), len(stream_N), values, probes, given.question, rng)
+    asked = _probes(decoder, _words(some), len(stream_N), values, probes, call.question, rng)
     needed = max(2 * len(probe.before) + max(map(len, probe.values)) + len(probe.after) for probe in asked)
     if min(lengths) < 2 * needed:
         raise SettingError(f"{min(lengths)} tokens leave no room: sentence and question take {needed}; ask for longer")
     cells = []
     for tokens in lengths:
-        for depth in given.depths:
+        for depth in call.depths:
             scores = [
                 [
                     value_scores(decoder, planned.text(stream_N, tokens, depth, planted), planned.values)
@@ -107,7 +107,7 @@ def measure_retrieval(given: RetrievalCall) -> Retrieval:
                 ]
                 for planned in asked
             ]
-            cells.append(_cell(tokens, depth, np.array(scores), given.seed))
+            cells.append(_cell(tokens, depth, np.array(scores), call.seed))
     return Retrieval(decoder.name, 1 / values, probes, cells)
 
 

@@ -134,21 +134,21 @@ def ntk_base(base: float, factor: float, d: int) -> float:
 
 
 @keywords_of(ExtendCall)
-def extend_checkpoint(given: ExtendCall) -> Extension:
+def extend_checkpoint(call: ExtendCall) -> Extension:
     """Write a checkpoint with the same weights, bit for bit, that reads `factor` times as many tokens.
 
     Raises:
         BackboneError: the model is missing or damaged.
         SettingError: as `extended`; or `out` is the model's own folder.
     """
-    name, out, factor, method, trained = given.name, given.out, given.factor, given.method, given.trained
+    name, out, factor, method, trained = call.name, call.out, call.factor, call.method, call.trained
     assert out is not None, "a folder must be given"
     with quiet_transformers():
         source = find_source(str(name))
         if Path(out).resolve() == source.folder.resolve():
             raise SettingError(f"{out} is the model itself; choose another folder with --out")
         config = read_config(source)
-        changed = extended(config, factor, method, base=given.base, trained=trained)
+        changed = extended(config, factor, method, base=call.base, trained=trained)
         weights, _ = weight_files(source)
     before, text = trained or int(config.get_text_config().max_position_embeddings), changed.get_text_config()
     copied = [*weights, *source.matching((*TOKENIZER_PATTERNS, "generation_config.json", "*.index.json"))]

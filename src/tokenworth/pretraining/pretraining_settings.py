@@ -21,7 +21,7 @@ from tokenworth.settings import (
     read_settings,
     refusal,
     with_changes,
-)  # fmt: skip
+)
 from tokenworth.tokenizers.source_settings import EXAMPLE, SourceConfig, placed, read_sources, section
 from tokenworth.tokenizers.tokenizer import TokenizerConfig
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokenworth.backbones.architectures.decoder import register as register_decoder
+from tokenworth.backbones.architectures import register_architectures
 from tokenworth.backbones.loading.configuration_class import read_config
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.sources import find_source
@@ -31,18 +31,31 @@ def new_model(model: ModelConfig, training: TrainingConfig, tokenizer: Any, seed
     from tokenworth.backbones.architectures.decoder.configuration import DecoderConfig
     from tokenworth.backbones.architectures.decoder.modeling import DecoderForCausalLM
 
-    register_decoder()  # it is saved and read again through the Auto classes
+    register_architectures()  # it is saved and read again through the Auto classes
     inner = model.inner_width or -(-8 * model.width // 3 // _ROUNDING) * _ROUNDING
     try:
         config = DecoderConfig(
-            vocab_size=len(tokenizer), hidden_size=model.width, intermediate_size=inner,
-            num_hidden_layers=model.layers, num_attention_heads=model.heads, num_key_value_heads=model.kv_heads,
-            max_position_embeddings=training.context, normalisation=model.normalisation, norm_place=model.norm_place,
-            feed_forward=model.feed_forward, bias=model.bias, positions=model.positions, rope_theta=model.rope_base,
-            num_local_experts=model.experts, num_experts_per_tok=model.experts_per_token,
-            router_aux_loss_coef=model.balance, initializer_range=model.init_std or model.width**-0.5,
-            bos_token_id=tokenizer.eos_token_id, eos_token_id=tokenizer.eos_token_id,
-            tie_word_embeddings=model.tied)  # fmt: skip
+            vocab_size=len(tokenizer),
+            hidden_size=model.width,
+            intermediate_size=inner,
+            num_hidden_layers=model.layers,
+            num_attention_heads=model.heads,
+            num_key_value_heads=model.kv_heads,
+            max_position_embeddings=training.context,
+            normalisation=model.normalisation,
+            norm_place=model.norm_place,
+            feed_forward=model.feed_forward,
+            bias=model.bias,
+            positions=model.positions,
+            rope_theta=model.rope_base,
+            num_local_experts=model.experts,
+            num_experts_per_tok=model.experts_per_token,
+            router_aux_loss_coef=model.balance,
+            initializer_range=model.init_std or model.width**-0.5,
+            bos_token_id=tokenizer.eos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            tie_word_embeddings=model.tied,
+        )
     except ValueError as error:
         raise SettingError(f"the model cannot be built: {error}") from error
     _check_memory(model, len(tokenizer), inner)

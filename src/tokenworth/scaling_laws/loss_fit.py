@@ -86,13 +86,13 @@ class ScalingFit:
 
 
 @keywords_of(FitCall)
-def fit_scaling(given: FitCall) -> ScalingFit:
+def fit_scaling(call: FitCall) -> ScalingFit:
     """Fit a form to runs.
 
     Raises:
         SettingError: an unknown form, or too few runs for it.
     """
-    runs, form, bootstrap, seed = given.runs, given.form, given.bootstrap, given.seed
+    runs, form, bootstrap, seed = call.runs, call.form, call.bootstrap, call.seed
     if form not in FORMS:
         raise SettingError(f"form {form!r} is not understood; choose from {', '.join(FORMS)}")
     runs = run_numbers(runs, "the table of runs")

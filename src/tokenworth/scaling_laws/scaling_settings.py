@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from tokenworth.settings import Natural, Seed, check_fields
-from tokenworth.settings.declarations import OptionName
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,7 +19,7 @@ class FitCall:
 
     runs: DataFrame = field(kw_only=False)
     """Parameters, tokens, loss in nats and FLOPs, one row a run."""
-    form: Annotated[str, OptionName("form")] = field(default="chinchilla", kw_only=False)
+    form: str = field(default="chinchilla", kw_only=False)
     """chinchilla, kaplan or isoflop."""
     bootstrap: Natural = 200
     """Samples of runs, drawn with replacement, for the intervals; 0 leaves the intervals out."""

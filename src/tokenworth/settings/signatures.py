@@ -61,4 +61,5 @@ def _described(text: str, settings: list[Setting]) -> str:
     """The docstring with the section Args, which stands before Returns and Raises."""
     fill = textwrap.TextWrapper(116, initial_indent="    ", subsequent_indent=" " * 8).fill
     head, mark, tail = text.partition("\n\nRaises:\n")
-    return "\n".join([f"{head}\n\nArgs:", *(fill(f"{one.name}: {one.help}") for one in settings)]) + mark + tail
+    lines = [fill(f"{setting.name}: {setting.help}") for setting in settings]
+    return "\n".join([f"{head}\n\nArgs:", *lines]) + mark + tail

@@ -28,27 +28,27 @@ TEST_SHARE = 0.3
 
 
 @keywords_of(TaskSource)
-def load_task(given: TaskSource) -> Task:
+def load_task(call: TaskSource) -> Task:
     """Load labelled texts as a task with train and test parts.
 
     Raises:
         TaskError: the source is not there or its rows cannot be used; one sentence says what, where and what to do.
         SettingError: an argument outside its range.
     """
-    share, max_texts, seed = _share(given.test), given.max_texts, given.seed
+    share, max_texts, seed = _share(call.test), call.max_texts, call.seed
     if max_texts is not None and max_texts < 1:
         raise SettingError(f"max_texts = {max_texts}: {FEW_TEXTS}")
-    origin = find_origin(_name_or_path(given.source), None if given.data is None else os.fspath(given.data), seed)
+    origin = find_origin(_name_or_path(call.source), None if call.data is None else os.fspath(call.data), seed)
     notes = list(origin.notes)
-    wish = Columns(given.text, given.text_pair, given.label, given.group)
-    columns, parts = choose_parts(origin, wish, given.test if share is None else None, notes)
+    wish = Columns(call.text, call.text_pair, call.label, call.group)
+    columns, parts = choose_parts(origin, wish, call.test if share is None else None, notes)
     rows = [labelled_rows(table, columns, origin, notes) for table in parts]
     names, labels, label_notes = encode_labels(rows, known_names(origin, parts[0], columns))
     notes += label_notes
     train, held_out = _splits(rows, labels, share, seed, notes)
     test_is_drawn = len(rows) < 2 or share is not None
     notes += _pair_notes(rows, columns)
-    if given.drop_overlap:
+    if call.drop_overlap:
         train = _without_overlap(train, held_out, names, notes)
     counts = count(train, held_out, len(names))
     task = Task(origin.name, origin.source, names, train, held_out, tuple(notes), counts, seed, test_is_drawn)

@@ -21,7 +21,7 @@ from tokenworth.tracing.trace_settings import TraceCall, TraceSettings, budget, 
 
 
 @keywords_of(TraceCall)
-def trace(given: TraceCall) -> Trace:
+def trace(call: TraceCall) -> Trace:
     """Trace perception along a pretraining run, and say after how many tokens it was worth its cost, if at all.
 
     Every checkpoint is assessed (one forward pass); on chosen ones LoRA is run, and once a task and seed training from
@@ -33,36 +33,32 @@ def trace(given: TraceCall) -> Trace:
         BackboneError: a checkpoint that cannot be read or is of another configuration.
         TaskError, EncodeError, AdaptError: see their docstrings; one sentence each.
     """
-    read, place = read_run(given.run), Path(given.run) / "trace" if given.out is None else Path(given.out)
+    read, place = read_run(call.run), Path(call.run) / "trace" if call.out is None else Path(call.out)
     settings = TraceSettings(
-        adapted=choose_adapted(given.adapt, read.tokens), seeds=seeds_from(given.seed, given.seeds),
-        config=budget(given.config, given.max_length), seed=given.seed, max_texts=given.max_texts,
-        max_length=given.max_length,
+        adapted=choose_adapted(call.adapt, read.tokens), seeds=seeds_from(call.seed, call.seeds),
+        config=budget(call.config, call.max_length), seed=call.seed, max_texts=call.max_texts,
+        max_length=call.max_length,
     )  # fmt: skip
-    loaded = _load(given)
+    loaded = _load(call)
     with claimed(place):
         parts, cells = [], Cells(place)
-        dtype = cells.dtype() or dtype_name(resolve_dtype("auto", resolve_device(given.device)))
+        dtype = cells.dtype() or dtype_name(resolve_dtype("auto", resolve_device(call.device)))
         for task in loaded:
             measurer = Measurer(
-                cells, task, settings, given.device, dtype, given.cache, given.progress, given.started or _silent
+                cells, task, settings, call.device, dtype, call.cache, call.progress, call.started or _silent
             )
-            parts.append(find_part(read, task, _measure(read, measurer), given.seed))
+            parts.append(find_part(read, task, _measure(read, measurer), call.seed))
         result = assemble(read, settings, parts)
         result.save(place)
     return result
 
 
-def _load(sources: TraceCall) -> list[Task]:
-    tasks = [sources.tasks] if isinstance(sources.tasks, str | Task) else list(sources.tasks)
-    if not tasks:
+def _load(call: TraceCall) -> list[Task]:
+    sources = [call.tasks] if isinstance(call.tasks, str | Task) else list(call.tasks)
+    if not sources:
         raise SettingError("a trace needs at least one task; give a file, a folder or a published name")
-    loaded = [
-        task if isinstance(task, Task) else load_task(task, data=sources.data, seed=sources.seed) for task in tasks
-    ]
-    loaded = [
-        task if sources.max_texts is None else task.sample(sources.max_texts, seed=sources.seed) for task in loaded
-    ]
+    loaded = [task if isinstance(task, Task) else load_task(task, data=call.data, seed=call.seed) for task in sources]
+    loaded = [task if call.max_texts is None else task.sample(call.max_texts, seed=call.seed) for task in loaded]
     names = [task.name for task in loaded]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tokenworth.backbones.accounting.block_calls import Call, Run, layers_of, run_without_weights, width_of
+from tokenworth.backbones.accounting.block_calls import Call, Run, layers_of, run_without_weights
 from tokenworth.backbones.structure.causality import is_causal
 
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "dense", "qkv_proj", "out_proj")
@@ -103,15 +103,8 @@ class Account:
 
 
 def account(model: nn.Module, name: str, *, context: int = 128) -> Account:
-    """Count a base model on the meta device.
-
-    Args:
-        model: as `meta_model` builds it.
-        name: what the account is called.
-        context: tokens of a text.
-
-    Raises:
-        BackboneError: the model has no stack of blocks, or does not run without weights.
+    """Count a base model on the meta device, as `meta_model` builds it, for a text of `context` tokens.
+    Raises BackboneError: the model has no stack of blocks, or does not run without weights.
     """
     run = run_without_weights(model, context)
     layers, kinds, cache = layers_of(model, run), _kinds(model, run, context), _cache_widths(run.output, context)
@@ -126,7 +119,7 @@ def account(model: nn.Module, name: str, *, context: int = 128) -> Account:
     rest = parameters - embedding - sum(block.parameters for block in blocks)
     return Account(
         name=name,
-        width=width_of(run),
+        width=run.width,
         vocabulary=words.num_embeddings,
         context=context,
         causal=is_causal(model.config, layers[0][0].path),
@@ -141,7 +134,8 @@ def account(model: nn.Module, name: str, *, context: int = 128) -> Account:
 
 def _kinds(model: nn.Module, run: Run, context: int) -> list[str]:
     """What each product of a run is."""
-    squares = _squares(run, run_without_weights(model, context - 1 or 2), context, context - 1 or 2)
+    shorter = context - 1 or 2
+    squares = _squares(run, run_without_weights(model, shorter), context, shorter)
     return [
         "attention" if place in squares else "linear" if product.of_weights else "mixing"
         for place, product in enumerate(run.products)
@@ -155,14 +149,14 @@ def _squares(run: Run, other: Run, here: int, there: int) -> set[int]:
     none of these is the square of anything.
     """
     ours, theirs = _by_call(run), _by_call(other)
-    pairs = [
-        pair
-        for key in ours.keys() & theirs.keys()
-        if len(ours[key]) == len(theirs[key])
-        for pair in zip(ours[key], theirs[key], strict=True)
-    ]
-    flops = [(place, run.products[place].flops, other.products[place_there].flops) for place, place_there in pairs]
-    return {place for place, now, then in flops if now and now * there**2 == then * here**2}
+    squares = set()
+    for key in ours.keys() & theirs.keys():
+        if len(ours[key]) == len(theirs[key]):
+            for place, counterpart in zip(ours[key], theirs[key], strict=True):
+                flops, flops_there = run.products[place].flops, other.products[counterpart].flops
+                if flops and flops * there**2 == flops_there * here**2:
+                    squares.add(place)
+    return squares
 
 
 def _by_call(run: Run) -> dict[tuple[str, int], list[int]]:
@@ -208,26 +202,16 @@ def _new_parameters(model: nn.Module, calls: list[Call], seen: set[int]) -> int:
 def _cache_widths(output: Any, context: int) -> list[int]:
     """Numbers a token leaves in each layer's cache; a state of fixed size is none."""
     layers = getattr(output.get("past_key_values"), "layers", ())
-    return [sum(_numbers(getattr(layer, part, None)) for part in ("keys", "values")) // context for layer in layers]
-
-
-def _numbers(kept: Any) -> int:
-    return kept.numel() if isinstance(kept, torch.Tensor) else 0
-
-
-def _linear_maps(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    """Own names and weights; GPT-2's Conv1D is a linear map with its weight turned."""
-    from transformers.pytorch_utils import Conv1D
-
-    return [
-        (name.rpartition(".")[2], module.weight)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D)
-    ]
+    kept = [[getattr(layer, part, None) for part in ("keys", "values")] for layer in layers]
+    return [sum(part.numel() for part in parts if isinstance(part, torch.Tensor)) // context for parts in kept]
 
 
 def _lora(model: nn.Module) -> dict[str, int]:
-    counted: Counter[str] = Counter()
-    for name, weight in _linear_maps(model):
-        counted[name] += sum(weight.shape)
-    return dict(counted)
+    """in + out by the linear maps' last names; GPT-2's Conv1D is a linear map with its weight turned."""
+    from transformers.pytorch_utils import Conv1D
+
+    sizes: Counter[str] = Counter()
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Linear | Conv1D):
+            sizes[path.rpartition(".")[2]] += sum(module.weight.shape)
+    return dict(sizes)

@@ -7,9 +7,9 @@ feed-forward part in another).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -43,88 +43,57 @@ class Run:
 
     def makers(self) -> list[int]:
         """The innermost call that makes each product."""
-        made_by = [0] * len(self.products)
+        innermost = [0] * len(self.products)
         for place, call in enumerate(self.calls):  # those inside come later
-            made_by[call.start : call.stop] = [place] * (call.stop - call.start)
-        return made_by
+            innermost[call.start : call.stop] = [place] * (call.stop - call.start)
+        return innermost
+
+    @property
+    def width(self) -> int:
+        """D, of the states of the last layer."""
+        return int(self.output.last_hidden_state.shape[-1])
 
 
-@dataclass(slots=True)
-class _Watch:
-    """Hooks on every module."""
-
-    products: Products
-    order: list[str] = field(default_factory=list)
-    open: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    """By path: when each unfinished call began, in calls and in products."""
-    calls: dict[int, Call] = field(default_factory=dict)
-
-    def _enter(self, path: str, *_: Any) -> None:
-        self.open.setdefault(path, []).append((len(self.order), len(self.products.found)))
-        self.order.append(path)
-
-    def _leave(self, path: str, *_: Any) -> None:
-        place, start = self.open[path].pop()
-        self.calls[place] = Call(path, start, len(self.products.found))
-
-    @contextmanager
-    def on(self, model: nn.Module) -> Iterator[None]:
-        handles = []
-        for path, module in model.named_modules():
-            handles.append(module.register_forward_pre_hook(partial(self._enter, path)))
-            handles.append(module.register_forward_hook(partial(self._leave, path)))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-
-def run_without_weights(model: nn.Module, length: int) -> Run:
-    """One text of T tokens through a base model on the meta device.
-
-    Raises:
-        BackboneError: it does not run there.
-    """
+def run_without_weights(model: Any, length: int) -> Run:
+    """One text of T tokens through a base model on the meta device.  Raises BackboneError: it does not run there."""
     products = Products(model.parameters())
-    watch = _Watch(products)
-    inputs = text_inputs(model, length, **_caching(model))
-    with torch.no_grad(), watch.on(model), without_weights(model), products:
-        output = model(**inputs, output_hidden_states=True)
-    return Run(products.found, [watch.calls[place] for place in sorted(watch.calls)], output)
+    begun: list[str] = []
+    unfinished: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)  # by path, where in calls and products
+    calls: dict[int, Call] = {}
 
+    def enter(path: str, *_: Any) -> None:
+        unfinished[path].append((len(begun), len(products.found)))
+        begun.append(path)
 
-def _caching(model: Any) -> dict[str, bool]:
-    """The encoder of a pair names the argument, and refuses it."""
-    return {} if model.config.is_encoder_decoder else {"use_cache": True}
+    def leave(path: str, *_: Any) -> None:
+        place, start = unfinished[path].pop()
+        calls[place] = Call(path, start, len(products.found))
+
+    caching = {} if model.config.is_encoder_decoder else {"use_cache": True}  # such an encoder names it, and refuses it
+    with ExitStack() as hooks, torch.no_grad():
+        for path, module in model.named_modules():
+            hooks.enter_context(module.register_forward_pre_hook(partial(enter, path)))
+            hooks.enter_context(module.register_forward_hook(partial(leave, path)))
+        with without_weights(model), products:
+            output = model(**text_inputs(model, length, **caching), output_hidden_states=True)
+    return Run(products.found, [calls[place] for place in sorted(calls)], output)
 
 
 def depth_and_width(model: nn.Module) -> tuple[int, int]:
     """Layers, and numbers of a state, of a base model on the meta device; its embedding may be narrower.
-
-    Raises:
-        BackboneError: it does not run there, or has no list of blocks.
+    Raises BackboneError: it does not run there, or has no list of blocks.
     """
     run = run_without_weights(model, _SHORT)
-    return len(layers_of(model, run)), width_of(run)
-
-
-def width_of(run: Run) -> int:
-    """D, of the states of the last layer."""
-    return int(run.output.last_hidden_state.shape[-1])
+    return len(layers_of(model, run)), run.width
 
 
 def layers_of(model: nn.Module, run: Run) -> list[list[Call]]:
-    """The calls that make each layer, in the order of the layers.
-
-    Raises:
-        BackboneError: the model has no list of blocks.
-    """
+    """The calls that make each layer, in their order.  Raises BackboneError: the model has no list of blocks."""
     lists = {path: part for path, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part)}
     if not lists:
         raise BackboneError(f"{type(model).__name__} has no stack of blocks, so its layers cannot be counted")
     recorded = len(run.output.get("hidden_states") or ()) - 1
-    called = {path: _calls_of(path, run.calls) for path in lists}
+    called = {path: [call for call in run.calls if _parent(call.path) == path] for path in lists}
     fitting = [path for path, calls in called.items() if len(calls) == recorded]
     if not fitting:
         largest = max(lists, key=lambda path: sum(weights.numel() for weights in lists[path].parameters()))
@@ -132,11 +101,6 @@ def layers_of(model: nn.Module, run: Run) -> list[list[Call]]:
     chief = max(fitting, key=lambda path: sum(call.stop - call.start for call in called[path]))
     beside = [path for path in fitting if _parent(path) == _parent(chief) and len(lists[path]) == len(lists[chief])]
     return [[called[path][i] for path in beside] for i in range(recorded)]
-
-
-def _calls_of(path: str, calls: list[Call]) -> list[Call]:
-    """Calls of the members of a list."""
-    return [call for call in calls if _parent(call.path) == path]
 
 
 def _inside(path: str, calls: list[Call]) -> list[Call]:

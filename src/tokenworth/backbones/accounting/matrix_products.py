@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from typing import Any
 
 import torch
@@ -43,7 +42,7 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, weights: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._formulas = {**flop_registry, **grouped_formulas()}
-        self._weights = {storage_of(tensor) for tensor in weights}
+        self._weights = {_storage_of(tensor) for tensor in weights}
         self.found: list[Product] = []
 
     @property
@@ -58,32 +57,26 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         formula = self._formulas.get(func._overloadpacket)
         if formula is not None:
             operands = (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
-            of_weights = any(storage_of(tensor) in self._weights for tensor in operands)
+            of_weights = any(_storage_of(tensor) in self._weights for tensor in operands)
             self.found.append(Product(int(formula(*args, **kwargs, out_val=result)), of_weights))
         return result
 
 
-def storage_of(tensor: Tensor) -> int:
+def _storage_of(tensor: Tensor) -> int:
     """What tells apart the memory of tensors, also of those without memory."""
     return int(tensor.untyped_storage()._cdata)
 
 
 def grouped_formulas() -> dict[Any, Formula]:
     """FLOPs of grouped products: PyTorch's, and the library's own where PyTorch's cannot be used."""
-    library, own = torch.ops.transformers, {"grouped_mm_fallback": 1, "grouped_mm_fallback_backward": 2}
-    formulas: dict[Any, Formula] = {torch.ops.aten._grouped_mm: _grouped}
-    for name, times in own.items():
+    library, formulas = torch.ops.transformers, {torch.ops.aten._grouped_mm: _grouped}
+    for name, products in {"grouped_mm_fallback": 1, "grouped_mm_fallback_backward": 2}.items():
         if hasattr(library, name):  # which of them there are depends on the library's version
-            formulas[getattr(library, name)] = partial(_several_grouped, times)
+            formulas[getattr(library, name)] = partial(_grouped, products=products)
     return formulas
 
 
-def _several_grouped(times: int, *operands: Any, **named: Any) -> int:
-    return times * _grouped(*operands, **named)
-
-
-def _grouped(a: Tensor, b: Tensor, *_more: Any, **_named: Any) -> int:
+def _grouped(a: Tensor, b: Tensor, *_more: Any, products: int = 1, **_named: Any) -> int:
     """Each row, column or place of the grouped axis belongs to one group; with two batches of matrices, all to all."""
-    rows, inner, columns = a.shape[-2], a.shape[-1], b.shape[-1]
     groups = a.shape[0] if a.dim() == b.dim() == 3 else 1
-    return 2 * groups * prod((rows, inner, columns))
+    return 2 * products * groups * a.shape[-2] * a.shape[-1] * b.shape[-1]

@@ -13,6 +13,7 @@ Products of the experts of a mixture run in any number format, which PyTorch's o
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,9 @@ _MOST_NUMBERS = 2**24
 class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is active, operations on weights without numbers are asked for shapes alone."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         """Run one operation on the device that its operands allow."""
         kwargs = dict(kwargs or {})
@@ -49,11 +53,6 @@ class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
 
 
-def shapes() -> Shapes:
-    """One of these."""
-    return Shapes()  # type: ignore[no-untyped-call]
-
-
 def _without_numbers(value: Any) -> Any:
     return torch.empty_like(value, device=_META) if isinstance(value, Tensor) and not value.is_meta else value
 
@@ -64,15 +63,9 @@ def _is_looked_at(new: Tensor) -> bool:
 
 
 def grouped_shape(a: Tensor, b: Tensor, offs: Tensor | None = None, *_more: Any, **_named: Any) -> Tensor:
-    """What a grouped product gives: rows of `a` by group, columns of `b` by group, the inner axis by group, or none.
-
-    Args:
-        a: (S, K) with rows in G groups, or (G, S, K).
-        b: (G, K, N), or (K, N) with columns in G groups.
-        offs: (G,) where the groups end.
-
-    Returns:
-        (S, N), or (G, S, N) where both are two-dimensional (then the inner axis is grouped) or both three-dimensional.
+    """What a grouped product gives, of K numbers each: (S, N) from rows (S, K) in G groups and (G, K, N), or from
+    (G, S, K) and columns (K, N) in G groups; (G, S, N) from two batches of matrices, or from two matrices whose inner
+    axis is grouped.  `offs` (G,) says where the groups end.
     """
     if a.dim() == b.dim() == 2:
         assert offs is not None, "the inner axis is grouped"
@@ -86,26 +79,22 @@ def grouped_shape(a: Tensor, b: Tensor, offs: Tensor | None = None, *_more: Any,
 
 @contextmanager
 def without_weights(model: nn.Module) -> Iterator[None]:
-    """Run a model on the meta device, attention written out in products.
-
-    Raises:
-        BackboneError: the model looks at numbers that do depend on its weights.
-    """
+    """Run a model on the meta device, attention written out.  Raises BackboneError: it looks at numbers of weights."""
     try:
-        with shapes(), sdpa_kernel(SDPBackend.MATH):
+        with Shapes(), sdpa_kernel(SDPBackend.MATH):
             yield
     except (RuntimeError, ValueError, NotImplementedError, IndexError, TypeError, AttributeError) as error:
-        name = type(model).__name__
         raise BackboneError(
-            f"{name} does not run without weights ({first_line(error)}), so its cost cannot be counted"
+            f"{type(model).__name__} does not run without weights ({first_line(error)}), so its cost cannot be counted"
         ) from error
 
 
 def text_inputs(model: nn.Module, length: int, *, n_texts: int = 1, **wanted: Any) -> dict[str, Any]:
     """Arguments of the forward pass for texts of T tokens: real ids, a real mask, and those of `wanted` it names."""
-    import inspect
-
-    taken = inspect.signature(model.forward).parameters
+    parameters = inspect.signature(model.forward).parameters
     mask = torch.ones(n_texts, length, dtype=torch.long)
     more = {"attention_mask": mask, **wanted}
-    return {"input_ids": torch.full_like(mask, 2), **{name: value for name, value in more.items() if name in taken}}
+    return {
+        "input_ids": torch.full_like(mask, 2),
+        **{name: value for name, value in more.items() if name in parameters},
+    }

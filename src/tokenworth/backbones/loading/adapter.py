@@ -6,16 +6,15 @@ Source: Hu et al. (2021), LoRA: Low-Rank Adaptation of Large Language Models.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from tokenworth.backbones.loading.configuration_check import read_stated, shortened
+from tokenworth.backbones.loading.configuration_check import read_stated, shorten
+from tokenworth.backbones.loading.size_check import outline_of
 from tokenworth.backbones.loading.sources import ADAPTER, ADAPTER_WEIGHTS, Source
-from tokenworth.backbones.loading.text_model import outline_of, whole_class
-from tokenworth.backbones.loading.weight_files import check_safetensors, is_pickle_allowed
+from tokenworth.backbones.loading.text_model import whole_class
+from tokenworth.backbones.loading.weight_files import check_safetensors, is_pickle_allowed, stored_sizes
 from tokenworth.errors import BackboneError, first_line
 
 _PREFIX = "base_model.model."
@@ -24,9 +23,7 @@ _PARTS = re.compile(r"\.(lora_\w+)(\.|$)")
 
 def adapter_files(source: Source, *, allow_pickle: bool = False) -> list[Path]:
     """Settings and weights of an adapter; [] for a folder that holds a model of its own.
-
-    Raises:
-        BackboneError: the weights are missing, damaged, or a pickle without the flag.
+    Raises BackboneError: the weights are missing, damaged, or a pickle without the flag.
     """
     if source.base is None:
         return []
@@ -47,22 +44,14 @@ def adapter_files(source: Source, *, allow_pickle: bool = False) -> list[Path]:
     return [source.folder / ADAPTER, pickled]
 
 
-def note_of(source: Source) -> str:
-    """A sentence for reports."""
-    stated = read_stated(source.folder / ADAPTER)
-    return f"A LoRA adapter of rank {shortened(str(stated.get('r')))} is merged into the weights of {source.base}."
-
-
 def adapted_class(source: Source, config: Any, weights: Path) -> Any:
     """The class whose module names are those the adapter was trained on: with a head or without.
-
-    Raises:
-        BackboneError: it is no LoRA adapter, or fits no class of this base.
+    Raises BackboneError: it is no LoRA adapter, or fits no class of this base.
     """
     kind = read_stated(source.folder / ADAPTER).get("peft_type")
     if kind != "LORA":
         raise BackboneError(
-            f"{source} is an adapter of the kind {shortened(str(kind))}; only LoRA can be merged into its base here, "
+            f"{source} is an adapter of the kind {shorten(str(kind))}; only LoRA can be merged into its base here, "
             "so merge it with peft and give the merged folder"
         )
     paths = {path for path, part in (_place(name) for name in _names(weights)) if part}
@@ -77,17 +66,19 @@ def adapted_class(source: Source, config: Any, weights: Path) -> Any:
     )
 
 
-def merged(model: Any, source: Source, files: Iterable[Path]) -> Any:
+def merged(model: Any, source: Source, weights: Path) -> Any:
     """The model with the adapter in its weights; heads that the adapter brings for its own task are left out.
-
-    Raises:
-        BackboneError: the adapter does not fit, or leaves numbers that are not finite.
+    Raises BackboneError: the adapter does not fit, or leaves numbers that are not finite.
     """
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
 
-    weights = list(files)[-1]
     try:
-        adapted = PeftModel.from_pretrained(model, source.folder, config=_settings(source, model))
+        settings = PeftConfig.from_pretrained(str(source.folder))
+        settings.task_type = None
+        there = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+        kept = [name for name in settings.modules_to_save or () if name.rpartition(".")[2] in there]
+        settings.modules_to_save = kept or None
+        adapted = PeftModel.from_pretrained(model, source.folder, config=settings)
         _check_used(adapted, _names(weights))
         return adapted.merge_and_unload(safe_merge=True)
     except BackboneError:
@@ -97,17 +88,6 @@ def merged(model: Any, source: Source, files: Iterable[Path]) -> Any:
             f"the adapter {source} does not fit its base {source.base} ({first_line(error)}); bring the base it was "
             "trained on, or fetch the adapter again"
         ) from error
-
-
-def _settings(source: Source, model: nn.Module) -> Any:
-    from peft import PeftConfig
-
-    settings = PeftConfig.from_pretrained(str(source.folder))
-    settings.task_type = None
-    own = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    kept = [name for name in settings.modules_to_save or () if name.rpartition(".")[2] in own]
-    settings.modules_to_save = kept or None
-    return settings
 
 
 def _check_used(adapted: Any, names: list[str]) -> None:
@@ -123,12 +103,8 @@ def _check_used(adapted: Any, names: list[str]) -> None:
 
 
 def _names(weights: Path) -> list[str]:
-    """Names of the tensors in a file."""
     if weights.suffix == ".safetensors":
-        from safetensors import safe_open
-
-        with safe_open(weights, framework="pt") as file:
-            return list(file.keys())
+        return list(stored_sizes([weights]))
     from peft.utils import load_peft_weights
 
     try:

@@ -19,51 +19,35 @@ _DEPTHS = re.compile(r"(^|_)(layers|layer|depth|blocks)$")
 _LABELS = frozenset({"id2label", "label2id"})
 _OBJECTS = frozenset({*_LABELS, "quantization_config", "text_config"})
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
-_FLAGS = frozenset(
-    {
-        "add_cross_attention",
-        "is_decoder",
-        "is_encoder_decoder",
-        "output_attentions",
-        "output_hidden_states",
-        "return_dict",
-        "tie_word_embeddings",
-        "use_cache",
-    }
+_FLAGS = re.compile(
+    "add_cross_attention|is_(encoder_)?decoder|output_(attentions|hidden_states)|return_dict|tie_word_embeddings|use_cache"
 )
 _FETCH = "correct it, or fetch config.json again"
 
 
 def read_stated(path: Path) -> dict[str, Any]:
-    """The object a JSON file of a model holds.
-
-    Raises:
-        BackboneError: it is too long, no JSON, nested without end, or no object.
-    """
+    """The object in a JSON file.  Raises BackboneError: it is too long, no JSON, nested without end, or no object."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise BackboneError(f"{path} has {path.stat().st_size:,} bytes, too many for settings; fetch it again")
         stated = json.loads(path.read_text(encoding="utf-8"))
+    except BackboneError:
+        raise
     except (ValueError, RecursionError, OSError) as error:
-        if isinstance(error, BackboneError):
-            raise
         raise BackboneError(f"{path} cannot be read as JSON ({first_line(error)}); fetch it again") from error
     if not isinstance(stated, dict):
-        raise BackboneError(f"{path} holds {_kind(stated)} where an object of settings belongs; fetch it again")
+        kind = {list: "a list", str: "a text", type(None): "null", bool: "a flag"}.get(type(stated), "a number")
+        raise BackboneError(f"{path} holds {kind} where an object of settings belongs; fetch it again")
     return stated
 
 
 def check_stated(path: Path, stated: dict[str, Any]) -> None:
-    """Refuse numbers that a configuration's own constructor would loop over or allocate for, and no-flags.
-
-    Raises:
-        BackboneError: names the key, the value and what is expected.
-    """
+    """Raises BackboneError: numbers that a configuration's constructor would loop over or allocate for, or no-flags."""
     for name in _OBJECTS & stated.keys():
         if not isinstance(stated[name], dict | None):
             raise wrong_value(path, name, stated[name], "an object")
     for name, value in _settings(stated):
-        if name in _FLAGS and not isinstance(value, bool | None):
+        if _FLAGS.fullmatch(name) and not isinstance(value, bool | None):
             raise wrong_value(path, name, value, "true or false")
         if name == "num_labels" and not (value is None or (_is_whole(value) and 0 <= value <= _MOST_LABELS)):
             raise wrong_value(path, name, value, f"a number of classes up to {_MOST_LABELS:,}")
@@ -74,11 +58,7 @@ def check_stated(path: Path, stated: dict[str, Any]) -> None:
 
 
 def check_sizes(path: Path, config: Any) -> None:
-    """Refuse a model without width, blocks, heads or tokens.
-
-    Raises:
-        BackboneError: names the key as the file spells it.
-    """
+    """Raises BackboneError, with the key as the file spells it: a model without width, blocks, heads or tokens."""
     text_config = config.get_text_config()
     if not hasattr(text_config, "get_text_config"):
         raise wrong_value(path, "text_config", text_config, "an object of settings")
@@ -94,19 +74,14 @@ def not_understood(path: Path, error: Exception) -> BackboneError:
     said = " ".join(str(error).split())
     field = re.search(r"Field '(\w+)' (?:expected .*?, got \w+ \(value: (.*)\)|with value (.*?) doesn't match)", said)
     if field is None:
-        return BackboneError(f"{path} is not understood ({shortened(said) or type(error).__name__}); fetch it again")
+        return BackboneError(f"{path} is not understood ({shorten(said) or type(error).__name__}); fetch it again")
     named = None if field.group(2) is None else re.search(r"expected (.*?), got", said)
     listed = [kind.rpartition(".")[2] for kind in re.findall(r"<class '([\w.]+)'>", said.partition(" Errors")[0])]
-    types = listed if named is None else [named.group(1)]
+    *most, last = [_WORDS.get(kind, kind) for kind in (listed if named is None else [named.group(1)])] or [""]
+    expected = " or ".join(filter(None, (", ".join(most), last))) or "another kind of value"
     return BackboneError(
-        f"{path}: {field.group(1)} is {shortened(field.group(2) or field.group(3))}, expected is "
-        f"{_alternatives([_WORDS.get(kind, kind) for kind in types]) or 'another kind of value'}; {_FETCH}"
+        f"{path}: {field.group(1)} is {shorten(field.group(2) or field.group(3))}, expected is {expected}; {_FETCH}"
     )
-
-
-def _alternatives(words: list[str]) -> str:
-    """Words as a sentence lists them: a, b or c."""
-    return " or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 _WORDS = {
@@ -121,11 +96,11 @@ _WORDS = {
 
 
 def wrong_value(path: Path, name: str, value: Any, expected: str) -> BackboneError:
-    """One sentence: the key, what it is, what it should be."""
-    return BackboneError(f"{path}: {name} is {shortened(_written(value))}, expected is {expected}; {_FETCH}")
+    """The error that says of a key what it is and what it should be."""
+    return BackboneError(f"{path}: {name} is {shorten(_as_json(value))}, expected is {expected}; {_FETCH}")
 
 
-def shortened(text: str, most: int = 160) -> str:
+def shorten(text: str, most: int = 160) -> str:
     """At most so many characters."""
     return text if len(text) <= most else f"{text[:most]}..."
 
@@ -145,12 +120,8 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _written(value: Any) -> str:
+def _as_json(value: Any) -> str:
     """As JSON writes it; a number of thousands of digits by its size, since Python does not print it."""
     if _is_whole(value) and value.bit_length() > 256:
         return f"a number of {value.bit_length()} bits"
     return json.dumps(value)
-
-
-def _kind(value: Any) -> str:
-    return {list: "a list", str: "a text", type(None): "null", bool: "a flag"}.get(type(value), "a number")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from tokenworth.backbones.architectures.decoder import register as register_decoder
-from tokenworth.backbones.architectures.openelm import register as register_openelm
+from tokenworth.backbones.architectures import register_architectures
 from tokenworth.backbones.catalog import Published
 from tokenworth.backbones.loading.configuration_check import (
     check_sizes,
     check_stated,
     not_understood,
     read_stated,
-    shortened,
+    shorten,
 )
 from tokenworth.backbones.loading.sources import Source
 from tokenworth.errors import BackboneError
@@ -23,7 +22,7 @@ def published_config(entry: Published) -> Any:
     """The transformers configuration of a published backbone."""
     from transformers import CONFIG_MAPPING
 
-    register_openelm()
+    register_architectures()
     return CONFIG_MAPPING[entry.config["model_type"]].from_dict(dict(entry.config))
 
 
@@ -31,15 +30,11 @@ def base_class(config: Any) -> Any:
     """The class of the base model; of several the first, as AutoModel does."""
     from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 
-    if _is_pair(config) and not config.is_encoder_decoder and type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
+    is_pair = getattr(type(config), "is_encoder_decoder", False)  # the architecture, whatever part the folder holds
+    if is_pair and not config.is_encoder_decoder and type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
         return MODEL_FOR_TEXT_ENCODING_MAPPING[type(config)]
-    found = MODEL_MAPPING[type(config)]
-    return found[0] if isinstance(found, tuple) else found
-
-
-def _is_pair(config: Any) -> bool:
-    """Whether the architecture is an encoder with a decoder, whatever part of it the folder holds."""
-    return bool(getattr(type(config), "is_encoder_decoder", False))
+    classes = MODEL_MAPPING[type(config)]
+    return classes[0] if isinstance(classes, tuple) else classes
 
 
 def without_pooler(model_class: Any) -> dict[str, bool]:
@@ -50,14 +45,11 @@ def without_pooler(model_class: Any) -> dict[str, bool]:
 
 def read_config(source: Source) -> Any:
     """The configuration (of an adapter its base's), if it describes a model that transformers itself knows.
-
-    Raises:
-        BackboneError: it cannot be read, has values of the wrong type or size, or needs code of its own.
+    Raises BackboneError: it cannot be read, has values of the wrong type or size, or needs code of its own.
     """
     from transformers import CONFIG_MAPPING, MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, AutoConfig
 
-    register_openelm()
-    register_decoder()
+    register_architectures()
     source = source.base or source
     path = source.folder / "config.json"
     stated = read_stated(path)
@@ -88,6 +80,6 @@ def _unknown_kind(source: Source, kind: Any, brings_code: bool) -> str:
     if kind is None:
         return f"config.json of {source} names no model_type, so it is no transformers model; fetch it again"
     return (
-        f"{source} has the model_type {shortened(repr(kind))}, which the installed transformers does not know; "
+        f"{source} has the model_type {shorten(repr(kind))}, which the installed transformers does not know; "
         "try a newer version"
     )

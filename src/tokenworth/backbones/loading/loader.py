@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from tokenworth.backbones.backbone import Backbone
 from tokenworth.backbones.loading.adapter import adapter_files
-from tokenworth.backbones.loading.assembly import assembled
-from tokenworth.backbones.loading.fingerprint import fingerprint
-from tokenworth.backbones.loading.parts import Parts, parts_of
-from tokenworth.backbones.loading.placement import placed
+from tokenworth.backbones.loading.assembly import Parts, parts_of
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.text_model import body_of, text_model
 from tokenworth.backbones.loading.weight_files import weight_files
@@ -20,8 +18,8 @@ from tokenworth.backbones.loading.weights import pretrained_model
 from tokenworth.backbones.model_choice import BackboneCall
 from tokenworth.backbones.structure.language_head import LanguageHead
 from tokenworth.backbones.twins import random_model
-from tokenworth.base.devices import resolve_device, resolve_dtype
-from tokenworth.errors import BackboneError
+from tokenworth.base.devices import dtype_name, resolve_device, resolve_dtype
+from tokenworth.errors import BackboneError, first_line
 from tokenworth.settings.signatures import keywords_of
 
 RANDOM_SUFFIX = "@random"
@@ -29,76 +27,91 @@ _NARROW = frozenset({torch.bfloat16, torch.float16})
 
 
 @keywords_of(BackboneCall)
-def load_backbone(given: BackboneCall) -> Backbone:
+def load_backbone(call: BackboneCall) -> Backbone:
     """Load a causal language model or an encoder without its head.
 
     Raises:
         BackboneError: the model or its tokenizer is missing, incomplete, damaged or of a kind that is not supported.
         SettingError: device, dtype or revision is not understood.
     """
-    return _load(given)
+    return _load(call)
 
 
-def _load(given: BackboneCall) -> Backbone:
-    name, device_map, lm_head = given.name, given.device_map, given.lm_head
+def _load(call: BackboneCall) -> Backbone:
+    name, place = call.name, resolve_device(call.device)
+    precision = resolve_dtype(call.dtype, place)
     base, is_random = _split(name)
-    place = resolve_device(given.device)
-    precision = resolve_dtype(given.dtype, place)
     with quiet_transformers():
-        parts = parts_of(base, is_random=is_random, revision=given.revision, tokenizer=given.tokenizer, seed=given.seed)
-        if is_random:
-            model: Any = random_model(parts.config, precision, given.seed, lm_head=lm_head)
-        else:
-            assert parts.source is not None, "only random weights need no files"
-            model, weights = pretrained_model(
-                parts.source,
-                parts.config,
-                precision,
-                allow_pickle=given.allow_pickle,
-                device_map=device_map,
-                lm_head=lm_head,
-            )
-            parts.files += weights
-        model = placed(text_model(model), place, device_map, name).eval()
+        parts = parts_of(base, is_random=is_random, revision=call.revision, tokenizer=call.tokenizer, seed=call.seed)
+        model: Any = _place(text_model(_model(call, parts, precision)), place, call.device_map, name).eval()
         try:
-            head = LanguageHead(model) if lm_head else None
-            backbone = assembled(name, parts, head.body if head else model, place, random=is_random)
+            head = LanguageHead(model) if call.lm_head else None
+            backbone = parts.assemble(name, head.body if head else model, place, random=is_random)
         except BackboneError as error:
-            if precision not in _NARROW or device_map is not None:
+            if precision not in _NARROW or call.device_map is not None:
                 raise
-            failure = _failure_in_float32(name, parts, body_of(model) if lm_head else model, place)
-            if failure is not None:
+            try:  # what keeps it from running whatever its number format goes first
+                parts.assemble(name, (body_of(model) if call.lm_head else model).float(), place, random=True)
+            except BackboneError as failure:
                 raise failure from error
-            if given.dtype != "auto":
-                raise BackboneError(f"{name} does not run in {_written(precision)}; choose --dtype float32") from error
+            if call.dtype != "auto":
+                raise BackboneError(
+                    f"{name} does not run in {dtype_name(precision)}; choose --dtype float32"
+                ) from error
         else:
             return _with_head(backbone, head) if head else backbone
     del model
-    found = _load(replace(given, dtype="float32"))
-    note = f"{type(found.model).__name__} does not run in {_written(precision)}, so it is computed in float32."
-    return replace(found, notes=(*found.notes, note))
+    wide = _load(replace(call, dtype="float32"))
+    note = f"{type(wide.model).__name__} does not run in {dtype_name(precision)}, so it is computed in float32."
+    return replace(wide, notes=(*wide.notes, note))
 
 
-def _failure_in_float32(name: str, parts: Parts, body: Any, place: torch.device) -> BackboneError | None:
-    """What keeps a model from running whatever its number format; None where only the narrow one does."""
+def _model(call: BackboneCall, parts: Parts, dtype: torch.dtype) -> Any:
+    """The model on the device it was made on; the files of its weights become parts of it."""
+    if parts.source is None or call.name.endswith(RANDOM_SUFFIX):
+        return random_model(parts.config, dtype, call.seed, lm_head=call.lm_head)
+    pickles, device_map, lm_head = call.allow_pickle, call.device_map, call.lm_head
+    model, weights = pretrained_model(
+        parts.source, parts.config, dtype, allow_pickle=pickles, device_map=device_map, lm_head=lm_head
+    )
+    parts.files += weights
+    return model
+
+
+def _place(model: nn.Module, place: torch.device, device_map: str | dict[str, Any] | None, name: str) -> nn.Module:
+    """The model on its device; already there where it was loaded by a map."""
+    if hasattr(model, "hf_device_map"):
+        return model
     try:
-        assembled(name, parts, body.float(), place, random=True)
-    except BackboneError as error:
-        return error
-    return None
+        return model.to(place) if device_map is None else _spread(model, device_map)
+    except RuntimeError as error:
+        if "out of memory" not in str(error).lower():
+            raise
+        raise BackboneError(
+            f"{name} does not fit into the memory of {place}; choose --dtype bfloat16, --device-map auto, which uses "
+            "all devices and main memory, or --shard under torchrun"
+        ) from error
 
 
-def _written(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _spread(model: Any, device_map: str | dict[str, Any]) -> nn.Module:
+    from accelerate import dispatch_model, infer_auto_device_map
+
+    if isinstance(device_map, str):
+        device_map = infer_auto_device_map(model, no_split_module_classes=list(model._no_split_modules or ()))
+    try:
+        spread: nn.Module = dispatch_model(model, device_map)
+    except ValueError as error:  # weights that were never in a file cannot be left in it
+        raise BackboneError(
+            f"random weights can be spread over devices and memory, not to the disk ({first_line(error)})"
+        ) from error
+    return spread
 
 
 def identity(
     name: str, *, seed: int = 0, revision: str | None = None, tokenizer: str | None = None, allow_pickle: bool = False
 ) -> str:
     """The fingerprint `load_backbone` would give, without loading: files are read, no model is made.
-
-    Raises:
-        BackboneError: as `load_backbone`, as far as files show it.
+    Raises BackboneError: as `load_backbone`, as far as files show it.
     """
     base, is_random = _split(name)
     with quiet_transformers():
@@ -107,7 +120,7 @@ def identity(
         assert parts.source is not None, "only random weights need no files"
         parts.files += weight_files(parts.source.base or parts.source, allow_pickle=allow_pickle)[0]
         parts.files += adapter_files(parts.source, allow_pickle=allow_pickle)
-    return fingerprint(parts.files, *parts.facts)
+    return parts.fingerprint()
 
 
 def _with_head(backbone: Backbone, head: LanguageHead) -> Backbone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,8 +62,12 @@ class Source:
 
 def is_local(name: str) -> bool:
     """Whether a name is that of a folder here, which goes before the hub."""
+    return _is(name, Path.is_dir)
+
+
+def _is(name: str, kind: Callable[[Path], bool]) -> bool:
     try:
-        return Path(name).expanduser().is_dir()
+        return kind(Path(name).expanduser())
     except (OSError, ValueError, RuntimeError):  # too long for a path, or without a home
         return False
 
@@ -80,42 +85,30 @@ def find_source(name: str, revision: str | None = None, *, config: bool = True) 
         SettingError: a revision asked of a local folder.
     """
     if is_local(name):
-        folder = Path(name).expanduser()
         if revision:
             raise SettingError(f"{name} is a local folder and has no revisions; leave out the revision {revision!r}")
-        return _with_config(Source(name, folder)) if config else Source(name, folder)
-    if _is_file(name):
+        source = Source(name, Path(name).expanduser())
+    elif _is(name, Path.exists):
         raise BackboneError(_file_named(name))
-    if _looks_like_a_path(name):
+    elif not name[:1].isalnum() or name.count("/") > 1 or "\\" in name or name.endswith("/"):  # unlike a hub id
         raise BackboneError(f"there is no folder {name}; give {_BRING}, or a hub id such as Qwen/Qwen2-0.5B")
-    hub_id = PUBLISHED.get(name, name)
-    source = Source(name, _download(hub_id, revision, (*SETTINGS, *TOKENIZER_PATTERNS)), hub_id, revision)
+    else:
+        hub_id = PUBLISHED.get(name, name)
+        source = Source(name, _download(hub_id, revision, (*SETTINGS, *TOKENIZER_PATTERNS)), hub_id, revision)
     return _with_config(source) if config else source
 
 
 def _with_config(source: Source) -> Source:
     """A model's folder as it is, an adapter's with its base."""
-    if (source.folder / ADAPTER).is_file() and not _has_weights(source):
-        return replace(source, base=_base_of(source))
+    if (source.folder / ADAPTER).is_file():
+        source.fetch(WEIGHTS)
+        if not source.matching((*WEIGHTS, "pytorch_model*.bin")):
+            return replace(source, base=_base_of(source))
     if (source.folder / "config.json").is_file():
         return source
-    packed = source.matching(("*.gguf",))
-    if packed:
+    if packed := source.matching(("*.gguf",)):
         raise BackboneError(_file_named(str(packed[0])))
     raise BackboneError(f"{source} has no config.json, so it is no transformers model; give {_BRING}")
-
-
-def _is_file(name: str) -> bool:
-    try:
-        return Path(name).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
-        return False
-
-
-def _has_weights(source: Source) -> bool:
-    """Whether a model's own weights lie there; a hub model's are fetched to see."""
-    source.fetch(WEIGHTS)
-    return bool(source.matching((*WEIGHTS, "pytorch_model*.bin")))
 
 
 def _base_of(source: Source) -> Source:
@@ -133,15 +126,15 @@ def _base_of(source: Source) -> Source:
     if is_local(place) and Path(place).expanduser().resolve() == source.folder.resolve():
         raise BackboneError(f"{source} is an adapter that names itself as its base; correct {path}")
     try:
-        found = find_source(place, revision if isinstance(revision, str) and not is_local(place) else None)
+        base = find_source(place, revision if isinstance(revision, str) and not is_local(place) else None)
     except BackboneError as error:
         raise BackboneError(
             f"{source} is an adapter for {name}, which cannot be had ({error}); bring that model and write its folder "
             f"into base_model_name_or_path of {path}"
         ) from error
-    if found.base is not None:
+    if base.base is not None:
         raise BackboneError(f"{source} is an adapter for {name}, which is an adapter itself; merge that one first")
-    return found
+    return base
 
 
 def _file_named(name: str) -> str:
@@ -153,11 +146,6 @@ def _file_named(name: str) -> str:
     return f"{name} is a file; give the folder it lies in, {_BRING}"
 
 
-def _looks_like_a_path(name: str) -> bool:
-    """A hub id has at most one slash and starts with a letter or digit."""
-    return not name[:1].isalnum() or name.count("/") > 1 or "\\" in name or name.endswith("/")
-
-
 def _download(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
     """The snapshot folder with the files of some patterns: from the cache, or from the network."""
     from huggingface_hub import errors, snapshot_download
@@ -166,22 +154,18 @@ def _download(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> P
         return Path(
             snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*", "*.py"])
         )
-    except errors.HFValidationError as error:
-        raise BackboneError(f"{hub_id!r} is neither a folder here nor a possible hub id; give {_BRING}") from error
-    except errors.GatedRepoError as error:
-        raise BackboneError(
-            f"{hub_id} is gated; accept its terms at https://huggingface.co/{hub_id} and log in with `hf auth login`"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise BackboneError(
-            f"{hub_id} has no revision {revision!r}; leave it out, or give a branch, tag or commit"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise BackboneError(
-            f"there is no folder {hub_id} here and no such model on the hub (or it is private: `hf auth login`)"
-        ) from error
-    except (errors.HfHubHTTPError, OSError) as error:
-        raise BackboneError(_unreachable(hub_id, error)) from error
+    except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
+        sentences = {
+            errors.HFValidationError: f"{hub_id!r} is neither a folder here nor a possible hub id; give {_BRING}",
+            errors.GatedRepoError: f"{hub_id} is gated; accept its terms at https://huggingface.co/{hub_id} and log in "
+            "with `hf auth login`",
+            errors.RevisionNotFoundError: f"{hub_id} has no revision {revision!r}; leave it out, or give a branch, tag "
+            "or commit",
+            errors.RepositoryNotFoundError: f"there is no folder {hub_id} here and no such model on the hub (or it is "
+            "private: `hf auth login`)",
+        }
+        known = (sentence for kind, sentence in sentences.items() if isinstance(error, kind))
+        raise BackboneError(next(known, None) or _unreachable(hub_id, error)) from error
 
 
 def _unreachable(hub_id: str, error: Exception) -> str:

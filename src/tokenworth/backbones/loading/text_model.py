@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from tokenworth.backbones.loading.configuration_class import base_class, without_pooler
-from tokenworth.backbones.loading.size_check import outline
+from tokenworth.backbones.loading.configuration_class import base_class
+from tokenworth.backbones.loading.size_check import outline_of
 from tokenworth.errors import BackboneError
 
 
@@ -16,6 +16,20 @@ def whole_class(config: Any) -> Any:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)] if is_lone_decoder(config) else base_class(config)
+
+
+def causal_class(config: Any, name: str) -> Any:
+    """The class that predicts next tokens.  Raises BackboneError: this kind has none, or is the encoder of a pair."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if config.is_encoder_decoder:
+        raise BackboneError(
+            f"{name} is an encoder-decoder model, of which the encoder is read; it predicts no next tokens, so it "
+            "cannot be prompted"
+        )
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise BackboneError(f"{name} ({config.model_type}) predicts no next tokens, so it cannot be prompted")
+    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
 
 
 def is_lone_decoder(config: Any) -> bool:
@@ -32,9 +46,7 @@ def is_lone_decoder(config: Any) -> bool:
 
 def body_of(model: Any) -> Any:
     """The stack within a model, of `whole_class` or of one with a head, that turns token ids into hidden states.
-
-    Raises:
-        BackboneError: a pair whose encoder does not stand apart.
+    Raises BackboneError: a pair whose encoder does not stand apart.
     """
     if model.config.is_encoder_decoder:
         body = model.get_encoder()
@@ -63,14 +75,3 @@ def _embeds_tokens(model: Any) -> bool:
         return isinstance(model.get_input_embeddings(), nn.Embedding)
     except (NotImplementedError, AttributeError):
         return False
-
-
-def outline_of(model_class: Any, config: Any) -> nn.Module:
-    """A model of some class, shapes only.
-
-    Raises:
-        BackboneError: the configuration describes no model.
-    """
-    name = config.name_or_path or f"a {config.model_type} model"
-    model: nn.Module = outline(lambda: model_class(config, **without_pooler(model_class)), name)
-    return model

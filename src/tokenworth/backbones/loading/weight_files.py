@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
-from tokenworth.backbones.loading.configuration_check import read_stated, shortened
+from tokenworth.backbones.loading.configuration_check import read_stated, shorten
 from tokenworth.backbones.loading.sources import WEIGHTS, Source
 from tokenworth.errors import BackboneError
 
@@ -22,9 +22,7 @@ PICKLES = "TOKENWORTH_ALLOW_PICKLE"
 
 @contextmanager
 def pickles_allowed() -> Iterator[None]:
-    """Inside the block weights are also read from pickles (tensors only, by torch's own restriction), here and in
-    processes that are started meanwhile.
-    """
+    """Within, here and in processes started meanwhile, weights are read from pickles too (tensors only, by torch)."""
     before = os.environ.get(PICKLES, "")
     os.environ[PICKLES] = "1"
     try:
@@ -40,9 +38,7 @@ def is_pickle_allowed(allow_pickle: bool) -> bool:
 
 def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Path], bool]:
     """The files that hold a model's weights, fetched and checked, and whether they are safetensors.
-
-    Raises:
-        BackboneError: there are none, one is missing or cut short, or they are pickles and the flag was not given.
+    Raises BackboneError: there are none, one is missing or cut short, or they are pickles and the flag was not given.
     """
     if source.base is not None:
         raise BackboneError(
@@ -51,42 +47,34 @@ def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Pa
         )
     allow_pickle = is_pickle_allowed(allow_pickle)
     source.fetch(WEIGHTS)
-    files = _listed(source.folder, *_SAFE)
-    if files:
+    if files := _files_or_shards(source.folder, *_SAFE):
         for path in files:
             check_safetensors(path)
         return files, True
     if allow_pickle:
         source.fetch((_PICKLED[0], "pytorch_model-*.bin", _PICKLED[1]))
-        files = _listed(source.folder, *_PICKLED)
+        files = _files_or_shards(source.folder, *_PICKLED)
     if not files:
         raise BackboneError(_without_weights(source, allow_pickle))
     return files, False
 
 
-def stored_numbers(files: Iterable[Path]) -> int:
-    """Numbers that weight files hold; of a pickle its bytes, which are at least as many."""
-    return sum(_numbers_in(path) for path in files)
-
-
-def stored_names(files: Iterable[Path]) -> set[str]:
-    """Names of the tensors in safetensors files; none of a pickle, which is not opened for them."""
+def stored_sizes(files: Iterable[Path]) -> dict[str, int]:
+    """Numbers by name of tensor; of a pickle, which is not opened, its bytes (at least as many) by its own name."""
     from safetensors import safe_open
 
-    names: set[str] = set()
+    sizes: dict[str, int] = {}
     for path in files:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                names.update(file.keys())
-    return names
+                sizes |= {name: prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        else:
+            sizes[path.name] = path.stat().st_size
+    return sizes
 
 
 def check_safetensors(path: Path) -> None:
-    """The header states every tensor's place; opening compares that with the length of the file.
-
-    Raises:
-        BackboneError: they differ, or there is no header.
-    """
+    """Raises BackboneError: the places of tensors, as the header states them, do not fit the length of the file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -94,21 +82,12 @@ def check_safetensors(path: Path) -> None:
             file.keys()
     except (SafetensorError, OSError, ValueError) as error:
         raise BackboneError(
-            f"{path} is corrupted or cut short ({path.stat().st_size:,} bytes: {shortened(str(error))}); fetch it again"
+            f"{path} is corrupted or cut short ({path.stat().st_size:,} bytes: {shorten(str(error))}); fetch it again"
         ) from error
 
 
-def _numbers_in(path: Path) -> int:
-    from safetensors import safe_open
-
-    if path.suffix != ".safetensors":
-        return path.stat().st_size
-    with safe_open(path, framework="pt") as file:
-        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-
-
-def _listed(folder: Path, single: str, index: str) -> list[Path]:
-    """The one file, or the shards an index names; [] where there is neither."""
+def _files_or_shards(folder: Path, single: str, index: str) -> list[Path]:
+    """The single file, or the shards an index names; [] where there is neither."""
     if (folder / single).is_file():
         return [folder / single]
     if not (folder / index).is_file():
@@ -123,7 +102,7 @@ def _listed(folder: Path, single: str, index: str) -> list[Path]:
     for name in names:
         if not (folder / name).is_file():
             raise BackboneError(
-                f"{folder / shortened(name)} is missing, though {index} names it; fetch it into that folder"
+                f"{folder / shorten(name)} is missing, though {index} names it; fetch it into that folder"
             )
     return [folder / name for name in names]
 
@@ -147,12 +126,10 @@ def _without_weights(source: Source, allow_pickle: bool) -> str:
             f"{source} has no model.safetensors; if its weights are pytorch_model.bin and you trust them, "
             "pass --allow-pickle"
         )
-    shards = source.matching(("model-*.safetensors", "pytorch_model-*.bin"))
-    if shards:
+    if shards := source.matching(("model-*.safetensors", "pytorch_model-*.bin")):
         index = _SAFE[1] if shards[0].suffix == ".safetensors" else _PICKLED[1]
         return f"{source} has shards such as {shards[0].name} but no {index}, which names them; fetch it too"
-    others = source.matching(_OTHERS)
-    if others:
+    if others := source.matching(_OTHERS):
         return (
             f"{source} has its weights as {others[0].name}, which is not read; save them with transformers' "
             f"save_pretrained, which writes model.safetensors, or use {source.name}@random"

@@ -14,24 +14,24 @@ import torch
 from torch import nn
 
 from tokenworth.backbones.loading.adapter import adapted_class, adapter_files, merged
+from tokenworth.backbones.loading.configuration_check import shorten
 from tokenworth.backbones.loading.configuration_class import without_pooler
-from tokenworth.backbones.loading.packed_weights import packing_of, unreadable
-from tokenworth.backbones.loading.size_check import check_stored, size_of
+from tokenworth.backbones.loading.size_check import check_stored, outline_of
 from tokenworth.backbones.loading.sources import ADAPTER, Source
-from tokenworth.backbones.loading.text_model import body_of, outline_of, whole_class
-from tokenworth.backbones.loading.weight_files import stored_names, stored_numbers, weight_files
+from tokenworth.backbones.loading.text_model import body_of, causal_class, whole_class
+from tokenworth.backbones.loading.weight_files import stored_sizes, weight_files
+from tokenworth.base.devices import dtype_name
 from tokenworth.errors import BackboneError, first_line
 
 DeviceMap = str | dict[str, Any] | None
 """None for one device, "auto", or places by module name."""
 
 _PLAIN = frozenset({torch.float64, torch.float32, torch.bfloat16, torch.float16})
+_PACKINGS = {"gptq": "GPTQ", "awq": "AWQ", "fp8": "FP8", "fbgemm_fp8": "FP8", "mxfp4": "MXFP4"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How weights are read."""
-
     source: Source
     config: Any
     dtype: torch.dtype
@@ -41,7 +41,7 @@ class _Reading:
     def into(self, model_class: Any) -> tuple[Any, list[str]]:
         """The model, and the tensors it wanted in vain (transformers fills them with random numbers)."""
         try:
-            with _own_folder(self.source) as (folder, keep):
+            with _folder_without_adapter(self.source) as (folder, keep):
                 model, report = model_class.from_pretrained(
                     folder,
                     config=self.config,
@@ -54,8 +54,13 @@ class _Reading:
                 )
                 keep(model)
         except Exception as error:  # a damaged file fails in whichever library reads it
-            raise BackboneError(self._reason(error)) from error
-        if packing_of(self.config) and all(p.dtype in _PLAIN for p in model.parameters()):
+            if _packing_of(self.config):
+                raise BackboneError(_not_unpacked(self.source, self.config, first_line(error))) from error
+            raise BackboneError(
+                f"the weights of {self.source} cannot be loaded ({first_line(error)}); fetch config.json and weights "
+                "of one and the same model"
+            ) from error
+        if _packing_of(self.config) and all(p.dtype in _PLAIN for p in model.parameters()):
             self._plain(model)
         return model, sorted(key for key in report["missing_keys"] if "pooler" not in key)
 
@@ -69,12 +74,15 @@ class _Reading:
             model.hf_quantizer.remove_quantization_config(model)
         model._weight_conversions = get_model_conversion_mapping(model)
 
-    def _reason(self, error: Exception) -> str:
-        if packing_of(self.config):
-            return unreadable(self.source, self.config, first_line(error))
-        return (
-            f"the weights of {self.source} cannot be loaded ({first_line(error)}); fetch config.json and weights of "
-            "one and the same model"
+    def check_whole(self, missing: list[str]) -> None:
+        """Raises BackboneError: some of what config.json asks for is missing."""
+        if not missing:
+            return
+        if _packing_of(self.config):
+            raise BackboneError(_not_unpacked(self.source, self.config, f"{len(missing)} tensors were not found"))
+        raise BackboneError(
+            f"the weights of {self.source} lack {len(missing)} tensors that config.json asks for "
+            f"({', '.join(missing[:3])}{', ...' if missing[3:] else ''}); fetch files of one and the same model"
         )
 
 
@@ -84,32 +92,29 @@ def pretrained_model(
     """What reads a text (or the language model, its head included) with its weights, and the files they came from.
 
     An adapter is merged into the weights of its base, in the dtype of the model.
-
-    Raises:
-        BackboneError: weights are missing, damaged or not those of this configuration.
+    Raises BackboneError: weights are missing, damaged or not those of this configuration.
     """
     base = source.base or source
     files, safe = weight_files(base, allow_pickle=allow_pickle)
     adapter = adapter_files(source, allow_pickle=allow_pickle)
     wanted = causal_class(config, str(source)) if lm_head else whole_class(config)
-    shape = outline_of(wanted, config)
-    if not packing_of(config):
-        check_stored(size_of(shape if lm_head else body_of(shape)), stored_numbers(files), str(base))
+    shape, stored = outline_of(wanted, config), stored_sizes(files)
+    body = body_of(shape)
+    if not _packing_of(config):
+        check_stored(shape if lm_head else body, sum(stored.values()), str(base))
     reading = _Reading(base, config, dtype, safe, device_map)
-    if adapter:
-        model = _language_model(reading, wanted) if lm_head else _adapted(reading, source, adapter[-1])
-        model = merged(model, source, adapter)
+    if lm_head:
+        model = _language_model(reading, wanted)
+    elif adapter:
+        # in the class that the adapter was trained in; only what is read of it must have been in the files
+        model, missing = reading.into(adapted_class(source, config, adapter[-1]))
+        reading.check_whole(_within(model, missing))
     else:
-        model = _language_model(reading, wanted) if lm_head else _whole(reading, wanted, stored_names(files))
+        model = _whole(reading, wanted, body, set(stored))
+    if adapter:
+        model = merged(model, source, adapter[-1])
     _check_finite(model, str(source), dtype)
-    return (model if lm_head or isinstance(model, type(body_of(shape))) else body_of(model)), [*files, *adapter]
-
-
-def _adapted(reading: _Reading, source: Source, weights: Path) -> Any:
-    """The base of an adapter in the class it was trained in; only what is read of it must have been in the files."""
-    model, missing = reading.into(adapted_class(source, reading.config, weights))
-    _check_whole(reading, _within(model, body_of(model), missing))
-    return model
+    return (model if lm_head or isinstance(model, type(body)) else body_of(model)), [*files, *adapter]
 
 
 def _language_model(reading: _Reading, wanted: Any) -> Any:
@@ -122,29 +127,26 @@ def _language_model(reading: _Reading, wanted: Any) -> Any:
     return model
 
 
-def _whole(reading: _Reading, wanted: Any, names: set[str]) -> Any:
+def _whole(reading: _Reading, wanted: Any, body: nn.Module, stored: set[str]) -> Any:
     """The model that holds the body, or the body itself where files hold it alone."""
-    config = reading.config
-    body = body_of(outline_of(wanted, config))
-    if not isinstance(body, wanted) and names >= {name for name, _ in body.named_parameters()}:
+    if not isinstance(body, wanted) and stored >= {name for name, _ in body.named_parameters()}:
         model, missing = replace(reading, config=body.config).into(type(body))
-        _check_whole(reading, missing)
+        reading.check_whole(missing)
         return model
     model, missing = reading.into(wanted)
-    missing = _within(model, body_of(model), missing)
-    headed = _class_with_head(config) if missing else None
+    missing = _within(model, missing)
+    headed = _class_with_head(reading.config) if missing else None
     if headed is not None:
         # Tied embeddings may be stored once only, under the head's name, which the base model alone does not look for;
         # and tables of sines, which are not stored, only the class with a head does not miss.
         whole, still_missing = replace(reading, device_map=None).into(headed)
-        if not _within(whole, body_of(whole), still_missing):
-            model, missing = whole, []
-    _check_whole(reading, missing)
+        if not _within(whole, still_missing):
+            return whole
+    reading.check_whole(missing)
     return model
 
 
 def _class_with_head(config: Any) -> Any:
-    """The class in which a base model is usually trained and saved, if there is one."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
 
     if config.is_encoder_decoder:
@@ -154,24 +156,14 @@ def _class_with_head(config: Any) -> Any:
     return None
 
 
-def _within(model: nn.Module, body: nn.Module, missing: list[str]) -> list[str]:
+def _within(model: nn.Module, missing: list[str]) -> list[str]:
     """Of the missing tensors those that the body is made of."""
+    body = body_of(model)
     if body is model:
         return missing
     read = {id(tensor) for tensor in (*body.parameters(), *body.buffers())}
     tensors = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
     return [name for name in missing if name not in tensors or id(tensors[name]) in read]
-
-
-def _check_whole(reading: _Reading, missing: list[str]) -> None:
-    if not missing:
-        return
-    if packing_of(reading.config):
-        raise BackboneError(unreadable(reading.source, reading.config, f"{len(missing)} tensors were not found"))
-    raise BackboneError(
-        f"the weights of {reading.source} lack {len(missing)} tensors that config.json asks for "
-        f"({', '.join(missing[:3])}{', ...' if missing[3:] else ''}); fetch files of one and the same model"
-    )
 
 
 def _check_finite(model: nn.Module, name: str, dtype: torch.dtype) -> None:
@@ -182,17 +174,15 @@ def _check_finite(model: nn.Module, name: str, dtype: torch.dtype) -> None:
         values = weights.detach()
         low, high = (values if values.itemsize > 1 else values.float()).aminmax()  # NaN goes through
         if not torch.isfinite(low) or not torch.isfinite(high):
-            narrow = (
-                "" if dtype in {torch.float32, torch.float64} else " choose --dtype float32, and where it is so too,"
-            )
+            narrow = dtype not in {torch.float32, torch.float64}
             raise BackboneError(
-                f"the weights of {name} are NaN or infinite in {str(dtype).removeprefix('torch.')} ({place});{narrow} "
-                "fetch the files again"
+                f"the weights of {name} are NaN or infinite in {dtype_name(dtype)} ({place});"
+                f"{' choose --dtype float32, and where it is so too,' if narrow else ''} fetch the files again"
             )
 
 
 @contextmanager
-def _own_folder(source: Source) -> Iterator[tuple[Path, Any]]:
+def _folder_without_adapter(source: Source) -> Iterator[tuple[Path, Any]]:
     """The folder, or one of links without the adapter in it, which transformers would put on top unasked.
 
     Weights that are left on the disk are read from it later, so it lasts as long as the model that `keep` is given.
@@ -211,19 +201,25 @@ def _own_folder(source: Source) -> Iterator[tuple[Path, Any]]:
         raise
 
 
-def causal_class(config: Any, name: str) -> Any:
-    """The class of the language model that predicts next tokens.
+def _packing_of(config: Any) -> str:
+    """In words how the weights are packed, such as "GPTQ, 4 bits"; "" where they are plain."""
+    stated = getattr(config, "quantization_config", None)
+    if stated is None:
+        stated = getattr(config.get_text_config(), "quantization_config", None)
+    if stated is None:
+        return ""
+    stated = stated if isinstance(stated, dict) else stated.to_dict()
+    flagged = 8 if stated.get("load_in_8bit") else 4 if stated.get("load_in_4bit") else None
+    # bitsandbytes of older versions names no method
+    method = str(stated.get("quant_method") or ("bitsandbytes" if flagged else "an unnamed method"))
+    bits = stated.get("bits") or stated.get("w_bit") or flagged
+    words = _PACKINGS.get(method, shorten(method, 40))
+    return f"{words}, {bits} bits" if isinstance(bits, int) else words
 
-    Raises:
-        BackboneError: there is none for this kind of model, or it is the encoder of a pair.
-    """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    if config.is_encoder_decoder:
-        raise BackboneError(
-            f"{name} is an encoder-decoder model, of which the encoder is read; it predicts no next tokens, so it "
-            "cannot be prompted"
-        )
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise BackboneError(f"{name} ({config.model_type}) predicts no next tokens, so it cannot be prompted")
-    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+def _not_unpacked(source: Source, config: Any, reason: str) -> str:
+    """One sentence: what the folder is, why it cannot be read, what to bring."""
+    return (
+        f"the weights of {source} are quantised ({_packing_of(config)}) and cannot be unpacked here ({reason}); bring "
+        "the model in float32, bfloat16 or float16 that it was made from, or install what is named"
+    )

@@ -32,7 +32,10 @@ class BoundedIndices(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Look at the indices, then go on."""
         for indices, size in _indices(func, args):
-            if not _within(indices, size):
+            if indices.is_meta or not indices.numel():
+                continue
+            low, high = torch.stack(indices.aminmax()).tolist()
+            if low < -size or high >= size:
                 raise IndexError(f"{func} reads outside a dimension of {size}")
         return func(*args, **(kwargs or {}))
 
@@ -46,13 +49,6 @@ def _indices(func: Any, args: Any) -> Iterator[tuple[Tensor, int]]:
         if args[0].dim():
             yield args[2], args[0].shape[args[1]]
     elif packet in (aten.index, aten.index_put, aten.index_put_):
-        given = [(place, index) for place, index in enumerate(args[1]) if index is not None]
-        if all(index.dtype in (torch.int64, torch.int32) for _, index in given):  # masks cannot reach outside
-            yield from ((index, args[0].shape[place]) for place, index in given)
-
-
-def _within(indices: Tensor, size: int) -> bool:
-    if indices.is_meta or not indices.numel():
-        return True
-    low, high = torch.stack(indices.aminmax()).tolist()
-    return bool(-size <= low and high < size)
+        indices = [(index, args[0].shape[place]) for place, index in enumerate(args[1]) if index is not None]
+        if all(index.dtype in (torch.int64, torch.int32) for index, _ in indices):  # masks cannot reach outside
+            yield from indices

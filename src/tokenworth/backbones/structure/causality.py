@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokenworth.backbones.accounting.shape_pass import shapes, text_inputs
-from tokenworth.backbones.loading.text_model import body_of, outline_of, whole_class
+from tokenworth.backbones.accounting.shape_pass import Shapes, text_inputs
+from tokenworth.backbones.loading.size_check import outline_of
+from tokenworth.backbones.loading.text_model import body_of, whole_class
 from tokenworth.errors import BackboneError, first_line
 
 _LENGTH = 12
@@ -43,11 +44,11 @@ def is_causal(config: Any, first_block: str) -> bool:
     Raises:
         BackboneError: the model does not run.
     """
-    model = _made_up(deepcopy(config))
+    model = _model_of_views(deepcopy(config))
     size = sum(weights.numel() for weights in model.parameters())
     hook = model.get_submodule(first_block).register_forward_hook(_stop) if size > _SMALL else None
     try:
-        first, second = _states(model, _texts(model))
+        first, second = _states(model)
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         raise BackboneError(
             f"{type(model).__name__} does not run with random weights ({first_line(error)}); check its config.json"
@@ -59,15 +60,15 @@ def is_causal(config: Any, first_block: str) -> bool:
     return bool((second[:half] - first[:half]).norm() < 1e-5 * first[:half].norm())
 
 
-def _made_up(config: Any) -> nn.Module:
+def _model_of_views(config: Any) -> nn.Module:
     """The base model with weights of no memory; buffers as the library sets them where it loads weights."""
-    with shapes():
+    with Shapes():
         model: Any = body_of(outline_of(whole_class(config), config))
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         for name, weights in module._parameters.items():
             if weights is not None:
-                module._parameters[name] = _made_up_weights(module, weights, generator)
+                module._parameters[name] = _parameter_of_views(module, weights, generator)
         for name, buffer in module._buffers.items():
             if buffer is not None and buffer.is_meta:
                 module._buffers[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)
@@ -76,12 +77,12 @@ def _made_up(config: Any) -> nn.Module:
     return model.eval()
 
 
-def _made_up_weights(module: nn.Module, weights: Tensor, generator: torch.Generator) -> nn.Parameter:
+def _parameter_of_views(module: nn.Module, weights: Tensor, generator: torch.Generator) -> nn.Parameter:
     table = isinstance(module, nn.Embedding) and (module.padding_idx or 0) < _ROWS
     shape = (min(_ROWS, len(weights)), *weights.shape[1:]) if table else tuple(weights.shape)
-    made: Any = nn.Parameter(_overlapping(shape, generator), requires_grad=False)
-    made._is_hf_initialized = True  # the library then leaves it as it is
-    return made
+    parameter: Any = nn.Parameter(_overlapping(shape, generator), requires_grad=False)
+    parameter._is_hf_initialized = True  # the library then leaves it as it is
+    return parameter
 
 
 def _overlapping(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -96,21 +97,21 @@ def _overlapping(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return numbers.as_strided(shape, strides)
 
 
-def _texts(model: nn.Module) -> Tensor:
-    """Two texts (2, T) that agree in their first half and nowhere in their second."""
-    most = min(_ROWS, model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
-    first = torch.arange(_LENGTH) * most // _LENGTH
+def forked_texts(vocabulary: int, length: int, device: torch.device | str = "cpu") -> Tensor:
+    """Two texts (2, T) of token ids spread over the vocabulary; they agree in the first half, nowhere in the second."""
+    first = torch.arange(length, device=device) * vocabulary // length
     second = first.clone()
-    second[_LENGTH // 2 :] = (first[_LENGTH // 2 :] + max(1, most // 3)) % most
+    second[length // 2 :] = (first[length // 2 :] + max(1, vocabulary // 3)) % vocabulary
     return torch.stack([first, second])
 
 
-def _states(model: nn.Module, ids_BT: Tensor) -> Tensor:
+def _states(model: Any) -> Tensor:
+    ids_BT = forked_texts(min(_ROWS, model.get_input_embeddings().num_embeddings), _LENGTH)
     try:
         with torch.inference_mode():
             return model(**{**text_inputs(model, _LENGTH, n_texts=2), "input_ids": ids_BT}).last_hidden_state
-    except _Enough as found:
-        return found.states
+    except _Enough as enough:
+        return enough.states
 
 
 def _stop(_module: nn.Module, _args: Any, output: Any) -> None:

@@ -9,7 +9,7 @@ Axes: T tokens, D width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tokenworth.backbones.structure.bounded_indices import bounded_indices
+from tokenworth.backbones.structure.causality import forked_texts
 from tokenworth.errors import BackboneError, first_line
 
 _PROBE = 5
@@ -29,17 +30,14 @@ class LanguageHead:
     body: Any
     """The base model as the language model calls it."""
 
-    def __init__(self, model: nn.Module) -> None:
-        """Find the base model inside, by a short text.
-
-        Raises:
-            BackboneError: the model does not run, or there is no base model inside.
-        """
+    def __init__(self, model: Any) -> None:
+        """Find the base model by a short text.  Raises BackboneError: the model does not run, or has none inside."""
         self.model = model
         try:
-            ids_1T = _probe_ids(model)
+            words = model.get_input_embeddings()
+            ids_1T = forked_texts(words.num_embeddings, _PROBE, words.weight.device)[:1]
             with bounded_indices(ids_1T.device):
-                self.body, self._output, self._logits_TV = _watched(model, ids_1T)
+                self.body, self._output, self._logits_TV = _find_body(model, ids_1T)
         except (RuntimeError, ValueError, IndexError, TypeError, AttributeError, AssertionError) as error:
             raise BackboneError(
                 f"{type(model).__name__} does not predict the next token of a short text ({first_line(error)}); check "
@@ -47,11 +45,7 @@ class LanguageHead:
             ) from error
 
     def check(self, name: str) -> None:
-        """See that last states are all that logits depend on.
-
-        Raises:
-            BackboneError: they are not.
-        """
+        """See that last states are all that logits depend on.  Raises BackboneError: they are not."""
         with torch.inference_mode():
             again_TV = self(self._output.last_hidden_state[0])
         apart = (again_TV.float() - self._logits_TV.float()).abs().max() / self._logits_TV.float().abs().max()
@@ -64,7 +58,7 @@ class LanguageHead:
     def __call__(self, states_TD: Tensor) -> Tensor:
         """Logits in the format of the class."""
         ids_1T = torch.zeros(1, len(states_TD), dtype=torch.long, device=states_TD.device)
-        with _answering(self.body, replace(self._output, last_hidden_state=states_TD[None])):
+        with _answer_with(self.body, replace(self._output, last_hidden_state=states_TD[None])):
             logits_TV: Tensor = self.model(input_ids=ids_1T).logits[0]
         return logits_TV
 
@@ -75,37 +69,28 @@ class LanguageHead:
         return sum(weights.numel() for weights in self.model.parameters() if id(weights) not in inside)
 
 
-def _probe_ids(model: Any) -> Tensor:
-    words = model.get_input_embeddings()
-    ids = [place * words.num_embeddings // _PROBE for place in range(_PROBE)]
-    return torch.tensor([ids], device=words.weight.device)
-
-
-def _watched(model: nn.Module, ids_1T: Tensor) -> tuple[nn.Module, Any, Tensor]:
+def _find_body(model: nn.Module, ids_1T: Tensor) -> tuple[nn.Module, Any, Tensor]:
     """The outermost model inside, what it gave, and the logits (T, V)."""
     from transformers import PreTrainedModel
 
-    given: list[tuple[nn.Module, Any]] = []
+    outputs: list[tuple[nn.Module, Any]] = []
 
     def keep(module: nn.Module, _args: Any, output: Any) -> None:
         if getattr(output, "last_hidden_state", None) is not None:
-            given.append((module, output))
+            outputs.append((module, output))
 
-    inside = [part for part in model.modules() if isinstance(part, PreTrainedModel) and part is not model]
-    handles = [part.register_forward_hook(keep) for part in inside]
-    try:
-        with torch.inference_mode():
-            logits_TV = model(input_ids=ids_1T).logits[0]
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not given:
+    with ExitStack() as hooks, torch.inference_mode():
+        for part in model.modules():
+            if isinstance(part, PreTrainedModel) and part is not model:
+                hooks.enter_context(part.register_forward_hook(keep))
+        logits_TV = model(input_ids=ids_1T).logits[0]
+    if not outputs:
         raise ValueError("it calls no base model")
-    return *given[-1], logits_TV  # the outermost one is the last to end
+    return *outputs[-1], logits_TV  # the outermost one is the last to end
 
 
 @contextmanager
-def _answering(body: nn.Module, output: Any) -> Iterator[None]:
+def _answer_with(body: nn.Module, output: Any) -> Iterator[None]:
     """Let a module give an output whatever it is called with."""
     before = body.__dict__.get("forward")  # where a library has put its own (accelerate spreads models so)
     body.__dict__["forward"] = lambda *_args, **_kwargs: output

@@ -20,8 +20,8 @@ class ModuleState:
         self.model = model
         self.record()
 
-    def record(self) -> None:
-        """Keep the state of now."""
+    def record(self, *_: Any) -> None:
+        """Keep the state of now; also as a hook before a forward pass."""
         self.writes = _writes(self.model)
         self.kept = [
             (module, _plain(module), dict(module._modules), dict(module._buffers)) for module in self.model.modules()
@@ -52,15 +52,11 @@ class ModuleState:
 
     def guard(self) -> None:
         """From now on every pass leaves the model as it met it; between passes it may be trained or extended."""
-        self.model.register_forward_pre_hook(self.begin)
+        self.model.register_forward_pre_hook(self.record)
         self.model.register_forward_hook(self, always_call=True)  # a pass may be left early
 
-    def begin(self, _module: nn.Module, _args: Any) -> None:
-        """As a hook before a forward pass."""
-        self.record()
-
-    def __call__(self, _module: nn.Module, _args: Any, _output: Any) -> None:
-        """As a hook after a forward pass."""
+    def __call__(self, *_: Any) -> None:
+        """Put back, as a hook after a forward pass, whose output stays."""
         self.put_back()
 
 
@@ -73,7 +69,6 @@ def _plain(module: nn.Module) -> dict[str, Any]:
 
 
 def _writes(model: nn.Module) -> int:
-    """How often weights were written to in place."""
     return sum(weights._version for weights in model.parameters() if not weights.is_inference())
 
 

@@ -3,7 +3,9 @@
 Axes: B texts, T tokens, D coordinates of a state, L blocks.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 
 from tokenworth.backbones.structure.agreement import agree
 from tokenworth.backbones.structure.bounded_indices import bounded_indices
-from tokenworth.backbones.structure.causality import is_causal
+from tokenworth.backbones.structure.causality import forked_texts, is_causal
 from tokenworth.backbones.structure.module_state import ModuleState
 from tokenworth.errors import BackboneError, first_line
 
@@ -50,36 +52,35 @@ def examine(
     missing there); a model whose blocks do not (shared blocks, sequences reshaped inside) is read through
     ``output_hidden_states`` instead.
 
-    Raises:
-        BackboneError: the model does not run, gives no hidden states, or not the same number and width for every token.
+    Raises BackboneError: the model does not run, gives no hidden states, or not the same number and width for every
+    token.
     """
     try:
         with bounded_indices(device):
             return _examine(model, n_embeddings, max_length, device, pad_id)
     except BackboneError:
         raise
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise BackboneError(_does_not_run(model, error)) from error
-
-
-def _does_not_run(model: nn.Module, error: Exception) -> str:
-    narrow = {weights.dtype for weights in model.parameters()} & {torch.float16, torch.bfloat16}
-    advice = "check that config.json fits the model"
-    if narrow:
-        advice = f"try --dtype float32, as not every model computes in {str(narrow.pop()).removeprefix('torch.')}"
-    return f"{type(model).__name__} does not run on a short text ({first_line(error)}); {advice}"
+    except Exception as error:  # a value that no constructor looked at is met in the forward pass
+        advice = "check that config.json fits the model"
+        narrow = {weights.dtype for weights in model.parameters()} & {torch.float16, torch.bfloat16}
+        if narrow and isinstance(error, (RuntimeError, ValueError, IndexError, TypeError)):
+            advice = f"try --dtype float32, as not every model computes in {str(narrow.pop()).removeprefix('torch.')}"
+        raise BackboneError(
+            f"{type(model).__name__} does not run on a short text ({first_line(error)}); {advice}"
+        ) from error
 
 
 def _examine(
     model: nn.Module, n_embeddings: int, max_length: int, device: torch.device | str, pad_id: int
 ) -> Structure:
     length = max(2, min(_PROBE_LENGTH, max_length))
-    ids_BT = _probe_ids(n_embeddings, length, device)
+    ids_BT = forked_texts(n_embeddings, length, device)
     before = ModuleState(model)
     with torch.no_grad():  # not inference mode: routers keep a cast copy of their weights, which is to learn later
         states = _states(model, ids_BT)
         n_layers, width = len(states) - 1, states[-1].shape[-1]
-        blocks = _find_blocks(model, ids_BT, n_layers)
+        lists = (tuple(m) for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == n_layers)
+        blocks = next((blocks for blocks in lists if _inputs_are_layers(model, blocks, ids_BT)), None)
         causal = _is_causal(model, ids_BT, blocks)
         reads_padding = not causal and _reads_padding(model, ids_BT[:1], pad_id)
     if before.put_back() and not causal:
@@ -97,37 +98,22 @@ def _examine(
     )
 
 
-def position_padding(model: nn.Module) -> int | None:
+def position_padding(model: Any) -> int | None:
     """Padding index of a position embedding that has one: positions then start after it."""
-    limit = getattr(_text_config(model), "max_position_embeddings", None)
-    words = model.get_input_embeddings()  # type: ignore[operator]
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    words = model.get_input_embeddings()
     tables = (m for m in model.modules() if isinstance(m, nn.Embedding) and m is not words)
     return next((m.padding_idx for m in tables if m.padding_idx is not None and m.num_embeddings == limit), None)
 
 
 def forward_parameters(model: nn.Module) -> frozenset[str]:
     """Names the forward pass takes."""
-    import inspect
-
     return frozenset(inspect.signature(model.forward).parameters)
 
 
 def block_input(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
     """The states a block was called with, given by position or by the name transformers uses."""
     return args[0] if args else kwargs["hidden_states"]
-
-
-def _text_config(model: nn.Module) -> Any:
-    config: Any = model.config
-    return config.get_text_config()
-
-
-def _probe_ids(n_embeddings: int, length: int, device: torch.device | str) -> Tensor:
-    """(2, T) token ids spread over the vocabulary; the rows agree in the first half and nowhere in the second."""
-    first = torch.arange(length, device=device) * n_embeddings // length
-    second = first.clone()
-    second[length // 2 :] = (first[length // 2 :] + max(1, n_embeddings // 3)) % n_embeddings
-    return torch.stack([first, second])
 
 
 def _states(model: nn.Module, ids_BT: Tensor) -> tuple[Tensor, ...]:
@@ -141,18 +127,12 @@ def _states(model: nn.Module, ids_BT: Tensor) -> tuple[Tensor, ...]:
         )
     shapes = {tuple(state.shape) for state in states}
     if len(shapes) > 1 or states[-1].shape[:2] != ids_BT.shape:
-        found = ", ".join(str(shape) for shape in sorted(shapes))
+        listed = ", ".join(str(shape) for shape in sorted(shapes))
         raise BackboneError(
             f"the layers of {type(model).__name__} do not all give one state of one width a token "
-            f"(for input {tuple(ids_BT.shape)} they give {found}); such a model is not supported"
+            f"(for input {tuple(ids_BT.shape)} they give {listed}); such a model is not supported"
         )
     return tuple(states)
-
-
-def _find_blocks(model: nn.Module, ids_BT: Tensor, n_layers: int) -> tuple[nn.Module, ...] | None:
-    """The module list whose members' inputs are the layers; None if there is none."""
-    lists = (m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == n_layers)
-    return next((tuple(blocks) for blocks in lists if _inputs_are_layers(model, tuple(blocks), ids_BT)), None)
 
 
 def _inputs_are_layers(model: nn.Module, blocks: tuple[nn.Module, ...], ids_BT: Tensor) -> bool:
@@ -166,19 +146,17 @@ def _inputs_are_layers(model: nn.Module, blocks: tuple[nn.Module, ...], ids_BT: 
 
         return hook
 
-    handles = [block.register_forward_pre_hook(watch(i), with_kwargs=True) for i, block in enumerate(blocks)]
-    try:
-        output = model(input_ids=ids_BT, output_hidden_states=True)
-    finally:
-        for handle in handles:
-            handle.remove()
-    in_order = [index for index, _ in seen] == list(range(len(blocks)))
+    with ExitStack() as hooks:
+        for i, block in enumerate(blocks):
+            hooks.enter_context(block.register_forward_pre_hook(watch(i), with_kwargs=True))
+        record = model(input_ids=ids_BT, output_hidden_states=True).hidden_states
+    if [index for index, _ in seen] != list(range(len(blocks))):
+        return False
     # Some models (Mamba) record what each block gives and leave out the embedding: there the record is one behind.
-    return in_order and any(_recorded(seen[behind:], output.hidden_states, behind) for behind in (0, 1))
-
-
-def _recorded(seen: list[tuple[int, Tensor]], record: Sequence[Tensor], behind: int) -> bool:
-    return len(seen) > 0 and all(_same(state, record[index - behind]) for index, state in seen)
+    return any(
+        len(seen) > behind and all(_same(state, record[index - behind]) for index, state in seen[behind:])
+        for behind in (0, 1)
+    )
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -189,7 +167,7 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 def _reads_padding(model: nn.Module, ids_1T: Tensor, pad_id: int) -> bool:
     """Whether the beginning of a text has other states beside the whole text, padded and masked, than alone."""
-    if not {"attention_mask"} <= forward_parameters(model):
+    if "attention_mask" not in forward_parameters(model):
         return True
     short = max(1, ids_1T.shape[1] // 3)
     mask_2T = torch.ones(2, ids_1T.shape[1], dtype=torch.long, device=ids_1T.device)
@@ -208,7 +186,8 @@ def _is_causal(model: Any, ids_BT: Tensor, blocks: tuple[nn.Module, ...] | None)
     as well when the first is another, tokens are not mixed at all (random weights may be zero where a block ends, and
     are not any more once they have learned): then other weights are asked.
     """
-    half, bound = ids_BT.shape[1] // 2, 1e-5 if _is_exact(model) else 1e-3
+    exact = next(model.parameters()).dtype in {torch.float32, torch.float64}
+    half, bound = ids_BT.shape[1] // 2, 1e-5 if exact else 1e-3
     if _change(model, ids_BT, slice(None, half)) > bound:
         return False
     if _change(model, ids_BT.flip(1), slice(-half, None)) > bound:
@@ -218,10 +197,6 @@ def _is_causal(model: Any, ids_BT: Tensor, blocks: tuple[nn.Module, ...] | None)
         return is_causal(model.config, first_block)
     except BackboneError:  # a model that runs with its own weights alone
         return True
-
-
-def _is_exact(model: nn.Module) -> bool:
-    return next(model.parameters()).dtype in {torch.float32, torch.float64}
 
 
 def _change(model: nn.Module, ids_BT: Tensor, part: slice) -> float:

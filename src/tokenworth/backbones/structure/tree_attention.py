@@ -33,9 +33,9 @@ class Tree:
         """Whether a query sees a key, by their numbers in the row, where the layer's pattern tells it by places."""
 
         def seen(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            own, other = self.branch_BS[row, query], self.branch_BS[row, key]
+            branch, other = self.branch_BS[row, query], self.branch_BS[row, key]
             near = pattern(row, head, self.place_BS[row, query], self.place_BS[row, key])
-            return ((other == 0) | (other == own)) & near
+            return ((other == 0) | (other == branch)) & near
 
         return seen
 
@@ -50,8 +50,7 @@ def tree_attention(tree: Tree) -> Iterator[None]:
 
     The model has to be called with a two-dimensional attention mask of ones, lest it look for packs by itself.
 
-    Raises:
-        TreeError: nobody asked for a mask.
+    Raises TreeError: nobody asked for a mask.
     """
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 

@@ -12,12 +12,11 @@ import numpy as np
 
 from tokenworth.corpus.deduplication.minhash import shingle
 from tokenworth.corpus.deduplication.near_duplicates import (
-    Columns,
-    Gather,
     bands,
     candidates,
     clusters,
-    ranges,
+    columns_of,
+    gather_from,
     similarities,
 )
 from tokenworth.corpus.deduplication.semantic_duplicates import Vectors, same_meaning
@@ -35,7 +34,8 @@ class Exact(CorpusStage):
 
     def observe(self, documents: Sequence[Document]) -> dict[str, np.ndarray]:
         """The first 16 bytes of each text's SHA-256."""
-        digests = [_digest(document.text) for document in documents]
+        plain = (" ".join(document.text.casefold().split()) for document in documents)
+        digests = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16] for text in plain]
         return {"digest": np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)}
 
     def decide(self, seen: Sequence[Path]) -> np.ndarray:
@@ -48,6 +48,16 @@ class Exact(CorpusStage):
         cluster = np.empty(len(order), dtype=np.int64)
         cluster[order] = order[begins][np.cumsum(begins) - 1]
         return cluster
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredShingles:
+    """What `Near` remembers of a shard; it stays on the disk."""
+
+    path: Path
+
+    def array(self, name: str) -> np.ndarray:
+        return read_array(self.path, name, mapped=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,14 +74,14 @@ class Near(CorpusStage):
     def observe(self, documents: Sequence[Document]) -> dict[str, np.ndarray]:
         """A sketch and the hashed runs of each text: no text."""
         shingled = shingle([document.text for document in documents])
-        return {"sketches": np.ascontiguousarray(shingled.sketches.T), "runs": shingled.runs, "first": shingled.first}
+        return {name: np.ascontiguousarray(shingled.array(name)) for name in ("sketches", "runs", "first")}
 
     def decide(self, seen: Sequence[Path]) -> np.ndarray:
         """Candidates by their sketches, compared by their runs."""
-        counts = [int(read_array(path, "count")[0]) for path in seen]
-        pairs = candidates(_columns(seen), self.threshold)
-        alike = pairs[similarities(pairs, _gather(seen, counts)) >= self.threshold]
-        return clusters(sum(counts), alike)
+        shards = [_StoredShingles(path) for path in seen]
+        pairs = candidates(columns_of(*shards), self.threshold)
+        alike = pairs[similarities(pairs, gather_from(*shards)) >= self.threshold]
+        return clusters(sum(len(shard.array("first")) - 1 for shard in shards), alike)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,10 +106,9 @@ class Semantic(ModelStage, CorpusStage):
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
             raise SettingError(f"stage semantic: threshold = {self.threshold}; give a cosine above 0 and up to 1")
-        if self.clusters is not None and self.clusters < 1:
-            raise SettingError(f"stage semantic: clusters must be 1 at least, not {self.clusters}")
-        if self.max_tokens < 2:
-            raise SettingError(f"stage semantic: max_tokens must be 2 at least, not {self.max_tokens}")
+        for name, value, least in (("clusters", self.clusters, 1), ("max_tokens", self.max_tokens, 2)):
+            if value is not None and value < least:
+                raise SettingError(f"stage semantic: {name} must be {least} at least, not {value}")
 
     def observe(self, documents: Sequence[Document]) -> dict[str, np.ndarray]:
         """The mean state of each text: 4 D bytes."""
@@ -111,35 +120,3 @@ class Semantic(ModelStage, CorpusStage):
     def decide(self, seen: Sequence[Path]) -> np.ndarray:
         """States within the threshold of each other."""
         return same_meaning(Vectors(seen), self.threshold, self.clusters)
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(" ".join(text.casefold().split()).encode("utf-8", "surrogatepass")).digest()[:16]
-
-
-def _columns(seen: Sequence[Path]) -> Columns:
-    """Columns of sketches on the disk, which are stored column by column."""
-
-    def columns(first: int, last: int) -> np.ndarray:
-        parts = [np.asarray(read_array(path, "sketches", mapped=True)[first:last]) for path in seen]
-        return np.concatenate([np.zeros((last - first, 0), np.uint32), *parts], axis=1)
-
-    return columns
-
-
-def _gather(seen: Sequence[Path], counts: Sequence[int]) -> Gather:
-    """Runs of documents on the disk."""
-    begins = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-
-    def gather(documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        shard = np.searchsorted(begins, documents, side="right") - 1
-        runs, lengths = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
-        for number in np.unique(shard):  # documents are sorted, so their shards are
-            rows = documents[shard == number] - begins[number]
-            first = read_array(seen[number], "first")
-            length = first[rows + 1] - first[rows]
-            runs.append(read_array(seen[number], "runs", mapped=True)[ranges(first[rows], length)])
-            lengths.append(length)
-        return np.concatenate(runs), np.concatenate(lengths)
-
-    return gather

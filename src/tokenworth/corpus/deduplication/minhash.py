@@ -39,20 +39,19 @@ class Shingled:
     sketches: np.ndarray
     """(N, PLACES) uint32."""
 
+    def array(self, name: str) -> np.ndarray:
+        """runs, first, or columns (PLACES, N) of the sketches, as they are stored."""
+        array: np.ndarray = self.sketches.T if name == "sketches" else getattr(self, name)
+        return array
+
 
 def shingle(texts: Sequence[str]) -> Shingled:
     """Runs and sketches of texts, block by block; a text of fewer than five words is one run."""
     parts = [_shingle_block(texts[part]) for part in blocks(texts)]
-    return join(parts)
-
-
-def join(parts: Sequence[Shingled]) -> Shingled:
-    """The documents of all parts in order."""
-    counts = [np.diff(part.first) for part in parts]
-    first = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate([*counts, np.zeros(0, np.int64)]))])
+    counts = [np.zeros(1, np.int64), *(np.diff(part.first) for part in parts)]
     return Shingled(
         np.concatenate([np.zeros(0, np.uint32), *(part.runs for part in parts)]),
-        first,
+        np.cumsum(np.concatenate(counts)),
         np.concatenate([np.zeros((0, PLACES), np.uint32), *(part.sketches for part in parts)]),
     )
 
@@ -77,38 +76,36 @@ def _shingle_block(texts: Sequence[str]) -> Shingled:
 def _whole(hashes: np.ndarray) -> int:
     """One hash of a few words."""
     value = len(hashes)
-    for one in hashes:
-        value = (value * _STEP + int(one)) % 2**64
+    for word in hashes.tolist():
+        value = (value * _STEP + word) % 2**64
     return value
 
 
 def sketch(runs: np.ndarray, first: np.ndarray) -> np.ndarray:
     """(N, PLACES) uint32 sketches of sets of 64-bit hashes; all places of an empty set are the largest number."""
     n = len(first) - 1
-    found = np.full(n * PLACES, EMPTY, dtype=np.uint32)
+    minima = np.full(n * PLACES, EMPTY, dtype=np.uint32)
     counts = np.diff(first)
     rows = np.repeat(np.arange(n, dtype=np.int64) * PLACES, counts)
     left = runs
     for number in range(_ROUNDS):
-        np.minimum.at(found, *_thrown(left, rows, number))
-        unfilled = (found.reshape(n, PLACES) == EMPTY).any(axis=1)
+        np.minimum.at(minima, *_thrown(left, rows, number))
+        unfilled = (minima.reshape(n, PLACES) == EMPTY).any(axis=1)
         stay = unfilled[rows >> 7] if number else np.repeat(unfilled, counts)
         left, rows = left[stay], rows[stay]
         if not len(left):
             break
-    _fill(found, left, rows)
-    return found.reshape(n, PLACES)
+    _fill(minima, left, rows)
+    return minima.reshape(n, PLACES)
 
 
 def _thrown(runs: np.ndarray, rows: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where a round puts each run, and its value there: the round in the upper five bits."""
-    again = _hashed(runs, number)
+    """Where a round puts each run, and its value there: the round in the upper five bits.
+
+    a x + b is one of a family of pairwise independent functions of hashes that are well mixed already.
+    """
+    again = runs * _FACTORS[number] + _TERMS[number]
     return rows + (again >> np.uint64(57)).astype(np.int64), _value(again, number)
-
-
-def _hashed(runs: np.ndarray, number: int) -> np.ndarray:
-    """One of a family of pairwise independent functions of hashes that are well mixed already: a x + b."""
-    return runs * _FACTORS[number] + _TERMS[number]
 
 
 def _value(again: np.ndarray, number: int) -> np.ndarray:
@@ -116,12 +113,12 @@ def _value(again: np.ndarray, number: int) -> np.ndarray:
     return (again >> np.uint64(25)).astype(np.uint32) >> np.uint32(5) | np.uint32(number << 27)
 
 
-def _fill(found: np.ndarray, runs: np.ndarray, rows: np.ndarray) -> None:
+def _fill(minima: np.ndarray, runs: np.ndarray, rows: np.ndarray) -> None:
     """Places that are still empty get the least of all runs of their document, by an order of the place's own."""
     if not len(runs):
         return
     begins = np.flatnonzero(np.diff(rows, prepend=-1))
     value = _value(runs[:, None] * _FACTORS[_ROUNDS:] + _TERMS[_ROUNDS:], _ROUNDS)
-    places = found.reshape(-1, PLACES)
-    own = rows[begins] >> 7
-    places[own] = np.minimum(places[own], np.minimum.reduceat(value, begins, axis=0))
+    places = minima.reshape(-1, PLACES)
+    documents = rows[begins] >> 7
+    places[documents] = np.minimum(places[documents], np.minimum.reduceat(value, begins, axis=0))

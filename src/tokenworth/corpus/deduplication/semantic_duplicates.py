@@ -50,14 +50,14 @@ class Vectors:
     def take(self, rows: np.ndarray) -> np.ndarray:
         """(M, D) float32 unit vectors of the documents with rising numbers; one at the mean is 0."""
         shard = np.searchsorted(self.ends, rows, side="right") - 1
-        parts = [self._states(self.paths[one])[rows[shard == one] - self.ends[one]] for one in np.unique(shard)]
+        parts = [self._states(self.paths[i])[rows[shard == i] - self.ends[i]] for i in np.unique(shard)]
         centred_MD = (np.concatenate(parts) - self.mean_D) / self.deviation_D
         length_M1 = np.linalg.norm(centred_MD, axis=1, keepdims=True)
         return np.divide(centred_MD, length_M1, out=np.zeros_like(centred_MD), where=length_M1 > 0).astype(np.float32)
 
 
 def same_meaning(vectors: Vectors, threshold: float, clusters: int | None = None) -> np.ndarray:
-    """Cluster of every document: the number of the first document it is as close to as the threshold.
+    """(N,) int64 cluster of every document: the number of the first document it is as close to as the threshold.
 
     A document is joined only to one that is kept itself, so that no chain of small differences runs through a corpus.
     Pairs that k-means parts are not found.
@@ -66,14 +66,13 @@ def same_meaning(vectors: Vectors, threshold: float, clusters: int | None = None
         vectors: of N documents.
         threshold: cosine from which on two are taken for one.
         clusters: of k-means; None takes one for every 4,000 documents, at most N^1/2.
-
-    Returns:
-        (N,) int64.
     """
-    found = np.arange(len(vectors))
-    for members in _parts(_labels(vectors, clusters or default_clusters(len(vectors)))):
-        _join(vectors, members, threshold, found)
-    return found
+    leaders = np.arange(len(vectors))
+    labels = _labels(vectors, clusters or default_clusters(len(vectors)))
+    order = np.argsort(labels, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        _join(vectors, members, threshold, leaders)
+    return leaders
 
 
 def default_clusters(documents: int) -> int:
@@ -97,29 +96,23 @@ def _labels(vectors: Vectors, clusters: int) -> np.ndarray:
     return np.concatenate(parts).astype(np.int32)
 
 
-def _parts(labels: np.ndarray) -> Iterator[np.ndarray]:
-    """Documents of every cluster, in order."""
-    order = np.argsort(labels, kind="stable")
-    yield from np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
-
-
 def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
     return (rows[begin : begin + _BLOCK] for begin in range(0, len(rows), _BLOCK))
 
 
-def _join(vectors: Vectors, members: np.ndarray, threshold: float, found: np.ndarray) -> None:
-    """Write into `found` the first kept document each member is close to: those of blocks before, then its own."""
+def _join(vectors: Vectors, members: np.ndarray, threshold: float, leaders: np.ndarray) -> None:
+    """Write into `leaders` the first kept document each member is close to: those of blocks before, then its own."""
     kept = np.zeros(0, dtype=np.int64)
     for rows in _blocks(members):
         vectors_BD = vectors.take(rows)
         for earlier in _blocks(kept):
-            free = np.flatnonzero(found[rows] == rows)
+            free = np.flatnonzero(leaders[rows] == rows)
             close = vectors_BD[free] @ vectors.take(earlier).T >= threshold - _ROUNDING
             hit = close.any(axis=1)
-            found[rows[free[hit]]] = earlier[close[hit].argmax(axis=1)]
-        free = np.flatnonzero(found[rows] == rows)
-        found[rows[free]] = rows[free[_leaders(vectors_BD[free] @ vectors_BD[free].T >= threshold - _ROUNDING)]]
-        kept = np.concatenate([kept, rows[found[rows] == rows]])
+            leaders[rows[free[hit]]] = earlier[close[hit].argmax(axis=1)]
+        free = np.flatnonzero(leaders[rows] == rows)
+        leaders[rows[free]] = rows[free[_leaders(vectors_BD[free] @ vectors_BD[free].T >= threshold - _ROUNDING)]]
+        kept = np.concatenate([kept, rows[leaders[rows] == rows]])
 
 
 def _leaders(close_MM: np.ndarray) -> np.ndarray:

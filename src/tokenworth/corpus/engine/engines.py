@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from tokenworth.base.worker_processes import end_with_parent
-from tokenworth.corpus.corpus_options import EngineChoice
+from tokenworth.corpus.corpus_settings import EngineChoice
 from tokenworth.errors import SettingError, TokenworthError
 
 J = TypeVar("J")
 R = TypeVar("R")
+F = TypeVar("F")
 ENGINES = ("local", "ray")
 _AHEAD = 2
+"""Jobs under way, a worker."""
 
 
-class Engine(Protocol):
-    """Runs a function over jobs."""
-
-    def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
-        """Results in the order of the jobs."""
-        ...
-
-    def close(self, *, now: bool = False) -> None:
-        """Give back what was started, when its jobs are done or now."""
-        ...
+def _in_order(jobs: Iterable[J], waiting: deque[F], ahead: int, submit: Callable[[J], F]) -> Iterator[F]:
+    """What was submitted, in order, while so many jobs more are waiting for their results."""
+    for job in jobs:
+        if len(waiting) >= ahead:
+            yield waiting.popleft()
+        waiting.append(submit(job))
+    while waiting:
+        yield waiting.popleft()
 
 
 class Local:
@@ -43,39 +43,31 @@ class Local:
         """A pipe: as long as this process keeps its second end open the workers go on."""
 
     def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
-        """Results in order; twice as many jobs as workers are under way.
-
-        Raises:
-            TokenworthError: a worker was killed.
-        """
+        """Results in order; twice as many jobs as workers are under way.  TokenworthError: a worker was killed."""
         if self.workers == 1:
             yield from map(function, jobs)
             return
         running: deque[Future[R]] = deque()
         try:
-            for job in jobs:
-                if len(running) >= _AHEAD * self.workers:
-                    yield running.popleft().result()
-                running.append(self._workers().submit(function, job))
-            while running:
-                yield running.popleft().result()
+            for future in _in_order(
+                jobs, running, _AHEAD * self.workers, lambda job: self._workers().submit(function, job)
+            ):
+                yield future.result()
         except BrokenProcessPool as error:
             raise TokenworthError(
                 "a worker was killed, perhaps for want of memory; run the same command again with fewer --workers or a "
                 "smaller shard_mb: it goes on where it was"
             ) from error
         finally:
-            for one in running:
-                one.cancel()
+            for future in running:
+                future.cancel()
 
     def _workers(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["tokenworth.corpus.engine.jobs"])
             self._until = context.Pipe(duplex=False)
-            self._pool = ProcessPoolExecutor(
-                self.workers, mp_context=context, initializer=end_with_parent, initargs=(self._until[0],)
-            )
+            self._pool = ProcessPoolExecutor(self.workers, context, end_with_parent, (self._until[0],))
         return self._pool
 
     def close(self, *, now: bool = False) -> None:
@@ -93,32 +85,27 @@ class OnRay:
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         from tokenworth.base.ray_cluster import ray_cluster
 
-        ray: Any
-        ray, self.own = ray_cluster(address, workers)
-        self.ray = ray
+        self.ray: Any
+        self.ray, self.started_here = ray_cluster(address, workers)
 
     def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
         """Results in order; a worker that dies has its job begun again."""
         task = self.ray.remote(num_cpus=1, max_retries=3)(function)
         ahead = _AHEAD * max(1, int(self.ray.cluster_resources().get("CPU", 1)))
-        running: deque[Any] = deque()
-        for job in jobs:
-            if len(running) >= ahead:
-                yield self._result(running.popleft())
-            running.append(task.remote(job))
-        while running:
-            yield self._result(running.popleft())
-
-    def _result(self, reference: Any) -> Any:
         try:
-            return self.ray.get(reference)
+            for reference in _in_order(jobs, deque(), ahead, task.remote):
+                yield self.ray.get(reference)
         except self.ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, TokenworthError) else error from error
 
     def close(self, *, now: bool = False) -> None:  # noqa: ARG002 - a cluster always ends at once
         """Stop a cluster that was started here."""
-        if self.own:
+        if self.started_here:
             self.ray.shutdown()
+
+
+Engine = Local | OnRay
+"""Runs a function over jobs."""
 
 
 @contextmanager

@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tokenworth.corpus.corpus_settings import Corpus
 from tokenworth.corpus.document import Amount, Document, Ledger
 from tokenworth.corpus.engine.shard_store import WORK, Shard, read_array, read_json, write_arrays, write_json
+from tokenworth.corpus.engine.stage import CorpusStage, ShardStage
 from tokenworth.corpus.readers.refusals import Refused
 from tokenworth.corpus.readers.sources import Item, Part, read_part
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Of a shard and of a document."""
-
-    documents: int
-    bytes: int
-    document_bytes: int
-    keep_dropped: bool
+def _ledger(keep_dropped: bool) -> Ledger:
+    return Ledger(aside=[] if keep_dropped else None)
 
 
-class _Keeping(Ledger):
-    """A ledger that also holds the dropped documents themselves."""
-
-    __slots__ = ("rows",)
-
-    def drop(self, document: Document, reason: str) -> None:
-        if not hasattr(self, "rows"):
-            self.rows: list[tuple[Document, str]] = []
-        self.rows.append((document, reason))
-        Ledger.drop(self, document, reason)
-
-
-def _ledger(keep: bool) -> Ledger:
-    return _Keeping() if keep else Ledger()
-
-
-def _finish(shard: Shard, documents: Sequence[Document], ledger: Ledger, extra: dict[str, Any] | None = None) -> None:
-    if rows := getattr(ledger, "rows", None):
-        shard.write_dropped(rows)
-    shard.write(documents, ledger, extra)
+def _finish(shard: Shard, before: Sequence[Document], after: Sequence[Document], ledger: Ledger) -> None:
+    ledger.taken, ledger.given = Amount.of(before), Amount.of(after)
+    shard.write(after, ledger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +31,7 @@ class ReadJob:
 
     part: Part
     root: Path
-    limits: Limits
+    corpus: Corpus
 
 
 def read(job: ReadJob) -> int:
@@ -64,41 +42,36 @@ def read(job: ReadJob) -> int:
 
 
 def _read_shards(job: ReadJob, done: Path) -> None:
-    number, file, item = _finished(job)
-    gathered: list[Item] = []
+    corpus, shard = job.corpus, Shard(job.root, job.part.key, 0)
+    begin = place = [0, 0]  # file and item, of the last one in a finished shard
+    while shard.is_finished:
+        begin = read_json(shard.ledger_path)["place"]
+        shard = replace(shard, number=shard.number + 1)
+    items: list[Item] = []
     size = 0
-    items = read_part(job.part, max_bytes=job.limits.document_bytes, file=file, item=item)
-    for file, item, one in items:
-        gathered.append(one)
-        size += one.size if isinstance(one, Document) else 0
-        if len(gathered) >= job.limits.documents or size >= job.limits.bytes:
-            _write(job, number, gathered, [file, item])
-            number, gathered, size = number + 1, [], 0
-    if gathered:
-        _write(job, number, gathered, [file, item])
-        number += 1
-    write_json(done, {"shards": number, "source": job.part.source.name, "files": job.part.files})
+    max_bytes = int(corpus.max_document_mb * 1e6)
+    for *place, item in read_part(job.part, max_bytes=max_bytes, file=begin[0], item=begin[1]):
+        items.append(item)
+        size += item.size if isinstance(item, Document) else 0
+        if len(items) >= corpus.shard_documents or size >= int(corpus.shard_mb * 1e6):
+            _write_items(shard, items, place, corpus.keep_dropped)
+            shard, items, size = replace(shard, number=shard.number + 1), [], 0
+    if items:
+        _write_items(shard, items, place, corpus.keep_dropped)
+    shards = shard.number + bool(items)
+    write_json(done, {"shards": shards, "source": job.part.source.name, "files": job.part.files})
 
 
-def _finished(job: ReadJob) -> tuple[int, int, int]:
-    """How many shards are finished, and the file and item that the last one ended with."""
-    number, place = 0, (0, 0)
-    while (shard := Shard(job.root, job.part.key, number)).is_finished:
-        file, item = read_json(shard.ledger_path)["place"]
-        number, place = number + 1, (file, item)
-    return number, *place
-
-
-def _write(job: ReadJob, number: int, items: Sequence[Item], place: list[int]) -> None:
-    ledger = _ledger(job.limits.keep_dropped)
-    for one in items:
-        if isinstance(one, Refused):
-            ledger.drop(one.document, one.reason)
-            ledger.notes.append(one.sentence)
-    documents = [one for one in items if isinstance(one, Document)]
-    refused = [one.document for one in items if isinstance(one, Refused)]
-    ledger.taken, ledger.given = Amount.of([*documents, *refused]), Amount.of(documents)
-    _finish(Shard(job.root, job.part.key, number), documents, ledger, {"place": place})
+def _write_items(shard: Shard, items: Sequence[Item], place: Sequence[int], keep_dropped: bool) -> None:
+    ledger = _ledger(keep_dropped)
+    refusals = [item for item in items if isinstance(item, Refused)]
+    for refusal in refusals:
+        ledger.drop(refusal.document, refusal.reason)
+        ledger.notes.append(refusal.sentence)
+    documents = [item for item in items if isinstance(item, Document)]
+    ledger.taken = Amount.of([*documents, *(refusal.document for refusal in refusals)])
+    ledger.given = Amount.of(documents)
+    shard.write(documents, ledger, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +79,7 @@ class ChainJob:
     """Take a shard through stages; each one's key says where its result lies."""
 
     shard: Shard
-    steps: tuple[tuple[Any, str], ...]
+    steps: tuple[tuple[ShardStage, str], ...]
     keep_dropped: bool
 
 
@@ -114,16 +87,14 @@ def chain(job: ChainJob) -> None:
     """Every stage whose result is not there yet; with the documents in memory from one to the next."""
     before, documents = job.shard, None
     for stage, key in job.steps:
-        shard = before.at(key)
-        if not shard.is_finished:
-            documents = before.read() if documents is None else documents
-            ledger = _ledger(job.keep_dropped)
-            taken = Amount.of(documents)
-            documents = stage(documents, ledger)
-            ledger.taken, ledger.given = taken, Amount.of(documents)
-            _finish(shard, documents, ledger)
-        else:
+        shard = replace(before, key=key)
+        if shard.is_finished:
             documents = None
+        else:
+            taken = before.read() if documents is None else documents
+            ledger = _ledger(job.keep_dropped)
+            documents = stage(taken, ledger)
+            _finish(shard, taken, documents, ledger)
         before = shard
 
 
@@ -132,7 +103,7 @@ class ObserveJob:
     """What a corpus stage remembers of a shard, in a folder of arrays."""
 
     shard: Shard
-    stage: Any
+    stage: CorpusStage
     path: Path
 
 
@@ -160,18 +131,14 @@ class ApplyJob:
 
 def apply(job: ApplyJob) -> None:
     """The shard behind a stage of the corpus, without the documents that the stage decided against."""
-    after = job.shard.at(job.key)
-    WORK.once(after.ledger_path, lambda _folder: _drop(job, after))
+    after = replace(job.shard, key=job.key)
 
+    def drop(_folder: Path) -> None:
+        documents, keep = job.shard.read(), read_array(job.decision, "keep")
+        ledger = _ledger(job.keep_dropped)
+        for document, stays in zip(documents, keep, strict=True):
+            if not stays:
+                ledger.drop(document, job.reason)
+        _finish(after, documents, [document for document, stays in zip(documents, keep, strict=True) if stays], ledger)
 
-def _drop(job: ApplyJob, after: Shard) -> None:
-    documents, keep = job.shard.read(), read_array(job.decision, "keep")
-    ledger = _ledger(job.keep_dropped)
-    kept = []
-    for document, stays in zip(documents, keep, strict=True):
-        if stays:
-            kept.append(document)
-        else:
-            ledger.drop(document, job.reason)
-    ledger.taken, ledger.given = Amount.of(documents), Amount.of(kept)
-    _finish(after, kept, ledger)
+    WORK.once(after.ledger_path, drop)

@@ -31,8 +31,6 @@ from tokenworth.errors import TokenworthError, first_line
 _UNFINISHED = re.compile(r".+\.\d+\.part")
 """A name, the process that wrote under it, and that it is not whole."""
 COLUMNS = ("id", "source", "kind", "text")
-
-
 _REMEDY = "make room there and run the same command again: it goes on where it was"
 
 
@@ -56,16 +54,11 @@ WORK = WorkFolder()
 
 
 def _unfinished() -> str:
-    """The ending of files that this process writes."""
     return f".{os.getpid()}.part"
 
 
 def whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have a file written beside its name and renamed.
-
-    Raises:
-        TokenworthError: no room, no permission, or something stands in the way.
-    """
+    """Have a file written beside its name and renamed.  TokenworthError: no room, or no permission."""
     with write_errors(path, _REMEDY):
         path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, _REMEDY, ending=_unfinished()) as part:
@@ -86,11 +79,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote.
-
-    Raises:
-        TokenworthError: it is damaged.
-    """
+    """What `write_json` wrote.  TokenworthError: it is damaged."""
     return atomic_files.read_json(path, "remove it and run the same command again: it is made anew")
 
 
@@ -100,25 +89,12 @@ def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     from pyarrow import parquet
 
     table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-    whole(
-        path,
-        lambda part: parquet.write_table(
-            table, part, compression="zstd", write_statistics=False, write_page_checksum=True
-        ),
-    )
-
-
-def write_documents(path: Path, documents: Sequence[Document]) -> None:
-    """Documents as Parquet."""
-    write_table(path, {name: [getattr(one, name) for one in documents] for name in COLUMNS})
+    options = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
+    whole(path, lambda part: parquet.write_table(table, part, **options))
 
 
 def read_table(path: Path, names: Sequence[str]) -> Any:
-    """Columns of what `write_table` wrote, every page compared with its checksum.
-
-    Raises:
-        TokenworthError: it is damaged.
-    """
+    """Columns of what `write_table` wrote, every page compared with its checksum.  TokenworthError: it is damaged."""
     from pyarrow import parquet
 
     try:
@@ -131,11 +107,7 @@ def read_table(path: Path, names: Sequence[str]) -> Any:
 
 
 def read_documents(path: Path) -> list[Document]:
-    """What `write_documents` wrote.
-
-    Raises:
-        TokenworthError: it is damaged.
-    """
+    """The documents of a shard's file.  TokenworthError: it is damaged."""
     columns = read_table(path, COLUMNS).to_pydict()
     rows = zip(columns["text"], columns["id"], columns["source"], columns["kind"], strict=True)
     return [Document(*row) for row in rows]
@@ -172,20 +144,17 @@ class Shard:
         """What the stage did."""
         return Ledger.from_json(read_json(self.ledger_path))
 
-    def write(self, documents: Sequence[Document], ledger: Ledger, extra: Mapping[str, Any] | None = None) -> None:
-        """Documents, then the ledger (and `extra`) that says they are whole."""
-        write_documents(self.path, documents)
-        write_json(self.ledger_path, {**ledger.as_json(), **(extra or {})})
+    def write(self, documents: Sequence[Document], ledger: Ledger, place: Sequence[int] = ()) -> None:
+        """Dropped documents and documents, then the ledger (and the place in the files) that says they are whole."""
+        if ledger.aside:
+            dropped, reasons = zip(*ledger.aside, strict=True)
+            write_table(self.path.with_suffix(".dropped.parquet"), {**_columns(dropped), "reason": reasons})
+        write_table(self.path, _columns(documents))
+        write_json(self.ledger_path, ledger.as_json() | ({"place": place} if place else {}))
 
-    def write_dropped(self, rows: Sequence[tuple[Document, str]]) -> None:
-        """Documents that go no further, and why."""
-        documents = [one for one, _ in rows]
-        columns = {name: [getattr(one, name) for one in documents] for name in COLUMNS}
-        write_table(self.path.with_suffix(".dropped.parquet"), {**columns, "reason": [why for _, why in rows]})
 
-    def at(self, key: str) -> Shard:
-        """The same shard after another stage."""
-        return Shard(self.root, key, self.number)
+def _columns(documents: Sequence[Document]) -> dict[str, list[str]]:
+    return {name: [getattr(document, name) for document in documents] for name in COLUMNS}
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -197,5 +166,5 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def read_array(path: Path, name: str, *, mapped: bool = False) -> np.ndarray:
     """One array of `write_arrays`; mapped, it stays on the disk."""
-    found: np.ndarray = np.load(path / f"{name}.npy", mmap_mode="r" if mapped else None, allow_pickle=False)
-    return found
+    array: np.ndarray = np.load(path / f"{name}.npy", mmap_mode="r" if mapped else None, allow_pickle=False)
+    return array

@@ -14,9 +14,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tokenworth.corpus.document import Document, Ledger
+from tokenworth.settings import exists
 
 FILLED_IN = ("index", "fingerprint")
 """Fields of stages that the build fills in; a corpus file does not have them."""
+
+
+def beside(home: Path, name: str) -> str:
+    """A path seen from the corpus file's folder where there is such a thing, else the name; `@random` may follow."""
+    base, mark, _ = name.partition("@random")
+    return str(home / base) + mark if exists(home / base) else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +46,22 @@ class Stage:
     name: ClassVar[str]
     changes_texts: ClassVar[bool] = False
     """Whether documents come out with other texts, as `form_of` says of one text."""
+    found_by_path: ClassVar[tuple[str, ...]] = ()
+    """Settings (a name or several) of things that may lie beside the corpus file."""
+
+    def placed(self, home: Path) -> Stage:
+        """The stage with full paths of what lies in the corpus file's folder; other names stay as they are."""
+        changes: dict[str, Any] = {}
+        for setting in self.found_by_path:
+            value = getattr(self, setting)
+            several = isinstance(value, tuple)
+            changes[setting] = tuple(beside(home, name) for name in value) if several else beside(home, value)
+        return replace(self, **changes)
 
     def prepare(self, work: Preparation) -> Stage:  # noqa: ARG002 - most stages need nothing
         """The stage as it can be run: it knows its tasks' texts, or the contents of its model.
 
-        Raises:
-            TaskError: a task cannot be loaded.
-            BackboneError: a model cannot be found.
-            SettingError: names are to be found and no recogniser is installed.
+        Raises TaskError, BackboneError, SettingError: a task, a model or a recogniser of names cannot be had.
         """
         return self
 
@@ -66,6 +81,11 @@ class ShardStage(Stage):
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """The documents that go on."""
+        after = (self.applied(document, ledger) for document in documents)
+        return [document for document in after if document is not None]
+
+    def applied(self, document: Document, ledger: Ledger) -> Document | None:
+        """A document as it goes on, or None."""
         raise NotImplementedError
 
 
@@ -81,10 +101,9 @@ class CorpusStage(Stage):
         raise NotImplementedError
 
     def decide(self, seen: Sequence[Path]) -> np.ndarray:
-        """Cluster of every document of all shards in order (N,): the number of its first member, which stays.
+        """(N,) cluster of every document of all shards in order: the number of its first member, which stays.
 
-        Args:
-            seen: folders of what `observe` gave, one a shard.
+        `seen` are folders of what `observe` gave, one a shard.
         """
         raise NotImplementedError
 
@@ -97,14 +116,15 @@ class ModelStage(Stage):
     """A stage with a `model`, known by its contents (`fingerprint`) once it is prepared."""
 
     __slots__ = ()
+    found_by_path: ClassVar[tuple[str, ...]] = ("model",)
     model: str
     fingerprint: str
 
     def prepare(self, work: Preparation) -> Stage:  # noqa: ARG002
         """With the fingerprint of its model."""
-        from tokenworth.corpus.model_features import fingerprint_of
+        from tokenworth.backbones.loading.loader import identity
 
-        return replace(self, fingerprint=fingerprint_of(self.model))
+        return replace(self, fingerprint=identity(self.model))
 
     def facts(self) -> dict[str, Any]:
         """Without the place of a model whose contents are known."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tokenworth.corpus.engine.shard_store import read_array, read_json, write_arrays, write_json
 from tokenworth.corpus.word_hashes import blocks, gram_hashes, words_of
 from tokenworth.errors import SettingError
 from tokenworth.tasks.task import Task
@@ -21,7 +25,6 @@ SPLITS = ("test", "train")
 """In this order: a test text in the corpus spoils a measurement, a training text only helps."""
 SHORTEST = 6
 """Words of a text that is looked for as a whole because it has fewer than n."""
-COLUMNS = ("document", "task", "split", "row", "words", "matches", "share", "start", "excerpt")
 _EXCERPT = 160
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 
@@ -47,6 +50,9 @@ class Hit:
     """The document from there on."""
 
 
+COLUMNS = tuple(field.name for field in fields(Hit))
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Runs:
     """Runs of one length of all texts, sorted by hash."""
@@ -61,22 +67,19 @@ class Runs:
     def of(cls, words: int, hashes: np.ndarray, owners: np.ndarray) -> Runs:
         """From hashes that are sorted already."""
         sieve = np.zeros(1 << max(7, (2 * len(hashes)).bit_length()), dtype=np.uint8)
-        place = hashes >> _shift(sieve)
-        np.bitwise_or.at(sieve, (place >> np.uint64(3)).astype(np.int64), _bit(place))
+        np.bitwise_or.at(sieve, *_bits(sieve, hashes))
         return cls(words, hashes, owners, sieve)
 
     def perhaps(self, hashes: np.ndarray) -> np.ndarray:
         """Indices of the hashes that may be there."""
-        place = hashes >> _shift(self.sieve)
-        return np.flatnonzero(self.sieve[(place >> np.uint64(3)).astype(np.int64)] & _bit(place))
+        at, bit = _bits(self.sieve, hashes)
+        return np.flatnonzero(self.sieve[at] & bit)
 
 
-def _shift(sieve: np.ndarray) -> np.uint64:
-    return np.uint64(64 - 3 - (len(sieve).bit_length() - 1))
-
-
-def _bit(place: np.ndarray) -> np.ndarray:
-    return np.uint8(1) << (place.astype(np.uint8) & np.uint8(7))
+def _bits(sieve: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the bit of each hash is: the byte, and the bit in it."""
+    place = hashes >> np.uint64(64 - 3 - (len(sieve).bit_length() - 1))
+    return (place >> np.uint64(3)).astype(np.int64), np.uint8(1) << (place.astype(np.uint8) & np.uint8(7))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -115,9 +118,8 @@ def contamination(texts: Sequence[str], task: Task, n: int = 13) -> pd.DataFrame
     """
     import pandas as pd
 
-    hits = list(find(texts, index_of([task], n)))
-    hits.sort(key=lambda hit: (SPLITS.index(hit.split), hit.document, hit.row))
-    return pd.DataFrame([{name: getattr(hit, name) for name in COLUMNS} for hit in hits], columns=list(COLUMNS))
+    hits = sorted(find(texts, index_of([task], n)), key=lambda hit: (SPLITS.index(hit.split), hit.document, hit.row))
+    return pd.DataFrame([asdict(hit) for hit in hits], columns=list(COLUMNS))
 
 
 def comparable(text: str) -> str:
@@ -128,43 +130,34 @@ def comparable(text: str) -> str:
     return bare if unicodedata.is_normalized("NFKC", bare) else unicodedata.normalize("NFKC", bare)
 
 
-def index_of(
-    tasks: Sequence[Task],
-    n: int = 13,
-    splits: Sequence[str] = SPLITS,
-    forms: Sequence[Callable[[str], str]] = (),
-) -> TaskIndex:
-    """Runs of the texts of tasks.
+def index_of(tasks: Sequence[Task], n: int = 13, *, forms: Sequence[Callable[[str], str]] = ()) -> TaskIndex:
+    """Runs of the texts of tasks, which are looked for as they are and as each of `forms` makes them.
 
-    Args:
-        tasks: whose texts to look for.
-        n: words of a run.
-        splits: parts of the tasks.
-        forms: what documents went through before they are looked at; texts are looked for as they are and as each of
-            these makes them.
-
-    Raises:
-        SettingError: n < 1.
+    Forms are what documents go through before they are looked at.  SettingError: a run has no word (n < 1).
     """
     if n < 1:
         raise SettingError(f"n = {n}: give the words of a run, such as 13")
-    owner = [
-        (task.name, split, row) for task in tasks for split in splits for row in range(len(getattr(task, split).texts))
-    ]
-    texts = [text for task in tasks for split in splits for text in getattr(task, split).texts]
-    parts: _Parts = {}
-    total = _add_runs(parts, dict(enumerate(map(comparable, texts))), len(texts), n)
+    parts = [(task.name, split, getattr(task, split).texts) for task in tasks for split in SPLITS]
+    owner = tuple((name, split, row) for name, split, texts in parts for row in range(len(texts)))
+    texts = [text for _, _, texts in parts for text in texts]
+    by_length: _Parts = defaultdict(list)
+    total = _add_runs(by_length, dict(enumerate(map(comparable, texts))), len(texts), n)
     for form in forms:
-        changed = {i: own for i, text in enumerate(texts) if (own := form(text)) != text}
-        total = np.maximum(total, _add_runs(parts, {i: comparable(own) for i, own in changed.items()}, len(texts), n))
-    return TaskIndex(tuple(_sorted(length, own) for length, own in sorted(parts.items())), tuple(owner), total)
+        changed = {i: comparable(after) for i, text in enumerate(texts) if (after := form(text)) != text}
+        total = np.maximum(total, _add_runs(by_length, changed, len(texts), n))
+    runs = []
+    for length, pieces in sorted(by_length.items()):
+        hashes, owners = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
+        order = np.argsort(hashes, kind="stable")
+        runs.append(Runs.of(length, hashes[order], owners[order]))
+    return TaskIndex(tuple(runs), owner, total)
 
 
 _Parts = dict[int, list[tuple[np.ndarray, np.ndarray]]]
 """By length of a run: hashes and the texts they are of."""
 
 
-def _add_runs(parts: _Parts, texts: Mapping[int, str], count: int, n: int) -> np.ndarray:
+def _add_runs(by_length: _Parts, texts: Mapping[int, str], count: int, n: int) -> np.ndarray:
     """Adds the runs of some of `count` texts; returns (count,) how many each has."""
     places, values = np.array([*texts], dtype=np.int64), [*texts.values()]
     total = np.zeros(count, dtype=np.int64)
@@ -176,39 +169,56 @@ def _add_runs(parts: _Parts, texts: Mapping[int, str], count: int, n: int) -> np
             text = words.text_of()[at]
             keep = lengths[text] == length
             owners = places[text[keep] + part.start]
-            parts.setdefault(length, []).append((hashes[keep], owners))
+            by_length[length].append((hashes[keep], owners))
             total += np.bincount(owners, minlength=count)
     return total
-
-
-def _sorted(length: int, parts: list[tuple[np.ndarray, np.ndarray]]) -> Runs:
-    hashes = np.concatenate([one for one, _ in parts])
-    owners = np.concatenate([one for _, one in parts])
-    order = np.argsort(hashes, kind="stable")
-    return Runs.of(length, hashes[order], owners[order])
 
 
 def find(texts: Sequence[str], index: TaskIndex) -> Iterator[Hit]:
     """Hits of documents in order, block by block."""
     for part in blocks(texts):
-        own = [comparable(text) for text in texts[part]]
-        words = words_of(own)
+        compared = [comparable(text) for text in texts[part]]
+        words = words_of(compared)
         text_of = words.text_of()
         for runs in index.runs:
             hashes, at = gram_hashes(words, runs.words)
             perhaps = runs.perhaps(hashes)
             hashes, at = hashes[perhaps], at[perhaps]
             low, high = (np.searchsorted(runs.hashes, hashes, side) for side in ("left", "right"))
-            found = np.flatnonzero(high > low)
-            pairs: dict[tuple[int, int], list[int]] = {}
-            for i in found:
+            pairs: dict[tuple[int, int], list[int]] = defaultdict(list)
+            for i in np.flatnonzero(high > low):
                 for owner in np.unique(runs.owners[low[i] : high[i]]):
-                    pairs.setdefault((int(text_of[at[i]]), int(owner)), []).append(int(words.starts[at[i]]))
+                    pairs[int(text_of[at[i]]), int(owner)].append(int(words.starts[at[i]]))
             for (document, owner), starts in pairs.items():
-                yield _hit(index, runs.words, part.start + document, owner, starts, own[document])
+                share = min(1.0, len(starts) / int(index.total[owner]))
+                excerpt = compared[document][starts[0] : starts[0] + _EXCERPT]
+                place = part.start + document
+                yield Hit(place, *index.owner[owner], runs.words, len(starts), share, starts[0], excerpt)
 
 
-def _hit(index: TaskIndex, words: int, document: int, owner: int, starts: list[int], text: str) -> Hit:
-    task, split, row = index.owner[owner]
-    share = min(1.0, len(starts) / int(index.total[owner]))
-    return Hit(document, task, split, row, words, len(starts), share, starts[0], text[starts[0] : starts[0] + _EXCERPT])
+def look(texts: Sequence[str], index: TaskIndex) -> dict[int, list[Hit]]:
+    """Hits by document, those of test splits first."""
+    hits_of: dict[int, list[Hit]] = defaultdict(list)
+    for hit in find(texts, index):
+        hits_of[hit.document].append(hit)
+    for hits in hits_of.values():
+        hits.sort(key=lambda hit: (hit.split != "test", hit.task, hit.row))
+    return dict(hits_of)
+
+
+def save_index(path: Path, index: TaskIndex) -> None:
+    """What to look for as one folder, made once and loaded once by every worker."""
+    arrays = {f"hashes-{runs.words}": runs.hashes for runs in index.runs}
+    arrays |= {f"owners-{runs.words}": runs.owners for runs in index.runs}
+    write_arrays(path, {**arrays, "total": index.total, "lengths": np.array([runs.words for runs in index.runs])})
+    write_json(path / "owner.json", index.owner)
+
+
+@lru_cache(maxsize=2)
+def load_index(path: str) -> TaskIndex:
+    """What `save_index` wrote."""
+    place = Path(path)
+    lengths = read_array(place, "lengths").tolist()
+    runs = (Runs.of(n, read_array(place, f"hashes-{n}"), read_array(place, f"owners-{n}")) for n in map(int, lengths))
+    owner = tuple((str(task), str(split), int(row)) for task, split, row in read_json(place / "owner.json"))
+    return TaskIndex(tuple(runs), owner, read_array(place, "total"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, ClassVar
 
 from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.document import Document, Ledger
-from tokenworth.corpus.engine.shard_store import WORK, read_array
+from tokenworth.corpus.engine.shard_store import WORK
 from tokenworth.corpus.engine.stage import Preparation, ShardStage, Stage
 from tokenworth.errors import SettingError
 
@@ -24,6 +24,7 @@ class Decontaminate(ShardStage):
     """
 
     name: ClassVar[str] = "decontaminate"
+    found_by_path: ClassVar[tuple[str, ...]] = ("tasks",)
     tasks: tuple[str, ...] = ()
     """As `load_task` takes them."""
     n: int = 13
@@ -40,8 +41,7 @@ class Decontaminate(ShardStage):
 
     def prepare(self, work: Preparation) -> Stage:
         """With the runs of its tasks' texts in a folder of the work folder."""
-        from tokenworth.corpus.filters.contamination import index_of
-        from tokenworth.corpus.filters.task_index import save_index
+        from tokenworth.corpus.filters.contamination import index_of, load_index, save_index
         from tokenworth.tasks import load_task
 
         tasks = [load_task(name) for name in self.tasks]
@@ -52,13 +52,11 @@ class Decontaminate(ShardStage):
             if task.test_is_drawn and "train" not in self.splits
         )
         before = [[stage.facts() for stage in way] for way in work.ways]
-        key = content_key(
-            ["index", 2, self.n, [task.fingerprint for task in tasks], [task.name for task in tasks], before]
-        )
-        path = work.root / f"index-{key}"
-        forms = [partial(_after, way) for way in work.ways]
+        names, fingerprints = [task.name for task in tasks], [task.fingerprint for task in tasks]
+        path = work.root / f"index-{content_key(['index', 2, self.n, fingerprints, names, before])}"
+        forms = [partial(reduce, lambda text, stage: stage.form_of(text), way) for way in work.ways]
         WORK.once(path / "owner.json", lambda folder: save_index(folder, index_of(tasks, self.n, forms=forms)))
-        if short := int((read_array(path, "total") == 0).sum()):
+        if short := load_index(str(path)).too_short:
             work.notes.append(
                 f"decontaminate: {short:,} task texts of fewer than 6 words are too short to be looked for"
             )
@@ -71,13 +69,12 @@ class Decontaminate(ShardStage):
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """Documents without a run of those splits."""
-        from tokenworth.corpus.filters.contamination import comparable
-        from tokenworth.corpus.filters.task_index import load_index, look
+        from tokenworth.corpus.filters.contamination import comparable, load_index, look
 
-        found = look([document.text for document in documents], load_index(self.index))
+        hits_of = look([document.text for document in documents], load_index(self.index))
         kept = []
         for i, document in enumerate(documents):
-            hits = found.get(i, ())
+            hits = hits_of.get(i, ())
             for task, split in {(hit.task, hit.split) for hit in hits}:
                 ledger.count("contaminated documents", f"{task} {split}")
             for hit in hits:
@@ -87,16 +84,5 @@ class Decontaminate(ShardStage):
                 kept.append(document)
             else:
                 near = comparable(document.text)[max(0, spoilt.start - 40) :]
-                ledger.drop(replace(document, text=near), _reason(spoilt))
+                ledger.drop(replace(document, text=near), f"holds {spoilt.split} text of {spoilt.task}")
         return kept
-
-
-def _reason(hit: Any) -> str:
-    return f"holds {hit.split} text of {hit.task}"
-
-
-def _after(way: Sequence[Stage], text: str) -> str:
-    """A text after some stages."""
-    for stage in way:
-        text = stage.form_of(text)
-    return text

@@ -10,8 +10,8 @@ from tokenworth.corpus.document import Document, Ledger
 from tokenworth.corpus.engine.stage import Preparation, ShardStage, Stage
 from tokenworth.corpus.filters.normalisation import Normal, language, mixed_words, normalised
 from tokenworth.corpus.filters.quality_rules import QualityRules, judgements
-from tokenworth.corpus.personal_data.entity_names import RECOGNISER, Recogniser, recogniser, recogniser_version
-from tokenworth.corpus.personal_data.redaction import TYPES, redact
+from tokenworth.corpus.personal_data.entity_names import RECOGNISER, recogniser, recogniser_version
+from tokenworth.corpus.personal_data.redaction import TYPES, Finding, redact
 from tokenworth.corpus.readers.main_text import extract_text, plain_latex
 from tokenworth.errors import SettingError
 
@@ -27,19 +27,16 @@ class Extract(ShardStage):
     fast: bool = False
     """The fast way for HTML, about ten times as fast and less exact."""
 
-    def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
-        """Documents with text in them."""
-        return [one for document in documents if (one := self._text_of(document, ledger)) is not None]
-
-    def _text_of(self, document: Document, ledger: Ledger) -> Document | None:
+    def applied(self, document: Document, ledger: Ledger) -> Document | None:
+        """A document with text in it."""
         if document.kind not in ("html", "latex"):
             return document
-        made = extract_text(document.text, fast=self.fast) if document.kind == "html" else plain_latex(document.text)
-        if not made:
+        text = extract_text(document.text, fast=self.fast) if document.kind == "html" else plain_latex(document.text)
+        if not text:
             ledger.drop(document, "no main text")
             return None
-        ledger.change(document, made, f"text of {document.kind}")
-        return replace(document, text=made, kind="text")
+        ledger.change(document, text, f"text of {document.kind}")
+        return replace(document, text=text, kind="text")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,33 +56,28 @@ class Normalise(ShardStage):
     max_mixed_words: float | None = 0.1
     """Largest share of words that mix Latin with Greek or Cyrillic letters."""
 
-    def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
-        """Documents in their one form."""
-        return [one for document in documents if (one := self._normal(document, ledger)) is not None]
-
-    def form_of(self, text: str) -> str:
-        """A text as a document with it would be after this stage."""
-        return self._form(text).text
-
-    def _form(self, text: str) -> Normal:
-        return normalised(text, mojibake=self.mojibake, lower=self.lower, diacritics=self.diacritics)
-
-    def _normal(self, document: Document, ledger: Ledger) -> Document | None:
-        normal = self._form(document.text)
+    def applied(self, document: Document, ledger: Ledger) -> Document | None:
+        """A document in its one form."""
+        normal = self._normal(document.text)
         for reason in normal.changes:
             ledger.change(document, normal.text, reason)
-        found = replace(document, text=normal.text)
+        after = replace(document, text=normal.text)
         if not normal.text.strip():
             ledger.drop(document, "empty")
             return None
         code = "code" if document.kind == "code" else self._language(normal.text)
         ledger.count("languages", code)
-        if document.kind == "code":
-            return found
-        if refusal := self._refusal(normal.text, code):
-            ledger.drop(found, refusal)
+        if document.kind != "code" and (refusal := self._refusal(normal.text, code)):
+            ledger.drop(after, refusal)
             return None
-        return found
+        return after
+
+    def form_of(self, text: str) -> str:
+        """A text as a document with it would be after this stage."""
+        return self._normal(text).text
+
+    def _normal(self, text: str) -> Normal:
+        return normalised(text, mojibake=self.mojibake, lower=self.lower, diacritics=self.diacritics)
 
     def _language(self, text: str) -> str:
         code, probability = language(text)
@@ -94,9 +86,8 @@ class Normalise(ShardStage):
     def _refusal(self, text: str, code: str) -> str | None:
         if self.languages and code not in self.languages:
             return f"language {code}"
-        if self.max_mixed_words is not None and mixed_words(text) > self.max_mixed_words:
-            return "scripts mixed in words"
-        return None
+        is_mixed = self.max_mixed_words is not None and mixed_words(text) > self.max_mixed_words
+        return "scripts mixed in words" if is_mixed else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,9 +98,9 @@ class Quality(QualityRules, ShardStage):
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """Documents that no rule refuses."""
-        found = judgements(["" if one.kind == "code" else one.text for one in documents], self)
+        texts = ["" if document.kind == "code" else document.text for document in documents]
         kept = []
-        for document, judgement in zip(documents, found, strict=True):
+        for document, judgement in zip(documents, judgements(texts, self), strict=True):
             for rule in judgement.not_applied:
                 ledger.count(NOT_APPLIED, f"{rule}: {judgement.language}")
             if judgement.refused_by is None or document.kind == "code":
@@ -125,6 +116,7 @@ class Redact(ShardStage):
 
     name: ClassVar[str] = "redact"
     changes_texts: ClassVar[bool] = True
+    found_by_path: ClassVar[tuple[str, ...]] = ("recogniser",)
     types: tuple[str, ...] = TYPES
     names: bool = False
     """Names of persons and places, too, by an entity recogniser."""
@@ -141,21 +133,18 @@ class Redact(ShardStage):
         """With the version of its recogniser, where names are to be found."""
         return replace(self, fingerprint=recogniser_version(self.recogniser)) if self.names else self
 
-    def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
-        """All documents."""
-        return [self._redacted(document, ledger, self._names()) for document in documents]
-
-    def form_of(self, text: str) -> str:
-        """A text as a document with it would be after this stage."""
-        return redact(text, self.types, names=self._names())[0]
-
-    def _names(self) -> Recogniser | None:
-        return recogniser(self.recogniser) if self.names else None
-
-    def _redacted(self, document: Document, ledger: Ledger, names: Recogniser | None) -> Document:
-        text, findings = redact(document.text, self.types, names=names)
+    def applied(self, document: Document, ledger: Ledger) -> Document:
+        """The document, redacted."""
+        text, findings = self._redacted(document.text)
         for finding in findings:
             ledger.count("personal", finding.type)
         for kind in dict.fromkeys(finding.type for finding in findings):
             ledger.change(document, text, kind)
         return replace(document, text=text) if findings else document
+
+    def form_of(self, text: str) -> str:
+        """A text as a document with it would be after this stage."""
+        return self._redacted(text)[0]
+
+    def _redacted(self, text: str) -> tuple[str, list[Finding]]:
+        return redact(text, self.types, names=recogniser(self.recogniser) if self.names else None)

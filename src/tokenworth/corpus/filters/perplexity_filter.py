@@ -52,8 +52,8 @@ class Perplexity(ModelStage, ShardStage):
         from tokenworth.corpus.model_features import bits_per_byte
 
         kept = []
-        found = bits_per_byte([one.text for one in documents], self.model, max_tokens=self.max_tokens)
-        for document, bits in zip(documents, found.tolist(), strict=True):
+        bits_of = bits_per_byte([document.text for document in documents], self.model, max_tokens=self.max_tokens)
+        for document, bits in zip(documents, bits_of.tolist(), strict=True):
             ledger.count("bits per byte", _bin(bits))
             if reason := self._refusal(bits):
                 ledger.drop(document, reason)

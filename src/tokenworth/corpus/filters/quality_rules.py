@@ -81,9 +81,7 @@ def judgements(texts: Sequence[str], rules: QualityRules) -> list[Judgement]:
     words is as many characters; rules about a word's letters do not apply.  Frequent words are those of the text's
     language; where they are not known, rules about them and about the length of words do not apply.
 
-    Raises:
-        SettingError: a text is not English by its frequent words, and the library that tells languages is not
-            installed.
+    SettingError: a text is not English by its frequent words, and the library that tells languages is not installed.
     """
     judged: list[Judgement] = []
     for part in blocks(texts):
@@ -94,29 +92,33 @@ def judgements(texts: Sequence[str], rules: QualityRules) -> list[Judgement]:
             per_word = characters_per_word(text)
             if per_word is None:
                 judged.append(_spaced(text, rules, repetition))
-            else:
-                longer = _repetition(words_of([text]), per_word)[0]
-                judged.append(_unspaced(text, rules, longer, max(1.0, int(count) / per_word)))
+                continue
+            numbers = _any_script(text, max(1.0, int(count) / per_word))
+            longer = _repetition(words_of([text]), per_word)[0]
+            not_applied = tuple(name for name in OF_SPACED_WORDS if getattr(rules, name) is not None)
+            judged.append(Judgement(next(_refusing(text, rules, longer, numbers), None), not_applied, NO_SPACES))
     return judged
 
 
-RULE_NAMES = tuple(one.name for one in fields(QualityRules))
+RULE_NAMES = tuple(field.name for field in fields(QualityRules))
 OF_SPACED_WORDS = ("min_mean_word", "max_mean_word", "min_alphabetic_words", "min_stop_words")
 """Rules that look into words parted by spaces."""
 OF_KNOWN_WORDS = ("min_mean_word", "max_mean_word", "min_stop_words")
 """Rules whose limits are those of languages with words like English ones."""
 NO_SPACES = "no spaces"
+_Numbers = Mapping[str, Callable[[], float]]
+"""What rules compare with their limits, by the rest of a rule's name; computed where a rule asks for it."""
 
 
 def _spaced(text: str, rules: QualityRules, repetition: dict[str, float]) -> Judgement:
     words = text.split()
-    few = max(1, len(words))
-    numbers: dict[str, Callable[[], float]] = {
+    enough, few = rules.min_stop_words or 0, max(1, len(words))
+    numbers: _Numbers = {
         **_any_script(text, few),
         "words": lambda: len(words),
         "mean_word": lambda: sum(map(len, words)) / few,
         "alphabetic_words": lambda: _with_letter(words) / few,
-        "stop_words": lambda: _stop_words(text, words, rules.min_stop_words or 0, "en"),
+        "stop_words": lambda: _stop_words(text, words, enough, "en"),
     }
     not_applied: list[str] = []
     code = ""
@@ -126,23 +128,15 @@ def _spaced(text: str, rules: QualityRules, repetition: dict[str, float]) -> Jud
         code = code or _language(text)
         if code not in FREQUENT and code != "und":
             not_applied.append(name)
-        elif name != "min_stop_words" or _stop_words(text, words, rules.min_stop_words or 0, code) < (
-            rules.min_stop_words or 0
-        ):
+        elif name != "min_stop_words" or _stop_words(text, words, enough, code) < enough:
             return Judgement(name, tuple(not_applied), code)
     return Judgement(None, tuple(not_applied), code)
 
 
-def _unspaced(text: str, rules: QualityRules, repetition: dict[str, float], words: float) -> Judgement:
-    numbers: dict[str, Callable[[], float]] = {**_any_script(text, words), "words": lambda: words}
-    refused = next(_refusing(text, rules, repetition, numbers), None)
-    not_applied = tuple(name for name in OF_SPACED_WORDS if getattr(rules, name) is not None)
-    return Judgement(refused, not_applied, NO_SPACES)
-
-
-def _any_script(text: str, words: float) -> dict[str, Callable[[], float]]:
+def _any_script(text: str, words: float) -> _Numbers:
     """Numbers that mean the same however words are written."""
     return {
+        "words": lambda: words,
         "symbols": lambda: (text.count("#") + text.count("...") + text.count("…")) / words,
         "bullet_lines": lambda: _share(_lines(text), lambda line: line.startswith(_BULLETS)),
         "ellipsis_lines": lambda: _share(_lines(text), lambda line: line.endswith(("...", "…"))),
@@ -153,9 +147,7 @@ def _any_script(text: str, words: float) -> dict[str, Callable[[], float]]:
     }
 
 
-def _refusing(
-    text: str, rules: QualityRules, repetition: dict[str, float], numbers: Mapping[str, Callable[[], float]]
-) -> Iterator[str]:
+def _refusing(text: str, rules: QualityRules, repetition: dict[str, float], numbers: _Numbers) -> Iterator[str]:
     """Rules that a text breaks, in order; those without a number do not apply."""
     for name in RULE_NAMES:
         limit, what = getattr(rules, name), name[4:]
@@ -202,9 +194,7 @@ def _repeated(parts: list[str]) -> float:
 def _repetition(words: Words, per_word: int = 1) -> list[dict[str, float]]:
     """Of each text: words in its most frequent runs of two to four, and runs of five and ten that are not its first.
 
-    Args:
-        words: of the texts; characters where they are written without spaces.
-        per_word: how many of these make a word.
+    In texts without spaces the words are characters, of which `per_word` make a word.
     """
     counts = np.maximum(np.diff(words.first), 1)
     measured = {f"top_{n}gram": n * per_word * _runs(words, n * per_word)[0] / counts for n in _TOP}

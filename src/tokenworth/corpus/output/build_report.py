@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from tokenworth.corpus.corpus_settings import Corpus
+from tokenworth.corpus.deduplication.near_duplicates import ClusterSizes
 from tokenworth.corpus.document import Ledger
-from tokenworth.corpus.engine.flow import Flow, ledgers
+from tokenworth.corpus.engine.pipeline import Flow, ledgers
 from tokenworth.corpus.engine.shard_store import read_json
 from tokenworth.corpus.engine.stage import FILLED_IN
 from tokenworth.corpus.output.loss_notes import language_notes, loss_notes
@@ -83,7 +84,7 @@ class CorpusReport(TypedDict):
     stages: list[StageRow]
     facts: dict[str, dict[str, int]]
     samples: list[dict[str, str]]
-    clusters: dict[str, Any]
+    clusters: dict[str, ClusterSizes]
     contamination: list[ContaminationRow]
     lengths: dict[str, int]
     mix: list[MixRow]
@@ -105,89 +106,61 @@ def describe(flow: Flow, out: Path, *, tokens: Mapping[str, Mapping[str, Any]] |
         tokens: what was packed of each source, as plain data.
     """
     history = ledgers(flow)
+    by_stage = [(stage, Ledger.total(by_source.values())) for stage, by_source in history]
+    total = Ledger.total(ledger for _, ledger in by_stage)
+    beyond = len(total.notes) - _MOST_NOTES
+    more = [f"and {beyond:,} more like these"] if beyond > 0 else []
     written = read_json(out / CORPUS)
-    every = [ledger for _, by_source in history for ledger in by_source.values()]
-    together = [(stage, _together(by_source.values())) for stage, by_source in history]
+    documents, size = sum(written["documents"].values()), sum(written["bytes"].values())
     return {
         "schema": SCHEMA,
         "name": flow.corpus.name,
-        "stages": stage_rows(history),
-        "facts": _facts(ledger for _, ledger in together),
-        "samples": [{"stage": stage, **sample} for stage, ledger in together for sample in ledger.samples],
+        "stages": _stage_rows(history),
+        # without the texts of tasks, which `contamination` counts
+        "facts": {fact: counts for fact, counts in total.facts.items() if fact != "task texts found"},
+        "samples": [{"stage": stage, **sample} for stage, ledger in by_stage for sample in ledger.samples],
         "clusters": flow.clusters,
-        "contamination": contamination_rows(every),
+        "contamination": contamination_rows(total),
         "lengths": written["lengths"],
-        "mix": mix_rows(written),
+        "mix": _mix_rows(written),
         "variety": written["variety"],
-        "tokens": token_rows(tokens or {}),
-        "synthetic_share": _synthetic_share(written),
-        "output": {
-            "documents": sum(written["documents"].values()),
-            "bytes": sum(written["bytes"].values()),
-            "files": written["files"],
-        },
-        "notes": [*flow.notes, *loss_notes(history), *language_notes(history), *_notes(history)],
-        "settings": settings_of(flow.corpus),
+        "tokens": _token_rows(tokens or {}),
+        "synthetic_share": float(sum(written["bytes"].get(source, 0) for source in written["synthetic"]) / size),
+        "output": {"documents": documents, "bytes": size, "files": written["files"]},
+        "notes": [*flow.notes, *loss_notes(history), *language_notes(total), *total.notes[:_MOST_NOTES], *more],
+        "settings": _settings(flow.corpus),
         "version": __version__,
     }
 
 
-def stage_rows(history: Sequence[tuple[str, Mapping[str, Ledger]]]) -> list[StageRow]:
-    """One row a stage and source."""
-    rows: list[StageRow] = []
-    for stage, by_source in history:
-        for source, ledger in by_source.items():
-            content = ledger.as_json()
-            rows.append(
-                {
-                    "stage": stage,
-                    "source": source,
-                    "taken": content["taken"],
-                    "given": content["given"],
-                    "dropped": content["dropped"],
-                    "changed": content["changed"],
-                }
-            )
-    return rows
-
-
-def _together(ledgers_of_stage: Iterable[Ledger]) -> Ledger:
-    total = Ledger()
-    for ledger in ledgers_of_stage:
-        total.add(ledger)
-    return total
-
-
-def _facts(stages: Iterable[Ledger]) -> dict[str, dict[str, int]]:
-    """Counts added up, without the texts of tasks, which `contamination_rows` counts."""
-    facts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for ledger in stages:
-        for fact, counts in ledger.facts.items():
-            for name, number in counts.items():
-                facts[fact][name] += number
-    facts.pop("task texts found", None)
-    return {fact: dict(counts) for fact, counts in facts.items()}
-
-
-def contamination_rows(every: Sequence[Ledger]) -> list[ContaminationRow]:
-    """By task and split: documents that hold some of its texts, and how many different texts they hold."""
-    documents: dict[str, int] = defaultdict(int)
-    texts: dict[str, set[str]] = defaultdict(set)
-    for ledger in every:
-        for name, number in ledger.facts.get("contaminated documents", {}).items():
-            documents[name] += number
-        for name in ledger.facts.get("task texts found", {}):
-            task_split, _, row = name.rpartition(" ")
-            texts[task_split].add(row)
-    ordered = sorted(documents.items(), key=lambda item: (item[0].rpartition(" ")[2] != "test", item[0]))
+def _stage_rows(history: Sequence[tuple[str, Mapping[str, Ledger]]]) -> list[StageRow]:
+    contents = [(stage, source, ledger.as_json()) for stage, each in history for source, ledger in each.items()]
     return [
-        {"task": task, "split": split, "documents": number, "texts": len(texts[name])}
-        for name, number in ordered
+        {
+            "stage": stage,
+            "source": source,
+            "taken": content["taken"],
+            "given": content["given"],
+            "dropped": content["dropped"],
+            "changed": content["changed"],
+        }
+        for stage, source, content in contents
+    ]
+
+
+def contamination_rows(total: Ledger) -> list[ContaminationRow]:
+    """By task and split: documents that hold some of its texts, and how many different texts they hold."""
+    documents = total.facts.get("contaminated documents", {})
+    texts = Counter(name.rpartition(" ")[0] for name in total.facts.get("task texts found", {}))
+    ordered = sorted(documents, key=lambda name: (name.rpartition(" ")[2] != "test", name))
+    return [
+        {"task": task, "split": split, "documents": documents[name], "texts": texts[name]}
+        for name in ordered
         for task, _, split in [name.rpartition(" ")]
     ]
 
 
-def mix_rows(written: Mapping[str, Any]) -> list[MixRow]:
+def _mix_rows(written: Mapping[str, Any]) -> list[MixRow]:
     """By source: share of the output's bytes that was wanted and that it got, and of the tokens when annealing."""
     total = sum(written["bytes"].values())
     return [
@@ -206,7 +179,7 @@ def mix_rows(written: Mapping[str, Any]) -> list[MixRow]:
     ]
 
 
-def token_rows(packed: Mapping[str, Mapping[str, Any]]) -> list[TokenRow]:
+def _token_rows(packed: Mapping[str, Mapping[str, Any]]) -> list[TokenRow]:
     """By source: tokens and documents of its shards, held-out ones among them, and bytes a token."""
     return [
         {
@@ -221,26 +194,14 @@ def token_rows(packed: Mapping[str, Mapping[str, Any]]) -> list[TokenRow]:
     ]
 
 
-def _synthetic_share(written: Mapping[str, Any]) -> float:
-    synthetic = sum(written["bytes"].get(source, 0) for source in written["synthetic"])
-    return float(synthetic / sum(written["bytes"].values()))
-
-
-def _notes(history: Sequence[tuple[str, Mapping[str, Ledger]]]) -> list[str]:
-    """What could not be read; beyond 200 sentences their number."""
-    notes = [note for _, by_source in history for ledger in by_source.values() for note in ledger.notes]
-    more = [f"and {len(notes) - _MOST_NOTES:,} more like these"] if len(notes) > _MOST_NOTES else []
-    return notes[:_MOST_NOTES] + more
-
-
-def settings_of(corpus: Corpus) -> dict[str, Any]:
+def _settings(corpus: Corpus) -> dict[str, Any]:
     """What the corpus file said, defaults filled in."""
     stated = asdict(corpus)
     stated["sources"] = {source.pop("name"): source for source in stated["sources"]}
-    stated["stages"] = {stage.name: asdict(stage) for stage in corpus.stages}
+    stated["stages"] = {
+        stage.name: {name: value for name, value in asdict(stage).items() if name not in FILLED_IN}
+        for stage in corpus.stages
+    }
     if corpus.pack is None:
         del stated["pack"]
-    for settings in stated["stages"].values():
-        for name in FILLED_IN:
-            settings.pop(name, None)
     return stated

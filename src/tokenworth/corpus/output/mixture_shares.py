@@ -33,18 +33,18 @@ def shares(
         mix: what is wanted.
         parts: in [0, 1], of sources that are not to be used whole.
     """
-    most = {one.name: available[one.name] * one.repeats for one in sources}
+    most = {source.name: available[source.name] * source.repeats for source in sources}
     parts = parts or {}
     wanted = None if mix.total_mb is None else mix.total_mb * 1e6
-    if any(one.weight is not None for one in sources):
-        weights = {one.name: (one.weight or 0.0) * parts.get(one.name, 1.0) for one in sources}
+    if any(source.weight is not None for source in sources):
+        weights = {source.name: (source.weight or 0.0) * parts.get(source.name, 1.0) for source in sources}
         return _weighted(most, weights, wanted)
-    most = {name: own * parts.get(name, 1.0) for name, own in most.items()}
+    most = {name: size * parts.get(name, 1.0) for name, size in most.items()}
     most = _capped(most, sources, mix.max_synthetic)
     total = sum(most.values())
     scale = 1.0 if wanted is None or total == 0 else min(1.0, wanted / total)
-    notes = () if wanted is None or total >= wanted else (_short(total, wanted, "all sources together"),)
-    return Shares({name: own * scale for name, own in most.items()}, notes)
+    notes = _short(total, wanted, "all sources together")
+    return Shares({name: size * scale for name, size in most.items()}, notes)
 
 
 def _weighted(most: Mapping[str, float], weights: Mapping[str, float], wanted: float | None) -> Shares:
@@ -55,53 +55,41 @@ def _weighted(most: Mapping[str, float], weights: Mapping[str, float], wanted: f
         return Shares(dict.fromkeys(weights, 0.0), ())
     scarcest = min(reach, key=lambda name: reach[name])
     total = reach[scarcest] if wanted is None else min(wanted, reach[scarcest])
-    notes = () if wanted is None or total >= wanted else (_short(total, wanted, f"source {scarcest}"),)
+    notes = _short(total, wanted, f"source {scarcest}")
     return Shares({name: weight * total for name, weight in weights.items()}, notes)
 
 
-def _short(total: float, wanted: float, who: str) -> str:
-    return (
-        f"{wanted / 1e6:,.1f} MB were wanted, but {who} allows {total / 1e6:,.1f} MB only; add documents, or raise "
-        "repeats"
-    )
+def _short(total: float, wanted: float | None, who: str) -> tuple[str, ...]:
+    """A sentence where less can be had than is wanted."""
+    if wanted is None or total >= wanted:
+        return ()
+    sentence = f"{wanted / 1e6:,.1f} MB were wanted, but {who} allows {total / 1e6:,.1f} MB only"
+    return (f"{sentence}; add documents, or raise repeats",)
 
 
 def _capped(most: Mapping[str, float], sources: Sequence[Source], cap: float | None) -> dict[str, float]:
     """Synthetic sources cut alike until they are no more than their share: f S = cap / (1 - cap) * rest."""
-    synthetic = {one.name for one in sources if one.synthetic}
-    made = sum(own for name, own in most.items() if name in synthetic)
-    rest = sum(most.values()) - made
-    if cap is None or made == 0 or made <= cap * (made + rest):
+    names = {source.name for source in sources if source.synthetic}
+    synthetic = sum(size for name, size in most.items() if name in names)
+    rest = sum(most.values()) - synthetic
+    if cap is None or synthetic == 0 or synthetic <= cap * (synthetic + rest):
         return dict(most)
-    factor = cap * rest / ((1 - cap) * made)
-    return {name: own * (factor if name in synthetic else 1) for name, own in most.items()}
+    factor = cap * rest / ((1 - cap) * synthetic)
+    return {name: size * (factor if name in names else 1) for name, size in most.items()}
 
 
 def copies(sizes: np.ndarray, wanted: float, seed: Sequence[int]) -> np.ndarray:
     """(N,) how often each document is taken so that their bytes come to what is wanted: whole passes, then a sample.
 
-    Args:
-        sizes: (N,) bytes of each document.
-        wanted: bytes in all; met to within half of one document where there is enough.
-        seed: of the sample.
+    The (N,) sizes are bytes; what is wanted is met to within half of one document where there is enough.
     """
     total = int(sizes.sum())
     if total == 0:
         return np.zeros(len(sizes), np.int64)
     passes, rest = divmod(wanted, total)
-    found = np.full(len(sizes), int(passes))
+    times = np.full(len(sizes), int(passes))
     order = np.random.default_rng(list(seed)).permutation(len(sizes))
     reached = np.cumsum(sizes[order])
     middle = reached - sizes[order] / 2
-    found[order[middle <= rest]] += 1
-    return found
-
-
-def places(entries: int, files: int, seed: int) -> np.ndarray:
-    """(entries,) output file of each document: every one equally likely for every document."""
-    return np.random.default_rng([seed, files]).integers(files, size=entries)
-
-
-def order_in(file: int, entries: int, seed: int) -> np.ndarray:
-    """(entries,) order of the documents of an output file."""
-    return np.random.default_rng([seed, 1, file]).permutation(entries)
+    times[order[middle <= rest]] += 1
+    return times

@@ -2,58 +2,98 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tokenworth.base.cell_store import content_key
-from tokenworth.corpus.engine.flow import Flow, ledgers
+from tokenworth.corpus.engine.pipeline import Flow, ledgers
 from tokenworth.corpus.engine.shard_store import Shard, read_json, write_arrays, write_json
-from tokenworth.corpus.output.mixture_shares import copies, places, shares
+from tokenworth.corpus.output.loss_notes import losses
+from tokenworth.corpus.output.mixture_shares import copies, shares
 from tokenworth.corpus.output.pretraining_file import annealing_shares, write_run_file
-from tokenworth.corpus.output.shuffle_jobs import CollectJob, MeasureJob, ScatterJob, added, collect, measure, scatter
-from tokenworth.corpus.output.variety import Variety, allowed, measured_variety
+from tokenworth.corpus.output.shuffle_jobs import CollectJob, ScatterJob, added, collect, measure, scatter
+from tokenworth.corpus.output.variety import allowed, measured_variety
 from tokenworth.errors import TokenworthError
 
 CORPUS = "corpus.json"
 
 
+@dataclass(frozen=True, slots=True)
+class MixChoice:
+    """How much of each source is taken, as corpus.json tells it."""
+
+    available: dict[str, int]
+    """Bytes."""
+    wanted_bytes: dict[str, int]
+    wanted_share: dict[str, float]
+    weights: dict[str, float | None]
+    synthetic: list[str]
+    variety: list[dict[str, Any]]
+    seed: int
+
+
 def write_output(flow: Flow, out: Path) -> None:
-    """Choose, shuffle and write the documents; corpus.json last.
-
-    Raises:
-        TokenworthError: no room left, or no document left.
-    """
-    shards = [(i, shard) for i in flow.members() for shard in flow.shards_of(i)]
-    jobs = [MeasureJob(shard, shard.path.with_suffix(".sizes")) for _, shard in shards]
-    sizes = flow.run("measure", measure, jobs)
-    owners = [flow.parts[i].source.name for i, _ in shards]
-    variety = measured_variety(flow, [shard for _, shard in shards], owners, sizes)
-    chosen, facts = _chosen(flow, owners, sizes, variety)
-    key = content_key(["write", _mix_facts(flow), flow.corpus.seed, facts, flow.keys])
-    total = sum(int((size * taken).sum()) for size, taken in zip(sizes, chosen, strict=True))
+    """Choose, shuffle and write the documents; corpus.json last.  TokenworthError: no room, or no document left."""
+    corpus, shards = flow.corpus, flow.shards()
+    sizes = flow.run("measure", measure, shards)
+    times, choice = _chosen(flow, shards, sizes)
+    mix_facts = {"total_mb": corpus.mix.total_mb, "shard_mb": corpus.mix.shard_mb}
+    key = content_key(["write", mix_facts, corpus.seed, asdict(choice), flow.keys])
+    total = sum(int((size * taken).sum()) for size, taken in zip(sizes, times, strict=True))
     if total == 0:
-        raise TokenworthError(f"no document is left to write: {_losses(flow)}{_exhausted(flow, facts)}")
-    files = max(1, round(total / (flow.corpus.mix.shard_mb * 1e6)))
+        raise TokenworthError(f"no document is left to write: {losses(ledgers(flow))}{_exhausted(choice)}")
+    files = max(1, round(total / (corpus.mix.shard_mb * 1e6)))
     _make_way(flow.root, out, key)
-    scattered = _scatter(flow, [shard for _, shard in shards], chosen, files, key)
-    collecting = [
-        CollectJob(scattered, number, flow.corpus.seed, out / f"text-{number:05d}.parquet") for number in range(files)
-    ]
-    counts = added(flow.run("write", collect, collecting))
-    shares_got = {name: own if name in counts["documents"] else 0.0 for name, own in facts["wanted_share"].items()}
-    write_run_file(flow.corpus, shares_got, out)
-    annealing = annealing_shares(flow.corpus, shares_got)
-    found = {"name": flow.corpus.name, "key": key, "files": files, "annealing": annealing, **facts, **counts}
-    write_json(out / CORPUS, found)
+    scattered = _scatter(flow, shards, times, files, flow.root / f"scatter-{key}")
+    jobs = [CollectJob(scattered, number, corpus.seed, out / f"text-{number:05d}.parquet") for number in range(files)]
+    counts = added(flow.run("write", collect, jobs))
+    got = {name: share if name in counts["documents"] else 0.0 for name, share in choice.wanted_share.items()}
+    write_run_file(corpus, got, out)
+    head = {"name": corpus.name, "key": key, "files": files, "annealing": annealing_shares(corpus, got)}
+    write_json(out / CORPUS, {**head, **asdict(choice), **counts})
 
 
-def _mix_facts(flow: Flow) -> dict[str, Any]:
-    """Settings of the mix that the texts depend on beyond the bytes wanted of each source."""
-    return {name: value for name, value in asdict(flow.corpus.mix).items() if name in ("total_mb", "shard_mb")}
+def _chosen(flow: Flow, shards: Sequence[Shard], sizes: Sequence[np.ndarray]) -> tuple[list[np.ndarray], MixChoice]:
+    """How often every document of every shard is taken, and the mix that comes of it; sources stand in their order."""
+    corpus, owners = flow.corpus, [part.source for part in flow.parts for _ in range(part.count)]
+    names = [source.name for source in corpus.sources]
+    ends = np.cumsum([0, *map(len, sizes)])
+    by_source = {
+        name: np.concatenate([np.zeros(0, np.int64), *(sizes[i] for i, owner in enumerate(owners) if owner == name)])
+        for name in names
+    }
+    variety = measured_variety(flow, shards, owners, sizes)
+    available = {name: int(size.sum()) for name, size in by_source.items()}
+    parts, notes = allowed(variety, corpus.mix.least_variety)
+    wanted = shares(available, corpus.sources, corpus.mix, parts)
+    flow.notes += [*notes, *wanted.notes]
+    taken = [copies(by_source[name], wanted.bytes[name], (corpus.seed, i)) for i, name in enumerate(names)]
+    total = sum(wanted.bytes.values())
+    choice = MixChoice(
+        available=available,
+        wanted_bytes={name: round(size) for name, size in wanted.bytes.items()},
+        wanted_share={name: size / total if total else 0.0 for name, size in wanted.bytes.items()},
+        weights={source.name: source.weight for source in corpus.sources},
+        synthetic=[source.name for source in corpus.sources if source.synthetic],
+        variety=[{**asdict(row), "part": parts.get(row.source, 1.0)} for row in variety],
+        seed=corpus.seed,
+    )
+    times = np.concatenate(taken)
+    return [times[begin:end] for begin, end in pairwise(ends)], choice
+
+
+def _exhausted(choice: MixChoice) -> str:
+    """Sources that have a weight and no document: they allow nothing of the others."""
+    weighted = [name for name, weight in choice.weights.items() if weight]
+    names = [name for name in weighted if not choice.available[name]]
+    if not names or len(names) == len(weighted):
+        return ""
+    return f"; nothing is left of {', '.join(names)}, and by the weights nothing of the others: leave it out"
 
 
 def _make_way(root: Path, out: Path, key: str) -> None:
@@ -67,70 +107,17 @@ def _make_way(root: Path, out: Path, key: str) -> None:
     write_json(begun, key)
 
 
-def _exhausted(flow: Flow, facts: dict[str, Any]) -> str:
-    """Sources that have a weight and no document: they allow nothing of the others."""
-    weighted = [one.name for one in flow.corpus.sources if one.weight]
-    names = [name for name in weighted if not facts["available"][name]]
-    if not names or len(names) == len(weighted):
-        return ""
-    return f"; nothing is left of {', '.join(names)}, and by the weights nothing of the others: leave it out"
-
-
-def _losses(flow: Flow) -> str:
-    """What each stage dropped and why, in words."""
-    lost: dict[str, Counter[str]] = {name: Counter() for name, _ in ledgers(flow)}
-    for name, own in ledgers(flow):
-        for ledger in own.values():
-            lost[name].update({reason: amount.documents for reason, amount in ledger.dropped.items()})
-    return ", ".join(_lost(name, reasons) for name, reasons in lost.items() if reasons) or "none was read"
-
-
-def _lost(name: str, reasons: Counter[str]) -> str:
-    why = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common(3))
-    return f"{name} dropped {reasons.total():,} ({why})"
-
-
-def _chosen(
-    flow: Flow, source_of: list[str], sizes: list[np.ndarray], variety: list[Variety]
-) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """How often every document of every shard is taken, and the mix that comes of it."""
-    corpus = flow.corpus
-    names = [source.name for source in corpus.sources]
-    rows = {name: [i for i, own in enumerate(source_of) if own == name] for name in names}
-    every = {name: np.concatenate([np.zeros(0, np.int64), *(sizes[i] for i in rows[name])]) for name in names}
-    available = {name: int(own.sum()) for name, own in every.items()}
-    parts, notes = allowed(variety, corpus.mix.least_variety)
-    wanted = shares(available, corpus.sources, corpus.mix, parts)
-    flow.notes += [*notes, *wanted.notes]
-    chosen: list[np.ndarray] = [np.zeros(0, np.int64)] * len(sizes)
-    for number, name in enumerate(names):
-        taken = copies(every[name], wanted.bytes[name], (corpus.seed, number))
-        ends = np.cumsum([len(sizes[i]) for i in rows[name]])[:-1]
-        for i, own in zip(rows[name], np.split(taken, ends), strict=True) if rows[name] else ():
-            chosen[i] = own
-    total = sum(wanted.bytes.values())
-    facts = {
-        "available": available,
-        "wanted_bytes": {name: round(own) for name, own in wanted.bytes.items()},
-        "wanted_share": {name: own / total if total else 0.0 for name, own in wanted.bytes.items()},
-        "weights": {source.name: source.weight for source in corpus.sources},
-        "synthetic": [source.name for source in corpus.sources if source.synthetic],
-        "variety": [{**one.asdict(), "part": parts.get(one.source, 1.0)} for one in variety],
-        "seed": corpus.seed,
-    }
-    return chosen, facts
-
-
-def _scatter(flow: Flow, shards: list[Shard], chosen: list[np.ndarray], files: int, key: str) -> tuple[Path, ...]:
+def _scatter(
+    flow: Flow, shards: Sequence[Shard], times: Sequence[np.ndarray], files: int, folder: Path
+) -> tuple[Path, ...]:
     """Documents of every shard by output file."""
-    folder = flow.root / f"scatter-{key}"
-    entries = [np.repeat(np.arange(len(taken)), taken) for taken in chosen]
-    where = np.split(places(sum(map(len, entries)), files, flow.corpus.seed), np.cumsum([len(e) for e in entries])[:-1])
-    jobs = []
-    for number, (shard, rows, file) in enumerate(zip(shards, entries, where, strict=True)):
-        plan, path = folder / f"{number:06d}.plan", folder / f"{number:06d}.arrow"
-        if not path.is_file():
-            write_arrays(plan, {"rows": rows, "file": file})
-        jobs.append(ScatterJob(shard, plan, files, path))
+    rows = [np.repeat(np.arange(len(taken)), taken) for taken in times]
+    ends = np.cumsum([len(entries) for entries in rows])
+    rng = np.random.default_rng([flow.corpus.seed, files])
+    file_of = np.split(rng.integers(files, size=ends[-1]), ends[:-1])  # every file is equally likely
+    jobs = [ScatterJob(shard, folder / f"{number:06d}.plan", files) for number, shard in enumerate(shards)]
+    for job, entries, file in zip(jobs, rows, file_of, strict=True):
+        if not job.path.is_file():
+            write_arrays(job.plan, {"rows": entries, "file": file})
     flow.run("shuffle", scatter, jobs)
     return tuple(job.path for job in jobs)

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.corpus_settings import Source
 from tokenworth.corpus.diversity import diversity
-from tokenworth.corpus.engine.flow import Flow
+from tokenworth.corpus.engine.pipeline import Flow
 from tokenworth.corpus.engine.shard_store import WORK, Shard, read_json, write_json
 
 PIECE_WORDS = 100
@@ -40,10 +39,6 @@ class Variety:
     """The least of three: distinct-4, 1 - self-BLEU and 1 / compression, each over that of real text; 1 is as varied.
     None for the real sources themselves."""
 
-    def asdict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
 
 def varieties(texts: Mapping[str, Sequence[str]], sources: Sequence[Source]) -> list[Variety]:
     """Variety of the real sources together, then of each synthetic one.
@@ -55,26 +50,26 @@ def varieties(texts: Mapping[str, Sequence[str]], sources: Sequence[Source]) -> 
         sources: of the corpus file.
     """
     real = pieces(texts.get(REAL, ()))
-    found: list[Variety] = []
+    rows: list[Variety] = []
     for source in sources:
-        own = pieces(texts[source.name]) if source.synthetic else []
-        size = min(len(own), len(real))
+        synthetic = pieces(texts[source.name]) if source.synthetic else []
+        size = min(len(synthetic), len(real))
         if size < FEWEST_PIECES:
             continue
         reference = diversity(real[:size], sample=_BLEU_PIECES)
-        found += [] if found else [_variety(REAL, reference, None)]
-        found.append(_variety(source.name, diversity(own[:size], sample=_BLEU_PIECES), reference))
-    return found
+        rows += [] if rows else [_variety(REAL, reference, None)]
+        rows.append(_variety(source.name, diversity(synthetic[:size], sample=_BLEU_PIECES), reference))
+    return rows
 
 
-def _variety(name: str, own: Mapping[str, float], real: Mapping[str, float] | None) -> Variety:
-    measures = {key: own[key] for key in ("distinct_2", "distinct_4", "self_bleu", "compression")}
+def _variety(name: str, of_source: Mapping[str, float], real: Mapping[str, float] | None) -> Variety:
+    measures = {key: of_source[key] for key in ("distinct_2", "distinct_4", "self_bleu", "compression")}
     if real is None:
         return Variety(name, **measures, ratio=None)
     ratios = (
-        own["distinct_4"] / max(real["distinct_4"], 1e-9),
-        (1 - own["self_bleu"]) / max(1 - real["self_bleu"], 1e-9),
-        real["compression"] / max(own["compression"], 1e-9),
+        of_source["distinct_4"] / max(real["distinct_4"], 1e-9),
+        (1 - of_source["self_bleu"]) / max(1 - real["self_bleu"], 1e-9),
+        real["compression"] / max(of_source["compression"], 1e-9),
     )
     return Variety(name, **measures, ratio=min(ratios))
 
@@ -90,21 +85,21 @@ def pieces(texts: Sequence[str]) -> list[str]:
     return [" ".join(words[end - PIECE_WORDS : end]) for end in ends]
 
 
-def allowed(found: Sequence[Variety], least: float | None) -> tuple[dict[str, float], list[str]]:
+def allowed(rows: Sequence[Variety], least: float | None) -> tuple[dict[str, float], list[str]]:
     """What part of each source may be used, in [0, 1], and a sentence for each that is cut.
 
     A source at or above the limit is used whole; below it, ratio / limit of it; below half of it, nothing.
     """
     parts: dict[str, float] = {}
     notes = []
-    for one in found:
-        if least is None or one.ratio is None or one.ratio >= least:
+    for row in rows:
+        if least is None or row.ratio is None or row.ratio >= least:
             continue
-        share = one.ratio / least
-        parts[one.source] = share if share >= 0.5 else 0.0
-        taken = f"{share:.0%} of what it would give is taken" if parts[one.source] else "nothing of it is taken"
+        share = row.ratio / least
+        parts[row.source] = share if share >= 0.5 else 0.0
+        taken = f"{share:.0%} of what it would give is taken" if parts[row.source] else "nothing of it is taken"
         notes.append(
-            f"source {one.source} has {one.ratio:.2f} of the variety of real text, below the {least:g} of "
+            f"source {row.source} has {row.ratio:.2f} of the variety of real text, below the {least:g} of "
             f"least_variety: {taken}"
         )
     return parts, notes
@@ -115,11 +110,7 @@ def measured_variety(
 ) -> list[Variety]:
     """`varieties` of the sources of a build, kept in its work folder; none where nothing is synthetic, or everything.
 
-    Args:
-        flow: with all stages behind it.
-        shards: of all sources.
-        owners: source of each.
-        sizes: (N,) bytes of the documents of each.
+    Of each shard (all of them, behind all stages) are given the source, and the (N,) bytes of its documents.
     """
     corpus = flow.corpus
     groups = {source.name: source.name if source.synthetic else REAL for source in corpus.sources}
@@ -130,22 +121,16 @@ def measured_variety(
     def measure(_folder: Path) -> None:
         texts = {}
         for number, group in enumerate(dict.fromkeys(groups.values())):
-            own = [i for i, name in enumerate(owners) if groups[name] == group]
-            texts[group] = sampled([shards[i] for i in own], [sizes[i] for i in own], (corpus.seed, 2, number))
-        write_json(path, [one.asdict() for one in varieties(texts, corpus.sources)])
+            members = [i for i, name in enumerate(owners) if groups[name] == group]
+            texts[group] = _sample([shards[i] for i in members], [sizes[i] for i in members], (corpus.seed, 2, number))
+        write_json(path, [asdict(row) for row in varieties(texts, corpus.sources)])
 
     WORK.once(path, measure)
-    return [Variety(**one) for one in read_json(path)]
+    return [Variety(**row) for row in read_json(path)]
 
 
-def sampled(shards: Sequence[Shard], sizes: Sequence[np.ndarray], seed: Sequence[int]) -> list[str]:
-    """About 1.5 MB of documents drawn from shards, in a seeded order; only shards that hold some are read.
-
-    Args:
-        shards: of one source, or of several together.
-        sizes: (N,) bytes of the documents of each.
-        seed: of the draw.
-    """
+def _sample(shards: Sequence[Shard], sizes: Sequence[np.ndarray], seed: Sequence[int]) -> list[str]:
+    """About 1.5 MB of documents drawn from shards, in a seeded order; only shards that hold some are read."""
     every = np.concatenate([np.zeros(0, np.int64), *sizes])
     order = np.random.default_rng(list(seed)).permutation(len(every))
     chosen = order[: int(np.searchsorted(np.cumsum(every[order]), _BYTES)) + 1]

@@ -23,16 +23,14 @@ _NETWORK = re.compile(
 )
 """Prefixes and lengths of ISO/IEC 7812 as the networks publish them."""
 _SHORTEST_UNSAID = 13
-_SAID_BEFORE = re.compile(
-    r"\b(?:cards?|cc|credit|debit|visa|maestro|mastercard|amex|pan)\b[^.!]{0,24}\Z", re.IGNORECASE
-)
+_SAID_BEFORE = re.compile(r"(?i)\b(?:cards?|cc|credit|debit|visa|maestro|mastercard|amex|pan)\b[^.!]{0,24}\Z")
 _LOOK_BACK = 48
 _VALUE_BEFORE = re.compile(r"(?:\w\(|[=\[,]|=\s)\Z")  # a seed or a constant of code
 
 
 def card_span(match: re.Match[str]) -> tuple[int, int] | None:
     """Where the number stands: right by Luhn's digit, and of a known network or called a card."""
-    digits = _digits(match.group())
+    digits = "".join(letter for letter in match.group() if letter.isdigit())
     if len(set(digits)) < 2 or not library("stdnum.luhn", "redaction of card numbers").is_valid(digits):
         return None
     said = _SAID_BEFORE.search(match.string[max(0, match.start() - _LOOK_BACK) : match.start()])
@@ -60,12 +58,5 @@ def iban_span(match: re.Match[str]) -> tuple[int, int] | None:
 
 def ssn_span(match: re.Match[str]) -> tuple[int, int] | None:
     """Where the number stands, if it is one that is given out."""
-    return (
-        match.span()
-        if library("stdnum.us.ssn", "redaction of social security numbers").is_valid(match.group())
-        else None
-    )
-
-
-def _digits(text: str) -> str:
-    return "".join(letter for letter in text if letter.isdigit())
+    ssn = library("stdnum.us.ssn", "redaction of social security numbers")
+    return match.span() if ssn.is_valid(match.group()) else None

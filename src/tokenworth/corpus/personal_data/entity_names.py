@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from tokenworth.corpus.personal_data.rules import Finding
+from tokenworth.corpus.personal_data.redaction import Finding
 from tokenworth.errors import SettingError, first_line
 
 NAME_TYPES = ("PERSON", "PLACE")
@@ -25,24 +25,16 @@ Recogniser = Callable[[str], Sequence[Finding]]
 
 @lru_cache(maxsize=2)
 def recogniser(model: str = RECOGNISER) -> Recogniser:
-    """Names by a pipeline of spaCy.
+    """Names by a pipeline of spaCy: an installed model by its name, or a folder.
 
-    Args:
-        model: name of an installed model, or a folder.
-
-    Raises:
-        SettingError: spaCy or the model is not installed; the message is the commands.
+    SettingError: spaCy or the model is not installed; the message is the commands.
     """
     pipeline = _pipeline(model)
-    return lambda text: list(_found(pipeline, text))
+    return lambda text: list(_names(pipeline, text))
 
 
 def recogniser_version(model: str) -> str:
-    """What its findings depend on.
-
-    Raises:
-        SettingError: as `recogniser`.
-    """
+    """What its findings depend on.  SettingError: as `recogniser`."""
     meta = _pipeline(model).meta
     return f"{meta.get('lang')}_{meta.get('name')} {meta.get('version')}, spaCy {meta.get('spacy_version')}"
 
@@ -66,14 +58,14 @@ def _commands(model: str) -> str:
     return f"pip install spacy && python -m spacy download {model}"
 
 
-def _found(pipeline: Any, text: str) -> Iterator[Finding]:
+def _names(pipeline: Any, text: str) -> Iterator[Finding]:
     """Entities of a text, which is read in pieces: a recogniser's memory grows with what it is given at once."""
     begin = 0
     while begin < len(text):
         end = _piece_end(text, begin)
-        for one in pipeline(text[begin:end]).ents:
-            if kind := _TYPE_OF.get(one.label_):
-                yield Finding(kind, begin + one.start_char, begin + one.end_char)
+        for entity in pipeline(text[begin:end]).ents:
+            if kind := _TYPE_OF.get(entity.label_):
+                yield Finding(kind, begin + entity.start_char, begin + entity.end_char)
         begin = end
 
 
@@ -82,6 +74,5 @@ def _piece_end(text: str, begin: int) -> int:
     end = begin + _AT_ONCE
     if end >= len(text):
         return len(text)
-    middle = begin + _AT_ONCE // 2
-    found = ((text.rfind(mark, middle, end), len(mark)) for mark in ("\n", ". ", " "))
-    return next((place + size for place, size in found if place >= 0), end)
+    ends = ((text.rfind(mark, begin + _AT_ONCE // 2, end), len(mark)) for mark in ("\n", ". ", " "))
+    return next((place + size for place, size in ends if place >= 0), end)

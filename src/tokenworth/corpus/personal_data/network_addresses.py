@@ -16,8 +16,6 @@ _VERSION_BEFORE = re.compile(
     r"|(?:[=<>~^]=|[-_~^§]|(?<![/:])/)\s?)\Z",
     re.IGNORECASE,
 )
-
-
 _ADDRESS_BEFORE = re.compile(r"(?:\b(?:ip|ipv4|address|host|server|dns|gateway|from|ping)\b\W*|//|@)\Z", re.IGNORECASE)
 _LARGE = 20
 
@@ -31,13 +29,10 @@ def ipv4_span(match: re.Match[str]) -> tuple[int, int] | None:
     before = match.string[max(0, match.start() - 24) : match.start()]
     if _VERSION_BEFORE.search(before) or address in _UNSPECIFIC:
         return None
-    return match.span() if not _numbers_a_part(address) or _ADDRESS_BEFORE.search(before) else None
-
-
-def _numbers_a_part(address: IPv4Address) -> bool:
-    """Whether it rather numbers a section or a release: four small numbers that are neither alike nor private."""
-    small = all(octet < _LARGE for octet in address.packed)
-    return small and len(set(address.packed)) > 1 and not address.is_private
+    # Four small numbers that are neither alike nor private rather number a section or a release.
+    is_small = all(octet < _LARGE for octet in address.packed)
+    numbers_a_part = is_small and len(set(address.packed)) > 1 and not address.is_private
+    return match.span() if not numbers_a_part or _ADDRESS_BEFORE.search(before) else None
 
 
 def ipv6_span(match: re.Match[str]) -> tuple[int, int] | None:

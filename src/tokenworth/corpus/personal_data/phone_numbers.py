@@ -13,8 +13,7 @@ from typing import Any
 
 from tokenworth.corpus.extras import library
 
-_SPACE = r" \u00a0\u2009\u202f"
-_BLANKS = (" ", "\u00a0", "\u2009", "\u202f")
+_SPACE = " \u00a0\u2009\u202f"
 _GAP = rf"[-./\u2010-\u2013{_SPACE}]"
 PATTERN = re.compile(
     rf"(?<![\w.+/=$€£#-])(?:(?:\+|00)\d{{1,3}}{_GAP}?)?(?:\(\d{{1,5}}\){_GAP}?)?"
@@ -47,10 +46,9 @@ _SAID_BEFORE = re.compile(
 )
 _SAID_AFTER = re.compile(rf"[-\s(]{{0,2}}(?:{_DEVICE})\b", re.IGNORECASE)
 _LOOK_BACK, _LOOK_AHEAD = 60, 16
-_TRUNK_REGIONS = (
-    "GB", "DE", "FR", "CH", "AT", "BE", "NL", "SE", "FI", "IE", "AU", "NZ", "ZA", "IN", "JP", "KR", "BR", "TR", "IL",
-    "HR", "RO", "BG", "SI", "UA", "EG", "NG", "KE", "PK", "TH", "ID", "PH", "VN", "MY",
-)  # fmt: skip
+_TRUNK_REGIONS = re.findall(
+    r"\w+", "GB DE FR CH AT BE NL SE FI IE AU NZ ZA IN JP KR BR TR IL HR RO BG SI UA EG NG KE PK TH ID PH VN MY"
+)
 """Countries that write national numbers with a 0 before them."""
 
 
@@ -58,7 +56,7 @@ def phone_span(match: re.Match[str]) -> tuple[int, int] | None:
     """Where the number stands, or None if it is none; of several behind each other the first."""
     shorter: re.Match[str] | None = match
     while shorter is not None and not _is_phone(shorter):
-        blank = max(match.string.rfind(space, match.start() + 1, shorter.end()) for space in _BLANKS)
+        blank = max(match.string.rfind(space, match.start() + 1, shorter.end()) for space in _SPACE)
         shorter = PATTERN.fullmatch(match.string, match.start(), blank) if blank > 0 else None
     return None if shorter is None else shorter.span()
 
@@ -71,19 +69,14 @@ def _is_phone(match: re.Match[str]) -> bool:
         return False
     if any(kind.fullmatch(number) for kind in (_DECIMAL, _YEARS)) or _DATE.search(number) or _CITATION.search(number):
         return False
-    if _is_said(match):
+    before = match.string[max(0, match.start() - _LOOK_BACK) : match.start()]
+    if _SAID_BEFORE.search(before) or _SAID_AFTER.match(match.string[match.end() : match.end() + _LOOK_AHEAD]):
         return True
     if len(digits) < _FEWEST_UNSAID:
         return False
     if _ABROAD.match(number):
         return _is_possible(number)
     return bool(_NORTH_AMERICAN.fullmatch(number) or _AREA_CODE.fullmatch(number)) or _is_national(number)
-
-
-def _is_said(match: re.Match[str]) -> bool:
-    before = match.string[max(0, match.start() - _LOOK_BACK) : match.start()]
-    after = match.string[match.end() : match.end() + _LOOK_AHEAD]
-    return bool(_SAID_BEFORE.search(before) or _SAID_AFTER.match(after))
 
 
 def _is_possible(number: str) -> bool:

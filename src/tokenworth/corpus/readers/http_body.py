@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from tokenworth.corpus.extras import library
 
@@ -36,23 +36,13 @@ def decoded_body(data: bytes, transfer: str, content: str, most: int) -> bytes:
     Raises:
         BodyError: it is broken, or in a coding that is not known.
     """
-    names = [*_names(content), *_names(transfer)]
+    names = [name for part in f"{content},{transfer}".split(",") if (name := part.strip().lower())]
     for name in reversed(names):
-        data = _CODINGS.get(name, _unknown(name))(data, most)
+        if name in _CODINGS:
+            data = _CODINGS[name](data, most)
+        elif not _is_plain(data):
+            raise BodyError(f"the coding {name[:20]!r} is not known")
     return data[:most]
-
-
-def _names(header: str) -> Iterable[str]:
-    return [name for part in header.split(",") if (name := part.strip().lower())]
-
-
-def _unknown(name: str) -> Callable[[bytes, int], bytes]:
-    def refuse(data: bytes, _most: int) -> bytes:
-        if _is_plain(data):
-            return data
-        raise BodyError(f"the coding {name[:20]!r} is not known")
-
-    return refuse
 
 
 def _is_plain(data: bytes) -> bool:
@@ -70,15 +60,11 @@ def _unchunked(data: bytes, _most: int) -> bytes:
         parts.append(data[head.end() : head.end() + size])
         place = head.end() + size
         place += 2 if data[place : place + 2] == b"\r\n" else data[place : place + 1] == b"\n"
-    if parts or data[:1] == b"0":
-        return b"".join(parts)
-    return data
+    return b"".join(parts) if parts or data[:1] == b"0" else data
 
 
 def _gunzipped(data: bytes, most: int) -> bytes:
-    if not data.startswith(_GZIP):
-        return _as_it_is(data, "gzip")
-    return _inflated(data, 31, most, "gzip")
+    return _inflated(data, 31, most, "gzip") if data.startswith(_GZIP) else _as_it_is(data, "gzip")
 
 
 def _deflated(data: bytes, most: int) -> bytes:
@@ -103,17 +89,15 @@ def _unbrotlied(data: bytes, most: int) -> bytes:
     if _is_plain(data):
         return data
     brotli = library("brotli", "reading web archives")
-    decoder = brotli.Decompressor()
-    parts, size = [], 0
+    decoder, page = brotli.Decompressor(), bytearray()
     try:
         for begin in range(0, len(data), 4096):  # in pieces, so that a bomb is left when it is large enough
-            parts.append(decoder.process(data[begin : begin + 4096]))
-            size += len(parts[-1])
-            if size >= most:
+            page += decoder.process(data[begin : begin + 4096])
+            if len(page) >= most:
                 break
     except brotli.error as error:
         raise BodyError(f"its br is broken: {error}") from error
-    return b"".join(parts)
+    return bytes(page)
 
 
 def _unzstd(data: bytes, most: int) -> bytes:
@@ -135,11 +119,13 @@ def _as_it_is(data: bytes, name: str) -> bytes:
     return data
 
 
-def _same(data: bytes, _most: int) -> bytes:
-    return data
-
-
 _CODINGS: dict[str, Callable[[bytes, int], bytes]] = {
-    "chunked": _unchunked, "gzip": _gunzipped, "x-gzip": _gunzipped, "deflate": _deflated, "br": _unbrotlied,
-    "zstd": _unzstd, "identity": _same, "none": _same,
-}  # fmt: skip
+    "chunked": _unchunked,
+    "gzip": _gunzipped,
+    "x-gzip": _gunzipped,
+    "deflate": _deflated,
+    "br": _unbrotlied,
+    "zstd": _unzstd,
+    "identity": lambda data, _most: data,
+    "none": lambda data, _most: data,
+}

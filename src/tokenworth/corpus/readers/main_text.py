@@ -35,10 +35,10 @@ def extract_text(html: str, *, fast: bool = False) -> str:
     trafilatura = library("trafilatura", "extracting text from HTML")
     try:
         page = _with_lists_in_cells(html, trafilatura) if _CELL.search(html) and _LIST.search(html) else html
-        found = trafilatura.extract(page, include_comments=False, include_tables=True, deduplicate=False)
+        text = trafilatura.extract(page, include_comments=False, include_tables=True, deduplicate=False)
     except (RecursionError, ValueError):  # what the parser cannot take is left to the one that can
         return _fast(html)
-    return (found or "").strip()
+    return (text or "").strip()
 
 
 def _with_lists_in_cells(html: str, trafilatura: Any) -> Any:
@@ -67,8 +67,8 @@ def _is_menu(part: Any) -> bool:
 
 def _fast(html: str) -> str:
     module = library("resiliparse.extract.html2text", "extracting text from HTML fast")
-    found: str = module.extract_plain_text(html, main_content=True, alt_texts=False, preserve_formatting=True)
-    return found.strip()
+    text: str = module.extract_plain_text(html, main_content=True, alt_texts=False, preserve_formatting=True)
+    return text.strip()
 
 
 def depth(html: str) -> int:

@@ -25,8 +25,8 @@ _HANGUL, _NOT_ASCII = re.compile("[\uac00-\ud7a3]"), re.compile("[^\x00-\x7f]")
 _SHIFT = re.compile(rb"\x1b\$[@B]")
 """How iso-2022-jp goes over to Japanese; the only encoding of the standard that passes for ASCII."""
 _ESCAPE = b"\x1b"
-_WIDER = {"shift_jis": "cp932", "gbk": "gb18030", "gb2312": "gb18030", "euc_kr": "cp949", "iso8859-11": "cp874",
-          "big5": "big5hkscs"}  # fmt: skip
+_WIDER = {"shift_jis": "cp932", "gbk": "gb18030", "gb2312": "gb18030", "euc_kr": "cp949", "big5": "big5hkscs"}
+_WIDER["iso8859-11"] = "cp874"
 """Python's name of what the standard means by a label where that is more than Python means by it."""
 _ALSO = {"x-mac-cyrillic": "mac-cyrillic", "x-mac-ukrainian": "mac-cyrillic", "x-user-defined": "cp1252"}
 """Labels of the standard that the library does not know."""
@@ -37,18 +37,14 @@ _MOST_WRONG = 0.01
 def decoded_page(data: bytes, charset: str = "") -> str | None:
     """The text of a page, or None where its bytes are no text in any encoding that is named or looks likely.
 
-    Args:
-        data: the page.
-        charset: what the server says of it, which goes before what the page says.
-
-    Raises:
-        SettingError: it is not UTF-8 and resiliparse is not installed.
+    The charset that the server says goes before what the page says.
+    SettingError: it is not UTF-8 and resiliparse is not installed.
     """
     encoding, length = encoding_mark(data)
     if encoding is not None:
         return data[length:].decode(encoding, "replace")
-    labels = [label for label in (charset, declared(data) if _ESCAPE in data or not _is_utf8(data) else "") if label]
-    encodings = [encoding for label in labels if (encoding := encoding_of(label))]
+    labels = charset, declared(data) if _ESCAPE in data or not _is_utf8(data) else ""
+    encodings = [encoding for label in labels if label and (encoding := encoding_of(label))]
     if data[:2].count(0) == 1 and encodings and encodings[0].startswith("utf-16"):
         return data.decode(encodings[0], "replace")
     if _ESCAPE in data and ("iso2022_jp" in encodings or _SHIFT.search(data)):
@@ -60,11 +56,10 @@ def decoded_page(data: bytes, charset: str = "") -> str | None:
 
 
 def _is_utf8(data: bytes) -> bool:
-    try:
+    with suppress(UnicodeDecodeError):
         data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        return True
+    return False
 
 
 def declared(data: bytes) -> str:
@@ -99,20 +94,15 @@ def encoding_of(label: str) -> str | None:
     module = library("resiliparse.parse.encoding", "reading pages that are not UTF-8")
     label = label.strip().lower()
     name = _ALSO.get(label) or module.map_encoding_to_html5(label, fallback_utf8=False)
-    if name is None:
-        return None
-    return codecs.lookup(_WIDER.get(name, name)).name
+    return None if name is None else codecs.lookup(_WIDER.get(name, name)).name
 
 
 def _mostly(data: bytes, encoding: str) -> str | None:
     """The text where few of its characters are wrong; those become the replacement character, as in browsers."""
     if encoding.startswith("utf-16"):
         encoding = "utf-8"  # by the standard: whoever could read the label was not reading UTF-16
-    text = (
-        codecs.charmap_decode(data, "replace", _western())[0]
-        if encoding == "cp1252"
-        else data.decode(encoding, "replace")
-    )
+    is_western = encoding == "cp1252"
+    text = codecs.charmap_decode(data, "replace", _western())[0] if is_western else data.decode(encoding, "replace")
     return text if text.count("\ufffd") <= _MOST_WRONG * len(text) else None
 
 

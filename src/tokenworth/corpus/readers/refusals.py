@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tokenworth.corpus.corpus_settings import Source
 from tokenworth.corpus.document import Document
-from tokenworth.files.faults import BINARY, BROKEN, NOT_UTF8, TOO_LONG, Fault
+from tokenworth.files import Fault
+from tokenworth.files.faults import BROKEN
 
 NO_TEXT = "no text in its row"
-__all__ = ["BINARY", "BROKEN", "NOT_UTF8", "NO_TEXT", "TOO_LONG", "Refused", "identity", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,13 @@ class Refused:
 def identity(source: Source, path: Path) -> str:
     """The file as seen from the source's path."""
     base = Path(source.path)
-    try:
-        inner = path.relative_to(base).as_posix() if base.is_dir() else path.name
-    except ValueError:
-        inner = path.name
-    return f"{source.name}/{inner}"
+    is_inside = base.is_dir() and path.is_relative_to(base)
+    return f"{source.name}/{path.relative_to(base).as_posix() if is_inside else path.name}"
 
 
-def refused(source: Source, path: Path, fault: Fault, kind: str = "text") -> Refused:
+def refused(source: Source, path: Path, fault: Fault) -> Refused:
     """A fault of a file, or of one of its rows."""
-    place = f":{fault.number}" if fault.number else "#end" if fault.kind == BROKEN else ""
-    document = Document(fault.text, identity(source, path) + place, source.name, kind)
-    taken = "; what stood before was taken" if fault.kind == BROKEN else ""
-    return Refused(document, fault.kind, fault.sentence(path) + taken)
+    is_end = fault.kind == BROKEN
+    place = f":{fault.number}" if fault.number else "#end" if is_end else ""
+    document = Document(fault.text, identity(source, path) + place, source.name)
+    return Refused(document, fault.kind, fault.sentence(path) + ("; what stood before was taken" if is_end else ""))

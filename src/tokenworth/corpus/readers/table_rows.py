@@ -2,87 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tokenworth.corpus.corpus_settings import Source
 from tokenworth.corpus.document import Document
-from tokenworth.corpus.readers.refusals import NO_TEXT, TOO_LONG, Refused, identity, refused
+from tokenworth.corpus.readers.refusals import NO_TEXT, Refused, identity, refused
 from tokenworth.errors import FileError, SettingError, first_line
-from tokenworth.files import Columnar, Delimited, Fault, Row, files_of, json_rows, text_in
-from tokenworth.files.faults import BROKEN
+from tokenworth.files import Columnar, Fault, Row, files_of, text_in
+from tokenworth.files.faults import BROKEN, TOO_LONG
 
 _MOST_NAMES = 12
+RowsOf = Callable[[Path, int], Iterable[Row | Fault]]
+"""A file and the most bytes of a line to its rows."""
 
 
-def read_jsonl(source: Source, path: Path, max_bytes: int) -> Iterator[Document | Refused]:
-    """An object a line."""
-    yield from _documents(source, path, json_rows(path, max_bytes), max_bytes)
-
-
-def read_csv(source: Source, path: Path, max_bytes: int) -> Iterator[Document | Refused]:
-    """A row below a header."""
-    yield from _documents(source, path, Delimited(path, max_bytes), max_bytes)
-
-
-def _documents(source: Source, path: Path, rows: Iterable[Row | Fault], max_bytes: int) -> Iterator[Document | Refused]:
+def read_rows(source: Source, path: Path, max_bytes: int, rows_of: RowsOf) -> Iterator[Document | Refused]:
+    """An object a line, or a row below a header."""
     base = identity(source, path)
-    for row in rows:
+    for row in rows_of(path, max_bytes):
         if isinstance(row, Fault):
             yield refused(source, path, row)
         else:
-            name, where = f"{base}:{row.number}", f"{path}, line {row.number}"
-            yield _fitting(row_document(source, name, row.values, where), max_bytes, where)
+            yield _document(source, f"{base}:{row.number}", row.values, f"{path}, line {row.number}", max_bytes)
 
 
-def row_document(source: Source, name: str, row: Mapping[str, Any], where: str) -> Document | Refused:
+def _document(source: Source, name: str, row: Mapping[str, Any], where: str, max_bytes: int) -> Document | Refused:
     """The wanted columns of a row, joined by empty lines."""
     text = text_in(row, source.text)
     if text is None:
-        names = list(map(str, row))
-        known = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
-        sentence = f"{where}: no text in {', '.join(source.text)}; there are {known}"
+        sentence = f"{where}: no text in {', '.join(source.text)}; there are {_listed(row)}"
         return Refused(Document("", name, source.name), NO_TEXT, sentence)
-    return Document(text, name, source.name)
+    document = Document(text, name, source.name)
+    if document.size <= max_bytes:
+        return document
+    sentence = f"{where}: {document.size / 1e6:,.1f} MB are longer than max_document_mb; raise it to take the row"
+    return Refused(document, TOO_LONG, sentence)
 
 
-def _fitting(one: Document | Refused, max_bytes: int, where: str) -> Document | Refused:
-    if isinstance(one, Refused) or one.size <= max_bytes:
-        return one
-    sentence = f"{where}: {one.size / 1e6:,.1f} MB are longer than max_document_mb; raise it to take the row"
-    return Refused(one, TOO_LONG, sentence)
+def _listed(names: Iterable[Any]) -> str:
+    first = [*map(str, names)]
+    return ", ".join([*first[:_MOST_NAMES], *(["..."] if len(first) > _MOST_NAMES else [])])
 
 
 def read_columns(source: Source, path: Path, max_bytes: int) -> Iterator[Document | Refused]:
-    """A row of Parquet or Arrow a document; rows are held 256 at a time.
-
-    Raises:
-        SettingError: the file has none of the wanted columns.
-    """
-    number = 0
+    """A row of Parquet or Arrow a document, 256 held at a time.  SettingError: none of the wanted columns is there."""
+    base, number = identity(source, path), 0
     try:
         file = Columnar(path)
         wanted = [name for name in source.text if name in file.names]
         if not wanted:
-            known = ", ".join(file.names[:_MOST_NAMES]) + (", ..." if len(file.names) > _MOST_NAMES else "")
             raise SettingError(
                 f"source {source.name}: {path} has no column {', '.join(source.text)}; write 'text: NAME' with one "
-                f"of {known}"
+                f"of {_listed(file.names)}"
             )
         for number, row in enumerate(file.rows(wanted), 1):
-            name, where = f"{identity(source, path)}:{number - 1}", f"{path}, row {number - 1}"
-            yield _fitting(row_document(source, name, row, where), max_bytes, where)
+            yield _document(source, f"{base}:{number - 1}", row, f"{path}, row {number - 1}", max_bytes)
     except FileError as error:
-        end = Document("", f"{identity(source, path)}#end", source.name)
-        yield Refused(end, BROKEN, f"{error} (after row {number})")
+        yield Refused(Document("", f"{base}#end", source.name), BROKEN, f"{error} (after row {number})")
 
 
 def read_hub(source: Source, max_bytes: int) -> Iterator[Document | Refused]:
     """Rows of a data set of the hub, streamed: `owner/name`, `owner/name:configuration`, `...@split`.
 
-    Raises:
-        SettingError: it cannot be had.
+    SettingError: it cannot be had.
     """
     from datasets import load_dataset
 
@@ -92,9 +76,8 @@ def read_hub(source: Source, max_bytes: int) -> Iterator[Document | Refused]:
         if Path(name).is_dir():
             files_of(Path(name))  # a file of a numbered set that is missing is not missed by the library
         rows = load_dataset(name, configuration or None, split=split or "train", streaming=True)
-        for number, row in enumerate(rows):
-            where = f"{source.path}, row {number}"
-            yield _fitting(row_document(source, f"{source.name}/{source.path}:{number}", row, where), max_bytes, where)
+        for i, row in enumerate(rows):
+            yield _document(source, f"{source.name}/{source.path}:{i}", row, f"{source.path}, row {i}", max_bytes)
     except FileError as error:
         raise SettingError(f"source {source.name}: {error}") from error
     except (OSError, ValueError) as error:

@@ -10,9 +10,10 @@ from tokenworth.corpus.corpus_settings import Source
 from tokenworth.corpus.document import Document
 from tokenworth.corpus.extras import library
 from tokenworth.corpus.readers.http_body import BodyError, decoded_body
-from tokenworth.corpus.readers.plain_files import page
-from tokenworth.corpus.readers.refusals import BROKEN, TOO_LONG, Refused, identity
+from tokenworth.corpus.readers.plain_files import page, too_long
+from tokenworth.corpus.readers.refusals import Refused, identity
 from tokenworth.errors import first_line
+from tokenworth.files.faults import BROKEN
 
 _HTML = ("text/html", "application/xhtml+xml")
 UNREADABLE = "body that cannot be decoded"
@@ -21,10 +22,7 @@ UNREADABLE = "body that cannot be decoded"
 def read_warc(source: Source, path: Path, max_bytes: int) -> Iterator[Document | Refused]:
     """Every HTML response, its body as HTTP transferred it: chunks joined, gzip, deflate or brotli undone.
 
-    Other records are not documents.
-
-    Raises:
-        SettingError: fastwarc is not installed.
+    Other records are not documents.  SettingError: fastwarc is not installed.
     """
     warc = library("fastwarc.warc", "reading web archives")
     number = 0
@@ -42,35 +40,32 @@ def read_warc(source: Source, path: Path, max_bytes: int) -> Iterator[Document |
 
 def _page(source: Source, path: Path, record: Any, max_bytes: int) -> Iterator[Document | Refused]:
     """A media type counts whatever its case and parameters."""
-    kind, _, parameters = str(_header(record, "Content-Type")).partition(";")
+    kind, _, parameters = _header(record, "Content-Type").partition(";")
     if kind.strip().lower() not in _HTML:
         return
     address = record.headers["WARC-Target-URI"]
-    document = Document("", f"{source.name}/{address}", source.name, "html")
+    document, place = Document("", f"{source.name}/{address}", source.name, "html"), f"{path}, {address}"
+    raw = bytes(record.reader.read(2 * max_bytes + 1))
+    codings = _header(record, "Transfer-Encoding"), _header(record, "Content-Encoding")
     try:
-        raw = bytes(record.reader.read(2 * max_bytes + 1))
-        data = decoded_body(
-            raw, _header(record, "Transfer-Encoding"), _header(record, "Content-Encoding"), max_bytes + 1
-        )
+        data = decoded_body(raw, *codings, max_bytes + 1)
     except BodyError as error:
-        sentence = f"{path}, {address}: its body cannot be decoded ({first_line(error)}); it was left out"
+        sentence = f"{place}: its body cannot be decoded ({first_line(error)}); it was left out"
         yield Refused(document, UNREADABLE, sentence)
         return
     if len(data) > max_bytes:
-        sentence = f"{path}, {address} is longer than {max_bytes / 1e6:g} MB; raise max_document_mb to take it"
-        yield Refused(document, TOO_LONG, sentence)
+        yield too_long(document, place, max_bytes)
         return
-    yield from page(document, Path(f"{path}, {address}"), data, _charset(parameters))
+    yield from page(document, Path(place), data, _charset(parameters))
 
 
 def _header(record: Any, name: str) -> str:
     headers = record.http_headers
-    return "" if headers is None else next((value for key, value in headers.items() if key.lower() == name.lower()), "")
+    fitting = (value for key, value in headers.items() if key.lower() == name.lower()) if headers is not None else ()
+    return str(next(iter(fitting), ""))
 
 
 def _charset(parameters: str) -> str:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            return value.strip().strip("\"'")
-    return ""
+    pairs = (parameter.partition("=") for parameter in parameters.split(";"))
+    charsets = (value.strip().strip("\"'") for name, _, value in pairs if name.strip().lower() == "charset")
+    return next(charsets, "")

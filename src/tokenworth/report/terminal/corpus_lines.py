@@ -10,9 +10,12 @@ from typing import Any
 _MOST = 12
 """Reasons of a line."""
 _COUNTED = {
-    "not read": "refused", "languages": "languages", "to normalise": "to_normalise", "personal data": "personal",
+    "not read": "refused",
+    "languages": "languages",
+    "to normalise": "to_normalise",
+    "personal data": "personal",
     "low quality": "quality",
-}  # fmt: skip
+}
 _PREDICTED = {"perplexity": "perplexity", "bits a byte": "bits_per_byte"}
 
 

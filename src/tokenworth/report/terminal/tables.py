@@ -94,9 +94,14 @@ def plain_table(
         caption: below it.
     """
     table = Table(
-        title=Text(title), title_justify="left", caption=Text(caption) if caption else None, caption_justify="left",
-        box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0),
-    )  # fmt: skip
+        title=Text(title),
+        title_justify="left",
+        caption=Text(caption) if caption else None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     overflow = "fold" if folded else "ellipsis"
     for head in heads:
         side = "left" if head in left else "right"
@@ -113,9 +118,10 @@ def assessment_table(result: Assessment) -> Table:
     """One line a layer: the scores one looks at first, NTPS as its excess over chance; the best layer is marked."""
     heads = ("layer", "acc", "F1", "kNN", "retained", "k90", "NTPS-", "AR R2", "H-score", "LogME")
     table = plain_table(
-        f"{cut(result.backbone['name'], 60)} on {cut(result.task['name'], 60)}", heads,
+        f"{cut(result.backbone['name'], 60)} on {cut(result.task['name'], 60)}",
+        heads,
         caption=f"* best layer, by training texts; NTPS- is NTPS minus chance; {ABSENT} no value",
-    )  # fmt: skip
+    )
     for row in result.layers:
         best = row["layer"] == result.best_layer
         before, after = ([shown(row.get(key)) for key in keys] for keys in _LAYER_SCORES)
@@ -227,9 +233,11 @@ def trace_table(trace: Trace) -> Table:
     words = ("task", "worth it")
     table = plain_table(
         f"perception along {cut(trace.run['name'], 60)}, {tokens_text(trace.run['tokens'])} tokens",
-        (*words, "route", "tokens", "95 %", "FLOPs", "probe", "LoRA", "bow", "scratch"), left=words, folded=words,
+        (*words, "route", "tokens", "95 %", "FLOPs", "probe", "LoRA", "bow", "scratch"),
+        left=words,
+        folded=words,
         caption="F1 at the end of the run; tokens: from where on the route stays above bow and scratch",
-    )  # fmt: skip
+    )
     for task in trace.tasks:
         add_cells(table, _task_cells(trace, task))
     return table

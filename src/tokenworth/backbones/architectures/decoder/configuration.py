@@ -49,9 +49,7 @@ class DecoderConfig(PreTrainedConfig):  # type: ignore[misc]
 
     def __post_init__(self, **more: Any) -> None:
         """Check what can only be wrong together.
-
-        Raises:
-            ValueError: an unknown part, sizes that do not divide, or experts with another network than SwiGLU.
+        Raises ValueError: an unknown part, sizes that do not divide, or experts with another network than SwiGLU.
         """
         self.num_key_value_heads = self.num_key_value_heads or self.num_attention_heads
         for name, choices in _CHOICES.items():
@@ -91,11 +89,8 @@ class DecoderConfig(PreTrainedConfig):  # type: ignore[misc]
     def standard(self) -> Any:
         """The configuration of the Llama, or with experts the Mixtral, that computes the same."""
         assert self.is_standard, "asked before"
-        same = (
-            "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-            "num_key_value_heads", "max_position_embeddings", "initializer_range", "bos_token_id", "eos_token_id",
-            "pad_token_id", "tie_word_embeddings")  # fmt: skip
-        shared = {name: getattr(self, name) for name in same} | {"rms_norm_eps": self.norm_eps}
+        names = DecoderConfig.__annotations__.keys() & LlamaConfig.__annotations__.keys() - {"use_cache"}
+        shared = {name: getattr(self, name) for name in names} | {"rms_norm_eps": self.norm_eps}
         shared["rope_parameters"] = {"rope_type": "default", "rope_theta": self.rope_theta}
         if not self.num_local_experts:
             return LlamaConfig(**shared)

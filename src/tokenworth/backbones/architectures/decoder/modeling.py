@@ -1,7 +1,6 @@
 """A decoder in one file: attention, feed-forward network or experts, norms, positions, head.
 
-Axes: B texts, T tokens, S tokens in the cache and the text, D model width, H heads, E head width, N = B T tokens,
-K experts asked for a token, X experts.
+Axes: B texts, T tokens, D model width, N = B T tokens, K experts asked for a token, X experts, M tokens of an expert.
 """
 
 from __future__ import annotations
@@ -11,17 +10,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import GenerationMixin
 from transformers import initialization as init
-from transformers.cache_utils import Cache, DynamicCache
-from transformers.masking_utils import create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import MoeCausalLMOutputWithPast, MoeModelOutputWithPast
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
-from transformers.utils.output_capturing import OutputRecorder, capture_outputs
+from transformers.utils.generic import can_return_tuple
+from transformers.utils.output_capturing import OutputRecorder
 
-from tokenworth.backbones.architectures.blocks import ResidualLinear, eager_attention, rotary_angles, rotate
+from tokenworth.backbones.architectures import blocks
 from tokenworth.backbones.architectures.decoder.configuration import DecoderConfig
 
 
@@ -32,39 +28,21 @@ def make_norm(config: DecoderConfig) -> nn.Module:
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.bias)
 
 
-class DecoderAttention(nn.Module):
+class DecoderAttention(blocks.CausalAttention):
     """Causal attention with as many key-value heads as asked for."""
 
     def __init__(self, config: DecoderConfig, layer_idx: int) -> None:
-        super().__init__()
-        self.config, self.layer_idx, self.is_causal = config, layer_idx, True
-        width, self.head_dim = config.hidden_size, config.head_dim
-        shared = config.shared_heads * config.head_dim
-        self.scaling = self.head_dim**-0.5
-        self.num_key_value_groups = config.num_attention_heads // config.shared_heads
+        heads = {"query_heads": config.num_attention_heads, "shared_heads": config.shared_heads}
+        super().__init__(config, layer_idx, **heads)
+        width, shared = config.hidden_size, config.shared_heads * config.head_dim
         self.q_proj = nn.Linear(width, width, bias=config.bias)
         self.k_proj, self.v_proj = (nn.Linear(width, shared, bias=config.bias) for _ in range(2))
-        self.o_proj = ResidualLinear(width, width, bias=config.bias)
+        self.o_proj = blocks.ResidualLinear(width, width, bias=config.bias)
 
-    def forward(
-        self,
-        hidden_states: Tensor,
-        angles: tuple[Tensor, Tensor] | None = None,
-        attention_mask: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        **more: Any,
-    ) -> tuple[Tensor, Tensor | None]:
-        shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-        query, key, value = (
-            proj(hidden_states).view(shape).transpose(1, 2) for proj in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        if angles is not None:
-            query, key = rotate(query, *angles), rotate(key, *angles)
-        if past_key_values is not None:
-            key, value = past_key_values.update(key, value, self.layer_idx)
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
-        mixed, weights = attend(self, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **more)
-        return self.o_proj(mixed.reshape(*hidden_states.shape[:-1], -1)), weights
+    def forward(self, hidden_states: Tensor, **more: Any) -> tuple[Tensor, Tensor | None]:
+        query, key, value = (self.by_head(proj(hidden_states)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        mixed, weights = self.attend(query, key, value, **more)
+        return self.o_proj(mixed), weights
 
 
 class SwiGLU(nn.Module):
@@ -74,7 +52,7 @@ class SwiGLU(nn.Module):
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
         self.gate_proj, self.up_proj = (nn.Linear(width, inner, bias=config.bias) for _ in range(2))
-        self.down_proj = ResidualLinear(inner, width, bias=config.bias)
+        self.down_proj = blocks.ResidualLinear(inner, width, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
@@ -87,7 +65,7 @@ class GELUNetwork(nn.Module):
         super().__init__()
         inner = config.intermediate_size * 3 // 2
         self.up_proj = nn.Linear(config.hidden_size, inner, bias=config.bias)
-        self.down_proj = ResidualLinear(inner, config.hidden_size, bias=config.bias)
+        self.down_proj = blocks.ResidualLinear(inner, config.hidden_size, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(F.gelu(self.up_proj(x)))
@@ -121,11 +99,11 @@ class Experts(nn.Module):
         asked = expert_NK.shape[1]
         order = expert_NK.flatten().argsort(stable=True)
         counts = torch.bincount(expert_NK.flatten(), minlength=len(self.down_proj)).tolist()
-        found = []
-        for expert, own_MD in enumerate(torch.split(x_ND[order // asked], counts)):
-            gate, up = F.linear(own_MD, self.gate_up_proj[expert]).chunk(2, dim=-1)
-            found.append(F.linear(F.silu(gate) * up, self.down_proj[expert]))
-        weighted = torch.cat(found) * share_NK.flatten()[order, None].to(x_ND.dtype)
+        outputs = []
+        for expert, x_MD in enumerate(torch.split(x_ND[order // asked], counts)):
+            gate, up = F.linear(x_MD, self.gate_up_proj[expert]).chunk(2, dim=-1)
+            outputs.append(F.linear(F.silu(gate) * up, self.down_proj[expert]))
+        weighted = torch.cat(outputs) * share_NK.flatten()[order, None].to(x_ND.dtype)
         return torch.zeros_like(x_ND).index_add(0, order // asked, weighted)
 
 
@@ -167,16 +145,13 @@ class DecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
         return second(hidden_states + self.mlp(hidden_states))
 
 
-class DecoderPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
+class DecoderPreTrainedModel(blocks.CausalPreTrainedModel):
     """What the library has to know of the family."""
 
     config: DecoderConfig
     config_class = DecoderConfig
     base_model_prefix = "model"
-    supports_gradient_checkpointing = True
     _no_split_modules = ["DecoderLayer"]  # noqa: RUF012 - transformers declares them so
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
-    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
     _can_record_outputs = {  # noqa: RUF012
         "hidden_states": DecoderLayer,
         "attentions": DecoderAttention,
@@ -189,7 +164,7 @@ class DecoderPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
         std = self.config.initializer_range
         ending = std * (2 * self.config.num_hidden_layers) ** -0.5
         if isinstance(module, nn.Embedding | nn.Linear | Router):
-            init.normal_(module.weight, std=ending if isinstance(module, ResidualLinear) else std)
+            init.normal_(module.weight, std=ending if isinstance(module, blocks.ResidualLinear) else std)
         if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
             init.zeros_(module.bias)
         if isinstance(module, nn.RMSNorm | nn.LayerNorm):
@@ -199,8 +174,10 @@ class DecoderPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
             init.normal_(module.down_proj, std=ending)
 
 
-class DecoderModel(DecoderPreTrainedModel):
+class DecoderModel(blocks.CausalStack, DecoderPreTrainedModel):
     """The backbone: embedding, layers, final norm (which a post-norm decoder does without)."""
+
+    output_class = MoeModelOutputWithPast
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__(config)
@@ -212,42 +189,10 @@ class DecoderModel(DecoderPreTrainedModel):
         self.gradient_checkpointing = False
         self.post_init()
 
-    @merge_with_config_defaults  # type: ignore[untyped-decorator]
-    @capture_outputs  # type: ignore[untyped-decorator]
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        inputs_embeds: Tensor | None = None,
-        use_cache: bool | None = None,
-        **more: Any,
-    ) -> MoeModelOutputWithPast:
-        """States (B, T, D) after the final norm, and the cache."""
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give input_ids or inputs_embeds, one of them")
-        states = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=self.config)
-        if position_ids is None:
-            seen = 0 if past_key_values is None else past_key_values.get_seq_length()
-            position_ids = seen + torch.arange(states.shape[1], device=states.device)[None]
-        mask = create_causal_mask(
-            config=self.config,
-            inputs_embeds=states,
-            attention_mask=attention_mask,
-            past_key_values=past_key_values,
-            position_ids=position_ids,
-        )
-        angles = None
-        if self.embed_positions is None:
-            angles = rotary_angles(position_ids, self.config.head_dim, self.config.rope_theta)
-        else:
-            states = states + self.embed_positions(position_ids)
-        for layer in self.layers:
-            states = layer(states, angles=angles, attention_mask=mask, past_key_values=past_key_values, **more)
-        return MoeModelOutputWithPast(last_hidden_state=self.norm(states), past_key_values=past_key_values)
+    def locate(self, states: Tensor, position_ids: Tensor) -> tuple[Tensor, blocks.Angles | None]:
+        if self.embed_positions is not None:
+            return states + self.embed_positions(position_ids), None
+        return states, blocks.rotary_angles(position_ids, self.config.head_dim, self.config.rope_theta)
 
 
 class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -271,16 +216,5 @@ class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):  # type: igno
     ) -> MoeCausalLMOutputWithPast:
         """Logits (B, T, vocabulary) of the last `logits_to_keep` places (0: all); with labels, the loss."""
         output = self.model(input_ids=input_ids, **more)
-        places = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(output.last_hidden_state[:, places])
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
-        return MoeCausalLMOutputWithPast(
-            loss=loss,
-            logits=logits,
-            past_key_values=output.past_key_values,
-            hidden_states=output.hidden_states,
-            attentions=output.attentions,
-            router_logits=output.router_logits,
-        )
+        results = blocks.predictions(self, output, self.lm_head, labels, logits_to_keep)
+        return MoeCausalLMOutputWithPast(**results, router_logits=output.router_logits)

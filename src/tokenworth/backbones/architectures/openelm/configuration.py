@@ -53,16 +53,14 @@ class OpenELMConfig(PreTrainedConfig):  # type: ignore[misc]
 
     def __post_init__(self, **more: Any) -> None:
         """Work out what a config.json leaves to the rule.
-
-        Raises:
-            ValueError: a normalisation other than rms_norm, or a list whose length is not the number of layers.
+        Raises ValueError: a normalisation other than rms_norm, or a list whose length is not the number of layers.
         """
         if self.normalization_layer_name != "rms_norm":
             raise ValueError(f"normalization_layer_name is {self.normalization_layer_name!r}; only rms_norm is known")
         self.tie_word_embeddings = self.share_input_output_layers
         step = self.head_dim * self.num_gqa_groups
         if not isinstance(self.num_query_heads, list):
-            widths = [rounded_to(m * self.model_dim, step) for m in self._each_layer(self.qkv_multipliers)]
+            widths = [round_to(m * self.model_dim, step) for m in self._each_layer(self.qkv_multipliers)]
             self.num_query_heads = [width // self.head_dim for width in widths]
         if not isinstance(self.num_kv_heads, list):
             self.num_kv_heads = [heads // self.num_gqa_groups for heads in self.num_query_heads]
@@ -82,7 +80,7 @@ class OpenELMConfig(PreTrainedConfig):  # type: ignore[misc]
     @property
     def ffn_widths(self) -> list[int]:
         """Width of each layer's feed-forward network."""
-        return [rounded_to(m * self.model_dim, self.ffn_dim_divisor) for m in self._each_layer(self.ffn_multipliers)]
+        return [round_to(m * self.model_dim, self.ffn_dim_divisor) for m in self._each_layer(self.ffn_multipliers)]
 
     def _each_layer(self, multipliers: float | list[float]) -> list[float]:
         """One multiplier a layer: the same for all, two to rise between (two decimals), or all of them."""
@@ -97,7 +95,7 @@ class OpenELMConfig(PreTrainedConfig):  # type: ignore[misc]
         return [round(low + (high - low) * layer / max(1, n_layers - 1), 2) for layer in range(n_layers)]
 
 
-def rounded_to(width: float, divisor: int) -> int:
+def round_to(width: float, divisor: int) -> int:
     """The nearest multiple of a divisor, one step up where that would lose more than a tenth."""
     nearest = max(divisor, int(width + divisor / 2) // divisor * divisor)
     return nearest + divisor if nearest < 0.9 * width else nearest

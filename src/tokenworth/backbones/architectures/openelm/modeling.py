@@ -1,27 +1,25 @@
 """OpenELM: pre-norm decoder with layer-wise scaling, grouped query heads, normalised queries and keys, gated FFN.
 
-Axes: B texts, T tokens, S tokens in the cache and the text, D model width, H heads, E head width.
+Axes: B texts, T tokens, D model width.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import GenerationMixin
 from transformers import initialization as init
 from transformers.activations import ACT2FN
-from transformers.cache_utils import Cache, DynamicCache
-from transformers.masking_utils import create_causal_mask
+from transformers.cache_utils import Cache
 from transformers.modeling_layers import GenericForSequenceClassification, GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
-from transformers.utils.output_capturing import capture_outputs
+from transformers.utils.generic import can_return_tuple
 
-from tokenworth.backbones.architectures.blocks import ResidualLinear, eager_attention, rotary_angles, rotate
+from tokenworth.backbones.architectures import blocks
 from tokenworth.backbones.architectures.openelm.configuration import OpenELMConfig
 
 
@@ -38,41 +36,27 @@ class OpenELMRMSNorm(nn.Module):
         return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype) * self.weight
 
 
-class OpenELMAttention(nn.Module):
+class OpenELMAttention(blocks.CausalAttention):
     """Causal attention of one layer; the rows of qkv_proj are queries, then keys, then values."""
 
     def __init__(self, config: OpenELMConfig, layer_idx: int) -> None:
-        super().__init__()
-        self.config, self.layer_idx = config, layer_idx
-        self.heads, self.kv_heads = config.heads_of(layer_idx)
-        self.head_dim, self.scaling = config.head_dim, config.head_dim**-0.5
-        self.num_key_value_groups, self.is_causal = self.heads // self.kv_heads, True
+        heads, kv_heads = config.heads_of(layer_idx)
+        super().__init__(config, layer_idx, query_heads=heads, shared_heads=kv_heads)
+        self.heads, self.kv_heads = heads, kv_heads
         self.qkv_proj = nn.Linear(config.model_dim, (self.heads + 2 * self.kv_heads) * config.head_dim, bias=False)
         self.q_norm, self.k_norm = (
             OpenELMRMSNorm(config.head_dim, config.rms_norm_eps) if config.normalize_qk_projections else None
             for _ in range(2)
         )
-        self.out_proj = ResidualLinear(self.heads * config.head_dim, config.model_dim, bias=False)
+        self.out_proj = blocks.ResidualLinear(self.heads * config.head_dim, config.model_dim, bias=False)
 
-    def forward(
-        self,
-        hidden_states: Tensor,
-        angles: tuple[Tensor, Tensor],
-        attention_mask: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        **more: Any,
-    ) -> tuple[Tensor, Tensor | None]:
-        shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-        heads = self.qkv_proj(hidden_states).view(shape).transpose(1, 2)
-        query, key, value = heads.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
+    def forward(self, hidden_states: Tensor, **more: Any) -> tuple[Tensor, Tensor | None]:
+        heads = self.by_head(self.qkv_proj(hidden_states))
+        query, key, value = torch.split(heads, [self.heads, self.kv_heads, self.kv_heads], dim=1)
         if self.q_norm is not None and self.k_norm is not None:
             query, key = self.q_norm(query), self.k_norm(key)
-        query, key = rotate(query, *angles), rotate(key, *angles)
-        if past_key_values is not None:
-            key, value = past_key_values.update(key, value, self.layer_idx)
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
-        mixed, weights = attend(self, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **more)
-        return self.out_proj(mixed.reshape(*hidden_states.shape[:-1], -1)), weights
+        mixed, weights = self.attend(query, key, value, **more)
+        return self.out_proj(mixed), weights
 
 
 class OpenELMFeedForward(nn.Module):
@@ -83,7 +67,7 @@ class OpenELMFeedForward(nn.Module):
         width = config.ffn_widths[layer_idx]
         self.gated = config.ffn_with_glu
         self.proj_1 = nn.Linear(config.model_dim, width * (2 if self.gated else 1), bias=False)
-        self.proj_2 = ResidualLinear(width, config.model_dim, bias=False)
+        self.proj_2 = blocks.ResidualLinear(width, config.model_dim, bias=False)
         self.act = ACT2FN[config.activation_fn_name]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,16 +91,14 @@ class OpenELMDecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
         return hidden_states + self.ffn(self.ffn_norm(hidden_states))
 
 
-class OpenELMPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
+class OpenELMPreTrainedModel(blocks.CausalPreTrainedModel):
     """What the library has to know of the family."""
 
     config: OpenELMConfig
     config_class = OpenELMConfig
     base_model_prefix = "transformer"
-    supports_gradient_checkpointing = True
+    _input_embed_layer = "token_embeddings"
     _no_split_modules = ["OpenELMDecoderLayer"]  # noqa: RUF012 - transformers declares them so
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
-    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": OpenELMDecoderLayer, "attentions": OpenELMAttention}  # noqa: RUF012
 
     @torch.no_grad()
@@ -126,14 +108,16 @@ class OpenELMPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
             init.ones_(module.weight)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=self.config.model_dim**-0.5)
-        elif isinstance(module, ResidualLinear):
+        elif isinstance(module, blocks.ResidualLinear):
             init.normal_(module.weight, std=(2 * self.config.num_transformer_layers * self.config.model_dim) ** -0.5)
         elif isinstance(module, nn.Linear):
             init.normal_(module.weight, std=module.in_features**-0.5)
 
 
-class OpenELMModel(OpenELMPreTrainedModel):
+class OpenELMModel(blocks.CausalStack, OpenELMPreTrainedModel):
     """The backbone: embedding, layers, final norm."""
+
+    output_class = BaseModelOutputWithPast
 
     def __init__(self, config: OpenELMConfig) -> None:
         super().__init__(config)
@@ -143,44 +127,8 @@ class OpenELMModel(OpenELMPreTrainedModel):
         self.gradient_checkpointing = False
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Embedding:
-        return self.token_embeddings
-
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
-        self.token_embeddings = value
-
-    @merge_with_config_defaults  # type: ignore[untyped-decorator]
-    @capture_outputs  # type: ignore[untyped-decorator]
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        inputs_embeds: Tensor | None = None,
-        use_cache: bool | None = None,
-        **more: Any,
-    ) -> BaseModelOutputWithPast:
-        """States (B, T, D) after the final norm, and the cache."""
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give input_ids or inputs_embeds, one of them")
-        states = self.token_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=self.config)
-        if position_ids is None:
-            seen = 0 if past_key_values is None else past_key_values.get_seq_length()
-            position_ids = seen + torch.arange(states.shape[1], device=states.device)[None]
-        mask = create_causal_mask(
-            config=self.config,
-            inputs_embeds=states,
-            attention_mask=attention_mask,
-            past_key_values=past_key_values,
-            position_ids=position_ids,
-        )
-        angles = rotary_angles(position_ids, self.config.head_dim, self.config.rope_freq_constant)
-        for layer in self.layers:
-            states = layer(states, angles=angles, attention_mask=mask, past_key_values=past_key_values, **more)
-        return BaseModelOutputWithPast(last_hidden_state=self.norm(states), past_key_values=past_key_values)
+    def locate(self, states: Tensor, position_ids: Tensor) -> tuple[Tensor, blocks.Angles]:
+        return states, blocks.rotary_angles(position_ids, self.config.head_dim, self.config.rope_freq_constant)
 
 
 class OpenELMForCausalLM(OpenELMPreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -224,19 +172,9 @@ class OpenELMForCausalLM(OpenELMPreTrainedModel, GenerationMixin):  # type: igno
             use_cache=use_cache,
             **more,
         )
-        places = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        head = self.transformer.token_embeddings if self.lm_head is None else self.lm_head
-        logits = F.linear(output.last_hidden_state[:, places], head.weight)
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **more)
-        return CausalLMOutputWithPast(
-            loss=loss,
-            logits=logits,
-            past_key_values=output.past_key_values,
-            hidden_states=output.hidden_states,
-            attentions=output.attentions,
-        )
+        table = self.transformer.token_embeddings if self.lm_head is None else self.lm_head
+        head = partial(F.linear, weight=table.weight)
+        return CausalLMOutputWithPast(**blocks.predictions(self, output, head, labels, logits_to_keep, **more))
 
 
 class OpenELMForSequenceClassification(GenericForSequenceClassification, OpenELMPreTrainedModel):  # type: ignore[misc]
