@@ -5,7 +5,6 @@ Axes: N training texts, D numbers of a pooled text, C classes.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from tokenworth.assessment.layer_scores import Labels, layer_moments
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
 from tokenworth.encode import encode, pool, tokenise
-from tokenworth.features import Features, PassSettings, Store, default_store, gather_features, temporary_store
+from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.probes import Linear, grouped_folds, logistic_probe, ridge_probe
 from tokenworth.probes.probability_metrics import fit_temperature
 from tokenworth.probes.ridge import crossfit_decisions
@@ -95,7 +94,7 @@ def fit_probe(job: Job) -> Fitted:
     parts = {"train": job.task.train, "test": job.task.test}
     tokens = {part: job.tokens(backbone, split.texts) for part, split in parts.items()}
     wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), pooling=config.pooling)
-    with _store(job) as store:
+    with open_store(job.cache, job.devices.processes) as store:
         features = gather_features(
             backbone, tokens, wanted, store, processes=job.devices.processes, progress=job.progress
         )
@@ -124,12 +123,6 @@ def fit_probe(job: Job) -> Fitted:
         },
         notes=() if job.n_classes <= MAX_LOGISTIC_CLASSES else ("Too many classes for logistic regression.",),
     )
-
-
-def _store(job: Job) -> AbstractContextManager[Store]:
-    if job.cache is False:
-        return temporary_store(job.devices.processes)
-    return nullcontext(default_store(None if job.cache is True else job.cache))
 
 
 def _best(job: Job, features: Features, every: tuple[int, ...]) -> tuple[_Candidate, dict[int, float]]:
