@@ -167,5 +167,5 @@ def _logistic(job: Job, features: Features, layer: int) -> _Candidate:
     probe = logistic_probe(train_ND, train.labels, train_ND[:0], groups_N=train.groups, seed=job.seed)
     missing = job.n_classes - len(probe.linear.intercept_C)
     weights_DC = np.pad(probe.linear.weights_DC, ((0, 0), (0, missing)))
-    linear = Linear(weights_DC, np.pad(probe.linear.intercept_C, (0, missing), constant_values=-1e4))
-    return _Candidate("logistic", layer, probe.cv_accuracy, linear)
+    intercept_C = np.pad(probe.linear.intercept_C, (0, missing), constant_values=-1e4)
+    return _Candidate("logistic", layer, probe.cv_accuracy, Linear(weights_DC, intercept_C))

@@ -111,13 +111,12 @@ class PromptPredictor:
         pattern = _filled(shots, "") + self.pattern
         (short,) = self.frame.prompts([_filled(pattern, "x")])
         labels = likelihood.label_ids(self.backbone, short, self.words, self.frame.is_there)
-        room = self._room(pattern, max(map(len, labels)))
+        room = self._room_for_text(pattern, max(map(len, labels)))
         filled = [_filled(pattern, likelihood.cut(self.backbone, text, room)) for text in texts]
         prompts = [likelihood.plain_ids(self.backbone, prompt) for prompt in self.frame.prompts(filled)]
         return likelihood.mean_log_likelihoods(self.backbone, prompts, labels)
 
-    def _room(self, pattern: str, longest_label: int) -> int:
-        """Tokens left for the text."""
+    def _room_for_text(self, pattern: str, longest_label: int) -> int:
         limit = min(self.max_length or self.backbone.max_length, self.backbone.max_length)
         (empty,) = self.frame.prompts([_filled(pattern, "")])
         around = len(likelihood.plain_ids(self.backbone, empty))
