@@ -28,8 +28,7 @@ from tokenworth.decision.predictor_evaluation import (
     regret_table,
     seed_noise,
 )
-from tokenworth.decision.predictors import Gain, LogOdds, log_odds, predictor, predictors
-from tokenworth.decision.ridge_line import Line
+from tokenworth.decision.predictors import Gain, Line, LogOdds, log_odds, predictor, predictors
 from tokenworth.errors import SettingError
 
 

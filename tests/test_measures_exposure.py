@@ -9,8 +9,9 @@ import torch
 from measured_models import machine, random_decoder, slow_nll, texts
 from tokenworth.errors import SettingError
 from tokenworth.measures import measure_exposure, rows_of
+from tokenworth.measures.exposure import doubling
 from tokenworth.measures.loaded_decoder import continued, token_nll
-from tokenworth.measures.position_bins import doubling, equal
+from tokenworth.measures.loss_by_position import equal
 from tokenworth.measures.sample_intervals import mean_interval, share_interval
 
 

@@ -16,7 +16,8 @@ from tokenworth.errors import EncodeError
 from tokenworth.probes import RidgeProbe, evaluate, nearest_labels, ridge_probe, vote
 from tokenworth.probes.metrics import weighted_f1
 from tokenworth.scores import PooledMoments
-from tokenworth.scores.layer import LayerScores, Value
+from tokenworth.scores.layer import LayerScores
+from tokenworth.scores.layer_statistics import Value
 from tokenworth.scores.pooled import add_up
 from tokenworth.tasks import Task
 

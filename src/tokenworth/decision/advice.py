@@ -11,7 +11,6 @@ from tokenworth.decision.budget import Budget, Machine
 from tokenworth.decision.route_costs import Cost
 
 DRAWS = 4000
-ROUTES_BY_EFFORT = ("bow", "prompt", "probe", "lora", "full", "scratch")
 
 
 @dataclass(slots=True)
@@ -55,7 +54,8 @@ def weigh(options: list[Option], budget: Budget | None = None, machine: Machine 
     for option in options:
         cost = option.cost
         allowed = budget is None or budget.allows(seconds=cost.seconds, money=cost.money, flops=cost.flops)
-        option.fits = machine is None or _fits(option, machine)
+        ran_here = machine is not None and machine.measured and option.source == "measured"
+        option.fits = machine is None or ran_here or cost.memory_bytes <= machine.memory
         option.affordable = option.fits and allowed
     options.sort(key=lambda option: -option.f1)
     within = [option for option in options if option.affordable]
@@ -63,11 +63,6 @@ def weigh(options: list[Option], budget: Budget | None = None, machine: Machine 
     for place, option in enumerate(within):
         option.shortfall = within[0].f1 - option.f1
         option.chance_best = float((best_S == place).mean())
-
-
-def _fits(option: Option, machine: Machine) -> bool:
-    ran_here = machine.measured and option.source == "measured"
-    return ran_here or option.cost.memory_bytes <= machine.memory
 
 
 def pick(options: list[Option], tolerance: float) -> Option | None:

@@ -22,7 +22,7 @@ SHARE = 0.3
 """Of that rate which training keeps up: a guess that no run here has checked; the machine at hand is measured."""
 HERE = "here"
 
-_UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SECONDS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +75,18 @@ def parse_budget(text: str, price: float | None = None) -> Budget:
     Raises:
         SettingError: it is none of these, or is money without a price.
     """
-    plain = text.strip().lower().replace(" ", "")
-    if match := re.fullmatch(r"\$(.+)", plain):
-        if price is None:
-            raise SettingError(f"a budget of {text} needs --price, what an hour of the machine costs")
-        return Budget(text, "money", _amount(match[1], text))
-    if match := re.fullmatch(r"(.+?)flops?", plain):
-        return Budget(text, "flops", _amount(match[1], text))
-    if match := re.fullmatch(r"(.+?)(s|min|m|h|d)", plain):
-        return Budget(text, "seconds", _amount(match[1], text) * _UNITS[match[2]])
-    raise SettingError(f"budget {text!r} is not understood; write it as 2h, 90min, $5 or 1e15flops")
-
-
-def _amount(number: str, text: str) -> float:
+    match = re.fullmatch(r"(\$?)(.+?)(flops?|s|min|m|h|d|)", text.strip().lower().replace(" ", ""))
+    dollar, number, unit = match.groups() if match else ("", "", "")
+    if dollar and price is None:
+        raise SettingError(f"a budget of {text} needs --price, what an hour of the machine costs")
     try:
-        value = float(number)
+        amount = float(number)
     except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
+        amount = -1.0
+    if bool(dollar) == bool(unit) or not 0 < amount < float("inf"):
         raise SettingError(f"budget {text!r} is not understood; write it as 2h, 90min, $5 or 1e15flops")
-    return value
+    if dollar:
+        return Budget(text, "money", amount)
+    if unit in _SECONDS:
+        return Budget(text, "seconds", amount * _SECONDS[unit])
+    return Budget(text, "flops", amount)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tokenworth.study import StudyStore
 from tokenworth.study.cell_results import TEXT_LOSS
 from tokenworth.study.grid import ASSESS, Cell
 from tokenworth.study.published_relations import published
-from tokenworth.study.results_table import Names, names_by_contents
+from tokenworth.study.results_table import names_by_contents
 from tokenworth.study.study_store import ASSESSED, Contents, read_result
 
 LEARNED = ("prompt", "lora", "full", "scratch")
@@ -31,19 +31,8 @@ PUBLISHED, PUBLISHED_STEPS = "published", 5000.0
 """What names the second paper's runs among calibration folders, and the steps they had."""
 _DIGITS = 4
 """Shipped cells are rounded; a budget is told apart by so many decimals of its logarithms."""
-COLUMNS = (
-    "task",
-    "backbone",
-    "route",
-    "seed",
-    "f1",
-    "train_flops",
-    "seconds",
-    "version",
-    *BUDGET,
-    *INDICATORS,
-    *OTHERS,
-)
+_RUN = ("task", "backbone", "route", "seed")
+COLUMNS = (*_RUN, "f1", "train_flops", "seconds", "version", *BUDGET, *INDICATORS, *OTHERS)
 
 
 def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
@@ -71,39 +60,23 @@ def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
     names = names_by_contents(contents)
     places = {names.of(cell): place for cell, place in reversed(assessed)}
     said = {name: _said(place) for name, place in places.items()}
-    return pd.DataFrame(_rows(runs, said, names), columns=list(COLUMNS))
-
-
-_Place = tuple[str, str | None]
-"""Names of a task and a backbone."""
-
-
-def _rows(
-    runs: list[tuple[Cell, AdaptResult]], said: dict[_Place, dict[str, float]], names: Names
-) -> Iterator[dict[str, Any]]:
-    for cell, run in runs:
-        task, backbone = place = names.of(cell)
-        if place in said:
-            yield {"task": task, "backbone": backbone, **_row(cell, run), **said[place]}
+    rows = [_row(cell, run, *names.of(cell)) | said[names.of(cell)] for cell, run in runs if names.of(cell) in said]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _said(folder: Path) -> dict[str, float]:
     """Indicators of an assessment, and its references by every other metric."""
-    assessment = Assessment.load(folder)
+    assessment, loss = Assessment.load(folder), folder / TEXT_LOSS
     others = (metric for metric in IN_WORDS if metric != DEFAULT_METRIC)
-    return indicators_of(assessment, _loss(folder)) | {
+    return indicators_of(assessment, read_result(loss) if loss.is_file() else {}) | {
         f"{who}_{metric}": value for metric in others for who, value in references_of(assessment, metric).items()
     }
 
 
-def _loss(folder: Path) -> dict[str, float | None]:
-    path = folder / TEXT_LOSS
-    loss: dict[str, float | None] = read_result(path) if path.is_file() else {}
-    return loss
-
-
-def _row(cell: Cell, run: AdaptResult) -> dict[str, Any]:
+def _row(cell: Cell, run: AdaptResult, task: str, backbone: str | None) -> dict[str, Any]:
     return {
+        "task": task,
+        "backbone": backbone,
         "route": cell.route,
         "seed": cell.seed,
         "f1": run.metrics[DEFAULT_METRIC],
@@ -140,7 +113,7 @@ def published_cells() -> pd.DataFrame:
             "f1": row["lora_accuracy"],
             "accuracy": row["lora_accuracy"],
             "steps": PUBLISHED_STEPS,
-            "version": "published",
+            "version": PUBLISHED,
             "probe_f1": row["linear_accuracy"],
             "probe_accuracy": row["linear_accuracy"],
             "ntps_published": row["ntps_lora_figure"],
@@ -177,8 +150,7 @@ def with_runs_of(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """
 
     def runs(cells: pd.DataFrame) -> list[tuple[object, ...]]:
-        names = ["task", "backbone", "route", "seed", *BUDGET]
-        return list(cells[names].round(_DIGITS).itertuples(index=False, name=None))
+        return list(cells[[*_RUN, *BUDGET]].round(_DIGITS).itertuples(index=False, name=None))
 
     held = set(runs(table))
     return pd.concat([table, other[[run not in held for run in runs(other)]]], ignore_index=True)

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import expit
 
 from tokenworth.base.aliases import Floats
-from tokenworth.decision.predictors import Predictor, log_odds
+from tokenworth.decision.predictors import Predictor, log_odds, predictor
 
 Make = Callable[[], Predictor]
 
@@ -93,9 +93,9 @@ def held_out_predictions(make: Make, cells: pd.DataFrame, by: str = "task") -> F
     predicted_N = np.full(len(cells), np.nan)
     for others, held_out in left_out(cells, by):
         if len(others):
-            predictor = make()
-            predictor.fit(cells.iloc[others])
-            predicted_N[held_out] = predictor.predict(cells.iloc[held_out])
+            fitted = make()
+            fitted.fit(cells.iloc[others])
+            predicted_N[held_out] = fitted.predict(cells.iloc[held_out])
     return predicted_N
 
 
@@ -104,3 +104,10 @@ def held_out_errors(make: Make, cells: pd.DataFrame) -> Errors:
     predicted_N = held_out_predictions(make, cells)
     known = ~np.isnan(predicted_N)
     return Errors(cells["f1"].to_numpy()[known], predicted_N[known], cells["task"].to_numpy()[known])
+
+
+def learn(name: str, cells: pd.DataFrame) -> tuple[Predictor, Errors]:
+    """The predictor of a name, fitted on all cells, and its errors on tasks left out."""
+    fitted = predictor(name)
+    fitted.fit(cells)
+    return fitted, held_out_errors(lambda: predictor(name), cells)

@@ -13,7 +13,6 @@ from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.base.machine import free_on
 from tokenworth.base.versions import describe_environment
 from tokenworth.decision.advice import DRAWS, Option, pick, weigh
-from tokenworth.decision.assessments import look
 from tokenworth.decision.budget import HERE, Machine, named_machine, parse_budget
 from tokenworth.decision.calibration import cells_of, described, full_length
 from tokenworth.decision.conformal import tasks_drawn
@@ -22,7 +21,7 @@ from tokenworth.decision.decision_metric import metric_named, under
 from tokenworth.decision.decision_result import Decision, OptionRow
 from tokenworth.decision.decision_summary import describe
 from tokenworth.decision.forecaster import LEVEL, Forecaster
-from tokenworth.decision.options import Work
+from tokenworth.decision.options import Work, assess_backbones
 from tokenworth.decision.pilot import Pilots, check_share
 from tokenworth.decision.run_plan import Plan, plan_for
 from tokenworth.settings.declarations import values_of
@@ -53,7 +52,7 @@ def decide(call: DecideCall) -> Decision:
     plan = plan_for(call.config, whole)
     machine = _machine(call)
     seen = task if call.max_texts is None else task.sample(call.max_texts, seed=seed)
-    looked = look(seen, call.models, call.started, _assessment_settings(call, plan))
+    looked = assess_backbones(seen, call.models, call.started, _assessment_settings(call, plan))
     task_S = tasks_drawn(whole, DRAWS, np.random.default_rng([seed, 1]))  # a stream of its own
     work = Work(task, looked, machine, plan, Forecaster(whole, call.predictor), seed, metric, task_S)
     options = work.options()

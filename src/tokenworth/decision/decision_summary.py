@@ -34,8 +34,10 @@ def describe(
             f"Nothing fits into {limit}: the cheapest, {in_words(cheapest)}, would take {_cost(cheapest, machine)}."
         ]
     within = [option for option in options if option.affordable]
+    interval = f"90 % interval {chosen.f1_low:.3f} to {chosen.f1_high:.3f}"
+    expected = f"{IN_WORDS[metric]} {chosen.f1:.3f} ({chosen.source}, {interval})"
     return [
-        _advice(chosen, machine, metric),
+        f"Take {in_words(chosen)}: {expected} for {_cost(chosen, machine)}.",
         *_reason(chosen, within[0], tolerance, machine),
         *_doubt(chosen, options, tolerance),
         *_changes(chosen, options, budget, machine),
@@ -46,14 +48,6 @@ def describe(
 def in_words(option: Option) -> str:
     """LoRA of MODEL."""
     return _WORDS[option.route] + ("" if option.model is None else f" of {option.model}")
-
-
-def _advice(chosen: Option, machine: Machine, metric: str) -> str:
-    what = in_words(chosen)
-    return (
-        f"Take {what}: {IN_WORDS[metric]} {chosen.f1:.3f} ({chosen.source}, 90 % interval {chosen.f1_low:.3f} to "
-        f"{chosen.f1_high:.3f}) for {_cost(chosen, machine)}."
-    )
 
 
 def _reason(chosen: Option, best: Option, tolerance: float, machine: Machine) -> list[str]:
@@ -78,8 +72,9 @@ def _changes(chosen: Option, options: list[Option], budget: Budget | None, machi
     sentences = []
     best = next(option for option in options if option.affordable)
     if best is not chosen:
+        other = pick(options, max(0.0, chosen.shortfall - 1e-9)) or chosen
         sentences.append(
-            f"A tolerance below {points(best.f1 - chosen.f1)} would change the advice to {_under(options, chosen)}."
+            f"A tolerance below {points(best.f1 - chosen.f1)} would change the advice to {in_words(other)}."
         )
     beyond = [option for option in options if option.fits and not option.affordable and option.f1 > best.f1]
     if beyond and budget is not None:
@@ -101,16 +96,10 @@ def _too_large(best: Option, options: list[Option], machine: Machine) -> list[st
     return [f"More memory would change what can be had: {expected}, but takes at least {takes}, and {there}."]
 
 
-def _under(options: list[Option], chosen: Option) -> str:
-    """What a slightly smaller tolerance would pick."""
-    other = pick(options, max(0.0, chosen.shortfall - 1e-9))
-    return in_words(chosen if other is None else other)
-
-
 def points(difference: float) -> str:
     """Points of the metric: .013 is 1.3 points."""
-    shown = f"{100 * difference:.1f}"
-    return f"{shown} point" + ("" if shown == "1.0" else "s")
+    number = f"{100 * difference:.1f}"
+    return f"{number} point" + ("" if number == "1.0" else "s")
 
 
 def _cost(option: Option, machine: Machine) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from tokenworth.base.aliases import Floats
-from tokenworth.decision.conformal import Errors, held_out_errors
+from tokenworth.decision.conformal import Errors, learn
 from tokenworth.decision.decision_result import PredictedBy
 from tokenworth.decision.indicators import INDICATORS
-from tokenworth.decision.predictors import DEFAULT, LogOdds, Predictor, predictor
+from tokenworth.decision.predictors import DEFAULT, LogOdds, Predictor
 from tokenworth.errors import SettingError
 
 LEVEL = 0.9
@@ -61,11 +61,13 @@ class Forecaster:
         fitted, errors = self.learned(route)
         f1 = float(fitted.predict(pd.DataFrame([{**said, "route": route, "task": ""}]))[0])
         low, high = errors.interval(f1, LEVEL)
-        return Prediction(f1, low, high, errors.draw(f1, task_S, rng), self._explained(route, said))
-
-    def fitted(self, route: str) -> Predictor:
-        """The predictor of a route."""
-        return self.learned(route)[0]
+        explanation: PredictedBy = {
+            "predictor": self.name,
+            "indicators": {name: said[name] for name in fitted.indicators},
+            "slopes": fitted.slopes() if isinstance(fitted, LogOdds) else {},
+            "mean_absolute_error": errors.mean_absolute(),
+        }
+        return Prediction(f1, low, high, errors.draw(f1, task_S, rng), explanation)
 
     def learned(self, route: str) -> tuple[Predictor, Errors]:
         """The predictor of a route, and its errors on tasks left out.
@@ -80,19 +82,8 @@ class Forecaster:
                     "and name its folder with --calibration"
                 )
             cells = self.cells[self.cells["route"] == route].reset_index(drop=True)
-            fitted = predictor(self.name)
-            fitted.fit(cells)
-            self._fitted[route] = fitted, held_out_errors(lambda: predictor(self.name), cells)
+            self._fitted[route] = learn(self.name, cells)
         return self._fitted[route]
-
-    def _explained(self, route: str, said: dict[str, float]) -> PredictedBy:
-        fitted, errors = self.learned(route)
-        return {
-            "predictor": self.name,
-            "indicators": {name: said[name] for name in fitted.indicators},
-            "slopes": fitted.slopes() if isinstance(fitted, LogOdds) else {},
-            "mean_absolute_error": errors.mean_absolute(),
-        }
 
     def outside(self, said: dict[str, float]) -> list[str]:
         """Indicators of an assessment that lie beyond all calibration cells, with the range of these."""
@@ -101,12 +92,8 @@ class Forecaster:
             low, high = self.cells[name].min(), self.cells[name].max()
             room = 0.05 * (high - low)
             if said[name] < low - room or said[name] > high + room:
-                here, least, most = (_in_words(name, value) for value in (said[name], low, high))
-                beyond.append(
-                    f"{name.removeprefix('log_').replace('_', ' ')} {here}, calibrated from {least} to {most}"
-                )
+                values, plain = (said[name], low, high), name.removeprefix("log_")
+                is_log = name != plain
+                here, least, most = (f"{math.exp(x):,.0f}" if is_log else f"{x:.3g}" for x in values)
+                beyond.append(f"{plain.replace('_', ' ')} {here}, calibrated from {least} to {most}")
         return beyond
-
-
-def _in_words(name: str, value: float) -> str:
-    return f"{math.exp(value):,.0f}" if name.startswith("log_") else f"{value:.3g}"

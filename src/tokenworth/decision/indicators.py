@@ -10,35 +10,12 @@ import numpy as np
 from tokenworth.assessment import Assessment
 from tokenworth.decision.decision_metric import DEFAULT_METRIC, REFERENCES, of_probe
 
-_OF_LAYER = (
-    "cv_f1",
-    "knn_f1",
-    "ntps",
-    "ntps_excess",
-    "ntps_published",
-    "retained_auc",
-    "ar_r2",
-    "hscore",
-    "logme",
-    "label_r2",
-)
-INDICATORS = (
-    "probe_f1",
-    "bow_f1",
-    "majority_f1",
-    *_OF_LAYER,
-    "k90_share",
-    "log_texts",
-    "log_tokens",
-    "log_length",
-    "log_classes",
-    "imbalance",
-    "log_parameters",
-    "log_width",
-    "layers",
-    "nll",
-    "bits_per_byte",
-)
+_SUBSPACES = ("ntps", "ntps_excess", "ntps_published", "retained_auc", "ar_r2")
+_OF_LAYER = ("cv_f1", "knn_f1", *_SUBSPACES, "hscore", "logme", "label_r2")
+_OF_TASK = ("log_texts", "log_tokens", "log_length", "log_classes", "imbalance")
+_OF_BACKBONE = ("log_parameters", "log_width", "layers")
+_OF_LOSS = ("nll", "bits_per_byte")
+INDICATORS = ("probe_f1", "bow_f1", "majority_f1", *_OF_LAYER, "k90_share", *_OF_TASK, *_OF_BACKBONE, *_OF_LOSS)
 """Names of all indicators; one that does not exist is NaN."""
 
 
@@ -69,7 +46,7 @@ def indicators_of(
         "log_parameters": np.log(assessment.backbone["n_parameters"]),
         "log_width": np.log(width),
         "layers": assessment.backbone["n_layers"],
-        **{name: _number((loss or {}).get(name)) for name in ("nll", "bits_per_byte")},
+        **{name: _number((loss or {}).get(name)) for name in _OF_LOSS},
         **{name: _number(row.get(name)) for name in _OF_LAYER},
     }
     return {name: float(indicators[name]) for name in INDICATORS}

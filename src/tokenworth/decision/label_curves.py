@@ -35,22 +35,24 @@ def part_sizes(task: Task) -> list[int]:
 
 
 def run_curve(
-    model: str | None, task: Task, route: str, sizes: Iterable[int], *, metric: str = DEFAULT_METRIC, **settings: Any
+    model: str | None,
+    task: Task,
+    route: str,
+    sizes: Iterable[int],
+    *,
+    metric: str = DEFAULT_METRIC,
+    max_length: int | None = None,
+    **running: Any,
 ) -> list[float]:
     """Mean of the metric of bow or probe after learning from so many texts; parts are drawn SEEDS times."""
     means = []
     for size in sizes:
+        config = {"train_size": size, "mislabelled": False, "max_length": max_length}
         seeds = range(SEEDS if size < len(task.train) else 1)
-        values = [_run(model, task, route, size, seed, **settings)[metric] for seed in seeds]
-        means.append(float(np.mean(values)))
+        with _silent():
+            runs = [adapt(model, task, route, seed=seed, config=config, **running) for seed in seeds]
+        means.append(float(np.mean([run.metrics[metric] for run in runs])))
     return means
-
-
-def _run(model: str | None, task: Task, route: str, size: int, seed: int, **settings: Any) -> dict[str, float]:
-    config = {"train_size": size, "mislabelled": False, "max_length": settings.get("max_length")}
-    rest = {name: value for name, value in settings.items() if name != "max_length"}
-    with _silent():
-        return adapt(model, task, route, seed=seed, config=config, **rest).metrics
 
 
 @contextmanager
@@ -73,7 +75,8 @@ def predicted_curve(
         {**said, "route": route, "task": "", "bow_f1": b, "probe_f1": p, "log_texts": float(np.log(n))}
         for n, b, p in zip(sizes, bow, probe, strict=True)
     ]
-    return [float(value) for value in forecaster.fitted(route).predict(pd.DataFrame(rows))]
+    fitted, _ = forecaster.learned(route)
+    return [float(value) for value in fitted.predict(pd.DataFrame(rows))]
 
 
 def beyond(sizes: list[int], f1: list[float]) -> list[FurtherTexts]:

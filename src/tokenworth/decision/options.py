@@ -1,17 +1,19 @@
-"""From assessments to options: every route of every backbone, with what it would bring and cost."""
+"""From backbones to options: each is assessed, and each of its routes weighed by what it would bring and cost."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tokenworth.adaptation.route_settings import ROUTES
-from tokenworth.assessment import Assessment
+from tokenworth.assessment import Assessment, assess
 from tokenworth.assessment.assessment_result import ProbeRow
+from tokenworth.assessment.probe_table import bow_row
+from tokenworth.assessment.short_names import names_apart
 from tokenworth.decision.advice import DRAWS, Option
-from tokenworth.decision.assessments import Looked
 from tokenworth.decision.budget import Machine
 from tokenworth.decision.decision_metric import of_probe
 from tokenworth.decision.decision_result import Explanation, LabelCurve
@@ -22,8 +24,49 @@ from tokenworth.decision.predictors import predictor as predictor_named
 from tokenworth.decision.route_costs import Cost, bow_cost, route_cost
 from tokenworth.decision.run_plan import Plan
 from tokenworth.encode.text_loss import loss_of
-from tokenworth.errors import BackboneError
+from tokenworth.errors import BackboneError, SettingError, TokenworthError
 from tokenworth.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class AssessedBackbones:
+    """Assessments of the backbones that could be assessed."""
+
+    assessments: list[Assessment]
+    models: dict[str, str]
+    """What was given, by the name of the backbone; in the order of the assessments."""
+    failures: list[str]
+
+
+def assess_backbones(
+    task: Task, models: Sequence[str], started: Callable[[str], None] | None, settings: dict[str, Any]
+) -> AssessedBackbones:
+    """Assess every backbone; one that fails is noted, and the others go on.
+
+    Args:
+        task: what to assess them for; the bag of words is fitted once.
+        models: folders, hub ids or published names.
+        started: called with the name of each before it is assessed.
+        settings: of `assess`.
+
+    Raises:
+        SettingError: none is named, or none could be assessed.
+    """
+    if not models:
+        raise SettingError("no backbone is named; give at least one folder, hub id or published name")
+    baseline, failures = bow_row(task), list[str]()
+    assessments: dict[str, Assessment] = {}
+    for model in dict.fromkeys(models):
+        if started:
+            started(model)
+        try:
+            assessments[model] = assess(model, task, baseline=dict(baseline), **settings)
+        except TokenworthError as error:
+            failures.append(f"{model}: {error}")
+    if not assessments:
+        raise SettingError("no backbone could be assessed: " + "; ".join(failures))
+    given, results = list(assessments), list(assessments.values())
+    return AssessedBackbones(results, dict(zip(names_apart(results, given), given, strict=True)), failures)
 
 
 @dataclass(slots=True)
@@ -31,7 +74,7 @@ class Work:
     """One decision while it is made."""
 
     task: Task
-    looked: Looked
+    assessed: AssessedBackbones
     machine: Machine
     plan: Plan
     forecaster: Forecaster
@@ -46,22 +89,19 @@ class Work:
     def options(self) -> list[Option]:
         """bow, and every route of every backbone that something is known of."""
         rng = np.random.default_rng(self.seed)
-        bow = next(probe for probe in self.looked.assessments[0].probes if probe["kind"] == "bow")
+        bow = next(probe for probe in self.assessed.assessments[0].probes if probe["kind"] == "bow")
         weighed = [_measured(None, "bow", bow, self.metric, bow_cost(self.task, self.machine), rng)]
-        for name, assessment in zip(self.looked.models, self.looked.assessments, strict=True):
+        for name, assessment in zip(self.assessed.models, self.assessed.assessments, strict=True):
             self.said[name] = indicators_of(assessment, self._loss(name), metric=self.metric)
             try:
-                weighed += self._options_of(name, assessment, rng)
+                cost = self._cost(name, "probe")
+                probe = _measured(name, "probe", assessment.best_probe(), self.metric, cost, rng)
+                known = self.forecaster.routes()
+                weighed += [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
             except BackboneError as error:
-                self.looked.failures.append(f"{name}: {error}; no route of it is weighed")
+                self.assessed.failures.append(f"{name}: {error}; no route of it is weighed")
                 del self.said[name]
         return weighed
-
-    def _options_of(self, name: str, assessment: Assessment, rng: np.random.Generator) -> list[Option]:
-        """The probe, and every route that can be predicted."""
-        probe = _measured(name, "probe", assessment.best_probe(), self.metric, self._cost(name, "probe"), rng)
-        known = self.forecaster.routes()
-        return [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
 
     def sizes(self) -> dict[str, float]:
         """Natural logarithm of the parameters by the name of a backbone."""
@@ -78,11 +118,11 @@ class Work:
         if not {"nll", "bits_per_byte"} & set(predictor_named(self.forecaster.name).indicators):
             return {}
         texts, most = self.task.train.texts, self.plan.asked.max_length
-        return loss_of(self.looked.models[name], texts, max_length=most, seed=self.seed)
+        return loss_of(self.assessed.models[name], texts, max_length=most, seed=self.seed)
 
     def _cost(self, name: str, route: str) -> Cost:
         config = self.plan.of(route, self.sizes()[name])
-        return route_cost(self.looked.models[name], self.task, route, self.machine, config)
+        return route_cost(self.assessed.models[name], self.task, route, self.machine, config)
 
     def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
         guess = self.forecaster.predict(route, self.said[name], task_S=self.task_S, rng=rng)
@@ -98,7 +138,7 @@ class Work:
         sizes = part_sizes(task)
         bow = run_curve(None, task, "bow", sizes, metric=self.metric, **running)
         curves = [_curve("bow", None, sizes, bow)]
-        for name, model in self.looked.models.items():
+        for name, model in self.assessed.models.items():
             if name not in self.said:
                 continue
             probe = run_curve(model, task, "probe", sizes, metric=self.metric, **running)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from scipy.stats import spearmanr
 
 from tokenworth.base.aliases import Floats
 from tokenworth.decision.advice import DRAWS, Option, pick, regret_of_missing, weigh
-from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions, left_out, tasks_drawn
-from tokenworth.decision.predictors import predictor
+from tokenworth.decision.conformal import Errors, held_out_predictions, learn, left_out, tasks_drawn
+from tokenworth.decision.predictors import Predictor, predictor
 from tokenworth.decision.route_costs import Cost
 
 RESAMPLES = 2000
@@ -65,8 +66,7 @@ def coverage(name: str, cells: pd.DataFrame, level: float = 0.9) -> dict[str, fl
     inside_N, width_N = np.zeros(len(cells)), np.zeros(len(cells))
     for others, held_out in left_out(cells):
         rest = cells.iloc[others].reset_index(drop=True)
-        errors, fitted = held_out_errors(lambda: predictor(name), rest), predictor(name)
-        fitted.fit(rest)
+        fitted, errors = learn(name, rest)
         for place, guess in zip(held_out, fitted.predict(cells.iloc[held_out]), strict=True):
             low, high = errors.interval(float(guess), level)
             inside_N[place] = low <= cells["f1"].iloc[place] <= high
@@ -100,10 +100,7 @@ def rules(tolerance: float = 0.01) -> dict[str, Rule]:
     return {
         "the advice": lambda options: pick(options, tolerance),
         "best expected": lambda options: options[0],
-        "always bow": lambda options: _first(options, "bow"),
-        "always probe": lambda options: _first(options, "probe"),
-        "always lora": lambda options: _first(options, "lora"),
-        "always scratch": lambda options: _first(options, "scratch"),
+        **{f"always {route}": partial(_first, route=route) for route in ("bow", "probe", "lora", "scratch")},
         "bow or probe": lambda options: next(option for option in options if option.source == "measured"),
     }
 
@@ -120,7 +117,12 @@ def regret_table(cells: pd.DataFrame, name: str, tolerance: float = 0.01) -> pd.
     """
     rows = []
     for task, backbone, options, true in _held_out_places(cells, name):
-        rows += [{"task": task, "backbone": backbone, **row} for row in _lost(options, true, tolerance)]
+        best, everything = max(true.values()), sum(option.cost.flops for option in options)
+        for rule, choose in rules(tolerance).items():
+            if (chosen := choose(options)) is not None:
+                regret, spent = best - true[chosen.route], chosen.cost.flops / everything
+                figures = {"rule": rule, "route": chosen.route, "regret": regret, "spent": spent}
+                rows.append({"task": task, "backbone": backbone, **figures})
     return pd.DataFrame(rows)
 
 
@@ -154,22 +156,16 @@ def _held_out_places(cells: pd.DataFrame, name: str) -> Iterator[Place]:
     rng = np.random.default_rng(0)
     for task in sorted(set(cells["task"])):
         others = cells[cells["task"] != task].reset_index(drop=True)
-        learned = {route: _learned(name, others, route) for route in sorted(set(means["route"]))}
+        routes = sorted(set(means["route"]))
+        learned = {route: learn(name, others[others["route"] == route].reset_index(drop=True)) for route in routes}
         for backbone, place in means[means["task"] == task].groupby("backbone"):
             options, true = _options(place, learned, tasks_drawn(others, DRAWS, rng), rng)
             weigh(options)
             yield task, str(backbone), options, true
 
 
-def _learned(name: str, cells: pd.DataFrame, route: str) -> tuple[Any, Errors]:
-    runs = cells[cells["route"] == route].reset_index(drop=True)
-    fitted = predictor(name)
-    fitted.fit(runs)
-    return fitted, held_out_errors(lambda: predictor(name), runs)
-
-
 def _options(
-    place: pd.DataFrame, learned: dict[str, tuple[Any, Errors]], task_S: np.ndarray, rng: np.random.Generator
+    place: pd.DataFrame, learned: dict[str, tuple[Predictor, Errors]], task_S: np.ndarray, rng: np.random.Generator
 ) -> tuple[list[Option], dict[str, float]]:
     """Options of one task and backbone as `decide` would see them, and the true F1 of each route."""
     row = place.iloc[0]
@@ -194,16 +190,3 @@ def _known(route: str, f1: float, flops: float, seconds: float) -> Option:
 
 def _cost(flops: float, seconds: float) -> Cost:
     return Cost(flops, seconds, None, 0, 0, 0.0, 0.0, None, 0)
-
-
-def _lost(options: list[Option], true: dict[str, float], tolerance: float) -> Iterable[dict[str, Any]]:
-    best, everything = max(true.values()), sum(option.cost.flops for option in options)
-    for rule, choose in rules(tolerance).items():
-        chosen = choose(options)
-        if chosen is not None:
-            yield {
-                "rule": rule,
-                "route": chosen.route,
-                "regret": best - true[chosen.route],
-                "spent": chosen.cost.flops / everything,
-            }

@@ -7,7 +7,6 @@ odds predict ln(F1 / (1 - F1)), so that a point near 1 is not taken for a point 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from scipy.special import expit
 
 from tokenworth.base.aliases import Floats
 from tokenworth.decision.decide_settings import PREDICTOR
-from tokenworth.decision.ridge_line import Line
 from tokenworth.errors import SettingError
 
 REFERENCE = {"prompt": "majority_f1", "lora": "probe_f1", "full": "probe_f1", "scratch": "probe_f1"}
@@ -24,17 +22,42 @@ _EDGE = 0.005
 _PENALTY = 10.0
 
 
-class Predictor(Protocol):
-    """Learns from one table and predicts the F1 of the rows of another; both have the columns of a calibration."""
+@dataclass(slots=True)
+class Line:
+    """Ridge regression on standardised columns: what every predictor fits, thousands of times when judged.
 
-    name: str
-    indicators: tuple[str, ...]
+        z = (x - mean) / std,   unknown x taken as the mean
+        b = argmin sum_n w_n (y_n - a - b z_n)^2 + penalty |b|^2
 
-    def fit(self, cells: pd.DataFrame) -> None:
-        """Learn from finished cells of one route."""
+    Fitted once, then read; without penalty the slopes of least norm.  Axes: N rows, F columns.
+    """
 
-    def predict(self, cells: pd.DataFrame) -> Floats:
-        """F1 in [0, 1] of each row."""
+    penalty: float = 0.0
+    slope_F: Floats = field(default_factory=lambda: np.zeros(0))
+    """Change of y by one standard deviation of each column."""
+    _mean_F: Floats = field(default_factory=lambda: np.zeros(0))
+    _std_F: Floats = field(default_factory=lambda: np.zeros(0))
+    _intercept: float = 0.0
+
+    def fit(self, x_NF: Floats, y_N: Floats, weight_N: Floats | None = None) -> None:
+        """Learn from rows; NaN in x is unknown, and a column of which nothing is known counts for nothing."""
+        known_NF = ~np.isnan(x_NF)
+        count_F = np.maximum(known_NF.sum(0), 1)
+        self._mean_F = np.where(known_NF, x_NF, 0.0).sum(0) / count_F
+        centred_NF = np.where(known_NF, x_NF - self._mean_F, 0.0)
+        std_F = np.sqrt((centred_NF**2).mean(0))
+        self._std_F = np.where(std_F > np.finfo(float).eps * np.abs(self._mean_F), std_F, 1.0)
+        z_NF, w_N = centred_NF / self._std_F, np.ones(len(y_N)) if weight_N is None else weight_N
+        middle_F, mean = w_N @ z_NF / w_N.sum(), w_N @ y_N / w_N.sum()
+        weighted_FN = ((z_NF - middle_F) * w_N[:, None]).T
+        gram_FF = weighted_FN @ (z_NF - middle_F) + self.penalty * np.eye(z_NF.shape[1])
+        self.slope_F = np.linalg.lstsq(gram_FF, weighted_FN @ (y_N - mean), rcond=None)[0]
+        self._intercept = float(mean - middle_F @ self.slope_F)
+
+    def predict(self, x_NF: Floats) -> Floats:
+        """y of each row (N)."""
+        z_NF = np.where(np.isnan(x_NF), 0.0, (x_NF - self._mean_F) / self._std_F)
+        return np.asarray(self._intercept + z_NF @ self.slope_F)
 
 
 @dataclass(slots=True)
@@ -85,15 +108,19 @@ class LogOdds:
         return dict(zip(self.indicators, map(float, self._line.slope_F), strict=True))
 
 
+Predictor = Gain | LogOdds
+"""Learns from one table and predicts the F1 of the rows of another; both have the columns of a calibration."""
+
+
 def reference(cells: pd.DataFrame, column: str | None = None) -> Floats:
     """The F1 known beforehand that the route of each row is seen against (N)."""
     if column is not None:
         return cells[column].to_numpy(dtype=float)
-    route_N, found_N = cells["route"].to_numpy(), np.full(len(cells), np.nan)
+    route_N, reference_N = cells["route"].to_numpy(), np.full(len(cells), np.nan)
     for route in set(route_N):
-        own_N = route_N == route
-        found_N[own_N] = cells[REFERENCE[route]].to_numpy(dtype=float)[own_N]
-    return found_N
+        here_N = route_N == route
+        reference_N[here_N] = cells[REFERENCE[route]].to_numpy(dtype=float)[here_N]
+    return reference_N
 
 
 def log_odds(f1: Floats) -> Floats:
@@ -103,12 +130,11 @@ def log_odds(f1: Floats) -> Floats:
 
 
 def _known(cells: pd.DataFrame, indicators: tuple[str, ...], *, odds: bool = False) -> Floats:
-    columns = [cells[name].to_numpy(dtype=float) for name in indicators]
-    shown = [
-        log_odds(column) if odds and name.endswith("_f1") else column
-        for name, column in zip(indicators, columns, strict=True)
-    ]
-    return np.column_stack(shown) if shown else np.zeros((len(cells), 1))
+    columns = []
+    for name in indicators:
+        column = cells[name].to_numpy(dtype=float)
+        columns.append(log_odds(column) if odds and name.endswith("_f1") else column)
+    return np.column_stack(columns) if columns else np.zeros((len(cells), 1))
 
 
 TASK = ("probe_f1", "bow_f1", "log_texts", "log_classes", "log_length")

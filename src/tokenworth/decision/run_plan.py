@@ -66,17 +66,15 @@ class Plan:
         """
         sentences = []
         for name, size in sizes.items():
-            plans = {route: self.of(route, size) for route in self.usual}
+            plans = self._by_route(size)
             other = [
                 f"{route} {usual} (planned: {_in_words(plans[route].steps, plans[route].lr)})"
                 for route, usual in self.usual.items()
                 if (plans[route].steps, plans[route].lr) != (usual.steps, usual.lr)
             ]
             if other:
-                runs = ", ".join(other)
-                sentences.append(
-                    f"{name}: predicted from runs with other settings, {runs}; costs are those of the plan"
-                )
+                runs = f"predicted from runs with other settings, {', '.join(other)}"
+                sentences.append(f"{name}: {runs}; costs are those of the plan")
         return sentences
 
     def how_to_run(self, route: str, log_parameters: float) -> list[str]:
@@ -93,13 +91,12 @@ class Plan:
     def asdict(self, sizes: Mapping[str, float]) -> dict[str, dict[str, dict[str, Any]]]:
         """As JSON writes it: steps and learning rate by backbone and route."""
         return {
-            name: {
-                route: {"steps": planned.steps, "lr": planned.lr}
-                for route in self.usual
-                if (planned := self.of(route, size))
-            }
+            name: {route: {"steps": plan.steps, "lr": plan.lr} for route, plan in self._by_route(size).items()}
             for name, size in sizes.items()
         }
+
+    def _by_route(self, log_parameters: float) -> dict[str, AdaptConfig]:
+        return {route: self.of(route, log_parameters) for route in self.usual}
 
 
 def plan_for(config: AdaptConfig | dict[str, Any] | str | Path | None, cells: pd.DataFrame) -> Plan:

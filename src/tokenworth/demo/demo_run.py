@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,9 +17,8 @@ from tokenworth.pretraining import PretrainPage, make_config, package_texts, pre
 from tokenworth.report import write_report
 from tokenworth.tasks import Task, load_task
 
-_TRAINING: dict[str, Any] = {
-    "context": 128, "batch": 8, "lr": 6e-3, "warmup_share": 0.05, "held_out_share": 0.02, "trace_per_decade": 0,
-}  # fmt: skip
+_CONTEXT, _BATCH = 128, 8
+_TRAINING = {"lr": 6e-3, "warmup_share": 0.05, "held_out_share": 0.02, "trace_per_decade": 0}
 _BYTES, _STEP_BYTES = 3_000_000, 20_000
 """Of documents, at most, and for each step: several times what it reads, as the tokenizer learns from them too."""
 _ROUTE_STEPS = 300
@@ -64,12 +62,13 @@ class Demo:
         self.say(f"pretraining on {len(documents):,} documents")
         with writing(run) as place:
             write_table(place / "documents.parquet", pd.DataFrame({"text": documents}))
+        tokens = self.steps * _BATCH * _CONTEXT
         config = make_config(
             {
                 "sources": {"packages": str(run / "documents.parquet")},
                 "tokenizer": {"vocabulary": 2048},
                 "model": {"layers": 4, "width": 128, "heads": 4},
-                "training": {**_TRAINING, "tokens": self.steps * _TRAINING["batch"] * _TRAINING["context"]},
+                "training": {"context": _CONTEXT, "batch": _BATCH, "tokens": tokens, **_TRAINING},
                 "seed": self.seed,
             }
         )

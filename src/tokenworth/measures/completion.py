@@ -30,10 +30,10 @@ import torch
 
 from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
-from tokenworth.measures.loaded_decoder import Decoder, continued, token_nll
+from tokenworth.measures.loaded_decoder import Decoder, token_nll
 from tokenworth.measures.measure_settings import CompletionCall
-from tokenworth.measures.memorisation import APPROXIMATE, edit_distance
-from tokenworth.measures.sample_intervals import precedence, share_interval, with_ends
+from tokenworth.measures.memorisation import recital_distance, recited_shares
+from tokenworth.measures.sample_intervals import precedence, with_ends
 from tokenworth.measures.token_rows import documents_of, tokens_of
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task
@@ -83,26 +83,26 @@ class Completion:
         """The answer, and what it rests on."""
         test, control = self.rows
         chance = self.familiar["minimum"]
-        answer = (
-            f"{self.model} seems to have seen the test texts."
-            if self.seen
-            else f"Nothing here says that {self.model} has seen the test texts."
-        )
+        seen = f"{self.model} seems to have seen the test texts."
+        unseen = f"Nothing here says that {self.model} has seen the test texts."
         recited = (
             f"It completes {test['exact']:.0%} of them from their first half word for word ({test['exact_low']:.0%} to "
             f"{test['exact_high']:.0%}), and {control['exact']:.0%} of the control ({control['exact_low']:.0%} to "
             f"{control['exact_high']:.0%})."
         )
-        said = [answer, recited]
+        sentences = [seen if self.seen else unseen, recited]
         if self.control == "shuffled":
-            return [*said, "Likelihoods say nothing against shuffled words; give --control texts it cannot have seen."]
-        said.append(
+            return [
+                *sentences,
+                "Likelihoods say nothing against shuffled words; give --control texts it cannot have seen.",
+            ]
+        sentences.append(
             f"A test text looks more familiar than one of the control in {chance['value']:.0%} of pairs "
             f"({chance['low']:.0%} to {chance['high']:.0%}; 50% if it read neither, or both)."
         )
         if control["exact_low"] > MARGIN:
-            said.append("It completes the control too, so this control hides what it has seen; take another one.")
-        return said
+            sentences.append("It completes the control too, so this control hides what it has seen; take another one.")
+        return sentences
 
     def asdict(self) -> dict[str, Any]:
         """Plain data."""
@@ -170,14 +170,13 @@ def _ask(decoder: Decoder, name: str, texts: Sequence[str], length: int, most: i
     distance_N, likelihood_LN = np.empty(len(ids)), np.empty((len(LIKELIHOODS), len(ids)))
     for size, places in sorted(groups.items()):
         rows_GT = torch.tensor([ids[i] for i in places])
-        distance_N[places] = _distances(decoder, rows_GT, size // 2)
+        distance_N[places] = recital_distance(decoder, rows_GT, size // 2)
         likelihood_LN[:, places] = _likelihoods(decoder, rows_GT)
     return _Asked(ids, too_short, distance_N, likelihood_LN)
 
 
 def _chosen(decoder: Decoder, texts: Sequence[str], length: int, most: int, seed: int) -> tuple[list[list[int]], int]:
     """The first tokens of sampled texts that have enough of them, behind the token that begins a document."""
-    head = [] if decoder.begin is None else [decoder.begin]
     chosen: list[list[int]] = []
     too_short = 0
     for i in np.random.default_rng(seed).permutation(len(texts)):
@@ -185,15 +184,10 @@ def _chosen(decoder: Decoder, texts: Sequence[str], length: int, most: int, seed
         if len(ids) < FEWEST:
             too_short += 1
         elif len(chosen) < most:
-            chosen.append([*head, *ids][:length])
+            chosen.append([*decoder.head, *ids][:length])
         else:
             break
     return chosen, too_short
-
-
-def _distances(decoder: Decoder, rows_GT: torch.Tensor, half: int) -> Floats:
-    said_GM = continued(decoder, rows_GT[:, :half], rows_GT.shape[1] - half)[:, half:]
-    return edit_distance(said_GM.numpy(), rows_GT[:, half:].numpy()) / said_GM.shape[1]
 
 
 def _likelihoods(decoder: Decoder, rows_GT: torch.Tensor) -> Floats:
@@ -205,18 +199,19 @@ def _likelihoods(decoder: Decoder, rows_GT: torch.Tensor) -> Floats:
 
 
 def _row(name: str, asked: _Asked, seed: int) -> dict[str, Any]:
-    of = len(asked.ids)
-    row: dict[str, Any] = {"of": name, "texts": of, "too_short": asked.too_short}
-    for kind, most in (("exact", 0.0), ("approximate", APPROXIMATE)):
-        hits = int((asked.distance_N <= most).sum())
-        low, high = share_interval(hits, of)
-        row |= {kind: hits / of, f"{kind}_low": low, f"{kind}_high": high}
     minimum_N, zlib_N = asked.likelihood_LN
-    return row | with_ends("minimum", minimum_N, seed) | with_ends("zlib", -zlib_N, seed)
+    return {
+        "of": name,
+        "texts": len(asked.ids),
+        "too_short": asked.too_short,
+        **recited_shares(asked.distance_N),
+        **with_ends("minimum", minimum_N, seed),
+        **with_ends("zlib", -zlib_N, seed),
+    }
 
 
 def _examples(decoder: Decoder, asked: _Asked) -> list[dict[str, str]]:
-    begin, decode = int(decoder.begin is not None), decoder.tokenizer.decode
+    begin, decode = len(decoder.head), decoder.tokenizer.decode
     hits = [asked.ids[i] for i in np.flatnonzero(asked.distance_N == 0)[:_EXAMPLES]]
     halves = [(row[begin : len(row) // 2], row[len(row) // 2 :]) for row in hits]
     return [{"given": decode(first), "completed": decode(last)} for first, last in halves]

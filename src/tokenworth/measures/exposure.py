@@ -37,7 +37,6 @@ from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, continued, token_nll
 from tokenworth.measures.measure_settings import ExposureCall
-from tokenworth.measures.position_bins import doubling
 from tokenworth.measures.sample_intervals import with_ends
 from tokenworth.measures.token_rows import rows_of
 from tokenworth.settings.signatures import keywords_of
@@ -130,3 +129,16 @@ def _drift(
             row |= with_ends(f"{key}drift", own_N - gold_N, seed)
         rows.append(row)
     return rows
+
+
+def doubling(count: int) -> list[tuple[int, int]]:
+    """Half-open ranges over 0..count-1 of widths 1, 2, 4, ...: what changes fast at first is seen finely there.
+
+    A rest of less than half its range belongs to the range before it.
+    """
+    ranges, start, width = [], 0, 1
+    while start < count:
+        end = start + width if count - start - width >= width else count
+        ranges.append((start, end))
+        start, width = end, 2 * width
+    return ranges

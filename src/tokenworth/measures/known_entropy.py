@@ -138,8 +138,12 @@ def identity(
             f"{size} tokens make {size**length:.1e} texts of {length}, more than the {MOST_TEXTS:,} that are summed "
             "over; take shorter texts, or sample contexts with texts="
         )
-    ids_NT = _all_texts(size, length) if texts is None else source.sample(texts, length, seed)
-    weight_N = source.probability(ids_NT) if texts is None else np.full(len(ids_NT), 1 / len(ids_NT))
+    if texts is None:
+        ids_NT = torch.cartesian_prod(*[torch.arange(size)] * length).reshape(-1, length)
+        weight_N = source.probability(ids_NT)
+    else:
+        ids_NT = source.sample(texts, length, seed)
+        weight_N = np.full(len(ids_NT), 1 / len(ids_NT))
     whole_NT = torch.cat([torch.full((len(ids_NT), 1), begin), ids_NT], dim=1)
     cross_N, own_N, kl_N = _sums(decoder, source, whole_NT)
     if texts is None:
@@ -169,7 +173,3 @@ def _sums(decoder: Decoder, source: Source, whole_NT: Tensor) -> tuple[Floats, F
 def _entropies(p: Floats) -> Floats:
     """-sum p ln p along the last axis, with 0 ln 0 = 0."""
     return np.asarray(-(p * np.log(np.where(p > 0, p, 1))).sum(-1))
-
-
-def _all_texts(size: int, length: int) -> Tensor:
-    return torch.cartesian_prod(*[torch.arange(size)] * length).reshape(-1, length)

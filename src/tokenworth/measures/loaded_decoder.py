@@ -56,6 +56,11 @@ class Decoder:
         return None if token is None else int(token)
 
     @property
+    def head(self) -> list[int]:
+        """What stands before the first token of a document."""
+        return [] if self.begin is None else [self.begin]
+
+    @property
     def last(self) -> dict[str, int]:
         """What makes the model give the last token's logits alone, where it can: those of all would fill memory."""
         takes = "logits_to_keep" in inspect.signature(self.model.forward).parameters

@@ -16,6 +16,7 @@ must be compared at equal tokens).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,6 @@ from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, token_nll
 from tokenworth.measures.measure_settings import PositionsCall
-from tokenworth.measures.position_bins import equal
 from tokenworth.measures.sample_intervals import with_ends
 from tokenworth.measures.token_rows import rows_of
 from tokenworth.settings.signatures import keywords_of
@@ -88,3 +88,10 @@ def recent_nll(decoder: Decoder, ids_NT: Tensor, window: int) -> Floats:
         nll_NT[:, done:end] = losses_NW[:, done - start :]
         done, start = end, end + 1 - window // 2
     return nll_NT
+
+
+def equal(count: int, bins: int) -> list[tuple[int, int]]:
+    """Half-open ranges over 0..count-1, as equal as whole positions allow; fewer where there are fewer positions."""
+    bins = max(1, min(bins, count))
+    edges = [round(i * count / bins) for i in range(bins + 1)]
+    return list(pairwise(edges))

@@ -14,23 +14,21 @@ Sources: Carlini et al. (2023), ICLR, arXiv 2202.07646 (k-extractable spans by r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.corpus_spans import Spans
 from tokenworth.measures.loaded_decoder import Decoder, continued
 from tokenworth.measures.measure_settings import MemorisationCall
-from tokenworth.measures.sample_intervals import share_interval
-from tokenworth.measures.token_rows import packed
+from tokenworth.measures.sample_intervals import share_with_ends
+from tokenworth.measures.token_rows import Ids, packed
 from tokenworth.settings.signatures import keywords_of
 
-Ids = NDArray[np.int64]
 APPROXIMATE = 0.1
 """Edits a token of the span up to which a recitation counts as approximate."""
 _EXAMPLES = 5
@@ -77,59 +75,52 @@ def measure_memorisation(call: MemorisationCall) -> Memorisation:
     if not prefixes or min(prefixes) < 1 or span < 1:
         raise SettingError(f"prefixes {list(prefixes)} and span {span} count tokens; take 1 or more")
     decoder.check_length(max(prefixes) + span)
-    tokens, trials = _trials(
-        decoder, call.documents, call.held_out, max(prefixes), span, call.most, np.random.default_rng(call.seed)
-    )
+    tokens, trials = _trials(call, np.random.default_rng(call.seed))
     rows, examples = [], []
     for prefix in prefixes:
         for trial in trials:
-            distance_N = _recited(decoder, trial.window_NT, prefix, span)
-            rows.append(_rates(prefix, trial, distance_N))
-            examples += [
-                {
-                    "prefix": prefix,
-                    "times": trial.counts[i],
-                    "text": decoder.tokenizer.decode(trial.window_NT[i, -span:]),
-                }
-                for i in np.flatnonzero(distance_N == 0)[:_EXAMPLES]
-            ]
+            distance_N = recital_distance(decoder, trial.window_NT[:, -span - prefix :], prefix)
+            group = {"times": trial.times, "times_last": max(2 * trial.times - 1, 0), "spans": len(distance_N)}
+            rows.append({"prefix": prefix, **group, **recited_shares(distance_N)})
+            for i in np.flatnonzero(distance_N == 0)[:_EXAMPLES]:
+                text = decoder.tokenizer.decode(trial.window_NT[i, -span:])
+                examples.append({"prefix": prefix, "times": trial.counts[i], "text": text})
     examples.sort(key=lambda example: (example["times"], example["prefix"]))
     return Memorisation(decoder.name, span, tokens, rows, examples[:_EXAMPLES])
 
 
-def _trials(
-    decoder: Decoder, documents: Sequence[str], held_out: Sequence[str], before: int, span: int, most: int,
-    rng: np.random.Generator,
-) -> tuple[int, list[_Trial]]:  # fmt: skip
-    stream_N, place_N = packed(decoder, documents)
+def _trials(call: MemorisationCall, rng: np.random.Generator) -> tuple[int, list[_Trial]]:
+    """Tokens of the corpus, and spans by how often they stand there, those of no training document first."""
+    before, span, most = max(call.prefixes), call.span, call.most
+    stream_N, place_N = packed(call.decoder, call.documents)
     if place_N.max() + 1 < before + span:
         raise SettingError(
-            f"the longest of {len(documents)} documents has {place_N.max() + 1} tokens, and a prefix of {before} with "
-            f"a span of {span} takes {before + span}; bring longer documents, or ask for shorter prefixes"
+            f"the longest of {len(call.documents)} documents has {place_N.max() + 1} tokens, and a prefix of {before} "
+            f"with a span of {span} takes {before + span}; bring longer documents, or ask for shorter prefixes"
         )
     spans = Spans.of(stream_N, place_N, span)
-    trials = [
-        _trial(spans, times, places, before) for times, places in spans.sample(place_N, before, most, rng).items()
-    ]
-    if held_out:
-        other_N, other_place_N = packed(decoder, held_out)
+    trials = _sampled(spans, place_N, before, most, rng)
+    if call.held_out:
+        other_N, other_place_N = packed(call.decoder, call.held_out)
         unseen = spans.unseen(Spans.of(other_N, other_place_N, span))
-        places_of_times = unseen.sample(other_place_N, before, most, rng)
-        trials = [_trial(unseen, times, places, before) for times, places in places_of_times.items()] + trials
+        trials = _sampled(unseen, other_place_N, before, most, rng) + trials
     return len(stream_N), [trial for trial in trials if trial.counts]
 
 
-def _trial(spans: Spans, times: int, places: list[int], before: int) -> _Trial:
-    windows = [spans.stream_N[place - before : place + spans.span] for place in places]
-    counts = [spans.times(place) if times else 0 for place in places]
-    return _Trial(times, torch.from_numpy(np.array(windows, dtype=np.int64).reshape(len(places), -1)), counts)
+def _sampled(spans: Spans, place_N: Ids, before: int, most: int, rng: np.random.Generator) -> list[_Trial]:
+    trials = []
+    for times, places in spans.sample(place_N, before, most, rng).items():
+        windows = [spans.stream_N[place - before : place + spans.span] for place in places]
+        counts = [spans.times(place) if times else 0 for place in places]
+        window_NT = torch.from_numpy(np.array(windows, dtype=np.int64).reshape(len(places), -1))
+        trials.append(_Trial(times, window_NT, counts))
+    return trials
 
 
-def _recited(decoder: Decoder, window_NT: torch.Tensor, prefix: int, span: int) -> NDArray[np.float64]:
-    """Normalised edit distance of the greedy continuation from the span."""
-    before_NK = window_NT[:, -span - prefix : -span]
-    said_NM = continued(decoder, before_NK, span)[:, prefix:]
-    return edit_distance(said_NM.numpy(), window_NT[:, -span:].numpy()) / span
+def recital_distance(decoder: Decoder, text_NT: torch.Tensor, prefix: int) -> Floats:
+    """Edits a token between the greedy continuation of each text's first `prefix` tokens and what follows them (N)."""
+    said_NM = continued(decoder, text_NT[:, :prefix], text_NT.shape[1] - prefix)[:, prefix:]
+    return edit_distance(said_NM.numpy(), text_NT[:, prefix:].numpy()) / said_NM.shape[1]
 
 
 def edit_distance(a_NM: Ids, b_NM: Ids) -> Ids:
@@ -146,18 +137,7 @@ def edit_distance(a_NM: Ids, b_NM: Ids) -> Ids:
     return above[:, -1]
 
 
-def _rates(prefix: int, trial: _Trial, distance_N: NDArray[np.float64]) -> dict[str, Any]:
-    of = len(distance_N)
-    row: dict[str, Any] = {
-        "prefix": prefix,
-        "times": trial.times,
-        "times_last": max(2 * trial.times - 1, 0),
-        "spans": of,
-    }
-    for name, hits in (
-        ("exact", int((distance_N == 0).sum())),
-        ("approximate", int((distance_N <= APPROXIMATE).sum())),
-    ):
-        low, high = share_interval(hits, of)
-        row |= {name: hits / of, f"{name}_low": low, f"{name}_high": high}
-    return row
+def recited_shares(distance_N: Floats) -> dict[str, float]:
+    """Shares of texts that were recited exactly and approximately, with the ends of their intervals."""
+    exact, approximate = distance_N <= 0, distance_N <= APPROXIMATE
+    return share_with_ends("exact", exact) | share_with_ends("approximate", approximate)

@@ -35,7 +35,7 @@ from tokenworth.base.machine import is_out_of_memory
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, wide
 from tokenworth.measures.measure_settings import RetrievalCall
-from tokenworth.measures.sample_intervals import share_interval, with_ends
+from tokenworth.measures.sample_intervals import share_with_ends, with_ends
 from tokenworth.measures.token_rows import Ids, packed, tokens_of
 from tokenworth.settings.signatures import keywords_of
 
@@ -86,29 +86,27 @@ def measure_retrieval(call: RetrievalCall) -> Retrieval:
     Raises:
         SettingError: lengths that the model has no positions for or that leave no room, or too few words.
     """
-    decoder, documents, values, probes = call.decoder, call.documents, call.values, call.probes
+    decoder, documents = call.decoder, call.documents
     window = min(decoder.trained, decoder.context)
     lengths = call.lengths or ([window, 2 * window, 4 * window] if decoder.rotary else [decoder.context])
     decoder.check_length(max(lengths))
     rng = np.random.default_rng(call.seed)
     some = [documents[i] for i in rng.permutation(len(documents))[:_FILLER_TEXTS]]
     stream_N, _ = packed(decoder, some)
-    asked = _probes(decoder, _words(some), len(stream_N), values, probes, call.question, rng)
+    asked = _probes(call, _words(some), len(stream_N), rng)
     needed = max(2 * len(probe.before) + max(map(len, probe.values)) + len(probe.after) for probe in asked)
     if min(lengths) < 2 * needed:
         raise SettingError(f"{min(lengths)} tokens leave no room: sentence and question take {needed}; ask for longer")
     cells = []
     for tokens in lengths:
         for depth in call.depths:
+            texts = [[probe.text(stream_N, tokens, depth, planted) for planted in (0, 1)] for probe in asked]
             scores = [
-                [
-                    value_scores(decoder, planned.text(stream_N, tokens, depth, planted), planned.values)
-                    for planted in (0, 1)
-                ]
-                for planned in asked
+                [value_scores(decoder, text, probe.values) for text in readings]
+                for probe, readings in zip(asked, texts, strict=True)
             ]
             cells.append(_cell(tokens, depth, np.array(scores), call.seed))
-    return Retrieval(decoder.name, 1 / values, probes, cells)
+    return Retrieval(decoder.name, 1 / call.values, call.probes, cells)
 
 
 def _words(documents: Sequence[str]) -> NDArray[np.str_]:
@@ -116,23 +114,21 @@ def _words(documents: Sequence[str]) -> NDArray[np.str_]:
     return np.array(sorted({word for text in documents for word in _WORD.findall(text) if word.islower()}))
 
 
-def _probes(
-    decoder: Decoder, words: NDArray[np.str_], stream: int, values: int, probes: int, question: str,
-    rng: np.random.Generator,
-) -> list[_Probe]:  # fmt: skip
+def _probes(call: RetrievalCall, words: NDArray[np.str_], stream: int, rng: np.random.Generator) -> list[_Probe]:
+    decoder, values, probes = call.decoder, call.values, call.probes
     if values < 2 or probes < 2 or len(words) <= values:
         raise SettingError(
             f"{values} values, {probes} probes and {len(words)} different words in the documents: two of each at "
             "least, and more words than values"
         )
-    made_up = []
+    drawn = []
     for _ in range(probes):
         key, *others = (str(words[i]) for i in rng.choice(len(words), values + 1, replace=False))
-        asked = question.format(key=key)
+        asked = call.question.format(key=key)
         before = tokens_of(decoder, asked)
         pieces = [_piece(decoder, asked, before, value) for value in others]
-        made_up.append(_Probe(before, pieces, tokens_of(decoder, "."), int(rng.integers(stream))))
-    return made_up
+        drawn.append(_Probe(before, pieces, tokens_of(decoder, "."), int(rng.integers(stream))))
+    return drawn
 
 
 def _piece(decoder: Decoder, asked: str, before: list[int], value: str) -> list[int]:
@@ -174,8 +170,7 @@ def _cell(tokens: int, depth: float, score_P2C: Floats, seed: int) -> dict[str, 
     """A tie is no answer: the planted value must be above all others."""
     others_P2 = np.stack([np.delete(score_P2C[:, i], i, axis=1).max(1) for i in (0, 1)], axis=1)
     planted_P2 = np.stack([score_P2C[:, i, i] for i in (0, 1)], axis=1)
-    right, of = int((planted_P2 > others_P2).sum()), planted_P2.size
-    low, high = share_interval(right, of)
-    row = {"tokens": tokens, "depth": depth, "accuracy": right / of, "accuracy_low": low, "accuracy_high": high}
     ahead_P2 = score_P2C[:, :, 0] - score_P2C[:, :, 1]
-    return row | with_ends("gain", (ahead_P2[:, 0] - ahead_P2[:, 1]) / 2, seed)
+    accuracy = share_with_ends("accuracy", planted_P2 > others_P2)
+    gain = with_ends("gain", (ahead_P2[:, 0] - ahead_P2[:, 1]) / 2, seed)
+    return {"tokens": tokens, "depth": depth, **accuracy, **gain}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tokenworth.base.aliases import Floats
 
@@ -44,6 +45,13 @@ def share_interval(hits: int, of: int) -> tuple[float, float]:
     middle = (share + z2 / (2 * of)) / (1 + z2 / of)
     half = _Z / (1 + z2 / of) * math.sqrt(share * (1 - share) / of + z2 / (4 * of**2))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share_with_ends(name: str, hit_N: NDArray[np.bool_]) -> dict[str, float]:
+    """A share under its name, and the ends of its interval."""
+    hits, of = int(hit_N.sum()), hit_N.size
+    low, high = share_interval(hits, of)
+    return {name: hits / of, f"{name}_low": low, f"{name}_high": high}
 
 
 def precedence(a_N: Floats, b_M: Floats, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float, float]:

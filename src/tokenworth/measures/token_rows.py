@@ -43,20 +43,16 @@ def documents_of(paths: Sequence[str | Path], *, whole: bool = False) -> list[st
 def _of_file(path: Path, *, whole: bool) -> list[str]:
     if ending(path) != ".txt":
         return load_texts(path)
-    text = _text(path)
-    if SEPARATOR in text:
-        return text.split(SEPARATOR)
-    return [text] if whole else text.split("\n\n")
-
-
-def _text(path: Path) -> str:
     try:
         text = whole_text(path)
     except FileError as error:
         raise SettingError(str(error)) from error
     if isinstance(text, Fault):
         raise SettingError(text.sentence(path))
-    return text.replace("\r\n", "\n")
+    text = text.replace("\r\n", "\n")
+    if SEPARATOR in text:
+        return text.split(SEPARATOR)
+    return [text] if whole else text.split("\n\n")
 
 
 def tokens_of(decoder: Decoder, text: str) -> list[int]:
@@ -73,7 +69,6 @@ def rows_of(decoder: Decoder, documents: Sequence[str], length: int, *, most: in
     Raises:
         SettingError: fewer than two pieces are as long as that.
     """
-    head = [] if decoder.begin is None else [decoder.begin]
     order = np.random.default_rng(seed).permutation(len(documents))
     rows: list[list[int]] = []
     later: list[list[int]] = []
@@ -81,8 +76,8 @@ def rows_of(decoder: Decoder, documents: Sequence[str], length: int, *, most: in
     for start in range(0, len(order), _AT_ONCE):
         texts = [documents[i] for i in order[start : start + _AT_ONCE]]
         for ids in decoder.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]:
-            longest = max(longest, len(head) + len(ids))
-            pieces = _pieces(head, ids, length)
+            longest = max(longest, len(decoder.head) + len(ids))
+            pieces = _pieces(decoder.head, ids, length)
             rows += pieces[:1]
             later += pieces[1:]
         if len(rows) >= most:
@@ -104,7 +99,6 @@ def _pieces(head: list[int], ids: list[int], length: int) -> list[list[int]]:
 
 def packed(decoder: Decoder, documents: Sequence[str]) -> tuple[Ids, Ids]:
     """All documents as one stream of tokens (N,), and how many tokens of its document stand before each (N,)."""
-    head = [] if decoder.begin is None else [decoder.begin]
     ids_of_documents = decoder.tokenizer(list(documents), add_special_tokens=False, verbose=False)["input_ids"]
-    rows = [np.array(head + ids, dtype=np.int64) for ids in ids_of_documents]
+    rows = [np.array(decoder.head + ids, dtype=np.int64) for ids in ids_of_documents]
     return np.concatenate(rows), np.concatenate([np.arange(len(row)) for row in rows])

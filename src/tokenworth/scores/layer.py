@@ -1,13 +1,12 @@
 """All scores of one layer with intervals and chance levels: what the assessment asks of the closed forms.
 
-Intervals are delete-a-group jackknife on the pooled side, V fixed; chance levels come from shuffled labels, features
-and V kept.  Axes: D width, C classes, G groups, B shuffles.
+Axes: D width, C classes, G groups, B shuffles.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -15,32 +14,16 @@ from torch import Tensor
 
 from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.curves import SHARE, first_reaching, log2_area, resolve_k
-from tokenworth.scores.frame import Frame, Replicate, crossfit_retained, frame
-from tokenworth.scores.hscore import hscore
-from tokenworth.scores.jackknife import Interval, interval
-from tokenworth.scores.logme import INTERPOLATED, centred_spectrum, logme, why_no_logme
-from tokenworth.scores.ntps import overlap_curve
+from tokenworth.scores.frame import Frame, crossfit_retained, frame
+from tokenworth.scores.layer_statistics import LOGME_INTERVAL_MAX_WIDTH, Sample, Statistics, Value
+from tokenworth.scores.logme import INTERPOLATED, centred_spectrum, why_no_logme
 from tokenworth.scores.pooled import PooledMoments, add_up
 from tokenworth.scores.published_ntps import PublishedCode
 from tokenworth.scores.retained import why_not_adjusted
 from tokenworth.scores.ridge import raw_diagonal
-from tokenworth.scores.subspaces import label_directions
-
-LOGME_INTERVAL_MAX_WIDTH = 1024
-"""Above this width each replicate's eigendecomposition costs more than the interval is worth."""
 
 SMALLEST = 1e-34
 """Mean square of states below which float32 products of them lose their digits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One score: value, 95 % interval and label-permutation level; NaN where it does not exist."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-    chance: float = math.nan
 
 
 @dataclass(slots=True)
@@ -85,11 +68,11 @@ def score_layer(
     if reason or context is None:
         scores.reasons |= dict.fromkeys(("ntps", "retained_auc", "ar_r2"), reason)
     known = [None] * len(groups) if rows is None else rows
-    statistics = _Statistics(
+    statistics = Statistics(
         fixed=None if reason or context is None else frame(context, total),
         published=PublishedCode.of(context, total) if conventions and context and not reason else None,
     )
-    sample = _Sample(
+    sample = Sample(
         full=statistics.of(total),
         without=[statistics.without(total, group, rows_ND) for group, rows_ND in zip(groups, known, strict=True)],
         shuffled=[statistics.of(other) for other in shuffled],
@@ -121,98 +104,21 @@ def _why_no_context(context: ContextMoments | None, pooled: PooledMoments) -> st
     return "" if varies else "the pooled texts are all equal, so there is nothing to read a label from"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Statistics:
-    """Everything computed of one set of pooled moments; what does not change is computed once."""
-
-    fixed: Frame | None
-    published: PublishedCode | None
-
-    def of(self, moments: PooledMoments) -> dict[str, Tensor]:
-        """Scalars and curves by name, of the texts that the fixed parts come from, under some labels."""
-        statistics = {"hscore": _scalar(hscore(moments)), "logme": _scalar(logme(moments))}
-        if self.fixed is None:
-            return statistics
-        statistics |= _curves(self.fixed.relabelled(moments))
-        if self.published is not None:
-            statistics["ntps_weighted"] = _scalar(self._weighted(moments))
-            statistics["ntps_published"] = self.published.curve(moments, [SHARE])[0]
-        return statistics
-
-    def without(self, total: PooledMoments, group: PooledMoments, rows_ND: Tensor | None) -> dict[str, Tensor]:
-        """The same without a group of texts, as far as it has an interval."""
-        replicate = None if self.fixed is None else self.fixed.without(total, group, rows_ND)
-        moments = total - group if replicate is None else replicate.pooled
-        statistics = {"hscore": _scalar(hscore(moments))}
-        if moments.dim <= LOGME_INTERVAL_MAX_WIDTH:
-            statistics["logme"] = _scalar(logme(moments))
-        return statistics if replicate is None else statistics | _curves(replicate)
-
-    def _weighted(self, moments: PooledMoments) -> float:
-        assert self.fixed is not None, "asked for only beside the published code, which needs a context"
-        szy = moments.second_moments(center=True)[1]
-        directions, _ = label_directions(self.fixed.labels.whitening, szy)
-        curve = overlap_curve(self.fixed.encoder_basis_DD, self.fixed.encoder.rank, directions)
-        return float(curve[resolve_k(SHARE, len(curve)) - 1])
-
-
-def _curves(replicate: Replicate) -> dict[str, Tensor]:
-    readout, ntps = replicate.curves()
-    share = readout.signal() / readout.variance if readout.variance else math.nan
-    return {"ntps": ntps, "raw": readout.raw(), "adjusted": readout.adjusted(), "label_r2": _scalar(share)}
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Sample:
-    """The statistics of all texts, without each group, and under each shuffle of the labels."""
-
-    full: dict[str, Tensor]
-    without: list[dict[str, Tensor]]
-    shuffled: list[dict[str, Tensor]]
-
-    def value(self, name: str, summary: Callable[[Tensor], Tensor | float] = float) -> Value:
-        """A statistic (or a summary of a curve) with its jackknife interval and its mean under shuffled labels."""
-        estimate = _scalar(summary(self.full[name]))
-        chance = self.chance(name, summary)
-        if not all(name in other for other in self.without):
-            return Value(float(estimate), chance=chance)
-        band = interval(estimate, torch.stack([_scalar(summary(other[name])) for other in self.without]))
-        return Value(float(estimate), float(band.low), float(band.high), chance)
-
-    def chance(self, name: str, summary: Callable[[Tensor], Tensor | float] = float) -> float:
-        """Mean of a statistic over shuffled labels; NaN without shuffles."""
-        values = [float(summary(other[name])) for other in self.shuffled]
-        return sum(values) / len(values) if values else math.nan
-
-    def band(self, name: str) -> Interval:
-        """A curve with its interval at each k."""
-        return interval(self.full[name], torch.stack([other[name] for other in self.without]))
-
-
-def _scalar(value: Tensor | float) -> Tensor:
-    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-
-
-def _add_transfer(scores: LayerScores, sample: _Sample, total: PooledMoments) -> None:
+def _add_transfer(scores: LayerScores, sample: Sample, total: PooledMoments) -> None:
     scores.values["hscore"] = sample.value("hscore")
     evidence = sample.value("logme")
     if math.isnan(evidence.value):
         scores.reasons["logme"] = why_no_logme(total)
     else:
         scores.values["logme"] = evidence
-        _explain_interval(scores, evidence, total)
+        why_wide = f"width {total.dim} > {LOGME_INTERVAL_MAX_WIDTH}, where it costs more than it says"
+        if total.dim > LOGME_INTERVAL_MAX_WIDTH:
+            scores.reasons["logme_interval"] = f"no interval: {why_wide}"
+        elif math.isnan(evidence.low):
+            scores.reasons["logme_interval"] = f"no interval: without one of the groups of texts {INTERPOLATED}"
     for name in ("ntps_weighted", "ntps_published"):
         if name in sample.full:
             scores.values[name] = sample.value(name)
-
-
-def _explain_interval(scores: LayerScores, evidence: Value, total: PooledMoments) -> None:
-    if total.dim > LOGME_INTERVAL_MAX_WIDTH:
-        scores.reasons["logme_interval"] = (
-            f"no interval: width {total.dim} > {LOGME_INTERVAL_MAX_WIDTH}, where it costs more than it says"
-        )
-    elif math.isnan(evidence.low):
-        scores.reasons["logme_interval"] = f"no interval: without one of the groups of texts {INTERPOLATED}"
 
 
 def pooled_spectrum(total: PooledMoments) -> Tensor:
@@ -234,7 +140,7 @@ def _add_autoregressive(scores: LayerScores, fixed: Frame) -> None:
     scores.values["ar_r2"] = Value(float(scores.curves["ar_r2"][resolve_k(SHARE, len(energy)) - 1]))
 
 
-def _add_ntps(scores: LayerScores, sample: _Sample, fixed: Frame, total: PooledMoments) -> None:
+def _add_ntps(scores: LayerScores, sample: Sample, fixed: Frame, total: PooledMoments) -> None:
     if fixed.labels.saturated:
         scores.reasons["ntps"] = (
             f"saturated: {total.n_classes} classes use all {total.dim} directions, so the overlap is 1 by construction"
@@ -262,7 +168,7 @@ def _within_unit(value: Value) -> Value:
     return replace(value, low=max(value.low, 0.0), high=min(value.high, 1.0))
 
 
-def _add_retained(scores: LayerScores, sample: _Sample, fixed: Frame, total: PooledMoments) -> None:
+def _add_retained(scores: LayerScores, sample: Sample, fixed: Frame, total: PooledMoments) -> None:
     chance = torch.arange(1, total.dim + 1, dtype=torch.float64) / total.dim
     scores.curves |= {"retained_raw": sample.full["raw"], "chance": chance}
     scores.values["retained_raw_auc"] = sample.value("raw", log2_area)

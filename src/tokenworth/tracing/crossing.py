@@ -29,19 +29,15 @@ def crossing_tokens(tokens_K: Floats, difference_BK: Floats) -> Floats:
     n_rows, n_points = difference_BK.shape
     below_BK = difference_BK <= 0
     last_B = np.where(below_BK.any(1), n_points - 1 - below_BK[:, ::-1].argmax(1), -1)
-    found_B = np.full(n_rows, np.inf)
-    found_B[last_B == -1] = tokens_K[0]
+    crossed_B = np.full(n_rows, np.inf)
+    crossed_B[last_B == -1] = tokens_K[0]
     inside = np.flatnonzero((last_B >= 0) & (last_B < n_points - 1))
     k = last_B[inside]
     d_before, d_after = difference_BK[inside, k], difference_BK[inside, k + 1]
-    found_B[inside] = _between(tokens_K[k], tokens_K[k + 1], -d_before / (d_after - d_before))
-    return found_B
-
-
-def _between(low_M: Floats, high_M: Floats, share_M: Floats) -> Floats:
-    """A share of the way in log tokens; in tokens where it begins at 0."""
+    low_M, high_M, share_M = tokens_K[k], tokens_K[k + 1], -d_before / (d_after - d_before)
     ratio_M = high_M / np.where(low_M > 0, low_M, high_M)
-    return np.where(low_M > 0, low_M * ratio_M**share_M, high_M * share_M)
+    crossed_B[inside] = np.where(low_M > 0, low_M * ratio_M**share_M, high_M * share_M)
+    return crossed_B
 
 
 def find_crossing(tokens: list[int], route: Curve, references: list[Curve]) -> CrossingPoint:
@@ -59,6 +55,8 @@ def find_crossing(tokens: list[int], route: Curve, references: list[Curve]) -> C
     drawn_B = np.sort(crossing_tokens(tokens_K, difference_BK))
     low_K, high_K = np.quantile(difference_BK, [0.025, 0.975], axis=0)
     starts = bool((difference_1K > 0).all())
+    unsure = np.flatnonzero(low_K <= 0)
+    sure = tokens[unsure[-1] + 1 :] if len(unsure) else tokens
     return {
         "state": START if starts else INSIDE if np.isfinite(value) else NEVER,
         "tokens": finite(value),
@@ -66,18 +64,12 @@ def find_crossing(tokens: list[int], route: Curve, references: list[Curve]) -> C
         "high": finite(order_statistic(drawn_B, 0.975)),
         "share_start": float((difference_BK > 0).all(1).mean()),
         "share_never": float(np.isinf(drawn_B).mean()),
-        "sure_from": _sure_from(tokens, low_K),
+        "sure_from": sure[0] if sure else None,
         "end": tokens[-1],
         "lead": float(difference_1K[0, -1]),
         "lead_low": float(low_K[-1]),
         "lead_high": float(high_K[-1]),
     }
-
-
-def _sure_from(tokens: list[int], low_K: Floats) -> int | None:
-    unsure = np.flatnonzero(low_K <= 0)
-    first = int(unsure[-1]) + 1 if len(unsure) else 0
-    return tokens[first] if first < len(tokens) else None
 
 
 def order_statistic(sorted_B: Floats, share: float) -> float:

@@ -49,6 +49,13 @@ class _Fitted:
         below_B = rising_B & (x_B < 0)
         return np.where(below_B, np.where(below_B, -x_B, 1.0) ** (-1 / self.alpha_B), np.inf)
 
+    def constants(self, first: float) -> dict[str, float]:
+        """Of the formula of the first curve, with C in FLOPs; `first` is the unit."""
+        a, b, alpha = float(self.first_B[0]), float(self.second_B[0]), float(self.alpha_B[0])
+        if self.form == "line":
+            return {"a": a - b * float(np.log(first)), "b": b}
+        return {"top": a, "A": b * first**alpha, "alpha": alpha}
+
 
 def _feature(form: str, c_K: Floats, alpha: Floats | float) -> Floats:
     return np.asarray(np.log(c_K) if form == "line" else -(c_K ** -np.asarray(alpha)))
@@ -78,7 +85,7 @@ def fit_curve(flops: Sequence[float], curve: Curve, references: dict[str, Curve]
     slope_low, slope_high = np.quantile(np.diff(drawn.at(decade), axis=1)[:, 0], [0.025, 0.975])
     return {
         "form": form,
-        "constants": _constants(fitted, first),
+        "constants": fitted.constants(first),
         "points": int(kept.sum()),
         "error": float(np.sqrt(np.mean((fitted.at(c_K) - f1_1K) ** 2))),
         "left_out_error": errors[form],
@@ -87,13 +94,6 @@ def fit_curve(flops: Sequence[float], curve: Curve, references: dict[str, Curve]
         "slope_high": float(slope_high),
         "crossings": {name: _meets(fitted, drawn, reference, first, end) for name, reference in references.items()},
     }
-
-
-def _constants(fitted: _Fitted, first: float) -> dict[str, float]:
-    a, b, alpha = float(fitted.first_B[0]), float(fitted.second_B[0]), float(fitted.alpha_B[0])
-    if fitted.form == "line":
-        return {"a": a - b * float(np.log(first)), "b": b}
-    return {"top": a, "A": b * first**alpha, "alpha": alpha}
 
 
 def _meets(fitted: _Fitted, drawn: _Fitted, reference: Curve, first: float, end: float) -> Meeting:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworth.base.aliases import Floats, Ints
+from tokenworth.tracing.trace_result import Figure
 
 RESAMPLES = 1000
 _WEIGHTS_AT_ONCE = 20_000_000
@@ -27,10 +28,10 @@ class Curve:
     drawn_BK: Floats
     """Of each resample of texts, and of seeds where there are several."""
 
-    def interval(self, place: int) -> tuple[float, float]:
-        """95 % bootstrap interval at a checkpoint."""
+    def figure(self, place: int) -> Figure:
+        """F1 at a checkpoint with its 95 % bootstrap interval."""
         low, high = np.quantile(self.drawn_BK[:, place], [0.025, 0.975])
-        return float(low), float(high)
+        return {"f1": float(self.f1_K[place]), "low": float(low), "high": float(high)}
 
 
 def make_curves(
@@ -53,16 +54,11 @@ def make_curves(
         for seeds in checkpoints:
             columns = slice(place, place := place + len(seeds))
             values.append(value_R[columns].mean())
-            draws.append(_over_seeds(drawn_BR[:, columns], rng))
+            # seeds are resampled too where there are several
+            picked_BS = rng.integers(len(seeds), size=(RESAMPLES, len(seeds)))
+            draws.append(np.take_along_axis(drawn_BR[:, columns], picked_BS, axis=1).mean(1))
         curves[route] = Curve(np.array(values), np.stack(draws, axis=1))
     return curves
-
-
-def _over_seeds(drawn_BS: Floats, rng: np.random.Generator) -> Floats:
-    """Means over seeds, which are resampled too where there are several."""
-    n_drawn, n_seeds = drawn_BS.shape
-    picked_BS = rng.integers(n_seeds, size=(n_drawn, n_seeds))
-    return np.asarray(np.take_along_axis(drawn_BS, picked_BS, axis=1).mean(1))
 
 
 def _f1(true_N: Ints, predicted: list[Ints], n_classes: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -75,9 +71,8 @@ def _f1(true_N: Ints, predicted: list[Ints], n_classes: int, rng: np.random.Gene
         times_BN = rng.multinomial(n_texts, np.full(n_texts, 1 / n_texts), size=count).astype(np.float32)
         drawn.append(np.stack([weighted_f1(times_BN, true_N, classes_N, n_classes) for classes_N in predicted], axis=1))
     once_1N = np.ones((1, n_texts), dtype=np.float32)
-    return np.array([weighted_f1(once_1N, true_N, classes_N, n_classes)[0] for classes_N in predicted]), np.concatenate(
-        drawn
-    )
+    values = [weighted_f1(once_1N, true_N, classes_N, n_classes)[0] for classes_N in predicted]
+    return np.array(values), np.concatenate(drawn)
 
 
 def weighted_f1(times_BN: NDArray[np.float32], true_N: Ints, predicted_N: Ints, n_classes: int) -> Floats:

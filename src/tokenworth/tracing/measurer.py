@@ -20,19 +20,8 @@ from tokenworth.tracing.run_reader import Checkpoint
 from tokenworth.tracing.trace_cells import Cells
 from tokenworth.tracing.trace_settings import TraceSettings
 
-SCORES = (
-    "cv_accuracy",
-    "cv_loss",
-    "logme",
-    "label_r2",
-    "hscore",
-    "knn_accuracy",
-    "ntps",
-    "ntps_excess",
-    "ar_r2",
-    "retained_auc",
-    "k90",
-)
+_TRANSFER = ("cv_accuracy", "cv_loss", "logme", "label_r2", "hscore", "knn_accuracy")
+SCORES = (*_TRANSFER, "ntps", "ntps_excess", "ar_r2", "retained_auc", "k90")
 """What is kept of a layer; docs/results/which_scores.md says which of them order checkpoints."""
 
 
@@ -57,22 +46,17 @@ class Measurer:
 
     def assessed(self, checkpoint: Checkpoint, bow: Facts) -> Facts:
         """Scores at the chosen layer and at the last, the best probe's test predictions, loss on the task's texts."""
-        return self.cells.once(
-            self._what("assess", checkpoint.fingerprint), lambda _work: self._assess(checkpoint, bow)
-        )
+        tokens = f"{checkpoint.tokens:,} tokens"
 
-    def _assess(self, checkpoint: Checkpoint, bow: Facts) -> Facts:
-        self.started(f"{self.task.name}: assessing the checkpoint of {checkpoint.tokens:,} tokens")
-        name, settings = str(checkpoint.folder.resolve()), self.settings
-        assessment = assess(
-            name, self.task, max_length=settings.max_length, seed=settings.seed, device=self.device, dtype=self.dtype,
-            cache=self.cache, baseline=bow, progress=self._named(f"{checkpoint.tokens:,} tokens"),
-        )  # fmt: skip
-        length = settings.max_length
-        loss = loss_of(
-            name, self.task.train.texts, max_length=length, device=self.device, dtype=self.dtype, seed=settings.seed
-        )
-        return _kept(assessment, loss)
+        def make(_work: Path) -> Facts:
+            self.started(f"{self.task.name}: assessing the checkpoint of {tokens}")
+            name, progress = str(checkpoint.folder.resolve()), self._named(tokens)
+            length, seed = self.settings.max_length, self.settings.seed
+            running: dict[str, Any] = {"max_length": length, "seed": seed, "device": self.device, "dtype": self.dtype}
+            assessment = assess(name, self.task, cache=self.cache, baseline=bow, progress=progress, **running)
+            return _figures(assessment, loss_of(name, self.task.train.texts, **running))
+
+        return self.cells.once(self._what("assess", checkpoint.fingerprint), make)
 
     def adapted(self, checkpoint: Checkpoint, seed: int) -> Facts:
         """LoRA on a checkpoint."""
@@ -84,17 +68,15 @@ class Measurer:
 
     def _learned(self, route: str, checkpoint: Checkpoint, weights: str, seed: int) -> Facts:
         config = self.settings.config
-
         pinned = replace(config, dtype=self.dtype) if config.dtype == "auto" else config
 
         def make(work: Path) -> Facts:
             where = f"LoRA at {checkpoint.tokens:,} tokens" if route == "lora" else "training from random weights"
             self.started(f"{self.task.name}: {where}, seed {seed}")
-            result = adapt(
-                str(checkpoint.folder.resolve()), self.task, route, seed=seed, config=pinned, out=work,
-                device=self.device, cache=self.cache, progress=self._named(f"{where}, seed {seed}"),
-            )  # fmt: skip
-            return _of_route(result)
+            progress = self._named(f"{where}, seed {seed}")
+            running: dict[str, Any] = {"device": self.device, "cache": self.cache, "progress": progress}
+            model = str(checkpoint.folder.resolve())
+            return _of_route(adapt(model, self.task, route, seed=seed, config=pinned, out=work, **running))
 
         relevant = relevant_settings(route)
         settings = {name: value for name, value in config.asdict().items() if name in relevant}
@@ -106,23 +88,21 @@ class Measurer:
         return None if report is None else lambda what, done, total: report(f"{part}: {what}", done, total)
 
     def _what(self, kind: str, weights: str) -> dict[str, Any]:
-        what: dict[str, Any] = {"kind": kind, "weights": weights, "task": self.task.fingerprint}
-        if kind == "assess":
-            what |= {"max_length": self.settings.max_length, "seed": self.settings.seed}
-        return what
+        asked = {"max_length": self.settings.max_length, "seed": self.settings.seed} if kind == "assess" else {}
+        return {"kind": kind, "weights": weights, "task": self.task.fingerprint, **asked}
 
 
-def _kept(assessment: Assessment, loss: dict[str, float]) -> Facts:
+def _figures(assessment: Assessment, loss: dict[str, float]) -> Facts:
     """The few figures of an assessment that make a trace."""
     chosen, last = assessment.row(), assessment.row(int(max(row["layer"] for row in assessment.layers)))
-    ends = ("", "_low", "_high", "_chance")
+    names = [f"{name}{end}" for name in SCORES for end in ("", "_low", "_high", "_chance")]
     return {
         "best_layer": assessment.best_layer,
         "n_layers": assessment.backbone["n_layers"],
         "probe": assessment.confusion["probe"],
         "predictions": assessment.predictions,
-        "chosen": {f"{name}{end}": chosen.get(f"{name}{end}", math.nan) for name in SCORES for end in ends},
-        "last": {f"{name}{end}": last.get(f"{name}{end}", math.nan) for name in SCORES for end in ends},
+        "chosen": {name: chosen.get(name, math.nan) for name in names},
+        "last": {name: last.get(name, math.nan) for name in names},
         "text_bits_per_byte": loss["bits_per_byte"],
         "tokens": assessment.task["tokens"],
         "seconds": assessment.timings["total"],

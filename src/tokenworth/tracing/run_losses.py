@@ -45,8 +45,7 @@ def read_losses(path: Path) -> Losses:
             continue
         if _finite(loss):
             train[int(tokens)] = float(loss)
-        known = _bits_by_source(held_out)
-        if known:
+        if known := _bits_by_source(held_out):
             bits[int(tokens)] = float(np.mean(list(known.values())))
             sources |= set(known)
     notes = (f"{path.name}: {unread} line(s) that are not JSON were passed over.",) if unread else ()
@@ -70,11 +69,9 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def _bits_by_source(held_out: Any) -> dict[str, float]:
-    if not isinstance(held_out, dict):
-        return {}
     return {
         str(source): float(facts["bits_per_byte"])
-        for source, facts in held_out.items()
+        for source, facts in (held_out.items() if isinstance(held_out, dict) else ())
         if isinstance(facts, dict) and _finite(facts.get("bits_per_byte"))
     }
 

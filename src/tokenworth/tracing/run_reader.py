@@ -71,7 +71,7 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     places = _checkpoint_folders(folder)
     _same_configuration(places)
-    checkpoints = tuple(Checkpoint(place, tokens, _fingerprint(place)) for tokens, place in places)
+    checkpoints = tuple(_checkpoint(tokens, place) for tokens, place in places)
     stated, notes = _stated(folder), []
     counted = account_of(str(checkpoints[0].folder))
     parameters, flops = stated.get("parameters", {}).get("total"), stated.get("train_flops_per_token")
@@ -109,13 +109,13 @@ def _same_configuration(places: list[tuple[int, Path]]) -> None:
     Raises:
         BackboneError: config.json cannot be read, or one differs from that of the first checkpoint.
     """
-    first_place, first = places[0][1], _configuration(places[0][1])
+    first_place, first = places[0][1], _object(places[0][1], "config.json")
     first_words = _tokenizer(first_place)
     for _, place in places[1:]:
-        other = _configuration(place)
-        changed = [name for name in sorted({*first, *other} - _FREE) if first.get(name) != other.get(name)]
-        if changed:
-            name = changed[0]
+        other = _object(place, "config.json")
+        for name in sorted({*first, *other} - _FREE):
+            if first.get(name) == other.get(name):
+                continue
             raise BackboneError(
                 f"{place} is of another configuration than {first_place.name}: {name} is {other.get(name)!r} and was "
                 f"{first.get(name)!r}; keep the checkpoints of one run in a folder"
@@ -127,34 +127,28 @@ def _same_configuration(places: list[tuple[int, Path]]) -> None:
             )
 
 
-def _configuration(place: Path) -> dict[str, Any]:
-    path = place / "config.json"
+def _object(place: Path, name: str) -> dict[str, Any]:
+    path = place / name
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise BackboneError(_unreadable(place, f"{path.name}: {first_line(error)}")) from error
-    if not isinstance(config, dict):
-        raise BackboneError(_unreadable(place, f"{path.name} holds no object"))
-    return config
+        raise BackboneError(_unreadable(place, f"{name}: {first_line(error)}")) from error
+    if not isinstance(content, dict):
+        raise BackboneError(_unreadable(place, f"{name} holds no object"))
+    return content
 
 
-def _tokenizer(place: Path) -> Any:
+def _tokenizer(place: Path) -> dict[str, Any] | None:
     """What tokenizer.json says, apart from how texts were last cut and filled up."""
-    path = place / "tokenizer.json"
-    if not path.is_file():
+    if not (place / "tokenizer.json").is_file():
         return None
-    try:
-        tokenizer = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BackboneError(_unreadable(place, f"{path.name}: {first_line(error)}")) from error
-    if not isinstance(tokenizer, dict):
-        raise BackboneError(_unreadable(place, f"{path.name} holds no object"))
+    tokenizer = _object(place, "tokenizer.json")
     return {name: value for name, value in tokenizer.items() if name not in ("truncation", "padding")}
 
 
-def _fingerprint(place: Path) -> str:
+def _checkpoint(tokens: int, place: Path) -> Checkpoint:
     try:
-        return identity(str(place))
+        return Checkpoint(place, tokens, identity(str(place)))
     except BackboneError as error:
         raise BackboneError(_unreadable(place, str(error))) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -29,22 +29,18 @@ def relations(rows: Sequence[TraceRow]) -> list[Relation]:
         task's own texts where the run has noted none), and "f1", the probe's on the test texts.  Signs are turned so
         that +1 means: better score, lower loss or higher F1.
     """
-    losses = _losses(rows)
+    losses = _column(rows, "bits_per_byte")
+    losses = losses if all(map(math.isfinite, losses)) else _column(rows, "text_bits_per_byte")
     targets = {"loss": [-loss for loss in losses], "f1": [row["probe_f1"] for row in rows]}
     correlated = []
     for score in SCORES:
         sign = -1.0 if score in LOWER_IS_BETTER else 1.0
         for layer, prefix in (("chosen", ""), ("last", "last_")):
-            values = [sign * _number(row.get(prefix + score)) for row in rows]
+            values = [sign * value for value in _column(rows, prefix + score)]
             for target, wanted in targets.items():
                 if (figures := _spearman(values, wanted)) is not None:
                     correlated.append(cast("Relation", {"score": score, "layer": layer, "target": target, **figures}))
     return correlated
-
-
-def _losses(rows: Sequence[TraceRow]) -> list[float]:
-    held_out = [_number(row.get("bits_per_byte")) for row in rows]
-    return held_out if all(map(math.isfinite, held_out)) else [_number(row.get("text_bits_per_byte")) for row in rows]
 
 
 def _spearman(values: list[float], wanted: list[float]) -> dict[str, float] | None:
@@ -54,5 +50,5 @@ def _spearman(values: list[float], wanted: list[float]) -> dict[str, float] | No
     return rank_correlation(pairs[:, 0], pairs[:, 1])
 
 
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+def _column(rows: Sequence[TraceRow], name: str) -> list[float]:
+    return [math.nan if row.get(name) is None else float(row[name]) for row in rows]

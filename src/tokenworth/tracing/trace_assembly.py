@@ -15,17 +15,7 @@ from tokenworth.tracing.f1_curves import Curve, make_curves
 from tokenworth.tracing.measurer import SCORES
 from tokenworth.tracing.run_reader import Run
 from tokenworth.tracing.score_relations import relations
-from tokenworth.tracing.trace_result import (
-    CheckpointRow,
-    Crossing,
-    Figure,
-    Fit,
-    Gain,
-    RunFacts,
-    TaskEntry,
-    Trace,
-    TraceRow,
-)
+from tokenworth.tracing.trace_result import CheckpointRow, Crossing, Fit, Gain, RunFacts, TaskEntry, Trace, TraceRow
 from tokenworth.tracing.trace_settings import TraceSettings
 from tokenworth.tracing.trace_summary import overall, task_sentences, verdict_of
 
@@ -105,8 +95,8 @@ def _figures(route: str, tokens: int, routes: _Routes) -> dict[str, float | None
     names, at = [f"{route}_f1{end}" for end in ("", "_low", "_high")], routes.tokens.get(route, [tokens])
     if route not in routes.curves or tokens not in at:
         return dict.fromkeys(names)
-    curve, place = routes.curves[route], at.index(tokens)
-    return dict(zip(names, (float(curve.f1_K[place]), *curve.interval(place)), strict=True))
+    figure = routes.curves[route].figure(at.index(tokens))
+    return dict(zip(names, (figure["f1"], figure["low"], figure["high"]), strict=True))
 
 
 def _task_entry(run: Run, task: Task, measured: Measured, routes: _Routes, rows: list[TraceRow]) -> TaskEntry:
@@ -119,10 +109,10 @@ def _task_entry(run: Run, task: Task, measured: Measured, routes: _Routes, rows:
         "texts": {"train": len(task.train), "test": len(task.test)},
         "fingerprint": task.fingerprint,
         "notes": list(task.notes),
-        "references": {name: _reference(curve) for name, curve in routes.references.items()},
+        "references": {name: curve.figure(0) for name, curve in routes.references.items()},
         "crossings": crossings,
         "gains": gains,
-        "fits": [fit for route in routes.along if (fit := _fit(run, route, routes)) is not None],
+        "fits": _fits(run, routes),
         "relations": relations(rows),
         "costs": _costs(measured),
         "verdict": verdict_of(crossings, gains),
@@ -143,11 +133,6 @@ def _crossings(routes: _Routes) -> list[Crossing]:
     ]
 
 
-def _reference(curve: Curve) -> Figure:
-    low, high = curve.interval(0)
-    return {"f1": float(curve.f1_K[0]), "low": low, "high": high}
-
-
 def _gain(route: str, routes: _Routes) -> Gain:
     """Last checkpoint of a route minus its first, with a paired interval."""
     curve, tokens = routes.curves[route], routes.tokens[route]
@@ -162,10 +147,10 @@ def _gain(route: str, routes: _Routes) -> Gain:
     }
 
 
-def _fit(run: Run, route: str, routes: _Routes) -> Fit | None:
-    flops = [tokens * run.flops_per_token for tokens in routes.tokens[route]]
-    fitted = fit_curve(flops, routes.curves[route], routes.references)
-    return None if fitted is None else {"route": route, **fitted}
+def _fits(run: Run, routes: _Routes) -> list[Fit]:
+    flops = {route: [tokens * run.flops_per_token for tokens in routes.tokens[route]] for route in routes.along}
+    fitted = {route: fit_curve(flops[route], routes.curves[route], routes.references) for route in routes.along}
+    return [{"route": route, **curve} for route, curve in fitted.items() if curve is not None]
 
 
 def _costs(measured: Measured) -> dict[str, float]:

@@ -172,15 +172,13 @@ class Trace(Result):
     REMEDY: ClassVar[str] = "run tokenworth trace again"
 
     run: RunFacts
-    """name, folder, parameters, tokens and flops of its last checkpoint, flops_per_token, sources of held-out text."""
     checkpoints: list[CheckpointRow]
-    """One a checkpoint, fewest tokens first: tokens, flops, bits_per_byte, loss, fingerprint, adapted."""
+    """Fewest tokens first."""
     tasks: list[TaskEntry]
-    """One a task: name, source, n_classes, texts, fingerprint; references (bow, scratch), crossings, gains, fits,
-    relations, costs, verdict and sentences; see docs/trace.md."""
+    """See docs/trace.md."""
     rows: list[TraceRow]
     """One a task and checkpoint: task, tokens, flops, bits_per_byte, probe_f1, lora_f1, bow_f1, scratch_f1 (each with
-    _low and _high), best_layer, and every score of measuring.SCORES at the chosen layer (NAME) and the last one
+    _low and _high), best_layer, and every score of measurer.SCORES at the chosen layer (NAME) and the last one
     (last_NAME).
     """
     settings: Settings

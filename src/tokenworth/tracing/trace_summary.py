@@ -27,7 +27,8 @@ def verdict_of(crossings: Sequence[Crossing], gains: Sequence[Gain]) -> Verdict:
     UNCLEAR: the lead at the end is within that noise.  NO: it is behind at the end.
     WITHOUT: ahead already at 0 tokens, and no gain over 0 tokens beyond the noise: random weights do as well.
     """
-    overall = [row for row in crossings if row["reference"] == _hardest(crossings)]
+    hardest = "both" if any(row["reference"] == "both" for row in crossings) else "bow"
+    overall = [row for row in crossings if row["reference"] == hardest]
     passed = [row for row in overall if row["state"] != NEVER]
     best = min(passed, key=_tokens) if passed else max(overall, key=lambda row: row["lead"])
     gain = next((row for row in gains if row["route"] == best["route"]), None)
@@ -40,17 +41,12 @@ def verdict_of(crossings: Sequence[Crossing], gains: Sequence[Gain]) -> Verdict:
     return {"answer": answer, **best, "gain": gain}
 
 
-def _hardest(crossings: Sequence[Crossing]) -> str:
-    named = {crossing["reference"] for crossing in crossings}
-    return "both" if "both" in named else "bow"
-
-
 def task_sentences(task: TaskEntry, run: RunFacts) -> list[str]:
     """The answer for a task, then its crossings, its gains over random weights, and the price."""
     return [
         _answer(task, run),
         *(_crossings(task, route) for route in ROUTES if any(c["route"] == route for c in task["crossings"])),
-        *_gains(task["gains"]),
+        *([f"Pretraining itself moved {', and '.join(map(_gain, task['gains']))}."] if task["gains"] else []),
         *_extrapolated(task, run),
         *_price(task, run),
     ]
@@ -126,22 +122,15 @@ def _crossings(task: TaskEntry, route: str) -> str:
             continue
         name = REFERENCES[crossing["reference"]]
         if crossing["state"] == NEVER:
-            seen = (
-                f" (in {1 - crossing['share_never']:.0%} of the resamples it does)"
-                if crossing["share_never"] < 0.995
-                else ""
-            )
+            share = 1 - crossing["share_never"]
+            seen = f" (in {share:.0%} of the resamples it does)" if crossing["share_never"] < 0.995 else ""
             parts.append(f"never stays above {name} within this run{seen}")
         elif crossing["state"] == START:
             parts.append(f"is above {name} from the first checkpoint on, {amount(_tokens(crossing))} tokens")
         else:
             parts.append(f"passes {name} at {amount(_tokens(crossing))} tokens ({_interval(crossing)})")
-    return f"{_capital(ROUTES[route])} {', and '.join(parts)}."
-
-
-def _gains(gains: Sequence[Gain]) -> list[str]:
-    """What pretraining itself moved, whether or not it was enough."""
-    return [f"Pretraining itself moved {', and '.join(map(_gain, gains))}."] if gains else []
+    sentence = f"{ROUTES[route]} {', and '.join(parts)}."
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _gain(gain: Gain) -> str:
@@ -172,8 +161,8 @@ def _extrapolated(task: TaskEntry, run: RunFacts) -> list[str]:
             )
             continue
         tokens = amount(crossing["flops"] / run["flops_per_token"])
-        high = "not at all" if crossing["high"] is None else f"{crossing['high']:.1e}"
-        low = "not at all" if crossing["low"] is None else f"{crossing['low']:.1e}"
+        ends = (crossing["low"], crossing["high"])
+        low, high = ("not at all" if end is None else f"{end:.1e}" for end in ends)
         sentences.append(
             f"If the fitted curve went on, {ROUTES[fit['route']]} would reach the bag of words at {tokens} tokens, "
             f"{crossing['flops']:.1e} FLOPs (95 %: {low} to {high}); this is an extrapolation beyond the run."
@@ -203,7 +192,3 @@ def overall(tasks: Sequence[TaskEntry], run: RunFacts) -> list[str]:
     )
     first = " ".join([first, *(f"{words} {', '.join(named[kind])}." for kind, words in others.items() if named[kind])])
     return [first, *answers]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
