@@ -16,8 +16,7 @@ from tokenworth.decision.predictors import DEFAULT, LogOdds, Predictor
 from tokenworth.errors import SettingError
 
 LEVEL = 0.9
-FEWEST_TASKS = 3
-"""Of calibration, for a prediction at all."""
+FEWEST_TASKS = 3  # of calibration, for a prediction at all
 
 
 @dataclass(frozen=True, slots=True)

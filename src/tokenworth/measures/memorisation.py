@@ -29,8 +29,7 @@ from tokenworth.measures.sample_intervals import share_with_ends
 from tokenworth.measures.token_rows import Ids, packed
 from tokenworth.settings.signatures import keywords_of
 
-APPROXIMATE = 0.1
-"""Edits a token of the span up to which a recitation counts as approximate."""
+APPROXIMATE = 0.1  # edits a token of the span up to which a recitation counts as approximate
 _EXAMPLES = 5
 
 
