@@ -20,7 +20,7 @@ from planted import planted_task, with_parts
 from routes import SHORT, model_at, paced_run, run
 from small_models import FAMILIES, write_folder
 from tokenworth.adaptation import AdaptResult, adapt
-from tokenworth.adaptation.routes.text_classifier import make_classifier
+from tokenworth.adaptation.routes.tuned_predictor import TextClassifier
 from tokenworth.adaptation.storage.run_folder import started_with
 from tokenworth.adaptation.training.adafactor import Adafactor
 from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, plan_groups, prices
@@ -71,7 +71,7 @@ def test_models_that_keep_texts_apart_are_found(tmp_path):
 
 def test_packed_and_padded_batches_have_the_same_gradient(model):
     backbone = load_backbone(model, dtype="float32")
-    classifier = make_classifier(backbone, 3, pooling="last+mean", dropout=0.0, bias=True, seed=0)
+    classifier = TextClassifier(backbone, 3, pooling="last+mean", dropout=0.0, bias=True, seed=0)
     gradients = []
     for batch in (packed_batch(backbone, TEXTS, ROWS), padded_batch(backbone, TEXTS, ROWS)):
         classifier.zero_grad()

@@ -5,9 +5,14 @@ import pytest
 import torch
 
 from conformance_checks import causal_model, packs_agree, prompt_agrees, states_agree, token_ids
-from tokenworth.adaptation.routes.label_likelihood import mean_log_likelihoods
-from tokenworth.adaptation.routes.label_states import Labels, SingleReader, TreeReader, choose_reader
-from tokenworth.adaptation.routes.text_classifier import make_classifier
+from tokenworth.adaptation.routes.label_likelihood import (
+    Labels,
+    SingleReader,
+    TreeReader,
+    choose_reader,
+    mean_log_likelihoods,
+)
+from tokenworth.adaptation.routes.tuned_predictor import TextClassifier
 from tokenworth.adaptation.training.batch_cuts import LONGEST_ROW, Prices, StepCost, plan_groups
 from tokenworth.adaptation.training.batch_packing import can_pack, packed_batch, padded_batch
 from tokenworth.backbones import load_backbone
@@ -56,7 +61,7 @@ def test_windows_matter_in_these_texts(tmp_path, kind):
 def test_gradients_go_through_windows_alike(tmp_path):
     backbone = load_backbone(write_windowed(tmp_path, "gemma2"), dtype="float32")
     ids, rows = token_ids(backbone, LENGTHS), np.arange(len(LENGTHS))
-    classifier = make_classifier(backbone, 3, pooling="last+mean", dropout=0.0, bias=True, seed=0)
+    classifier = TextClassifier(backbone, 3, pooling="last+mean", dropout=0.0, bias=True, seed=0)
     gradients = []
     for batch in (packed_batch(backbone, ids, rows), padded_batch(backbone, ids, rows)):
         classifier.zero_grad()

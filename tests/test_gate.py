@@ -22,11 +22,11 @@ PARTS = ("format", "rules", "types")
 """Targets of the Makefile, in the order in which they run."""
 
 AT_MOST = {
-    "functions of more than 40 lines": 13,
-    "functions with more than 8 parameters": 23,
-    "files of more than 300 lines": 2,
+    "functions of more than 40 lines": 0,
+    "functions with more than 8 parameters": 0,
+    "files of more than 300 lines": 0,
     "names that more than 2 files share": 0,
-    "# fmt: skip": 126,
+    "# fmt: skip": 20,
 }
 """The figures of the source: each may only go down."""
 

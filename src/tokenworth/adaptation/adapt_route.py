@@ -13,12 +13,12 @@ from typing import Any
 
 import tokenworth.adaptation.evaluation.diagnosis as diagnosis
 import tokenworth.adaptation.evaluation.mislabelled as mislabelled
-import tokenworth.adaptation.hyperparameter_search as tuning
 import tokenworth.adaptation.routes.bag_of_words_route as bow
 import tokenworth.adaptation.routes.probe_route as probe
 import tokenworth.adaptation.routes.prompt_route as prompt
 import tokenworth.adaptation.routes.trained_routes as finetune
 import tokenworth.adaptation.storage.run_folder as record
+import tokenworth.adaptation.training.hyperparameter_search as tuning
 from tokenworth.adaptation.evaluation.evaluation import Evaluation, evaluate_route
 from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
@@ -26,7 +26,7 @@ from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, AdaptConfig,
 from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, Mislabelled
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
-from tokenworth.adaptation.validation_split import divide
+from tokenworth.adaptation.training.validation_split import divide
 from tokenworth.assessment.fact_cards import backbone_card
 from tokenworth.backbones import Backbone
 from tokenworth.base.locks import claimed
@@ -110,9 +110,9 @@ def _run(job: Job, meter: Meter) -> AdaptResult:
 def _after_tuning(job: Job, chosen: AdaptConfig) -> Job:
     """The final run learns from the validation part too, unless that is still needed."""
     if chosen.needs_validation:
-        return job.changed(config=chosen)
+        return replace(job, config=chosen)
     rows, none = divide(job.task, chosen, job.seed)
-    return job.changed(config=chosen, train_rows=rows, validation_rows=none)
+    return replace(job, config=chosen, train_rows=rows, validation_rows=none)
 
 
 def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:

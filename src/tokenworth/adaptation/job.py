@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenworth.adaptation.predictor import Predictor, with_prefix
 from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
-from tokenworth.base.aliases import Progress
+from tokenworth.base.aliases import Floats, Ints, Progress
 from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Split, Task
 from tokenworth.training.devices import Devices
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,8 +60,7 @@ class Job:
     def backbone(self, *, random: bool = False, dtype: str | None = None, lm_head: bool = False) -> Backbone:
         """The backbone this job names, loaded; one that was given is used as it is.
 
-        Raises:
-            SettingError: the route needs a model and there is none.
+        Raises SettingError: the route needs a model and there is none.
         """
         if self.model is None:
             raise SettingError(f"the route {self.route} needs a backbone; name one with --model")
@@ -77,16 +73,12 @@ class Job:
         """Texts as the backbone gets them."""
         return tokenise(backbone, with_prefix(texts, self.config.prefix), max_length=self.config.max_length)
 
-    def class_weights(self) -> NDArray[np.float64]:
+    def class_weights(self) -> Floats:
         """(C,) weights in the loss: 1, or N / (C n_c) for balanced classes."""
-        counts_C = np.bincount(self.train.labels, minlength=self.n_classes)
         if self.config.class_weights == "none":
             return np.ones(self.n_classes)
-        return len(self.train) / (self.n_classes * np.maximum(counts_C, 1))
-
-    def changed(self, **changes: Any) -> Job:
-        """The job with some fields changed."""
-        return replace(self, **changes)
+        counts_C = np.bincount(self.train.labels, minlength=self.n_classes)
+        return np.asarray(len(self.train) / (self.n_classes * np.maximum(counts_C, 1)))
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

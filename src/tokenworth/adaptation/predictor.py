@@ -49,12 +49,9 @@ def origin(backbone: Backbone, tokenizer: str | None, seed: int) -> dict[str, An
 
 
 def known_backbone(facts: dict[str, Any], loading: dict[str, Any], **more: Any) -> Backbone:
-    """The backbone a saved classifier belongs to, checked by its fingerprint.
+    """The backbone a saved classifier belongs to, by facts of `origin`, checked by its fingerprint.
 
-    Args:
-        facts: as `origin` wrote them.
-        loading: device, dtype and others; `model` names another place of the same backbone.
-        more: further arguments of `load_backbone`.
+    ``loading`` and ``more`` are arguments of `load_backbone`; `model` names another place of the same backbone.
 
     Raises:
         AdaptError: another backbone lies there.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from tokenworth.base.progress import StageClock
 from tokenworth.base.versions import describe_environment
 from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import TaskError
-from tokenworth.features import Features, PassSettings, Store, default_store, gather_features, temporary_store
+from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.features.weight_sharding import shard as spread
 from tokenworth.probes import RidgeProbe, grouped_folds
 from tokenworth.scores.layer import LayerScores, pooled_spectrum, score_layer
@@ -79,7 +78,7 @@ def _assess(backbone: Backbone, task: Task, call: AssessCall, processes: Process
             part: tokenise(backbone, split.texts, max_length=settings.max_length)
             for part, split in (("train", task.train), ("test", task.test))
         }
-    with _store(call.cache, processes) as store:
+    with open_store(call.cache, processes) as store:
         with clock("encode"):
             features = gather_features(
                 backbone, tokens, _pass_settings(settings, call), store, processes=processes, progress=call.progress
@@ -90,13 +89,6 @@ def _assess(backbone: Backbone, task: Task, call: AssessCall, processes: Process
         if processes.is_main:
             store.trim()  # also a pass that alone is larger than the store, now that it is no longer read
         return result
-
-
-def _store(cache: str | Path | bool, processes: Processes) -> AbstractContextManager[Store]:
-    """The feature store; a temporary one is the main process's, shared by all."""
-    return (
-        temporary_store(processes) if cache is False else nullcontext(default_store(None if cache is True else cache))
-    )
 
 
 def _pass_settings(settings: AssessSettings, limits: PassLimits) -> PassSettings:

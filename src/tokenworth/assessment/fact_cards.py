@@ -27,10 +27,11 @@ def task_card(task: Task, tokens: dict[str, Tokens]) -> TaskCard:
 
 
 def _token_counts(tokens: Tokens) -> TokenCounts:
+    lengths_N = tokens.lengths
     return {
-        "total": int(tokens.lengths.sum()),
-        "mean": float(tokens.lengths.mean()),
-        "max": int(tokens.lengths.max()),
+        "total": int(lengths_N.sum()),
+        "mean": float(lengths_N.mean()),
+        "max": int(lengths_N.max()),
         "truncated": tokens.truncated,
         "one_token": tokens.one_token,
         "empty": tokens.empty,

@@ -14,13 +14,7 @@ NOT_AUTOREGRESSIVE = "not autoregressive: this backbone has seen the next token,
 
 
 def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]]) -> list[Flag]:
-    """Flags of the task, of the backbone and of single layers, one for each reason.
-
-    Args:
-        task: its counts decide what is too small.
-        backbone: whether it is causal.
-        reasons: by layer, the reason by score.
-    """
+    """Flags of the task, of the backbone and of single layers, one for each reason (by layer, the reason by score)."""
     flags = list[tuple[int | None, str, str]]()
     if not backbone.causal:
         flags += [(None, score, NOT_AUTOREGRESSIVE) for score in ("ntps", "ar_r2")]

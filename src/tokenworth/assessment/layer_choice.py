@@ -8,11 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tokenworth.base.aliases import Floats
-
-Ints = NDArray[np.int64]
+from tokenworth.base.aliases import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +24,7 @@ class LayerChoice:
 
 
 def choose_layer(loss_LN: Floats, folds_N: Ints, layers: tuple[int, ...]) -> LayerChoice:
-    """Least mean cross-fitted loss.
-
-    Args:
-        loss_LN: loss of each layer's probe on each training text it did not see.
-        folds_N: group of each text, 0 .. G - 1.
-        layers: the layers' numbers.
+    """Least mean of the losses of each layer's probe on each training text it did not see.
 
     A layer is within noise where its loss exceeds the best one's by less than two jackknife standard errors of the
     paired difference over groups.

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from tokenworth.assessment.assessment_settings import AssessSettings
+from tokenworth.base.aliases import Ints
 from tokenworth.errors import EncodeError
 from tokenworth.probes import RidgeProbe, evaluate, nearest_labels, ridge_probe, vote
-from tokenworth.probes.metrics import Counts, weighted_f1
+from tokenworth.probes.metrics import weighted_f1
 from tokenworth.scores import PooledMoments
 from tokenworth.scores.layer import LayerScores
 from tokenworth.scores.layer_statistics import Value
@@ -26,13 +27,13 @@ class Labels:
     """The labels of a task in every form a layer needs; the same for all layers."""
 
     train_N: Tensor
-    test_M: Counts
+    test_M: Ints
     folds_N: Tensor
     shuffled_BN: Tensor
     n_classes: int
 
 
-def prepare_labels(task: Task, folds_N: Counts, settings: AssessSettings) -> Labels:
+def prepare_labels(task: Task, folds_N: Ints, settings: AssessSettings) -> Labels:
     """Labels, folds and seeded shuffles of the training labels."""
     train = torch.from_numpy(task.train.labels)
     rng = np.random.default_rng(settings.seed)
@@ -58,8 +59,7 @@ class LayerMoments:
 def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
     """Pooled moments of all texts, of each fold, and of all texts under each shuffle of the labels.
 
-    Raises:
-        EncodeError: pooled texts that are infinite.
+    Raises EncodeError: pooled texts that are infinite.
     """
     if not torch.isfinite(features_ND).all():
         raise EncodeError(
@@ -115,7 +115,7 @@ def probe_layer(
 
 
 def _measured(
-    name: str, true_N: Counts, predicted_N: Tensor, n_classes: int, shuffled: Sequence[Tensor] = ()
+    name: str, true_N: Ints, predicted_N: Tensor, n_classes: int, shuffled: Sequence[Tensor] = ()
 ) -> dict[str, float]:
     """Columns of accuracy and F1; the chance level is the mean accuracy of predictions after shuffled labels."""
     metrics = evaluate(true_N, predicted_N.numpy(), n_classes)

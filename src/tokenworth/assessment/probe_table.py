@@ -11,9 +11,10 @@ import numpy as np
 from tokenworth.assessment.assessment_result import Confusion, FittedProbe, LayerRow, ProbeRow
 from tokenworth.assessment.assessment_settings import AssessSettings
 from tokenworth.assessment.layer_choice import LayerChoice
+from tokenworth.base.aliases import Ints
 from tokenworth.features import Features
 from tokenworth.probes import RidgeProbe, bag_of_words, evaluate, logistic_probe, paired_difference
-from tokenworth.probes.metrics import Counts, confusion
+from tokenworth.probes.metrics import confusion
 from tokenworth.tasks import Task
 
 
@@ -57,7 +58,7 @@ def probe_table(
     best = max(candidates, key=lambda row: row["cv_accuracy"])
     predicted = np.asarray(best["predictions"])
     lead = paired_difference(task.test.labels, predicted, np.asarray(bow["predictions"]), task.n_classes)
-    table = confusion(task.test.labels, predicted, task.n_classes)
+    table = confusion(task.test.labels, predicted, task.n_classes).tolist()
     most_frequent_M = np.full(len(task.test), np.bincount(task.train.labels).argmax())
     majority = _row("majority class", "majority", task, most_frequent_M)
     return ProbeTable(
@@ -65,15 +66,14 @@ def probe_table(
         best=best,
         bow=bow,
         predictions=best["predictions"],
-        confusion={"probe": best["name"], "labels": list(task.label_names), "counts": table.tolist()},
+        confusion={"probe": best["name"], "labels": list(task.label_names), "counts": table},
         lead=lead,
     )
 
 
 def bow_row(task: Task) -> FittedProbe:
     """The bag of words on a task, with its predictions, so that it is fitted once for many backbones."""
-    start = perf_counter()
-    train = task.train
+    start, train = perf_counter(), task.train
     fitted = bag_of_words(train.texts, train.labels, task.test.texts, groups_N=train.groups)
     name = f"bag of words ({fitted.recipe})"
     row = _row(name, "bow", task, fitted.test_M, seconds=perf_counter() - start)
@@ -81,14 +81,9 @@ def bow_row(task: Task) -> FittedProbe:
 
 
 def _logistic_row(features: Features, task: Task, layer: int, settings: AssessSettings) -> FittedProbe:
-    start = perf_counter()
-    fitted = logistic_probe(
-        features.part("train", layer),
-        task.train.labels,
-        features.part("test", layer),
-        groups_N=task.train.groups,
-        seed=settings.seed,
-    )
+    start, train = perf_counter(), task.train
+    train_ND, test_MD = features.part("train", layer), features.part("test", layer)
+    fitted = logistic_probe(train_ND, train.labels, test_MD, groups_N=train.groups, seed=settings.seed)
     seconds = perf_counter() - start
     row = _row(f"logistic, layer {layer}", "logistic", task, fitted.test_M, layer=layer, seconds=seconds)
     chosen = {"cv_accuracy": fitted.cv_accuracy, "inverse_penalty": fitted.inverse_penalty}
@@ -96,7 +91,7 @@ def _logistic_row(features: Features, task: Task, layer: int, settings: AssessSe
 
 
 def _row(
-    name: str, kind: str, task: Task, predicted_M: Counts, *, layer: int | None = None, seconds: float | None = None
+    name: str, kind: str, task: Task, predicted_M: Ints, *, layer: int | None = None, seconds: float | None = None
 ) -> FittedProbe:
     figures = asdict(evaluate(task.test.labels, predicted_M, task.n_classes))
     row: Any = {"name": name, "kind": kind, "layer": layer, **figures, "seconds": seconds}

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from tokenworth.assessment.assessment_result import Assessment
 
 
 def names_apart(assessments: Sequence[Assessment], models: Sequence[str]) -> list[str]:
-    """A backbone's own name each, and more of its path where two have the same.
-
-    Args:
-        assessments: of the backbones.
-        models: what was asked for, in the same order: folders, hub ids or published names.
-    """
+    """A backbone's own name each, and more of its path, as it was asked for, where two have the same."""
     names = [str(assessment.backbone["name"]) for assessment in assessments]
     places = [str(Path(model).absolute()) for model in models]
     apart = short_names(places)
@@ -27,12 +22,11 @@ def names_apart(assessments: Sequence[Assessment], models: Sequence[str]) -> lis
 def short_names(places: Iterable[str], *, first: Callable[[str], str] | None = None) -> dict[str, str]:
     """The shortest end of each path that no other has: llama; of runs/a/llama and runs/b/llama a/llama and b/llama.
 
-    Args:
-        places: paths, ids of the hub, or plain names.
-        first: what is tried before the last part of the path.
+    Places are paths, ids of the hub, or plain names; ``first`` is tried before the last part of the path.
     """
     left, short = sorted(set(places)), dict[str, str]()
-    for called in _ends(first):
+    ends: Iterator[Callable[[str], str]] = (partial(_last_parts, n) for n in count(1))
+    for called in ends if first is None else chain([first], ends):
         names = {place: called(place) for place in left}
         often = Counter(names.values())
         short |= {place: name for place, name in names.items() if often[name] == 1 or name == place}
@@ -40,13 +34,6 @@ def short_names(places: Iterable[str], *, first: Callable[[str], str] | None = N
         if not left:
             return short
     raise AssertionError("places differ, so that at last their whole paths do")
-
-
-def _ends(first: Callable[[str], str] | None) -> Iterator[Callable[[str], str]]:
-    if first is not None:
-        yield first
-    for n in count(1):
-        yield partial(_last_parts, n)
 
 
 def _last_parts(n: int, place: str) -> str:

@@ -1,6 +1,6 @@
 """Features: one resumable pass over the texts of a task, kept by content, shared among processes."""
 
-from tokenworth.features.feature_store import Store, default_store, temporary_store
+from tokenworth.features.feature_store import Store, default_store, open_store, temporary_store
 from tokenworth.features.gather import Features, PassSettings, gather_features
 from tokenworth.features.stored_pass import Entry
 
@@ -11,5 +11,6 @@ __all__ = [
     "Store",
     "default_store",
     "gather_features",
+    "open_store",
     "temporary_store",
 ]

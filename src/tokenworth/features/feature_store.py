@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -149,6 +149,13 @@ def default_store(root: str | Path | None = None) -> Store:
     """
     max_bytes = int(number_of(SIZE, _DEFAULT_GB, "the size of the cache in GB") * 1e9)
     return Store(Path(root or cache_folder()), max_bytes)
+
+
+def open_store(cache: str | Path | bool, processes: Processes) -> AbstractContextManager[Store]:
+    """The store that a call asks for: a folder, True for the usual place, or False for one that is gone afterwards."""
+    if cache is False:
+        return temporary_store(processes)
+    return nullcontext(default_store(None if cache is True else cache))
 
 
 @contextmanager

@@ -23,12 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworth.base.aliases import Floats
+from tokenworth.base.aliases import Floats, Ints
 from tokenworth.probes.folds import grouped_folds, stratified_part
 from tokenworth.probes.logistic import Linear
 from tokenworth.probes.ngrams import CHARACTERS, WORDS, Ngrams, fit_ngrams
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +113,10 @@ def fit_bag_of_words(
     groups_N: Ints | None = None,
     seed: int = 0,
 ) -> BagOfWordsModel:
-    """Fit a bag of words.
+    """Fit a bag of words on training texts and their classes.
 
-    Args:
-        texts: training texts.
-        labels_N: their classes.
-        n_classes: C.
-        recipe: a key of RECIPES; None chooses one by cross-fitting.
-        class_weight: "balanced" weighs texts inversely to how often their class occurs.
-        groups_N: texts of one group are not parted when the recipe is chosen.
-        seed: of the folds.
+    ``recipe`` is a key of RECIPES; None chooses one by cross-fitting, which does not part texts of one group.  With
+    ``class_weight`` "balanced" texts weigh inversely to how often their class occurs.
     """
     from sklearn.utils.class_weight import compute_sample_weight
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from tokenworth.base.aliases import Ints
 
 
 def grouped_folds(labels_N: Ints, n_folds: int, *, groups_N: Ints | None = None, seed: int = 0) -> Ints:
-    """Fold of each text (N,), 0 .. n_folds - 1; every class spread evenly.
+    """Fold of each text (N,), 0 .. n_folds - 1, fewer where there are fewer texts or groups; every class spread evenly.
 
     Texts of one group (pairs of one question, docstrings of one file) stay in one fold.
-
-    Args:
-        labels_N: class of each text.
-        n_folds: how many; no more than there are texts (or groups).
-        groups_N: group of each text, or None.
-        seed: of the shuffle within classes.
     """
     rng = np.random.default_rng(seed)
     units_N = np.arange(len(labels_N)) if groups_N is None else np.unique(groups_N, return_inverse=True)[1]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworth.base.aliases import Floats
+from tokenworth.base.aliases import Floats, Ints
 from tokenworth.probes.folds import grouped_folds, stratified_part
 
 INVERSE_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -21,7 +21,6 @@ SEARCH_TEXTS = 4000
 SEARCH_FOLDS = 3
 
 Features = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tokenworth.base.aliases import Floats
+from tokenworth.base.aliases import Floats, Ints
 
 RESAMPLES = 1000
-Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +32,8 @@ class Metrics:
     macro_f1_high: float
 
 
-def evaluate(true_N: Counts, predicted_N: Counts, n_classes: int, *, seed: int = 0) -> Metrics:
-    """Metrics of predictions against labels, both class indices (N,).
-
-    Raises:
-        ValueError: no texts.
-    """
+def evaluate(true_N: Ints, predicted_N: Ints, n_classes: int, *, seed: int = 0) -> Metrics:
+    """Metrics of predictions against labels, both class indices (N,).  Raises ValueError: no texts."""
     if not len(true_N):
         raise ValueError("no held-out texts to evaluate on")
     value, resampled = label_scores(true_N, predicted_N, n_classes, seed=seed)
@@ -56,7 +50,7 @@ def with_range(name: str, value_1: Floats, drawn_B: Floats) -> dict[str, float]:
     return {name: float(value_1[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def weighted_f1(true_N: Counts, predicted_N: Counts, n_classes: int) -> float:
+def weighted_f1(true_N: Ints, predicted_N: Ints, n_classes: int) -> float:
     """Support-weighted F1 alone, without an interval."""
     cells_M, counts_M = np.unique(true_N * n_classes + predicted_N, return_counts=True)
     return float(_scores(cells_M, counts_M[None], n_classes)[1][0])
@@ -71,14 +65,14 @@ class Scores(NamedTuple):
     balanced_accuracy: Floats
 
 
-def label_scores(true_N: Counts, predicted_N: Counts, n_classes: int, *, seed: int = 0) -> tuple[Scores, Scores]:
+def label_scores(true_N: Ints, predicted_N: Ints, n_classes: int, *, seed: int = 0) -> tuple[Scores, Scores]:
     """Scores of the predictions (each (1,)), and of RESAMPLES bootstrap samples of the texts."""
     cells_M, counts_M = np.unique(true_N * n_classes + predicted_N, return_counts=True)
     drawn_BM = np.random.default_rng(seed).multinomial(len(true_N), counts_M / len(true_N), size=RESAMPLES)
     return _scores(cells_M, counts_M[None], n_classes), _scores(cells_M, drawn_BM, n_classes)
 
 
-def _scores(cells_M: Counts, counts_BM: Counts, n_classes: int) -> Scores:
+def _scores(cells_M: Ints, counts_BM: Ints, n_classes: int) -> Scores:
     """Of tables given by their occupied cells; macro F1 and balanced accuracy are means over classes that occur."""
     true_M, predicted_M = cells_M // n_classes, cells_M % n_classes
     shape = (len(counts_BM), n_classes)
@@ -100,17 +94,9 @@ def _scores(cells_M: Counts, counts_BM: Counts, n_classes: int) -> Scores:
 
 
 def paired_difference(
-    true_N: Counts, first_N: Counts, second_N: Counts, n_classes: int, *, seed: int = 0
+    true_N: Ints, first_N: Ints, second_N: Ints, n_classes: int, *, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Weighted F1 of the first minus that of the second on the same texts: value and 95 % paired bootstrap interval.
-
-    Args:
-        true_N: labels (N,).
-        first_N: predictions (N,).
-        second_N: predictions (N,) for the same texts.
-        n_classes: C.
-        seed: of the resampling.
-    """
+    """Weighted F1 of the first minus that of the second on the same texts: value and 95 % paired bootstrap interval."""
     joint = (true_N * n_classes + first_N) * n_classes + second_N
     cells_M, counts_M = np.unique(joint, return_counts=True)
     true_M, first_M, second_M = cells_M // n_classes**2, cells_M // n_classes % n_classes, cells_M % n_classes
@@ -121,7 +107,7 @@ def paired_difference(
     return float(difference[0]), float(low), float(high)
 
 
-def _f1_of(true_M: Counts, predicted_M: Counts, counts_BM: Counts, n_classes: int) -> Floats:
+def _f1_of(true_M: Ints, predicted_M: Ints, counts_BM: Ints, n_classes: int) -> Floats:
     cells, inverse = np.unique(true_M * n_classes + predicted_M, return_inverse=True)
     merged = np.zeros((len(counts_BM), len(cells)), dtype=np.int64)
     for cell in range(len(true_M)):
@@ -129,13 +115,13 @@ def _f1_of(true_M: Counts, predicted_M: Counts, counts_BM: Counts, n_classes: in
     return _scores(cells, merged, n_classes)[1]
 
 
-def confusion(true_N: Counts, predicted_N: Counts, n_classes: int) -> Counts:
-    """Counts (C, C): rows true, columns predicted."""
+def confusion(true_N: Ints, predicted_N: Ints, n_classes: int) -> Ints:
+    """Ints (C, C): rows true, columns predicted."""
     flat = np.bincount(true_N * n_classes + predicted_N, minlength=n_classes**2)
     return flat.reshape(n_classes, n_classes)
 
 
-def mcnemar(true_N: Counts, first_N: Counts, second_N: Counts) -> tuple[int, int, float]:
+def mcnemar(true_N: Ints, first_N: Ints, second_N: Ints) -> tuple[int, int, float]:
     """Texts only the first predictor gets right, only the second, and the two-sided exact p-value that both err alike.
 
     Source: McNemar (1947), Psychometrika 12(2), 153-157; exact binomial form.

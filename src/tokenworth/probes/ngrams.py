@@ -56,10 +56,7 @@ class Ngrams:
 def fit_ngrams(kind: str, texts: list[str], most: int | None = None) -> tuple[Ngrams, Any]:
     """Terms that stand in at least two texts (in one, where none stands in two), and the TF-IDF (N, F) of the texts.
 
-    Args:
-        kind: WORDS or CHARACTERS.
-        texts: what terms and their frequencies are read from.
-        most: terms kept at most, the most frequent; None for MOST_TERMS.
+    Of more than ``most`` terms, or MOST_TERMS of the kind, the most frequent are kept.
     """
     for least_texts in (2, 1):
         vectorizer = _vectorizer(kind, min_df=least_texts, max_features=min(most or sys.maxsize, MOST_TERMS[kind]))

@@ -10,13 +10,10 @@ Axes: N texts, C classes, B resamples.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tokenworth.base.aliases import Floats
+from tokenworth.base.aliases import Floats, Ints
 from tokenworth.errors import SettingError
 from tokenworth.probes.metrics import RESAMPLES, label_scores, with_range
-
-Ints = NDArray[np.int64]
 
 BINS = 15
 FLOOR = 1e-15
@@ -26,11 +23,7 @@ LOWER_IS_BETTER = frozenset(_SUMMED)
 
 
 def check_metric(name: str) -> str:
-    """The name, if it is one of METRICS.
-
-    Raises:
-        SettingError: it is not.
-    """
+    """The name, if it is one of METRICS.  Raises SettingError: it is not."""
     if name not in METRICS:
         raise SettingError(f"metric {name!r} is not understood; choose one of {', '.join(METRICS)}")
     return name
@@ -46,8 +39,7 @@ def measure(true_N: Ints, probability_NC: Floats, *, seed: int = 0) -> dict[str,
 
     The predicted class is the most probable one, the first of equals.
 
-    Raises:
-        ValueError: no texts.
+    Raises ValueError: no texts.
     """
     if not len(true_N):
         raise ValueError("no held-out texts to evaluate on")

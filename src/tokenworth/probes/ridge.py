@@ -37,16 +37,10 @@ def ridge_probe(
     shuffled: Sequence[PooledMoments] = (),
     total: PooledMoments | None = None,
 ) -> RidgeProbe:
-    """Fit on all training texts, and once without each fold at the same penalty.
+    """Fit on all training texts, and once without each fold (0 .. G - 1) at the same penalty.
 
-    Args:
-        train_ND: pooled training texts.
-        labels_N: their classes.
-        folds_N: fold of each text, 0 .. G - 1.
-        test_MD: pooled test texts.
-        groups: pooled moments of each fold.
-        shuffled: pooled moments of all training texts under shuffled labels.
-        total: the sum of the groups, if it is there.
+    ``groups`` are pooled moments of each fold, ``total`` their sum if it is there, and ``shuffled`` those of all
+    training texts under shuffled labels.
     """
     total = add_up(groups) if total is None else total
     fitted = ridge(total)

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworth.base.aliases import Floats
+from tokenworth.base.aliases import Floats, Ints
 from tokenworth.tracing.trace_result import Figure
 
 RESAMPLES = 1000
 _WEIGHTS_AT_ONCE = 20_000_000
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -20,8 +20,7 @@ def compare_results(results: dict[str, AdaptResult], *, metric: str = "weighted_
     run: f1_difference with its paired 95 % interval, only_this and only_first (texts that one alone gets right), and
     p_value of McNemar's exact test.
 
-    Raises:
-        SettingError: the runs are on different tasks or labels, or the metric is unknown.
+    Raises SettingError: the runs are on different tasks or labels, or the metric is unknown.
     """
     check_metric(metric)
     first_name, first = next(iter(results.items()))

@@ -39,7 +39,9 @@ def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
     predictor = fitted.predictor
     assert isinstance(predictor, TunedPredictor), "the trained routes end in one"
     fact = f"{job.route} {job.seed} {fitted.training['losses'][-1]}"
-    after = with_model(predictor.backbone, _adapted_model(predictor).eval(), fact)
+    adapter = copy.deepcopy(predictor.adapter)  # it is merged into its weights
+    model: nn.Module = predictor.classifier.model if adapter is None else adapter.merge_and_unload()
+    after = with_model(predictor.backbone, model.eval(), fact)
     backbones = {"before": _before(job, predictor), "after": after}
     task = replace(job.task, train=job.train)
     scores = {
@@ -55,14 +57,6 @@ def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
         "best_layer": {when: assessment.best_layer for when, assessment in scores.items()},
         "updates": updates(backbones["before"].model, after.model),
     }
-
-
-def _adapted_model(predictor: TunedPredictor) -> nn.Module:
-    """As it is after training, adapters merged into a copy of the weights."""
-    if predictor.adapter is None:
-        return predictor.classifier.model
-    merged: nn.Module = copy.deepcopy(predictor.adapter).merge_and_unload()
-    return merged
 
 
 def _before(job: Job, predictor: TunedPredictor) -> Backbone:

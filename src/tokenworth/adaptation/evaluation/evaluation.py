@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.storage.adapt_result import Mistake, Mistakes
-from tokenworth.base.aliases import Floats
+from tokenworth.base.aliases import Floats, Ints
 from tokenworth.errors import AdaptError
 from tokenworth.probes.metrics import confusion, label_scores
 from tokenworth.probes.probability_metrics import calibration_curve, fit_temperature, measure, metric_value, softmax
@@ -80,7 +79,7 @@ def _validation(job: Job, fitted: Fitted) -> tuple[float, dict[str, float]]:
     return temperature, {"texts": len(part), job.config.metric: value}
 
 
-def _confusion(task: Task, predicted_N: NDArray[np.int64]) -> Mistakes:
+def _confusion(task: Task, predicted_N: Ints) -> Mistakes:
     """The counts for few classes; the most frequent mistakes for any number of them."""
     pairs = task.test.labels * task.n_classes + predicted_N
     wrong, counts = np.unique(pairs[task.test.labels != predicted_N], return_counts=True)

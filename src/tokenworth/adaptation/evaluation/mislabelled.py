@@ -8,10 +8,9 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenworth.adaptation.storage.adapt_result import Mislabelled
-from tokenworth.base.aliases import Floats
+from tokenworth.base.aliases import Floats, Ints
 from tokenworth.probes import fit_bag_of_words, grouped_folds
 from tokenworth.probes.bag_of_words import DEFAULT_RECIPE
 from tokenworth.probes.probability_metrics import softmax
@@ -36,20 +35,18 @@ def likely_mislabelled(train: Split, label_names: tuple[str, ...], seed: int) ->
     rows = sample(train.labels, MOST_TEXTS, seed)
     part = train.take(rows)
     probability_NC = out_of_fold(part, len(label_names), seed)
-    texts: list[Mislabelled] = []
-    for place in _issues(part.labels, probability_NC)[:LISTED]:
-        label, better = int(part.labels[place]), int(probability_NC[place].argmax())
-        texts.append(
-            {
-                "row": int(rows[place]),
-                "text": part.texts[place][:500],
-                "label": label_names[label],
-                "suggested": label_names[better],
-                "p_label": float(probability_NC[place, label]),
-                "p_suggested": float(probability_NC[place, better]),
-            }
-        )
-    return texts
+    label_N, better_N = part.labels, probability_NC.argmax(1)
+    return [
+        {
+            "row": int(rows[place]),
+            "text": part.texts[place][:500],
+            "label": label_names[label_N[place]],
+            "suggested": label_names[better_N[place]],
+            "p_label": float(probability_NC[place, label_N[place]]),
+            "p_suggested": float(probability_NC[place, better_N[place]]),
+        }
+        for place in _issues(label_N, probability_NC)[:LISTED]
+    ]
 
 
 def out_of_fold(part: Split, n_classes: int, seed: int) -> Floats:
@@ -65,7 +62,7 @@ def out_of_fold(part: Split, n_classes: int, seed: int) -> Floats:
     return probability_NC
 
 
-def _issues(labels_N: NDArray[np.int64], probability_NC: Floats) -> NDArray[np.int64]:
+def _issues(labels_N: Ints, probability_NC: Floats) -> Ints:
     """Places of suspicious texts, least self-confident first."""
     from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
 

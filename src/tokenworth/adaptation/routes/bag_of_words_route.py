@@ -51,17 +51,12 @@ def load_bow(folder: Path, _facts: dict[str, Any], _loading: dict[str, Any]) -> 
     if "idf" in arrays:
         raise AdaptError(f"{folder} holds a bag of words of an earlier version; run adapt with the route bow again")
     held = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
-    if not _is_bag(held):
+    shape: Shape = {"recipe": TEXT, "terms": Each([TEXT])}
+    recipe = RECIPES.get(held["recipe"]) if mistake_in(held, shape) is None else None
+    if recipe is None or tuple(held["terms"]) != recipe.kinds:
         raise ValueError("terms.json holds no recipe and terms")
     blocks = tuple(Ngrams(kind, terms, arrays[f"idf.{kind}"]) for kind, terms in held["terms"].items())
     return BowPredictor(BagOfWordsModel(held["recipe"], blocks, Linear(arrays["weights"], arrays["intercept"])))
-
-
-def _is_bag(held: Any) -> bool:
-    shape: Shape = {"recipe": TEXT, "terms": Each([TEXT])}
-    if mistake_in(held, shape) is not None or held["recipe"] not in RECIPES:
-        return False
-    return tuple(held["terms"]) == RECIPES[held["recipe"]].kinds
 
 
 def fit_bow(job: Job) -> Fitted:

@@ -1,4 +1,4 @@
-"""The process that runs a model's chat template, which is a program that came with data: `chat.py` starts it as a file.
+"""The process that runs a chat template, a program that came with a model as data; `chat_template.py` starts this file.
 
 Reads lines of JSON and answers each with one: first the template with its variables and bounds, then lists of texts.
 The sandbox is the library's; here are bounds of memory and of what is written.

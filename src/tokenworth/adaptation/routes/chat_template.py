@@ -29,13 +29,7 @@ _ADVICE = "go on without the template by --no-chat (chat=False), or repair chat_
 
 
 class ChatFrame:
-    """The chat template of a tokenizer, or none: then a prompt is the text itself.
-
-    Args:
-        tokenizer: of transformers.
-        name: of the model, for people.
-        wanted: False takes no template.
-    """
+    """The chat template of a tokenizer, or none (or none wanted): then a prompt is the text itself."""
 
     def __init__(self, tokenizer: Any, name: str, *, wanted: bool = True) -> None:
         self._tokenizer, self._name = tokenizer, name
@@ -45,8 +39,7 @@ class ChatFrame:
     def prompts(self, texts: list[str]) -> list[str]:
         """Of each text, what the model reads up to where its answer begins.
 
-        Raises:
-            BackboneError: the template fails, takes too long or writes too much.
+        Raises BackboneError: the template fails, takes too long or writes too much.
         """
         if not self.is_there:
             return texts

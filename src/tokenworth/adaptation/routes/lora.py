@@ -38,13 +38,10 @@ _LENGTH = 12
 def target_modules(model: nn.Module, name: str, wanted: tuple[str, ...]) -> list[str]:
     """Names of the linear maps that carry LoRA, sorted: own names, or paths where a name means other modules as well.
 
-    Args:
-        model: base model.
-        name: as the user gave it; decides what "auto" means.
-        wanted: own names (q_proj), ends of paths (output.dense), or ("auto",).
+    Wanted are own names (q_proj), ends of paths (output.dense), or ("auto",), of which the model's name decides what
+    it means.
 
-    Raises:
-        SettingError: a name matches no linear map (the error lists those there are), or no map can carry LoRA.
+    Raises SettingError: a name matches no linear map (the error lists those there are), or no map can carry LoRA.
     """
     there = linear_maps(model)
     if wanted == ("auto",):
@@ -66,14 +63,9 @@ def linear_maps(model: nn.Module) -> Counter[str]:
 def add_lora(model: nn.Module, name: str, config: AdaptConfig, seed: int) -> Any:
     """Put LoRA into a base model (in place) and freeze the rest; returns peft's wrapper, which saves the adapter.
 
-    Args:
-        model: base model; may be on the meta device.
-        name: as the user gave it.
-        config: rank, alpha, dropout, targets and further fields of peft.
-        seed: of the random matrices.
+    The model may be on the meta device; the seed is that of the random matrices.
 
-    Raises:
-        SettingError: targets that match nothing, or peft fields it does not know.
+    Raises SettingError: targets that match nothing, or peft fields it does not know.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -125,8 +117,7 @@ def _own_name(path: str) -> str:
 def automatic_targets(model: Any) -> list[str]:
     """Own names of the maps that can carry LoRA; whole paths where the name belongs to other modules as well.
 
-    Raises:
-        SettingError: there are none.
+    Raises SettingError: there are none.
     """
     twin = meta_model(model.config)
     paths = adaptable(twin)
@@ -187,8 +178,7 @@ def _is_taken(twin: Any, names: list[str]) -> bool:
 def quantise(backbone: Backbone, bits: int) -> None:
     """Replace the linear maps of the model by quantised ones, in place; a head is never quantised.
 
-    Raises:
-        SettingError: bitsandbytes is not installed.
+    Raises SettingError: bitsandbytes is not installed.
     """
     if find_spec("bitsandbytes") is None:
         raise SettingError("quantise needs a library that is not installed: pip install bitsandbytes")

@@ -5,7 +5,6 @@ Axes: N training texts, D numbers of a pooled text, C classes.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from tokenworth.assessment.layer_scores import Labels, layer_moments
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
 from tokenworth.encode import encode, pool, tokenise
-from tokenworth.features import Features, PassSettings, Store, default_store, gather_features, temporary_store
+from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.probes import Linear, grouped_folds, logistic_probe, ridge_probe
 from tokenworth.probes.probability_metrics import fit_temperature
 from tokenworth.probes.ridge import crossfit_decisions
@@ -51,7 +50,7 @@ class ProbePredictor:
     def scores(self, texts: list[str]) -> Floats:
         """Log-odds (N, C); only texts without features go through the model."""
         new = list(dict.fromkeys(text for text in texts if text not in self.known))
-        features = {**self.known, **dict(zip(new, self._features(new), strict=True))} if new else self.known
+        features = self.known | (dict(zip(new, self._features(new), strict=True)) if new else {})
         return self.linear.scores(np.stack([features[text] for text in texts]).astype(np.float64))
 
     def _features(self, texts: list[str]) -> np.ndarray:
@@ -95,7 +94,7 @@ def fit_probe(job: Job) -> Fitted:
     parts = {"train": job.task.train, "test": job.task.test}
     tokens = {part: job.tokens(backbone, split.texts) for part, split in parts.items()}
     wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), pooling=config.pooling)
-    with _store(job) as store:
+    with open_store(job.cache, job.devices.processes) as store:
         features = gather_features(
             backbone, tokens, wanted, store, processes=job.devices.processes, progress=job.progress
         )
@@ -124,12 +123,6 @@ def fit_probe(job: Job) -> Fitted:
         },
         notes=() if job.n_classes <= MAX_LOGISTIC_CLASSES else ("Too many classes for logistic regression.",),
     )
-
-
-def _store(job: Job) -> AbstractContextManager[Store]:
-    if job.cache is False:
-        return temporary_store(job.devices.processes)
-    return nullcontext(default_store(None if job.cache is True else job.cache))
 
 
 def _best(job: Job, features: Features, every: tuple[int, ...]) -> tuple[_Candidate, dict[int, float]]:
@@ -174,5 +167,5 @@ def _logistic(job: Job, features: Features, layer: int) -> _Candidate:
     probe = logistic_probe(train_ND, train.labels, train_ND[:0], groups_N=train.groups, seed=job.seed)
     missing = job.n_classes - len(probe.linear.intercept_C)
     weights_DC = np.pad(probe.linear.weights_DC, ((0, 0), (0, missing)))
-    linear = Linear(weights_DC, np.pad(probe.linear.intercept_C, (0, missing), constant_values=-1e4))
-    return _Candidate("logistic", layer, probe.cv_accuracy, linear)
+    intercept_C = np.pad(probe.linear.intercept_C, (0, missing), constant_values=-1e4)
+    return _Candidate("logistic", layer, probe.cv_accuracy, Linear(weights_DC, intercept_C))

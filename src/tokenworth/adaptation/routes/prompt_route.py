@@ -65,7 +65,7 @@ TEMPLATES: dict[str, Template] = {
 def template_of(task: str, pattern: str | None) -> Template:
     """The template of a task; a pattern that was given keeps the task's words."""
     template = TEMPLATES.get(task, Template(GENERIC))
-    return template if pattern is None else Template(pattern, template.words)
+    return template if pattern is None else replace(template, pattern=pattern)
 
 
 def verbalise(label: str, words: dict[str, str]) -> str:
@@ -104,20 +104,19 @@ class PromptPredictor:
     def prior(self) -> list[float]:
         """Mean probability of each class over prompts without content, as logarithms."""
         mean_C = softmax(self._raw(list(EMPTY_TEXTS))).mean(0)
-        return [float(value) for value in np.log(np.maximum(mean_C, 1e-30))]
+        return list(map(float, np.log(np.maximum(mean_C, 1e-30))))
 
     def _raw(self, texts: list[str]) -> Floats:
         shots = "".join(f"{_filled(self.pattern, text)} {words}\n\n" for text, words in self.examples)
         pattern = _filled(shots, "") + self.pattern
         (short,) = self.frame.prompts([_filled(pattern, "x")])
         labels = likelihood.label_ids(self.backbone, short, self.words, self.frame.is_there)
-        room = self._room(pattern, max(map(len, labels)))
+        room = self._room_for_text(pattern, max(map(len, labels)))
         filled = [_filled(pattern, likelihood.cut(self.backbone, text, room)) for text in texts]
         prompts = [likelihood.plain_ids(self.backbone, prompt) for prompt in self.frame.prompts(filled)]
         return likelihood.mean_log_likelihoods(self.backbone, prompts, labels)
 
-    def _room(self, pattern: str, longest_label: int) -> int:
-        """Tokens left for the text."""
+    def _room_for_text(self, pattern: str, longest_label: int) -> int:
         limit = min(self.max_length or self.backbone.max_length, self.backbone.max_length)
         (empty,) = self.frame.prompts([_filled(pattern, "")])
         around = len(likelihood.plain_ids(self.backbone, empty))

@@ -15,8 +15,7 @@ from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.predictor import origin, with_prefix
 from tokenworth.adaptation.routes.lora import add_lora, quantise
-from tokenworth.adaptation.routes.text_classifier import make_classifier, trainable
-from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor
+from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, TunedPredictor, trainable
 from tokenworth.adaptation.training.batch_cuts import StepCost
 from tokenworth.adaptation.training.route_training import RouteLearner, RoutePosition, TrainingData
 from tokenworth.backbones import Backbone, dtype_name, resolve_device, resolve_dtype
@@ -48,7 +47,7 @@ class Network:
         config = job.config
         if self.adapter is None:
             self.backbone.model.requires_grad_(True)
-        classifier = make_classifier(
+        classifier = TextClassifier(
             self.backbone,
             job.n_classes,
             pooling=config.pooling,
@@ -99,8 +98,7 @@ def _scratch(job: Job) -> Network:
 def retrained_tokenizer(tokenizer: Any, texts: list[str]) -> Any:
     """A tokenizer of the same kind and at most the same size, trained on these texts.
 
-    Raises:
-        SettingError: it is one that only Python implements, which cannot be trained anew.
+    Raises SettingError: it is one that only Python implements, which cannot be trained anew.
     """
     if not tokenizer.is_fast:
         raise SettingError("this backbone's tokenizer cannot be trained anew; choose tokenizer pretrained")

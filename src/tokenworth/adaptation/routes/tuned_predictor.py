@@ -1,4 +1,7 @@
-"""A trained network as a predictor: the whole backbone, or an adapter for it, and the head."""
+"""The network that is trained, and as a predictor: the whole backbone, or an adapter for it, and the head.
+
+Axes: B texts of a batch, N texts, C classes.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from tokenworth.adaptation.predictor import known_backbone, with_prefix
 from tokenworth.adaptation.routes.lora import quantise
-from tokenworth.adaptation.routes.text_classifier import TextClassifier, make_classifier
-from tokenworth.adaptation.training.batch_packing import padded_batch
+from tokenworth.adaptation.training.batch_packing import TextBatch, padded_batch
 from tokenworth.backbones import Backbone, dtype_name, load_backbone
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import with_model
@@ -23,6 +26,33 @@ from tokenworth.base.aliases import Floats
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import default_batch_tokens, plan_batches, tokenise
 from tokenworth.errors import AdaptError, first_line
+
+
+class TextClassifier(nn.Module):
+    """logits = head(dropout(pooling(states of the last layer))); the head is drawn from the seed alone."""
+
+    def __init__(
+        self, backbone: Backbone, n_classes: int, *, pooling: str, dropout: float, bias: bool, seed: int
+    ) -> None:
+        super().__init__()
+        self.model, self.pooling = backbone.model, pooling
+        self.dropout = nn.Dropout(dropout)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            head = nn.Linear(backbone.width * (1 + pooling.count("+")), n_classes, bias=bias)
+        self.head = head.to(backbone.device)
+
+    def forward(self, batch: TextBatch) -> Tensor:
+        """Logits (B, C) in float32."""
+        pooled: Tensor = batch.read(batch.states(self.model), self.pooling)
+        with torch.autocast(pooled.device.type, enabled=False):
+            logits: Tensor = self.head(self.dropout(pooled))
+        return logits
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters that learn, by name."""
+    return {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
 
 
 @dataclass(eq=False, slots=True)
@@ -58,7 +88,7 @@ class TunedPredictor:
             rows = todo.pop()
             try:
                 with torch.inference_mode(), torch.autocast(device, dtype=self.dtype, enabled=narrow):
-                    logits: torch.Tensor = self.classifier(padded_batch(self.backbone, ids, rows))
+                    logits: Tensor = self.classifier(padded_batch(self.backbone, ids, rows))
                 logits_NC[rows] = logits.double().cpu().numpy()
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or len(rows) == 1:
@@ -102,35 +132,30 @@ def _in_order(path: Path) -> None:
 def load_tuned(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> TunedPredictor:
     """The way back from `TunedPredictor.save`.
 
-    Raises:
-        AdaptError: the adapter belongs to another backbone, or a file is damaged.
+    Raises AdaptError: the adapter belongs to another backbone, or a file is damaged.
     """
     adapter = None
     if facts["base"] is not None:
+        from peft import PeftModel
+
         backbone = known_backbone(facts["base"], loading)
         if isinstance(loading.get("model"), Backbone):  # adapters are put into the model itself
             backbone = with_model(backbone, copy.deepcopy(backbone.model), "copy")
         if facts["base"].get("quantise"):
             quantise(backbone, facts["base"]["quantise"])
-        adapter = _adapted(backbone, folder / "adapter")
+        try:
+            with quiet_transformers():
+                adapter = PeftModel.from_pretrained(backbone.model, folder / "adapter")
+        except (RuntimeError, ValueError, OSError, KeyError) as error:
+            raise AdaptError(
+                f"the adapter in {folder / 'adapter'} does not fit {backbone.name} ({first_line(error)}); it belongs "
+                "to another backbone, or its files are damaged"
+            ) from error
     else:
         backbone = load_backbone(str(folder / "backbone"), dtype="float32", device=loading.get("device") or "auto")
     head = load_file(folder / "head.safetensors")
-    n_classes = len(head["weight"])
-    classifier = make_classifier(backbone, n_classes, pooling=facts["pooling"], dropout=0.0, bias=facts["bias"], seed=0)
+    n_classes, pooling = len(head["weight"]), facts["pooling"]
+    classifier = TextClassifier(backbone, n_classes, pooling=pooling, dropout=0.0, bias=facts["bias"], seed=0)
     classifier.head.load_state_dict(head)
     cut, dtype = (facts["max_length"], facts["prefix"]), getattr(torch, facts["dtype"])
     return TunedPredictor(classifier.eval(), backbone, *cut, dtype, adapter, facts["base"])
-
-
-def _adapted(backbone: Backbone, folder: Path) -> Any:
-    from peft import PeftModel
-
-    try:
-        with quiet_transformers():
-            return PeftModel.from_pretrained(backbone.model, folder)
-    except (RuntimeError, ValueError, OSError, KeyError) as error:
-        raise AdaptError(
-            f"the adapter in {folder} does not fit {backbone.name} ({first_line(error)}); it belongs to another "
-            "backbone, or its files are damaged"
-        ) from error

@@ -155,31 +155,19 @@ class AdaptResult(Result):
 
     @classmethod
     def load(cls, folder: str | Path) -> AdaptResult:
-        """Read a folder that `save` wrote.
-
-        Raises:
-            TokenworthError: it is not there or not a result.
-        """
+        """Read a folder that `save` wrote.  Raises TokenworthError: it is not there or not a result."""
         place = Path(folder) / RESULT
         result: AdaptResult = load(cls, place)
         names = result.task["label_names"]
         counts = result.confusion.get("counts")
         if counts is not None and [len(row) for row in counts] != [len(names)] * len(names):
             raise TokenworthError(f"{place} holds no confusion matrix of its {len(names)} classes; {cls.REMEDY}")
-        table = _predictions(place.with_name(PREDICTIONS), names, result.task["texts"]["test"])
+        path = place.with_name(PREDICTIONS)
+        table = read_table(path, f"no predictions; {cls.REMEDY}")
+        n_texts = result.task["texts"]["test"]
+        for column in ("label", "predicted"):
+            if column not in table or len(table) != n_texts or not set(table[column]) <= set(names):
+                raise TokenworthError(
+                    f"{path} does not hold the class '{column}' of {n_texts:,} test texts; {cls.REMEDY}"
+                )
         return replace(result, predictions=table)
-
-
-def _predictions(path: Path, names: list[str], n_texts: int) -> pd.DataFrame:
-    """The table of the test texts, with class names in the places of class names.
-
-    Raises:
-        TokenworthError: it is not there, or is another table.
-    """
-    remedy = AdaptResult.REMEDY
-    table = read_table(path, f"no predictions; {remedy}")
-    known = set(names)
-    for column in ("label", "predicted"):
-        if column not in table or len(table) != n_texts or not set(table[column]) <= known:
-            raise TokenworthError(f"{path} does not hold the class '{column}' of {n_texts:,} test texts; {remedy}")
-    return table

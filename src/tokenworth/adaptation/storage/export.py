@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tokenworth.adaptation.routes.text_classifier import make_classifier
-from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor
+from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, TunedPredictor
 from tokenworth.adaptation.storage.saved_classifier import Classifier
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.base.atomic_files import writing
@@ -29,8 +29,7 @@ def export_classifier(classifier: Classifier, folder: str | Path) -> float:
     with `pooling: last` and `head_bias: false`.  Weights are written in float32 and compared in it, whatever format the
     route computed in: rounding to bfloat16 would hide a difference, and lose small updates of the weights.
 
-    Raises:
-        AdaptError: the route trains no network, the architecture has no such class, or it computes something else.
+    Raises AdaptError: the route trains no network, the architecture has no such class, or it computes something else.
     """
     predictor = classifier.predictor
     if not isinstance(predictor, TunedPredictor):
@@ -54,7 +53,8 @@ def export_classifier(classifier: Classifier, folder: str | Path) -> float:
 def _sequence_classifier(predictor: TunedPredictor, classifier: Classifier) -> Any:
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as CLASSES
 
-    base = _merged(predictor)
+    adapter = predictor.adapter
+    base: Any = predictor.classifier.model if adapter is None else adapter.merge_and_unload()
     config = copy.deepcopy(base.config)
     if type(config) not in CLASSES:
         raise AdaptError(f"transformers has no sequence classifier for {config.model_type}")
@@ -64,15 +64,12 @@ def _sequence_classifier(predictor: TunedPredictor, classifier: Classifier) -> A
     config.get_text_config().pad_token_id = predictor.backbone.pad_id
     config.dtype = torch.float32  # the base may have been loaded in another
     model = CLASSES[type(config)](config).eval()
-    head = next(
-        (m for m in (getattr(model, n, None) for n in ("score", "classifier")) if isinstance(m, nn.Linear)), None
-    )
+    named = (getattr(model, name, None) for name in ("score", "classifier"))
+    head = next((module for module in named if isinstance(module, nn.Linear)), None)
     learned = predictor.classifier.head
     if head is None or head.weight.shape != learned.weight.shape or (learned.bias is not None and head.bias is None):
-        raise AdaptError(
-            f"the head of {type(model).__name__} has not the form of this classifier's; "
-            f"{_advice(predictor, classifier)}"
-        )
+        advice = _advice(predictor, classifier)
+        raise AdaptError(f"the head of {type(model).__name__} has not the form of this classifier's; {advice}")
     model.base_model.load_state_dict(base.state_dict(), strict=False)
     with torch.no_grad():
         head.weight.copy_(learned.weight)
@@ -86,16 +83,13 @@ def _advice(predictor: TunedPredictor, classifier: Classifier) -> str:
     network = predictor.classifier
     config: Any = network.model.config
     if network.pooling != "last" or network.head.bias is not None:
-        backbone = replace(predictor.backbone, model=network.model)
-        n_classes = network.head.out_features
-        plain = make_classifier(backbone, n_classes, pooling="last", dropout=0.0, bias=False, seed=0)
+        backbone, n_classes = replace(predictor.backbone, model=network.model), network.head.out_features
+        plain = TextClassifier(backbone, n_classes, pooling="last", dropout=0.0, bias=False, seed=0)
         trial = _in_float32(replace(predictor, classifier=plain.eval()))
         wanted = torch.from_numpy(trial.scores(list(_SAMPLES)))
-        try:
+        with suppress(AdaptError):
             if _difference(trial, _sequence_classifier(trial, classifier), wanted) < _EQUAL:
                 return "train with pooling: last and head_bias: false, which it computes too"
-        except AdaptError:
-            pass
     return (
         f"transformers' class for {config.model_type} has a head of another kind, so no setting of ours "
         "gives one that it could hold; keep the folder that adapt wrote, which tokenworth predict and load_classifier "
@@ -110,10 +104,6 @@ def _in_float32(predictor: TunedPredictor) -> TunedPredictor:
         network, adapter = copy.deepcopy((network, adapter))
         network.float()
     return replace(predictor, classifier=network, adapter=adapter, dtype=torch.float32)
-
-
-def _merged(predictor: TunedPredictor) -> Any:
-    return predictor.classifier.model if predictor.adapter is None else predictor.adapter.merge_and_unload()
 
 
 def _difference(predictor: TunedPredictor, model: Any, wanted: torch.Tensor) -> float:

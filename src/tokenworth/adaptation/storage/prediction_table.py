@@ -22,8 +22,7 @@ def predicted_table(
 ) -> pd.DataFrame:
     """The rows of a file with `predicted` and `confidence`, and p_CLASS for up to 20 classes.
 
-    Raises:
-        TaskError: the file cannot be read, or has no text column.
+    Raises TaskError: the file cannot be read, or has no text column.
     """
     texts = load_texts(path, text=text, text_pair=text_pair)
     probability_NC = classifier.predict_proba(texts)

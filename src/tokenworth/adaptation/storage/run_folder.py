@@ -21,8 +21,7 @@ _FREE = frozenset({"checkpoint_seconds", "track"})
 def number_format(folder: Path | None, route: str, model: str | Backbone | None, wished: str, device: str) -> str:
     """The format of a run's products, as its record keeps it: the wished one, or for "auto" the one it was begun in.
 
-    Raises:
-        SettingError: the wished format or the device is not understood.
+    Raises SettingError: the wished format or the device is not understood.
     """
     if route == "bow":
         return wished  # nothing is computed in it
@@ -50,8 +49,7 @@ def started_with(
 def begin(folder: Path, facts: dict[str, Any]) -> AdaptResult | None:
     """Note what the run is, or check that it is the one that lies there; returns its result if it is finished.
 
-    Raises:
-        OtherRunError: another run lies there; the error shows in what they differ.
+    Raises OtherRunError: another run lies there; the error shows in what they differ.
     """
     note_or_compare(folder / RUN, facts)
     return AdaptResult.load(folder) if (folder / RESULT).is_file() else None

@@ -70,8 +70,7 @@ class Classifier:
     def save(self, folder: Path, more: dict[str, Any] | None = None) -> None:
         """Write the classifier into a folder that is there only when it is whole.
 
-        Raises:
-            AdaptError: it cannot be written.
+        Raises AdaptError: it cannot be written.
         """
         with whole_folder(folder, "the classifier", "make room there and run the same command again") as part:
             facts: dict[str, Any] = {"format": FORMAT, "kind": self.predictor.kind}
@@ -98,8 +97,7 @@ def load_classifier(
         dtype: number format of that backbone; None takes the one it was used in.
         allow_pickle: also load a backbone whose weights are not safetensors.
 
-    Raises:
-        AdaptError: it is no saved classifier, is damaged, or belongs to another backbone.
+    Raises AdaptError: it is no saved classifier, is damaged, or belongs to another backbone.
     """
     loading = {"model": model, "device": device, "dtype": dtype, "allow_pickle": allow_pickle}
     folder = Path(path) / MODEL if (Path(path) / MODEL).is_dir() else Path(path)
@@ -114,11 +112,7 @@ def load_classifier(
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """classifier.json, checked.
-
-    Raises:
-        AdaptError: it is not there, is damaged, or was written by another version.
-    """
+    """classifier.json, checked.  Raises AdaptError: it is not there, is damaged, or was written by another version."""
     try:
         facts = read_object(path, SHAPE, "classifier", _REMEDY)
     except TokenworthError as error:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from tokenworth.adaptation.route_settings import AdaptConfig
-from tokenworth.adaptation.routes.text_classifier import TextClassifier, trainable
+from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, trainable
 from tokenworth.adaptation.training.adafactor import make_optimiser
 from tokenworth.adaptation.training.batch_cuts import Group
 from tokenworth.adaptation.training.batch_packing import Packer

@@ -77,8 +77,7 @@ class Trials(CellStore[Path | None, Facts, Facts]):
 def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[Facts]]:
     """The best settings, and what every trial gave and took; finished trials are not run again.
 
-    Raises:
-        SettingError: a route that has nothing to search over.
+    Raises SettingError: a route that has nothing to search over.
     """
     if job.route not in TRAINED:
         raise SettingError(f"tune searches over learning rate, rank and steps; the route {job.route} has none of them")

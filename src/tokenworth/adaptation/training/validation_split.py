@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tokenworth.adaptation.route_settings import AdaptConfig
+from tokenworth.base.aliases import Ints
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.tasks import Task
 from tokenworth.tasks.split import sample, split
-
-Ints = np.ndarray
 
 
 def divide(task: Task, config: AdaptConfig, seed: int) -> tuple[Ints, Ints]:
