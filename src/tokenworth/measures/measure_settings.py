@@ -83,7 +83,7 @@ class MemorisationCall(OnDocuments):
     """Documents it was not trained on; spans of them that also stand in the others are left out."""
     prefixes: Lengths = (8, 32, 64)
     """Lengths of prefixes in tokens, such as 16,64."""
-    span: Count = 32
+    span: int = 32
     """Tokens to be recited."""
     most: Annotated[int, Bounds(least=1), OptionName("spans")] = 200
     """Spans of each group (standing once, 2 or 3 times, 4 to 7 times, ...)."""
@@ -116,11 +116,11 @@ class CompletionCall:
 class PositionsCall(OnDocuments):
     """What `measure_positions` takes."""
 
-    length: AtLeastTwo | None = None
+    length: int | None = None
     """Tokens read of a document; by default four times the window, or all positions of a model that has a table."""
-    window: AtLeastTwo | None = None
+    window: int | None = None
     """Trained length in tokens; by default the model's."""
-    bins: Count = 16
+    bins: int = 16
     """Ranges of positions."""
     most: Texts = 100
     """Documents that are read, in seeded order."""
