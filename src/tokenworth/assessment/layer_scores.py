@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,7 +120,7 @@ def _measured(
 ) -> dict[str, float]:
     """Columns of accuracy and F1; the chance level is the mean accuracy of predictions after shuffled labels."""
     metrics = evaluate(true_N, predicted_N.numpy(), n_classes)
-    chance = float(np.mean([(other_N.numpy() == true_N).mean() for other_N in shuffled] or [np.nan]))
+    chance = float(np.mean([(other_N.numpy() == true_N).mean() for other_N in shuffled])) if shuffled else math.nan
     accuracy = Value(metrics.accuracy, metrics.accuracy_low, metrics.accuracy_high, chance)
     f1 = Value(metrics.f1, metrics.f1_low, metrics.f1_high)
     return columns(f"{name}_accuracy", accuracy) | columns(f"{name}_f1", f1)
