@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.formats
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_demo_runs_offline_and_ends_with_its_pages(tmp_path):
@@ -22,3 +24,6 @@ def test_the_demo_runs_offline_and_ends_with_its_pages(tmp_path):
     run = json.loads((out / "adapted" / "result.json").read_text())
     assert run["route"] == decision["recommended"]["route"]
     assert b"- Take " in done.stderr
+    model = "pretrain/checkpoints/tokens-{}"  # 8 texts of 128 tokens a step; README's second command takes that of 800
+    assert (out / model.format(15 * 1024) / "config.json").is_file()
+    assert f"--model out/demo/{model.format(800 * 1024)} " in (ROOT / "README.md").read_text(encoding="utf-8")
