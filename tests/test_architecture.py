@@ -36,6 +36,7 @@ GRAPH = {
 """Rooms in their order, and the rooms each one imports, as docs/architecture.md publishes them."""
 ORDER = tuple(GRAPH)
 BELOW = ("errors", "version")
+PAST = ("CHANGELOG.md", "log.md")
 """What every room but scores may import, and what imports nothing of the project."""
 
 
@@ -140,6 +141,17 @@ def defined_in(path):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names |= {target.id for target in targets if isinstance(target, ast.Name)}
     return names
+
+
+def test_files_that_documents_name_exist():
+    """docs/log.md tells of days when files had other names."""
+    home = ROOT.parents[1]
+    documents = [path for path in (*home.glob("*.md"), *home.glob("docs/**/*.md")) if path.name not in PAST]
+    named = {
+        name for path in documents for name in re.findall(r"`((?:\w+/)+\w+\.py)`", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 100
+    assert not {name for name in named if not (home / name).is_file() and not (ROOT / name).is_file()}
 
 
 def test_at_most_two_files_share_a_name():

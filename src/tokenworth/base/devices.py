@@ -39,7 +39,7 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
     """The number format a name stands for on a device.
 
     "auto" is bfloat16 where the device computes it natively and faster (CUDA since Ampere; CPUs with AVX512-BF16 or AMX
-    on which products of matrices show it: `formats.decision`, made once a machine), float32 elsewhere.
+    on which products of matrices show it: `number_format.decision`, made once a machine), float32 elsewhere.
 
     Raises SettingError: the name is not understood, or the device cannot compute in it.
     """
