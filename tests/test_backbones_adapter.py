@@ -136,6 +136,15 @@ def test_base_beside_the_adapter(base, tmp_path):
     torch.testing.assert_close(states(tmp_path / "adapter")[1][-1], expected[-1], rtol=1e-4, atol=1e-5)
 
 
+def test_a_folder_of_the_same_name_that_is_no_model_is_not_in_the_way(base, tmp_path, monkeypatch):
+    """A relative path is that of the working folder only where a model lies there."""
+    expected = write_adapter(tmp_path / "adapter", base, named="../base")
+    for name in ("elsewhere/base", "elsewhere/work"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere" / "work")
+    torch.testing.assert_close(states(tmp_path / "adapter")[1][-1], expected[-1], rtol=1e-4, atol=1e-5)
+
+
 def test_base_that_cannot_be_had(base, tmp_path):
     write_adapter(tmp_path / "adapter", base, named="nobody/no-such-model")
     text = message(tmp_path / "adapter")

@@ -122,7 +122,8 @@ def _base_of(source: Source) -> Source:
             f"base_model_name_or_path of {path}"
         )
     beside = str(source.folder / name)
-    place = beside if not is_local(name) and is_local(beside) else name
+    is_model = is_local(name) and (Path(name).expanduser() / "config.json").is_file()
+    place = beside if not is_model and is_local(beside) else name
     if is_local(place) and Path(place).expanduser().resolve() == source.folder.resolve():
         raise BackboneError(f"{source} is an adapter that names itself as its base; correct {path}")
     try:
