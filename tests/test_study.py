@@ -13,6 +13,7 @@ import pytest
 
 import tokenworth.training.loop as training
 from commands import tokenworth
+from number_formats import decide
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.adaptation.storage.adapt_result import RESULT
@@ -133,6 +134,16 @@ def test_a_study_runs_and_is_read_as_a_table(home):
     wide = by_route(read_table(home / "out"))
     assert set(wide["setting rank"]) == {2, 4, "any"}
     assert wide["bow"].notna().all()
+
+
+@pytest.mark.parametrize("day", ["float32", "bfloat16"])
+def test_workers_see_the_variables_of_now(home, monkeypatch, day):
+    """The server that cells are forked from stays; since it was started auto may stand for another format."""
+    monkeypatch.setenv("TOKENWORTH_CACHE", str(home / day))
+    decide(home / day, day)
+    assert run_local(load_study(home / "small.yaml").only(["lora"]), home / "out", workers=1) == {"finished": 2}
+    places = list((home / "out").glob(f"cells/*/run/{RESULT}"))
+    assert [json.loads(place.read_text())["facts"]["products_in"] for place in places] == [day] * 2
 
 
 def test_a_failed_cell_keeps_its_error_and_can_be_tried_again(home):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from tokenworth.base.locks import BusyError
-from tokenworth.base.worker_processes import end_with_parent
+from tokenworth.base.worker_processes import begin_worker
 from tokenworth.errors import first_line
 from tokenworth.study.cell_run import keyed_cells, run_cell
 from tokenworth.study.device_slots import Slots, slots_here
@@ -101,7 +102,9 @@ class _Engine:
 
     def _begin(self, cell: Cell, key: str, device: str) -> None:
         self.slots.take(device, cell)
-        process = self.context.Process(target=_work, args=(self.study, cell, key, self.store.root, device))
+        process = self.context.Process(
+            target=_work, args=(dict(os.environ), self.study, cell, key, self.store.root, device)
+        )
         process.start()
         self.begun[key] += 1
         self.running.append(_Running(cell, key, process, device))
@@ -121,11 +124,11 @@ class _Engine:
             self.report(gone.cell, self.store.outcome(gone.key))
 
 
-def _work(study: Study, cell: Cell, key: str, root: Path, device: str) -> None:
+def _work(environment: dict[str, str], study: Study, cell: Cell, key: str, root: Path, device: str) -> None:
     """What the process of a cell does; a failure is kept in the store."""
     import torch
 
-    end_with_parent()
+    begin_worker(environment)
     torch.set_num_threads(1 if device == "auto" else torch.get_num_threads())
     try:
         run_cell(study, cell, key, root, device=device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from tokenworth.base.worker_processes import end_with_parent
+from tokenworth.base.worker_processes import begin_worker
 from tokenworth.corpus.corpus_settings import EngineChoice
 from tokenworth.errors import SettingError, TokenworthError
 
@@ -67,7 +68,7 @@ class Local:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["tokenworth.corpus.engine.jobs"])
             self._until = context.Pipe(duplex=False)
-            self._pool = ProcessPoolExecutor(self.workers, context, end_with_parent, (self._until[0],))
+            self._pool = ProcessPoolExecutor(self.workers, context, begin_worker, (dict(os.environ), self._until[0]))
         return self._pool
 
     def close(self, *, now: bool = False) -> None:
