@@ -66,8 +66,9 @@ class AdaptConfig:
     """Put the texts of a batch behind each other without padding, where the model keeps them apart."""
 
     # Model and head
-    pooling: Annotated[str, OneOf(poolings)] = "last+mean"
-    """What the head reads of the last layer: last+mean (twice its width), mean, last or cls."""
+    pooling: Annotated[str, OneOf(poolings)] = "auto"
+    """What the head reads: last+mean (twice the width), mean, last or cls; auto: last+mean of the last layer for routes
+    that train the backbone, for the probe what is best by cross-fitted error."""
     dropout: Fraction = 0.05
     """Share of the numbers before the head that are set to 0 in training."""
     head_bias: bool = True
@@ -143,6 +144,11 @@ class AdaptConfig:
             raise SettingError(
                 f"the template {quoted(self.template)} does not say where the text goes; put {{text}} in it"
             )
+
+    @property
+    def head_pooling(self) -> str:
+        """What the head of a trained route reads of the last layer."""
+        return "last+mean" if self.pooling == "auto" else self.pooling
 
     @property
     def needs_validation(self) -> bool:

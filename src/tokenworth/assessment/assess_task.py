@@ -10,13 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from tokenworth.assessment.assessment_result import Assessment
+from tokenworth.assessment.assessment_result import Assessment, PoolingRow
 from tokenworth.assessment.assessment_settings import AssessCall, AssessSettings, PassLimits, parse_layers
 from tokenworth.assessment.assessment_summary import summarise
 from tokenworth.assessment.fact_cards import backbone_card, task_card
-from tokenworth.assessment.flags import find_flags
-from tokenworth.assessment.layer_choice import choose_layer
-from tokenworth.assessment.layer_scores import Labels, layer_moments, prepare_labels, probe_layer, score_row
+from tokenworth.assessment.flags import find_flags, massive_activations
+from tokenworth.assessment.layer_choice import Candidate, LayerChoice, choose_layer
+from tokenworth.assessment.layer_scores import (
+    Labels,
+    layer_moments,
+    layer_probe,
+    neighbour_columns,
+    prepare_labels,
+    probe_columns,
+    score_row,
+)
+from tokenworth.assessment.probe_search import candidate_poolings, losses_of, nested_accuracy, search
 from tokenworth.assessment.probe_table import probe_table
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.model_choice import ModelChoice
@@ -29,6 +38,7 @@ from tokenworth.errors import TaskError
 from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.features.weight_sharding import shard as spread
 from tokenworth.probes import RidgeProbe, grouped_folds
+from tokenworth.probes.metrics import weighted_f1
 from tokenworth.scores.layer import LayerScores, pooled_spectrum, score_layer
 from tokenworth.settings.declarations import part_of, values_of
 from tokenworth.settings.signatures import keywords_of
@@ -67,7 +77,8 @@ class _Scored:
 
     rows: dict[int, dict[str, Any]]
     scores: dict[int, LayerScores]
-    probes: dict[int, RidgeProbe]
+    probes: dict[Candidate, RidgeProbe]
+    choice: LayerChoice
 
 
 def _assess(backbone: Backbone, task: Task, call: AssessCall, processes: Processes, clock: StageClock) -> Assessment:
@@ -81,7 +92,12 @@ def _assess(backbone: Backbone, task: Task, call: AssessCall, processes: Process
     with open_store(call.cache, processes) as store:
         with clock("encode"):
             features = gather_features(
-                backbone, tokens, _pass_settings(settings, call), store, processes=processes, progress=call.progress
+                backbone,
+                tokens,
+                _pass_settings(settings, backbone, call),
+                store,
+                processes=processes,
+                progress=call.progress,
             )
         result = _on_main(
             processes, lambda: _score(backbone, task, tokens, features, folds_N, settings, clock, call.baseline)
@@ -91,10 +107,11 @@ def _assess(backbone: Backbone, task: Task, call: AssessCall, processes: Process
         return result
 
 
-def _pass_settings(settings: AssessSettings, limits: PassLimits) -> PassSettings:
+def _pass_settings(settings: AssessSettings, backbone: Backbone, limits: PassLimits) -> PassSettings:
     return PassSettings(
         layers=settings.layers,
-        pooling=settings.pooling,
+        poolings=candidate_poolings(settings.pooling, causal=backbone.causal),
+        states=settings.states,
         prefix=settings.prefix,
         batch_tokens=settings.batch_tokens,
         memory=None if limits.memory_gb is None else int(limits.memory_gb * 1e9),
@@ -124,30 +141,33 @@ def _score(
 ) -> Assessment:
     labels = prepare_labels(task, folds_N, settings)
     scored = _score_layers(features, labels, settings, clock)
-    choice = choose_layer(
-        np.stack([scored.probes[layer].loss_N.numpy() for layer in settings.layers]), folds_N, settings.layers
-    )
+    choice, best = scored.choice, scored.choice.best
+    nested = nested_accuracy(scored.probes, choice.nested_N, task.train.labels)
     with clock("probes"):
-        probes = probe_table(features, task, choice, scored.rows, scored.probes, settings, baseline)
+        probes = probe_table(features, task, choice, scored.rows, scored.probes[best], settings, baseline)
     with clock("scores"):
-        best_ND = torch.from_numpy(features.part("train", choice.best))
+        best_ND = torch.from_numpy(features.part("train", best.layer))
         pooled = pooled_spectrum(layer_moments(best_ND, labels).total)
     task_facts, backbone_facts = task_card(task, tokens), backbone_card(backbone)
     flags = find_flags(task, backbone, {layer: scored.scores[layer].reasons for layer in settings.layers})
+    flags += massive_activations(features.entry.largest_states(), settings.states)
     return Assessment(
         task=task_facts,
         backbone=backbone_facts,
         settings={**asdict(settings), "layers": list(settings.layers)},
         layers=[scored.rows[layer] for layer in settings.layers],
-        best_layer=choice.best,
+        best_layer=best.layer,
+        best_pooling=best.pooling,
+        poolings=_pooling_rows(scored.probes, task),
+        nested_accuracy=nested,
         best_layer_frequency={str(layer): share for layer, share in choice.frequency.items()},
-        curves=_lists(scored.scores[choice.best].curves),
-        spectrum=_lists({**scored.scores[choice.best].spectra, "pooled": pooled}),
+        curves=_lists(scored.scores[best.layer].curves),
+        spectrum=_lists({**scored.scores[best.layer].spectra, "pooled": pooled}),
         probes=probes.rows,
         confusion=probes.confusion,
         predictions=probes.predictions,
         flags=flags,
-        sentences=summarise(task_facts, backbone_facts, choice, scored.rows, probes),
+        sentences=summarise(task_facts, backbone_facts, choice, scored.rows, probes, nested),
         timings={**clock.seconds(), **_inside_encode(features.facts)},
         forward_pass=features.facts,
         environment=describe_environment(),
@@ -170,9 +190,25 @@ def _folds(task: Task, settings: AssessSettings) -> np.ndarray:
     return folds_N
 
 
+def _pooling_rows(probes: dict[Candidate, RidgeProbe], task: Task) -> list[PoolingRow]:
+    """How each candidate read the training texts it did not see, and the test texts, which nothing was chosen by."""
+    return [
+        {
+            "layer": candidate.layer,
+            "pooling": candidate.pooling,
+            "cv_loss": float(probe.loss_N.mean()),
+            "cv_accuracy": float((probe.crossfit_N.numpy() == task.train.labels).mean()),
+            "accuracy": float((probe.test_M.numpy() == task.test.labels).mean()),
+            "f1": weighted_f1(task.test.labels, probe.test_M.numpy(), task.n_classes),
+        }
+        for candidate, probe in sorted(probes.items())
+    ]
+
+
 def _score_layers(features: Features, labels: Labels, settings: AssessSettings, clock: StageClock) -> _Scored:
     """One layer at a time: its features are read, scored, probed and let go."""
-    rows, scores, probes = {}, {}, {}
+    rows, scores, probes = {}, {}, dict[Candidate, RidgeProbe]()
+    main, *_ = poolings = features.settings.poolings
     for layer in settings.layers:
         train_ND, test_MD = (torch.from_numpy(features.part(part, layer)) for part in ("train", "test"))
         with clock("scores"):
@@ -187,9 +223,19 @@ def _score_layers(features: Features, labels: Labels, settings: AssessSettings, 
                 spectrum=False,
             )
         with clock("probes"):
-            probes[layer], probed = probe_layer(train_ND, test_MD, moments, labels)
-        rows[layer] = score_row(layer, scores[layer]) | probed
-    return _Scored(rows, scores, probes)
+            probes[Candidate(layer, main)] = layer_probe(train_ND, test_MD, moments, labels)
+            rows[layer] = score_row(layer, scores[layer]) | neighbour_columns(train_ND, test_MD, labels)
+
+    def fit(candidate: Candidate) -> RidgeProbe:
+        train_ND, test_MD = (torch.from_numpy(features.part(part, *candidate)) for part in ("train", "test"))
+        return layer_probe(train_ND, test_MD, layer_moments(train_ND, labels), labels)
+
+    with clock("probes"):
+        probes = search(fit, settings.layers, poolings, probes)
+        choice = choose_layer(losses_of(probes), labels.folds_N.numpy())
+        for layer in settings.layers:
+            rows[layer] |= probe_columns(probes[choice.of_layer(layer)], labels)
+    return _Scored(rows, scores, probes, choice)
 
 
 def _lists(tensors: dict[str, torch.Tensor]) -> dict[str, list[float]]:

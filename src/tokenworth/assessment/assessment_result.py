@@ -5,6 +5,7 @@ Rows are dictionaries with stated keys: users read them by name and put them int
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -96,6 +97,8 @@ class ProbeRow(TypedDict):
     kind: str
     """ridge, logistic, bow or majority."""
     layer: int | None
+    pooling: NotRequired[str | None]
+    """That it reads: mean, last, cls or last+mean; None where there is no layer."""
     accuracy: Number
     accuracy_low: NotRequired[Number]
     accuracy_high: NotRequired[Number]
@@ -120,6 +123,19 @@ class FittedProbe(ProbeRow):
     """A probe with the class it predicts for each test text, which no file keeps by probe."""
 
     predictions: list[int]
+
+
+class PoolingRow(TypedDict):
+    """The ridge probe of a layer's states pooled in one way."""
+
+    layer: Count
+    pooling: str
+    cv_loss: Number
+    """Mean squared error over one-hot labels on the training texts it did not see, by which the best is chosen."""
+    cv_accuracy: Number
+    accuracy: Number
+    f1: Number
+    """Weighted, like accuracy on the test texts."""
 
 
 class Confusion(TypedDict):
@@ -156,6 +172,12 @@ class Assessment(Result):
     layers: list[LayerRow]
     best_layer: int
     """Chosen on training texts only."""
+    best_pooling: str = "mean"
+    """Chosen together with the layer."""
+    poolings: list[PoolingRow] = field(default_factory=list)
+    """The probe of every layer and pooling that was tried."""
+    nested_accuracy: Number = math.nan
+    """Cross-fitted accuracy where each fold's layer and pooling are chosen without it: no matter among how many."""
     best_layer_frequency: Annotated[dict[str, float], Each(FINITE)]
     """How often each layer was best when one group of training texts was left out."""
     curves: Curves

@@ -31,7 +31,7 @@ def poolings() -> tuple[str, ...]:
     """The words there are, without loading what pools before they are asked for."""
     from tokenworth.encode import POOLINGS
 
-    return tuple(POOLINGS)
+    return ("auto", *POOLINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,12 @@ class AssessOptions:
 
     layers: Layers = "all"
     """all, last, 0,3,6, 0-6 or numbers; 0 is the embedding output, L the last block's."""
-    pooling: Annotated[str, OneOf(poolings)] = "mean"
-    """mean, last, cls or last+mean (then the scores that compare subspaces do not exist)."""
+    pooling: Annotated[str, OneOf(poolings)] = "auto"
+    """mean, last, cls or last+mean; auto: the closed forms read the mean, the probes what is best by cross-fitted
+    error on training texts.  With last+mean alone the scores that compare subspaces do not exist."""
+    states: Literal["rms", "raw"] = "rms"
+    """rms: each token's state divided by its root mean square, which massive activations do not drown; raw, as
+    published."""
     prefix: Literal["sum", "mean"] = "sum"
     """Encoded prefix of the context moments: sum, as published, or mean."""
     max_length: int | None = None

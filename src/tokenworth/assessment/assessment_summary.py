@@ -22,13 +22,18 @@ WHAT_IS_NOT_MEASURED = (
 
 
 def summarise(
-    task: TaskCard, backbone: BackboneCard, choice: LayerChoice, rows: dict[int, LayerRow], probes: ProbeTable
+    task: TaskCard,
+    backbone: BackboneCard,
+    choice: LayerChoice,
+    rows: dict[int, LayerRow],
+    probes: ProbeTable,
+    nested: float,
 ) -> list[str]:
     """Sentences a reader can act on, most important first."""
-    row = rows[choice.best]
+    row = rows[choice.best.layer]
     return [
         _against_words(task, probes),
-        _which_layer(backbone, choice),
+        _which_layer(backbone, choice, row, nested),
         *([*_retained(row), *_ntps(row)] if backbone["causal"] else [NOT_CAUSAL]),
         WHICH_TO_TRUST,
         WHAT_IS_NOT_MEASURED,
@@ -51,13 +56,16 @@ def _against_words(task: TaskCard, probes: ProbeTable) -> str:
     return f"{figures}: the difference of {lead:+.3f} ({low:+.3f} to {high:+.3f}) is within the noise."
 
 
-def _which_layer(backbone: BackboneCard, choice: LayerChoice) -> str:
-    share = choice.frequency.get(choice.best, 0.0)
-    others = [str(layer) for layer in choice.within_noise if layer != choice.best]
+def _which_layer(backbone: BackboneCard, choice: LayerChoice, row: LayerRow, nested: float) -> str:
+    best, pooling = choice.best
+    share = choice.frequency.get(best, 0.0)
+    others = [str(layer) for layer in choice.within_noise if layer != best]
     tied = f"; layers within its noise: {', '.join(others)}" if others else "; no other layer is within its noise"
     return (
-        f"Layer {choice.best} of {backbone['n_layers']} is best by cross-fitted error on training texts "
-        f"(in {share:.0%} of the runs that leave one fold of them out{tied})."
+        f"Layer {best} of {backbone['n_layers']}, pooled by {pooling}, is best of {choice.candidates} candidates by "
+        f"cross-fitted error on training texts (the layer in {share:.0%} of the runs that leave one fold of them out"
+        f"{tied}); accuracy there {row['cv_accuracy']:.3f}, and {nested:.3f} where each fold's candidate is chosen "
+        "without it."
     )
 
 

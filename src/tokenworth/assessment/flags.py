@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tokenworth.assessment.assessment_result import Flag
 from tokenworth.backbones import Backbone
+from tokenworth.encode import States
+from tokenworth.features.massive_activations import LargestState
 from tokenworth.tasks import Task
 
 SMALL_TEST = 200
@@ -26,3 +30,34 @@ def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]
     for layer, by_score in reasons.items():
         flags += [(layer, score, reason) for score, reason in by_score.items() if reason]
     return [{"layer": layer, "score": score, "reason": reason} for layer, score, reason in flags]
+
+
+def massive_activations(largest: Sequence[LargestState], states: States) -> list[Flag]:
+    """One flag for all layers that hold massive activations: where they are, how large, and what follows."""
+    massive = [state for state in largest if state.massive]
+    if not massive:
+        return []
+    worst = max(massive, key=lambda state: state.ratio)
+    layers = _ranges([state.layer for state in massive])
+    follows = (
+        "each state is divided by its root mean square before it is scored, so they do not decide"
+        if states == "rms"
+        else "H-score and ar_r2 there measure them and not the task; states: rms divides them out"
+    )
+    reason = (
+        f"massive activations at layers {layers}: at layer {worst.layer} the state of token {worst.position + 1} of a "
+        f"text is {worst.ratio:,.0f} times as long as others (coordinate {worst.coordinate} is {worst.value:,.0f}); "
+        f"{follows}"
+    )
+    return [{"layer": None, "score": "states", "reason": reason}]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """1, 3-5, 9"""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

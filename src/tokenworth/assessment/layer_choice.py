@@ -1,48 +1,74 @@
-"""Which layer is best, decided on training texts alone, and how sure that is.
+"""Which layer and pooling are best, decided on training texts alone, how sure that is, and what choosing costs.
 
-Axes: L' layers assessed, N training texts, G folds.
+Axes: K candidates, N training texts, G folds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from tokenworth.base.aliases import Floats, Ints
 
 
+class Candidate(NamedTuple):
+    """What a probe reads: a layer's states, pooled in one way."""
+
+    layer: int
+    pooling: str
+
+
 @dataclass(frozen=True, slots=True)
 class LayerChoice:
-    """The best layer, how often each was best with one group left out, and which are within noise of it."""
+    """The best candidate, how often each layer was best with one fold left out, and which are within noise of it."""
 
-    best: int
+    best: Candidate
     frequency: dict[int, float]
+    """By layer."""
     within_noise: tuple[int, ...]
-    order: tuple[int, ...]
-    """All layers, best first."""
+    """Layers one of whose poolings is within noise of the best."""
+    order: tuple[Candidate, ...]
+    """The best pooling of each layer, best layer first."""
+    candidates: int
+    """Among how many was chosen."""
+    nested_N: Ints
+    """For each text the candidate (its place among all) that was best on the texts of the other folds."""
+
+    def of_layer(self, layer: int) -> Candidate:
+        """The best pooling of a layer."""
+        return next(candidate for candidate in self.order if candidate.layer == layer)
 
 
-def choose_layer(loss_LN: Floats, folds_N: Ints, layers: tuple[int, ...]) -> LayerChoice:
-    """Least mean of the losses of each layer's probe on each training text it did not see.
+def choose_layer(losses: Mapping[Candidate, Floats], folds_N: Ints) -> LayerChoice:
+    """Least mean of the losses (N,) of each candidate's probe on each training text it did not see.
 
-    A layer is within noise where its loss exceeds the best one's by less than two jackknife standard errors of the
-    paired difference over groups.
+    A candidate is within noise where its loss exceeds the best one's by less than two jackknife standard errors of the
+    paired difference over folds.
+
+    The least of many losses is too good by chance: `nested_N` chooses for each fold by the other folds alone, so that
+    what the choices made so say of the texts they were made without is an honest figure of the whole procedure.
     """
+    candidates, loss_KN = tuple(losses), np.stack(list(losses.values()))
     n_folds = int(folds_N.max()) + 1
     sizes_G = np.bincount(folds_N, minlength=n_folds)
-    sums_LG = np.stack([np.bincount(folds_N, weights=row, minlength=n_folds) for row in loss_LN])
-    mean_L = sums_LG.sum(1) / sizes_G.sum()
-    without_LG = (sums_LG.sum(1, keepdims=True) - sums_LG) / (sizes_G.sum() - sizes_G)
-    best = int(mean_L.argmin())
-    winners = np.bincount(without_LG.argmin(0), minlength=len(layers)) / n_folds
-    difference_LG = without_LG - without_LG[best]
-    spread_L = np.square(difference_LG - difference_LG.mean(1, keepdims=True)).sum(1)
-    error_L = np.sqrt(spread_L * (n_folds - 1) / n_folds)
-    near = tuple(layers[i] for i in range(len(layers)) if mean_L[i] - mean_L[best] <= 2 * error_L[i])
+    sums_KG = np.stack([np.bincount(folds_N, weights=row, minlength=n_folds) for row in loss_KN])
+    mean_K = sums_KG.sum(1) / sizes_G.sum()
+    without_KG = (sums_KG.sum(1, keepdims=True) - sums_KG) / (sizes_G.sum() - sizes_G)
+    best, winners_G = int(mean_K.argmin()), without_KG.argmin(0)
+    difference_KG = without_KG - without_KG[best]
+    spread_K = np.square(difference_KG - difference_KG.mean(1, keepdims=True)).sum(1)
+    error_K = np.sqrt(spread_K * (n_folds - 1) / n_folds)
+    near = {candidates[k].layer for k in range(len(candidates)) if mean_K[k] - mean_K[best] <= 2 * error_K[k]}
+    winners = [candidates[k].layer for k in winners_G]
+    ordered = [candidates[k] for k in mean_K.argsort(kind="stable")]
     return LayerChoice(
-        best=layers[best],
-        frequency={layers[i]: float(winners[i]) for i in range(len(layers)) if winners[i]},
-        within_noise=near,
-        order=tuple(layers[i] for i in mean_L.argsort(kind="stable")),
+        best=candidates[best],
+        frequency={layer: winners.count(layer) / n_folds for layer in sorted(set(winners))},
+        within_noise=tuple(sorted(near)),
+        order=tuple({candidate.layer: candidate for candidate in reversed(ordered)}.values())[::-1],
+        candidates=len(candidates),
+        nested_N=winners_G[folds_N],
     )

@@ -97,22 +97,36 @@ def columns(name: str, value: Value) -> dict[str, float]:
     return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high, f"{name}_chance": value.chance}
 
 
-def probe_layer(
-    train_ND: Tensor, test_MD: Tensor, moments: LayerMoments, labels: Labels
-) -> tuple[RidgeProbe, dict[str, float]]:
-    """Ridge probe and nearest neighbours of a layer, as columns with intervals and chance levels."""
-    train_N, folds_N, test_M, n_classes = labels.train_N, labels.folds_N, labels.test_M, labels.n_classes
-    probe = ridge_probe(
-        train_ND, train_N, folds_N, test_MD, groups=moments.groups, shuffled=moments.shuffled, total=moments.total
+def layer_probe(train_ND: Tensor, test_MD: Tensor, moments: LayerMoments, labels: Labels) -> RidgeProbe:
+    """Ridge probe of pooled texts, on all training texts, without each fold, and under shuffled labels."""
+    return ridge_probe(
+        train_ND,
+        labels.train_N,
+        labels.folds_N,
+        test_MD,
+        groups=moments.groups,
+        shuffled=moments.shuffled,
+        total=moments.total,
     )
+
+
+def probe_columns(probe: RidgeProbe, labels: Labels) -> dict[str, float]:
+    """A ridge probe's figures on test texts and on the training texts it did not see."""
+    train_N, test_M, n_classes = labels.train_N, labels.test_M, labels.n_classes
     row = _measured("probe", test_M, probe.test_M, n_classes, list(probe.shuffled_BM))
     chance_f1 = [weighted_f1(test_M, predicted_M.numpy(), n_classes) for predicted_M in probe.shuffled_BM]
     row["probe_f1_chance"] = float(np.mean(chance_f1 or [np.nan]))
     row |= _measured("cv", train_N.numpy(), probe.crossfit_N, n_classes)
-    row |= {"cv_loss": float(probe.loss_N.mean()), "penalty": probe.penalty}
+    return row | {"cv_loss": float(probe.loss_N.mean()), "penalty": probe.penalty}
+
+
+def neighbour_columns(train_ND: Tensor, test_MD: Tensor, labels: Labels) -> dict[str, float]:
+    """What the votes of the nearest training texts say of the test texts."""
     nearest, similarity = nearest_labels(train_ND, test_MD)
-    voted_M, *shuffled = (vote(each_N, nearest, similarity, n_classes) for each_N in (train_N, *labels.shuffled_BN))
-    return probe, row | _measured("knn", test_M, voted_M, n_classes, shuffled)
+    voted_M, *shuffled = (
+        vote(each_N, nearest, similarity, labels.n_classes) for each_N in (labels.train_N, *labels.shuffled_BN)
+    )
+    return _measured("knn", labels.test_M, voted_M, labels.n_classes, shuffled)
 
 
 def _measured(

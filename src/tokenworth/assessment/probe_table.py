@@ -10,7 +10,7 @@ import numpy as np
 
 from tokenworth.assessment.assessment_result import Confusion, FittedProbe, LayerRow, ProbeRow
 from tokenworth.assessment.assessment_settings import AssessSettings
-from tokenworth.assessment.layer_choice import LayerChoice
+from tokenworth.assessment.layer_choice import Candidate, LayerChoice
 from tokenworth.base.aliases import Ints
 from tokenworth.features import Features
 from tokenworth.probes import RidgeProbe, bag_of_words, evaluate, logistic_probe, paired_difference
@@ -37,7 +37,7 @@ def probe_table(
     task: Task,
     choice: LayerChoice,
     rows: dict[int, LayerRow],
-    ridge: dict[int, RidgeProbe],
+    ridge: RidgeProbe,
     settings: AssessSettings,
     baseline: dict[str, Any] | None = None,
 ) -> ProbeTable:
@@ -46,11 +46,11 @@ def probe_table(
     The logistic probes' figures are also written into the rows of their layers.
     """
     bow = cast("FittedProbe", baseline) if baseline else bow_row(task)
-    ridge_row = _row(f"ridge, layer {choice.best}", "ridge", task, ridge[choice.best].test_M.numpy(), layer=choice.best)
-    ridge_row["cv_accuracy"] = rows[choice.best]["cv_accuracy"]
-    logistic = [_logistic_row(features, task, layer, settings) for layer in choice.order[: settings.logistic_layers]]
-    for layer, row in zip(choice.order, logistic, strict=False):
-        rows[layer] |= {
+    ridge_row = _row("ridge", "ridge", task, ridge.test_M.numpy(), place=choice.best)
+    ridge_row["cv_accuracy"] = rows[choice.best.layer]["cv_accuracy"]
+    logistic = [_logistic_row(features, task, place, settings) for place in choice.order[: settings.logistic_layers]]
+    for place, row in zip(choice.order, logistic, strict=False):
+        rows[place.layer] |= {
             f"logistic_{name}": cast("float", row.get(name))
             for name in ("accuracy", "accuracy_low", "accuracy_high", "f1", "f1_low", "f1_high")
         }
@@ -80,21 +80,24 @@ def bow_row(task: Task) -> FittedProbe:
     return row | {"setting": fitted.setting, "n_features": fitted.n_features}
 
 
-def _logistic_row(features: Features, task: Task, layer: int, settings: AssessSettings) -> FittedProbe:
+def _logistic_row(features: Features, task: Task, place: Candidate, settings: AssessSettings) -> FittedProbe:
     start, train = perf_counter(), task.train
-    train_ND, test_MD = features.part("train", layer), features.part("test", layer)
+    train_ND, test_MD = features.part("train", *place), features.part("test", *place)
     fitted = logistic_probe(train_ND, train.labels, test_MD, groups_N=train.groups, seed=settings.seed)
     seconds = perf_counter() - start
-    row = _row(f"logistic, layer {layer}", "logistic", task, fitted.test_M, layer=layer, seconds=seconds)
+    row = _row("logistic", "logistic", task, fitted.test_M, place=place, seconds=seconds)
     chosen = {"cv_accuracy": fitted.cv_accuracy, "inverse_penalty": fitted.inverse_penalty}
     return cast("FittedProbe", row | chosen | {"converged": fitted.converged})
 
 
 def _row(
-    name: str, kind: str, task: Task, predicted_M: Ints, *, layer: int | None = None, seconds: float | None = None
+    name: str, kind: str, task: Task, predicted_M: Ints, *, place: Candidate | None = None, seconds: float | None = None
 ) -> FittedProbe:
     figures = asdict(evaluate(task.test.labels, predicted_M, task.n_classes))
-    row: Any = {"name": name, "kind": kind, "layer": layer, **figures, "seconds": seconds}
+    layer, pooling = place or (None, None)
+    if place is not None:
+        name = f"{name}, layer {layer}" + (f", {pooling}" if pooling != "mean" else "")
+    row: Any = {"name": name, "kind": kind, "layer": layer, "pooling": pooling, **figures, "seconds": seconds}
     return cast("FittedProbe", row | {"predictions": predicted_M.tolist()})
 
 

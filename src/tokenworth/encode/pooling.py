@@ -1,14 +1,30 @@
 """One vector a text from the states of its tokens.
 
 Axes: B texts, T tokens, D coordinates.
+
+In most language models a few coordinates of a few tokens, usually the first, are hundreds of times as large as all
+others (massive activations, Sun et al. 2024, arXiv 2402.17762).  They drown means and second moments, while the next
+block never sees their size: its norm divides each state by its root mean square.  `normalised` does the same.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tokenworth.errors import SettingError
+
+States = Literal["rms", "raw"]
+"""States as they are read: each divided by its root mean square, or as the block left them."""
+
+
+def normalised(states: Tensor) -> Tensor:
+    """States (..., D) divided by their root mean square over the coordinates, float32; a state of zeros stays zero."""
+    wide = states.float()
+    largest = wide.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+    scaled = wide / largest  # the squares of what remains cannot overflow
+    return scaled * scaled.square().mean(-1, keepdim=True).clamp(min=1e-30).rsqrt()
 
 
 def pool(states_BTD: Tensor, mask_BT: Tensor, how: str = "mean") -> Tensor:

@@ -12,12 +12,14 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from tokenworth.base.atomic_files import replacing, write_errors
 from tokenworth.base.checksums import tensors_checksum
 from tokenworth.encode import FeatureFile
 from tokenworth.errors import EncodeError
+from tokenworth.features.massive_activations import nothing_seen
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.context import Prefix
 from tokenworth.scores.context_sums import ContextSums
@@ -27,6 +29,8 @@ REMEDY = (
     "make room and give the same command again, which goes on from the last checkpoint, or choose another folder with "
     "--cache"
 )
+LARGEST = "largest.npy"
+_LARGEST_STATES = "largest states"
 _KIND = "pass checkpoint"
 _COST_SHARE = 0.02  # checkpoints take at most about this share of the time
 
@@ -87,41 +91,59 @@ class Shard:
         for how, values in pooled.items():
             self.files[how].write(layer, places, values)
 
-    def finish(self) -> None:
-        """Close the files.  EncodeError: rows are missing, or the disk is full."""
+    def finish(self, largest_L8: Tensor) -> None:
+        """Close the files, and note the largest states of each layer.
+
+        Raises EncodeError: rows are missing, or the disk is full.
+        """
         with keeping(self.folder):
+            with replacing(self.folder / LARGEST, REMEDY, EncodeError, ending=".tmp.npy") as part:
+                np.save(part, largest_L8.cpu().numpy(), allow_pickle=False)
             for file in self.files.values():
                 file.close()
 
-    def save(self, position: Position, context: dict[int, ContextMoments]) -> None:
+    def largest(self) -> Tensor:
+        """Facts of the largest states of each layer (L', 8).  EncodeError: the file is missing or damaged."""
+        try:
+            return torch.from_numpy(np.load(self.folder / LARGEST, allow_pickle=False))
+        except (OSError, ValueError) as error:
+            raise EncodeError(f"{self.folder / LARGEST} cannot be read ({error})") from error
+
+    def save(self, position: Position, context: dict[int, ContextMoments], largest_L8: Tensor) -> None:
         """Write a checkpoint: features first, so that it never tells of a row that is not there.
 
         Raises EncodeError: the disk is full; the checkpoint before is still there.
         """
         sums = {layer: moments.sums.tensors() for layer, moments in context.items()}
         tensors = {f"{layer}.{name}": tensor for layer in sums for name, tensor in sums[layer].items()}
+        tensors[_LARGEST_STATES] = largest_L8
         with keeping(self.folder):
             for file in self.files.values():
                 file.flush()
             facts = {"position": asdict(position), "checksum": tensors_checksum(tensors)}
             save_moments(self._checkpoint, _KIND, tensors, facts)
 
-    def load(self, prefix: Prefix) -> tuple[Position, dict[int, ContextMoments]]:
-        """The last checkpoint: where it was made, and the moments then; the beginning if there is none.
+    def load(self, prefix: Prefix, n_layers: int) -> tuple[Position, dict[int, ContextMoments], Tensor]:
+        """The last checkpoint: where it was made, the moments and the largest states then; the beginning if none.
 
         Raises EncodeError: it is damaged.
         """
         if not self._checkpoint.is_file():
-            return Position(), {}
+            return Position(), {}, nothing_seen().expand(n_layers, -1).clone()
         try:
             tensors, facts = load_moments(self._checkpoint, _KIND)
             if facts["checksum"] != tensors_checksum(tensors):
                 raise ValueError("its numbers are not those that were written")
             position = Position(**facts["position"])
+            largest_L8 = tensors.pop(_LARGEST_STATES)
             layers = sorted({int(name.partition(".")[0]) for name in tensors})
-            return position, {layer: _moments(tensors, layer, prefix) for layer in layers}
+            return position, {layer: _moments(tensors, layer, prefix) for layer in layers}, largest_L8
         except (ValueError, KeyError, TypeError) as error:
             raise EncodeError(f"{self._checkpoint} cannot be read ({error})") from error
+
+    def forget(self) -> None:
+        """Remove the checkpoint: the shard begins anew."""
+        self._checkpoint.unlink(missing_ok=True)
 
     def mark_done(self, waiting: np.ndarray) -> None:
         """Every text of this shard but those that still wait (places in the whole set) has its features."""

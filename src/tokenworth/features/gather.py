@@ -22,17 +22,26 @@ from tokenworth.base.aliases import Facts, Progress
 from tokenworth.base.cell_store import CellStore, content_hash, content_key
 from tokenworth.base.checksums import has_hooks, model_checksum
 from tokenworth.base.processes import Processes
-from tokenworth.encode import Tokens, default_batch_tokens
+from tokenworth.encode import States, Tokens, default_batch_tokens
 from tokenworth.errors import EncodeError, SettingError
 from tokenworth.features.feature_store import Store
 from tokenworth.features.layer_groups import layer_groups, moment_memory
 from tokenworth.features.pass_run import Pass
-from tokenworth.features.stored_pass import FORMAT, MANIFEST, Entry, file_checksums, read_manifest, save_manifest
+from tokenworth.features.stored_pass import (
+    FORMAT,
+    MANIFEST,
+    RMS_MEAN,
+    Entry,
+    file_checksums,
+    kept_as,
+    read_manifest,
+    save_manifest,
+)
 from tokenworth.features.text_set import TextSet
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.context import Prefix
 
-BASE_POOLINGS = ("mean", "last", "cls")
+BASE_POOLINGS = ("mean", "last", "cls", RMS_MEAN)
 _POOLINGS_SHARE = 0.25  # all poolings are kept where they take at most this share of the store
 _log = logging.getLogger("tokenworth")
 
@@ -42,7 +51,10 @@ class PassSettings:
     """What is asked of the pass."""
 
     layers: tuple[int, ...]
-    pooling: str = "mean"
+    poolings: tuple[str, ...] = ("mean",)
+    """That will be read: mean, last, cls or last+mean."""
+    states: States = "rms"
+    """Of context moments and pooled texts: each divided by its root mean square, or raw."""
     prefix: Prefix = "sum"
     batch_tokens: int | None = None  # padded tokens of a batch; None takes the device's default
     memory: int | None = None  # bytes that moments may take; None takes a share of what is free
@@ -63,13 +75,13 @@ class Features:
     facts: dict[str, Any]
     """How the pass went: reused, resumed, passes, processes, batches, halvings, tokens, padded_tokens, seconds, ..."""
 
-    def part(self, name: str, layer: int) -> np.ndarray:
-        """Pooled features of a part at a layer: (M, D) float32, or (M, 2 D) for "last+mean"."""
-        return self.entry.features(layer, self.settings.pooling, self.places[name])
+    def part(self, name: str, layer: int, pooling: str | None = None) -> np.ndarray:
+        """Pooled features of a part at a layer: (M, D) float32, or (M, 2 D) for "last+mean"; by the first pooling."""
+        return self.entry.features(layer, pooling or self.settings.poolings[0], self.places[name], self.settings.states)
 
     def context(self, layer: int) -> ContextMoments | None:
-        """Context moments of a layer; None where the pooling changes the width."""
-        return None if "+" in self.settings.pooling else self.entry.context(layer)
+        """Context moments of a layer; None where the first pooling changes the width."""
+        return None if "+" in self.settings.poolings[0] else self.entry.context(layer)
 
 
 def gather_features(
@@ -120,6 +132,7 @@ def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings, process
         "device": backbone.device.type,
         "texts": texts.digest,
         "prefix": settings.prefix,
+        "states": settings.states,
         "batch_tokens": _batch_tokens(backbone, settings),
         "versions": [version("torch"), version("transformers")],
     }
@@ -147,7 +160,7 @@ class Passes(CellStore[str, Facts, Entry]):
         """A pass that holds the layers and poolings asked for; what one process cannot see, all of them make."""
         with self.processes.together():
             try:
-                entry = self.store.find(name, self.settings.layers, tuple(self.settings.pooling.split("+")))
+                entry = self.store.find(name, self.settings.layers, tuple(self._wanted()))
             except EncodeError as error:
                 _log.warning("a pass in the cache is damaged and is made again: %s", error)
                 entry = None
@@ -208,7 +221,12 @@ class Passes(CellStore[str, Facts, Entry]):
         """All of them if there is room, else those asked for: another pooling then needs no other pass."""
         size = 4 * len(self.settings.layers) * len(self.texts) * self.backbone.width * len(BASE_POOLINGS)
         fits = size <= _POOLINGS_SHARE * self.store.max_bytes
-        return list(BASE_POOLINGS) if fits else self.settings.pooling.split("+")
+        return list(BASE_POOLINGS) if fits else self._wanted()
+
+    def _wanted(self) -> list[str]:
+        """The files that will be read."""
+        single = (how for pooling in self.settings.poolings for how in pooling.split("+"))
+        return sorted({kept_as(how, self.settings.states) for how in single})
 
     def _begin(self, part: Path) -> None:
         """Write down the plan of a new pass, or leave that of an interrupted one that can go on."""
@@ -232,6 +250,7 @@ class Passes(CellStore[str, Facts, Entry]):
             "layers": list(settings.layers),
             "poolings": self._poolings(),
             "prefix": settings.prefix,
+            "states": settings.states,
             "batch_tokens": _batch_tokens(backbone, settings),
             "groups": [list(group) for group in layer_groups(settings.layers, backbone.width, memory)],
             "shards": shards,

@@ -6,7 +6,7 @@ Axes: B texts of a batch, T tokens, D width.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
@@ -20,11 +20,12 @@ from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Progress
 from tokenworth.base.processes import Processes
 from tokenworth.base.progress import StageClock
-from tokenworth.encode import Queue, Schedule, encode, pool
+from tokenworth.encode import Queue, Schedule, encode, normalised, pool
 from tokenworth.encode.layer_hooks import Consume
 from tokenworth.errors import EncodeError
 from tokenworth.features.feature_shard import Due, Position, Shard, keeping
-from tokenworth.features.stored_pass import context_path
+from tokenworth.features.massive_activations import facts_of, together
+from tokenworth.features.stored_pass import RMS_MEAN, context_path
 from tokenworth.features.text_set import TextSet
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.context_batch import Places
@@ -77,7 +78,7 @@ class Pass:
         place = folder / plan["shards"][processes.rank]
         rows_R = np.sort(self._queue().rows())
         self.shard = Shard.begin(place, rows_R, plan["layers"], plan["poolings"], backbone.width)
-        self.position, self.restored = self._restore()
+        self.position, self.restored, self.largest_L8 = self._restore()
 
     def run(self) -> dict[str, Any]:
         """All groups of layers; the main process leaves the sums of all processes in the folder.
@@ -101,7 +102,7 @@ class Pass:
             with self._failing_together():
                 self._checkpoint(Position(group + 1, None, self.position.counts), {})
         with self.processes.together():
-            self.shard.finish()
+            self.shard.finish(self.largest_L8)
         return self._facts(before)
 
     def _failing_together(self) -> AbstractContextManager[None]:
@@ -113,13 +114,14 @@ class Pass:
         rank, size = self.processes.rank, self.processes.size
         return Queue.plan(lengths, self.plan["batch_tokens"], part=rank, parts=size, one_length=alike)
 
-    def _restore(self) -> tuple[Position, dict[int, ContextMoments]]:
+    def _restore(self) -> tuple[Position, dict[int, ContextMoments], Tensor]:
         """The last checkpoint."""
         try:
-            return self.shard.load(self.plan["prefix"])
+            return self.shard.load(self.plan["prefix"], len(self.plan["layers"]))
         except EncodeError as error:
             _log.warning("the checkpoint of an interrupted pass is damaged, the pass begins anew: %s", error)
-            return Position(), {}
+            self.shard.forget()
+            return self.shard.load(self.plan["prefix"], len(self.plan["layers"]))
 
     def _say(self) -> None:
         if not self.processes.is_main:
@@ -154,7 +156,7 @@ class Pass:
         stats = encode(
             self.backbone,
             self.texts.tokens,
-            self._consumer(context, counts, self.plan["poolings"] if group == 0 else ()),
+            self._consumer(context, counts, first=group == 0),
             layers=self.plan["layers"] if group == 0 else self.groups[group],
             progress=self._report(group, int(queue.lengths[queue.rows()].sum()), counts),
             schedule=Schedule(queue, after_batch, idle),
@@ -163,15 +165,28 @@ class Pass:
         self._checkpoint(Position(group, queue.record(), counts.totals()), context)
         return context
 
-    def _consumer(self, context: dict[int, ContextMoments], counts: Counts, poolings: Sequence[str]) -> Consume:
+    def _consumer(self, context: dict[int, ContextMoments], counts: Counts, *, first: bool) -> Consume:
         places_of = lru_cache(maxsize=1)(Places.of)  # what a mask says is worked out once for all layers of a batch
+
+        place_of = {layer: place for place, layer in enumerate(self.plan["layers"])}
+        rms, kinds = self.plan["states"] == "rms", self.plan["poolings"]
 
         def consume(layer: int, states: Tensor, mask: Tensor, rows: np.ndarray) -> None:
             with counts("pooling_seconds"):
-                self.shard.write(layer, rows, {how: pool(states, mask, how) for how in poolings})
+                needs_rms = (rms and layer in context) or (first and RMS_MEAN in kinds)
+                divided = normalised(states) if needs_rms else states
+                if first:
+                    pooled = {how: pool(states, mask, how) for how in kinds if how != RMS_MEAN}
+                    if RMS_MEAN in kinds:
+                        pooled[RMS_MEAN] = pool(divided, mask, "mean")
+                    self.shard.write(layer, rows, pooled)
+                    facts = facts_of(states, places_of(mask))
             if layer in context:  # last: it is the part that must not happen twice when memory runs out
                 with counts("moments_seconds"):
-                    context[layer] = context[layer].update(states, places_of(mask))
+                    context[layer] = context[layer].update(divided if rms else states, places_of(mask))
+            if first:
+                place = place_of[layer]
+                self.largest_L8[place] = together(self.largest_L8[place], facts.to(self.largest_L8))
 
         return consume
 
@@ -187,7 +202,7 @@ class Pass:
         return report
 
     def _checkpoint(self, position: Position, context: dict[int, ContextMoments]) -> None:
-        self.shard.save(position, context)
+        self.shard.save(position, context, self.largest_L8)
         self.position = position
 
     def _add_up(self, context: dict[int, ContextMoments]) -> None:

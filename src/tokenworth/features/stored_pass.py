@@ -8,21 +8,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from xxhash import xxh3_128_hexdigest
 
 from tokenworth.base.atomic_files import read_json, write_json
 from tokenworth.base.checksums import file_checksum
+from tokenworth.encode import States, normalised
 from tokenworth.errors import EncodeError
-from tokenworth.features.feature_shard import REMEDY, Shard, keeping
+from tokenworth.features.feature_shard import LARGEST, REMEDY, Shard, keeping
+from tokenworth.features.massive_activations import LargestState, largest_states, together
 from tokenworth.scores import ContextMoments
 
 MANIFEST = "pass.json"
-FORMAT = 2
+RMS_MEAN = "rms-mean"
+"""Mean over a text's tokens of states divided by their root mean squares."""
+FORMAT = 3
 _SELF = "checksum"  # entry of the manifest: the checksum of the others
 
 
@@ -67,9 +73,23 @@ class Entry:
             if not same:
                 raise EncodeError(f"{self.folder / name} is not the file that was written: its checksum is another")
 
-    def features(self, layer: int, pooling: str, places_M: np.ndarray) -> np.ndarray:
-        """Pooled features (M, D), or (M, 2 D) for "last+mean", of texts named by their places in the set: float32."""
-        return np.concatenate([self._pooled(layer, how, places_M) for how in pooling.split("+")], axis=1)
+    def features(self, layer: int, pooling: str, places_M: np.ndarray, states: States = "raw") -> np.ndarray:
+        """Pooled features (M, D), or (M, 2 D) for "last+mean", of texts named by their places in the set: float32.
+
+        ``states``: pooled as the block left them, or each divided by its root mean square before ("rms").
+        """
+        parts = [(how, self._pooled(layer, kept_as(how, states), places_M)) for how in pooling.split("+")]
+        single = states == "rms"  # what is one state alone is divided as it is read
+        values = [
+            normalised(torch.from_numpy(part_MD)).numpy() if single and how != "mean" else part_MD
+            for how, part_MD in parts
+        ]
+        return values[0] if len(values) == 1 else np.concatenate(values, axis=1)
+
+    def largest_states(self) -> list[LargestState]:
+        """The largest state of each layer over all texts."""
+        facts_L8 = reduce(together, (shard.largest() for shard in self.shards))
+        return largest_states(facts_L8, self.manifest["layers"])
 
     def _pooled(self, layer: int, pooling: str, places_M: np.ndarray) -> np.ndarray:
         if len(self.shards) == 1:
@@ -93,6 +113,11 @@ class Entry:
         (self.folder / MANIFEST).touch()
 
 
+def kept_as(how: str, states: States) -> str:
+    """The file from which a pooling (mean, last or cls) of states is read: a mean must be taken of divided states."""
+    return RMS_MEAN if states == "rms" and how == "mean" else how
+
+
 def context_path(folder: Path, layer: int) -> Path:
     """Where the moments of a layer lie."""
     return folder / f"context-{layer}.safetensors"
@@ -102,7 +127,11 @@ def _files(
     folder: Path, plan: dict[str, Any], layers: Iterable[int] | None = None, poolings: Iterable[str] | None = None
 ) -> list[str]:
     """Names of the files of a pass below its folder: those of some layers and poolings, by default all."""
-    of_shard = ["rows.npy", *(f"{how}.{end}" for how in poolings or plan["poolings"] for end in ("npy", "json"))]
+    of_shard = [
+        "rows.npy",
+        LARGEST,
+        *(f"{how}.{end}" for how in poolings or plan["poolings"] for end in ("npy", "json")),
+    ]
     return [
         *(f"{shard}/{name}" for shard in plan["shards"] for name in of_shard),
         *(context_path(folder, layer).name for layer in layers or plan["layers"]),

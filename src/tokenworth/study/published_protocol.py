@@ -50,7 +50,7 @@ def published_protocol(
     backbone = load_backbone(model, device=device, dtype=dtype, seed=seed)
     parts = {"train": task.train.texts, "test": task.test.texts}
     tokens = {part: tokenise(backbone, texts, max_length=max_length) for part, texts in parts.items()}
-    wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), pooling=pooling)
+    wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), poolings=(pooling,), states="raw")
     features = gather_features(backbone, tokens, wanted, default_store())
     rows = [_layer_row(features, task, layer) for layer in wanted.layers]
     return {

@@ -156,7 +156,7 @@ def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tup
     if route == "lora":
         with quiet_transformers():
             add_lora(model, name, config, seed=0)
-    pooled = width * (1 + config.pooling.count("+"))
+    pooled = width * (1 + config.head_pooling.count("+"))
     return model, nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
 
 

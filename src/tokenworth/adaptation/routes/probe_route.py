@@ -15,13 +15,14 @@ from safetensors.numpy import load_file, save_file
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.predictor import known_backbone, origin, with_prefix
-from tokenworth.assessment.layer_choice import choose_layer
-from tokenworth.assessment.layer_scores import Labels, layer_moments
+from tokenworth.assessment.layer_choice import Candidate, choose_layer
+from tokenworth.assessment.layer_scores import Labels, layer_moments, layer_probe
+from tokenworth.assessment.probe_search import candidate_poolings, losses_of, search
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
-from tokenworth.encode import encode, pool, tokenise
+from tokenworth.encode import States, encode, normalised, pool, tokenise
 from tokenworth.features import Features, PassSettings, gather_features, open_store
-from tokenworth.probes import Linear, grouped_folds, logistic_probe, ridge_probe
+from tokenworth.probes import Linear, RidgeProbe, grouped_folds, logistic_probe
 from tokenworth.probes.probability_metrics import fit_temperature
 from tokenworth.probes.ridge import crossfit_decisions
 from tokenworth.scores import ridge
@@ -39,6 +40,7 @@ class ProbePredictor:
     backbone: Backbone
     layer: int
     pooling: str
+    states: States
     linear: Linear
     max_length: int | None
     prefix: str
@@ -59,7 +61,8 @@ class ProbePredictor:
         features_ND = np.empty((len(texts), width), dtype=np.float32)
 
         def keep(_layer: int, states_BTD: torch.Tensor, mask_BT: torch.Tensor, rows: np.ndarray) -> None:
-            features_ND[rows] = pool(states_BTD, mask_BT, self.pooling).cpu().numpy()
+            read_BTD = normalised(states_BTD) if self.states == "rms" else states_BTD
+            features_ND[rows] = pool(read_BTD, mask_BT, self.pooling).cpu().numpy()
 
         encode(self.backbone, tokens, keep, layers=[self.layer])
         return features_ND
@@ -68,7 +71,7 @@ class ProbePredictor:
         """probe.safetensors; the backbone stays where it is."""
         arrays = {"weights": self.linear.weights_DC, "intercept": self.linear.intercept_C}
         save_file(arrays, folder / "probe.safetensors")
-        facts = {name: getattr(self, name) for name in ("layer", "pooling", "max_length", "prefix")}
+        facts = {name: getattr(self, name) for name in ("layer", "pooling", "states", "max_length", "prefix")}
         return {**facts, "base": self.origin}
 
 
@@ -77,13 +80,14 @@ def load_probe(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> 
     arrays = load_file(folder / "probe.safetensors")
     linear, backbone = Linear(arrays["weights"], arrays["intercept"]), known_backbone(facts["base"], loading)
     cut = (facts["max_length"], facts["prefix"])
-    return ProbePredictor(backbone, facts["layer"], facts["pooling"], linear, *cut, facts["base"], {})
+    reads = (facts["layer"], facts["pooling"], facts.get("states", "raw"))  # raw: saved before there was a choice
+    return ProbePredictor(backbone, *reads, linear, *cut, facts["base"], {})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Candidate:
     name: str
-    layer: int
+    place: Candidate
     cv_accuracy: float
     linear: Linear
 
@@ -93,26 +97,28 @@ def fit_probe(job: Job) -> Fitted:
     backbone, config = job.backbone(), job.config
     parts = {"train": job.task.train, "test": job.task.test}
     tokens = {part: job.tokens(backbone, split.texts) for part, split in parts.items()}
-    wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), pooling=config.pooling)
+    poolings = candidate_poolings(config.pooling, causal=backbone.causal)
+    wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), poolings=poolings)
     with open_store(job.cache, job.devices.processes) as store:
         features = gather_features(
             backbone, tokens, wanted, store, processes=job.devices.processes, progress=job.progress
         )
-        best, frequency = _best(job, features, wanted.layers)
+        best, frequency = _best(job, features)
         known: dict[str, np.ndarray] = {}
         for part, split in parts.items():
-            known |= dict(zip(split.texts, features.part(part, best.layer), strict=True))
+            known |= dict(zip(split.texts, features.part(part, *best.place), strict=True))
     place = origin(backbone, job.loading.get("tokenizer"), job.seed)
     cut = (config.max_length, config.prefix)
     n = best.linear.weights_DC.size + best.linear.intercept_C.size
     reused = bool(features.facts["reused"])  # then no tokens are spent
     return Fitted(
-        predictor=ProbePredictor(backbone, best.layer, config.pooling, best.linear, *cut, place, known),
+        predictor=ProbePredictor(backbone, *best.place, wanted.states, best.linear, *cut, place, known),
         backbone=backbone,
         parameters={"trainable": n, "total": n + backbone.n_parameters},
         facts={
             "probe": best.name,
-            "layer": best.layer,
+            "layer": best.place.layer,
+            "pooling": best.place.pooling,
             "cv_accuracy": best.cv_accuracy,
             "layer_frequency": {str(layer): share for layer, share in frequency.items()},
             "pass_reused": reused,
@@ -125,29 +131,28 @@ def fit_probe(job: Job) -> Fitted:
     )
 
 
-def _best(job: Job, features: Features, every: tuple[int, ...]) -> tuple[_Candidate, dict[int, float]]:
+def _best(job: Job, features: Features) -> tuple[_Candidate, dict[int, float]]:
     train = job.train
     folds_N = grouped_folds(train.labels, min(FOLDS, len(train)), groups_N=train.groups, seed=job.seed)
     no_shuffles = torch.empty(0, len(train), dtype=torch.int64)
     train_N, test_M = torch.from_numpy(train.labels), job.task.test.labels
     labels = Labels(train_N, test_M, torch.from_numpy(folds_N), no_shuffles, job.n_classes)
-    losses, accuracies = [], {}
-    for layer in every:
-        train_ND = _train(job, features, layer)
-        moments = layer_moments(train_ND, labels)
-        probe = ridge_probe(train_ND, train_N, labels.folds_N, train_ND[:0], groups=moments.groups, total=moments.total)
-        losses.append(probe.loss_N.numpy())
-        accuracies[layer] = float((probe.crossfit_N == train_N).double().mean())
-    choice = choose_layer(np.stack(losses), folds_N, every)
-    linear = _ridge(_train(job, features, choice.best), labels)
-    candidates = [_Candidate("ridge", choice.best, accuracies[choice.best], linear)]
+
+    def fit(place: Candidate) -> RidgeProbe:
+        train_ND = _train(job, features, place)
+        return layer_probe(train_ND, train_ND[:0], layer_moments(train_ND, labels), labels)
+
+    probes = search(fit, features.settings.layers, features.settings.poolings)
+    choice = choose_layer(losses_of(probes), folds_N)
+    accuracy = float((probes[choice.best].crossfit_N == train_N).double().mean())
+    candidates = [_Candidate("ridge", choice.best, accuracy, _ridge(_train(job, features, choice.best), labels))]
     if job.n_classes <= MAX_LOGISTIC_CLASSES:
-        candidates += [_logistic(job, features, layer) for layer in choice.order[:LOGISTIC_LAYERS]]
+        candidates += [_logistic(job, features, place) for place in choice.order[:LOGISTIC_LAYERS]]
     return max(candidates, key=lambda candidate: candidate.cv_accuracy), choice.frequency
 
 
-def _train(job: Job, features: Features, layer: int) -> torch.Tensor:
-    return torch.from_numpy(features.part("train", layer)[job.train_rows])
+def _train(job: Job, features: Features, place: Candidate) -> torch.Tensor:
+    return torch.from_numpy(features.part("train", *place)[job.train_rows])
 
 
 def _ridge(train_ND: torch.Tensor, labels: Labels) -> Linear:
@@ -161,11 +166,11 @@ def _ridge(train_ND: torch.Tensor, labels: Labels) -> Linear:
     return Linear(fitted.weights_DC.numpy() / temperature, fitted.intercept_C.numpy() / temperature)
 
 
-def _logistic(job: Job, features: Features, layer: int) -> _Candidate:
+def _logistic(job: Job, features: Features, place: Candidate) -> _Candidate:
     """With columns for classes above the last that stands in train."""
-    train, train_ND = job.train, features.part("train", layer)[job.train_rows]
+    train, train_ND = job.train, features.part("train", *place)[job.train_rows]
     probe = logistic_probe(train_ND, train.labels, train_ND[:0], groups_N=train.groups, seed=job.seed)
     missing = job.n_classes - len(probe.linear.intercept_C)
     weights_DC = np.pad(probe.linear.weights_DC, ((0, 0), (0, missing)))
     intercept_C = np.pad(probe.linear.intercept_C, (0, missing), constant_values=-1e4)
-    return _Candidate("logistic", layer, probe.cv_accuracy, Linear(weights_DC, intercept_C))
+    return _Candidate("logistic", place, probe.cv_accuracy, Linear(weights_DC, intercept_C))

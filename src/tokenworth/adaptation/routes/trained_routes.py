@@ -50,7 +50,7 @@ class Network:
         classifier = TextClassifier(
             self.backbone,
             job.n_classes,
-            pooling=config.pooling,
+            pooling=config.head_pooling,
             dropout=config.dropout,
             bias=config.head_bias,
             seed=job.seed,

@@ -43,7 +43,7 @@ _PROMPT: Shape = {"pattern": TEXT, "words": [TEXT], "examples": [[TEXT]], "prior
 PREDICTORS: dict[str, Shape] = {
     "bow": OBJECT,
     "prompt": {**_CUT, **_PROMPT, "base": _BASE},
-    "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "base": _BASE},
+    "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "states?": TEXT, "base": _BASE},
     "tuned": {**_CUT, "pooling": TEXT, "bias": TRUTH, "dtype": TEXT, "base": Maybe(_BASE)},
 }
 """What each kind of predictor keeps in classifier.json."""
