@@ -30,7 +30,9 @@ def run_pass(model, folder, *, parts=None, processes=None, progress=None, max_by
     """The pass over planted texts with a folder's model, float32, every layer unless told otherwise."""
     backbone = load_backbone(str(model), device="cpu", dtype="float32") if isinstance(model, str | Path) else model
     tokens = {name: tokenise(backbone, texts) for name, texts in (parts or texts_of()).items()}
-    wanted = PassSettings(**{"layers": tuple(range(backbone.n_layers + 1)), "batch_tokens": 64, **settings})
+    wanted = PassSettings(
+        **{"layers": tuple(range(backbone.n_layers + 1)), "batch_tokens": 64, "states": "raw", **settings}
+    )
     return gather_features(
         backbone, tokens, wanted, store_at(folder, max_bytes), processes=processes, progress=progress
     )

@@ -19,6 +19,11 @@ ON_TEST = ["probe_accuracy", "probe_f1", "knn_accuracy", "knn_f1"]
 ON_TRAIN = ["cv_accuracy", "cv_f1", "cv_loss", "penalty"]
 
 
+def assess(*args, **settings):
+    """Of mean pooling alone, whose numbers the closed forms share; the choice among poolings has tests of its own."""
+    return tw.assess(*args, **{"pooling": "mean", **settings})
+
+
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("model") / "llama", "llama")
@@ -31,7 +36,7 @@ def task():
 
 @pytest.fixture(scope="module")
 def result(llama, task):
-    return tw.assess(str(llama), task, dtype="float64")
+    return assess(str(llama), task, dtype="float64")
 
 
 def test_the_table(result):
@@ -116,32 +121,44 @@ def _area(curve):
     return np.trapezoid(curve, log_k) / log_k[-1]
 
 
-def hidden_states(folder, texts, layer):
-    """States (T, D) of each text alone, from the model's own record, in float64."""
+def hidden_states(folder, texts, layer, states):
+    """States (T, D) of each text alone, from the model's own record, in float64; "rms": each over its own size."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float64).eval()
     with torch.no_grad():
-        return [
+        raw = [
             model(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states[layer][0].numpy()
             for text in texts
         ]
+    return raw if states == "raw" else [one / np.sqrt((one**2).mean(1, keepdims=True)) for one in raw]
+
+
+@pytest.fixture(scope="module", params=["rms", "raw"])
+def states(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def read(llama, task, states, result):
+    """The assessment of these states."""
+    return result if states == "rms" else assess(str(llama), task, dtype="float64", states=states)
 
 
 @pytest.fixture(scope="module", params=[2, 3], ids=["layer 2", "after the last norm"])
-def by_hand(request, llama, task):
+def by_hand(request, llama, task, states):
     """Layer, sample and pooled test texts, nothing of them from the package's own forward pass.
 
     The context is that of all texts, the labels are those of the training texts.
     """
-    train, test = (hidden_states(llama, part.texts, request.param) for part in (task.train, task.test))
+    train, test = (hidden_states(llama, part.texts, request.param, states) for part in (task.train, task.test))
     pooled = [np.stack([states.mean(0) for states in part]) for part in (train, test)]
     return request.param, slow.Sample(train + test, pooled[0], task.train.labels, 2), pooled[1]
 
 
-def test_closed_forms_equal_the_slow_truth(by_hand, result):
+def test_closed_forms_equal_the_slow_truth(by_hand, read):
     """Features are stored in float32, which moves the scores of these layers by 1e-5 at most."""
     layer, sample, _ = by_hand
-    row = result.row(layer)
+    row = read.row(layer)
     assert row["ntps"] == pytest.approx(slow.ntps(sample, 8), abs=1e-4)
     assert row["ar_r2"] == pytest.approx(slow.ar_r2(sample.texts, 8), abs=1e-6)
     y = slow.one_hot(sample.labels, 2)
@@ -154,10 +171,10 @@ def test_closed_forms_equal_the_slow_truth(by_hand, result):
     assert row["logme"] == pytest.approx(slow.logme(sample.z, sample.labels, 2), abs=1e-4)
 
 
-def test_closed_forms_equal_those_of_the_scores_room(by_hand, result):
+def test_closed_forms_equal_those_of_the_scores_room(by_hand, read):
     layer, sample, _ = by_hand
     context, pooled = slow.context_of(sample), slow.pooled_of(sample)
-    row = result.row(layer)
+    row = read.row(layer)
     assert row["ntps"] == pytest.approx(tw.scores.ntps(context, pooled, 0.25), abs=1e-4)
     assert row["ar_r2"] == pytest.approx(tw.scores.ar_r2(context, 0.25), abs=1e-6)
     assert row["retained_auc"] == pytest.approx(_area(tw.scores.retained(context, pooled).numpy()), abs=1e-4)
@@ -165,9 +182,9 @@ def test_closed_forms_equal_those_of_the_scores_room(by_hand, result):
     assert row["logme"] == pytest.approx(tw.scores.logme(pooled), abs=1e-6)
 
 
-def test_probes_equal_the_slow_truth(by_hand, result, task):
+def test_probes_equal_the_slow_truth(by_hand, read, task):
     layer, sample, test_z = by_hand
-    row, y = result.row(layer), slow.one_hot(sample.labels, 2)
+    row, y = read.row(layer), slow.one_hot(sample.labels, 2)
     best = min(np.logspace(-8, 4, 61), key=lambda penalty: slow.gcv(sample.z, y, penalty))
     assert row["penalty"] == pytest.approx(best)
     decision = (test_z - sample.z.mean(0)) @ slow.ridge_weights(sample.z, y, best) + y.mean(0)
@@ -191,7 +208,7 @@ def nearest(train, labels, test, k=10):
 
 def test_the_layer_is_chosen_without_the_test_labels(llama, task, result):
     shuffled = np.random.default_rng(1).permutation(task.test.labels)
-    other = tw.assess(str(llama), with_parts(task, test={"labels": shuffled}), dtype="float64")
+    other = assess(str(llama), with_parts(task, test={"labels": shuffled}), dtype="float64")
     assert other.best_layer == result.best_layer
     assert other.best_layer_frequency == result.best_layer_frequency
     assert other.predictions == result.predictions
@@ -207,7 +224,7 @@ def test_labels_without_a_meaning_leave_nothing_to_read(llama, task, result):
     meaningless = np.empty(120, dtype=np.int64)
     for c in (0, 1):
         meaningless[task.train.labels == c] = np.arange(60) % 2
-    other = tw.assess(str(llama), with_parts(task, train={"labels": meaningless}), dtype="float64")
+    other = assess(str(llama), with_parts(task, train={"labels": meaningless}), dtype="float64")
     table = other.table()
     for name in ("probe_accuracy", "knn_accuracy", "cv_accuracy"):
         assert table[name].between(0.375, 0.625).all(), name
@@ -221,7 +238,7 @@ def test_labels_without_a_meaning_leave_nothing_to_read(llama, task, result):
 
 
 def test_the_same_seed_gives_the_same_numbers(llama, task, result):
-    again = tw.assess(str(llama), task, dtype="float64")
+    again = assess(str(llama), task, dtype="float64")
     pd.testing.assert_frame_equal(again.table(), result.table(), check_exact=True)
     assert again.sentences == result.sentences
     assert again.predictions == result.predictions
@@ -232,7 +249,7 @@ def test_the_same_seed_gives_the_same_numbers(llama, task, result):
 
 def test_another_seed_changes_only_what_is_random(llama, task, result):
     """Not the scores themselves, which a seed has no part in: folds, shuffles and what is derived from them."""
-    other = tw.assess(str(llama), task, dtype="float64", seed=1).table()
+    other = assess(str(llama), task, dtype="float64", seed=1).table()
     same = [*CLOSED_FORMS, *ON_TEST, "penalty"]
     mine = result.table()
     # folds add up in another order
@@ -242,15 +259,13 @@ def test_another_seed_changes_only_what_is_random(llama, task, result):
 
 
 def test_batches_do_not_move_the_numbers(llama, task):
-    one, many = (
-        tw.assess(str(llama), task, dtype="float32", layers="2-3", batch_tokens=n).table() for n in (11, 10**6)
-    )
+    one, many = (assess(str(llama), task, dtype="float32", layers="2-3", batch_tokens=n).table() for n in (11, 10**6))
     columns = [name for name in one if not name.startswith(("logistic", "k90"))]
     pd.testing.assert_frame_equal(one[columns], many[columns], check_exact=False, rtol=2e-3, atol=2e-3)
 
 
 def test_a_layer_alone_has_the_numbers_it_has_among_all(llama, task, result):
-    alone = tw.assess(str(llama), task, dtype="float64", layers=1).row(1)
+    alone = assess(str(llama), task, dtype="float64", layers=1).row(1)
     among = result.row(1)
     assert {name: alone[name] for name in [*CLOSED_FORMS, *ON_TEST, *ON_TRAIN]} == {
         name: among[name] for name in [*CLOSED_FORMS, *ON_TEST, *ON_TRAIN]
@@ -262,14 +277,14 @@ def test_a_baseline_once_fitted_is_taken_as_it_is(llama, task, monkeypatch):
 
     row = probing.bow_row(task)
     monkeypatch.setattr(probing, "bow_row", lambda _task: pytest.fail("fitted again"))
-    result = tw.assess(str(llama), task, dtype="float32", layers="last", baseline={**row, "f1": 0.125})
+    result = assess(str(llama), task, dtype="float32", layers="last", baseline={**row, "f1": 0.125})
     assert result.summary()["bow_f1"] == 0.125
     assert "predictions" not in result.probes[1]
 
 
 def test_random_twins_differ_by_seed(llama, task):
     small = replace(task, train=task.train.take(np.arange(20)), test=task.test.take(np.arange(20)))
-    a, b = (tw.assess(f"{llama}@random", small, dtype="float32", layers=[1], seed=seed) for seed in (0, 1))
+    a, b = (assess(f"{llama}@random", small, dtype="float32", layers=[1], seed=seed) for seed in (0, 1))
     assert a.backbone["random"]
     assert a.backbone["name"] == "llama@random"
     assert a.backbone["fingerprint"] != b.backbone["fingerprint"]
@@ -279,6 +294,6 @@ def test_random_twins_differ_by_seed(llama, task):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_cuda_device_gives_the_numbers_of_the_cpu(llama, task, result):
-    table = tw.assess(str(llama), task, dtype="float64", device="cuda").table()
+    table = assess(str(llama), task, dtype="float64", device="cuda").table()
     columns = [*CLOSED_FORMS, *ON_TEST]
     pd.testing.assert_frame_equal(table[columns], result.table()[columns], check_exact=False, rtol=1e-4, atol=1e-4)

@@ -36,10 +36,26 @@ def backbone(model):
     return load_backbone(str(model), device="cpu", dtype="float32")
 
 
+@pytest.fixture(scope="module", params=["raw", "rms"])
+def states(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
 def first(model, tmp_path_factory):
     """A finished pass that the tests read and leave alone."""
     return run_pass(model, tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def read(model, tmp_path_factory, states):
+    """A finished pass that reads states so."""
+    return run_pass(model, tmp_path_factory.mktemp("store"), states=states)
+
+
+def as_read(values_BTD, states):
+    """Each state over its root mean square, the plain way, or as it is."""
+    return values_BTD if states == "raw" else values_BTD / values_BTD.square().mean(2, keepdim=True).sqrt()
 
 
 @pytest.fixture
@@ -55,37 +71,38 @@ def no_forward(monkeypatch):
 # --- what it leaves
 
 
-def test_features_and_moments_are_those_of_a_plain_loop(first, backbone):
+def test_features_and_moments_are_those_of_a_plain_loop(read, backbone, states):
     parts = texts_of()
     moments = {layer: ContextMoments(backbone.width, target_moment=False) for layer in range(4)}
     for part, texts in parts.items():
         tokens = tokenise(backbone, texts)
         pooled = np.zeros((4, len(texts), backbone.width), dtype=np.float32)
 
-        def consume(layer, states, mask, rows, pooled=pooled):
-            pooled[layer, rows] = pool(states, mask, "mean")
-            moments[layer] = moments[layer].update(states, mask)
+        def consume(layer, values, mask, rows, pooled=pooled):
+            values = as_read(values, states)
+            pooled[layer, rows] = pool(values, mask, "mean")
+            moments[layer] = moments[layer].update(values, mask)
 
         encode(backbone, tokens, consume)
         for layer in range(4):
-            np.testing.assert_allclose(first.part(part, layer), pooled[layer], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(read.part(part, layer), pooled[layer], rtol=1e-4, atol=1e-5)
     for layer in range(4):
-        ours, theirs = (one.second_moments(center=True) for one in (first.context(layer), moments[layer]))
+        ours, theirs = (one.second_moments(center=True) for one in (read.context(layer), moments[layer]))
         for a, b in zip(ours, theirs, strict=True):
             assert (a - b).norm() <= 1e-6 * b.norm()
-        assert first.context(layer).n_texts == 200
+        assert read.context(layer).n_texts == 200
 
 
-def test_every_pooling_is_there(first, backbone):
+def test_every_pooling_is_there(read, backbone, states):
     texts = texts_of()["test"]
     for how in ("last", "cls", "last+mean"):
         expected = np.zeros((len(texts), backbone.width * (1 + ("+" in how))), dtype=np.float32)
 
-        def consume(_layer, states, mask, rows, how=how, expected=expected):
-            expected[rows] = pool(states, mask, how)
+        def consume(_layer, values, mask, rows, how=how, expected=expected):
+            expected[rows] = pool(as_read(values, states), mask, how)
 
         encode(backbone, tokenise(backbone, texts), consume, layers=[2])
-        found = first.entry.features(2, how, first.places["test"])
+        found = read.part("test", 2, how)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -118,7 +135,7 @@ def test_another_split_order_pooling_or_fewer_layers_need_no_forward_pass(model,
     assert other.facts["reused"]
     assert (other.part("train", 3)[0] == before.part("test", 3)[-1]).all()
     assert (other.part("test", 3) == before.part("train", 3)[:100]).all()
-    assert run_pass(model, tmp_path, pooling="last+mean").part("test", 1).shape == (50, 64)
+    assert run_pass(model, tmp_path, poolings=("last+mean",)).part("test", 1).shape == (50, 64)
 
 
 @pytest.mark.parametrize(

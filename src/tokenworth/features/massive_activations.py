@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 
 import torch
 from torch import Tensor
@@ -17,9 +18,9 @@ from torch import Tensor
 from tokenworth.scores.context_batch import Places
 
 FACTS = ("norm", "value", "position", "coordinate", "first", "others", "n_others", "n_first")
-"""Of the longest state its norm, the value of its largest coordinate and where; then sums of norms, and counts."""
+"""Of the longest state its norm, the value of its largest coordinate and where; then sums of log norms, and counts."""
 LEAST_RATIO = 10.0
-"""Norm of the longest state over the mean of the others from which on it is called massive: trained decoders have 40 to
+"""Norm of the longest state over the mean of others from which on it is called massive: trained decoders have 40 to
 3,000 in their middle layers, random weights 1 to 3."""
 
 
@@ -29,7 +30,7 @@ class LargestState:
 
     layer: int
     ratio: float
-    """Its norm over the mean norm of states that are not their text's first."""
+    """Its norm over the geometric mean of the norms of states that are not their text's first."""
     position: int
     """Of its token in its text; 0 is the first."""
     coordinate: int
@@ -37,7 +38,7 @@ class LargestState:
     value: float
     """Of that coordinate."""
     first_ratio: float
-    """Mean norm of the states of first tokens over that of the others."""
+    """The same mean of the states of first tokens over that of the others."""
 
     @property
     def massive(self) -> bool:
@@ -58,10 +59,11 @@ def facts_of(states_BTD: Tensor, places: Places) -> Tensor:
     top = norm_BT.flatten().argmax()
     longest_D = states_BTD.flatten(0, 1)[top].to(wide)
     coordinate = longest_D.abs().argmax()
-    first = norm_BT.masked_fill(~first_BT, 0).sum()
+    log_BT = norm_BT.clamp(min=torch.finfo(wide).tiny).log().masked_fill(~mask_BT, 0)  # few huge ones do not move it
+    first = log_BT.masked_fill(~first_BT, 0).sum()
     facts = (
         norm_BT.flatten()[top], longest_D[coordinate], places.length_BT.flatten()[top] - 1, coordinate,
-        first, norm_BT.sum() - first, mask_BT.sum() - first_BT.sum(), first_BT.sum(),
+        first, log_BT.sum() - first, mask_BT.sum() - first_BT.sum(), first_BT.sum(),
     )  # fmt: skip
     kept = torch.float32 if states_BTD.device.type == "mps" else torch.float64
     return torch.stack([fact.to(kept) for fact in facts])
@@ -79,8 +81,8 @@ def largest_states(facts_L8: Tensor, layers: Sequence[int]) -> list[LargestState
     described = []
     for layer, facts in zip(layers, facts_L8.tolist(), strict=True):
         norm, value, position, coordinate, first, others, n_others, n_first = facts
-        if others > 0:
-            typical = others / n_others
-            ratios = norm / typical, first / n_first / typical
+        if n_others:
+            typical = exp(others / n_others)
+            ratios = norm / typical, exp(first / n_first) / typical
             described.append(LargestState(layer, ratios[0], int(position), int(coordinate), value, ratios[1]))
     return described

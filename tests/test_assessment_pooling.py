@@ -1,0 +1,140 @@
+"""The choice of layer and pooling: what it costs, that training texts alone decide, that its figures are honest."""
+
+import numpy as np
+import pytest
+
+import tokenworth as tw
+from planted import planted_task, with_parts
+from small_models import write_folder
+from tokenworth.assessment.layer_choice import Candidate, choose_layer
+
+SINGLE = ("mean", "last")
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    return str(write_folder(tmp_path_factory.mktemp("model") / "llama", "llama"))
+
+
+@pytest.fixture(scope="module")
+def task():
+    return planted_task(120, 100)
+
+
+@pytest.fixture(scope="module")
+def result(llama, task):
+    return tw.assess(llama, task, dtype="float32")
+
+
+def test_one_pass_gives_the_probe_of_every_pooling(llama, task, result, monkeypatch):
+    def fail(*_args, **_settings):
+        raise AssertionError("a forward pass was made")
+
+    monkeypatch.setattr("tokenworth.features.pass_run.encode", fail)
+    rows = {(row["layer"], row["pooling"]): row for row in result.poolings}
+    assert set(rows) == {(layer, how) for layer in range(4) for how in (*SINGLE, "last+mean")}
+    for how in (*SINGLE, "last+mean"):
+        alone = tw.assess(llama, task, dtype="float32", pooling=how)
+        for row in alone.layers:
+            same = rows[row["layer"], how]
+            for name, of_row in (
+                ("cv_loss", "cv_loss"),
+                ("cv_accuracy", "cv_accuracy"),
+                ("accuracy", "probe_accuracy"),
+            ):
+                assert same[name] == pytest.approx(row[of_row], rel=1e-9), (how, row["layer"], name)
+
+
+def test_the_least_cross_fitted_loss_decides(result):
+    best = min(result.poolings, key=lambda row: row["cv_loss"])
+    assert (result.best_layer, result.best_pooling) == (best["layer"], best["pooling"])
+    assert result.row()["probe_accuracy"] == best["accuracy"]
+    for row in result.layers:
+        here = [other for other in result.poolings if other["layer"] == row["layer"]]
+        assert row["cv_loss"] == pytest.approx(min(other["cv_loss"] for other in here))
+
+
+def test_the_closed_forms_stay_those_of_the_mean(llama, task, result):
+    mean = tw.assess(llama, task, dtype="float32", pooling="mean")
+    for name in ("ntps", "retained_auc", "ar_r2", "hscore", "logme", "knn_accuracy"):
+        assert result.table()[name].tolist() == mean.table()[name].tolist(), name
+
+
+def test_the_test_texts_have_no_part_in_it(llama, task, result):
+    shuffled = np.random.default_rng(1).permutation(task.test.labels)
+    other = tw.assess(llama, with_parts(task, test={"labels": shuffled}), dtype="float32")
+    assert (other.best_layer, other.best_pooling) == (result.best_layer, result.best_pooling)
+    assert other.nested_accuracy == result.nested_accuracy
+    assert [row["cv_loss"] for row in other.poolings] == [row["cv_loss"] for row in result.poolings]
+
+
+def test_joined_poolings_are_tried_on_the_best_layers_alone(llama, task, monkeypatch):
+    monkeypatch.setattr("tokenworth.assessment.probe_search.JOINED_LAYERS", 2)
+    few = tw.assess(llama, task, dtype="float32")
+    single = dict.fromkeys(range(4), 9.0)
+    for row in few.poolings:
+        if row["pooling"] in SINGLE:
+            single[row["layer"]] = min(single[row["layer"]], row["cv_loss"])
+    joined = {row["layer"] for row in few.poolings if "+" in row["pooling"]}
+    assert joined == set(sorted(single, key=single.get)[:2])
+
+
+# --- what choosing costs
+
+
+def meaningless(n_candidates, n_texts, seed):
+    """Candidates none of which knows anything: hits by chance, and losses that go with them."""
+    rng = np.random.default_rng(seed)
+    hits = rng.random((n_candidates, n_texts)) < 0.5
+    names = [Candidate(layer, "mean") for layer in range(n_candidates)]
+    losses = {name: 1.0 - row + 0.01 * rng.random(n_texts) for name, row in zip(names, hits, strict=True)}
+    return hits, losses, rng.permutation(n_texts) % 10
+
+
+def test_the_nested_figure_is_not_flattered_by_many_candidates():
+    """Of 90 candidates without any knowledge the best is .60 by its own figure; chosen without each fold it is .50."""
+    best, nested = [], []
+    for seed in range(40):
+        hits, losses, folds = meaningless(90, 200, seed)
+        choice = choose_layer(losses, folds)
+        best.append(hits[choice.best.layer].mean())
+        nested.append(hits[choice.nested_N, np.arange(200)].mean())
+    assert np.mean(best) > 0.58
+    assert np.mean(nested) == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_choice_is_that_of_a_slow_loop():
+    _, losses, folds = meaningless(6, 50, 3)
+    choice = choose_layer(losses, folds)
+    means = {name: row.mean() for name, row in losses.items()}
+    assert choice.best == min(means, key=means.get)
+    assert list(choice.order) == sorted(means, key=means.get)
+    for fold in range(10):
+        without = {name: row[folds != fold].mean() for name, row in losses.items()}
+        winner = list(losses)[choice.nested_N[folds == fold][0]]
+        assert winner == min(without, key=without.get)
+    assert sum(choice.frequency.values()) == pytest.approx(1)
+    assert choice.candidates == 6
+
+
+def test_each_layer_stands_once_in_the_order_with_its_best_pooling():
+    losses = {
+        Candidate(layer, how): np.full(20, value)
+        for (layer, how), value in {(0, "mean"): 0.4, (0, "last"): 0.2, (1, "mean"): 0.3, (1, "last"): 0.5}.items()
+    }
+    choice = choose_layer(losses, np.arange(20) % 5)
+    assert choice.order == ((0, "last"), (1, "mean"))
+    assert choice.of_layer(1) == (1, "mean")
+
+
+def test_labels_without_a_meaning_are_read_at_chance_whatever_is_chosen(llama, task):
+    """Figures on test texts are those of one candidate that they did not choose: many candidates do not flatter."""
+    hits, flattered = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        meaning = {"labels": rng.permutation(np.arange(120) % 2)}
+        other = tw.assess(llama, with_parts(task, train=meaning), dtype="float32", seed=seed, logistic_layers=0)
+        hits.append(other.row()["probe_accuracy"])
+        flattered.append(other.row()["cv_accuracy"] - other.nested_accuracy)
+    assert np.mean(hits) == pytest.approx(0.5, abs=0.1)
+    assert np.mean(flattered) >= 0
