@@ -9,7 +9,7 @@ import torch
 from planted import planted_task
 from tokenworth.backbones import load_backbone
 from tokenworth.base.processes import join_processes, leave_processes
-from tokenworth.encode import tokenise
+from tokenworth.encode import Reading, tokenise
 from tokenworth.errors import TokenworthError
 from tokenworth.features import PassSettings, Store, gather_features
 from tokenworth.features.weight_sharding import shard
@@ -30,9 +30,9 @@ def run_pass(model, folder, *, parts=None, processes=None, progress=None, max_by
     """The pass over planted texts with a folder's model, float32, every layer unless told otherwise."""
     backbone = load_backbone(str(model), device="cpu", dtype="float32") if isinstance(model, str | Path) else model
     tokens = {name: tokenise(backbone, texts) for name, texts in (parts or texts_of()).items()}
-    wanted = PassSettings(
-        **{"layers": tuple(range(backbone.n_layers + 1)), "batch_tokens": 64, "states": "raw", **settings}
-    )
+    states, poolings = settings.pop("states", "raw"), settings.pop("poolings", ("mean",))
+    every = {"layers": tuple(range(backbone.n_layers + 1)), "batch_tokens": 64}
+    wanted = PassSettings(**every | settings, readings=tuple(Reading(how, states) for how in poolings))
     return gather_features(
         backbone, tokens, wanted, store_at(folder, max_bytes), processes=processes, progress=progress
     )

@@ -122,7 +122,7 @@ def _area(curve):
 
 
 def hidden_states(folder, texts, layer, states):
-    """States (T, D) of each text alone, from the model's own record, in float64; "rms": each over its own size."""
+    """States (T, D) of each text alone, from the model's own record, in float64; if normalised each over its size."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float64).eval()
     with torch.no_grad():
@@ -133,7 +133,7 @@ def hidden_states(folder, texts, layer, states):
     return raw if states == "raw" else [one / np.sqrt((one**2).mean(1, keepdims=True)) for one in raw]
 
 
-@pytest.fixture(scope="module", params=["rms", "raw"])
+@pytest.fixture(scope="module", params=["normalised", "raw"])
 def states(request):
     return request.param
 
@@ -141,7 +141,7 @@ def states(request):
 @pytest.fixture(scope="module")
 def read(llama, task, states, result):
     """The assessment of these states."""
-    return result if states == "rms" else assess(str(llama), task, dtype="float64", states=states)
+    return result if states == "normalised" else assess(str(llama), task, dtype="float64", states=states)
 
 
 @pytest.fixture(scope="module", params=[2, 3], ids=["layer 2", "after the last norm"])
@@ -151,7 +151,10 @@ def by_hand(request, llama, task, states):
     The context is that of all texts, the labels are those of the training texts.
     """
     train, test = (hidden_states(llama, part.texts, request.param, states) for part in (task.train, task.test))
-    pooled = [np.stack([states.mean(0) for states in part]) for part in (train, test)]
+    if states == "normalised":
+        scale = np.concatenate([one[1:] for one in train + test]).std(0)
+        train, test = ([one / scale for one in part] for part in (train, test))
+    pooled = [np.stack([one.mean(0) for one in part]) for part in (train, test)]
     return request.param, slow.Sample(train + test, pooled[0], task.train.labels, 2), pooled[1]
 
 

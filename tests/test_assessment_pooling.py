@@ -7,8 +7,10 @@ import tokenworth as tw
 from planted import planted_task, with_parts
 from small_models import write_folder
 from tokenworth.assessment.layer_choice import Candidate, choose_layer
+from tokenworth.encode import Reading
 
-SINGLE = ("mean", "last")
+SINGLE = (("mean", "normalised"), ("mean", "raw"), ("last", "normalised"))
+EVERY = (*SINGLE, ("last+mean", "normalised"))
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +33,28 @@ def test_one_pass_gives_the_probe_of_every_pooling(llama, task, result, monkeypa
         raise AssertionError("a forward pass was made")
 
     monkeypatch.setattr("tokenworth.features.pass_run.encode", fail)
-    rows = {(row["layer"], row["pooling"]): row for row in result.poolings}
-    assert set(rows) == {(layer, how) for layer in range(4) for how in (*SINGLE, "last+mean")}
-    for how in (*SINGLE, "last+mean"):
+    rows = {(row["layer"], row["pooling"], row["states"]): row for row in result.poolings}
+    assert set(rows) == {(layer, *reading) for layer in range(4) for reading in EVERY}
+    for how in ("mean", "last", "last+mean"):
         alone = tw.assess(llama, task, dtype="float32", pooling=how)
         for row in alone.layers:
-            same = rows[row["layer"], how]
-            for name, of_row in (
-                ("cv_loss", "cv_loss"),
-                ("cv_accuracy", "cv_accuracy"),
-                ("accuracy", "probe_accuracy"),
-            ):
-                assert same[name] == pytest.approx(row[of_row], rel=1e-9), (how, row["layer"], name)
+            same = rows[row["layer"], how, "normalised"]
+            for name, of_row in (("cv_loss",) * 2, ("cv_accuracy",) * 2, ("accuracy", "probe_accuracy")):
+                assert same[name] == pytest.approx(row[of_row], rel=1e-6), (how, row["layer"], name)
+
+
+def test_what_raw_states_say_is_a_candidate_too(llama, task, result):
+    raw = tw.assess(llama, task, dtype="float32", pooling="mean", states="raw")
+    of_raw = {row["layer"]: row["cv_loss"] for row in result.poolings if row["states"] == "raw"}
+    assert of_raw == pytest.approx({row["layer"]: row["cv_loss"] for row in raw.layers}, rel=1e-6)
+    assert raw.best_states == "raw"
+    assert {row["states"] for row in raw.poolings} == {"raw"}
 
 
 def test_the_least_cross_fitted_loss_decides(result):
     best = min(result.poolings, key=lambda row: row["cv_loss"])
-    assert (result.best_layer, result.best_pooling) == (best["layer"], best["pooling"])
+    chosen = (result.best_layer, result.best_pooling, result.best_states)
+    assert chosen == (best["layer"], best["pooling"], best["states"])
     assert result.row()["probe_accuracy"] == best["accuracy"]
     for row in result.layers:
         here = [other for other in result.poolings if other["layer"] == row["layer"]]
@@ -73,7 +80,7 @@ def test_joined_poolings_are_tried_on_the_best_layers_alone(llama, task, monkeyp
     few = tw.assess(llama, task, dtype="float32")
     single = dict.fromkeys(range(4), 9.0)
     for row in few.poolings:
-        if row["pooling"] in SINGLE:
+        if "+" not in row["pooling"]:
             single[row["layer"]] = min(single[row["layer"]], row["cv_loss"])
     joined = {row["layer"] for row in few.poolings if "+" in row["pooling"]}
     assert joined == set(sorted(single, key=single.get)[:2])
@@ -86,7 +93,7 @@ def meaningless(n_candidates, n_texts, seed):
     """Candidates none of which knows anything: hits by chance, and losses that go with them."""
     rng = np.random.default_rng(seed)
     hits = rng.random((n_candidates, n_texts)) < 0.5
-    names = [Candidate(layer, "mean") for layer in range(n_candidates)]
+    names = [Candidate(layer, Reading()) for layer in range(n_candidates)]
     losses = {name: 1.0 - row + 0.01 * rng.random(n_texts) for name, row in zip(names, hits, strict=True)}
     return hits, losses, rng.permutation(n_texts) % 10
 
@@ -119,12 +126,12 @@ def test_the_choice_is_that_of_a_slow_loop():
 
 def test_each_layer_stands_once_in_the_order_with_its_best_pooling():
     losses = {
-        Candidate(layer, how): np.full(20, value)
+        Candidate(layer, Reading(how)): np.full(20, value)
         for (layer, how), value in {(0, "mean"): 0.4, (0, "last"): 0.2, (1, "mean"): 0.3, (1, "last"): 0.5}.items()
     }
     choice = choose_layer(losses, np.arange(20) % 5)
-    assert choice.order == ((0, "last"), (1, "mean"))
-    assert choice.of_layer(1) == (1, "mean")
+    assert choice.order == ((0, Reading("last")), (1, Reading("mean")))
+    assert choice.of_layer(1) == (1, Reading("mean"))
 
 
 def test_labels_without_a_meaning_are_read_at_chance_whatever_is_chosen(llama, task):

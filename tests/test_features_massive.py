@@ -97,7 +97,7 @@ def planted(folder, coordinate=5):
 
 def test_a_pass_names_them_and_an_interrupted_one_too(tmp_path):
     backbone = planted(write_folder(tmp_path / "llama", "llama"))
-    features = run_pass(backbone, tmp_path / "store", states="rms")
+    features = run_pass(backbone, tmp_path / "store", states="normalised")
     by_layer = {state.layer: state for state in features.entry.largest_states()}
     assert not by_layer[1].massive
     assert by_layer[2].massive
@@ -109,7 +109,7 @@ def test_a_pass_names_them_and_an_interrupted_one_too(tmp_path):
             raise KeyboardInterrupt
 
     fresh = planted(tmp_path / "llama")
-    settings = {"states": "rms", "checkpoint_seconds": 0.0}
+    settings = {"states": "normalised", "checkpoint_seconds": 0.0}
     with pytest.raises(KeyboardInterrupt):
         run_pass(fresh, tmp_path / "other", progress=interrupt, **settings)
     again = run_pass(fresh, tmp_path / "other", **settings)
@@ -120,7 +120,7 @@ def test_the_flag_says_where_how_large_and_what_follows():
     state = LargestState(layer=12, ratio=171.2, position=0, coordinate=319, value=9812.0, first_ratio=170.0)
     others = [LargestState(layer, 12.0, 0, 319, 900.0, 11.0) for layer in (13, 14, 20)]
     small = LargestState(1, 9.0, 0, 1, 30.0, 9.0)
-    (flag,) = massive_activations([small, state, *others], "rms")
+    (flag,) = massive_activations([small, state, *others], "normalised")
     assert (flag["layer"], flag["score"]) == (None, "states")
     assert "at layers 12-14, 20: at layer 12 the state of token 1" in flag["reason"]
     assert "171 times as long as others (coordinate 319 is 9,812)" in flag["reason"]

@@ -18,7 +18,7 @@ from planted import planted_task
 from small_models import write_folder
 from tokenworth.backbones import load_backbone
 from tokenworth.base.locks import BusyError, is_held, only_writer
-from tokenworth.encode import encode, pool, tokenise
+from tokenworth.encode import Reading, encode, pool, tokenise
 from tokenworth.errors import BackboneError, EncodeError, SettingError, TokenworthError
 from tokenworth.features import default_store
 from tokenworth.features.layer_groups import layer_groups, moment_bytes
@@ -36,7 +36,7 @@ def backbone(model):
     return load_backbone(str(model), device="cpu", dtype="float32")
 
 
-@pytest.fixture(scope="module", params=["raw", "rms"])
+@pytest.fixture(scope="module", params=["raw", "normalised"])
 def states(request):
     return request.param
 
@@ -102,7 +102,7 @@ def test_every_pooling_is_there(read, backbone, states):
             expected[rows] = pool(as_read(values, states), mask, how)
 
         encode(backbone, tokenise(backbone, texts), consume, layers=[2])
-        found = read.part("test", 2, how)
+        found = read.part("test", 2, Reading(how, states))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 

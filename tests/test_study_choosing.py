@@ -14,7 +14,7 @@ from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from slow_truth import one_hot
 from tokenworth.backbones import load_backbone
-from tokenworth.encode import tokenise
+from tokenworth.encode import Reading, tokenise
 from tokenworth.features import PassSettings, gather_features, temporary_store
 from tokenworth.scores import PooledMoments, ntps
 from tokenworth.study import Sweep, choose
@@ -85,7 +85,7 @@ def home(tmp_path_factory):
     tasks = ", ".join(f"{name}.csv" for name in names)
     (home / "study.yaml").write_text(
         f"backbones: [llama]\ntasks: [{tasks}]\nroutes: {{assess: , published: , probe: , lora: {{steps: 2}}}}\n"
-        "settings: {pooling: mean, mislabelled: false}\n"
+        "settings: {pooling: mean, states: raw, mislabelled: false}\n"
     )
     return home
 
@@ -132,7 +132,9 @@ def test_scores_and_read_outs_of_a_layer(home):
     backbone = load_backbone(str(home / "llama"))
     with temporary_store() as store:
         parts = {"train": tokenise(backbone, task.train.texts), "test": tokenise(backbone, task.test.texts)}
-        features = gather_features(backbone, parts, PassSettings(layers=(1,)), store)
+        features = gather_features(
+            backbone, parts, PassSettings(layers=(1,), readings=(Reading("mean", "raw"),)), store
+        )
         rows, context = features.part("train", 1), features.context(1)
     own = next(row for row in found["layers"] if row["layer"] == 1)
     moments = PooledMoments(backbone.width, 2)

@@ -69,6 +69,8 @@ class AdaptConfig:
     pooling: Annotated[str, OneOf(poolings)] = "auto"
     """What the head reads: last+mean (twice the width), mean, last or cls; auto: last+mean of the last layer for routes
     that train the backbone, for the probe what is best by cross-fitted error."""
+    states: Literal["normalised", "raw"] = "normalised"
+    """What a probe reads: each token's state divided by its root mean square, or raw."""
     dropout: Fraction = 0.05
     """Share of the numbers before the head that are set to 0 in training."""
     head_bias: bool = True
@@ -200,11 +202,11 @@ _PROMPT = frozenset({"shots", "template", "contextual", "chat"})
 def relevant_settings(route: str) -> frozenset[str]:
     """Names of the settings that can change what a route finds; two runs that differ in others are the same run."""
     every = frozenset(setting.name for setting in fields(AdaptConfig)) - {"checkpoint_seconds", "track", "shard"}
-    trained = every - _PROMPT - {"tokenizer"} - _LORA
+    trained = every - _PROMPT - {"tokenizer", "states"} - _LORA
     return {
         "bow": _DATA,
         "prompt": _TEXTS | _PROMPT,
-        "probe": _TEXTS | {"pooling"},
+        "probe": _TEXTS | {"pooling", "states"},
         "lora": trained | _LORA,
         "full": trained,
         "scratch": trained | {"tokenizer"},

@@ -21,11 +21,12 @@ from tokenworth.assessment.layer_scores import (
     layer_moments,
     layer_probe,
     neighbour_columns,
+    pooled_scale,
     prepare_labels,
     probe_columns,
     score_row,
 )
-from tokenworth.assessment.probe_search import candidate_poolings, losses_of, nested_accuracy, search
+from tokenworth.assessment.probe_search import candidate_readings, losses_of, nested_accuracy, search
 from tokenworth.assessment.probe_table import probe_table
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.model_choice import ModelChoice
@@ -39,6 +40,7 @@ from tokenworth.features import Features, PassSettings, gather_features, open_st
 from tokenworth.features.weight_sharding import shard as spread
 from tokenworth.probes import RidgeProbe, grouped_folds
 from tokenworth.probes.metrics import weighted_f1
+from tokenworth.scores import ContextMoments
 from tokenworth.scores.layer import LayerScores, pooled_spectrum, score_layer
 from tokenworth.settings.declarations import part_of, values_of
 from tokenworth.settings.signatures import keywords_of
@@ -110,8 +112,7 @@ def _assess(backbone: Backbone, task: Task, call: AssessCall, processes: Process
 def _pass_settings(settings: AssessSettings, backbone: Backbone, limits: PassLimits) -> PassSettings:
     return PassSettings(
         layers=settings.layers,
-        poolings=candidate_poolings(settings.pooling, causal=backbone.causal),
-        states=settings.states,
+        readings=candidate_readings(settings.pooling, settings.states, causal=backbone.causal),
         prefix=settings.prefix,
         batch_tokens=settings.batch_tokens,
         memory=None if limits.memory_gb is None else int(limits.memory_gb * 1e9),
@@ -146,7 +147,7 @@ def _score(
     with clock("probes"):
         probes = probe_table(features, task, choice, scored.rows, scored.probes[best], settings, baseline)
     with clock("scores"):
-        best_ND = torch.from_numpy(features.part("train", best.layer))
+        _, best_ND, _ = _layer(features, best.layer)
         pooled = pooled_spectrum(layer_moments(best_ND, labels).total)
     task_facts, backbone_facts = task_card(task, tokens), backbone_card(backbone)
     flags = find_flags(task, backbone, {layer: scored.scores[layer].reasons for layer in settings.layers})
@@ -157,7 +158,8 @@ def _score(
         settings={**asdict(settings), "layers": list(settings.layers)},
         layers=[scored.rows[layer] for layer in settings.layers],
         best_layer=best.layer,
-        best_pooling=best.pooling,
+        best_pooling=best.reading.pooling,
+        best_states=best.reading.states,
         poolings=_pooling_rows(scored.probes, task),
         nested_accuracy=nested,
         best_layer_frequency={str(layer): share for layer, share in choice.frequency.items()},
@@ -190,12 +192,28 @@ def _folds(task: Task, settings: AssessSettings) -> np.ndarray:
     return folds_N
 
 
+def _layer(features: Features, layer: int) -> tuple[ContextMoments | None, torch.Tensor, torch.Tensor]:
+    """Context moments and pooled texts of both parts in the coordinates that scores read.
+
+    Of normalised states each coordinate is divided by its standard deviation over tokens: a few coordinates would
+    decide about shrinkage and shares of variance otherwise.
+    """
+    context = features.context(layer)
+    parts = [torch.from_numpy(features.part(part, layer)) for part in ("train", "test")]
+    if features.settings.readings[0].states == "normalised":
+        scale_D = pooled_scale(parts[0]) if context is None or not context.n_pairs else context.scale()
+        context = context and context.divided(scale_D)
+        parts = [part / scale_D.to(part) for part in parts]
+    return context, parts[0], parts[1]
+
+
 def _pooling_rows(probes: dict[Candidate, RidgeProbe], task: Task) -> list[PoolingRow]:
     """How each candidate read the training texts it did not see, and the test texts, which nothing was chosen by."""
     return [
         {
             "layer": candidate.layer,
-            "pooling": candidate.pooling,
+            "pooling": candidate.reading.pooling,
+            "states": candidate.reading.states,
             "cv_loss": float(probe.loss_N.mean()),
             "cv_accuracy": float((probe.crossfit_N.numpy() == task.train.labels).mean()),
             "accuracy": float((probe.test_M.numpy() == task.test.labels).mean()),
@@ -208,13 +226,13 @@ def _pooling_rows(probes: dict[Candidate, RidgeProbe], task: Task) -> list[Pooli
 def _score_layers(features: Features, labels: Labels, settings: AssessSettings, clock: StageClock) -> _Scored:
     """One layer at a time: its features are read, scored, probed and let go."""
     rows, scores, probes = {}, {}, dict[Candidate, RidgeProbe]()
-    main, *_ = poolings = features.settings.poolings
+    main, *_ = readings = features.settings.readings
     for layer in settings.layers:
-        train_ND, test_MD = (torch.from_numpy(features.part(part, layer)) for part in ("train", "test"))
+        context, train_ND, test_MD = _layer(features, layer)
         with clock("scores"):
             moments = layer_moments(train_ND, labels)
             scores[layer] = score_layer(
-                features.context(layer),
+                context,
                 moments.groups,
                 moments.shuffled,
                 conventions=settings.conventions,
@@ -231,7 +249,7 @@ def _score_layers(features: Features, labels: Labels, settings: AssessSettings, 
         return layer_probe(train_ND, test_MD, layer_moments(train_ND, labels), labels)
 
     with clock("probes"):
-        probes = search(fit, settings.layers, poolings, probes)
+        probes = search(fit, settings.layers, readings, probes)
         choice = choose_layer(losses_of(probes), labels.folds_N.numpy())
         for layer in settings.layers:
             rows[layer] |= probe_columns(probes[choice.of_layer(layer)], labels)

@@ -99,6 +99,8 @@ class ProbeRow(TypedDict):
     layer: int | None
     pooling: NotRequired[str | None]
     """That it reads: mean, last, cls or last+mean; None where there is no layer."""
+    states: NotRequired[str | None]
+    """normalised or raw."""
     accuracy: Number
     accuracy_low: NotRequired[Number]
     accuracy_high: NotRequired[Number]
@@ -130,6 +132,8 @@ class PoolingRow(TypedDict):
 
     layer: Count
     pooling: str
+    states: str
+    """normalised or raw."""
     cv_loss: Number
     """Mean squared error over one-hot labels on the training texts it did not see, by which the best is chosen."""
     cv_accuracy: Number
@@ -173,7 +177,8 @@ class Assessment(Result):
     best_layer: int
     """Chosen on training texts only."""
     best_pooling: str = "mean"
-    """Chosen together with the layer."""
+    """Chosen together with the layer, and with it whether its states were normalised before."""
+    best_states: str = "raw"
     poolings: list[PoolingRow] = field(default_factory=list)
     """The probe of every layer and pooling that was tried."""
     nested_accuracy: Number = math.nan

@@ -43,9 +43,9 @@ class AssessOptions:
     pooling: Annotated[str, OneOf(poolings)] = "auto"
     """mean, last, cls or last+mean; auto: the closed forms read the mean, the probes what is best by cross-fitted
     error on training texts.  With last+mean alone the scores that compare subspaces do not exist."""
-    states: Literal["rms", "raw"] = "rms"
-    """rms: each token's state divided by its root mean square, which massive activations do not drown; raw, as
-    published."""
+    states: Literal["normalised", "raw"] = "normalised"
+    """normalised: each token's state divided by its root mean square, each coordinate by its standard deviation over
+    tokens, so that massive activations do not decide; raw: as published."""
     prefix: Literal["sum", "mean"] = "sum"
     """Encoded prefix of the context moments: sum, as published, or mean."""
     max_length: int | None = None

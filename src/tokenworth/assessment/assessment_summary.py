@@ -57,12 +57,12 @@ def _against_words(task: TaskCard, probes: ProbeTable) -> str:
 
 
 def _which_layer(backbone: BackboneCard, choice: LayerChoice, row: LayerRow, nested: float) -> str:
-    best, pooling = choice.best
+    best, reading = choice.best
     share = choice.frequency.get(best, 0.0)
     others = [str(layer) for layer in choice.within_noise if layer != best]
     tied = f"; layers within its noise: {', '.join(others)}" if others else "; no other layer is within its noise"
     return (
-        f"Layer {best} of {backbone['n_layers']}, pooled by {pooling}, is best of {choice.candidates} candidates by "
+        f"Layer {best} of {backbone['n_layers']}, pooled by {reading}, is best of {choice.candidates} candidates by "
         f"cross-fitted error on training texts (the layer in {share:.0%} of the runs that leave one fold of them out"
         f"{tied}); accuracy there {row['cv_accuracy']:.3f}, and {nested:.3f} where each fold's candidate is chosen "
         "without it."

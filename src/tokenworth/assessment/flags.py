@@ -40,9 +40,9 @@ def massive_activations(largest: Sequence[LargestState], states: States) -> list
     worst = max(massive, key=lambda state: state.ratio)
     layers = _ranges([state.layer for state in massive])
     follows = (
-        "each state is divided by its root mean square before it is scored, so they do not decide"
-        if states == "rms"
-        else "H-score and ar_r2 there measure them and not the task; states: rms divides them out"
+        "states are normalised before they are scored, so they do not decide"
+        if states == "normalised"
+        else "H-score and ar_r2 there measure them and not the task; states: normalised divides them out"
     )
     reason = (
         f"massive activations at layers {layers}: at layer {worst.layer} the state of token {worst.position + 1} of a "

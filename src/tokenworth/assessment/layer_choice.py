@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tokenworth.base.aliases import Floats, Ints
+from tokenworth.encode import Reading
 
 
 class Candidate(NamedTuple):
-    """What a probe reads: a layer's states, pooled in one way."""
+    """What a probe reads: a layer, in one way."""
 
     layer: int
-    pooling: str
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,16 @@ class LayerChoice:
     frequency: dict[int, float]
     """By layer."""
     within_noise: tuple[int, ...]
-    """Layers one of whose poolings is within noise of the best."""
+    """Layers one of whose readings is within noise of the best."""
     order: tuple[Candidate, ...]
-    """The best pooling of each layer, best layer first."""
+    """The best reading of each layer, best layer first."""
     candidates: int
     """Among how many was chosen."""
     nested_N: Ints
     """For each text the candidate (its place among all) that was best on the texts of the other folds."""
 
     def of_layer(self, layer: int) -> Candidate:
-        """The best pooling of a layer."""
+        """The best reading of a layer."""
         return next(candidate for candidate in self.order if candidate.layer == layer)
 
 

@@ -20,6 +20,7 @@ from tokenworth.scores import PooledMoments
 from tokenworth.scores.layer import LayerScores
 from tokenworth.scores.layer_statistics import Value
 from tokenworth.scores.pooled import add_up
+from tokenworth.scores.whitening import unit_scale
 from tokenworth.tasks import Task
 
 
@@ -42,6 +43,13 @@ def prepare_labels(task: Task, folds_N: Ints, settings: AssessSettings) -> Label
     for row_N in shuffled_BN:
         row_N[:] = torch.from_numpy(rng.permutation(task.train.labels))
     return Labels(train, task.test.labels, torch.from_numpy(folds_N), shuffled_BN, task.n_classes)
+
+
+def pooled_scale(features_ND: Tensor) -> Tensor:
+    """Standard deviation of each coordinate of pooled texts (D,), for where no pairs of tokens tell it."""
+    wide_ND = features_ND.to(torch.float64)
+    variance_D = wide_ND.var(0, correction=0)
+    return unit_scale(variance_D, variance_D + wide_ND.mean(0).square())
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -1,4 +1,4 @@
-"""Ridge probes of layers and poolings: every layer with each single pooling, the joined ones on the best layers.
+"""Ridge probes of layers and readings: every layer with each single pooling, the joined ones on the best layers.
 
 A probe of last and mean states together has twice the width and eight times the cost; where it is worth having, one of
 its halves is good already.  So it is tried on the layers that are best with one of them.
@@ -11,29 +11,32 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from tokenworth.assessment.layer_choice import Candidate
+from tokenworth.encode import Reading, States
 from tokenworth.probes import RidgeProbe
 
 AUTO = "auto"
 JOINED_LAYERS = 8
 """Of 31 layers of a real decoder the best joined probe was on one of the five best single ones in all tasks tried."""
-_AUTOMATIC = ("mean", "last", "last+mean")
 
 
-def candidate_poolings(pooling: str, *, causal: bool = True) -> tuple[str, ...]:
-    """The poolings that ``pooling`` stands for, the one whose scores are shown first.
+def candidate_readings(pooling: str, states: States, *, causal: bool = True) -> tuple[Reading, ...]:
+    """The readings that settings stand for, the one whose scores are shown first.
 
     An encoder's first token stands in the place of a decoder's last: it is the one that has seen the whole text by
-    design.
+    design.  Where states are normalised the mean of raw ones is a candidate too: what the size of states says of a text
+    is lost otherwise, and on some tasks it says much.
     """
     if pooling != AUTO:
-        return (pooling,)
-    return _AUTOMATIC if causal else ("mean", "cls")
+        return (Reading(pooling, states),)
+    first, *others = ("mean", "last", "last+mean") if causal else ("mean", "cls")
+    raw = [Reading("mean", "raw")] if states == "normalised" else []
+    return (Reading(first, states), *raw, *(Reading(how, states) for how in others))
 
 
 def search(
     fit: Callable[[Candidate], RidgeProbe],
     layers: Sequence[int],
-    poolings: Sequence[str],
+    readings: Sequence[Reading],
     known: Mapping[Candidate, RidgeProbe] | None = None,
 ) -> dict[Candidate, RidgeProbe]:
     """Probes by candidate.
@@ -41,19 +44,19 @@ def search(
     Args:
         fit: makes the probe of a candidate.
         layers: to try.
-        poolings: to try; one with "+" only on the `JOINED_LAYERS` best layers, unless there is no other.
+        readings: to try; one with "+" only on the `JOINED_LAYERS` best layers, unless there is no other.
         known: probes that are there already.
     """
     probes = dict(known or {})
-    single = [pooling for pooling in poolings if "+" not in pooling]
-    for candidate in (Candidate(layer, pooling) for layer in layers for pooling in single or poolings):
+    single = [reading for reading in readings if "+" not in reading.pooling]
+    for candidate in (Candidate(layer, reading) for layer in layers for reading in single or readings):
         if candidate not in probes:
             probes[candidate] = fit(candidate)
     if not single:
         return probes
     loss = {layer: min(float(probes[Candidate(layer, how)].loss_N.mean()) for how in single) for layer in layers}
     best = sorted(sorted(loss, key=lambda layer: loss[layer])[:JOINED_LAYERS])
-    joined = [Candidate(layer, pooling) for pooling in poolings if "+" in pooling for layer in best]
+    joined = [Candidate(layer, reading) for reading in readings if reading not in single for layer in best]
     return probes | {candidate: fit(candidate) for candidate in joined if candidate not in probes}
 
 

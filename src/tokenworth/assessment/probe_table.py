@@ -94,10 +94,14 @@ def _row(
     name: str, kind: str, task: Task, predicted_M: Ints, *, place: Candidate | None = None, seconds: float | None = None
 ) -> FittedProbe:
     figures = asdict(evaluate(task.test.labels, predicted_M, task.n_classes))
-    layer, pooling = place or (None, None)
+    row: Any = {"name": name, "kind": kind, "layer": None, "pooling": None, "states": None}
     if place is not None:
-        name = f"{name}, layer {layer}" + (f", {pooling}" if pooling != "mean" else "")
-    row: Any = {"name": name, "kind": kind, "layer": layer, "pooling": pooling, **figures, "seconds": seconds}
+        row |= {
+            "name": f"{name}, layer {place.layer}, {place.reading}",
+            "layer": place.layer,
+            **place.reading._asdict(),
+        }
+    row |= {**figures, "seconds": seconds}
     return cast("FittedProbe", row | {"predictions": predicted_M.tolist()})
 
 

@@ -3,7 +3,7 @@
 from tokenworth.encode.batches import Queue, plan_batches
 from tokenworth.encode.feature_file import FeatureFile
 from tokenworth.encode.forward_pass import EncodeStats, Schedule, default_batch_tokens, encode
-from tokenworth.encode.pooling import POOLINGS, States, normalised, pool
+from tokenworth.encode.pooling import POOLINGS, Reading, States, normalised, pool
 from tokenworth.encode.tokens import Tokens, tokenise
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "EncodeStats",
     "FeatureFile",
     "Queue",
+    "Reading",
     "Schedule",
     "States",
     "Tokens",

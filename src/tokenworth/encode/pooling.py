@@ -8,15 +8,27 @@ block never sees their size: its norm divides each state by its root mean square
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tokenworth.errors import SettingError
 
-States = Literal["rms", "raw"]
+States = Literal["normalised", "raw"]
 """States as they are read: each divided by its root mean square, or as the block left them."""
+
+
+class Reading(NamedTuple):
+    """How a text is read off the states of its tokens."""
+
+    pooling: str = "mean"
+    """mean, last, cls or last+mean."""
+    states: States = "normalised"
+
+    def __str__(self) -> str:
+        """mean, or mean of raw states"""
+        return self.pooling if self.states == "normalised" else f"{self.pooling} of raw states"
 
 
 def normalised(states: Tensor) -> Tensor:

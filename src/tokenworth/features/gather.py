@@ -22,7 +22,7 @@ from tokenworth.base.aliases import Facts, Progress
 from tokenworth.base.cell_store import CellStore, content_hash, content_key
 from tokenworth.base.checksums import has_hooks, model_checksum
 from tokenworth.base.processes import Processes
-from tokenworth.encode import States, Tokens, default_batch_tokens
+from tokenworth.encode import Reading, Tokens, default_batch_tokens
 from tokenworth.errors import EncodeError, SettingError
 from tokenworth.features.feature_store import Store
 from tokenworth.features.layer_groups import layer_groups, moment_memory
@@ -51,10 +51,8 @@ class PassSettings:
     """What is asked of the pass."""
 
     layers: tuple[int, ...]
-    poolings: tuple[str, ...] = ("mean",)
-    """That will be read: mean, last, cls or last+mean."""
-    states: States = "rms"
-    """Of context moments and pooled texts: each divided by its root mean square, or raw."""
+    readings: tuple[Reading, ...] = (Reading(),)
+    """That will be asked for; the context moments are of the states of the first."""
     prefix: Prefix = "sum"
     batch_tokens: int | None = None  # padded tokens of a batch; None takes the device's default
     memory: int | None = None  # bytes that moments may take; None takes a share of what is free
@@ -75,13 +73,13 @@ class Features:
     facts: dict[str, Any]
     """How the pass went: reused, resumed, passes, processes, batches, halvings, tokens, padded_tokens, seconds, ..."""
 
-    def part(self, name: str, layer: int, pooling: str | None = None) -> np.ndarray:
-        """Pooled features of a part at a layer: (M, D) float32, or (M, 2 D) for "last+mean"; by the first pooling."""
-        return self.entry.features(layer, pooling or self.settings.poolings[0], self.places[name], self.settings.states)
+    def part(self, name: str, layer: int, reading: Reading | None = None) -> np.ndarray:
+        """Pooled features of a part at a layer: (M, D) float32, or (M, 2 D) for "last+mean"; by the first reading."""
+        return self.entry.features(layer, reading or self.settings.readings[0], self.places[name])
 
     def context(self, layer: int) -> ContextMoments | None:
-        """Context moments of a layer; None where the first pooling changes the width."""
-        return None if "+" in self.settings.poolings[0] else self.entry.context(layer)
+        """Context moments of a layer; None where the first reading changes the width."""
+        return None if "+" in self.settings.readings[0].pooling else self.entry.context(layer)
 
 
 def gather_features(
@@ -132,7 +130,7 @@ def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings, process
         "device": backbone.device.type,
         "texts": texts.digest,
         "prefix": settings.prefix,
-        "states": settings.states,
+        "states": settings.readings[0].states,
         "batch_tokens": _batch_tokens(backbone, settings),
         "versions": [version("torch"), version("transformers")],
     }
@@ -225,8 +223,7 @@ class Passes(CellStore[str, Facts, Entry]):
 
     def _wanted(self) -> list[str]:
         """The files that will be read."""
-        single = (how for pooling in self.settings.poolings for how in pooling.split("+"))
-        return sorted({kept_as(how, self.settings.states) for how in single})
+        return sorted({name for reading in self.settings.readings for name in kept_as(reading)})
 
     def _begin(self, part: Path) -> None:
         """Write down the plan of a new pass, or leave that of an interrupted one that can go on."""
@@ -250,7 +247,7 @@ class Passes(CellStore[str, Facts, Entry]):
             "layers": list(settings.layers),
             "poolings": self._poolings(),
             "prefix": settings.prefix,
-            "states": settings.states,
+            "states": settings.readings[0].states,
             "batch_tokens": _batch_tokens(backbone, settings),
             "groups": [list(group) for group in layer_groups(settings.layers, backbone.width, memory)],
             "shards": shards,

@@ -169,12 +169,12 @@ class Pass:
         places_of = lru_cache(maxsize=1)(Places.of)  # what a mask says is worked out once for all layers of a batch
 
         place_of = {layer: place for place, layer in enumerate(self.plan["layers"])}
-        rms, kinds = self.plan["states"] == "rms", self.plan["poolings"]
+        normal, kinds = self.plan["states"] == "normalised", self.plan["poolings"]
 
         def consume(layer: int, states: Tensor, mask: Tensor, rows: np.ndarray) -> None:
             with counts("pooling_seconds"):
-                needs_rms = (rms and layer in context) or (first and RMS_MEAN in kinds)
-                divided = normalised(states) if needs_rms else states
+                needs_division = (normal and layer in context) or (first and RMS_MEAN in kinds)
+                divided = normalised(states) if needs_division else states
                 if first:
                     pooled = {how: pool(states, mask, how) for how in kinds if how != RMS_MEAN}
                     if RMS_MEAN in kinds:
@@ -183,7 +183,7 @@ class Pass:
                     facts = facts_of(states, places_of(mask))
             if layer in context:  # last: it is the part that must not happen twice when memory runs out
                 with counts("moments_seconds"):
-                    context[layer] = context[layer].update(divided if rms else states, places_of(mask))
+                    context[layer] = context[layer].update(divided if normal else states, places_of(mask))
             if first:
                 place = place_of[layer]
                 self.largest_L8[place] = together(self.largest_L8[place], facts.to(self.largest_L8))

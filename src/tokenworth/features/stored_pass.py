@@ -19,7 +19,7 @@ from xxhash import xxh3_128_hexdigest
 
 from tokenworth.base.atomic_files import read_json, write_json
 from tokenworth.base.checksums import file_checksum
-from tokenworth.encode import States, normalised
+from tokenworth.encode import Reading, normalised
 from tokenworth.errors import EncodeError
 from tokenworth.features.feature_shard import LARGEST, REMEDY, Shard, keeping
 from tokenworth.features.massive_activations import LargestState, largest_states, together
@@ -73,13 +73,11 @@ class Entry:
             if not same:
                 raise EncodeError(f"{self.folder / name} is not the file that was written: its checksum is another")
 
-    def features(self, layer: int, pooling: str, places_M: np.ndarray, states: States = "raw") -> np.ndarray:
-        """Pooled features (M, D), or (M, 2 D) for "last+mean", of texts named by their places in the set: float32.
-
-        ``states``: pooled as the block left them, or each divided by its root mean square before ("rms").
-        """
-        parts = [(how, self._pooled(layer, kept_as(how, states), places_M)) for how in pooling.split("+")]
-        single = states == "rms"  # what is one state alone is divided as it is read
+    def features(self, layer: int, reading: Reading, places_M: np.ndarray) -> np.ndarray:
+        """Pooled features (M, D), or (M, 2 D) for "last+mean", of texts named by their places in the set: float32."""
+        kept = zip(reading.pooling.split("+"), kept_as(reading), strict=True)
+        parts = [(how, self._pooled(layer, name, places_M)) for how, name in kept]
+        single = reading.states == "normalised"  # what is one state alone is divided as it is read
         values = [
             normalised(torch.from_numpy(part_MD)).numpy() if single and how != "mean" else part_MD
             for how, part_MD in parts
@@ -113,9 +111,10 @@ class Entry:
         (self.folder / MANIFEST).touch()
 
 
-def kept_as(how: str, states: States) -> str:
-    """The file from which a pooling (mean, last or cls) of states is read: a mean must be taken of divided states."""
-    return RMS_MEAN if states == "rms" and how == "mean" else how
+def kept_as(reading: Reading) -> list[str]:
+    """The files from which the parts of a reading come: a mean must be taken of divided states."""
+    normal = reading.states == "normalised"
+    return [RMS_MEAN if normal and how == "mean" else how for how in reading.pooling.split("+")]
 
 
 def context_path(folder: Path, layer: int) -> Path:

@@ -22,6 +22,7 @@ from torch import Tensor
 from tokenworth.scores.context_batch import Places, Prefix, add_batch
 from tokenworth.scores.context_sums import ContextSums, Exchange, representable
 from tokenworth.scores.storage import load_moments, save_moments
+from tokenworth.scores.whitening import unit_scale
 
 __all__ = ["ContextMoments", "Places", "Prefix"]
 
@@ -130,7 +131,7 @@ class ContextMoments:
         With center=True the means over all pairs are taken out of prefixes and next states first.
         """
         sums = self.sums.about(torch.zeros_like(self.sums.shift_D))
-        ss, sh, hh, hh_trace = sums.ss_DD, sums.sh_DD, sums.hh_DD, sums.h_squared
+        ss, sh, hh, hh_trace = sums.ss_DD, sums.sh_DD, sums.hh_DD, sums.hh_D.sum()
         if center:
             pairs = sums.n_pairs.clamp(min=1)
             ss = ss - torch.outer(sums.s_D, sums.s_D) / pairs
@@ -145,6 +146,19 @@ class ContextMoments:
         sums = self.sums.about(self.sums.shift_D + self.sums.h_D / self.sums.n_pairs.clamp(min=1))
         return (sums.ss_DD.diagonal().clamp(min=0) / sums.n_texts.clamp(min=1)).sqrt()
 
+    def scale(self) -> Tensor:
+        """Standard deviation of each coordinate of the next states (D,); see `unit_scale` of one that does not vary."""
+        sums, pairs = self.sums, self.sums.n_pairs.clamp(min=1)
+        mean_D = sums.h_D / pairs
+        variance_D = sums.hh_D / pairs - mean_D.square()
+        return unit_scale(variance_D, variance_D.clamp(min=0) + (sums.shift_D + mean_D).square())
+
+    def divided(self, scale_D: Tensor) -> ContextMoments:
+        """The moments of states whose coordinates are divided by a scale (D,): exact, no second pass is needed."""
+        result = ContextMoments(self.dim, self.prefix, target_moment=False)
+        result.sums = self.sums.divided(scale_D)
+        return result
+
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, the facts as JSON in its header."""
         save_moments(path, _KIND, self.sums.tensors(), {"dim": self.dim, "prefix": self.prefix})
@@ -157,6 +171,8 @@ class ContextMoments:
             ValueError: the file is damaged or holds something else.
         """
         tensors, facts = load_moments(path, _KIND)
+        if tensors.keys() != ContextSums.zeros(1, target_moment=False).tensors().keys():
+            raise ValueError(f"{path} holds the moments of another version of the program; collect them again")
         moments = cls(facts["dim"], facts["prefix"], target_moment=False)
         moments.sums = ContextSums(**tensors)
         return moments

@@ -89,7 +89,7 @@ def add_batch(sums: ContextSums, states_BTD: Tensor, places: Places, prefix: Pre
         ws_D=sums.ws_D + ws_total,
         h_D=sums.h_D + h_total,
         wh_D=sums.wh_D + wh_total,
-        h_squared=sums.h_squared + wide(torch.linalg.vector_norm(h_PD, dim=1)).square().sum(),
+        hh_D=sums.hh_D + wide(torch.linalg.vector_norm(h_PD, dim=0)).square(),
     )
     for total, product in products:
         total.add_(product)

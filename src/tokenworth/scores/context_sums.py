@@ -31,7 +31,7 @@ class ContextSums:
     ws_D: Tensor
     h_D: Tensor
     wh_D: Tensor
-    h_squared: Tensor  # sum of |h|^2
+    hh_D: Tensor  # sum of h^2, coordinate by coordinate: the diagonal of hh_DD
     ss_DD: Tensor
     sh_DD: Tensor
     hh_DD: Tensor  # empty (0, 0) when the whitened target is not asked for
@@ -44,8 +44,8 @@ class ContextSums:
             return torch.zeros(shape, dtype=torch.float64, device=device)
 
         target = dim if target_moment else 0
-        scalars = {name: zero() for name in ("n_texts", "n_pairs", "w", "ww", "h_squared")}
-        rows = {name: zero(dim) for name in ("shift_D", "s_D", "ws_D", "h_D", "wh_D")}
+        scalars = {name: zero() for name in ("n_texts", "n_pairs", "w", "ww")}
+        rows = {name: zero(dim) for name in ("shift_D", "s_D", "ws_D", "h_D", "wh_D", "hh_D")}
         return cls(**scalars, **rows, ss_DD=zero(dim, dim), sh_DD=zero(dim, dim), hh_DD=zero(target, target))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -69,7 +69,7 @@ class ContextSums:
             ws_D=self.ws_D + self.ww * delta,
             h_D=self.h_D + self.n_pairs * delta,
             wh_D=self.wh_D + self.w * delta,
-            h_squared=self.h_squared + 2 * delta @ self.h_D + self.n_pairs * delta @ delta,
+            hh_D=self.hh_D + 2 * delta * self.h_D + self.n_pairs * delta.square(),
             ss_DD=self.ss_DD + _outer_pair(self.ws_D, delta) + self.ww * torch.outer(delta, delta),
             sh_DD=self.sh_DD
             + torch.outer(self.s_D, delta)
@@ -77,6 +77,13 @@ class ContextSums:
             + self.w * torch.outer(delta, delta),
             hh_DD=hh,
         )
+
+    def divided(self, scale_D: Tensor) -> ContextSums:
+        """The sums of states whose coordinates are divided by a scale."""
+        rows = {name: getattr(self, name) / scale_D for name in ("shift_D", "s_D", "ws_D", "h_D", "wh_D")}
+        both = {name: getattr(self, name) / scale_D / scale_D[:, None] for name in ("ss_DD", "sh_DD")}
+        hh = self.hh_DD / scale_D / scale_D[:, None] if self.hh_DD.numel() else self.hh_DD
+        return replace(self, **rows, **both, hh_D=self.hh_D / scale_D.square(), hh_DD=hh)
 
     def combine(self, other: ContextSums, sign: float) -> ContextSums:
         """Sums over both sets of pairs (sign 1), or over those of self without those of other (sign -1)."""

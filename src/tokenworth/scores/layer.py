@@ -97,7 +97,7 @@ def _why_no_context(context: ContextMoments | None, pooled: PooledMoments) -> st
     sums = context.sums
     if not (torch.isfinite(sums.ss_DD).all() and torch.isfinite(sums.sh_DD).all()):
         return "the states are so large that their products are beyond float32"
-    if sums.h_squared / sums.n_pairs / context.dim + sums.shift_D.square().max() < SMALLEST:
+    if sums.hh_D.sum() / sums.n_pairs / context.dim + sums.shift_D.square().max() < SMALLEST:
         return "the states are 0, or so small that their products are below float32"
     szz, _, _ = pooled.second_moments(center=True)
     varies = (szz.diagonal() > 1e-14 * raw_diagonal(pooled, szz)).any()

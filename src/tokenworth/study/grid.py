@@ -33,7 +33,7 @@ AS_PUBLISHED = "published"
 """The route that only looks, by the published code's own protocol."""
 WITHOUT_BACKBONE = frozenset({"bow"})
 _OF_A_PASS = frozenset({"pooling", "max_length", "dtype"})
-_OWN_SETTINGS = {ASSESS: _OF_A_PASS, AS_PUBLISHED: _OF_A_PASS, COUNT: frozenset({"rank"})}
+_OWN_SETTINGS = {ASSESS: _OF_A_PASS | {"states"}, AS_PUBLISHED: _OF_A_PASS, COUNT: frozenset({"rank"})}
 
 
 @dataclass(frozen=True, slots=True)

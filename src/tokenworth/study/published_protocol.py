@@ -15,7 +15,7 @@ import torch
 
 from tokenworth.backbones import load_backbone
 from tokenworth.base.versions import describe_environment
-from tokenworth.encode import tokenise
+from tokenworth.encode import Reading, tokenise
 from tokenworth.features import Features, PassSettings, default_store, gather_features
 from tokenworth.probes.logistic import standardised
 from tokenworth.scores import PooledMoments
@@ -50,7 +50,7 @@ def published_protocol(
     backbone = load_backbone(model, device=device, dtype=dtype, seed=seed)
     parts = {"train": task.train.texts, "test": task.test.texts}
     tokens = {part: tokenise(backbone, texts, max_length=max_length) for part, texts in parts.items()}
-    wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), poolings=(pooling,), states="raw")
+    wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), readings=(Reading(pooling, "raw"),))
     features = gather_features(backbone, tokens, wanted, default_store())
     rows = [_layer_row(features, task, layer) for layer in wanted.layers]
     return {

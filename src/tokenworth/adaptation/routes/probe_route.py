@@ -17,10 +17,10 @@ from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.predictor import known_backbone, origin, with_prefix
 from tokenworth.assessment.layer_choice import Candidate, choose_layer
 from tokenworth.assessment.layer_scores import Labels, layer_moments, layer_probe
-from tokenworth.assessment.probe_search import candidate_poolings, losses_of, search
+from tokenworth.assessment.probe_search import candidate_readings, losses_of, search
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
-from tokenworth.encode import States, encode, normalised, pool, tokenise
+from tokenworth.encode import Reading, encode, normalised, pool, tokenise
 from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.probes import Linear, RidgeProbe, grouped_folds, logistic_probe
 from tokenworth.probes.probability_metrics import fit_temperature
@@ -39,8 +39,7 @@ class ProbePredictor:
 
     backbone: Backbone
     layer: int
-    pooling: str
-    states: States
+    reading: Reading
     linear: Linear
     max_length: int | None
     prefix: str
@@ -57,12 +56,12 @@ class ProbePredictor:
 
     def _features(self, texts: list[str]) -> np.ndarray:
         tokens = tokenise(self.backbone, with_prefix(texts, self.prefix), max_length=self.max_length)
-        width = self.backbone.width * (1 + self.pooling.count("+"))
+        width = self.backbone.width * (1 + self.reading.pooling.count("+"))
         features_ND = np.empty((len(texts), width), dtype=np.float32)
 
         def keep(_layer: int, states_BTD: torch.Tensor, mask_BT: torch.Tensor, rows: np.ndarray) -> None:
-            read_BTD = normalised(states_BTD) if self.states == "rms" else states_BTD
-            features_ND[rows] = pool(read_BTD, mask_BT, self.pooling).cpu().numpy()
+            read_BTD = normalised(states_BTD) if self.reading.states == "normalised" else states_BTD
+            features_ND[rows] = pool(read_BTD, mask_BT, self.reading.pooling).cpu().numpy()
 
         encode(self.backbone, tokens, keep, layers=[self.layer])
         return features_ND
@@ -71,8 +70,8 @@ class ProbePredictor:
         """probe.safetensors; the backbone stays where it is."""
         arrays = {"weights": self.linear.weights_DC, "intercept": self.linear.intercept_C}
         save_file(arrays, folder / "probe.safetensors")
-        facts = {name: getattr(self, name) for name in ("layer", "pooling", "states", "max_length", "prefix")}
-        return {**facts, "base": self.origin}
+        facts = {name: getattr(self, name) for name in ("layer", "max_length", "prefix")}
+        return {**facts, **self.reading._asdict(), "base": self.origin}
 
 
 def load_probe(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> ProbePredictor:
@@ -80,8 +79,8 @@ def load_probe(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> 
     arrays = load_file(folder / "probe.safetensors")
     linear, backbone = Linear(arrays["weights"], arrays["intercept"]), known_backbone(facts["base"], loading)
     cut = (facts["max_length"], facts["prefix"])
-    reads = (facts["layer"], facts["pooling"], facts.get("states", "raw"))  # raw: saved before there was a choice
-    return ProbePredictor(backbone, *reads, linear, *cut, facts["base"], {})
+    reading = Reading(facts["pooling"], facts.get("states", "raw"))  # raw: saved before there was a choice
+    return ProbePredictor(backbone, facts["layer"], reading, linear, *cut, facts["base"], {})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -97,8 +96,8 @@ def fit_probe(job: Job) -> Fitted:
     backbone, config = job.backbone(), job.config
     parts = {"train": job.task.train, "test": job.task.test}
     tokens = {part: job.tokens(backbone, split.texts) for part, split in parts.items()}
-    poolings = candidate_poolings(config.pooling, causal=backbone.causal)
-    wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), poolings=poolings)
+    readings = candidate_readings(config.pooling, config.states, causal=backbone.causal)
+    wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), readings=readings)
     with open_store(job.cache, job.devices.processes) as store:
         features = gather_features(
             backbone, tokens, wanted, store, processes=job.devices.processes, progress=job.progress
@@ -112,13 +111,13 @@ def fit_probe(job: Job) -> Fitted:
     n = best.linear.weights_DC.size + best.linear.intercept_C.size
     reused = bool(features.facts["reused"])  # then no tokens are spent
     return Fitted(
-        predictor=ProbePredictor(backbone, *best.place, wanted.states, best.linear, *cut, place, known),
+        predictor=ProbePredictor(backbone, *best.place, best.linear, *cut, place, known),
         backbone=backbone,
         parameters={"trainable": n, "total": n + backbone.n_parameters},
         facts={
             "probe": best.name,
             "layer": best.place.layer,
-            "pooling": best.place.pooling,
+            **best.place.reading._asdict(),
             "cv_accuracy": best.cv_accuracy,
             "layer_frequency": {str(layer): share for layer, share in frequency.items()},
             "pass_reused": reused,
@@ -142,7 +141,7 @@ def _best(job: Job, features: Features) -> tuple[_Candidate, dict[int, float]]:
         train_ND = _train(job, features, place)
         return layer_probe(train_ND, train_ND[:0], layer_moments(train_ND, labels), labels)
 
-    probes = search(fit, features.settings.layers, features.settings.poolings)
+    probes = search(fit, features.settings.layers, features.settings.readings)
     choice = choose_layer(losses_of(probes), folds_N)
     accuracy = float((probes[choice.best].crossfit_N == train_N).double().mean())
     candidates = [_Candidate("ridge", choice.best, accuracy, _ridge(_train(job, features, choice.best), labels))]
