@@ -2,14 +2,15 @@
 
     python examples/assess.py TASK MODEL --out assessment.json      TASK/train.csv and test.csv: columns text, label
 
+    state h_t = h / rms(h), each coordinate over its deviation: else a few huge ones decide (arXiv 2402.17762)
     prefix s_t = h_1 + ... + h_t  predicts h_t+1   through directions V, best first: what next-token prediction uses
     pooled text z = mean of h_t   predicts label y through W = Szz^-1 Szy: what the labels use
     NTPS      overlap of the spans of V (its first k) and W, beside its level under shuffled labels
     retained  share of the readable label signal that is left when z passes through the first k of V
     probe     ridge on z; penalty by GCV, layer by cross-fitting, so that the test texts choose nothing
 
-The numbers are those of `tokenworth assess`, which adds intervals and scores, chooses among four bags of words, and
-keeps its digits where states are a thousand times their spread.  NTPS: arXiv 2505.17169, corrected: docs/scores.md.
+The numbers are those of `tokenworth assess --pooling mean`, which adds intervals, poolings, more bags of words, and
+keeps its digits in extreme states.  NTPS: arXiv 2505.17169, corrected: docs/scores.md.
 Axes: N, M training and test texts, B of a batch, T tokens, P pairs (s_t, h_t+1), D width, C classes, F terms.
 """
 
@@ -39,16 +40,15 @@ def main(task: Path, name: str, out: Path | None, max_length: int, seed: int) ->
     model = (AutoModelForCausalLM if is_causal else AutoModel).from_pretrained(name, dtype=torch.float32).base_model
     ids = AutoTokenizer.from_pretrained(name)(train + test, truncation=True, max_length=max_length)["input_ids"]
     rows = [{"layer": layer} | score(*sums, y_NC, labels_M, seed) for layer, sums in enumerate(encode(model, ids))]
-    for shown in rows:
-        print("  ".join(f"{name} {value:.4g}" for name, value in shown.items()))
+    print(*("  ".join(f"{name} {value:.4g}" for name, value in row.items()) for row in rows), sep="\n")
     best = min(rows, key=lambda row: row["cv_loss"])
     said = {"majority": y_NC.sum(0).argmax().expand(len(test)), "bow": bag_of_words(train, y_NC, test)}
     f1 = {kind: weighted_f1(labels_M, said_M) for kind, said_M in said.items()} | {"ridge": best["probe_f1"]}
     print(f"best layer {best['layer']}; weighted F1 of", *(f"{kind} {value:.4f}" for kind, value in f1.items()))
     if out:
         probes = [{"kind": kind, "name": kind, "f1": value} for kind, value in f1.items()]
-        result = {"layers": rows, "best_layer": best["layer"], "probes": probes, "confusion": {"probe": "ridge"}}
-        out.write_text(json.dumps(result, indent=1))
+        facts = {"best_layer": best["layer"], "probes": probes, "confusion": {"probe": "ridge"}}
+        out.write_text(json.dumps({"layers": rows, **facts}, indent=1))
 
 
 def read(path: Path) -> tuple[list[str], list[str]]:
@@ -61,21 +61,21 @@ def read(path: Path) -> tuple[list[str], list[str]]:
 def encode(model: nn.Module, ids: list[list[int]]) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Of each layer C0 = sum s s' and C1 = sum s h' (D, D), E1 = sum |h|^2 over all pairs, and z of every text."""
     n_layers, width = model.config.num_hidden_layers + 1, model.config.hidden_size
-    shapes = (n_layers, width, width), (n_layers, width, width), (n_layers,), (n_layers, len(ids), width)
-    c0, c1, e1, z = (torch.zeros(shape, dtype=torch.float64) for shape in shapes)
+    (c0, c1), h = (torch.zeros(2, n_layers, *size, dtype=torch.float64) for size in ((width, width), (width,)))
+    z, n_pairs = torch.zeros(n_layers, len(ids), width, dtype=torch.float64), sum(len(text) - 1 for text in ids)
     for rows in torch.tensor(sorted(range(len(ids)), key=lambda row: len(ids[row]))).split(32):
         ids_BT = nn.utils.rnn.pad_sequence([torch.tensor(ids[row]) for row in rows], batch_first=True)
-        lengths_B1 = torch.tensor([[len(ids[row])] for row in rows])
-        mask_BT = torch.arange(ids_BT.shape[1]) < lengths_B1
+        mask_BT = torch.arange(ids_BT.shape[1]) < (lengths_B1 := torch.tensor([[len(ids[row])] for row in rows]))
         states = model(input_ids=ids_BT, attention_mask=mask_BT.long(), output_hidden_states=True).hidden_states
         for layer, states_BTD in enumerate(states):
-            h_BTD = states_BTD.double() * mask_BT[:, :, None]
+            h_BTD = nn.functional.rms_norm(states_BTD.double(), (width,)).where(mask_BT[:, :, None], 0)
             z[layer, rows] = h_BTD.sum(1) / lengths_B1
             prefix_PD, next_PD = h_BTD.cumsum(1)[:, :-1][mask_BT[:, 1:]], h_BTD[:, 1:][mask_BT[:, 1:]]
             c0[layer] += prefix_PD.T @ prefix_PD
             c1[layer] += prefix_PD.T @ next_PD
-            e1[layer] += next_PD.square().sum()
-    return list(zip(c0, c1, e1, z, strict=True))
+            h[:, layer] += torch.stack([next_PD.sum(0), next_PD.square().sum(0)])
+    s = (h[1] / n_pairs - (h[0] / n_pairs) ** 2).sqrt()[:, None]
+    return list(zip(c0 / s / s.mT, c1 / s / s.mT, (h[1] / s[:, 0] ** 2).sum(1), z / s, strict=True))
 
 
 def score(c0: Tensor, c1: Tensor, e1: Tensor, z: Tensor, y_NC: Tensor, labels_M: Tensor, seed: int) -> dict[str, float]:
@@ -100,9 +100,9 @@ def score(c0: Tensor, c1: Tensor, e1: Tensor, z: Tensor, y_NC: Tensor, labels_M:
         held = torch.tensor(fold_N == fold)
         _, weights_DC, intercept_C = ridge(z_ND[~held], y_NC[~held], penalty)
         said_NC[held] = z_ND[held] @ weights_DC + intercept_C
-    loss, hits_N = float((said_NC - y_NC).square().sum(1).mean()), said_NC.argmax(1) == labels_N
-    probe_f1 = weighted_f1(labels_M, (z_MD @ probe_DC + offset_C).argmax(1))
-    return row | {"cv_loss": loss, "cv_accuracy": float(hits_N.double().mean()), "probe_f1": probe_f1}
+    loss, hits = float((said_NC - y_NC).square().sum(1).mean()), float((said_NC.argmax(1) == labels_N).double().mean())
+    f1 = weighted_f1(labels_M, (z_MD @ probe_DC + offset_C).argmax(1))
+    return row | {"cv_loss": loss, "cv_accuracy": hits, "probe_f1": f1}
 
 
 def overlap(basis_Dk: Tensor, weights_DC: Tensor) -> float:
@@ -159,7 +159,7 @@ def retained(q_NR: Tensor, zv_ND: Tensor, y_NC: Tensor) -> dict[str, float]:
 
 def bag_of_words(train: list[str], y_NC: Tensor, test: list[str]) -> Tensor:
     """What to beat: TF-IDF of words and pairs, scaled by naive Bayes (Wang and Manning 2012), logistic regression."""
-    words = [re.findall(r"\w+|[^\w\s]", text.lower()) for text in train + test]
+    words = (re.findall(r"\w+|[^\w\s]", text.lower()) for text in train + test)
     counts = [Counter(one) + Counter(pairwise(one)) for one in words]
     texts_with = Counter(term for one in counts[: len(train)] for term in one)
     terms = [term for term, texts in texts_with.items() if texts > 1]

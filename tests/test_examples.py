@@ -75,7 +75,7 @@ def work(tmp_path_factory):
     task.mkdir()
     for part, own in (("train", rows[:150]), ("test", rows[150:])):
         write_rows(task / f"{part}.csv", own)
-    settings = {"hardware": CARD, "config": {"packing": False}, "dtype": "float32", "cache": False}
+    settings = {"hardware": CARD, "config": {"packing": False}, "dtype": "float32", "cache": False, "pooling": "mean"}
     decided = tw.decide(str(task), [str(model)], **settings)
     return SimpleNamespace(folder=folder, model=model, task=task, decided=decided, assessed=decided.assessments[0])
 
