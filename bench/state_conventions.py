@@ -36,7 +36,7 @@ TASKS = (
     "medical_question_pairs", "commonsense_qa", "yelp_review_full",
 )  # fmt: skip
 CONVENTIONS = ("raw", "rest", "rms", "rms_rest", "std")
-TRAIN, TEST, LENGTH = 600, 400, 128
+TRAIN, TEST, LENGTH = 500, 400, 64
 
 
 def rms(states: Tensor) -> Tensor:
