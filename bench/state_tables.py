@@ -1,0 +1,189 @@
+"""Tables of what `state_conventions.py` kept: which states the scores should read, and which pooling the probe.
+
+    python bench/state_tables.py --work FOLDER [--out docs/results/states.md]
+
+For each model and task a ridge probe is fitted to every layer and reading (it resumes: a file a pass), then the tables
+are printed: how far each score follows the probe from layer to layer under each convention; what each reading brings at
+the layer that cross-fitted loss chooses; what choosing among all brings, and its price; where massive activations are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from state_conventions import CONVENTIONS
+from tokenworth.assessment.layer_choice import Candidate, choose_layer
+from tokenworth.encode import Reading, normalised
+from tokenworth.probes import grouped_folds, ridge_probe
+from tokenworth.scores import PooledMoments
+
+Rows = Callable[[str], np.ndarray]
+SCORES = ("hscore", "logme", "ar_r2", "ntps", "retained_auc")
+FOLDS = 5
+
+
+def over_size(rows_ND: np.ndarray) -> np.ndarray:
+    """Rows over their root mean squares."""
+    return normalised(torch.from_numpy(rows_ND)).numpy()
+
+
+READINGS: dict[str, Callable[[Rows], np.ndarray]] = {
+    "mean, raw": lambda rows: rows("mean"),
+    "mean without the first token, raw": lambda rows: rows("rest"),
+    "mean": lambda rows: rows("rms"),
+    "mean of raw states over its size": lambda rows: over_size(rows("mean")),
+    "last, raw": lambda rows: rows("last"),
+    "last": lambda rows: over_size(rows("last")),
+    "last+mean, raw": lambda rows: np.concatenate([rows("last"), rows("mean")], 1),
+    "last+mean": lambda rows: np.concatenate([over_size(rows("last")), rows("rms")], 1),
+}
+"""States are normalised unless they are called raw."""
+CHOSEN = ("mean, raw", "mean", "last", "last+mean")
+"""Candidates of `assess`; here last+mean on every layer that was kept."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The probes of one model on one task.  Axes: K (layer, reading), N training texts."""
+
+    facts: dict[str, Any]
+    names: list[tuple[int, str]]
+    loss_KN: np.ndarray
+    right_KN: np.ndarray  # cross-fitted
+    test_K: np.ndarray  # accuracy
+
+    @property
+    def folds(self) -> np.ndarray:
+        """Of the training texts."""
+        return folds_of(self.facts)
+
+    def of(self, reading: str) -> list[int]:
+        """Places of a reading's probes, by layer."""
+        return [k for k, (_, name) in enumerate(self.names) if name == reading]
+
+
+def folds_of(facts: dict[str, Any]) -> np.ndarray:
+    """The folds of the training texts (N,)."""
+    return grouped_folds(np.array(facts["labels"][: facts["n_train"]]), FOLDS, seed=0)
+
+
+def probe(place: Path) -> Probed:
+    """Fit every probe, or read those that were fitted."""
+    facts, kept = json.loads((place / "facts.json").read_text()), place / "probed.npz"
+    names = [(layer, name) for layer in facts["layers"] for name in READINGS]
+    if not kept.is_file():
+        results = [fit(place, facts, facts["layers"].index(layer), READINGS[name]) for layer, name in names]
+        loss, right, test = (np.stack(values) for values in zip(*results, strict=True))
+        np.savez(kept.with_suffix(".part.npz"), loss=loss, right=right, test=test)
+        kept.with_suffix(".part.npz").rename(kept)
+        print(f"probed {place.name}", flush=True)
+    with np.load(kept) as arrays:
+        return Probed(facts, names, arrays["loss"], arrays["right"], arrays["test"])
+
+
+def fit(place: Path, facts: dict[str, Any], row: int, read: Callable[[Rows], np.ndarray]) -> tuple[Any, Any, Any]:
+    """Losses (N,) and hits (N,) of the cross-fitted probe, and its accuracy on the test texts."""
+    values = read(lambda kind: np.load(place / f"{kind}.npy", mmap_mode="r")[row].copy())
+    texts, n = torch.from_numpy(values).double(), facts["n_train"]
+    labels, folds = torch.tensor(facts["labels"]), torch.from_numpy(folds_of(facts))
+    train, width = texts[:n], texts.shape[1]
+    groups = [
+        PooledMoments(width, facts["n_classes"], shift_D=train.mean(0)).update(
+            train[folds == fold], labels[:n][folds == fold]
+        )
+        for fold in range(FOLDS)
+    ]
+    fitted = ridge_probe(train, labels[:n], folds, texts[n:], groups=groups)
+    right = (fitted.crossfit_N == labels[:n]).numpy()
+    return fitted.loss_N.numpy(), right, float((fitted.test_M == labels[n:]).double().mean())
+
+
+def follows(passes: list[Probed]) -> Iterator[str]:
+    """Rank correlation of each score with the probe over the layers, mean over tasks."""
+    yield "| score | " + " | ".join(CONVENTIONS) + " |"
+    yield "|---|" + "--:|" * len(CONVENTIONS)
+    for score in SCORES:
+        cells = []
+        for convention in CONVENTIONS:
+            values = [correlation(one, score, convention) for one in passes]
+            cells.append(f"{np.nanmean(values):.2f}" if not np.all(np.isnan(values)) else "-")
+        yield f"| {score} | " + " | ".join(cells) + " |"
+
+
+def correlation(one: Probed, score: str, convention: str) -> float:
+    """Spearman's, between a score and minus the loss of the best of the readings that are chosen from, over layers."""
+    best = np.min([one.loss_KN[one.of(reading)].mean(1) for reading in CHOSEN], axis=0)
+    values = np.array([row[convention].get(score, np.nan) for row in one.facts["scores"]])
+    there = ~np.isnan(values)
+    return float(spearmanr(values[there], -best[there])[0]) if there.sum() > 4 else float("nan")
+
+
+def readings(passes: list[Probed]) -> Iterator[str]:
+    """Each reading at the layer its own loss chooses."""
+    yield "| reading | cross-fitted loss | test accuracy | best reading in |"
+    yield "|---|--:|--:|--:|"
+    losses = {name: [one.loss_KN[one.of(name)].mean(1).min() for one in passes] for name in READINGS}
+    winners = [min(READINGS, key=lambda name, i=i: losses[name][i]) for i in range(len(passes))]
+    for name in READINGS:
+        tests = [one.test_K[one.of(name)][one.loss_KN[one.of(name)].mean(1).argmin()] for one in passes]
+        yield f"| {name} | {np.mean(losses[name]):.4f} | {np.mean(tests):.4f} | {winners.count(name)} |"
+
+
+def choice(passes: list[Probed]) -> Iterator[str]:
+    """What choosing brings and costs: accuracy by its own figure, nested, and on test texts."""
+    yield "| candidates | number | cross-fitted accuracy | nested | test |"
+    yield "|---|--:|--:|--:|--:|"
+    for title, allowed in (("mean, raw (before)", ("mean, raw",)), ("mean", ("mean",)), (", ".join(CHOSEN), CHOSEN)):
+        figures = np.mean([chosen(one, allowed) for one in passes], axis=0)
+        number = np.mean([sum(name in allowed for _, name in one.names) for one in passes])
+        yield f"| {title} | {number:.0f} | " + " | ".join(f"{figure:.4f}" for figure in figures) + " |"
+
+
+def chosen(one: Probed, allowed: tuple[str, ...]) -> tuple[float, float, float]:
+    """Cross-fitted, nested and test accuracy of the candidate with the least loss."""
+    places = [k for k, (_, name) in enumerate(one.names) if name in allowed]
+    losses = {Candidate(one.names[k][0], Reading(one.names[k][1])): one.loss_KN[k] for k in places}
+    choice = choose_layer(losses, one.folds)
+    best = places[list(losses).index(choice.best)]
+    nested = one.right_KN[places][choice.nested_N, np.arange(one.right_KN.shape[1])].mean()
+    return one.right_KN[best].mean(), nested, one.test_K[best]
+
+
+def massive(passes: list[Probed]) -> Iterator[str]:
+    """How long first tokens' states are beside the others', by layer."""
+    facts = passes[0].facts
+    yield "layers " + ", ".join(map(str, facts["layers"])) + ": first token's state over the others' (geometric means) "
+    yield ", ".join(f"{ratio:.0f}" for ratio in np.mean([one.facts["sink"] for one in passes], axis=0))
+
+
+def main() -> None:
+    """Fit what is missing, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    by_model: dict[str, list[Probed]] = {}
+    for facts in sorted(arguments.work.glob("*/facts.json")):
+        by_model.setdefault(facts.parent.name.partition("--")[0], []).append(probe(facts.parent))
+    lines = []
+    for model, passes in by_model.items():
+        tasks = ", ".join(one.facts["task"] for one in passes)
+        lines += [f"## {model}", "", f"{len(passes)} tasks: {tasks}.", ""]
+        for table in (follows, readings, choice, massive):
+            lines += [*table(passes), ""]
+    print("\n".join(lines))
+    if arguments.out:
+        arguments.out.write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
