@@ -26,6 +26,18 @@ def row_at(result: Assessment, layer: int) -> Row:
     return next((row for row in result.layers if row["layer"] == layer), {})
 
 
+def reading_name(pooling: str, states: str) -> str:
+    """How texts are read, for tables and keys: last+mean, or mean, raw."""
+    return pooling if states == "normalised" else f"{pooling}, raw"
+
+
+def reading_at(result: Assessment, layer: int) -> str:
+    """What the probe of a layer reads: the best of what was tried; empty in results that keep none."""
+    here = [row for row in result.poolings if row["layer"] == layer]
+    best = min(here, key=lambda row: row["cv_loss"], default=None)
+    return "" if best is None else reading_name(best["pooling"], best["states"])
+
+
 def best_probe(result: Assessment) -> Row:
     """The probe whose confusion is reported, else the last one fitted on the backbone's features, else nothing."""
     fitted = [probe for probe in result.probes if probe.get("kind") not in ("bow", "majority")]

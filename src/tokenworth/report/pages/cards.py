@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tokenworth.report.displayed_values import ABSENT, cut, duration, number, parameters, short, shown, tight
-from tokenworth.report.result_values import Row, best_probe, is_tied, probe_of_kind, rank_figures, row_at
+from tokenworth.report.result_values import Row, best_probe, is_tied, probe_of_kind, rank_figures, reading_at, row_at
 
 if TYPE_CHECKING:
     from tokenworth.assessment import Assessment, Ranking
@@ -45,6 +45,7 @@ def _quality(name: str, probe: Row, more: str = "", accent: bool = False) -> Car
 def _layer(result: Assessment) -> Card:
     share = number((result.best_layer_frequency or {}).get(str(result.best_layer)))
     lines = [f"of 0 to {result.backbone['n_layers']}, by training texts"]
+    lines += [f"read as {reading}"] if (reading := reading_at(result, result.best_layer)) else []
     lines += [f"same choice in {share:.0%} of resamples"] if share is not None else []
     return Card("Best layer", str(result.best_layer), tuple(lines))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenworth.report.displayed_values import clean, duration, number, parameters, shown, tight
 from tokenworth.report.pages.panel_words import DIGITS, names_of
-from tokenworth.report.result_values import Row, is_tied, rank_figures, remark
+from tokenworth.report.result_values import Row, is_tied, rank_figures, reading_at, remark
 
 if TYPE_CHECKING:
     from tokenworth.assessment import Assessment, Ranking
@@ -89,14 +89,18 @@ def layer_table(result: Assessment) -> Table:
     names = names_of("columns")
     others = [key for key in present if key not in names and key != "layer" and not key.endswith(_ENDS)]
     heads = {key: names.get(key, clean(key).replace("_", " ")) for key in [*names, *others] if key in present}
+
+    def pooling(row: Row) -> list[Cell]:
+        return [word_cell(reading_at(result, int(row["layer"])))] if result.poolings else []
+
     rows = (
         TableRow(
-            (Cell(str(row["layer"]), row["layer"]), *(score_cell(row, key) for key in heads)),
+            (Cell(str(row["layer"]), row["layer"]), *pooling(row), *(score_cell(row, key) for key in heads)),
             best=row["layer"] == result.best_layer,
         )
         for row in result.layers
     )
-    return Table(("Layer", *heads.values()), tuple(rows))
+    return Table(("Layer", *(["Pooling"] if result.poolings else []), *heads.values()), tuple(rows))
 
 
 def ranking_rows(ranking: Ranking) -> Table:

@@ -14,6 +14,7 @@ import tokenworth.report.pages.depth_charts as depth
 import tokenworth.report.pages.interval_charts as intervals
 import tokenworth.report.pages.layer_curves as curves
 import tokenworth.report.pages.page_tables as tables
+import tokenworth.report.pages.pooling_charts as poolings
 import tokenworth.report.pages.pretraining_charts as pretrained
 import tokenworth.report.pages.study_charts as studies
 import tokenworth.report.pages.trace_charts as trace_charts
@@ -46,7 +47,16 @@ def assessment_page(result: Assessment) -> str:
     """An Assessment."""
     names = {"task": clean(result.task["name"]), "backbone": short(result.backbone["name"], 1)}
     title = "{task} × {backbone}".format(**names)  # noqa: RUF001
-    return render("assessment.html.j2", title, result=result, classes=classes, curves=curves, **_SCORES, **names)
+    return render(
+        "assessment.html.j2",
+        title,
+        result=result,
+        classes=classes,
+        curves=curves,
+        poolings=poolings,
+        **_SCORES,
+        **names,
+    )
 
 
 def ranking_page(ranking: Ranking) -> str:

@@ -35,6 +35,7 @@ from tokenworth.report.result_values import (
     last_row,
     metric_word,
     rank_figures,
+    reading_at,
     remark,
 )
 from tokenworth.report.terminal.printable import Printable, printable
@@ -116,11 +117,13 @@ def add_cells(table: Table, cells: Iterable[str], style: str = "") -> None:
 
 def assessment_table(result: Assessment) -> Table:
     """One line a layer: the scores one looks at first, NTPS as its excess over chance; the best layer is marked."""
+    reading = reading_at(result, result.best_layer)
+    read_as = f" ({reading})" if reading else ""
     heads = ("layer", "acc", "F1", "kNN", "retained", "k90", "NTPS-", "AR R2", "H-score", "LogME")
     table = plain_table(
         f"{cut(result.backbone['name'], 60)} on {cut(result.task['name'], 60)}",
         heads,
-        caption=f"* best layer, by training texts; NTPS- is NTPS minus chance; {ABSENT} no value",
+        caption=f"* best layer{read_as}, by training texts; NTPS- is NTPS minus chance; {ABSENT} no value",
     )
     for row in result.layers:
         best = row["layer"] == result.best_layer
