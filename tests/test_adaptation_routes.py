@@ -504,7 +504,7 @@ def test_a_run_file_is_read_and_its_mistakes_are_named(tmp_path):
         ({"micro_batch": 0}, "micro_batch must be at least 1, not 0"),
         ({"weight_decay": float("nan")}, "weight_decay must be at least 0, not nan"),
         ({"dropout": 1}, "dropout must be at least 0 and below 1, not 1"),
-        ({"pooling": "max"}, "choose one of mean, last, cls, last\\+mean"),
+        ({"pooling": "max"}, "choose one of auto, mean, last, cls, last\\+mean"),
         ({"metric": "f2"}, "choose one of weighted_f1"),
         ({"template": "no place"}, "does not say where the text goes"),
         ({"steps": 1.5}, "steps must be a whole number"),

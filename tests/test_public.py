@@ -29,7 +29,7 @@ REQUIRED = object()
 CALLS = {
     "load_task": (["source"], {"text": None, "text_pair": None, "label": None, "test": None, "data": None,
                                "max_texts": None, "seed": 0}),
-    "assess": (["model", "task"], {"layers": "all", "pooling": "mean", "prefix": "sum", "max_texts": None,
+    "assess": (["model", "task"], {"layers": "all", "pooling": "auto", "prefix": "sum", "max_texts": None,
                                    "batch_tokens": None, "device": "auto", "dtype": "auto", "seed": 0, "out": None}),
     "adapt": (["model", "task", "route"], {"seed": 0, "config": None, "out": None}),
     "load_classifier": (["path"], {}),

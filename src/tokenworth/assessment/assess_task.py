@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
-from tokenworth.assessment.assessment_result import Assessment, PoolingRow
+from tokenworth.assessment.assessment_result import Assessment
 from tokenworth.assessment.assessment_settings import AssessCall, AssessSettings, PassLimits, parse_layers
 from tokenworth.assessment.assessment_summary import summarise
 from tokenworth.assessment.fact_cards import backbone_card, task_card
 from tokenworth.assessment.flags import find_flags, massive_activations
-from tokenworth.assessment.layer_choice import Candidate, LayerChoice, choose_layer
 from tokenworth.assessment.layer_scores import (
-    Labels,
     layer_moments,
-    layer_probe,
-    neighbour_columns,
-    pooled_scale,
     prepare_labels,
-    probe_columns,
-    score_row,
 )
-from tokenworth.assessment.probe_search import candidate_readings, losses_of, nested_accuracy, search
+from tokenworth.assessment.probe_search import candidate_readings, nested_accuracy
 from tokenworth.assessment.probe_table import probe_table
+from tokenworth.assessment.scored_layers import choice_facts, layer_texts, score_layers
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.model_choice import ModelChoice
 from tokenworth.base.locks import claimed
@@ -38,10 +32,8 @@ from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import TaskError
 from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.features.weight_sharding import shard as spread
-from tokenworth.probes import RidgeProbe, grouped_folds
-from tokenworth.probes.metrics import weighted_f1
-from tokenworth.scores import ContextMoments
-from tokenworth.scores.layer import LayerScores, pooled_spectrum, score_layer
+from tokenworth.probes import grouped_folds
+from tokenworth.scores.layer import pooled_spectrum
 from tokenworth.settings.declarations import part_of, values_of
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
@@ -71,16 +63,6 @@ def assess(call: AssessCall) -> Assessment:
         if call.out is not None and processes.is_main:
             result.save(call.out)
     return result
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Scored:
-    """Everything computed layer by layer."""
-
-    rows: dict[int, dict[str, Any]]
-    scores: dict[int, LayerScores]
-    probes: dict[Candidate, RidgeProbe]
-    choice: LayerChoice
 
 
 def _assess(backbone: Backbone, task: Task, call: AssessCall, processes: Processes, clock: StageClock) -> Assessment:
@@ -141,13 +123,13 @@ def _score(
     baseline: dict[str, Any] | None,
 ) -> Assessment:
     labels = prepare_labels(task, folds_N, settings)
-    scored = _score_layers(features, labels, settings, clock)
+    scored = score_layers(features, labels, settings, clock)
     choice, best = scored.choice, scored.choice.best
     nested = nested_accuracy(scored.probes, choice.nested_N, task.train.labels)
     with clock("probes"):
         probes = probe_table(features, task, choice, scored.rows, scored.probes[best], settings, baseline)
     with clock("scores"):
-        _, best_ND, _ = _layer(features, best.layer)
+        _, best_ND, _ = layer_texts(features, best.layer)
         pooled = pooled_spectrum(layer_moments(best_ND, labels).total)
     task_facts, backbone_facts = task_card(task, tokens), backbone_card(backbone)
     flags = find_flags(task, backbone, {layer: scored.scores[layer].reasons for layer in settings.layers})
@@ -157,12 +139,7 @@ def _score(
         backbone=backbone_facts,
         settings={**asdict(settings), "layers": list(settings.layers)},
         layers=[scored.rows[layer] for layer in settings.layers],
-        best_layer=best.layer,
-        best_pooling=best.reading.pooling,
-        best_states=best.reading.states,
-        poolings=_pooling_rows(scored.probes, task),
-        nested_accuracy=nested,
-        best_layer_frequency={str(layer): share for layer, share in choice.frequency.items()},
+        **choice_facts(scored, task, nested),
         curves=_lists(scored.scores[best.layer].curves),
         spectrum=_lists({**scored.scores[best.layer].spectra, "pooled": pooled}),
         probes=probes.rows,
@@ -190,70 +167,6 @@ def _folds(task: Task, settings: AssessSettings) -> np.ndarray:
             "a layer by; group them by another column (--group), or by none"
         )
     return folds_N
-
-
-def _layer(features: Features, layer: int) -> tuple[ContextMoments | None, torch.Tensor, torch.Tensor]:
-    """Context moments and pooled texts of both parts in the coordinates that scores read.
-
-    Of normalised states each coordinate is divided by its standard deviation over tokens: a few coordinates would
-    decide about shrinkage and shares of variance otherwise.
-    """
-    context = features.context(layer)
-    parts = [torch.from_numpy(features.part(part, layer)) for part in ("train", "test")]
-    if features.settings.readings[0].states == "normalised":
-        scale_D = pooled_scale(parts[0]) if context is None or not context.n_pairs else context.scale()
-        context = context and context.divided(scale_D)
-        parts = [part / scale_D.to(part) for part in parts]
-    return context, parts[0], parts[1]
-
-
-def _pooling_rows(probes: dict[Candidate, RidgeProbe], task: Task) -> list[PoolingRow]:
-    """How each candidate read the training texts it did not see, and the test texts, which nothing was chosen by."""
-    return [
-        {
-            "layer": candidate.layer,
-            "pooling": candidate.reading.pooling,
-            "states": candidate.reading.states,
-            "cv_loss": float(probe.loss_N.mean()),
-            "cv_accuracy": float((probe.crossfit_N.numpy() == task.train.labels).mean()),
-            "accuracy": float((probe.test_M.numpy() == task.test.labels).mean()),
-            "f1": weighted_f1(task.test.labels, probe.test_M.numpy(), task.n_classes),
-        }
-        for candidate, probe in sorted(probes.items())
-    ]
-
-
-def _score_layers(features: Features, labels: Labels, settings: AssessSettings, clock: StageClock) -> _Scored:
-    """One layer at a time: its features are read, scored, probed and let go."""
-    rows, scores, probes = {}, {}, dict[Candidate, RidgeProbe]()
-    main, *_ = readings = features.settings.readings
-    for layer in settings.layers:
-        context, train_ND, test_MD = _layer(features, layer)
-        with clock("scores"):
-            moments = layer_moments(train_ND, labels)
-            scores[layer] = score_layer(
-                context,
-                moments.groups,
-                moments.shuffled,
-                conventions=settings.conventions,
-                total=moments.total,
-                rows=moments.rows,
-                spectrum=False,
-            )
-        with clock("probes"):
-            probes[Candidate(layer, main)] = layer_probe(train_ND, test_MD, moments, labels)
-            rows[layer] = score_row(layer, scores[layer]) | neighbour_columns(train_ND, test_MD, labels)
-
-    def fit(candidate: Candidate) -> RidgeProbe:
-        train_ND, test_MD = (torch.from_numpy(features.part(part, *candidate)) for part in ("train", "test"))
-        return layer_probe(train_ND, test_MD, layer_moments(train_ND, labels), labels)
-
-    with clock("probes"):
-        probes = search(fit, settings.layers, readings, probes)
-        choice = choose_layer(losses_of(probes), labels.folds_N.numpy())
-        for layer in settings.layers:
-            rows[layer] |= probe_columns(probes[choice.of_layer(layer)], labels)
-    return _Scored(rows, scores, probes, choice)
 
 
 def _lists(tensors: dict[str, torch.Tensor]) -> dict[str, list[float]]:

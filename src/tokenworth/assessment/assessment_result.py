@@ -1,4 +1,4 @@
-"""What an assessment and a ranking are: plain data that can be saved, read again and shown by anything.
+"""What an assessment is: plain data that can be saved, read again and shown by anything.
 
 Rows are dictionaries with stated keys: users read them by name and put them into tables.
 """
@@ -13,7 +13,7 @@ import pandas as pd
 from typing_extensions import NotRequired, TypedDict
 
 from tokenworth.base.codec import Result
-from tokenworth.base.schema import COUNT, FINITE, MEASURED, TEXT, WHOLE, Count, Each, Facts, Finite, Number, Settings
+from tokenworth.base.schema import COUNT, FINITE, MEASURED, WHOLE, Count, Each, Facts, Finite, Number, Settings
 
 FIRST_COLUMNS = (
     "layer",
@@ -253,50 +253,3 @@ class Assessment(Result):
         if any(not 0 <= label < len(self.task["label_names"]) for label in self.predictions):
             return "predictions name a class that is not there"
         return None
-
-
-class RankedRow(TypedDict, total=False):
-    """A backbone's place and figures: of a failed one name, rank, tied and failed alone."""
-
-    name: str
-    rank: int | None
-    tied: bool
-    """Within the noise of the best."""
-    best_layer: int
-    best_probe: str
-    best_f1: float
-    best_f1_low: float
-    best_f1_high: float
-    best_accuracy: float
-    causal: bool
-    seconds: float
-    n_parameters: int
-    failed: str | None
-    """A reason, or None."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ranking(Result):
-    """Several backbones on one task, best first."""
-
-    FILE: ClassVar[str] = "ranking.json"
-    HOLDS: ClassVar[str] = "ranking"
-    REMEDY: ClassVar[str] = "run tokenworth rank again"
-
-    task: Annotated[TaskCard, {"name": TEXT}]
-    """Name and source alone where every backbone failed."""
-    rows: list[RankedRow]
-    """One a backbone, with the scores of its best layer."""
-    assessments: list[Assessment]
-    baseline: ProbeRow
-    """The bag of words."""
-    sentences: list[str]
-    environment: Facts = field(default_factory=dict)
-
-    def table(self) -> pd.DataFrame:
-        """One row a backbone, best first, failed ones last."""
-        return pd.DataFrame(self.rows)
-
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """ranking.parquet, which is `table`."""
-        return {"ranking.parquet": self.table()}

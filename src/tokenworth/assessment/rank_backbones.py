@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from tokenworth.assessment.assess_task import assess
-from tokenworth.assessment.assessment_result import Assessment, ProbeRow, RankedRow, Ranking, TaskCard
+from tokenworth.assessment.assessment_result import Assessment, ProbeRow, TaskCard
 from tokenworth.assessment.assessment_settings import AssessKeywords, RankCall
 from tokenworth.assessment.probe_table import bow_row, without_predictions
+from tokenworth.assessment.ranking_result import RankedRow, Ranking
 from tokenworth.assessment.short_names import names_apart
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.base.versions import describe_environment

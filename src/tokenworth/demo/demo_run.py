@@ -10,7 +10,7 @@ import pandas as pd
 
 from tokenworth.adaptation import adapt
 from tokenworth.assessment import rank
-from tokenworth.assessment.assessment_result import Ranking
+from tokenworth.assessment.ranking_result import Ranking
 from tokenworth.base.atomic_files import write_table, writing
 from tokenworth.decision import decide
 from tokenworth.pretraining import PretrainPage, make_config, package_texts, pretrain

@@ -1,0 +1,116 @@
+"""One layer after the other: read, scored, probed and let go; then layer and reading are chosen among all probes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tokenworth.assessment.assessment_result import PoolingRow
+from tokenworth.assessment.assessment_settings import AssessSettings
+from tokenworth.assessment.layer_choice import Candidate, LayerChoice, choose_layer
+from tokenworth.assessment.layer_scores import (
+    Labels,
+    layer_moments,
+    layer_probe,
+    neighbour_columns,
+    pooled_scale,
+    probe_columns,
+    score_row,
+)
+from tokenworth.assessment.probe_search import losses_of, search
+from tokenworth.base.progress import StageClock
+from tokenworth.features import Features
+from tokenworth.probes import RidgeProbe
+from tokenworth.probes.metrics import weighted_f1
+from tokenworth.scores import ContextMoments
+from tokenworth.scores.layer import LayerScores, score_layer
+from tokenworth.tasks import Task
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ScoredLayers:
+    """Everything computed layer by layer."""
+
+    rows: dict[int, dict[str, Any]]
+    scores: dict[int, LayerScores]
+    probes: dict[Candidate, RidgeProbe]
+    choice: LayerChoice
+
+
+def choice_facts(scored: ScoredLayers, task: Task, nested: float) -> dict[str, Any]:
+    """Fields of an assessment that tell what was chosen and among what."""
+    best = scored.choice.best
+    return {
+        "best_layer": best.layer,
+        "best_pooling": best.reading.pooling,
+        "best_states": best.reading.states,
+        "best_layer_frequency": {str(layer): share for layer, share in scored.choice.frequency.items()},
+        "poolings": _pooling_rows(scored.probes, task),
+        "nested_accuracy": nested,
+    }
+
+
+def _pooling_rows(probes: dict[Candidate, RidgeProbe], task: Task) -> list[PoolingRow]:
+    """How each candidate read the training texts it did not see, and the test texts, which nothing was chosen by."""
+    return [
+        {
+            "layer": candidate.layer,
+            "pooling": candidate.reading.pooling,
+            "states": candidate.reading.states,
+            "cv_loss": float(probe.loss_N.mean()),
+            "cv_accuracy": float((probe.crossfit_N.numpy() == task.train.labels).mean()),
+            "accuracy": float((probe.test_M.numpy() == task.test.labels).mean()),
+            "f1": weighted_f1(task.test.labels, probe.test_M.numpy(), task.n_classes),
+        }
+        for candidate, probe in sorted(probes.items())
+    ]
+
+
+def score_layers(features: Features, labels: Labels, settings: AssessSettings, clock: StageClock) -> ScoredLayers:
+    """One layer at a time: its features are read, scored, probed and let go."""
+    rows, scores, probes = {}, {}, dict[Candidate, RidgeProbe]()
+    main, *_ = readings = features.settings.readings
+    for layer in settings.layers:
+        context, train_ND, test_MD = layer_texts(features, layer)
+        with clock("scores"):
+            moments = layer_moments(train_ND, labels)
+            scores[layer] = score_layer(
+                context,
+                moments.groups,
+                moments.shuffled,
+                conventions=settings.conventions,
+                total=moments.total,
+                rows=moments.rows,
+                spectrum=False,
+            )
+        with clock("probes"):
+            probes[Candidate(layer, main)] = layer_probe(train_ND, test_MD, moments, labels)
+            rows[layer] = score_row(layer, scores[layer]) | neighbour_columns(train_ND, test_MD, labels)
+
+    def fit(candidate: Candidate) -> RidgeProbe:
+        train_ND, test_MD = (torch.from_numpy(features.part(part, *candidate)) for part in ("train", "test"))
+        return layer_probe(train_ND, test_MD, layer_moments(train_ND, labels), labels)
+
+    with clock("probes"):
+        probes = search(fit, settings.layers, readings, probes)
+        choice = choose_layer(losses_of(probes), labels.folds_N.numpy())
+        for layer in settings.layers:
+            rows[layer] |= probe_columns(probes[choice.of_layer(layer)], labels)
+    return ScoredLayers(rows, scores, probes, choice)
+
+
+def layer_texts(features: Features, layer: int) -> tuple[ContextMoments | None, torch.Tensor, torch.Tensor]:
+    """Context moments and pooled texts of both parts in the coordinates that scores read.
+
+    Of normalised states each coordinate is divided by its standard deviation over tokens: a few coordinates would
+    decide about shrinkage and shares of variance otherwise.
+    """
+    context = features.context(layer)
+    parts = [torch.from_numpy(features.part(part, layer)) for part in ("train", "test")]
+    if features.settings.readings[0].states == "normalised":
+        scale_D = pooled_scale(parts[0]) if context is None or not context.n_pairs else context.scale()
+        context = context and context.divided(scale_D)
+        parts = [part / scale_D.to(part) for part in parts]
+    return context, parts[0], parts[1]
