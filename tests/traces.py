@@ -91,3 +91,14 @@ def write_run(folder, tokens=(0, 1000, 8000), *, stated=True) -> Path:
 def copy_checkpoint(folder, source, to):
     """Another checkpoint with the weights of one that is there."""
     shutil.copytree(folder / "checkpoints" / f"tokens-{source}", folder / "checkpoints" / f"tokens-{to}")
+
+
+def write_hub(cache, hub_id, revisions) -> Path:
+    """A hub's cache as the library lays it out, with a model's folder for each revision; what HF_HOME would be."""
+    place = cache / "hub" / f"models--{hub_id.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    for number, (revision, folder) in enumerate(revisions.items()):
+        commit = f"{number + 1:040x}"
+        shutil.copytree(folder, place / "snapshots" / commit)
+        (place / "refs" / revision).write_text(commit)
+    return cache

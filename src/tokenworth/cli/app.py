@@ -27,7 +27,7 @@ COMMANDS = {
     "mixture": "Find weights for sources by DoReMi: a reference run, and a proxy that learns where it lags behind.\n\n"
     "OUT gets run.yaml (the run file with the weights found), mixture.json, trajectory.csv and report.html; the same "
     "command goes on after an interruption.",
-    "trace": "Perception along a pretraining run: after how many tokens was it worth its cost, if at all?\n\n"
+    "trace": "Perception along a run or its checkpoints: after how many tokens was it worth its cost, if at all?\n\n"
     "OUT gets trace.html, trace.parquet and trace.json; the same command goes on where it was.",
     "tasks": "The published tasks by name, where they come from and how their columns are read.",
     "backbones": "The published backbones by name; any folder or hub id that transformers loads works as well.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from pathlib import Path
 
 from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.backbones.model_choice import WeightChoice
@@ -35,14 +34,17 @@ def decide(task: str, models: list[str], /, *, config: ConfigFile = None, option
 
 
 @takes(TraceCall, Options(AdaptConfig, "steps", "lr", "batch", "rank", defaults=False), WeightChoice, Output)
-def trace(run: Path, tasks: list[str], /, *, config: ConfigFile = None, options: Given) -> None:
+def trace(run: str, tasks: list[str], /, *, config: ConfigFile = None, options: Given) -> None:
     from tokenworth.report import write_report
     from tokenworth.tracing import trace as make
+    from tokenworth.tracing.checkpoint_sources import default_folder, split_places
     from tokenworth.tracing.trace_result import PAGE
 
+    checkpoints, others = split_places([run, *tasks])
+    place = options.out or default_folder(checkpoints, options.get("revisions", ()))
     with progress_report(quiet=options.quiet) as progress:
         result = make(
-            run, tasks, config=wished(config, options), started=say, progress=progress, **options.of(TraceCall)
+            checkpoints, others, config=wished(config, options), started=say, progress=progress, **options.of(TraceCall)
         )
-    say(f"report: {write_report(result, (options.out or run / 'trace') / PAGE)}")
+    say(f"report: {write_report(result, place / PAGE)}")
     print_result(result, json=options.json)

@@ -81,11 +81,18 @@ def text_losses(backbone: Backbone, texts: Sequence[str], *, max_length: int | N
 
 
 def loss_of(
-    name: str, texts: Sequence[str], *, device: str = "auto", dtype: str = "auto", seed: int = 0, **sample: Any
+    name: str,
+    texts: Sequence[str],
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    seed: int = 0,
+    **sample: Any,
 ) -> dict[str, float]:
     """`text_loss` of a backbone by its name; NaN where it has no head that predicts next tokens."""
     try:
-        backbone = load_backbone(name, lm_head=True, device=device, dtype=dtype, seed=seed)
+        backbone = load_backbone(name, revision=revision, lm_head=True, device=device, dtype=dtype, seed=seed)
     except BackboneError:
         return _NONE
     return text_loss(backbone, texts, seed=seed, **sample)

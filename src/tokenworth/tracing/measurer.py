@@ -12,7 +12,7 @@ from tokenworth.adaptation import AdaptResult, adapt
 from tokenworth.adaptation.route_settings import relevant_settings
 from tokenworth.assessment import Assessment, assess
 from tokenworth.assessment.probe_table import bow_row
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX, identity
+from tokenworth.backbones.loading.loader import identity
 from tokenworth.base.aliases import Facts, Progress
 from tokenworth.encode.text_loss import loss_of
 from tokenworth.tasks import Task
@@ -50,21 +50,25 @@ class Measurer:
 
         def make(_work: Path) -> Facts:
             self.started(f"{self.task.name}: assessing the checkpoint of {tokens}")
-            name, progress = str(checkpoint.folder.resolve()), self._named(tokens)
-            length, seed = self.settings.max_length, self.settings.seed
-            running: dict[str, Any] = {"max_length": length, "seed": seed, "device": self.device, "dtype": self.dtype}
-            assessment = assess(name, self.task, cache=self.cache, baseline=bow, progress=progress, **running)
-            return _figures(assessment, loss_of(name, self.task.train.texts, **running))
+            model, progress = checkpoint.model, self._named(tokens)
+            running: dict[str, Any] = {
+                "max_length": self.settings.max_length, "seed": self.settings.seed, "device": self.device,
+                "dtype": self.dtype, "revision": checkpoint.revision,
+            }  # fmt: skip
+            assessment = assess(model, self.task, cache=self.cache, baseline=bow, progress=progress, **running)
+            return _figures(assessment, loss_of(model, self.task.train.texts, **running))
 
         return self.cells.once(self._what("assess", checkpoint.fingerprint), make)
 
     def adapted(self, checkpoint: Checkpoint, seed: int) -> Facts:
-        """LoRA on a checkpoint."""
-        return self._learned("lora", checkpoint, checkpoint.fingerprint, seed)
+        """LoRA on a checkpoint; random weights are those of the seed."""
+        weights = checkpoint.fingerprint if not checkpoint.random else identity(checkpoint.model, seed=seed)
+        return self._learned("lora", checkpoint, weights, seed)
 
     def scratch(self, checkpoint: Checkpoint, seed: int) -> Facts:
         """Training from random weights: any checkpoint will do, only its configuration and tokenizer are used."""
-        return self._learned("scratch", checkpoint, identity(f"{checkpoint.folder}{RANDOM_SUFFIX}", seed=seed), seed)
+        twin = replace(checkpoint, hub_id=None, revision=None, random=True)
+        return self._learned("scratch", twin, identity(twin.model, seed=seed), seed)
 
     def _learned(self, route: str, checkpoint: Checkpoint, weights: str, seed: int) -> Facts:
         config = self.settings.config
@@ -74,9 +78,10 @@ class Measurer:
             where = f"LoRA at {checkpoint.tokens:,} tokens" if route == "lora" else "training from random weights"
             self.started(f"{self.task.name}: {where}, seed {seed}")
             progress = self._named(f"{where}, seed {seed}")
-            running: dict[str, Any] = {"device": self.device, "cache": self.cache, "progress": progress}
-            model = str(checkpoint.folder.resolve())
-            return _of_route(adapt(model, self.task, route, seed=seed, config=pinned, out=work, **running))
+            running: dict[str, Any] = {
+                "device": self.device, "cache": self.cache, "progress": progress, "revision": checkpoint.revision,
+            }  # fmt: skip
+            return _of_route(adapt(checkpoint.model, self.task, route, seed=seed, config=pinned, out=work, **running))
 
         relevant = relevant_settings(route)
         settings = {name: value for name, value in config.asdict().items() if name in relevant}

@@ -4,28 +4,30 @@
     RUN/metrics.jsonl           one object a line: tokens, loss, and now and then held_out {source: {bits_per_byte}}
     RUN/checkpoints/tokens-N/   plain transformers folders; N tokens were seen, 0 are the first random weights
 
-The first two may be missing, and the checkpoints may lie in RUN itself: a folder of checkpoints is a run as well.
+The first two may be missing, and the checkpoints may lie in RUN itself, be named otherwise, be folders given one by
+one, or revisions of a hub id: what was trained elsewhere is a run as well.
 """
 
 from __future__ import annotations
 
-import json
-import re
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenworth.backbones import account_of
-from tokenworth.backbones.loading.loader import identity
+from tokenworth.backbones import Account, account_of
+from tokenworth.backbones.loading.loader import RANDOM_SUFFIX, identity
+from tokenworth.backbones.loading.sources import Source
 from tokenworth.base.schema import NUMBER, Shape, read_object
-from tokenworth.errors import BackboneError, SettingError, TokenworthError, first_line
+from tokenworth.errors import BackboneError, SettingError, TokenworthError
+from tokenworth.tracing.checkpoint_consistency import check_one_model, label, unreadable
+from tokenworth.tracing.checkpoint_settings import CheckpointChoice
+from tokenworth.tracing.checkpoint_sources import Runs, find_checkpoints
 from tokenworth.tracing.run_losses import Losses, read_losses
+from tokenworth.tracing.token_counts import count_tokens
 
-_FOLDER = re.compile(r"tokens-(\d+)")
 _TRAIN_FLOPS = 6.0
 """Of a parameter and token, forward and backward (Kaplan et al. 2020)."""
-_FREE = frozenset({"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"})
-"""Entries of config.json that leave a model what it is."""
 SHAPE: Shape = {"parameters?": {"total?": NUMBER}, "train_flops_per_token?": NUMBER}
 """What of run.json is read here; both are assumed where they are missing."""
 
@@ -38,13 +40,26 @@ class Checkpoint:
     tokens: int
     fingerprint: str
     """Of configuration, tokenizer and weights."""
+    name: str = ""
+    """What it was called: its folder, or the revision."""
+    hub_id: str | None = None
+    revision: str | None = None
+    """The commit of a hub id."""
+    random: bool = False
+    """Whether the weights are drawn, from the configuration in the folder."""
+
+    @property
+    def model(self) -> str:
+        """What `load_backbone` is asked for, with `revision`."""
+        return f"{self.folder.resolve()}{RANDOM_SUFFIX if self.random else ''}" if self.hub_id is None else self.hub_id
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """A pretraining run."""
 
-    folder: Path
+    folder: Path | None
+    """None for checkpoints that do not lie in one folder of a run."""
     name: str
     checkpoints: tuple[Checkpoint, ...]
     """Fewest tokens first."""
@@ -53,7 +68,7 @@ class Run:
     """Of training: forward and backward."""
     losses: Losses
     notes: tuple[str, ...]
-    """What had to be assumed."""
+    """What had to be assumed, and what cannot be known."""
 
     @property
     def tokens(self) -> list[int]:
@@ -61,105 +76,101 @@ class Run:
         return [checkpoint.tokens for checkpoint in self.checkpoints]
 
 
-def read_run(folder: str | Path) -> Run:
+def read_run(run: Runs, choice: CheckpointChoice | None = None, *, seed: int = 0) -> Run:
     """Find and check everything before anything is computed.
 
+    Args:
+        run: the folder of a run, a pattern with *, a checkpoint or several, or a hub id with revisions.
+        choice: which revisions, and how tokens are known.
+        seed: of the random weights, where they are asked for.
+
     Raises:
-        SettingError: no such folder, no checkpoints in it, or a run.json that cannot be read.
-        BackboneError: a checkpoint that cannot be read, or one of another configuration or tokenizer.
+        SettingError: no checkpoints, tokens unknown or seen by two of them, or a run.json that cannot be read.
+        BackboneError: checkpoints that cannot be read, or are of another configuration or tokenizer.
     """
-    folder = Path(folder)
-    places = _checkpoint_folders(folder)
-    _same_configuration(places)
-    checkpoints = tuple(_checkpoint(tokens, place) for tokens, place in places)
-    stated, notes = _stated(folder), []
-    counted = account_of(str(checkpoints[0].folder))
-    parameters, flops = stated.get("parameters", {}).get("total"), stated.get("train_flops_per_token")
-    if not _positive(flops):
-        flops = _TRAIN_FLOPS * counted.parameters
+    choice = choice or CheckpointChoice()
+    there = find_checkpoints(run, choice.revisions)
+    counted = zip(count_tokens(there.names, choice), there.sources, strict=True)
+    places = sorted(counted, key=lambda place: place[0])
+    _check_distinct(places)
+    check_one_model([source for _, source in places])
+    checkpoints, notes = _read_checkpoints(places), list[str]()
+    if choice.random_start and checkpoints[0].tokens > 0:
+        checkpoints = (_random_start(checkpoints[0], seed), *checkpoints)
         notes.append(
-            f"The run does not say what a token cost, so 6 FLOPs a parameter are assumed: {flops:.2e} a token "
-            f"({counted.parameters:,} parameters, the embedding counted once, in the place of the output head)."
+            f"At 0 tokens stand random weights drawn here from the configuration (seed {seed}), not those that the "
+            "pretraining began with."
         )
-    losses = read_losses(folder / "metrics.jsonl")
-    name = folder.resolve().name
-    size = int(parameters or 0) if _positive(parameters) else counted.with_head
-    return Run(folder, name, checkpoints, size, float(flops or 0.0), losses, (*notes, *losses.notes))
+    account, stated = account_of(str(checkpoints[0].folder)), _stated(there.folder)
+    flops, assumed = _flops_per_token(stated, account)
+    losses = Losses({}, (), {}) if there.folder is None else read_losses(there.folder / "metrics.jsonl")
+    notes += [*assumed, *losses.notes, *_unknown(losses), *_same_weights(checkpoints)]
+    parameters = stated.get("parameters", {}).get("total")
+    size = int(parameters) if _positive(parameters) else account.with_head
+    return Run(there.folder, there.name, checkpoints, size, flops, losses, tuple(notes))
 
 
-def _checkpoint_folders(folder: Path) -> list[tuple[int, Path]]:
-    """Whole checkpoints by tokens; what is in work has another name."""
-    if not folder.is_dir():
-        raise SettingError(f"{folder} is no folder; give the folder of a pretraining run")
-    for place in (folder / "checkpoints", folder):
-        entries = place.iterdir() if place.is_dir() else ()
-        named = [(_FOLDER.fullmatch(path.name), path) for path in entries if path.is_dir()]
-        folders = sorted((int(match[1]), path) for match, path in named if match)
-        if folders:
-            return folders
-    raise SettingError(
-        f"{folder} holds no checkpoints: none in {folder / 'checkpoints'} is called tokens-N; let tokenworth pretrain "
-        "write its first one, or name folders after the tokens their weights have seen, such as tokens-1000000"
+def _check_distinct(places: list[tuple[int, Source]]) -> None:
+    """Raises SettingError: two checkpoints have seen as many tokens."""
+    by_tokens = defaultdict[int, list[str]](list)
+    for tokens, source in places:
+        by_tokens[tokens].append(label(source))
+    twice = [f"{' and '.join(names)} have seen {tokens:,} tokens" for tokens, names in by_tokens.items() if names[1:]]
+    if twice:
+        raise SettingError(f"{'; '.join(twice)}; give each checkpoint once, or say what each has seen (--tokens)")
+
+
+def _read_checkpoints(places: list[tuple[int, Source]]) -> tuple[Checkpoint, ...]:
+    checkpoints, faults = [], {}
+    for tokens, source in places:
+        commit = source.folder.name if source.hub_id else None
+        name = source.revision or source.folder.resolve().name
+        try:
+            fingerprint = identity(source.name, revision=commit)
+        except BackboneError as error:
+            faults[label(source)] = str(error)
+            continue
+        checkpoints.append(Checkpoint(source.folder, tokens, fingerprint, name, source.hub_id, commit))
+    if faults:
+        raise unreadable(faults)
+    return tuple(checkpoints)
+
+
+def _random_start(first: Checkpoint, seed: int) -> Checkpoint:
+    folder = first.folder.resolve()
+    return Checkpoint(folder, 0, identity(f"{folder}{RANDOM_SUFFIX}", seed=seed), "random weights", random=True)
+
+
+def _flops_per_token(stated: dict[str, Any], account: Account) -> tuple[float, list[str]]:
+    """Training FLOPs of a token as the run says, or as they are assumed, with a sentence."""
+    flops = stated.get("train_flops_per_token")
+    if flops is not None and _positive(flops):
+        return float(flops), []
+    flops = _TRAIN_FLOPS * account.parameters
+    sentence = (
+        f"The run does not say what a token cost, so 6 FLOPs a parameter are assumed: {flops:.2e} a token "
+        f"({account.parameters:,} parameters, the embedding counted once, in the place of the output head)."
     )
+    return flops, [sentence]
 
 
-def _same_configuration(places: list[tuple[int, Path]]) -> None:
-    """Checkpoints of one run are one model and one tokenizer.
-
-    Raises:
-        BackboneError: config.json cannot be read, or one differs from that of the first checkpoint.
-    """
-    first_place, first = places[0][1], _object(places[0][1], "config.json")
-    first_words = _tokenizer(first_place)
-    for _, place in places[1:]:
-        other = _object(place, "config.json")
-        for name in sorted({*first, *other} - _FREE):
-            if first.get(name) == other.get(name):
-                continue
-            raise BackboneError(
-                f"{place} is of another configuration than {first_place.name}: {name} is {other.get(name)!r} and was "
-                f"{first.get(name)!r}; keep the checkpoints of one run in a folder"
-            )
-        if _tokenizer(place) != first_words:
-            raise BackboneError(
-                f"{place} has another tokenizer than {first_place.name}, so their tokens are not of one kind; keep the "
-                "checkpoints of one run in a folder"
-            )
+def _unknown(losses: Losses) -> list[str]:
+    """What checkpoints alone cannot tell."""
+    if losses.train or losses.bits_per_byte:
+        return []
+    return ["Training loss, wall time and energy of this pretraining are not known: the checkpoints bring no record."]
 
 
-def _object(place: Path, name: str) -> dict[str, Any]:
-    path = place / name
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BackboneError(_unreadable(place, f"{name}: {first_line(error)}")) from error
-    if not isinstance(content, dict):
-        raise BackboneError(_unreadable(place, f"{name} holds no object"))
-    return content
+def _same_weights(checkpoints: tuple[Checkpoint, ...]) -> list[str]:
+    by_weights = defaultdict[str, list[str]](list)
+    for checkpoint in checkpoints:
+        by_weights[checkpoint.fingerprint].append(checkpoint.name)
+    return [f"{' and '.join(names)} hold the same weights." for names in by_weights.values() if names[1:]]
 
 
-def _tokenizer(place: Path) -> dict[str, Any] | None:
-    """What tokenizer.json says, apart from how texts were last cut and filled up."""
-    if not (place / "tokenizer.json").is_file():
-        return None
-    tokenizer = _object(place, "tokenizer.json")
-    return {name: value for name, value in tokenizer.items() if name not in ("truncation", "padding")}
-
-
-def _checkpoint(tokens: int, place: Path) -> Checkpoint:
-    try:
-        return Checkpoint(place, tokens, identity(str(place)))
-    except BackboneError as error:
-        raise BackboneError(_unreadable(place, str(error))) from error
-
-
-def _unreadable(place: Path, why: str) -> str:
-    return f"the checkpoint {place} cannot be read ({why}); remove it, or write it again from the run"
-
-
-def _stated(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    if not path.is_file():
+def _stated(folder: Path | None) -> dict[str, Any]:
+    path = None if folder is None else folder / "run.json"
+    if path is None or not path.is_file():
         return {}
     try:
         return read_object(path, SHAPE, "facts of a pretraining run", "restore it or remove it")

@@ -13,7 +13,7 @@ from tokenworth.tracing.crossing import find_crossing
 from tokenworth.tracing.curve_fit import fit_curve
 from tokenworth.tracing.f1_curves import Curve, make_curves
 from tokenworth.tracing.measurer import SCORES
-from tokenworth.tracing.run_reader import Run
+from tokenworth.tracing.run_reader import Checkpoint, Run
 from tokenworth.tracing.score_relations import relations
 from tokenworth.tracing.trace_result import CheckpointRow, Crossing, Fit, Gain, RunFacts, TaskEntry, Trace, TraceRow
 from tokenworth.tracing.trace_settings import TraceSettings
@@ -163,34 +163,39 @@ def _costs(measured: Measured) -> dict[str, float]:
 def run_facts(run: Run) -> RunFacts:
     """As in `Trace.run`."""
     last = run.tokens[-1]
-    return {
+    facts: RunFacts = {
         "name": run.name,
-        "folder": str(run.folder),
         "parameters": run.parameters,
         "tokens": last,
         "flops": last * run.flops_per_token,
         "flops_per_token": run.flops_per_token,
         "held_out_sources": list(run.losses.sources),
     }
+    if run.folder is not None:
+        facts["folder"] = str(run.folder)
+    return facts
+
+
+def _checkpoint_row(run: Run, checkpoint: Checkpoint, settings: TraceSettings) -> CheckpointRow:
+    row: CheckpointRow = {
+        "tokens": checkpoint.tokens,
+        "flops": checkpoint.tokens * run.flops_per_token,
+        "bits_per_byte": run.losses.bits_at(checkpoint.tokens),
+        "train_loss": run.losses.train_at(checkpoint.tokens),
+        "fingerprint": checkpoint.fingerprint,
+        "adapted": checkpoint.tokens in settings.adapted,
+    }
+    if checkpoint.name and checkpoint.name != f"tokens-{checkpoint.tokens}":
+        row["name"] = checkpoint.name
+    return row
 
 
 def assemble(run: Run, settings: TraceSettings, parts: list[Part]) -> Trace:
     """All tasks together."""
     tasks, facts = [part.task for part in parts], run_facts(run)
-    checkpoints: list[CheckpointRow] = [
-        {
-            "tokens": checkpoint.tokens,
-            "flops": checkpoint.tokens * run.flops_per_token,
-            "bits_per_byte": run.losses.bits_at(checkpoint.tokens),
-            "train_loss": run.losses.train_at(checkpoint.tokens),
-            "fingerprint": checkpoint.fingerprint,
-            "adapted": checkpoint.tokens in settings.adapted,
-        }
-        for checkpoint in run.checkpoints
-    ]
     return Trace(
         run=facts,
-        checkpoints=checkpoints,
+        checkpoints=[_checkpoint_row(run, checkpoint, settings) for checkpoint in run.checkpoints],
         tasks=tasks,
         rows=[row for part in parts for row in part.rows],
         settings=settings.asdict(),

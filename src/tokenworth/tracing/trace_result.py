@@ -40,6 +40,8 @@ class CheckpointRow(TypedDict):
     train_loss: NotRequired[Number]
     fingerprint: str
     adapted: bool
+    name: NotRequired[str]
+    """Where tokens do not say which it is: its folder or revision, or random weights."""
 
 
 class Figure(TypedDict):

@@ -1,6 +1,6 @@
-"""trace: every checkpoint of a pretraining run on one or more tasks.
+"""trace: every checkpoint of a pretraining run, or of a list, on one or more tasks.
 
-run -> checkpoints -> for each task: bow, assessments, LoRA and scratch -> curves -> crossings -> answer
+run or list -> checkpoints -> for each task: bow, assessments, LoRA and scratch -> curves -> crossings -> answer
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from pathlib import Path
 from tokenworth.backbones import dtype_name, resolve_device, resolve_dtype
 from tokenworth.base.locks import claimed
 from tokenworth.errors import SettingError
+from tokenworth.settings.declarations import part_of
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
+from tokenworth.tracing.checkpoint_settings import CheckpointChoice
+from tokenworth.tracing.checkpoint_sources import default_folder
+from tokenworth.tracing.held_out_losses import held_out_texts, with_held_out_losses
 from tokenworth.tracing.measurer import Measurer
 from tokenworth.tracing.run_reader import Run, read_run
 from tokenworth.tracing.trace_assembly import Measured, assemble, find_part
@@ -24,25 +28,29 @@ from tokenworth.tracing.trace_settings import TraceCall, TraceSettings, budget, 
 def trace(call: TraceCall) -> Trace:
     """Trace perception along a pretraining run, and say after how many tokens it was worth its cost, if at all.
 
-    Every checkpoint is assessed (one forward pass); on chosen ones LoRA is run, and once a task and seed training from
-    random weights with the same steps, batch, learning rate and length.  Finished parts are kept in OUT/cells and never
-    made again, whatever ended the run, also when the run has gone on and has more checkpoints.
+    The run may be one of `pretrain`, a list of checkpoints, or revisions of a hub id.  Every checkpoint is assessed
+    (one forward pass); on chosen ones LoRA is run, and once a task and seed training from random weights with the same
+    steps, batch, learning rate and length.  Finished parts are kept in OUT/cells and never made again, whatever ended
+    the run, also when the run has gone on and has more checkpoints.
 
     Raises:
-        SettingError: no checkpoints, no task, a task given twice, or a setting that is not understood.
+        SettingError: no checkpoints, tokens unknown, no task, a task given twice, or a setting that is not understood.
         BackboneError: a checkpoint that cannot be read or is of another configuration.
         TaskError, EncodeError, AdaptError: see their docstrings; one sentence each.
     """
-    read, place = read_run(call.run), Path(call.run) / "trace" if call.out is None else Path(call.out)
+    read = read_run(call.run, part_of(CheckpointChoice, call), seed=call.seed)
+    place = default_folder(call.run, call.revisions) if call.out is None else Path(call.out)
     settings = TraceSettings(
         adapted=choose_adapted(call.adapt, read.tokens), seeds=seeds_from(call.seed, call.seeds),
         config=budget(call.config, call.max_length), seed=call.seed, max_texts=call.max_texts,
         max_length=call.max_length,
     )  # fmt: skip
-    loaded = _load(call)
+    loaded, held_out = _load(call), None if call.texts is None else held_out_texts(call.texts)
     with claimed(place):
         parts, cells = [], Cells(place)
         dtype = cells.dtype() or dtype_name(resolve_dtype("auto", resolve_device(call.device)))
+        if held_out is not None:
+            read = with_held_out_losses(read, held_out, cells, dtype, call)
         for task in loaded:
             measurer = Measurer(
                 cells, task, settings, call.device, dtype, call.cache, call.progress, call.started or _silent

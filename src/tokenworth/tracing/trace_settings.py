@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tokenworth.adaptation.route_settings import AdaptConfig, Configuration, make_config
 from tokenworth.assessment.assessment_settings import ProgressCall, Started
 from tokenworth.errors import SettingError
-from tokenworth.settings import Count, OutFolder, Place, Seed, check_fields, read_settings, with_changes
+from tokenworth.settings import AsPath, Count, OutFolder, Seed, read_settings, with_changes
 from tokenworth.tasks import Task
+from tokenworth.tracing.checkpoint_settings import CheckpointChoice
 
 STEPS = 1000
 """Optimiser steps of LoRA and scratch where nothing else is asked: a trace runs many."""
@@ -46,11 +47,11 @@ class TraceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraceCall:
+class TraceCall(CheckpointChoice):
     """What `trace` takes."""
 
-    run: Place = field(kw_only=False)
-    """Folder of a pretraining run; see `read_run`."""
+    run: Annotated[str | Path | Sequence[str | Path], AsPath()] = field(kw_only=False)
+    """Folder of a pretraining run or of checkpoints, a pattern with *, several folders, or a hub id with revisions."""
     tasks: str | Task | Sequence[str | Task] = field(kw_only=False)
     """One or more, each anything `load_task` takes, or a Task."""
     data: str | Path | None = None
@@ -72,14 +73,11 @@ class TraceCall:
     cache: str | Path | bool = True
     """Folder where forward passes are kept for reuse; by default TOKENWORTH_CACHE or ~/.cache."""
     out: OutFolder = None
-    """Folder for cells, trace.parquet and trace.json; by default RUN/trace."""
+    """Folder for cells, trace.parquet and trace.json; by default RUN/trace, and out/trace/NAME for a list."""
     started: Started = None
     """Called with the name of each part that is begun."""
     progress: ProgressCall = None
     """Called as progress(what, done, total)."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 def choose_adapted(wish: str, tokens: list[int]) -> tuple[int, ...]:

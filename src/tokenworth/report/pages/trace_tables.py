@@ -74,10 +74,11 @@ def _end_cell(row: Row, route: str) -> Cell:
 def checkpoint_rows(trace: Trace) -> Table:
     """One row a task and checkpoint."""
     names = names_of("trace_scores")
+    named = {row["tokens"]: (clean(row["name"]),) for row in trace.checkpoints if "name" in row}
     present = [name for name in names if any(number(row.get(name)) is not None for row in trace.rows)]
     columns: dict[str, Callable[[Row], Cell]] = {
         "Task": lambda row: _task_cell(row["task"]),
-        "Tokens": lambda row: Cell(tokens_text(row["tokens"]), row["tokens"]),
+        "Tokens": lambda row: Cell(tokens_text(row["tokens"]), row["tokens"], named.get(row["tokens"], ())),
         "FLOPs": lambda row: Cell(flops_text(row["flops"], "0"), row["flops"]),
         "Bits a byte": lambda row: number_cell(row["bits_per_byte"]),
         "On these texts": lambda row: number_cell(row["text_bits_per_byte"]),
