@@ -111,7 +111,7 @@ class AdaptConfig:
     """Put texts, and examples with their classes, as turns of a conversation where the model has a chat template."""
     system: str | None = None
     """What the model is told before all; by default, in a conversation, the task and the classes; '' leaves it out."""
-    label_words: Annotated[dict[str, Any] | str, Called(_PAIRS)] = field(default_factory=dict)
+    label_words: Annotated[dict[str, Any] | str | None, Called(_PAIRS)] = None
     """Words that stand for classes, by class name: ham=normal,spam=spam; by default the task's own, or the names."""
     label_likelihood: Literal["mean", "sum"] = "mean"
     """Whether a class scores the mean or the sum of the log-likelihoods of its tokens."""
@@ -163,12 +163,12 @@ class AdaptConfig:
             )
         if self.contextual and self.label_shares:
             raise SettingError("contextual and label_shares both shift the classes; choose one of them")
-        object.__setattr__(self, "label_words", _word_pairs(self.label_words))
+        object.__setattr__(self, "label_words", self.words_of_classes or None)  # a mapping, however it was given
 
     @property
     def words_of_classes(self) -> dict[str, str]:
         """Words by class name, where some are given."""
-        return dict(_word_pairs(self.label_words))
+        return _word_pairs(self.label_words or {})
 
     @property
     def needs_validation(self) -> bool:
