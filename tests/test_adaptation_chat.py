@@ -12,12 +12,21 @@ from planted import planted_task
 from small_models import write_folder
 from tokenworth.adaptation import adapt
 from tokenworth.adaptation.routes.chat_process import answer
-from tokenworth.adaptation.routes.chat_template import ChatFrame
+from tokenworth.adaptation.routes.chat_template import ChatFrame, turn
 from tokenworth.errors import BackboneError
 
 PLAIN = (
     "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] | trim }}{{ eos_token }}\n{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+SPACED = (  # as Llama 2's and Mistral's: no role of the system, and a space before each answer
+    "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}"
+    "{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]{% else %}"
+    " {{ m['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+LINES = (
+    "{% for m in messages %}{{ m['role'] }}\n{{ m['content'] }}|{% endfor %}"
+    "{% if add_generation_prompt %}assistant\n{% endif %}"
 )
 TEXTS = ["a b", "", "  Ünïcode 狐\n\twith lines ", "{{ 7 * 7 }} {% raw %}", '"quotes" \\ and \x07', "x" * 5000]
 
@@ -28,6 +37,10 @@ def tokenizer(tmp_path_factory):
     return transformers.AutoTokenizer.from_pretrained(folder)
 
 
+def asked(text):
+    return [turn("user", text)]
+
+
 def frame_of(tokenizer, template, **more):
     tokenizer.chat_template = template
     return ChatFrame(tokenizer, "tiny", **more)
@@ -35,21 +48,37 @@ def frame_of(tokenizer, template, **more):
 
 def test_prompts_are_those_of_the_library(tokenizer):
     frame = frame_of(tokenizer, PLAIN)
-    wanted = [
-        tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
-        for text in TEXTS
+    chats = [
+        *map(asked, TEXTS),
+        [turn("system", "S"), *asked("one"), turn("assistant", "A"), *asked("two")],
     ]
-    assert frame.prompts(TEXTS) == wanted
-    assert frame.prompts(TEXTS * 20) == wanted * 20, "more than one line of texts"
+    wanted = [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
+    assert frame.prompts(chats) == wanted
+    assert frame.prompts(chats * 20) == wanted * 20, "more than one line of chats"
     assert wanted[3] == "<s>[user] {{ 7 * 7 }} {% raw %}</s>\n[assistant]", "a text is never run"
     frame = frame_of(tokenizer, {"default": PLAIN, "tool_use": "{{ fail() }}"})
-    assert frame.prompts(TEXTS[:1]) == wanted[:1]
+    assert frame.prompts(chats[:1]) == wanted[:1]
 
 
-def test_without_a_template_and_without_the_wish_a_text_stays(tokenizer):
+def test_without_a_template_and_without_the_wish_there_is_none(tokenizer):
     for frame in (frame_of(tokenizer, None), frame_of(tokenizer, PLAIN, wanted=False)):
-        assert frame.prompts(TEXTS) is TEXTS
         assert not frame.is_there
+
+
+@pytest.mark.parametrize(
+    ("template", "system", "space"),
+    [
+        (PLAIN, True, " "),
+        (SPACED, False, " "),
+        ("{% for m in messages if m['role'] != 'system' %}{{ m['content'] }}|{% endfor %}", False, ""),
+        (LINES, True, ""),
+    ],
+    ids=["system", "no system", "silent", "lines"],
+)  # fmt: skip
+def test_what_a_template_does_with_system_lines_and_answers(tokenizer, template, system, space):
+    frame = frame_of(tokenizer, template)
+    assert frame.takes_system is system
+    assert frame.before_answer == space
 
 
 SILENT = {
@@ -69,7 +98,7 @@ SILENT = {
 @pytest.mark.parametrize("template", SILENT.values(), ids=SILENT)
 def test_a_template_that_fails_is_one_line(template):
     given = {"template": template, "variables": {}, "most": 100_000}
-    error = answer(render_jinja_template, given, ["a", "b"])["error"]
+    error = answer(render_jinja_template, given, [asked("a"), asked("b")])["error"]
     assert error
     assert "\n" not in error
     assert len(error) < 300
@@ -94,23 +123,23 @@ def test_a_hostile_template_is_one_sentence_about_its_model(tokenizer, template,
     with pytest.raises(
         BackboneError, match=r"the chat template of tiny .*go on without the template by --no-chat"
     ) as told:
-        frame.prompts(["a"])
+        frame.prompts([asked("a")])
     assert reason in str(told.value)
     assert "\n" not in str(told.value)
     with pytest.raises(BackboneError):
-        frame.prompts(["a"])  # again in a new process, and not in one that has ended
+        frame.prompts([asked("a")])  # again in a new process, and not in one that has ended
 
 
 def test_memory_of_a_template_is_not_ours(tokenizer):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(BackboneError):
-        frame_of(tokenizer, "{{ 'A' * 3 * 10 ** 8 }}").prompts(["a"])
+        frame_of(tokenizer, "{{ 'A' * 3 * 10 ** 8 }}").prompts([asked("a")])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
 def test_the_process_ends_with_its_frame(tokenizer):
     frame = frame_of(tokenizer, PLAIN)
-    frame.prompts(["a"])
+    frame.prompts([asked("a")])
     process = frame._process
     assert process.poll() is None
     del frame

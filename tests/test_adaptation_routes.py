@@ -15,9 +15,10 @@ from routes import SHORT, model_at
 from small_models import WORDS, write_folder
 from tokenworth.adaptation import ROUTES, AdaptResult, adapt, load_classifier
 from tokenworth.adaptation.evaluation.comparison import compare_results
-from tokenworth.adaptation.routes.label_likelihood import mean_log_likelihoods, plain_ids
+from tokenworth.adaptation.routes.label_likelihood import mean_log_likelihoods
 from tokenworth.adaptation.routes.lora import linear_maps, target_modules
-from tokenworth.adaptation.routes.prompt_route import EMPTY_TEXTS, template_of, verbalise
+from tokenworth.adaptation.routes.prompt_calibration import EMPTY_TEXTS
+from tokenworth.adaptation.routes.prompt_template import template_of, verbalise
 from tokenworth.adaptation.storage.export import export_classifier
 from tokenworth.backbones import account_of, load_backbone, meta_model
 from tokenworth.backbones.catalog import CATALOG
@@ -292,15 +293,13 @@ def test_a_chat_template_is_used_where_the_model_has_one(tmp_path):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = "{% for m in messages %}w50 {{ m['content'] }} w51{% endfor %} w52"
     tokenizer.save_pretrained(folder)
-    backbone = load_backbone(str(folder), dtype="float32", lm_head=True)
     task = replace(planted_token(20, 10), label_names=("w1", "w2"))
-    config = {**SHORT, "template": "{text} w30", "dtype": "float32"}
+    config = {**SHORT, "template": "{text} w30", "dtype": "float32", "system": ""}
     adapt(str(folder), task, "prompt", out=tmp_path / "out", config=config)
     found = load_classifier(tmp_path / "out").predictor.scores(task.test.texts)
     words = tokenizer.get_vocab()
     prompts = [[words[w] for w in f"w50 {text} w30 w51 w52".split()] for text in task.test.texts]
-    begins = [[words["<s>"], *ids] for ids in prompts] if plain_ids(backbone, "w1")[0] == words["<s>"] else prompts
-    assert_near(found, by_hand(folder, begins, [[words["w1"]], [words["w2"]]]), AUTO)
+    assert_near(found, by_hand(folder, prompts, [[words["w1"]], [words["w2"]]]), AUTO)
 
 
 def test_class_names_become_words():

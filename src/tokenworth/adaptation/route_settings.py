@@ -11,6 +11,7 @@ from tokenworth.backbones.model_choice import ModelSource
 from tokenworth.errors import SettingError
 from tokenworth.settings import (
     ByComma,
+    Called,
     Count,
     Finite,
     Fraction,
@@ -33,6 +34,9 @@ TRAINED = ("lora", "full", "scratch")
 """The routes that run the training loop."""
 
 Tracker = Literal["tensorboard", "wandb"]
+
+
+_PAIRS = "lines such as 'ham: normal', or ham=normal,spam=spam"
 
 
 def _metrics() -> tuple[str, ...]:
@@ -102,12 +106,22 @@ class AdaptConfig:
     # Prompt
     shots: Natural = 0
     """Labelled examples in a prompt."""
+    examples: Literal["balanced", "nearest"] = "balanced"
+    """balanced: the same before every text, as many of each class; nearest: training texts most like the text."""
     template: str | None = None
     """Prompt with {text}; by default the task's own, or a generic one."""
     chat: bool = True
-    """Put the prompt as a turn of a conversation where the model has a chat template."""
+    """Put texts, and examples with their classes, as turns of a conversation where the model has a chat template."""
+    system: str | None = None
+    """What the model is told before all; by default, in a conversation, the task and the classes; '' leaves it out."""
+    label_words: Annotated[dict[str, Any] | str | None, Called(_PAIRS)] = None
+    """Words that stand for classes, by class name: ham=normal,spam=spam; by default the task's own, or the names."""
+    label_likelihood: Literal["mean", "sum"] = "mean"
+    """Whether a class scores the mean or the sum of the log-likelihoods of its tokens."""
     contextual: bool = False
     """Divide by the probabilities that texts without content get (Zhao et al. 2021)."""
+    label_shares: bool = False
+    """Shift the classes until over training texts each is as likely as it is frequent (Zhou et al. 2024)."""
 
     # Data, selection, evaluation
     train_size: Count | None = None
@@ -146,6 +160,18 @@ class AdaptConfig:
             raise SettingError(
                 f"the template {quoted(self.template)} does not say where the text goes; put {{text}} in it"
             )
+        if self.examples == "nearest" and not self.shots:
+            raise SettingError(
+                "examples: nearest looks for as many as shots says, and that is 0; set it, such as shots: 8"
+            )
+        if self.contextual and self.label_shares:
+            raise SettingError("contextual and label_shares both shift the classes; choose one of them")
+        object.__setattr__(self, "label_words", self.words_of_classes or None)  # a mapping, however it was given
+
+    @property
+    def words_of_classes(self) -> dict[str, str]:
+        """Words by class name, where some are given."""
+        return _word_pairs(self.label_words or {})
 
     @property
     def head_pooling(self) -> str:
@@ -160,6 +186,21 @@ class AdaptConfig:
     def asdict(self) -> dict[str, Any]:
         """As JSON writes it."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def _word_pairs(label_words: dict[str, Any] | str) -> dict[str, str]:
+    """Words by class, of a mapping or of `ham=normal,spam=spam`.  SettingError: they are neither."""
+    if isinstance(label_words, str):
+        parts = [part.partition("=") for part in label_words.split(",") if part.strip()]
+        pairs: dict[str, Any] = {name.strip(): words.strip() for name, _, words in parts}
+    else:
+        pairs = dict(label_words)
+    for name, words in pairs.items():
+        if not isinstance(words, str) or not words.strip():
+            raise SettingError(
+                f"label_words gives no words for {quoted(name)}; write {_PAIRS} (words such as yes in quotation marks)"
+            )
+    return pairs
 
 
 Configuration = AdaptConfig | dict[str, Any] | str | Path | None
@@ -196,7 +237,9 @@ _DATA = frozenset(
 )
 _TEXTS = _DATA | {"max_length", "prefix", "dtype"}
 _LORA = frozenset({"rank", "alpha", "lora_dropout", "targets", "peft", "quantise"})
-_PROMPT = frozenset({"shots", "template", "contextual", "chat"})
+_PROMPT = frozenset(
+    {"shots", "examples", "template", "chat", "system", "label_words", "label_likelihood", "contextual", "label_shares"}
+)
 
 
 def relevant_settings(route: str) -> frozenset[str]:

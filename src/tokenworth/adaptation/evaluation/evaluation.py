@@ -18,6 +18,8 @@ from tokenworth.tasks.split import sample
 
 TRAIN_TEXTS = 2000
 """Training texts on which the gap between train and test is measured."""
+PROMPTED_TRAIN_TEXTS = 200
+"""The same where nothing has learnt from them and each costs a prompt."""
 FEW_CLASSES = 200
 """Up to so many classes the whole confusion matrix and all probabilities are kept."""
 
@@ -44,7 +46,8 @@ def evaluate_route(job: Job, fitted: Fitted) -> Evaluation:
     most_frequent = np.bincount(job.train.labels).argmax()
     constant, _ = label_scores(test.labels, np.full(len(test), most_frequent), job.n_classes)
     probability_NC = softmax(_scores(fitted, test.texts) / temperature)
-    rows = sample(job.train.labels, TRAIN_TEXTS, job.seed)
+    n_train = PROMPTED_TRAIN_TEXTS if job.route == "prompt" else TRAIN_TEXTS
+    rows = sample(job.train.labels, n_train, job.seed)
     train = job.train.take(rows)
     on_train_NC = softmax(_scores(fitted, train.texts) / temperature)
     return Evaluation(

@@ -1,6 +1,6 @@
 """The process that runs a chat template, a program that came with a model as data; `chat_template.py` starts this file.
 
-Reads lines of JSON and answers each with one: first the template with its variables and bounds, then lists of texts.
+Reads lines of JSON and answers each with one: first the template with its variables and bounds, then lists of chats.
 The sandbox is the library's; here are bounds of memory and of what is written.
 """
 
@@ -25,20 +25,21 @@ def limit(memory: int, seconds: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def answer(render: Callable[..., Any], limits: dict[str, Any], texts: list[str]) -> dict[str, Any]:
-    """The prompts of texts, or why there are none."""
+def answer(render: Callable[..., Any], limits: dict[str, Any], chats: list[list[dict[str, str]]]) -> dict[str, Any]:
+    """The prompts of chats, or why there are none; one that the assistant has the last word in is not asked on."""
     prompts = []
-    for text in texts:
+    for turns in chats:
+        asks = turns[-1]["role"] != "assistant"
         try:
-            turns = [[{"role": "user", "content": text}]]
             (prompt,), _ = render(
-                turns, chat_template=limits["template"], add_generation_prompt=True, **limits["variables"]
+                [turns], chat_template=limits["template"], add_generation_prompt=asks, **limits["variables"]
             )
         except Exception as error:
             said = next(iter(str(error).strip().splitlines()), "")[:200]
             return {"error": f"{type(error).__name__}: {said}" if said else type(error).__name__}
-        if len(prompt) > len(text) + limits["most"]:
-            return {"error": f"it adds {len(prompt) - len(text):,} characters to a text"}
+        added = len(prompt) - sum(len(turn["content"]) for turn in turns)
+        if added > limits["most"]:
+            return {"error": f"it adds {added:,} characters to a text"}
         prompts.append(prompt)
     return {"prompts": prompts}
 

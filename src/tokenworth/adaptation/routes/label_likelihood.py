@@ -40,8 +40,7 @@ _LABELS_ASKED = 4
 
 def plain_ids(backbone: Backbone, text: str) -> list[int]:
     """Token ids of a prompt: with the token that begins a text where the tokenizer has one, never one that ends it."""
-    tokenizer = backbone.tokenizer
-    ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    tokenizer, ids = backbone.tokenizer, written_ids(backbone, text)
     begins = tokenizer("a", verbose=False)["input_ids"][:1] == [tokenizer.bos_token_id] != [None]
     if (begins and ids[:1] != [tokenizer.bos_token_id]) or not ids:
         first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else backbone.pad_id
@@ -49,28 +48,32 @@ def plain_ids(backbone: Backbone, text: str) -> list[int]:
     return ids
 
 
+def written_ids(backbone: Backbone, text: str) -> list[int]:
+    """Token ids of what stands in a text, special tokens among them; nothing is put before or behind."""
+    return list(backbone.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
 def cut(backbone: Backbone, text: str, most: int) -> str:
     """The beginning of a text that is at most so many tokens."""
-    ids = backbone.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    ids = written_ids(backbone, text)
     return text if len(ids) <= most else str(backbone.tokenizer.decode(ids[:most], skip_special_tokens=True))
 
 
-def label_ids(backbone: Backbone, prompt: str, words: list[str], chat: bool) -> list[list[int]]:
-    """Token ids of each class's words as they follow a prompt.
+def label_ids(backbone: Backbone, prompt: str, answers: list[str]) -> list[list[int]]:
+    """Token ids of each class's words as they follow a prompt, with the white space before them.
 
     Raises AdaptError: the words of a class give no token.
     """
-    before = plain_ids(backbone, prompt)
-    ids_of_words = []
-    for word in words:
-        joined = word if chat else f" {word}"
-        whole = plain_ids(backbone, prompt + joined)
+    before = written_ids(backbone, prompt)
+    ids_of_answers = []
+    for answer in answers:
+        whole = written_ids(backbone, prompt + answer)
         same = whole[: len(before)] == before
-        ids = whole[len(before) :] if same else backbone.tokenizer(joined, add_special_tokens=False)["input_ids"]
+        ids = whole[len(before) :] if same else written_ids(backbone, answer)
         if not ids:
-            raise AdaptError(f"the class {word!r} gives no token for {backbone.name}; rename it")
-        ids_of_words.append(list(ids))
-    return ids_of_words
+            raise AdaptError(f"the class {answer.strip()!r} gives no token for {backbone.name}; rename it")
+        ids_of_answers.append(ids)
+    return ids_of_answers
 
 
 def mean_log_likelihoods(backbone: Backbone, prompts: list[list[int]], labels: list[list[int]]) -> Floats:

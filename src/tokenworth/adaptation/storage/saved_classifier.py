@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from tokenworth.adaptation.predictor import Predictor
 from tokenworth.adaptation.routes.bag_of_words_route import load_bow
 from tokenworth.adaptation.routes.probe_route import load_probe
-from tokenworth.adaptation.routes.prompt_route import load_prompt
+from tokenworth.adaptation.routes.prompt_predictor import load_prompt
 from tokenworth.adaptation.routes.tuned_predictor import load_tuned
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
@@ -39,7 +39,9 @@ SHAPE: Shape = {"format": WHOLE, "kind": TEXT, "label_names": [TEXT], "temperatu
 _WHERE: Shape = {"name": TEXT, "revision": Maybe(TEXT), "fingerprint": TEXT, "tokenizer": Maybe(TEXT)}
 _BASE: Shape = {**_WHERE, "dtype": TEXT, "seed?": WHOLE, "quantise?": Maybe(TEXT)}
 _CUT: Shape = {"max_length": Maybe(COUNT), "prefix": TEXT}
+_NEAREST: Shape = {"layer": COUNT, "pooling": TEXT, "shots": COUNT, "texts": [TEXT]}
 _PROMPT: Shape = {"pattern": TEXT, "words": [TEXT], "examples": [[TEXT]], "prior": Maybe([FINITE])}
+_PROMPT |= {"system?": TEXT, "summed?": TRUTH, "nearest?": Maybe(_NEAREST)}
 PREDICTORS: dict[str, Shape] = {
     "bow": OBJECT,
     "prompt": {**_CUT, **_PROMPT, "base": _BASE},
