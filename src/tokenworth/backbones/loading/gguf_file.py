@@ -10,6 +10,7 @@ from typing import Any
 
 from tokenworth.backbones.loading.configuration_check import shorten
 from tokenworth.backbones.loading.gguf_header import quick_reader, read_header
+from tokenworth.backbones.loading.gguf_settings import completed
 from tokenworth.errors import BackboneError, first_line
 
 SUFFIX = ".gguf"
@@ -57,13 +58,16 @@ def gguf_config(path: Path) -> Any:
     try:
         with apart(path) as folder:
             config = AutoConfig.from_pretrained(folder, gguf_file=LINK, trust_remote_code=False, local_files_only=True)
+        vars(config).pop("_model_name_or_path", None)
+        config = completed(config, header, path)
+    except BackboneError:
+        raise
     except Exception as error:  # a wrong value comes to light wherever a constructor meets it
         raise BackboneError(
             f"{path} has the architecture {shorten(header.architecture)!r}, which the installed transformers cannot "
             f"make a model of from GGUF ({shorten(first_line(error))}); give the model that it was made from, as a "
             "folder with config.json and model.safetensors"
         ) from error
-    vars(config).pop("_model_name_or_path", None)
     config.name_or_path = str(path)
     return config
 

@@ -9,6 +9,7 @@ import hashlib
 import re
 import struct
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from tokenworth.backbones.loading.configuration_check import MOST_LAYERS, shorten
+from tokenworth.base.aliases import Floats
 from tokenworth.errors import BackboneError, first_line
 
 _MAGIC = b"GGUF"
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 _ELEMENT = struct.Struct("<IQ")
+_POSITIONS = ("rope_freqs", "rope_factors")
 _LENGTH = struct.Struct("<Q")
 _AGAIN = "fetch it again"
 
@@ -42,6 +45,10 @@ class GgufHeader:
     """Of the file."""
     digest: str
     """sha256 hex of everything before the tensors: settings, vocabulary, names."""
+    settings: dict[str, Any]
+    """Numbers and texts of the architecture, by llama.cpp's names without its name before them."""
+    position_factors: dict[str, Floats]
+    """Tensors that scale angles of positions, which are no weights."""
 
     def __str__(self) -> str:
         return f"{next(iter(self.packings))}, {self.bits:.1f} bits a weight, {self.n_bytes / 1e6:,.1f} MB"
@@ -69,21 +76,43 @@ def _read_header(path: Path, n_bytes: int, _changed: int) -> GgufHeader:
         reader = quick_reader()(path)
         architecture = reader.get_field("general.architecture")
         name = "" if architecture is None else str(bytes(architecture.parts[-1]), "utf-8")
-        sizes = {tensor.name: int(tensor.n_elements) for tensor in reader.tensors}
     except Exception as error:  # numpy, struct and enum each have their own, wherever a number is wrong
         raise BackboneError(_damaged(path, n_bytes, error)) from error
-    if not name or not sizes:
+    if not name or not reader.tensors:
         raise BackboneError(f"{path} names no architecture or holds no tensors, so it is no model; {_AGAIN}")
     _check_depth(path, reader, name)
     _check_packings(path, reader)
+    return _header(reader, name, n_bytes)
+
+
+def _header(reader: Any, architecture: str, n_bytes: int) -> GgufHeader:
+    counts: Counter[str] = Counter()
     numbers: Counter[str] = Counter()
     for tensor in reader.tensors:
+        counts[tensor.tensor_type.name] += 1
         numbers[tensor.tensor_type.name] += int(tensor.n_elements)
-    counts = Counter(tensor.tensor_type.name for tensor in reader.tensors)
-    bits = 8 * sum(int(tensor.n_bytes) for tensor in reader.tensors) / max(1, sum(sizes.values()))
-    packings = {kind: counts[kind] for kind, _ in numbers.most_common()}
-    digest = hashlib.sha256(reader.data[: reader.data_offset]).hexdigest()
-    return GgufHeader(name, sizes, packings, bits, n_bytes, digest)
+    return GgufHeader(
+        architecture,
+        sizes={tensor.name: int(tensor.n_elements) for tensor in reader.tensors},
+        packings={kind: counts[kind] for kind, _ in numbers.most_common()},
+        bits=8 * sum(int(tensor.n_bytes) for tensor in reader.tensors) / max(1, sum(numbers.values())),
+        n_bytes=n_bytes,
+        digest=hashlib.sha256(reader.data[: reader.data_offset]).hexdigest(),
+        settings=dict(_settings(reader, f"{architecture}.")),
+        position_factors={
+            tensor.name: np.array(tensor.data, dtype=float)
+            for tensor in reader.tensors
+            if tensor.name.startswith(_POSITIONS)
+        },
+    )
+
+
+def _settings(reader: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, field in reader.fields.items():
+        if name.startswith(prefix) and len(field.types) == 1:
+            value = field.parts[-1]
+            is_text = field.types[0].name == "STRING"
+            yield name.removeprefix(prefix), str(bytes(value), "utf-8") if is_text else value[0].item()
 
 
 def check_readable(path: Path) -> None:
