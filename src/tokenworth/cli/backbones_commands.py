@@ -27,10 +27,10 @@ def backbones(
     elif params:
         _print_parameters(ranks, json=options.json)
     else:
-        print_rows(_names(), json=options.json)
+        print_rows(known_names(), json=options.json)
 
 
-def _names() -> list[dict[str, str]]:
+def known_names() -> list[dict[str, str]]:
     """What is known by name, and where its weights come from."""
     from tokenworth.backbones import PACKAGED, PUBLISHED
 
