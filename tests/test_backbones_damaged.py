@@ -127,7 +127,7 @@ def test_shards_without_their_index(llama):
     assert "no model.safetensors.index.json" in message(llama)
 
 
-@pytest.mark.parametrize("name", ["consolidated.00.pth", "tf_model.h5", "weights.safetensors", "model.gguf"])
+@pytest.mark.parametrize("name", ["consolidated.00.pth", "tf_model.h5", "weights.safetensors"])
 def test_weights_under_a_name_that_is_not_read(llama, name):
     (llama / "model.safetensors").rename(llama / name)
     text = message(llama)
@@ -135,11 +135,11 @@ def test_weights_under_a_name_that_is_not_read(llama, name):
     assert "--allow-pickle" not in text
 
 
-def test_a_gguf_file_is_named_as_one(llama):
+def test_weights_of_another_kind_under_the_name_of_a_gguf_file(llama):
     (llama / "model.safetensors").rename(llama / "tiny.gguf")
     (llama / "config.json").unlink()
     for name in (llama, llama / "tiny.gguf"):
-        assert "tiny.gguf is a GGUF file" in message(name)
+        assert "tiny.gguf is no GGUF file" in message(name)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def origin(backbone: Backbone, tokenizer: str | None, seed: int) -> dict[str, An
     """Where a predictor finds its backbone again, and by what it knows it."""
     base = backbone.name.removesuffix(RANDOM_SUFFIX)
     twin = backbone.name[len(base) :]
-    place = str(Path(base).expanduser().resolve()) if Path(base).expanduser().is_dir() else base
+    place = str(Path(base).expanduser().resolve()) if Path(base).expanduser().exists() else base
     return {
         "name": place + twin,
         "revision": backbone.source.rpartition("@")[2] if "@" in backbone.source and not twin else None,
@@ -62,7 +62,7 @@ def known_backbone(facts: dict[str, Any], loading: dict[str, Any], **more: Any) 
     if isinstance(model, Backbone):
         backbone = model
     else:
-        revision = None if Path(str(model)).is_dir() or model != facts["name"] else facts["revision"]
+        revision = None if Path(str(model)).exists() or model != facts["name"] else facts["revision"]
         defaults = {"dtype": facts["dtype"], "tokenizer": facts["tokenizer"], "revision": revision}
         backbone = load_backbone(model, **{**defaults, "seed": facts.get("seed", 0), **arguments, **more})
     if backbone.fingerprint != facts["fingerprint"]:

@@ -57,7 +57,7 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
 
 
 def short_name(backbone: Backbone) -> str:
-    """The name as given, a local folder by its last part."""
-    folder = backbone.name.removesuffix(RANDOM_SUFFIX)
-    twin = backbone.name[len(folder) :]
-    return Path(folder).resolve().name + twin if Path(folder).is_dir() else backbone.name
+    """The name as given, a local folder or file by its last part."""
+    place = backbone.name.removesuffix(RANDOM_SUFFIX)
+    twin = backbone.name[len(place) :]
+    return Path(place).resolve().name + twin if Path(place).exists() else backbone.name

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tokenworth.backbones.catalog import PUBLISHED as PUBLISHED
     from tokenworth.backbones.catalog import TABLE_2 as TABLE_2
     from tokenworth.backbones.loading.loader import load_backbone as load_backbone
+    from tokenworth.backbones.package_models import PACKAGED as PACKAGED
     from tokenworth.base.devices import dtype_name as dtype_name
     from tokenworth.base.devices import resolve_device as resolve_device
     from tokenworth.base.devices import resolve_dtype as resolve_dtype
@@ -26,6 +27,7 @@ __getattr__, __dir__, __all__ = front_door(
         ".backbone": "Backbone",
         ".catalog": "CATALOG PUBLISHED TABLE_2",
         ".loading.loader": "load_backbone",
+        ".package_models": "PACKAGED",
         "tokenworth.base.devices": "dtype_name resolve_device resolve_dtype",
     },
 )

@@ -22,14 +22,24 @@ def backbones(
     name: _Name = None, /, *, params: _Params = False, ranks: _Ranks = "2,4,8,16", context: _Context = 128,
     dtype: _Dtype = "bfloat16", options: Given,
 ) -> None:  # fmt: skip
-    from tokenworth.backbones import PUBLISHED
-
     if name is not None:
         _print_blocks(name, context, dtype, json=options.json)
     elif params:
         _print_parameters(ranks, json=options.json)
     else:
-        print_rows([{"name": printed, "hub id": hub} for printed, hub in PUBLISHED.items()], json=options.json)
+        print_rows(known_names(), json=options.json)
+
+
+def known_names() -> list[dict[str, str]]:
+    """What is known by name, and where its weights come from."""
+    from tokenworth.backbones import PACKAGED, PUBLISHED
+
+    rows = [{"name": printed, "hub id": hub, "weights": "hub"} for printed, hub in PUBLISHED.items()]
+    for entry in PACKAGED.values():
+        package = entry.requirement.partition("==")[0]
+        weights = entry.command if entry.place() is None else f"package {package}, installed"
+        rows.append({"name": entry.name, "hub id": entry.hub, "weights": f"{weights} ({entry.words})"})
+    return rows
 
 
 def _print_parameters(wanted: str, *, json: bool) -> None:

@@ -145,6 +145,10 @@ def extend_checkpoint(call: ExtendCall) -> Extension:
     assert out is not None, "a folder must be given"
     with quiet_transformers():
         source = find_source(str(name))
+        if source.gguf is not None:
+            raise SettingError(
+                f"{source} keeps its settings beside its weights; give the plain folder it was made from"
+            )
         if Path(out).resolve() == source.folder.resolve():
             raise SettingError(f"{out} is the model itself; choose another folder with --out")
         config = read_config(source)

@@ -15,6 +15,8 @@ from tokenworth.backbones.backbone import Backbone, padding_id
 from tokenworth.backbones.catalog import Published, find_published
 from tokenworth.backbones.loading.configuration_check import read_stated, shorten
 from tokenworth.backbones.loading.configuration_class import published_config, read_config
+from tokenworth.backbones.loading.gguf_file import LINK, SUFFIX
+from tokenworth.backbones.loading.gguf_header import read_header
 from tokenworth.backbones.loading.sources import ADAPTER, TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.backbones.loading.tokenizer import (
     BYTES,
@@ -95,7 +97,8 @@ def fingerprint(files: Iterable[Path], *facts: str) -> str:
     """
     digest = hashlib.sha256()
     for path in files:
-        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        name = LINK if path.suffix == SUFFIX else path.name  # other names are given by their formats
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
@@ -117,15 +120,35 @@ def _from_files(base: str, revision: str | None, tokenizer: str | None, facts: t
     source = find_source(base, revision)
     if facts:  # random weights, which no adapter changes
         source = source.base or source
-    config, notes = read_config(source), () if facts else _adapter_notes(source)
+    config, notes = read_config(source), () if facts else (*_adapter_notes(source), *_packing_notes(source))
     words = tokenizer_place(source) if tokenizer is None else tokenizer_source(tokenizer)
-    files = (source.base or source).matching(("config.json",))
+    files, origin = (source.base or source).matching(("config.json",)), _origin(source)
+    facts += _header_facts(source, words, is_random=bool(facts))
     if words is None:
-        return Parts(config, bytes_tokenizer(), source, str(source), files, (BYTES, *facts), notes)
+        return Parts(config, bytes_tokenizer(), source, origin, files, (BYTES, *facts), notes)
     files += words.matching(TOKENIZER_PATTERNS)
     if words is source.base or words is source:
         files = sorted(set(files))
-    return Parts(config, read_tokenizer(words), source, str(source), files, facts, notes)
+    return Parts(config, read_tokenizer(words), source, origin, files, facts, notes)
+
+
+def _header_facts(source: Source, words: Source | None, *, is_random: bool) -> tuple[str, ...]:
+    """Of GGUF files whose weights are not among what makes the fingerprint: what stands before the weights."""
+    wanted = [source.gguf if is_random else None, words.gguf if words not in {source, source.base} and words else None]
+    return tuple(read_header(path).digest for path in wanted if path is not None)
+
+
+def _origin(source: Source) -> str:
+    return str(source) if source.gguf is None else f"{source} ({read_header(source.gguf)})"
+
+
+def _packing_notes(source: Source) -> tuple[str, ...]:
+    packed = (source.base or source).gguf
+    if packed is None:
+        return ()
+    header = read_header(packed)
+    kinds = ", ".join(f"{count} tensors {kind}" for kind, count in header.packings.items())
+    return (f"The weights are unpacked from a GGUF file of {header.bits:.1f} bits a weight ({kinds}).",)
 
 
 def _adapter_notes(source: Source) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from tokenworth.backbones.loading.configuration_check import (
     read_stated,
     shorten,
 )
+from tokenworth.backbones.loading.gguf_file import gguf_config
 from tokenworth.backbones.loading.sources import Source
 from tokenworth.errors import BackboneError
 
@@ -47,10 +48,24 @@ def read_config(source: Source) -> Any:
     """The configuration (of an adapter its base's), if it describes a model that transformers itself knows.
     Raises BackboneError: it cannot be read, has values of the wrong type or size, or needs code of its own.
     """
-    from transformers import CONFIG_MAPPING, MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, AutoConfig
+    from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 
     register_architectures()
     source = source.base or source
+    config = _stated_config(source) if source.gguf is None else gguf_config(source.gguf)
+    if type(config) not in MODEL_MAPPING:
+        raise BackboneError(
+            f"{source} is of the kind {config.model_type}, for which transformers has no model without a head"
+        )
+    if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
+        config.is_encoder_decoder = False  # of such a pair the encoder has a class of its own (T5EncoderModel)
+    return config
+
+
+def _stated_config(source: Source) -> Any:
+    """What config.json says."""
+    from transformers import CONFIG_MAPPING, AutoConfig
+
     path = source.folder / "config.json"
     stated = read_stated(path)
     kind = stated.get("model_type")
@@ -64,10 +79,6 @@ def read_config(source: Source) -> Any:
         raise
     except Exception as error:  # a wrong value comes to light wherever a constructor meets it
         raise not_understood(path, error) from error
-    if type(config) not in MODEL_MAPPING:
-        raise BackboneError(f"{source} is of the kind {kind}, for which transformers has no model without a head")
-    if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
-        config.is_encoder_decoder = False  # of such a pair the encoder has a class of its own (T5EncoderModel)
     return config
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from tokenworth.backbones.catalog import PUBLISHED
 from tokenworth.backbones.loading.configuration_check import read_stated
+from tokenworth.backbones.loading.gguf_file import SUFFIX
+from tokenworth.backbones.loading.gguf_header import is_part
+from tokenworth.backbones.package_models import PACKAGED
 from tokenworth.errors import BackboneError, SettingError
 
 TOKENIZER_PATTERNS = (
@@ -32,6 +35,7 @@ WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.
 """A model's own; an adapter's are named otherwise."""
 
 _BRING = "a folder with config.json, model.safetensors and tokenizer.json"
+_OR_FILE = f"{_BRING}, or a .gguf file"
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,13 @@ class Source:
     revision: str | None = None
     base: Source | None = None
     """Where the folder holds an adapter: the model it adapts."""
+    gguf: Path | None = None
+    """Where one file holds configuration, tokenizer and weights: that file.  What lies beside it is not looked at."""
 
     def __str__(self) -> str:
-        """The folder; for a hub id the id and the commit, which the cache uses as the folder's name."""
+        """The folder, or the file; for a hub id the id and the commit, which the cache uses as the folder's name."""
+        if self.gguf is not None:
+            return str(self.gguf)
         return f"{self.hub_id}@{self.folder.name}" if self.hub_id else str(self.folder)
 
     def fetch(self, patterns: tuple[str, ...]) -> None:
@@ -56,7 +64,9 @@ class Source:
             _download(self.hub_id, self.revision, patterns)
 
     def matching(self, patterns: tuple[str, ...]) -> list[Path]:
-        """Files in the folder that match a pattern, sorted by name."""
+        """Files of the model in the folder that match a pattern, sorted by name."""
+        if self.gguf is not None:
+            return []
         return sorted({path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file()})
 
 
@@ -76,20 +86,24 @@ def find_source(name: str, revision: str | None = None, *, config: bool = True) 
     """The folder of a name, with configuration and tokenizer in it (weights are fetched when they are needed).
 
     Args:
-        name: a folder, a hub id, or a name in ``PUBLISHED``; a folder of that name goes first.
+        name: a folder, a GGUF file, a hub id, or a name in ``PUBLISHED`` or ``PACKAGED``; a folder of that name goes
+            first.
         revision: branch, tag or commit of a hub id.
         config: whether there must be a config.json; a tokenizer alone needs none.
 
     Raises:
-        BackboneError: no such folder, no such model on the hub, or no network.
+        BackboneError: no such folder, no such model on the hub, or no network; the package of a name is not installed.
         SettingError: a revision asked of a local folder.
     """
-    if is_local(name):
+    if is_local(name) or is_gguf(name):
         if revision:
-            raise SettingError(f"{name} is a local folder and has no revisions; leave out the revision {revision!r}")
-        source = Source(name, Path(name).expanduser())
+            kind = "folder" if is_local(name) else "file"
+            raise SettingError(f"{name} is a local {kind} and has no revisions; leave out the revision {revision!r}")
+        source = _local(name, Path(name).expanduser())
     elif _is(name, Path.exists):
-        raise BackboneError(_file_named(name))
+        raise BackboneError(f"{name} is a file; give the folder it lies in, {_OR_FILE}")
+    elif name in PACKAGED:
+        source = _local(name, _in_package(name, revision))
     elif not name[:1].isalnum() or name.count("/") > 1 or "\\" in name or name.endswith("/"):  # unlike a hub id
         raise BackboneError(f"there is no folder {name}; give {_BRING}, or a hub id such as Qwen/Qwen2-0.5B")
     else:
@@ -98,17 +112,53 @@ def find_source(name: str, revision: str | None = None, *, config: bool = True) 
     return _with_config(source) if config else source
 
 
+def is_gguf(name: str) -> bool:
+    """Whether a name is that of a GGUF file here."""
+    return name.endswith(SUFFIX) and _is(name, Path.is_file)
+
+
+def _local(name: str, path: Path) -> Source:
+    return Source(name, path.parent, gguf=path) if path.is_file() else Source(name, path)
+
+
+def _in_package(name: str, revision: str | None) -> Path:
+    """Raises BackboneError: the package is not installed.  SettingError: it has no revisions."""
+    entry = PACKAGED[name]
+    if revision:
+        raise SettingError(f"{name} comes from a package and has no revisions; leave out the revision {revision!r}")
+    if (path := entry.place()) is None:
+        raise BackboneError(
+            f"{name} comes with a package that is not installed; {entry.command}, or give {entry.hub}, which comes "
+            "from the hub"
+        )
+    return path
+
+
 def _with_config(source: Source) -> Source:
-    """A model's folder as it is, an adapter's with its base."""
+    """A model's folder as it is, an adapter's with its base, or the GGUF file in one that has no other model."""
+    if source.gguf is not None:
+        return source
     if (source.folder / ADAPTER).is_file():
         source.fetch(WEIGHTS)
         if not source.matching((*WEIGHTS, "pytorch_model*.bin")):
             return replace(source, base=_base_of(source))
-    if (source.folder / "config.json").is_file():
+    is_plain = (source.folder / "config.json").is_file()
+    has_weights = is_plain and source.matching((*WEIGHTS, "pytorch_model*.bin"))
+    packed = None if source.hub_id or has_weights else _one_packed(source)
+    if packed is not None:
+        return replace(source, gguf=packed)
+    if is_plain:
         return source
-    if packed := source.matching(("*.gguf",)):
-        raise BackboneError(_file_named(str(packed[0])))
-    raise BackboneError(f"{source} has no config.json, so it is no transformers model; give {_BRING}")
+    raise BackboneError(f"{source} has no config.json, so it is no transformers model; give {_OR_FILE}")
+
+
+def _one_packed(source: Source) -> Path | None:
+    """The GGUF file in a folder, if there is one.  Raises BackboneError: there are several models."""
+    packed = source.matching((f"*{SUFFIX}",))
+    if len(packed) > 1 and not all(map(is_part, packed)):
+        names = ", ".join(path.name for path in packed[:5]) + (", ..." if packed[5:] else "")
+        raise BackboneError(f"{source} holds {len(packed)} GGUF files ({names}); give the path of one of them")
+    return packed[0] if packed else None
 
 
 def _base_of(source: Source) -> Source:
@@ -122,8 +172,8 @@ def _base_of(source: Source) -> Source:
             f"base_model_name_or_path of {path}"
         )
     beside = str(source.folder / name)
-    is_model = is_local(name) and (Path(name).expanduser() / "config.json").is_file()
-    place = beside if not is_model and is_local(beside) else name
+    is_model = is_gguf(name) or (is_local(name) and (Path(name).expanduser() / "config.json").is_file())
+    place = beside if not is_model and (is_local(beside) or is_gguf(beside)) else name
     if is_local(place) and Path(place).expanduser().resolve() == source.folder.resolve():
         raise BackboneError(f"{source} is an adapter that names itself as its base; correct {path}")
     try:
@@ -136,15 +186,6 @@ def _base_of(source: Source) -> Source:
     if base.base is not None:
         raise BackboneError(f"{source} is an adapter for {name}, which is an adapter itself; merge that one first")
     return base
-
-
-def _file_named(name: str) -> str:
-    if name.endswith(".gguf"):
-        return (
-            f"{name} is a GGUF file, weights packed for llama.cpp, which are not read here; give the model it was made "
-            f"from, {_BRING}"
-        )
-    return f"{name} is a file; give the folder it lies in, {_BRING}"
 
 
 def _download(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tokenworth.backbones.catalog import Published, find_published
 from tokenworth.backbones.loading.configuration_check import shorten
+from tokenworth.backbones.loading.gguf_file import gguf_tokenizer
 from tokenworth.backbones.loading.sources import TOKENIZER_PATTERNS, Source, find_source, is_local
 from tokenworth.errors import BackboneError, first_line, is_panic
 
@@ -66,21 +67,21 @@ def read_tokenizer(source: Source) -> Any:
     """The tokenizer that lies beside the model, if it has a vocabulary; of an adapter its own, else its base's.
     Raises BackboneError: there is none, it is damaged, or it would make a text many times as long.
     """
-    from transformers import AutoTokenizer
-
     source = tokenizer_place(source)
-    if not source.matching(TOKENIZER_PATTERNS):
+    if source.gguf is None and not source.matching(TOKENIZER_PATTERNS):
         raise BackboneError(f"{source} has no tokenizer; {_remedy(source)}")
-    growth = growth_of(source.folder / "tokenizer.json")
+    growth = 1.0 if source.gguf else growth_of(source.folder / "tokenizer.json")
     if growth > MOST_GROWTH:
         raise BackboneError(
             f"the tokenizer of {source} makes texts up to {growth:.3g} times as long before it splits them (the limit "
             f"is {MOST_GROWTH}); {_remedy(source)}"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = _tokenizer_in(source)
         tokenizer(_PROBE, verbose=False)
         n_tokens, n_special = len(tokenizer), len(tokenizer.all_special_ids)
+    except BackboneError:
+        raise
     except BaseException as error:  # the Rust side raises plain Exception on a damaged file, and panics beside it
         if not isinstance(error, Exception) and not is_panic(error):
             raise
@@ -92,6 +93,14 @@ def read_tokenizer(source: Source) -> Any:
     return tokenizer
 
 
+def _tokenizer_in(source: Source) -> Any:
+    from transformers import AutoTokenizer
+
+    if source.gguf is not None:
+        return gguf_tokenizer(source.gguf)
+    return AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+
+
 def tokenizer_place(source: Source) -> Source:
     """Where a model's tokenizer lies: beside an adapter, where it brings one, else beside the model."""
     if source.base is None or source.matching(("tokenizer.json", "*.model", "vocab*", "*.tiktoken", "tekken.json")):
@@ -100,10 +109,8 @@ def tokenizer_place(source: Source) -> Source:
 
 
 def _remedy(source: Source) -> str:
-    return (
-        f"put its tokenizer.json into {source.folder}, or name another tokenizer (--tokenizer of assess, rank and "
-        "adapt; bytes needs no file)"
-    )
+    bring = "" if source.gguf else f"put its tokenizer.json into {source.folder}, or "
+    return f"{bring}name another tokenizer (--tokenizer of assess, rank and adapt; bytes needs no file)"
 
 
 def growth_of(path: Path) -> float:

@@ -9,13 +9,15 @@ from math import prod
 from pathlib import Path
 
 from tokenworth.backbones.loading.configuration_check import read_stated, shorten
+from tokenworth.backbones.loading.gguf_file import SUFFIX
+from tokenworth.backbones.loading.gguf_header import read_header
 from tokenworth.backbones.loading.sources import WEIGHTS, Source
 from tokenworth.errors import BackboneError
 
 _SAFE = ("model.safetensors", "model.safetensors.index.json")
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _LONGEST_NAME = 255
-_OTHERS = ("*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.onnx", "*.safetensors", "*.bin")
+_OTHERS = ("*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.onnx", "*.safetensors", "*.bin")
 PICKLES = "TOKENWORTH_ALLOW_PICKLE"
 """Environment variable that allows pickles in this process and in those it starts; "1" or nothing."""
 
@@ -37,7 +39,7 @@ def is_pickle_allowed(allow_pickle: bool) -> bool:
 
 
 def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Path], bool]:
-    """The files that hold a model's weights, fetched and checked, and whether they are safetensors.
+    """The files that hold a model's weights, fetched and checked, and whether they need no pickle.
     Raises BackboneError: there are none, one is missing or cut short, or they are pickles and the flag was not given.
     """
     if source.base is not None:
@@ -45,6 +47,9 @@ def weight_files(source: Source, *, allow_pickle: bool = False) -> tuple[list[Pa
             f"{source} is an adapter for {source.base}; merge it into that model first (peft's merge_and_unload) and "
             "give the merged folder"
         )
+    if source.gguf is not None:
+        read_header(source.gguf)
+        return [source.gguf], True
     allow_pickle = is_pickle_allowed(allow_pickle)
     source.fetch(WEIGHTS)
     if files := _files_or_shards(source.folder, *_SAFE):
@@ -68,6 +73,8 @@ def stored_sizes(files: Iterable[Path]) -> dict[str, int]:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 sizes |= {name: prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        elif path.suffix == SUFFIX:
+            sizes |= read_header(path).sizes
         else:
             sizes[path.name] = path.stat().st_size
     return sizes

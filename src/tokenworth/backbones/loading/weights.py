@@ -16,6 +16,7 @@ from torch import nn
 from tokenworth.backbones.loading.adapter import adapted_class, adapter_files, merged
 from tokenworth.backbones.loading.configuration_check import shorten
 from tokenworth.backbones.loading.configuration_class import without_pooler
+from tokenworth.backbones.loading.gguf_file import apart, unpacked, unpacking
 from tokenworth.backbones.loading.size_check import check_stored, outline_of
 from tokenworth.backbones.loading.sources import ADAPTER, Source
 from tokenworth.backbones.loading.text_model import body_of, causal_class, whole_class
@@ -41,28 +42,45 @@ class _Reading:
     def into(self, model_class: Any) -> tuple[Any, list[str]]:
         """The model, and the tensors it wanted in vain (transformers fills them with random numbers)."""
         try:
-            with _folder_without_adapter(self.source) as (folder, keep):
-                model, report = model_class.from_pretrained(
-                    folder,
-                    config=self.config,
-                    dtype=self.dtype,
-                    use_safetensors=self.safe,
-                    local_files_only=True,
-                    output_loading_info=True,
-                    device_map=self.device_map,
-                    **without_pooler(model_class),
-                )
-                keep(model)
+            model, report = self._from_gguf(model_class) if self.source.gguf else self._from_folder(model_class)
         except Exception as error:  # a damaged file fails in whichever library reads it
             if _packing_of(self.config):
                 raise BackboneError(_not_unpacked(self.source, self.config, first_line(error))) from error
             raise BackboneError(
-                f"the weights of {self.source} cannot be loaded ({first_line(error)}); fetch config.json and weights "
-                "of one and the same model"
+                f"the weights of {self.source} cannot be loaded ({shorten(first_line(error))}); {self._remedy}"
             ) from error
         if _packing_of(self.config) and all(p.dtype in _PLAIN for p in model.parameters()):
             self._plain(model)
         return model, sorted(key for key in report["missing_keys"] if "pooler" not in key)
+
+    def _from_folder(self, model_class: Any) -> tuple[Any, dict[str, Any]]:
+        with _folder_without_adapter(self.source) as (folder, keep):
+            model, report = self._from_pretrained(model_class, folder, use_safetensors=self.safe)
+            keep(model)
+        return model, report
+
+    def _from_gguf(self, model_class: Any) -> tuple[Any, dict[str, Any]]:
+        assert self.source.gguf is not None, "only what lies in a file is unpacked"
+        with apart(self.source.gguf) as folder:
+            model, report = self._from_pretrained(model_class, folder, **unpacking())
+        model.config.name_or_path = str(self.source)
+        return unpacked(model), report
+
+    def _from_pretrained(self, model_class: Any, folder: Path, **more: Any) -> Any:
+        return model_class.from_pretrained(
+            folder,
+            config=self.config,
+            dtype=self.dtype,
+            local_files_only=True,
+            output_loading_info=True,
+            device_map=self.device_map,
+            **without_pooler(model_class),
+            **more,
+        )
+
+    @property
+    def _remedy(self) -> str:
+        return "fetch it again" if self.source.gguf else "fetch config.json and weights of one and the same model"
 
     def _plain(self, model: Any) -> None:
         """Weights that were unpacked come in the format of their scales; they are one format, and saved as they are."""
@@ -80,9 +98,10 @@ class _Reading:
             return
         if _packing_of(self.config):
             raise BackboneError(_not_unpacked(self.source, self.config, f"{len(missing)} tensors were not found"))
+        stated = "its settings ask" if self.source.gguf else "config.json asks"
         raise BackboneError(
-            f"the weights of {self.source} lack {len(missing)} tensors that config.json asks for "
-            f"({', '.join(missing[:3])}{', ...' if missing[3:] else ''}); fetch files of one and the same model"
+            f"the weights of {self.source} lack {len(missing)} tensors that {stated} for "
+            f"({', '.join(missing[:3])}{', ...' if missing[3:] else ''}); {self._remedy}"
         )
 
 
@@ -108,6 +127,11 @@ def pretrained_model(
     elif adapter:
         # in the class that the adapter was trained in; only what is read of it must have been in the files
         model, missing = reading.into(adapted_class(source, config, adapter[-1]))
+        reading.check_whole(_within(model, missing))
+    elif base.gguf is not None:
+        model, missing = reading.into(
+            _class_that_predicts(config) or wanted
+        )  # names in such a file are known with the head
         reading.check_whole(_within(model, missing))
     else:
         model = _whole(reading, wanted, body, set(stored))
@@ -154,6 +178,12 @@ def _class_with_head(config: Any) -> Any:
     if config.get_text_config().tie_word_embeddings:
         return MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     return None
+
+
+def _class_that_predicts(config: Any) -> Any:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    return MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
 
 
 def _within(model: nn.Module, missing: list[str]) -> list[str]:
