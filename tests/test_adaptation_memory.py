@@ -9,6 +9,7 @@ from routes import model_at
 from tokenworth.adaptation import AdaptConfig
 from tokenworth.adaptation.forecast.route_forecast import forecast_route, untrained
 from tokenworth.adaptation.forecast.training_memory import count_memory
+from tokenworth.adaptation.recommended_settings import as_published
 from tokenworth.adaptation.routes.lora import add_lora
 from tokenworth.backbones import load_backbone
 from tokenworth.backbones.loading.quiet import quiet_transformers
@@ -100,7 +101,7 @@ def test_a_card_fuses_attention_with_dropout_too(tmp_path):
 def test_a_forecast_has_the_largest_pass_and_the_least(tmp_path):
     """Without packing eight texts share a pass; one of them alone is the least."""
     name, lengths_N = model_at(tmp_path), np.array([36, *[4] * 31])
-    config = AdaptConfig(rank=4, steps=4, packing=False)
+    config = as_published(AdaptConfig(rank=4, steps=4, packing=False))
     found = forecast_route(name, "lora", config, 2, lengths_N, lengths_N, 1e9)
     held = count_memory(*untrained(name, "lora", config, 2))
     assert found.memory_bytes == round(held.of(np.full(8, 36)))
