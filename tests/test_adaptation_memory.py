@@ -107,3 +107,18 @@ def test_a_forecast_has_the_largest_pass_and_the_least(tmp_path):
     assert found.memory_bytes == round(held.of(np.full(8, 36)))
     assert found.least_memory_bytes == round(held.of(np.array([36])))
     assert held.of(np.full(8, 36)) == pytest.approx(held.state + 8 * 36 * held.kept.token)
+
+
+def test_a_forecast_has_the_best_weights_and_every_evaluation(tmp_path):
+    """Where the best step is kept: what learns once more in main memory and in a checkpoint, and ten evaluations."""
+    name, lengths_N = model_at(tmp_path), np.full(100, 8)
+    last, best = (
+        forecast_route(
+            name, "lora", as_published(AdaptConfig(rank=4, steps=20, selection=how)), 2, lengths_N, lengths_N, 1e9
+        )
+        for how in ("last", "lowest_loss")
+    )
+    assert best.memory_bytes == last.memory_bytes + 4 * last.trainable
+    assert best.checkpoint_bytes == 2 * last.checkpoint_bytes
+    assert best.evaluate_flops == pytest.approx(last.evaluate_flops * (200 + 10 * 10) / 200), "a tenth, ten times"
+    assert best.train_flops == last.train_flops

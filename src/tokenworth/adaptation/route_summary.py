@@ -19,7 +19,7 @@ _DID = {
 
 
 def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, Any]) -> list[str]:
-    """Two to five sentences: what it reached, against what, at what cost, and what to doubt."""
+    """Two to seven sentences: what it reached, against what, at what cost, by which settings, and what to doubt."""
     metrics, name = evaluation.metrics, job.config.metric
     between = f"{metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f}"
     metric = _WORDS.get(name, name.replace("_", " "))
