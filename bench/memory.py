@@ -21,6 +21,7 @@ from transformers import AutoConfig, GPT2Config, LlamaConfig, PretrainedConfig
 from tokenworth.adaptation import AdaptConfig, adapt
 from tokenworth.adaptation.forecast.cost_meter import peak_memory
 from tokenworth.adaptation.forecast.route_forecast import forecast_route
+from tokenworth.adaptation.recommended_settings import as_published
 from tokenworth.backbones import account_of, load_backbone
 from tokenworth.encode import tokenise
 from tokenworth.tasks import load_task
@@ -76,7 +77,7 @@ def one(folder: Path, route: str, length: int, data: Path) -> tuple[float, float
     """Parameters in millions, then counted at the largest pass and held beyond the libraries, in MB."""
     torch.set_num_threads(1)
     task = load_task("imdb", data=str(data), seed=0).sample(_TEXTS, seed=0)
-    config = AdaptConfig(steps=2, max_length=length, mislabelled=False)
+    config = as_published(AdaptConfig(steps=2, max_length=length, mislabelled=False))
     name = f"{folder}@random"
     words = load_backbone(name, dtype="float32")
     train_N, test_M = (tokenise(words, part.texts, max_length=length).lengths for part in (task.train, task.test))

@@ -14,6 +14,7 @@ import torch
 
 from tokenworth.adaptation import AdaptConfig, adapt
 from tokenworth.adaptation.forecast.route_forecast import forecast_route
+from tokenworth.adaptation.recommended_settings import as_published
 from tokenworth.assessment.assessment_forecast import measure_rates
 from tokenworth.backbones import load_backbone
 from tokenworth.encode import tokenise
@@ -60,7 +61,7 @@ def row(options: argparse.Namespace, model: str, name: str, route: str, steps: i
     """Forecast, run, compare."""
     path, task = str(options.models / model), load_task(name, data=options.data)
     task = task if steps == PROTOCOL[3] else task.sample(options.texts)
-    config = AdaptConfig(steps=steps, mislabelled=False, dtype="float32")
+    config = as_published(AdaptConfig(steps=steps, mislabelled=False, dtype="float32"))
     backbone = load_backbone(path, dtype="float32")
     train_N, test_M = (tokenise(backbone, part.texts).lengths for part in (task.train, task.test))
     said = forecast_route(path, route, config, task.n_classes, train_N, test_M, rate)

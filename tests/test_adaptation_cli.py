@@ -11,6 +11,7 @@ from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.adaptation import AdaptConfig, adapt
 from tokenworth.adaptation.forecast.route_forecast import forecast_route
+from tokenworth.adaptation.recommended_settings import as_published
 from tokenworth.backbones import load_backbone
 from tokenworth.encode import tokenise
 from tokenworth.errors import SettingError
@@ -117,7 +118,7 @@ def test_doctor_forecasts_a_route(home):
 def test_the_forecast_of_flops_and_parameters_is_what_happens(tmp_path, route):
     """All steps are drawn beforehand as they will be drawn, so counts are equal and only seconds are guesses."""
     name, task = model_at(tmp_path), planted_task(60, 20)
-    config = AdaptConfig(steps=30, rank=4, mislabelled=False)
+    config = as_published(AdaptConfig(steps=30, rank=4, mislabelled=False))
     backbone = load_backbone(name, dtype="float32")
     train_N, test_M = (tokenise(backbone, part.texts).lengths for part in (task.train, task.test))
     planned = forecast_route(name, route, config, 2, train_N, test_M, 1e9)
@@ -130,7 +131,7 @@ def test_the_forecast_of_flops_and_parameters_is_what_happens(tmp_path, route):
 
 def test_routes_without_training_are_not_forecast(tmp_path):
     with pytest.raises(SettingError, match="trains no network"):
-        forecast_route(model_at(tmp_path), "bow", AdaptConfig(), 2, np.ones(4), np.ones(2), 1e9)
+        forecast_route(model_at(tmp_path), "bow", as_published(AdaptConfig()), 2, np.ones(4), np.ones(2), 1e9)
 
 
 def wandb_run(home, out, code=0):

@@ -9,6 +9,7 @@ from routes import model_at
 from tokenworth.adaptation import AdaptConfig
 from tokenworth.adaptation.forecast.route_forecast import forecast_route, untrained
 from tokenworth.adaptation.forecast.training_memory import count_memory
+from tokenworth.adaptation.recommended_settings import as_published
 from tokenworth.adaptation.routes.lora import add_lora
 from tokenworth.backbones import load_backbone
 from tokenworth.backbones.loading.quiet import quiet_transformers
@@ -100,9 +101,24 @@ def test_a_card_fuses_attention_with_dropout_too(tmp_path):
 def test_a_forecast_has_the_largest_pass_and_the_least(tmp_path):
     """Without packing eight texts share a pass; one of them alone is the least."""
     name, lengths_N = model_at(tmp_path), np.array([36, *[4] * 31])
-    config = AdaptConfig(rank=4, steps=4, packing=False)
+    config = as_published(AdaptConfig(rank=4, steps=4, packing=False))
     found = forecast_route(name, "lora", config, 2, lengths_N, lengths_N, 1e9)
     held = count_memory(*untrained(name, "lora", config, 2))
     assert found.memory_bytes == round(held.of(np.full(8, 36)))
     assert found.least_memory_bytes == round(held.of(np.array([36])))
     assert held.of(np.full(8, 36)) == pytest.approx(held.state + 8 * 36 * held.kept.token)
+
+
+def test_a_forecast_has_the_best_weights_and_every_evaluation(tmp_path):
+    """Where the best step is kept: what learns once more in main memory and in a checkpoint, and ten evaluations."""
+    name, lengths_N = model_at(tmp_path), np.full(100, 8)
+    last, best = (
+        forecast_route(
+            name, "lora", as_published(AdaptConfig(rank=4, steps=20, selection=how)), 2, lengths_N, lengths_N, 1e9
+        )
+        for how in ("last", "lowest_loss")
+    )
+    assert best.memory_bytes == last.memory_bytes + 4 * last.trainable
+    assert best.checkpoint_bytes == 2 * last.checkpoint_bytes
+    assert best.evaluate_flops == pytest.approx(last.evaluate_flops * (200 + 10 * 10) / 200), "a tenth, ten times"
+    assert best.train_flops == last.train_flops

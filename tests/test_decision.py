@@ -12,6 +12,9 @@ import tokenworth.decision.route_costs as costs
 from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
+from tokenworth.adaptation import make_config
+from tokenworth.adaptation.recommended_settings import TaskSize, as_published, resolve
+from tokenworth.backbones import account_of
 from tokenworth.decision import Decision, calibration_of
 from tokenworth.decision.advice import DRAWS, Option, pick, weigh
 from tokenworth.decision.budget import Machine, named_machine, parse_budget
@@ -20,7 +23,7 @@ from tokenworth.decision.indicators import INDICATORS, imbalance, indicators_of
 from tokenworth.decision.label_curves import beyond
 from tokenworth.decision.pilot import pilot_task
 from tokenworth.decision.route_costs import Cost, bow_cost, route_cost
-from tokenworth.decision.run_plan import plan_for
+from tokenworth.decision.run_plan import BackboneSize, plan_for
 from tokenworth.errors import BackboneError, SettingError
 from tokenworth.study import load_study, run_local
 
@@ -192,46 +195,75 @@ BUDGETS = cells_with(
 )  # fmt: skip
 
 
+TASK = planted_task(1000, 40)
+
+
+def size(parameters=1e6, width=1000):
+    return BackboneSize(float(np.log(parameters)), width)
+
+
 def planned(plan, route, parameters=1e6):
-    own = plan.of(route, np.log(parameters))
+    own = plan.of(route, size(parameters))
     return own.steps, own.lr
 
 
 def test_what_is_not_asked_for_is_planned_as_the_calibration_ran_it(tmp_path):
-    plan, sizes = plan_for(None, BUDGETS), {"m": np.log(1e6)}
+    plan, sizes = plan_for(None, BUDGETS, TASK), {"m": size()}
     assert (planned(plan, "lora"), planned(plan, "scratch")) == ((1000, 0.003), (1000, 0.0003))
-    assert plan.of("full", sizes["m"]) == plan.asked == tw.AdaptConfig(), "nothing is known of it"
+    assert plan.of("full", sizes["m"]).steps == 450, "nothing is known of it: four passes over nine tenths"
+    assert plan.of("lora", sizes["m"]).selection == "last", "as the calibration's runs"
     assert plan.warnings(sizes) == []
     assert plan.how_to_run("lora", sizes["m"]) == [
         "As planned it is run by tokenworth adapt with --route lora --steps 1000 --lr 0.003."
     ]
     assert plan.how_to_run("probe", sizes["m"]) == []
-    other = plan_for({"rank": 8, "max_length": 128, "checkpoint_seconds": 5.0}, BUDGETS)
+    other = plan_for({"rank": 8, "max_length": 128, "checkpoint_seconds": 5.0}, BUDGETS, TASK)
     assert other.how_to_run("lora", sizes["m"])[0].endswith("--steps 1000 --lr 0.003 --rank 8 --max-length 128.")
     assert other.how_to_run("scratch", sizes["m"])[0].endswith("--lr 0.0003 --max-length 128."), "it has no rank"
-    filed = plan_for({"batch": 4, "pooling": "mean"}, BUDGETS)
+    filed = plan_for({"batch": 4, "pooling": "mean"}, BUDGETS, TASK)
     assert filed.how_to_run("lora", sizes["m"])[0].endswith("--batch 4 and your file of settings (--config).")
-    plan = plan_for({"steps": 10_000}, BUDGETS)
+    plan = plan_for({"steps": 10_000}, BUDGETS, TASK)
     assert planned(plan, "lora") == (10_000, 0.003)
     assert "m: " in plan.warnings(sizes)[0]
     assert "lora 1,000 steps at 0.003 (planned: 10,000 steps at 0.003), scratch 1,000" in plan.warnings(sizes)[0]
     (tmp_path / "run.yaml").write_text("lr: 1e-4\nrank: 4\n")
-    asked = tw.AdaptConfig(steps=1000, lr=1e-4, rank=4)
-    assert plan_for(tmp_path / "run.yaml", BUDGETS).of("lora", sizes["m"]) == asked
-    assert planned(plan_for(tw.AdaptConfig(), BUDGETS), "lora") == (10_000, 1e-4), "all of it is asked for"
+    filed = plan_for(tmp_path / "run.yaml", BUDGETS, TASK).of("lora", sizes["m"])
+    assert (filed.steps, filed.lr, filed.rank) == (1000, 1e-4, 4)
+    published = plan_for({"protocol": True}, BUDGETS, TASK)
+    assert planned(published, "lora") == (10_000, 1e-4), "all of it is asked for"
+    assert published.how_to_run("lora", sizes["m"])[0].endswith("--route lora --protocol.")
 
 
 def test_own_studies_are_planned_by_before_the_packages():
     own = cells_with(("lora", 5000, 1e-4)).assign(own=True)
-    plan = plan_for(None, pd.concat([own, BUDGETS], ignore_index=True))
+    plan = plan_for(None, pd.concat([own, BUDGETS], ignore_index=True), TASK)
     assert (planned(plan, "lora"), planned(plan, "scratch")) == ((5000, 1e-4), (1000, 0.0003))
 
 
-def test_a_much_larger_backbone_keeps_the_protocols_rate():
-    plan = plan_for(None, BUDGETS)
+def test_a_much_larger_backbone_is_planned_by_the_rule_that_adapt_follows():
+    plan, large = plan_for(None, BUDGETS, TASK), size(500e6)
     assert planned(plan, "lora", 2.5e6) == planned(plan, "lora", 1e4) == (1000, 0.003)
-    assert planned(plan, "lora", 500e6) == (10_000, 1e-4)
-    assert "lora 1,000 steps at 0.003 (planned: 10,000 steps at 0.0001)" in plan.warnings({"m": np.log(500e6)})[0]
+    assert plan.of("lora", large) == resolve(make_config(), "lora", 1000, TaskSize(1000, 996))[0]
+    assert planned(plan, "lora", 500e6) == (450, 6e-4)
+    assert "lora 1,000 steps at 0.003 (planned: 450 steps at 0.0006)" in plan.warnings({"m": large})[0]
+    assert plan.how_to_run("lora", large) == ["As planned it is run by tokenworth adapt with --route lora."]
+
+
+def test_the_forecast_is_of_the_steps_that_adapt_will_run(home):
+    """A backbone beyond the calibration: cost, plan and run have the same steps."""
+    task, model = tw.load_task(str(home / "reviews.csv")), str(home / "llama")
+    plan = plan_for({"mislabelled": False}, BUDGETS.assign(log_parameters=0.0), task)
+    config = plan.of("full", BackboneSize(float(np.log(1e6)), account_of(model).width))
+    machine = Machine("here", 1e10, measured=True, memory=1e9, price=None)
+    forecast, half = (
+        route_cost(model, task, "full", machine, replace(config, steps=steps)).flops
+        for steps in (config.steps, config.steps // 2)
+    )
+    result = tw.adapt(model, task, "full", config={"mislabelled": False})
+    assert result.settings["steps"] == config.steps
+    assert result.settings["lr"] == config.lr
+    assert half < 0.7 * forecast
+    assert result.cost["train_flops"] == pytest.approx(forecast, rel=0.1), "the last pass over the texts is drawn anew"
 
 
 def test_a_decision_is_priced_as_it_is_predicted(home):
@@ -262,7 +294,7 @@ def test_a_decision_by_another_metric(home, metric):
 def test_costs_are_counted(home):
     task = tw.load_task(str(home / "reviews.csv"))
     machine = Machine("here", 1e10, measured=True, memory=1e9, price=3.6)
-    config = tw.AdaptConfig(steps=10, rank=2, max_length=32)
+    config = as_published(tw.AdaptConfig(steps=10, rank=2, max_length=32))
     found = {
         route: route_cost(str(home / "llama"), task, route, machine, config) for route in ("probe", "lora", "full")
     }
@@ -270,7 +302,7 @@ def test_costs_are_counted(home):
     assert found["lora"].storage_bytes == 4 * found["lora"].trainable
     assert found["lora"].million_flops == found["probe"].million_flops
     assert found["full"].money == pytest.approx(found["full"].seconds / 1000)
-    doubled = route_cost(str(home / "llama"), task, "full", machine, tw.AdaptConfig(steps=20, max_length=32))
+    doubled = route_cost(str(home / "llama"), task, "full", machine, replace(config, steps=20))
     assert doubled.flops > 1.5 * found["full"].flops
     assert bow_cost(task, machine).flops == 0
 

@@ -43,7 +43,7 @@ from tokenworth.tracing.trace_settings import budget
 
 ROOMS = {
     "routes": make_config,
-    "plan": lambda path: plan_for(path, None),
+    "plan": lambda path: plan_for(path, None, None),
     "trace": lambda path: budget(path, None),
     "study": load_study,
     "corpus": load_corpus,
@@ -357,7 +357,9 @@ def test_a_settings_class_describes_its_fields():
     assert (seconds.default_text, seconds.bounds, seconds.help) == ("3", "at least 1", "How long it takes.")
     assert (words.kind, words.default_text, words.help) == ("list of words", '["a"]', "")
     assert (engine.kind, engine.default_text) == ("", "null")
-    assert {row.name: row.help for row in declared_settings(AdaptConfig)}["steps"] == "Optimiser steps."
+    assert {row.name: row.help for row in declared_settings(AdaptConfig)}[
+        "batch"
+    ] == "Texts of a step, over all processes."
 
 
 # -- arguments ------------------------------------------------------------------------------------------------------
@@ -387,7 +389,7 @@ def test_bounds_are_seen_through_the_optional_of_older_pythons():
     (lambda: tw.assess("m", "a.csv", seed=-1), "seed must be at least 0 and at most 4,294,967,295, not -1"),
     (lambda: tw.assess("m", "a.csv", out=""), "out is empty; name a folder"),
     (lambda: tw.assess("m", "a.csv", memory_gb=float("nan")), "memory_gb must be at least 0, not nan"),
-    (lambda: plan_for(5, None), "the routes takes? lines of its own, such as 'key: value', not 5"),
+    (lambda: plan_for(5, None, None), "the routes takes? lines of its own, such as 'key: value', not 5"),
     (lambda: tw.adapt(None, "a.csv", "bow", sed=1), "adapt has no setting 'sed'; did you mean 'seed'?"),
     (lambda: tw.adapt(None, "a.csv", "bow", seed="x"), "seed must be a whole number, not 'x'"),
     (lambda: tw.load_task("a.csv", seeed=1), "load_task has no setting 'seeed'; did you mean 'seed'?"),

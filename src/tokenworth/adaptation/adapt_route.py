@@ -22,8 +22,9 @@ import tokenworth.adaptation.training.hyperparameter_search as tuning
 from tokenworth.adaptation.evaluation.evaluation import Evaluation, evaluate_route
 from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
-from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, AdaptConfig, make_config
+from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, ResolvedConfig, make_config
 from tokenworth.adaptation.route_summary import summarise
+from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, Mislabelled
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
 from tokenworth.adaptation.training.validation_split import divide
@@ -59,16 +60,17 @@ def adapt(call: AdaptCall) -> AdaptResult:
         SettingError: a setting that is not understood, or another run in `out`.
         TaskError, BackboneError, EncodeError, AdaptError: see their docstrings; one sentence each.
     """
-    config, route, model, seed = make_config(call.config), call.route, call.model, call.seed
+    wished, route, model, seed = make_config(call.config), call.route, call.model, call.seed
     if route not in ROUTES:
         raise SettingError(f"route {route!r} is not understood; choose one of {', '.join(ROUTES)}")
-    meter, devices = Meter(), find_devices(shard=config.shard)
+    meter, devices = Meter(), find_devices(shard=wished.shard)
     main = devices.processes.is_main
     loading = {name: getattr(call, name) for name in ("device", "revision", "allow_pickle", "tokenizer")}
     folder = None if call.out is None else Path(call.out)
     with claimed(folder) if folder is not None and main else nullcontext():
         with meter.clock("load"):
             task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
+            config, by_rule = settings_for(wished, route, model, task, seed, loading)
         finished, dtype = None, ""
         with devices.processes.together():
             if main:
@@ -85,7 +87,7 @@ def adapt(call: AdaptCall) -> AdaptResult:
         train_rows, validation_rows = divide(task, config, seed)
         job = Job(
             route, model, task, train_rows, validation_rows, config, dtype, seed, loading, devices, folder,
-            call.cache, call.progress,
+            call.cache, call.progress, by_rule,
         )  # fmt: skip
         return _run(job, meter)
 
@@ -107,7 +109,7 @@ def _run(job: Job, meter: Meter) -> AdaptResult:
     return result or AdaptResult.from_json(text)
 
 
-def _after_tuning(job: Job, chosen: AdaptConfig) -> Job:
+def _after_tuning(job: Job, chosen: ResolvedConfig) -> Job:
     """The final run learns from the validation part too, unless that is still needed."""
     if chosen.needs_validation:
         return replace(job, config=chosen)
@@ -162,7 +164,7 @@ def _result(
         temperature=evaluation.temperature,
         parameters=fitted.parameters,
         training=fitted.training,
-        facts={**fitted.facts, "majority": evaluation.majority},
+        facts={**fitted.facts, "majority": evaluation.majority, **({"by_rule": job.by_rule} if job.by_rule else {})},
         cost=cost,
         resumed_from_step=fitted.resumed_from_step,
         confusion=evaluation.confusion,

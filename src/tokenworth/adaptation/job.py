@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.adaptation.predictor import Predictor, with_prefix
-from tokenworth.adaptation.route_settings import AdaptConfig
+from tokenworth.adaptation.route_settings import ResolvedConfig
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.base.aliases import Floats, Ints, Progress
@@ -30,7 +30,7 @@ class Job:
     """Of the task's training texts, those the route learns from."""
     validation_rows: Ints
     """Of the task's training texts, those cut off for selection, tuning or calibration; often none."""
-    config: AdaptConfig
+    config: ResolvedConfig
     dtype: str
     """Number format of products: what ``config.dtype`` asks for, or what the run was begun in."""
     seed: int
@@ -41,6 +41,8 @@ class Job:
     """Where checkpoints go; None keeps none."""
     cache: str | Path | bool = True
     progress: Progress | None = None
+    by_rule: dict[str, str] = field(default_factory=dict)
+    """Why, for each setting that the rule chose."""
 
     @property
     def n_classes(self) -> int:

@@ -1,4 +1,8 @@
-"""Settings of a route.  The defaults are the protocol of the two papers; whatever differs is saved with the result."""
+"""Settings of a route: what is wished, and what is run.
+
+What is not given is the protocol of the two papers, but for five settings: steps, lr, selection, patience and
+validation_share follow the rule of `recommended_settings`, or with `protocol` the papers too.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +38,7 @@ TRAINED = ("lora", "full", "scratch")
 """The routes that run the training loop."""
 
 Tracker = Literal["tensorboard", "wandb"]
+Selection = Literal["last", "best", "lowest_loss"]
 
 
 _PAIRS = "lines such as 'ham: normal', or ham=normal,spam=spam"
@@ -50,12 +55,14 @@ class AdaptConfig:
     """Everything about a route but the model, the task and the seed."""
 
     # Training
-    steps: Count = 10_000
-    """Optimiser steps."""
+    protocol: bool = False
+    """Run the papers' protocol where nothing else is given: 10,000 steps at 1e-4, the last of which is kept."""
+    steps: Count | None = None
+    """Optimiser steps; by default by the rule: passes over the texts, ended early on a validation part."""
     batch: Count = 8
     """Texts of a step, over all processes."""
-    lr: Positive = 1e-4
-    """Highest learning rate."""
+    lr: Positive | None = None
+    """Highest learning rate; by default by the rule, from the route and the width of the model."""
     warmup_share: Fraction = 0.05
     """Share of the steps in which the rate rises linearly from 0; afterwards it falls to 0 along a cosine."""
     weight_decay: NonNegative = 1e-5
@@ -128,12 +135,16 @@ class AdaptConfig:
     """Training texts, drawn by class; by default all."""
     class_weights: Literal["none", "balanced"] = "none"
     """none, or balanced: every class weighs the same in the loss, however many texts it has."""
-    selection: Literal["last", "best"] = "last"
-    """Which step is kept: the last, as published, or the best on a validation part cut from train."""
+    selection: Selection | None = None
+    """Which step is kept: the last, as published, the best by the metric, or the one of lowest loss, both on a
+    validation part cut from train; by default lowest_loss where the rule sets the steps, else last."""
     eval_steps: Count | None = None
     """Steps between evaluations on the validation part; by default a tenth of all."""
-    validation_share: Fraction = 0.1
-    """Share of train cut off where a validation part is needed."""
+    patience: Count | None = None
+    """Evaluations in a row without a better one after which training ends; by default by the rule where it sets the
+    steps, else never."""
+    validation_share: Fraction | None = None
+    """Share of train cut off where a validation part is needed; by default a tenth, at most 1,000 texts by the rule."""
     calibrate: bool = False
     """Fit a temperature on the validation part."""
     tune: Natural = 0
@@ -160,6 +171,11 @@ class AdaptConfig:
             raise SettingError(
                 f"the template {quoted(self.template)} does not say where the text goes; put {{text}} in it"
             )
+        if self.patience is not None and self.selection == "last":
+            raise SettingError(
+                "patience ends training by evaluations that selection last does not make; choose selection lowest_loss "
+                "or best, or leave patience out"
+            )
         if self.examples == "nearest" and not self.shots:
             raise SettingError(
                 "examples: nearest looks for as many as shots says, and that is 0; set it, such as shots: 8"
@@ -177,11 +193,6 @@ class AdaptConfig:
     def head_pooling(self) -> str:
         """What the head of a trained route reads of the last layer."""
         return "last+mean" if self.pooling == "auto" else self.pooling
-
-    @property
-    def needs_validation(self) -> bool:
-        """Whether a validation part is cut from train."""
-        return self.selection == "best" or self.calibrate or self.tune > 0
 
     def asdict(self) -> dict[str, Any]:
         """As JSON writes it."""
@@ -203,8 +214,44 @@ def _word_pairs(label_words: dict[str, Any] | str) -> dict[str, str]:
     return pairs
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedConfig(AdaptConfig):
+    """Settings as a route is run with them: what was left open is decided (`recommended_settings.resolve`)."""
+
+    steps: Count
+    lr: Positive
+    selection: Selection
+    validation_share: Fraction
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether a validation part is cut from train."""
+        return self.keeps_best or self.calibrate or self.tune > 0
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the weights of the best step so far are kept beside those that learn."""
+        return self.selection != "last"
+
+    @property
+    def judged_by(self) -> str:
+        """The metric of the evaluations on the validation part."""
+        return "log_loss" if self.selection == "lowest_loss" else self.metric
+
+    @property
+    def steps_between_evaluations(self) -> int:
+        """A tenth of all where nothing else was asked for."""
+        return self.eval_steps or max(1, self.steps // 10)
+
+    def asdict(self) -> dict[str, Any]:
+        """As JSON writes it: keys of cells and records of runs, in which what is off is not named."""
+        kept = AdaptConfig.asdict(self)
+        del kept["protocol"]  # what it stands for is there
+        return {name: value for name, value in kept.items() if name != "patience" or value is not None}
+
+
 Configuration = AdaptConfig | dict[str, Any] | str | Path | None
-"""Settings of routes, a mapping of those that differ from the protocol, or a YAML file of them."""
+"""Settings of routes, a mapping of those that are given, or a YAML file of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +270,7 @@ class AdaptCall(ModelSource):
     seed: Seed = 0
     """Of samples, order, head, adapters, dropout and random weights."""
     config: Configuration = None
-    """Settings, a mapping of those that differ from the protocol, or a YAML file of them."""
+    """Settings, a mapping of those that are given, or a YAML file of them."""
     out: OutFolder = None
     """Folder for result.json, predictions.parquet, the classifier and checkpoints; by default none are written."""
     cache: str | Path | bool = True
@@ -266,6 +313,6 @@ def make_config(config: Configuration = None, **changes: Any) -> AdaptConfig:
     if isinstance(config, str | Path):
         values = read_settings(config)
     elif isinstance(config, AdaptConfig):
-        values = config.asdict()
+        values = {setting.name: getattr(config, setting.name) for setting in fields(AdaptConfig)}
     wished = {name: value for name, value in changes.items() if value is not None}
     return make(AdaptConfig, with_changes(values, wished), "the routes have")

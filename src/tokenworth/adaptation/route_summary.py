@@ -19,7 +19,7 @@ _DID = {
 
 
 def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, Any]) -> list[str]:
-    """Two to five sentences: what it reached, against what, at what cost, and what to doubt."""
+    """Two to seven sentences: what it reached, against what, at what cost, by which settings, and what to doubt."""
     metrics, name = evaluation.metrics, job.config.metric
     between = f"{metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f}"
     metric = _WORDS.get(name, name.replace("_", " "))
@@ -39,6 +39,7 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
             f"It trained {fitted.parameters['trainable']:,} of {fitted.parameters['total']:,} parameters on "
             f"{cost['tokens']:,} tokens: {cost['train_flops']:.2e} FLOPs in {cost['loop_seconds']:,.0f} s."
         )
+    said += _chosen(job, fitted)
     if fitted.training.get("halvings"):
         said.append(f"Memory ran short; steps were made in passes of {fitted.training['micro_batch']} texts.")
     if metrics["ece"] > 0.1:
@@ -46,3 +47,18 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
             f"Its confidence is off by {metrics['ece']:.2f} on average (ECE); calibrate: true fits a temperature."
         )
     return said + list(fitted.notes)
+
+
+def _chosen(job: Job, fitted: Fitted) -> list[str]:
+    """What the rule of settings chose and why, and where training ended by it."""
+    config, sentences = job.config, list[str]()
+    if job.by_rule:
+        values = {"lr": f"lr {config.lr:g}", "steps": f"at most {config.steps:,} steps", "patience": "an early end"}
+        chosen = [f"{values[name]} ({reason})" for name, reason in job.by_rule.items()]
+        sentences.append(f"Not given and so chosen by rule: {'; '.join(chosen)}.")
+    if config.patience is not None and fitted.training.get("best_step"):
+        made, best = len(fitted.training["losses"]), fitted.training["best_step"]
+        sentences.append(
+            f"Training ended after {made:,} of {config.steps:,} steps; the weights of step {best:,} are kept."
+        )
+    return sentences

@@ -18,7 +18,7 @@ COMMANDS = {
     "assess": "Assess one backbone on a task in one forward pass: every layer, every score, one page.",
     "rank": "Compare backbones on one task; ties within the noise are marked, a backbone that fails is reported.",
     "decide": "Which route is worth its cost: predicted F1 and cost of each, and the cheapest that loses little.",
-    "adapt": "Run one route on a task under the protocol; the same command goes on with a run that was interrupted.",
+    "adapt": "Run one route on a task; the same command goes on with a run that was interrupted.",
     "predict": "Predict the classes of new texts with what adapt saved.",
     "compare": "Put runs on one task side by side; McNemar's test says whether they err on other texts than the first.",
     "export": "Write a trained classifier as a plain transformers sequence-classification checkpoint.",

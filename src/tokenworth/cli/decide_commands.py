@@ -15,7 +15,7 @@ from tokenworth.report.terminal.progress import progress_report
 from tokenworth.tasks.task_source import TaskSource
 from tokenworth.tracing.trace_settings import TraceCall
 
-_OF_ROUTES = Options(AdaptConfig, "steps", "lr", "batch", "rank", "max_length", defaults=False)
+_OF_ROUTES = Options(AdaptConfig, "protocol", "steps", "lr", "batch", "rank", "max_length", defaults=False)
 
 
 @takes(Options(DecideCall, but=("max_length",)), _OF_ROUTES, TASK, Output)

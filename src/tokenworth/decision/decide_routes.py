@@ -49,7 +49,7 @@ def decide(call: DecideCall) -> Decision:
     metric = metric_named(call.metric)
     cells = under(cells_of(call.calibration), metric)
     whole = full_length(cells)
-    plan = plan_for(call.config, whole)
+    plan = plan_for(call.config, whole, task, seed)
     machine = _machine(call)
     seen = task if call.max_texts is None else task.sample(call.max_texts, seed=seed)
     looked = assess_backbones(seen, call.models, call.started, _assessment_settings(call, plan))

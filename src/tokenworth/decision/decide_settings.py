@@ -40,7 +40,8 @@ class DecideCall(AssessKeywords):
     """Folders of studies of your own to learn from, beside the cells that come with the package; published adds the
     second paper's LoRA runs."""
     config: Configuration = None
-    """Settings of the learned routes; steps and learning rate are otherwise those of the calibration's runs."""
+    """Settings of the learned routes; steps and learning rate are otherwise those of the calibration's runs for
+    backbones of their size, and for larger ones those of the rule that `adapt` follows."""
     predictor: str = PREDICTOR
     """Name of one of the predictors of docs/results/decision.md."""
     pilot: Positive | None = None

@@ -22,7 +22,7 @@ from tokenworth.decision.indicators import indicators_of
 from tokenworth.decision.label_curves import beyond, part_sizes, predicted_curve, run_curve
 from tokenworth.decision.predictors import predictor as predictor_named
 from tokenworth.decision.route_costs import Cost, bow_cost, route_cost
-from tokenworth.decision.run_plan import Plan
+from tokenworth.decision.run_plan import BackboneSize, Plan, size_said
 from tokenworth.encode.text_loss import loss_of
 from tokenworth.errors import BackboneError, SettingError, TokenworthError
 from tokenworth.tasks import Task
@@ -103,9 +103,9 @@ class Work:
                 del self.said[name]
         return weighed
 
-    def sizes(self) -> dict[str, float]:
-        """Natural logarithm of the parameters by the name of a backbone."""
-        return {name: said["log_parameters"] for name, said in self.said.items()}
+    def sizes(self) -> dict[str, BackboneSize]:
+        """Parameters and width by the name of a backbone."""
+        return {name: size_said(said) for name, said in self.said.items()}
 
     def how_to_run(self, chosen: Option | None) -> list[str]:
         """With which options, where a learned route is advised."""

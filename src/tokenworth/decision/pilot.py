@@ -19,7 +19,7 @@ from tokenworth.decision.conformal import held_out_errors
 from tokenworth.decision.decision_result import PilotRow
 from tokenworth.decision.forecaster import LEVEL
 from tokenworth.decision.predictors import LogOdds
-from tokenworth.decision.run_plan import Plan
+from tokenworth.decision.run_plan import Plan, size_said
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Task
 from tokenworth.tasks.split import split
@@ -143,8 +143,9 @@ class Pilots:
 
     def _run(self, option: Option, task: Task, rung: float) -> PilotRow:
         assert option.model is not None, "bow is never predicted"
-        whole = self.plan.of(option.route, self.said[option.model]["log_parameters"])
-        short = replace(whole, steps=max(1, round(rung * whole.steps)), mislabelled=False)
+        whole = self.plan.of(option.route, size_said(self.said[option.model]))
+        steps = max(1, round(rung * whole.steps))
+        short = replace(whole, steps=steps, selection="last", patience=None, eval_steps=None, mislabelled=False)
         done = adapt(self.sources[option.model], task, option.route, seed=self.seed, config=short, **self.running)
         return {
             "model": option.model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tokenworth.adaptation.forecast.route_forecast import Hardware, forecast_route
-from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
+from tokenworth.adaptation.route_settings import TRAINED, ResolvedConfig
 from tokenworth.assessment.assessment_forecast import FORWARD_SHARE
 from tokenworth.backbones import account_of
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
@@ -49,7 +49,7 @@ def bow_cost(task: Task, machine: Machine) -> Cost:
     return Cost(0, seconds, machine.money(seconds), weights, 8 * weights, 0, predicting, machine.money(predicting), 0)
 
 
-def route_cost(model: str, task: Task, route: str, machine: Machine, config: AdaptConfig) -> Cost:
+def route_cost(model: str, task: Task, route: str, machine: Machine, config: ResolvedConfig) -> Cost:
     """Of prompt, probe, lora, full or scratch, from counts; only configuration and tokenizer are read.
 
     Raises:

@@ -125,8 +125,12 @@ def _run(study: Study, cell: Cell, folder: Path, device: str) -> None:
 
 
 def _adapt(cell: Cell, task: Task, folder: Path, *, device: str) -> None:
-    """One route; what a machine with another PyTorch began is not gone on with but done anew."""
-    work = partial(adapt, cell.backbone, task, cell.route, seed=cell.seed, config=cell.settings, device=device)
+    """One route; what a machine with another PyTorch began is not gone on with but done anew.
+
+    What a study does not say is the papers' protocol, unless it says protocol: false.
+    """
+    settings = {"protocol": True, **cell.settings}
+    work = partial(adapt, cell.backbone, task, cell.route, seed=cell.seed, config=settings, device=device)
     try:
         work(out=folder)
     except OtherRunError as error:

@@ -5,7 +5,7 @@ backbones: [Qwen/Qwen2-0.5B, ./my-model]
 tasks: [sst2, reviews.csv]
 routes: [assess, bow, probe, lora, scratch]     # or {assess: {seeds: [0]}, lora: {lr: 0.001}, ...}: own seeds, settings
 seeds: [0, 1]
-settings: {steps: 1000, max_length: 128}       # of all cells
+settings: {steps: 1000, max_length: 128}       # of all cells; the rest is the papers' protocol unless protocol: false
 axes: {rank: [8, 32], train_size: [100, null]}  # any setting, crossed with all the others
 variants: {snli_premise: {source: snli, text: premise}}  # a task that is read in another way
 data: ../data                                   # folder of published tasks
@@ -117,7 +117,8 @@ class Study:
         fixed = {name: value for name, value in stated.items() if name in matter and name != "seeds"}
         axes = {name: values for name, values in self.axes.items() if name in matter}
         for point in product(*axes.values()):
-            yield fixed | dict(zip(axes, point, strict=True))
+            settings = fixed | dict(zip(axes, point, strict=True))
+            yield {name: value for name, value in settings.items() if (name, value) != ("protocol", True)}  # as it is
 
 
 def _is_called(value: str, name: str) -> bool:

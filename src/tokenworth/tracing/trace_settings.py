@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from tokenworth.adaptation.route_settings import AdaptConfig, Configuration, make_config
+from tokenworth.adaptation.recommended_settings import as_published
+from tokenworth.adaptation.route_settings import Configuration, ResolvedConfig, make_config
 from tokenworth.assessment.assessment_settings import ProgressCall, Started
 from tokenworth.errors import SettingError
-from tokenworth.settings import AsPath, Count, OutFolder, Seed, read_settings, with_changes
+from tokenworth.settings import AsPath, Count, OutFolder, Seed
 from tokenworth.tasks import Task
 from tokenworth.tracing.checkpoint_settings import CheckpointChoice
 
@@ -28,7 +29,7 @@ class TraceSettings:
     """Tokens of the checkpoints that LoRA adapts; none: scratch is not trained either."""
     seeds: tuple[int, ...]
     """Of each learned route, one run a seed."""
-    config: AdaptConfig
+    config: ResolvedConfig
     """The same for LoRA and scratch: steps, batch, learning rate and length are the adaptation budget."""
     seed: int
     """Of samples, folds and resampling."""
@@ -118,16 +119,12 @@ def _ends(tokens: list[int]) -> list[int]:
     return sorted({tokens[0], nearest, tokens[-1]})
 
 
-def budget(config: Configuration, max_length: int | None) -> AdaptConfig:
+def budget(config: Configuration, max_length: int | None) -> ResolvedConfig:
     """Settings of LoRA and scratch: the protocol with fewer steps, and what is given on top."""
-    if isinstance(config, str | Path):
-        config = read_settings(config)
-    if not isinstance(config, AdaptConfig):
-        values = {} if config is None else config
-        stated = isinstance(values, Mapping) and "steps" in values
-        config = make_config(values if stated else with_changes(values, {"steps": STEPS}))
-    kept = config.max_length if max_length is None else max_length
-    return replace(config, max_length=kept, mislabelled=False, diagnose=False)
+    wished = make_config(config)
+    steps = STEPS if wished.steps is None and not wished.protocol else wished.steps
+    kept = wished.max_length if max_length is None else max_length
+    return as_published(replace(wished, steps=steps, max_length=kept, mislabelled=False, diagnose=False))
 
 
 def seeds_from(first: int, count: int) -> tuple[int, ...]:

@@ -85,6 +85,11 @@ class Learner(ABC):
     def watch(self) -> dict[str, float]:
         """Measure and save what is due before the first step or after one; returns figures for the tracker."""
 
+    @property
+    def is_done(self) -> bool:
+        """Whether no further step is made: the same answer in every process."""
+        return bool(self.position.step >= self.config.steps)
+
     @abstractmethod
     def begin(self, state: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
         """Begin at `position`, with what `state` and `tensors` gave there; with nothing, where a run is new."""

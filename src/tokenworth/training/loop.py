@@ -39,7 +39,7 @@ class Loop:
         self.checkpoints, self.tracker, self.progress = checkpoints, tracker, progress
 
     def run(self) -> int:
-        """Train to the last step; returns the step it went on from.  The global random state is left as it was.
+        """Train until the learner is done; returns the step it went on from.  Global random state is left as it was.
 
         Raises:
             TokenworthError: the learner's failure: a loss or gradient that is no finite number, a pass that does not
@@ -52,7 +52,7 @@ class Loop:
             self._watch()
         kept_at = perf_counter()
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            while learner.position.step < self.config.steps:
+            while not learner.is_done:
                 began = perf_counter()
                 self._step()
                 learner.position.seconds += perf_counter() - began
@@ -130,9 +130,7 @@ class Loop:
 
     def _due(self, seconds: float) -> bool:
         """The main process's clock decides for all: every one of them must take part."""
-        due = torch.tensor(
-            int(self.learner.position.step < self.config.steps and seconds >= self.config.checkpoint_seconds)
-        )
+        due = torch.tensor(int(not self.learner.is_done and seconds >= self.config.checkpoint_seconds))
         self.compute.processes.from_main(due)
         return bool(due)
 

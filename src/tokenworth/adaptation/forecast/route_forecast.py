@@ -7,7 +7,8 @@ for every block and step; docs/routes.md compares them with runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from torch import nn
 
 from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.forecast.training_memory import TrainingMemory, count_memory
-from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
+from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig, ResolvedConfig
 from tokenworth.adaptation.routes.lora import add_lora
+from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, heads_of, plan_groups, prices
 from tokenworth.adaptation.training.text_order import Order
 from tokenworth.assessment.assessment_forecast import measure_rates
@@ -36,6 +38,7 @@ TRAINING_SHARE = 0.6
 SECONDS_PER_TENSOR = {"lora": 6e-4, "full": 3e-4, "scratch": 3e-4}
 """Of a step, for every tensor that learns, whatever its size: calls of the library, dropout, the optimiser."""
 EVALUATED_TRAIN_TEXTS = 2000
+_BYTES_KEPT = 4
 _STEPS_DRAWN = 300
 
 
@@ -60,7 +63,7 @@ class RouteForecast:
 
     @property
     def seconds(self) -> float:
-        """Training and the evaluations at the end."""
+        """Training, to the last step, and all evaluations."""
         return self.train_seconds + self.evaluate_seconds
 
 
@@ -81,6 +84,7 @@ def forecast_run(
     """The forecast of a route on this machine, whose rates are measured; see `forecast_route`."""
     place = resolve_device(device)
     precision = resolve_dtype(dtype, place)
+    config = settings_for(config, route, model, task, seed=0)[0]
     lengths_N = token_lengths(model, task, config.max_length, tokenizer)
     n_train = len(task.train)
     return forecast_route(
@@ -98,7 +102,7 @@ def forecast_run(
 def forecast_route(
     name: str,
     route: str,
-    config: AdaptConfig,
+    config: ResolvedConfig,
     n_classes: int,
     train_lengths_N: np.ndarray,
     test_lengths_M: np.ndarray,
@@ -117,18 +121,18 @@ def forecast_route(
     """
     if route not in TRAINED:
         raise SettingError(f"a forecast is made of {', '.join(TRAINED)}; the route {route} trains no network")
-    hardware, bits = hardware or Hardware(), config.quantise
+    hardware = hardware or Hardware()
     model, head = untrained(name, route, config, n_classes)
     with without_weights(model):
         usual = round(float(train_lengths_N.mean()))
         cost = count_training(model, head, head.in_features, torch.device("meta"), length=usual)
     price = _price(name, model, head, cost.training, hardware.device)
-    held = count_memory(model, head, bytes_a_number=hardware.bytes_a_weight, bits=bits, device=hardware.device)
-    tokens, flops, priced, most_bytes = _steps(config, train_lengths_N, cost.training, price, held)
-    evaluated = np.concatenate([test_lengths_M, train_lengths_N[:EVALUATED_TRAIN_TEXTS]]).astype(np.float64)
-    evaluating = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
     weights = [*model.parameters(), *head.parameters()]
     learning = sum(weight.numel() for weight in weights if weight.requires_grad)
+    held = _held(model, head, config, hardware)
+    tokens, flops, priced, most_bytes = _steps(config, train_lengths_N, cost.training, price, held)
+    evaluated = _evaluated(config, train_lengths_N, test_lengths_M)
+    evaluating = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
     tensors = sum(weight.requires_grad for weight in model.parameters())
     return RouteForecast(
         route=route,
@@ -141,8 +145,26 @@ def forecast_route(
         evaluate_seconds=evaluating / (TRAINING_SHARE * rate),
         memory_bytes=round(most_bytes),
         least_memory_bytes=round(held.of(train_lengths_N.max(keepdims=True))),
-        checkpoint_bytes=4 * learning,
+        checkpoint_bytes=_BYTES_KEPT * learning * (2 if config.keeps_best else 1),
     )
+
+
+def _held(model: nn.Module, head: nn.Linear, config: ResolvedConfig, hardware: Hardware) -> TrainingMemory:
+    """Memory of training, with the weights of the best step where they are kept: a card's lie in main memory."""
+    bits, wide = config.quantise, hardware.bytes_a_weight
+    held = count_memory(model, head, bytes_a_number=wide, bits=bits, device=hardware.device)
+    if not config.keeps_best or hardware.device != "cpu":
+        return held
+    learning = sum(weight.numel() for weight in (*model.parameters(), *head.parameters()) if weight.requires_grad)
+    return replace(held, state=held.state + _BYTES_KEPT * learning)
+
+
+def _evaluated(config: ResolvedConfig, train_lengths_N: np.ndarray, test_lengths_M: np.ndarray) -> np.ndarray:
+    """Tokens of every text that is read for an evaluation: at the end, and if training does not end before."""
+    texts = round(config.validation_share * len(train_lengths_N)) if config.keeps_best else 0
+    times = ceil(config.steps / config.steps_between_evaluations)
+    parts = [test_lengths_M, train_lengths_N[:EVALUATED_TRAIN_TEXTS], np.tile(train_lengths_N[:texts], times)]
+    return np.concatenate(parts).astype(np.float64)
 
 
 def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tuple[nn.Module, nn.Linear]:
@@ -166,7 +188,7 @@ def _price(name: str, model: Any, head: nn.Linear, cost: StepCost, device: str) 
 
 
 def _steps(
-    config: AdaptConfig, lengths_N: np.ndarray, cost: StepCost, price: Prices, held: TrainingMemory
+    config: ResolvedConfig, lengths_N: np.ndarray, cost: StepCost, price: Prices, held: TrainingMemory
 ) -> tuple[int, float, float, float]:
     """Tokens, FLOPs, FLOPs as they are priced, and bytes of the largest pass, from some of the batches to be drawn."""
     order, drawn = Order(len(lengths_N), config.batch, seed=0), min(config.steps, _STEPS_DRAWN)

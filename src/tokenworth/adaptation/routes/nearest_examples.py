@@ -25,13 +25,15 @@ from tokenworth.adaptation.job import Job
 from tokenworth.adaptation.predictor import with_prefix
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Ints
-from tokenworth.encode import encode, pool, tokenise
+from tokenworth.encode import Reading, encode, pool, tokenise
 from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.probes.neighbours import nearest_labels, vote
 from tokenworth.tasks import Split
 from tokenworth.tasks.split import sample
 
 _POOLINGS = ("mean", "last")
+_READINGS = (Reading(), *(Reading(pooling, "raw") for pooling in _POOLINGS))
+"""The first is what an assessment of the same texts asks for: its pass serves here too."""
 _VOTES = 1000
 """Training texts whose neighbours vote on layer and pooling."""
 _ARRAYS = "neighbours.safetensors"
@@ -114,7 +116,7 @@ def fit_nearest(job: Job, backbone: Backbone) -> tuple[NearestExamples, dict[str
     learnt = np.union1d(job.train_rows, job.validation_rows)  # as in the assessment of the same texts
     parts = {"train": job.task.train.take(learnt), "test": job.task.test}
     tokens = {part: job.tokens(backbone, split.texts) for part, split in parts.items()}
-    wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), pooling="last+mean")
+    wanted = PassSettings(layers=tuple(range(backbone.n_layers + 1)), readings=_READINGS)
     train, rows = job.train, np.searchsorted(learnt, job.train_rows)
     with open_store(job.cache, job.devices.processes) as store:
         features = gather_features(
@@ -142,7 +144,7 @@ def fit_nearest(job: Job, backbone: Backbone) -> tuple[NearestExamples, dict[str
 
 
 def _pooled(features: Features, part: str, layer: int, pooling: str) -> np.ndarray:
-    return features.entry.features(layer, pooling, features.places[part])
+    return features.part(part, layer, Reading(pooling, "raw"))
 
 
 def _choose(job: Job, features: Features, rows: Ints) -> tuple[int, str, float]:

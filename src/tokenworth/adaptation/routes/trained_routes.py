@@ -163,7 +163,7 @@ def _data(job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens,
 
     def value() -> float:
         assert part is not None, "there is nothing to evaluate on"
-        return metric_value(config.metric, part.labels, softmax(predictor.scores(part.texts)))
+        return metric_value(config.judged_by, part.labels, softmax(predictor.scores(part.texts)))
 
     return TrainingData(
         packing.Packer(backbone, tokens.ids, cost, packing=packs),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from tokenworth.adaptation.route_settings import AdaptConfig
+from tokenworth.adaptation.route_settings import ResolvedConfig
 from tokenworth.training.devices import whole
 
 _DECAY = -0.8
@@ -111,7 +111,7 @@ def _plain(grad: Tensor, state: dict[str, Any], kept: float) -> Tensor:
     return mean.rsqrt().mul_(grad)
 
 
-def make_optimiser(parameters: dict[str, nn.Parameter], config: AdaptConfig) -> torch.optim.Optimizer:
+def make_optimiser(parameters: dict[str, nn.Parameter], config: ResolvedConfig) -> torch.optim.Optimizer:
     """The optimiser of the protocol over the parameters that learn."""
     learning, decay = list(parameters.values()), config.weight_decay
     return Adafactor(learning, lr=config.lr, clip_threshold=config.clip_threshold, weight_decay=decay)

@@ -1,7 +1,7 @@
 """A search over learning rate, rank and steps on a validation part of the training texts, at stated cost.
 
-Settings are drawn at random (Bergstra and Bengio 2012): the first trial is the protocol's own, so that a search never
-ends below it on the validation part.
+Settings are drawn at random (Bergstra and Bengio 2012): the first trial is that of the settings as they are, so that
+a search never ends below it on the validation part.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation.job import Fitted, Job
-from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
+from tokenworth.adaptation.route_settings import TRAINED, ResolvedConfig
 from tokenworth.base.aliases import Facts
 from tokenworth.base.atomic_files import write_json
 from tokenworth.base.cell_store import CellStore
@@ -32,7 +32,7 @@ TRIAL = "trial.json"
 _log = logging.getLogger("tokenworth")
 
 
-def candidates(config: AdaptConfig, route: str, seed: int) -> list[AdaptConfig]:
+def candidates(config: ResolvedConfig, route: str, seed: int) -> list[ResolvedConfig]:
     """The settings of the trials."""
     from scipy.stats import loguniform
     from sklearn.model_selection import ParameterSampler
@@ -40,7 +40,7 @@ def candidates(config: AdaptConfig, route: str, seed: int) -> list[AdaptConfig]:
     steps = [max(1, round(config.steps * share)) for share in STEP_SHARES]
     ranks = {"rank": list(RANKS)} if route == "lora" else {}
     space: dict[str, Any] = {"lr": loguniform(*RATES), "steps": steps, **ranks}
-    plain = replace(config, tune=0, selection="last", calibrate=False)
+    plain = replace(config, tune=0, selection="last", patience=None, calibrate=False)
     drawn = ParameterSampler(space, n_iter=max(1, config.tune - 1), random_state=seed)
     return [plain, *(replace(plain, **{**draw, "lr": float(draw["lr"])}) for draw in drawn)][: config.tune]
 
@@ -74,7 +74,7 @@ class Trials(CellStore[Path | None, Facts, Facts]):
         return result
 
 
-def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[Facts]]:
+def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[ResolvedConfig, list[Facts]]:
     """The best settings, and what every trial gave and took; finished trials are not run again.
 
     Raises SettingError: a route that has nothing to search over.
@@ -94,7 +94,7 @@ def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[AdaptConfig, list[Fact
     return replace(job.config, tune=0, lr=best["lr"], rank=best["rank"], steps=best["steps"]), trials
 
 
-def _trial(job: Job, fit: Callable[[Job], Fitted], config: AdaptConfig, work: Path) -> Facts:
+def _trial(job: Job, fit: Callable[[Job], Fitted], config: ResolvedConfig, work: Path) -> Facts:
     part, folder = job.validation, None if job.folder is None else work
     assert part is not None, "a search has a validation part"
     fitted = fit(replace(job, config=config, folder=folder, validation_rows=job.validation_rows[:0]))

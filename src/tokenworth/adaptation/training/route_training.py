@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tokenworth.adaptation.route_settings import AdaptConfig
+from tokenworth.adaptation.route_settings import ResolvedConfig
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, trainable
 from tokenworth.adaptation.training.adafactor import make_optimiser
 from tokenworth.adaptation.training.batch_cuts import Group
@@ -66,7 +66,7 @@ class RouteLearner(Learner):
     position: RoutePosition
 
     def __init__(
-        self, classifier: TextClassifier, data: TrainingData, config: AdaptConfig, *, seed: int, compute: Compute
+        self, classifier: TextClassifier, data: TrainingData, config: ResolvedConfig, *, seed: int, compute: Compute
     ) -> None:
         self.classifier, self.data, self.config, self.seed = classifier, data, config, seed
         self.compute, self.identity = compute, data.identity
@@ -114,7 +114,7 @@ class RouteLearner(Learner):
         return loss, loss.detach()
 
     def rate(self, step: int) -> float:
-        """That of the protocol."""
+        """A linear rise, then half a cosine."""
         return learning_rate(step, self.config.steps, self.config.lr, self.config.warmup_share)
 
     def accept(self, figures: Mapping[str, float], seconds: float) -> None:  # noqa: ARG002
@@ -126,23 +126,38 @@ class RouteLearner(Learner):
         self.position.flops += flops
 
     def watch(self) -> dict[str, float]:
-        """The metric on the validation part, every tenth of the run or `eval_steps`; the best weights are kept."""
+        """Log-loss or metric on the validation part, every tenth of the run or `eval_steps`; the best is kept."""
         position, config = self.position, self.config
-        every = config.eval_steps or max(1, config.steps // 10)
+        every = config.steps_between_evaluations
         due = position.step > 0 and (position.step % every == 0 or position.step == config.steps)
-        if self.data.evaluate is None or config.selection != "best" or not due:
+        if self.data.evaluate is None or not config.keeps_best or not due:
             return {}
-        value = self.data.evaluate()
-        self.classifier.train()
-        position.evaluations.append({"step": position.step, config.metric: value})
-        if is_better(config.metric, value, position.best):
+        value, metric = self._evaluated(self.data.evaluate), config.judged_by
+        position.evaluations.append({"step": position.step, metric: value})
+        if is_better(metric, value, position.best):
             position.best, position.best_step = value, position.step
-            self.best = {name: weights.clone() for name, weights in read_weights(self.parameters).items()}
-        return {f"validation_{config.metric}": value}
+            # in main memory: a card holds what learns once
+            self.best = {name: weights.to("cpu", copy=True) for name, weights in read_weights(self.parameters).items()}
+        return {f"validation_{metric}": value}
+
+    def _evaluated(self, evaluate: Callable[[], float]) -> float:
+        """The main process's value, so that no other stops or keeps another step for a rounding."""
+        value = torch.tensor(evaluate(), dtype=torch.float64)
+        self.classifier.train()
+        self.compute.processes.from_main(value)
+        return float(value)
+
+    @property
+    def is_done(self) -> bool:
+        """After the last step, or after `patience` evaluations in a row without a better one."""
+        position, patience = self.position, self.config.patience
+        if position.step >= self.config.steps or patience is None or position.best_step is None:
+            return position.step >= self.config.steps
+        return sum(row["step"] > position.best_step for row in position.evaluations) >= patience
 
     def finish(self) -> None:
         """Take the weights of the best step where they are asked for; add up what every process counted."""
-        if self.config.selection == "best" and self.best:
+        if self.config.keeps_best and self.best:
             write_weights(self.parameters, self.best)
         self.classifier.eval()
         position = self.position

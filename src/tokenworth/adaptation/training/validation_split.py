@@ -4,32 +4,57 @@ from __future__ import annotations
 
 import numpy as np
 
-from tokenworth.adaptation.route_settings import AdaptConfig
+from tokenworth.adaptation.recommended_settings import TaskSize
+from tokenworth.adaptation.route_settings import AdaptConfig, ResolvedConfig
 from tokenworth.base.aliases import Ints
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.tasks import Task
-from tokenworth.tasks.split import sample, split
+from tokenworth.tasks.split import KEPT_IN_TRAIN, sample, split
+
+_TENTH = 0.1
 
 
-def divide(task: Task, config: AdaptConfig, seed: int) -> tuple[Ints, Ints]:
+def usable_rows(task: Task, config: AdaptConfig, seed: int) -> Ints:
+    """Rows of the task's training texts that a route may use, in rising order.
+
+    Raises:
+        SettingError: train_size leaves fewer texts than classes.
+    """
+    labels_N = task.train.labels
+    if config.train_size is None:
+        return np.arange(len(labels_N))
+    n_classes = len(np.unique(labels_N))
+    if config.train_size < n_classes:
+        raise SettingError(f"train_size {config.train_size} is less than a text for each of the {n_classes} classes")
+    return sample(labels_N, config.train_size, seed)
+
+
+def size_of(task: Task, config: AdaptConfig, seed: int) -> TaskSize:
+    """What of a task the rule of settings asks for; of texts in groups, what a tenth of them can take.
+
+    Raises:
+        SettingError: train_size leaves fewer texts than classes.
+    """
+    rows = usable_rows(task, config, seed)
+    if task.train.groups is not None:
+        cut = split(task.train.labels[rows], _TENTH, seed, task.train.groups[rows])[1]
+        return TaskSize(len(rows), len(cut))
+    counts_C = np.bincount(task.train.labels[rows])
+    return TaskSize(len(rows), int(np.maximum(counts_C - KEPT_IN_TRAIN, 0).sum()))
+
+
+def divide(task: Task, config: ResolvedConfig, seed: int) -> tuple[Ints, Ints]:
     """Rows of the task's training texts to learn from and to validate on (often none), each in rising order.
 
     Raises:
         SettingError: train_size leaves fewer texts than classes.
         TaskError: too few texts to cut a validation part from.
     """
-    labels_N = task.train.labels
-    rows = np.arange(len(labels_N))
-    if config.train_size is not None:
-        if config.train_size < len(np.unique(labels_N)):
-            raise SettingError(
-                f"train_size {config.train_size} is less than a text for each of the {len(np.unique(labels_N))} classes"
-            )
-        rows = sample(labels_N, config.train_size, seed)
+    rows = usable_rows(task, config, seed)
     if not config.needs_validation:
         return rows, rows[:0]
     groups = None if task.train.groups is None else task.train.groups[rows]
-    kept, cut = split(labels_N[rows], config.validation_share, seed, groups)
+    kept, cut = split(task.train.labels[rows], config.validation_share, seed, groups)
     if not len(cut):
         raise TaskError(
             f"{task.name}: {len(rows):,} training texts are too few to cut a validation part of "

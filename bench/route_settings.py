@@ -1,0 +1,154 @@
+"""At which learning rate does a route learn, by the width of the model?
+
+    python bench/route_settings.py run docs/results/settings.jsonl --data FOLDER --models FOLDER... --rates 3e-4 1e-3
+    python bench/route_settings.py page docs/results/settings.jsonl > docs/results/settings.md
+
+`run` adds a line a cell (model, task, route, rate, seed) and leaves out those that are there, so that it goes on after
+an interruption and more cells can be asked for later; `page` makes the tables of all that is there.  Every cell is a
+run of the papers' protocol but for the rate, the steps and the length of the texts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NAMES = ("model", "task", "route", "lr", "seed", "steps", "texts", "max_length")
+"""What a cell is."""
+TASKS = ("rotten_tomatoes", "emotion", "sms_spam")
+_LAST = 10
+"""Steps at the end whose loss is told."""
+HEAD = """# Settings that suit a model's size
+
+Weighted F1 (log-loss) on test texts by learning rate: means over the seeds that were run. The papers' protocol but for
+rate, steps and length; bfloat16 products, one thread. One cell is one run on as many test texts as the title says: with
+200 to 300 of them an F1 has a standard error of about .03, so that neighbouring rates are told apart by several tasks,
+not by one. Which rule follows from this, and from whom else its figures are: `adaptation/recommended_settings.py`.
+
+    python bench/route_settings.py run docs/results/settings.jsonl --data TASKS --models MODEL... --rates RATE...
+    python bench/route_settings.py page docs/results/settings.jsonl > docs/results/settings.md
+"""
+READING = """## Reading
+
+READING_HERE
+"""
+
+
+def main() -> None:
+    """Run cells, or print the page of those that were run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    run_parser, page_parser = commands.add_parser("run"), commands.add_parser("page")
+    for command in (run_parser, page_parser):
+        command.add_argument("cells", type=Path)
+    run_parser.add_argument("--data", type=Path, required=True)
+    run_parser.add_argument("--models", type=Path, nargs="+", required=True)
+    run_parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    run_parser.add_argument("--routes", nargs="+", default=["lora"])
+    run_parser.add_argument("--rates", type=float, nargs="+", required=True)
+    run_parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    run_parser.add_argument("--steps", type=int, default=60)
+    run_parser.add_argument("--texts", type=int, default=480, help="of each part")
+    run_parser.add_argument("--max-length", type=int, default=64)
+    options = parser.parse_args()
+    if options.command == "run":
+        run(options)
+    else:
+        print(page(_read(options.cells)))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The cells of a file; a last line that was cut short is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run every cell that is not there yet, a line each."""
+    grid = product(options.seeds, options.models, options.tasks, options.routes, options.rates)
+    known = {tuple(row[name] for name in NAMES) for row in _read(options.cells)}
+    for seed, model, task, route, rate in grid:
+        values = (model.name, task, route, rate, seed, options.steps, options.texts, options.max_length)
+        if values in known:
+            continue
+        row = dict(zip(NAMES, values, strict=True)) | measured(
+            model, options.data, dict(zip(NAMES, values, strict=True))
+        )
+        with options.cells.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+
+def measured(model: Path, data: Path, cell: dict[str, Any]) -> dict[str, Any]:
+    """One run: metrics of test and training texts, loss of the last steps, seconds, width of the model."""
+    from tokenworth.adaptation import adapt
+    from tokenworth.backbones import account_of
+    from tokenworth.errors import AdaptError
+    from tokenworth.tasks import load_task
+
+    task = load_task(cell["task"], data=data, seed=0).sample(cell["texts"], seed=0)
+    config = {"steps": cell["steps"], "lr": cell["lr"], "max_length": cell["max_length"], "mislabelled": False,
+              "selection": "last"}  # fmt: skip
+    facts = {"width": account_of(str(model)).width, "train": len(task.train), "test": len(task.test)}
+    try:
+        result = adapt(str(model), task, cell["route"], seed=cell["seed"], config=config, cache=False)
+    except AdaptError as error:  # a loss that is no finite number is an answer too
+        return {**facts, "f1": None, "failure": str(error)}
+    return {
+        **facts,
+        "f1": result.metrics["weighted_f1"],
+        "log_loss": result.metrics["log_loss"],
+        "train_f1": result.train_metrics["weighted_f1"],
+        "last_loss": float(np.mean(result.training["losses"][-_LAST:])),
+        "seconds": round(result.cost["loop_seconds"], 1),
+        "products_in": result.facts["products_in"],
+        "failure": None,
+    }
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """Tables of all cells: a table a model and route, a row a rate, a column a task."""
+    tables = defaultdict(list)
+    for row in rows:
+        tables[row["width"], row["model"], row["route"], row["steps"], row["texts"], row["max_length"]].append(row)
+    return "\n".join([HEAD, *(_table(place, tables[place]) for place in sorted(tables)), READING])
+
+
+def _table(place: tuple[Any, ...], rows: list[dict[str, Any]]) -> str:
+    width, model, route, steps, texts, length = place
+    tasks = [task for task in TASKS if any(row["task"] == task for row in rows)]
+    tasks += sorted({row["task"] for row in rows} - set(TASKS))
+    seeds = sorted({row["seed"] for row in rows})
+    title = f"## {model} (width {width}), {route}: {steps} steps of 8, {texts} texts of each part, {length} tokens"
+    lines = [title, "", f"| rate | {' | '.join(tasks)} | mean | seeds |", f"|---|{'--:|' * (len(tasks) + 2)}"]
+    for rate in sorted({row["lr"] for row in rows}):
+        cells = [[row for row in rows if row["lr"] == rate and row["task"] == task] for task in tasks]
+        means = [_mean(cell, "f1") for cell in cells]
+        whole = f"{np.mean(means):.3f}" if all(map(np.isfinite, means)) else ""
+        shown = [_shown(cell) for cell in cells]
+        lines.append(f"| {rate:g} | {' | '.join(shown)} | {whole} | {', '.join(map(str, seeds))} |")
+    return "\n".join([*lines, ""])
+
+
+def _shown(cell: list[dict[str, Any]]) -> str:
+    """F1 (log-loss) of the test texts, means over seeds."""
+    if not cell:
+        return ""
+    if any(row["f1"] is None for row in cell):
+        return "no finite loss"
+    return f"{_mean(cell, 'f1'):.3f} ({_mean(cell, 'log_loss'):.2f})"
+
+
+def _mean(cell: list[dict[str, Any]], name: str) -> float:
+    values = [row[name] for row in cell if row.get(name) is not None]
+    return float(np.mean(values)) if cell and len(values) == len(cell) else float("nan")
+
+
+if __name__ == "__main__":
+    main()

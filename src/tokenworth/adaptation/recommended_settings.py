@@ -1,0 +1,149 @@
+"""Settings that suit a model's size: what a trained route is run with where nothing is given.
+
+    rate    factor / width, within bounds                                     width: numbers of a state of the model
+    steps   passes over the training texts, 200 to 10,000, at a batch's texts a step
+    end     after three evaluations in a row (of ten) without a lower loss on a validation part; its best step is kept
+
+| route   | factor | rate within    | passes |
+|---------|-------:|----------------|-------:|
+| lora    |    0.6 | 1e-4 to 3e-3   |      4 |
+| full    |   0.06 | 2e-5 to 1e-4   |      4 |
+| scratch |    0.4 | 1e-4 to 1e-3   |     10 |
+
+Where the figures are from; docs/results/settings.md has what was measured here.
+
+- 1 / width: the rate at which Adam-like updates change a layer's output as much whatever its width (Yang et al. 2022,
+  Tensor Programs V).
+- lora: ten times full (Schulman et al. 2025, LoRA Without Regret, whose rule of 5e-4 (2000 / width)^.78 for Llamas
+  gives 1.3e-3 at width 576, ours 1.0e-3); QLoRA (Dettmers et al. 2023) has 2e-4 at width 4096, ours 1.5e-4.
+- full: Devlin et al. (2019) fine-tune BERT, of width 768 and 1024, at 2e-5 to 5e-5 for 2 to 4 passes.
+- scratch: GPT-3 (Brown et al. 2020, table 2.1) was trained at rates whose product with the width is .31 to .51 for
+  models of width 768 to 5140.  A model that knows nothing sees every text more often.
+- warm-up: 5 % of the steps, as the papers have it (RoBERTa, Liu et al. 2019: 6 %).
+- 10,000 steps: those of the papers.  200 steps, 1,000 validation texts at most, 20 at least and three evaluations are
+  judgements: small tasks need many passes (Mosbach et al. 2021), and a loss on fewer texts says little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig, ResolvedConfig
+from tokenworth.settings.declarations import part_of
+
+PROTOCOL: dict[str, Any] = {"steps": 10_000, "lr": 1e-4, "selection": "last", "validation_share": 0.1}
+"""What the papers have for the settings that follow the rule otherwise."""
+LEAST_STEPS, MOST_STEPS = 200, 10_000
+MOST_VALIDATION, FEWEST_VALIDATION = 1000, 20
+"""Texts of the validation part: no more are cut off, and with fewer no step is chosen by them."""
+PATIENCE = 3
+"""Evaluations in a row without a lower loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRule:
+    """What a trained route is run with, by the width of the model."""
+
+    factor: float
+    """The rate is this over the width."""
+    lowest: float
+    highest: float
+    passes: int
+    """Over the training texts, at most."""
+
+    def rate(self, width: int) -> float:
+        """The highest learning rate, of two digits."""
+        return float(f"{min(self.highest, max(self.lowest, self.factor / width)):.1e}")
+
+    def steps(self, n_texts: int, batch: int) -> int:
+        """Optimiser steps at most, for so many texts to learn from."""
+        return min(MOST_STEPS, max(LEAST_STEPS, ceil(self.passes * n_texts / batch)))
+
+
+RULES = {
+    "lora": RouteRule(0.6, 1e-4, 3e-3, 4),
+    "full": RouteRule(0.06, 2e-5, 1e-4, 4),
+    "scratch": RouteRule(0.4, 1e-4, 1e-3, 10),
+}
+assert tuple(RULES) == TRAINED, "every trained route has its rule"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSize:
+    """What of a task settings depend on."""
+
+    n_texts: int
+    """Training texts that a route may use."""
+    n_spare: int
+    """Of them, those that a validation part may take: two are left in every class."""
+
+
+def as_published(config: AdaptConfig) -> ResolvedConfig:
+    """What is given, and for the rest the papers' protocol."""
+    open_to = {name: value for name, value in PROTOCOL.items() if getattr(config, name) is None}
+    if config.patience is not None and config.selection is None:
+        open_to["selection"] = "lowest_loss"
+    return part_of(ResolvedConfig, config, **open_to)
+
+
+def resolve(
+    config: AdaptConfig, route: str, width: int | None, task: TaskSize
+) -> tuple[ResolvedConfig, dict[str, str]]:
+    """What a route is run with, and why for each setting that the rule chose.
+
+    Args:
+        config: what is wished; what is given stays.
+        route: one that trains no network has nothing to choose.
+        width: numbers of a state of the model; may be None where the rate is given or the route trains nothing.
+        task: size of the task.
+    """
+    if config.protocol or route not in TRAINED:
+        return as_published(config), {}
+    values: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    if config.lr is None:
+        assert width is not None, "the caller asks for the width where a rate is chosen"
+        values["lr"], reasons["lr"] = _rate(RULES[route], width)
+    share = _validation_share(task.n_texts) if config.validation_share is None else config.validation_share
+    n_validation = min(round(share * task.n_texts), task.n_spare)
+    values["validation_share"] = share
+    if config.steps is None:
+        stops = _stopping(config, n_validation)
+        used = n_validation if stops or config.selection not in (None, "last") or config.calibrate else 0
+        values["steps"] = RULES[route].steps(task.n_texts - used, config.batch)
+        reasons["steps"] = _steps_reason(RULES[route].passes, task.n_texts - used, config.batch)
+        if stops:
+            values |= stops
+            reasons["patience"] = f"{stops['patience']} of ten evaluations, on {n_validation:,} validation texts"
+    return as_published(part_of(AdaptConfig, config, **values)), reasons
+
+
+def needs_width(config: AdaptConfig, route: str) -> bool:
+    """Whether the rule chooses the rate."""
+    return config.lr is None and not config.protocol and route in TRAINED
+
+
+def _rate(rule: RouteRule, width: int) -> tuple[float, str]:
+    rate = rule.rate(width)
+    bounds = "" if rule.lowest < rule.factor / width < rule.highest else f", within {rule.lowest:g} to {rule.highest:g}"
+    return rate, f"{rule.factor:g} / width {width}{bounds}"
+
+
+def _validation_share(n_texts: int) -> float:
+    tenth: float = PROTOCOL["validation_share"]
+    return tenth if tenth * n_texts <= MOST_VALIDATION else MOST_VALIDATION / n_texts
+
+
+def _stopping(config: AdaptConfig, n_validation: int) -> dict[str, Any]:
+    """Selection and patience where training may end early; a search chooses the steps itself."""
+    if config.selection == "last" or config.tune or n_validation < FEWEST_VALIDATION:
+        return {}
+    return {"selection": config.selection or "lowest_loss", "patience": config.patience or PATIENCE}
+
+
+def _steps_reason(passes: int, n_texts: int, batch: int) -> str:
+    return (
+        f"{passes} passes over {n_texts:,} texts in batches of {batch}, within {LEAST_STEPS:,} to {MOST_STEPS:,} steps"
+    )
