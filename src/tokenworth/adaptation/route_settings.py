@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from tokenworth.adaptation.label_words import word_pairs
 from tokenworth.assessment.assessment_settings import Model, ProgressCall, poolings
 from tokenworth.backbones.model_choice import ModelSource
 from tokenworth.errors import SettingError
@@ -39,9 +40,6 @@ TRAINED = ("lora", "full", "scratch")
 
 Tracker = Literal["tensorboard", "wandb"]
 Selection = Literal["last", "best", "lowest_loss"]
-
-
-_PAIRS = "lines such as 'ham: normal', or ham=normal,spam=spam"
 
 
 def _metrics() -> tuple[str, ...]:
@@ -187,7 +185,7 @@ class AdaptConfig:
     @property
     def words_of_classes(self) -> dict[str, str]:
         """Words by class name, where some are given."""
-        return _word_pairs(self.label_words or {})
+        return word_pairs(self.label_words or {})
 
     @property
     def head_pooling(self) -> str:
@@ -197,21 +195,6 @@ class AdaptConfig:
     def asdict(self) -> dict[str, Any]:
         """As JSON writes it."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-
-def _word_pairs(label_words: dict[str, Any] | str) -> dict[str, str]:
-    """Words by class, of a mapping or of `ham=normal,spam=spam`.  SettingError: they are neither."""
-    if isinstance(label_words, str):
-        parts = [part.partition("=") for part in label_words.split(",") if part.strip()]
-        pairs: dict[str, Any] = {name.strip(): words.strip() for name, _, words in parts}
-    else:
-        pairs = dict(label_words)
-    for name, words in pairs.items():
-        if not isinstance(words, str) or not words.strip():
-            raise SettingError(
-                f"label_words gives no words for {quoted(name)}; write {_PAIRS} (words such as yes in quotation marks)"
-            )
-    return pairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
