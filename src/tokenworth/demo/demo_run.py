@@ -17,7 +17,7 @@ from tokenworth.base.aliases import Progress
 from tokenworth.base.progress import clock_time
 from tokenworth.decision import Decision, decide
 from tokenworth.decision.decision_summary import route_in_words
-from tokenworth.demo.story_summary import Findings, examples_of, summarise
+from tokenworth.demo.story_summary import Findings, examples_of, headline, summarise
 from tokenworth.errors import BackboneError
 from tokenworth.report import write_report
 from tokenworth.report.story import Story
@@ -50,7 +50,7 @@ class Demo:
 
     def task(self) -> Task:
         """All texts of the task."""
-        self.say(f"task: the docstrings of installed packages. {QUESTION.format('several')}")
+        self.say("1/4 the task: which Python library does a piece of documentation come from, its name being masked?")
         return load_task(TASK, seed=self.seed)
 
     def run(self, model: str, task: Task, begun: float | None = None) -> Story:
@@ -64,7 +64,8 @@ class Demo:
         start = perf_counter() if begun is None else begun
         sample = task if self.max_texts is None else task.sample(self.max_texts, seed=self.seed)
         sampled = self._sampled(task, sample)
-        self.say(sampled)
+        self.say(f"    {sampled}")
+        self.say("2/4 a bag of words, then the network as it was trained and with random weights")
         words, words_of_all = self._words(task, sample)
         ranking = self._rank(model, sample, words)
         decision = self._decide(model, sample, ranking)
@@ -72,7 +73,7 @@ class Demo:
         trained, random = sorted(ranking.assessments, key=lambda result: result.backbone["random"])
         findings = Findings(
             task=sample,
-            name=self.called or trained.backbone["name"],
+            name=str(self._name(model)),
             trained=trained,
             random=random,
             words=words,
@@ -84,13 +85,14 @@ class Demo:
         story = Story(
             question=QUESTION.format(task.n_classes),
             sampled=sampled,
+            headline=headline(findings),
             sentences=summarise(findings),
             measured=findings.measured(),
             ranking=ranking,
             decision=decision,
             run=run,
             examples=examples_of(findings, self.seed),
-            pages=self._pages(),
+            pages=self._pages(decision),
         )
         return self._written(replace(story, seconds=perf_counter() - start))
 
@@ -108,12 +110,12 @@ class Demo:
     def _words(self, task: Task, sample: Task) -> tuple[FittedProbe, FittedProbe | None]:
         """Bags of words of the sample and, where there are more, of all labelled texts, on the same test texts."""
         words = bow_row(sample)
-        self.say(f"bag of words: F1 {words['f1']:.3f} in {clock_time(words['seconds'] or 0)}")
+        self.say(f"    bag of words: F1 {words['f1']:.3f} in {clock_time(words['seconds'] or 0)}")
         if len(sample.train) == len(task.train):
             return words, None
         every = bow_row(replace(sample, train=task.train))
         told = f"F1 {every['f1']:.3f} in {clock_time(every['seconds'] or 0)}"
-        self.say(f"bag of words, taught by all {len(task.train):,} labelled texts: {told}")
+        self.say(f"    bag of words, taught by all {len(task.train):,} labelled texts: {told}")
         return words, every
 
     def _rank(self, model: str, task: Task, words: FittedProbe) -> Ranking:
@@ -123,7 +125,7 @@ class Demo:
             max_length=self.max_length,
             seed=self.seed,
             baseline=dict(words),
-            started=lambda name: self.say(f"reading the texts with {name}, all layers in one pass"),
+            started=lambda name: self.say(f"    reading the texts with {self._name(name)}, all layers in one pass ..."),
             progress=self.progress,
         )
         if reasons := [row["failed"] for row in ranking.rows if row["failed"] is not None]:
@@ -134,14 +136,15 @@ class Demo:
             place = self.out / ("random" if result.backbone["random"] else "trained")
             result.save(place)
             write_report(result, place / "report.html")
-            best, time = result.best_probe(), clock_time(result.timings["total"])
-            self.say(f"{result.backbone['name']}: F1 {best['f1']:.3f} with {best['name']}, {time}")
+            best, name = result.best_probe(), self._name(RANDOM_SUFFIX if result.backbone["random"] else model)
+            took = clock_time(result.timings["total"])
+            self.say(f"    {name}: F1 {best['f1']:.3f} ({best['name']}) in {took}")
         return ranking
 
     def _decide(self, model: str, task: Task, ranking: Ranking) -> Decision:
         """The assessment of the trained network is not made again."""
         limit = "" if self.budget is None else f", at most {self.budget} a route"
-        self.say(f"deciding: what each route would bring and cost on this machine{limit}")
+        self.say(f"3/4 deciding: what each route would bring and cost on this machine{limit}")
         trained = next(result for result in ranking.assessments if not result.backbone["random"])
         place = self.out / "decision"
         decision = decide(
@@ -155,7 +158,7 @@ class Demo:
         )
         write_report(decision, place / "report.html")
         for sentence in decision.sentences:
-            self.say(f"- {sentence}")
+            self.say(f"    {sentence}")
         return decision
 
     def _follow(self, decision: Decision, model: str, task: Task) -> AdaptResult | None:
@@ -163,27 +166,37 @@ class Demo:
         advised = decision.recommended
         if advised is None:
             return None
-        self.say(f"following the advice: {route_in_words(advised['route'], advised['model'])}")
+        self.say(f"4/4 following the advice: {route_in_words(advised['route'], self._name(advised['model']))}")
         plan = decision.settings["plan"].get(advised["model"], {}).get(advised["route"], {})
         base = None if advised["model"] is None else model
-        place = self.out / "adapted"
+        place = self.out / "adapted" / advised["route"]  # called again on a busier day another may be advised
         config = self._config() | plan
         run = adapt(base, task, advised["route"], seed=self.seed, config=config, out=place, progress=self.progress)
         write_report(run, place / "report.html")
-        self.say(f"F1 {run.metrics['weighted_f1']:.3f} in {clock_time(run.cost['seconds'])}")
+        self.say(f"    F1 {run.metrics['weighted_f1']:.3f} in {clock_time(run.cost['seconds'])}")
         return run
+
+    def _name(self, model: str | None) -> str | None:
+        """What people call a model; the random twin is the same network with random weights."""
+        if model is None:
+            return None
+        if model.endswith(RANDOM_SUFFIX):
+            return "the same network with random weights"
+        return self.called or Path(model).name
 
     def _config(self) -> dict[str, Any]:
         cut = {} if self.max_length is None else {"max_length": self.max_length}
         return {"mislabelled": False, **cut, **self.config}
 
-    def _pages(self) -> dict[str, str]:
+    def _pages(self, decision: Decision) -> dict[str, str]:
+        """Pages of the parts by what they show."""
+        route = "" if decision.recommended is None else decision.recommended["route"]
         parts = {
             "trained": "every score of the trained network",
             "random": "of the random one",
             "ranking": "both beside each other",
             "decision": "the decision",
-            "adapted": "the run that was advised",
+            f"adapted/{route}": "the run that was advised",
             "pretrain": "the pretraining",
         }
         written = {name: f"{name}/report.html" for name in parts if (self.out / name / "report.html").is_file()}

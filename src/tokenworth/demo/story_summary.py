@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +19,14 @@ from tokenworth.report.story import Example, Kind, Measured
 from tokenworth.tasks import Task
 
 _EXAMPLES = 6
+Outcome = Literal["pays", "network", "words", "open"]
+"""The trained network is ahead of random weights and of words, of words alone, behind words, or none can be told."""
+_HEADLINES: dict[Outcome, str] = {
+    "pays": "pretraining pays",
+    "network": "the network pays, its pretraining does not show",
+    "words": "a bag of words is better than the pretrained network",
+    "open": "a pretrained network is no better than a bag of words, as far as can be told",
+}
 Difference = tuple[float, float, float]
 """Weighted F1 of one classifier minus that of another on the same texts, and its 95 % interval."""
 
@@ -112,6 +121,11 @@ def examples_of(findings: Findings, seed: int) -> list[Example]:
     ]
 
 
+def headline(findings: Findings) -> str:
+    """The answer in a few words."""
+    return _HEADLINES[_outcome(findings)]
+
+
 def summarise(findings: Findings) -> list[str]:
     """The answer, its price, and what came of the advice."""
     return [_reached(findings), _verdict(findings), _price(findings), *_advice(findings)]
@@ -127,22 +141,30 @@ def _reached(findings: Findings) -> str:
     )
 
 
+def _outcome(findings: Findings) -> Outcome:
+    """By the 95 % intervals of both differences."""
+    _, low, high = findings.over_words
+    if low > 0:
+        return "pays" if findings.over_random[1] > 0 else "network"
+    return "words" if high < 0 else "open"
+
+
 def _verdict(findings: Findings) -> str:
     lead, low, high = findings.over_words
-    over_random = findings.over_random
     noise = f"the noise of {len(findings.task.test):,} test texts"
-    weights = f"its weights are worth {_points(*over_random)} against random ones"
-    if low > 0 and over_random[1] > 0:
+    weights = f"its weights are worth {_points(*findings.over_random)} against random ones"
+    outcome = _outcome(findings)
+    if outcome == "pays":
         return (
             f"So pretraining pays here: {weights}, and the network {_points(lead, low, high)} against plain words, "
             f"both beyond {noise}."
         )
-    if low > 0:
+    if outcome == "network":
         return (
             f"So the network pays here, by {_points(lead, low, high)} against plain words, but not its pretraining: "
             f"{weights}, which is within {noise}."
         )
-    if high < 0:
+    if outcome == "words":
         return (
             f"So pretraining does not pay here: {weights}, but plain words are ahead of the network by "
             f"{_points(-lead, -high, -low)}, beyond {noise}."
@@ -180,11 +202,13 @@ def _advice(findings: Findings) -> list[str]:
     advised, run = findings.decision.recommended, findings.run
     if advised is None or run is None:
         return ["No route could be had within the budget."]
-    reached, (low, high) = float(run.metrics["weighted_f1"]), (advised["f1_low"], advised["f1_high"])
+    reached, low, high = float(run.metrics["weighted_f1"]), float(advised["f1_low"]), float(advised["f1_high"])
     limit = findings.decision.settings["budget"]
     within = f" within {limit} a route" if limit else ""
-    was = "inside" if low <= reached <= high else "outside"
     route = route_in_words(advised["route"], findings.name if advised["model"] else None)
-    expected = f"{advised['source']} at {advised['f1']:.3f} ({low:.3f} to {high:.3f})"
-    ran = f"run in {clock_time(run.cost['seconds'])} it reaches {reached:.3f}, {was} that interval"
-    return [f"The advice{within} was {route}, {expected}; {ran}."]
+    took = clock_time(run.cost["seconds"])
+    if advised["source"] == "measured":
+        return [f"The advice{within} was {route}; fitted once more and saved in {took} it reaches {reached:.3f}."]
+    expected = f"{advised['f1']:.3f} was predicted ({low:.3f} to {high:.3f})"
+    was = "inside" if low <= reached <= high else "outside"
+    return [f"The advice{within} was {route}: {expected}; run in {took} it reaches {reached:.3f}, {was} the interval."]

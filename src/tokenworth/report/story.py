@@ -53,6 +53,8 @@ class Story:
     """What a text is to be recognised by, one sentence."""
     sampled: str
     """Which texts were used and why, one sentence or two."""
+    headline: str
+    """The answer in a few words."""
     sentences: list[str]
     """The answer, the most important first."""
     measured: list[Measured]
