@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Tests start many processes, and none should have to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo format rules types lint test check selection pythons lowest bench bench-real browser clean
+.PHONY: demo demo-pretrain format rules types lint test check selection pythons lowest bench bench-real browser clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
@@ -24,6 +24,10 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 
 demo: $(STAMP)
 	$(BIN)/tokenworth demo --out out/demo
+
+# The same story about a decoder of a million parameters that is pretrained on the spot.
+demo-pretrain: $(STAMP)
+	$(BIN)/tokenworth demo --pretrain --out out/demo-pretrain
 
 # The page tests drive a real browser; where it cannot be installed they are skipped with a reason.
 browser:

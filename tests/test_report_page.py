@@ -9,6 +9,7 @@ import pytest
 
 from browser import charts, chromium, complaints, open_page, requests, resize
 from report_results import PWNED, adapted, assessment, decided, empty_assessment, pretrained, ranking
+from report_story import story
 from tokenworth.report import write_report
 from tokenworth.report.displayed_values import ABSENT
 from tokenworth.report.report_page import write_study_page
@@ -28,6 +29,7 @@ PAGES = {
     "lora": (adapted(), {"chart-loss", "chart-reliability", "chart-confusion", "chart-diagnosis"}),
     "decision": (decided(), {"chart-routes", "chart-labels"}),
     "decision without labels": (decided(labels=False), {"chart-routes"}),
+    "story": (story(), {"chart-story", "chart-overlay-probe_f1", "chart-routes", "chart-confusion"}),
     "pretraining": (pretrained(), {"chart-loss", "chart-held-out"}),
     "bag of words": (adapted(12, "bow", whole=False), {"chart-reliability", "chart-confusion"}),
 }  # fmt: skip
@@ -180,6 +182,39 @@ def test_in_the_dark_charts_take_light_text(driver, pages):
 
 def _luminance(colour):
     return sum(int(channel) for channel in re.findall(r"\d+", colour)[:3]) / (3 * 255)
+
+
+def test_a_story_tells_what_was_fitted_in_its_own_colours(driver, pages):
+    at(driver, pages["story"])
+    assert driver.find_element("tag name", "h1").text.endswith(f"pretraining pays {PWNED}")
+    dots = driver.execute_script("return document.getElementById('chart-story').data.at(-1)")
+    assert dots["x"] == [0.52, 0.45, 0.7, 0.74]
+    assert len(set(dots["marker"]["color"])) == 4
+    marks = [cell.text for cell in driver.find_elements("css selector", "#examples tbody tr:first-child td")]
+    assert marks[1:] == ["positive", "✓ positive", f"✗ {PWNED}"]
+
+
+def test_examples_are_read_below_each_other_on_a_telephone(driver, pages):
+    open_page(driver, pages["story"], width=400)
+    cells = driver.find_elements("css selector", "#examples tbody tr:first-child td")
+    lefts = {cell.rect["x"] for cell in cells}
+    tops = [cell.rect["y"] for cell in cells]
+    assert len(lefts) == 1
+    assert tops == sorted(set(tops))
+
+
+def test_routes_that_cost_alike_are_named_on_different_sides(driver, pages):
+    at(driver, pages["decision"])
+    dots = driver.execute_script("return document.getElementById('chart-routes').data.at(-1)")
+    sides = dict(zip(dots["text"], dots["textposition"], strict=True))
+    assert sides["LoRA"] != sides["from random weights"]
+    assert sides["bag of words"] == "middle right"
+
+
+def test_backbones_of_one_depth_share_an_axis_of_layers(driver, pages):
+    at(driver, pages["ranking"])
+    axis = driver.execute_script("return document.getElementById('chart-overlay-probe_f1').layout.xaxis.title.text")
+    assert axis == "layer"
 
 
 def test_a_ranking_marks_ties_and_names_failures(driver, pages):

@@ -7,7 +7,8 @@ from typing import Any
 from tokenworth.errors import SettingError
 from tokenworth.settings import quoted
 
-_PAIRS = "lines such as 'ham: normal', or ham=normal,spam=spam"
+PAIRS = "lines such as 'ham: normal', or ham=normal,spam=spam"
+"""How they are written, for sentences."""
 
 
 def word_pairs(label_words: dict[str, Any] | str) -> dict[str, str]:
@@ -20,6 +21,6 @@ def word_pairs(label_words: dict[str, Any] | str) -> dict[str, str]:
     for name, words in pairs.items():
         if not isinstance(words, str) or not words.strip():
             raise SettingError(
-                f"label_words gives no words for {quoted(name)}; write {_PAIRS} (words such as yes in quotation marks)"
+                f"label_words gives no words for {quoted(name)}; write {PAIRS} (words such as yes in quotation marks)"
             )
     return pairs

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tokenworth.adaptation.label_words import word_pairs
+from tokenworth.adaptation.label_words import PAIRS, word_pairs
 from tokenworth.assessment.assessment_settings import Model, ProgressCall, poolings
 from tokenworth.backbones.model_choice import ModelSource
 from tokenworth.errors import SettingError
@@ -37,7 +37,6 @@ from tokenworth.tasks import Task
 ROUTES = ("bow", "prompt", "probe", "lora", "full", "scratch")
 TRAINED = ("lora", "full", "scratch")
 """The routes that run the training loop."""
-
 Tracker = Literal["tensorboard", "wandb"]
 Selection = Literal["last", "best", "lowest_loss"]
 
@@ -119,7 +118,7 @@ class AdaptConfig:
     """Put texts, and examples with their classes, as turns of a conversation where the model has a chat template."""
     system: str | None = None
     """What the model is told before all; by default, in a conversation, the task and the classes; '' leaves it out."""
-    label_words: Annotated[dict[str, Any] | str | None, Called(_PAIRS)] = None
+    label_words: Annotated[dict[str, Any] | str | None, Called(PAIRS)] = None
     """Words that stand for classes, by class name: ham=normal,spam=spam; by default the task's own, or the names."""
     label_likelihood: Literal["mean", "sum"] = "mean"
     """Whether a class scores the mean or the sum of the log-likelihoods of its tokens."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tokenworth.assessment.assess_task import assess
-from tokenworth.assessment.assessment_result import Assessment, ProbeRow, TaskCard
+from tokenworth.assessment.assessment_result import Assessment, FittedProbe, ProbeRow, TaskCard
 from tokenworth.assessment.assessment_settings import AssessKeywords, RankCall
 from tokenworth.assessment.probe_table import bow_row, without_predictions
 from tokenworth.assessment.ranking_result import RankedRow, Ranking
@@ -50,7 +50,7 @@ def rank(call: RankCall) -> Ranking:
     resolve_dtype(call.dtype, resolve_device(call.device))
     task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=call.seed)
     task = task.sample(call.max_texts, seed=call.seed) if call.max_texts is not None else task
-    baseline = bow_row(task)
+    baseline = cast("FittedProbe", call.baseline) if call.baseline else bow_row(task)
     keywords = values_of(AssessKeywords, call) | {"max_texts": None, "baseline": dict(baseline)}
     assessed: list[tuple[str, Assessment]] = []
     failed: dict[str, str] = {}

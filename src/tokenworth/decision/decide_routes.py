@@ -52,7 +52,7 @@ def decide(call: DecideCall) -> Decision:
     plan = plan_for(call.config, whole, task, seed)
     machine = _machine(call)
     seen = task if call.max_texts is None else task.sample(call.max_texts, seed=seed)
-    looked = assess_backbones(seen, call.models, call.started, _assessment_settings(call, plan))
+    looked = assess_backbones(seen, call.models, call.started, _assessment_settings(call, plan), call.assessments or {})
     task_S = tasks_drawn(whole, DRAWS, np.random.default_rng([seed, 1]))  # a stream of its own
     work = Work(task, looked, machine, plan, Forecaster(whole, call.predictor), seed, metric, task_S)
     options = work.options()

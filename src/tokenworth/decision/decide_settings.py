@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from tokenworth.adaptation.route_settings import Configuration
+from tokenworth.assessment.assessment_result import Assessment
 from tokenworth.assessment.assessment_settings import AssessKeywords, Started
 from tokenworth.decision.budget import HERE
 from tokenworth.settings import Fraction, NonNegative, OutFolder, Positive, Seed
+from tokenworth.settings.declarations import NoOption
 from tokenworth.tasks import Task
 
 METRIC = "weighted_f1"
@@ -54,5 +57,7 @@ class DecideCall(AssessKeywords):
     """Of everything random."""
     out: OutFolder = None
     """Folder for decision.json; by default none is written."""
+    assessments: Annotated[dict[str, Assessment] | None, NoOption()] = None
+    """Earlier assessments of this task (as `max_texts` samples it) by the model: these are not made again."""
     started: Started = None
     """Called with the name of each backbone before it is assessed."""

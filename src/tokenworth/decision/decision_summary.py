@@ -47,7 +47,12 @@ def describe(
 
 def in_words(option: Option) -> str:
     """LoRA of MODEL."""
-    return _WORDS[option.route] + ("" if option.model is None else f" of {option.model}")
+    return route_in_words(option.route, option.model)
+
+
+def route_in_words(route: str, model: str | None) -> str:
+    """LoRA of MODEL; a bag of words, where there is no model."""
+    return _WORDS[route] + ("" if model is None else f" of {model}")
 
 
 def _reason(chosen: Option, best: Option, tolerance: float, machine: Machine) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,11 @@ class AssessedBackbones:
 
 
 def assess_backbones(
-    task: Task, models: Sequence[str], started: Callable[[str], None] | None, settings: dict[str, Any]
+    task: Task,
+    models: Sequence[str],
+    started: Callable[[str], None] | None,
+    settings: dict[str, Any],
+    known: Mapping[str, Assessment] = MappingProxyType({}),
 ) -> AssessedBackbones:
     """Assess every backbone; one that fails is noted, and the others go on.
 
@@ -48,15 +53,20 @@ def assess_backbones(
         models: folders, hub ids or published names.
         started: called with the name of each before it is assessed.
         settings: of `assess`.
+        known: earlier assessments by the name that was given, which are taken as they are.
 
     Raises:
-        SettingError: none is named, or none could be assessed.
+        SettingError: none is named, none could be assessed, or an earlier assessment is of other texts.
     """
     if not models:
         raise SettingError("no backbone is named; give at least one folder, hub id or published name")
-    baseline, failures = bow_row(task), list[str]()
-    assessments: dict[str, Assessment] = {}
-    for model in dict.fromkeys(models):
+    asked = list(dict.fromkeys(models))
+    assessments = {model: _of_task(known[model], model, task) for model in asked if model in known}
+    baseline: dict[str, Any] = {} if len(assessments) == len(asked) else dict(bow_row(task))
+    failures = list[str]()
+    for model in asked:
+        if model in assessments:
+            continue
         if started:
             started(model)
         try:
@@ -65,8 +75,18 @@ def assess_backbones(
             failures.append(f"{model}: {error}")
     if not assessments:
         raise SettingError("no backbone could be assessed: " + "; ".join(failures))
-    given, results = list(assessments), list(assessments.values())
+    given = [model for model in asked if model in assessments]
+    results = [assessments[model] for model in given]
     return AssessedBackbones(results, dict(zip(names_apart(results, given), given, strict=True)), failures)
+
+
+def _of_task(assessment: Assessment, model: str, task: Task) -> Assessment:
+    if assessment.task["fingerprint"] != task.fingerprint:
+        raise SettingError(
+            f"the assessment given for {model} is of other texts than {task.name} has here; give one of the same texts "
+            "or none"
+        )
+    return assessment
 
 
 @dataclass(slots=True)

@@ -14,7 +14,9 @@ from tokenworth.errors import SettingError
 from tokenworth.report.pages import result_pages as pages
 from tokenworth.report.pages.rendering import write_page
 from tokenworth.report.result_values import doubts
+from tokenworth.report.story import Story
 from tokenworth.report.terminal import tables
+from tokenworth.report.terminal.story_table import story_table
 
 if TYPE_CHECKING:
     from tokenworth.adaptation import AdaptResult
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from tokenworth.study.published_relations import Relation
     from tokenworth.tracing import Trace
 
-    Shown = Assessment | Ranking | AdaptResult | Decision | PretrainPage | Trace
+    Shown = Assessment | Ranking | AdaptResult | Decision | PretrainPage | Story | Trace
 
 
 class View(NamedTuple):
@@ -54,11 +56,13 @@ def views() -> dict[type, View]:
         Decision: View(pages.decision_page, tables.decision_table, attrgetter("warnings")),
         Trace: View(pages.trace_page, tables.trace_table, attrgetter("notes")),
         PretrainPage: View(pages.pretrain_page),
+        Story: View(pages.story_page, story_table),
     }
 
 
 def write_report(result: Shown, path: str | Path) -> Path:
-    """Writes the page of an Assessment, a Ranking, an AdaptResult, a Decision, a PretrainPage or a Trace.
+    """Writes the page of an Assessment, a Ranking, an AdaptResult, a Decision, a PretrainPage, a Story or a
+    Trace.
 
     The parent folder is made when missing. The page is written beside its final name and renamed, so that an
     interrupted run leaves no half page. About 5 MB, most of it the charts' library.

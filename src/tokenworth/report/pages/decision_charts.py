@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from tokenworth.report.displayed_values import (
 )
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.page_tables import Cell, Table, table_of, word_cell
-from tokenworth.report.pages.panel_words import panel_of
+from tokenworth.report.pages.panel_words import names_of, panel_of
 from tokenworth.report.pages.theme import Key, Panel
 from tokenworth.report.result_values import Row, is_advised, kept_out, metric_word
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _SLOWEST_CHART = 0.1
 """Seconds; what is faster stands at this end of the axis."""
+_ALIKE = 0.7
+"""Dots whose times differ by less than this in natural logarithm (a factor of two) would write over each other."""
 _TICKS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36_000: "10 h", 360_000: "4 d"}
 
 
@@ -42,7 +45,7 @@ def _head(decision: Decision) -> str:
 def route_table(decision: Decision) -> Table:
     """One row a route, with what each leaves behind."""
     columns: dict[str, Callable[[Row], Cell]] = {
-        "Route": lambda row: word_cell(row["route"], *kept_out(row)),
+        "Route": lambda row: word_cell(_route(row), *_code(row), *kept_out(row)),
         "Backbone": lambda row: Cell(clean(row["model"] or ABSENT), clean(row["model"] or "")),
         _head(decision): lambda row: Cell(
             shown(row["f1"]), number(row["f1"]), (tight(row["f1_low"], row["f1_high"]), row["source"])
@@ -57,7 +60,19 @@ def route_table(decision: Decision) -> Table:
         "To keep": _amount("storage_bytes", bytes_text),
         "Memory, at least": _amount("memory_bytes", bytes_text),
     }
+    if not any(number(row.get("money")) is not None for row in decision.options):
+        del columns["Price"]
     return table_of(columns, decision.options, lambda row: is_advised(decision, row))
+
+
+def _route(row: Row) -> str:
+    """In words."""
+    return names_of("routes").get(row["route"], clean(row["route"]))
+
+
+def _code(row: Row) -> tuple[str, ...]:
+    """What `--route` takes, where the words are others."""
+    return () if _route(row).casefold() == row["route"] else (row["route"],)
 
 
 def _amount(key: str, words: Callable[[float], str]) -> Callable[[Row], Cell]:
@@ -82,7 +97,7 @@ def decision_cards(decision: Decision) -> list[Card]:
     between = f"{tight(advised['f1_low'], advised['f1_high'])} (90 %)"
     best, million = decision.options[0], duration(advised["million_seconds"])
     return [
-        Card("Advice", advised["route"], (model,), accent=True),
+        Card("Advice", _route(advised), (model,), accent=True),
         Card(_head(decision), shown(advised["f1"]), (between, advised["source"])),
         Card("Time", duration(advised["seconds"]), (f"the best expected: {duration(best['seconds'])}",)),
         Card("A million predictions", million, (f"the best expected: {duration(best['million_seconds'])}",)),
@@ -107,7 +122,7 @@ def _scatter(decision: Decision) -> theme.Figure:
     ]
     symbols = ["circle" if is_advised(decision, row) else "circle-open" for row in rows]
     look = {"symbol": symbols, "color": colours, "line": {"width": 2, "color": colours}}
-    words = {"text": [row["route"] for row in rows], "textposition": "middle right", "textfont": {"size": 11}}
+    words = {"text": [_route(row) for row in rows], "textposition": _places(x), "textfont": {"size": 11}}
     more = {**words, **theme.hover_texts([_hover(row) for row in rows]), "mode": "markers+text", "cliponaxis": False}
     points = theme.dots(x, [number(row["f1"]) for row in rows], size=11, marker=look, **more)
     ends = [number(end) for row in rows for end in (row["f1"], row["f1_low"], row["f1_high"])]
@@ -116,9 +131,16 @@ def _scatter(decision: Decision) -> theme.Figure:
     return theme.figure([*bars, points], x_axis, y, margin={"l": 46, "r": 60, "t": 8, "b": 40})
 
 
+def _places(seconds: list[float]) -> list[str]:
+    """Where the words of each dot stand: those of dots that cost alike above, below and left of each other."""
+    sides = ("middle right", "top left", "bottom left", "middle left", "top right", "bottom right")
+    near = [sum(abs(math.log(at / other)) < _ALIKE for other in seconds[:place]) for place, at in enumerate(seconds)]
+    return [sides[count % len(sides)] for count in near]
+
+
 def _hover(row: Row) -> str:
     return (
-        f"{row['route']}, {hover(row['model'] or 'no backbone')}<br><b>{shown(row['f1'])}</b> "
+        f"{_route(row)}, {hover(row['model'] or 'no backbone')}<br><b>{shown(row['f1'])}</b> "
         f"({tight(row['f1_low'], row['f1_high'])}, {row['source']})<br>{duration(row['seconds'])}"
     )
 
@@ -135,7 +157,7 @@ def label_panel(decision: Decision) -> Panel:
         if beyond := curve.get("beyond"):
             n, values = [texts[-1], *(point["texts"] for point in beyond)], [f1[-1], *(point["f1"] for point in beyond)]
             traces.append(theme.line(n, values, colour=colour, line={"dash": "dot"}))
-        model = clean(short(curve["model"], 1)) if curve["model"] else ""
-        keys.append(Key("line", f"{curve['route']} {model}", colour))
+        model = f", {clean(short(curve['model'], 1))}" if curve["model"] else ""
+        keys.append(Key("line", f"{_route(curve)}{model}", colour))
     x, y = theme.axis(name="training texts", type="log"), theme.axis(name=metric_word(decision), nticks=6)
     return panel.with_figure(theme.figure(traces, x, y), keys, 260)

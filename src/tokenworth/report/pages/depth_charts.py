@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import hover, interval, number, sentence, series, short, shown
-from tokenworth.report.pages.panel_words import Group, Metric, metric_groups, overlays
+from tokenworth.report.pages.panel_words import Group, Metric, metric_groups, metric_of, overlays
 from tokenworth.report.pages.theme import Key, Panel, Trace
 from tokenworth.report.result_values import Row, layers_text, probe_of_kind, row_at
 
@@ -150,17 +150,23 @@ def colours(ranking: Ranking) -> tuple[Key, ...]:
 
 
 def overlay_panels(ranking: Ranking) -> list[Panel]:
-    """Each score of all backbones against relative depth, 0 the embedding output and 1 the last layer."""
+    """Each score of all backbones against depth, 0 the embedding output and `deepest` the last layer."""
     return [_overlay(ranking, panel) for panel in overlays()]
 
 
+def deepest(ranking: Ranking) -> int:
+    """Where the last layer stands on a common axis: at its number where all have as many layers, else at 1."""
+    depths = {int(result.backbone.get("n_layers") or 0) for result in ranking.assessments}
+    return max(depths.pop(), 1) if len(depths) == 1 else 1
+
+
 def _overlay(ranking: Ranking, words: Panel) -> Panel:
-    key, panel = words.name, replace(words, name=f"overlay-{words.name}")
+    key, panel, end = words.name, replace(words, name=f"overlay-{words.name}"), deepest(ranking)
     traces: list[Trace] = []
     for result, look in zip(ranking.assessments, colours(ranking), strict=True):
         y = series(result.layers, key)
         if any(value is not None for value in y):
-            depth = max(int(result.backbone.get("n_layers") or 0), 1)
+            depth = max(int(result.backbone.get("n_layers") or 0), 1) / end
             points = zip(_layers(result), y, strict=True)
             texts = [f"{hover(look.text)}<br>layer {layer}<br><b>{shown(value)}</b>" for layer, value in points]
             more: Trace = {"mode": "lines+markers", "marker": {"size": 5}, **theme.hover_texts(texts)}
@@ -168,5 +174,22 @@ def _overlay(ranking: Ranking, words: Panel) -> Panel:
             traces.append(theme.line([layer / depth for layer in _layers(result)], y, colour=look.colour, **more))
     if not traces:
         return panel.without("No backbone has a value for this score.")
-    x_axis = theme.axis(name="relative depth", range=[-0.04, 1.04], showgrid=False, tickvals=[0, 0.5, 1])
-    return panel.with_figure(theme.figure(traces, x_axis, theme.axis(nticks=6)), height=260)
+    words_line = _words_line(ranking, end) if metric_of(key).companion else []
+    keys = [Key("line", "bag of words", theme.GREY)] if words_line else []
+    figure = theme.figure([*words_line, *traces], _depth_axis(end), theme.axis(nticks=6))
+    return panel.with_figure(figure, keys, 260)
+
+
+def _words_line(ranking: Ranking, end: int) -> list[Trace]:
+    """The bag of words, behind the probes that have to beat it."""
+    bow = number(ranking.baseline.get("f1"))
+    words = theme.hover_texts([f"bag of words<br><b>{shown(bow)}</b>"] * 2)
+    return [] if bow is None else [theme.line([0, end], [bow, bow], colour=theme.GREY, width=1.5, **words)]
+
+
+def _depth_axis(end: int) -> dict[str, Any]:
+    """Layers, where all backbones have equally many; else shares of the depth."""
+    room = [-0.04 * end, 1.04 * end]
+    if end == 1:
+        return theme.axis(name="relative depth", range=room, showgrid=False, tickvals=[0, 0.5, 1])
+    return theme.axis(name="layer", range=room, showgrid=False, dtick=max(1, -(-end // 8)), tick0=0)

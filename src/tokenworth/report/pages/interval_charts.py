@@ -6,18 +6,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import tokenworth.report.pages.theme as theme
-from tokenworth.report.displayed_values import hover, interval, label, number, series, short, shown
+from tokenworth.report.displayed_values import duration, hover, interval, label, number, series, short, shown
 from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel, Trace
 from tokenworth.report.result_values import Row, is_tied, rank_figures
 
 if TYPE_CHECKING:
     from tokenworth.assessment import Assessment, Ranking
+    from tokenworth.report.story import Measured, Story
 
 _BASELINES = {"majority": 0, "bow": 1}
 _LOOKS = (("f1", "F1", -0.13, "circle"), ("accuracy", "accuracy", 0.16, "circle-open"))
 _ENDS = ("", "_low", "_high")
 _MARGIN = {"l": 60, "r": 20, "t": 6, "b": 40}
+_KIND_COLOURS = {"words": theme.GREY, "random": theme.SERIES[1], "trained": theme.ACCENT, "advised": theme.SERIES[2]}
+_KIND_WORDS = {
+    "words": "no network",
+    "random": "network with random weights",
+    "trained": "network as it was trained",
+    "advised": "the advised route",
+}
 
 
 def _rows_figure(traces: list[Trace], names: list[str], ends: list[float | None], x_name: str) -> theme.Figure:
@@ -93,6 +101,32 @@ def _backbone_dots(rows: Sequence[Row], bow: Row) -> theme.Figure:
     ]
     ends = [number(row.get(f"f1{end}")) for row in [*rows, bow] for end in _ENDS]
     return _rows_figure([*_baseline(bow, len(rows)), *lines, tips], names, ends, "F1 on the test texts")
+
+
+def story_panel(story: Story) -> Panel:
+    """F1 of everything that was fitted, best last fitted at the bottom, against the same scale."""
+    rows = story.measured
+    panel = panel_of("story")
+    colours = [_KIND_COLOURS[row.kind] for row in rows]
+    lines = [
+        theme.line([row.f1_low, row.f1_high], [height, height], colour=colour, width=3, hoverinfo="skip")
+        for height, (row, colour) in enumerate(zip(rows, colours, strict=True))
+    ]
+    look = {"color": colours, "line": {"width": 1.6, "color": colours}}
+    hovers = theme.hover_texts([_measured_hover(row) for row in rows])
+    heights = list(range(len(rows)))
+    dots = theme.dots([row.f1 for row in rows], heights, size=12, marker=look, cliponaxis=False, **hovers)
+    names = [f"{label(row.name, 36)}<br><b>{shown(row.f1)}</b>" for row in rows]
+    ends: theme.Values = [end for row in rows for end in (row.f1_low, row.f1, row.f1_high)]
+    keys = [Key("dot", _KIND_WORDS[kind], _KIND_COLOURS[kind]) for kind in dict.fromkeys(row.kind for row in rows)]
+    figure = _rows_figure([*lines, dots], names, ends, "weighted F1 on the test texts")
+    return panel.with_figure(figure, keys, 70 + 46 * len(rows))
+
+
+def _measured_hover(row: Measured) -> str:
+    between = f"95 % interval {interval(row.f1_low, row.f1_high)}"
+    learnt = f"learnt from {row.texts:,} texts, {duration(row.seconds)}"
+    return f"{hover(row.name)}<br><b>F1 {shown(row.f1)}</b><br>{between}<br>{learnt}"
 
 
 def _baseline(bow: Row, count: int) -> list[Trace]:

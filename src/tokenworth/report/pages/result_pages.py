@@ -16,6 +16,7 @@ import tokenworth.report.pages.layer_curves as curves
 import tokenworth.report.pages.page_tables as tables
 import tokenworth.report.pages.pooling_charts as poolings
 import tokenworth.report.pages.pretraining_charts as pretrained
+import tokenworth.report.pages.story_tables as stories
 import tokenworth.report.pages.study_charts as studies
 import tokenworth.report.pages.trace_charts as trace_charts
 import tokenworth.report.pages.trace_tables as trace_tables
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tokenworth.corpus.output.build_report import CorpusReport
     from tokenworth.decision import Decision
     from tokenworth.pretraining import PretrainPage
+    from tokenworth.report.story import Story
     from tokenworth.study.layer_and_k import Choice
     from tokenworth.study.published_relations import Relation
     from tokenworth.tracing import Trace
@@ -94,6 +96,13 @@ def trace_page(trace: Trace) -> str:
     return render(
         "trace.html.j2", title, trace=trace, name=name, charts=trace_charts, tables=trace_tables, said=result_values
     )
+
+
+def story_page(story: Story) -> str:
+    """A Story."""
+    names = {"task": clean(story.ranking.task["name"])}
+    parts: dict[str, Any] = {"charts": decided, "classes": classes, "stories": stories}
+    return render("story.html.j2", "{task}: is it worth it?".format(**names), story=story, **parts, **_SCORES, **names)
 
 
 def study_page(
