@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from tokenworth.settings import AsName, Bounds, Called, Count, FolderName, OneOf, Positive, Seed, Share, check_fields
+from tokenworth.settings import AsName, Bounds, Called, Count, FolderName, OneOf, Positive, Seed, Settings, Share
 from tokenworth.settings.declarations import OptionName
 
 KINDS = ("text", "jsonl", "csv", "parquet", "html", "warc", "code", "latex", "docstrings", "hub")
@@ -101,7 +101,7 @@ class Corpus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineChoice:
+class EngineChoice(Settings):
     """Where jobs run."""
 
     workers: Count = 1
@@ -111,12 +111,9 @@ class EngineChoice:
     address: str | None = None
     """Of a running Ray cluster; by default one is started here."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class AuditCall:
+class AuditCall(Settings):
     """What `audited` takes."""
 
     path: str | Path = field(kw_only=False)
@@ -127,6 +124,3 @@ class AuditCall:
     """Task whose texts to look for, as `load_task` takes them; several times."""
     n: Count = 13
     """Words of a run that is looked for."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from tokenworth.base.aliases import Floats
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, batches, token_nll, wide
 
@@ -116,6 +117,7 @@ class Identity:
         return asdict(self)
 
 
+@known_keywords
 def identity(
     decoder: Decoder, source: Source, length: int, *, begin: int, texts: int | None = None, seed: int = 0
 ) -> Identity:
