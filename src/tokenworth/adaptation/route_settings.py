@@ -20,6 +20,7 @@ from tokenworth.settings import (
     OutFolder,
     Positive,
     Seed,
+    Settings,
     check_fields,
     make,
     quoted,
@@ -42,7 +43,7 @@ def _metrics() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AdaptConfig:
+class AdaptConfig(Settings):
     """Everything about a route but the model, the task and the seed."""
 
     # Training

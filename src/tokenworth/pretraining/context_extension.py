@@ -33,6 +33,7 @@ from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.sources import TOKENIZER_PATTERNS, find_source
 from tokenworth.backbones.loading.weight_files import weight_files
 from tokenworth.base.atomic_files import write_text, writing
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError
 from tokenworth.pretraining.mixture_settings import ExtendCall
 from tokenworth.settings.signatures import keywords_of
@@ -59,6 +60,7 @@ class Extension:
         return asdict(self)
 
 
+@known_keywords
 def extended(
     config: Any, factor: float, method: str = "yarn", *, base: float | None = None, trained: int | None = None
 ) -> Any:

@@ -27,6 +27,7 @@ import numpy as np
 
 from tokenworth.base.aliases import Progress
 from tokenworth.base.atomic_files import jsonable, write_text
+from tokenworth.base.keywords import known_keywords
 from tokenworth.base.processes import join_processes
 from tokenworth.errors import SettingError
 from tokenworth.pretraining.group_dro import ExcessLoss
@@ -80,6 +81,7 @@ class FoundWeights:
         return asdict(self) | {"rounds": [asdict(round_) | {"change": round_.change} for round_ in self.rounds]}
 
 
+@known_keywords
 def find_weights(
     config: PretrainConfig | str | Path,
     out: str | Path,

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.study.cell_results import PUBLISHED
 from tokenworth.study.correlation import p_value, rank_correlation
 from tokenworth.study.grid import AS_PUBLISHED, Study
@@ -117,6 +118,7 @@ def _outcomes(figure: str, layers: list[dict[str, Any]], gain: float) -> list[fl
     return [row["train_accuracy"] if figure == "accuracy" else -row["train_squared_error"] for row in layers]
 
 
+@known_keywords
 def choose(sweep: Sweep, *, seed: int = 0) -> Choice:
     """The best layer and k of a sweep; k of which a task has no score is left out."""
     rng, outcome_TL = np.random.default_rng(seed), sweep.outcome_TL

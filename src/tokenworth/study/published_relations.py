@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.study.correlation import line_fit, rank_correlation
 from tokenworth.study.grid import ASSESS
 from tokenworth.study.results_table import by_route
@@ -57,6 +58,7 @@ def beside_published(table: pd.DataFrame) -> pd.DataFrame:
     return ours.merge(wide.reset_index(), on=["task", "backbone"], how="left").dropna(axis=1, how="all")
 
 
+@known_keywords
 def row_means(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     """Mean over tasks by backbone and route, as Table 1 prints them."""
     ours = by_route(table, metric)

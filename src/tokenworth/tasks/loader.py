@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.files import same_form
 from tokenworth.settings.signatures import keywords_of
@@ -56,6 +57,7 @@ def load_task(call: TaskSource) -> Task:
     return replace(task, notes=(*task.notes, *_findings(task.counts)))
 
 
+@known_keywords
 def load_texts(source: str | os.PathLike[str], *, text: str | None = None, text_pair: str | None = None) -> list[str]:
     """The texts of a .csv, .tsv, .jsonl or .parquet file without labels, pairs joined as in `load_task`.
 

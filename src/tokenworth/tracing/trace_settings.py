@@ -11,7 +11,7 @@ from typing import Any
 from tokenworth.adaptation.route_settings import AdaptConfig, Configuration, make_config
 from tokenworth.assessment.assessment_settings import ProgressCall, Started
 from tokenworth.errors import SettingError
-from tokenworth.settings import Count, OutFolder, Place, Seed, check_fields, read_settings, with_changes
+from tokenworth.settings import Count, OutFolder, Place, Seed, Settings, read_settings, with_changes
 from tokenworth.tasks import Task
 
 STEPS = 1000
@@ -46,7 +46,7 @@ class TraceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraceCall:
+class TraceCall(Settings):
     """What `trace` takes."""
 
     run: Place = field(kw_only=False)
@@ -77,9 +77,6 @@ class TraceCall:
     """Called with the name of each part that is begun."""
     progress: ProgressCall = None
     """Called as progress(what, done, total)."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 def choose_adapted(wish: str, tokens: list[int]) -> tuple[int, ...]:
