@@ -30,6 +30,7 @@ from tokenworth.settings import (
 from tokenworth.tasks import Task
 
 ROUTES = ("bow", "prompt", "probe", "lora", "full", "scratch")
+"""The cheapest first."""
 TRAINED = ("lora", "full", "scratch")
 """The routes that run the training loop."""
 

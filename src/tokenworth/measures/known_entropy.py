@@ -101,7 +101,9 @@ class Identity:
     """Nats a token, means over the places of a text."""
 
     length: int
+    """T, tokens of a text."""
     texts: int
+    """How many were summed over, or sampled."""
     enumerated: bool
     """Whether all texts of the length were summed over."""
     cross_entropy: float
@@ -109,6 +111,7 @@ class Identity:
     entropy: float
     """In closed form; of the source at the sampled contexts where contexts are sampled."""
     kl: float
+    """From the source to the model; cross_entropy = entropy + kl."""
     entropy_rate: float
     """In closed form, always."""
 

@@ -39,6 +39,7 @@ from tokenworth.pretraining.mixture_settings import ExtendCall
 from tokenworth.settings.signatures import keywords_of
 
 METHODS = ("yarn", "ntk", "linear", "base")
+"""How angles are stretched: docs/measures.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,11 @@ class Extension:
     """What was done to a checkpoint."""
 
     source: str
+    """The checkpoint it was made from."""
     method: str
+    """One of METHODS."""
     factor: float
+    """s, how many times longer the context became."""
     context_before: int
     """Tokens."""
     context: int

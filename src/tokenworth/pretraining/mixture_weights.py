@@ -72,9 +72,11 @@ class FoundWeights:
     bytes: dict[str, float]
     """The same as shares of the bytes, for the sources of a corpus file."""
     rounds: list[Round]
+    """In order; the last one's weights are those found."""
     settled: bool
     """Whether the last round left the weights where they were."""
     settings: dict[str, Any] = field(default_factory=dict)
+    """Of the search."""
 
     def asdict(self) -> dict[str, Any]:
         """Plain data."""

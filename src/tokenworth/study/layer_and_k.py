@@ -54,14 +54,23 @@ class Choice:
     """The layer and k with the largest r, and what that r is worth."""
 
     figure: str
+    """Of the paper, whose score and outcome it takes."""
     backbone: str
+    """By the study's name for it."""
     tasks: int
+    """How many it was chosen on."""
     layer: int
+    """With the largest r."""
     share: float
-    r: float  # Spearman, over the tasks it was chosen on
-    p: float  # as if layer and k had been known beforehand
-    p_chosen: float  # against shuffled tasks, each with the layer and k that suit it best
-    r_elsewhere: float  # chosen on a random half of the tasks, taken on the other; mean over halvings
+    """k as a share of the width."""
+    r: float
+    """Spearman, over the tasks it was chosen on."""
+    p: float
+    """As if layer and k had been known beforehand."""
+    p_chosen: float
+    """Against shuffled tasks, each with the layer and k that suit it best."""
+    r_elsewhere: float
+    """Chosen on a random half of the tasks, taken on the other; mean over halvings."""
 
 
 def sweeps(study: Study | None, root: str | Path, table: pd.DataFrame) -> list[Sweep]:

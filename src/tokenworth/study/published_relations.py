@@ -33,13 +33,19 @@ class Relation:
     """Two figures of the same tasks and backbones against each other."""
 
     name: str
+    """For file names."""
     title: str
-    x: str  # what the horizontal axis shows
+    """For people."""
+    x: str
+    """What the horizontal axis shows."""
     y: str
-    points: pd.DataFrame  # backbone, task, x, y, source (OURS or PUBLISHED)
+    """What the vertical axis shows."""
+    points: pd.DataFrame
+    """Columns backbone, task, x, y, source (OURS or PUBLISHED)."""
     statistics: list[dict[str, Any]]
     """One a source and backbone, or one a source: n, r, p, low, high; r2, slope and intercept for a line."""
     line: bool = False
+    """Whether a straight line is fitted through the points."""
 
 
 def published(name: str) -> pd.DataFrame:
