@@ -24,6 +24,14 @@ class StudyChoice(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyMetric(Settings):
+    """What is shown of the cells."""
+
+    metric: str = "weighted_f1"
+    """Column of the table of cells: weighted_f1, accuracy, log_loss, train_accuracy, ..."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyEngine(Settings):
     """Where cells run."""
 
