@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.files import same_form
+from tokenworth.settings import known_keywords
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks.columns import Columns, choose_texts
 from tokenworth.tasks.labels import encode_labels
