@@ -79,6 +79,20 @@ def test_cached_generation_equals_the_full_forward(parts):
     assert torch.equal(model.generate(start, **more), model.generate(start, use_cache=False, **more))
 
 
+@pytest.mark.parametrize("parts", [{}, {"positions": "learned"}], ids=["rope", "learned"])
+def test_generation_behind_padding_is_that_without(parts):
+    """A prompt padded on the left begins at position 0 all the same."""
+    model, start = decoder(**parts).eval(), ids(1, 6)
+    padded = torch.cat([torch.zeros(1, 4, dtype=torch.long), start], dim=1)
+    mask = (torch.arange(10) >= 4).long()[None]
+    more = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 0, "output_scores": True}
+    alone, behind = (
+        model.generate(tokens, attention_mask=where, return_dict_in_generate=True, **more)
+        for tokens, where in ((start, torch.ones_like(start)), (padded, mask))
+    )
+    torch.testing.assert_close(behind.scores, alone.scores, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("parts", OLD, ids=str)
 def test_old_parts_are_saved_loaded_and_assessed(parts, tmp_path):
     model = decoder(**parts).eval()

@@ -93,7 +93,7 @@ def _sleep(seconds):
 def test_an_engine_that_is_closed_now_does_not_wait_for_its_jobs():
     """They would take ten minutes."""
     engine = Local(2)
-    jobs = engine.map(_sleep, [0.01, 600, 600])
+    jobs = engine.map(_sleep, [(0.01,), (600,), (600,)])
     next(jobs)
     engine.close(now=True)
 
@@ -102,7 +102,7 @@ def test_workers_of_a_corpus_end_with_a_killed_command():
     code = (
         "import sys; sys.path.insert(0, 'tests')\n"
         "from test_cli_interruption import Local, _sleep\n"
-        "jobs = Local(2).map(_sleep, [0.01, 600, 600]); next(jobs); print('begun', flush=True); next(jobs)"
+        "jobs = Local(2).map(_sleep, [(0.01,), (600,), (600,)]); next(jobs); print('begun', flush=True); next(jobs)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout.readline() == b"begun\n"

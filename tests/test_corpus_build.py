@@ -125,7 +125,7 @@ def test_shards_and_workers_change_no_document_and_workers_not_even_their_order(
 
 def test_a_killed_worker_is_one_sentence(folder):
     with closing(Local(2)) as workers, pytest.raises(TokenworthError, match="a worker was killed"):
-        list(workers.map(_dies, [0, 1]))
+        list(workers.map(_dies, [(0,), (1,)]))
 
 
 def _dies(job):
@@ -211,11 +211,11 @@ def test_stopped_within_a_stage_it_goes_on(folder, module, name, monkeypatch):
     _, whole = made(folder, "whole")
     real, calls = getattr(module, name), []
 
-    def stops(job):
+    def stops(*job):
         calls.append(job)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(job)
+        return real(*job)
 
     monkeypatch.setattr(module, name, stops)
     with pytest.raises(KeyboardInterrupt):
@@ -232,10 +232,10 @@ def test_what_was_written_before_is_no_whole_corpus_while_another_is_made(folder
     made(folder)
     real = output_of.collect
 
-    def stops(job):
-        if job.number == 2:
+    def stops(*job):
+        if job[1] == 2:
             raise KeyboardInterrupt
-        return real(job)
+        return real(*job)
 
     monkeypatch.setattr(output_of, "collect", stops)
     with pytest.raises(KeyboardInterrupt):

@@ -24,7 +24,7 @@ def test_ray_gives_the_same_documents_in_the_same_order(tmp_path):
     with closing(OnRay(workers=2)) as engine:
         _, spread = made(folder, "spread", engine=engine)
         with pytest.raises(TokenworthError, match="meant for a person"):
-            list(engine.map(fails, [1]))
+            list(engine.map(fails, [(1,)]))
     pd.testing.assert_frame_equal(spread, local)
 
 

@@ -60,7 +60,12 @@ def test_commands_and_their_options_exist(page):
 
 def test_the_tables_of_settings_are_what_the_classes_say():
     found = runpy.run_path(str(ROOT / "tools" / "settings_tables.py"))
-    assert found["PAGE"].read_text(encoding="utf-8") == found["settings_page"](), "run python tools/settings_tables.py"
+    page = found["settings_page"]()
+    assert found["PAGE"].read_text(encoding="utf-8") == page, "run python tools/settings_tables.py"
+    of_files = page[page.index("## Route settings") :]
+    rows = [row.split(" | ") for row in of_files.splitlines() if row.startswith("| `")]
+    assert len(rows) > 100
+    assert [name for name, takes, *_, sentence in rows if not takes or sentence.strip(" |") == ""] == []
 
 
 def test_every_option_says_what_it_is_for():

@@ -1,11 +1,13 @@
 """The package's face: names that resolve, parameters that stay, and a docstring on each."""
 
+import dataclasses
 import importlib
 import inspect
 
 import pytest
 
 import tokenworth as tw
+from tokenworth.settings import Settings
 
 ROOMS = (
     "scores",
@@ -118,3 +120,45 @@ def test_errors_are_one_family_and_standard_exceptions():
     family = [tw.TaskError, tw.BackboneError, tw.EncodeError, tw.SettingError]
     assert all(issubclass(error, tw.TokenworthError) for error in family)
     assert [error.__bases__[1] for error in family] == [ValueError, ValueError, RuntimeError, ValueError]
+
+
+# Rooms whose calls take settings by keyword; calls of the others are steps within a computation.
+WITH_SETTINGS = (
+    "adaptation", "assessment", "backbones", "corpus", "corpus.build", "corpus.audit", "decision", "measures",
+    "pretraining", "report", "scaling_laws", "study", "tasks", "tracing",
+)  # fmt: skip
+
+
+def _with_keywords():
+    """Public calls with something to leave out, and classes of settings: what a misspelt keyword would reach."""
+    for room in WITH_SETTINGS:
+        door = importlib.import_module(f"tokenworth.{room}")
+        for name in getattr(door, "__all__", [room.rpartition(".")[2]]):
+            value = getattr(door, name)
+            is_call = inspect.isfunction(value) and not _takes_any(value)
+            if is_call or (inspect.isclass(value) and issubclass(value, Settings)):
+                parameters = inspect.signature(value).parameters.values()
+                optional = [parameter.name for parameter in parameters if parameter.default is not parameter.empty]
+                yield from [pytest.param(value, max(optional, key=len), id=name)] if optional else []
+
+
+def _takes_any(call):
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in inspect.signature(call).parameters.values())
+
+
+@pytest.mark.parametrize(("call", "keyword"), [*_with_keywords(), pytest.param(tw.write_report, "path", id="report")])
+def test_a_misspelt_keyword_is_one_sentence_with_the_nearest(call, keyword):
+    misspelt = keyword[:1] + keyword[2:] if len(keyword) > 3 else f"{keyword}_"
+    with pytest.raises(tw.SettingError) as refused:
+        call(**{misspelt: 1})
+    assert f"{call.__name__} has no setting {misspelt!r}; did you mean {keyword!r}?" in str(refused.value)
+
+
+def test_every_public_class_of_settings_names_the_nearest():
+    public = {name for room in WITH_SETTINGS for name in dir(importlib.import_module(f"tokenworth.{room}"))}
+    classes = {kind for kind in (*_with_keywords(),) if inspect.isclass(kind.values[0])}
+    assert {kind.id for kind in classes} >= {name for name in public if name.endswith("Config")} >= {"AdaptConfig"}
+    with pytest.raises(tw.SettingError, match=r"^AdaptConfig has no setting 'stps'; did you mean 'steps'\?$"):
+        dataclasses.replace(tw.AdaptConfig(), stps=1)
+    with pytest.raises(tw.SettingError, match=r"2 mistakes:\n  AdaptConfig has no setting 'stps'.*\n  lr .*"):
+        tw.AdaptConfig(stps=1, lr="fast")

@@ -1,19 +1,28 @@
-"""Writes docs/settings.md: the settings of every command, from the classes that declare them.
+"""Writes docs/settings.md: the settings of every command and of every file, from the classes that declare them.
 
 Run it as `python tools/settings_tables.py`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from functools import reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any
 
+from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.cli.app import COMMANDS, GROUPS, app
-from tokenworth.settings.declarations import Setting
+from tokenworth.corpus.corpus_settings import Corpus, Mix, Pack, Source
+from tokenworth.corpus.engine.stage import FILLED_IN
+from tokenworth.corpus.stages import STAGES
+from tokenworth.pretraining.pretraining_settings import ModelConfig, PretrainConfig, TrainingConfig
+from tokenworth.settings.declarations import Setting, declared_settings
 from tokenworth.settings.from_text import option_type
+from tokenworth.study.grid import Study
+from tokenworth.tokenizers.source_settings import SourceConfig
+from tokenworth.tokenizers.tokenizer import TokenizerConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 _HEAD = """\
@@ -22,14 +31,36 @@ _HEAD = """\
 Each setting is declared once, in a class of the room that uses it; from there come the option of the command, the
 keyword of the Python function, the key in a YAML file, the check of what is given, and this page, which
 `python tools/settings_tables.py` writes. An option is the name with `--` before and `-` between. Options that one
-command alone has, and what it takes by place, stand in its `--help`.
+command alone has, and what it takes by place, stand in its `--help`. The sections of the files follow the commands.
 """
+FILES: dict[str, dict[str, Any]] = {
+    "Route settings (`adapt --config`, and `settings` of a study)": {"": AdaptConfig},
+    "Study file (`study`)": {"": Study},
+    "Corpus file (`corpus build`)": {
+        "": Corpus,
+        "sources: NAME": Source,
+        "mix": Mix,
+        "pack": Pack,
+        **{f"stages: {name}": stage for name, stage in STAGES.items()},
+    },
+    "Pretraining file (`pretrain`, `mixture`)": {
+        "": PretrainConfig,
+        "sources: NAME, held_out: NAME": SourceConfig,
+        "tokenizer": TokenizerConfig,
+        "model": ModelConfig,
+        "training": TrainingConfig,
+    },
+    "Tokenizer file (`tokenizer`); `sources` as in a pretraining file": {"": TokenizerConfig},
+}
+"""By file its sections, each with the class that declares them."""
+_NOT_IN_FILES = {"of_route", *FILLED_IN}
 _COLUMNS = "| setting | takes | default | |\n|---|---|---|---|"
 
 
 def settings_page() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, *(line for name in COMMANDS if name not in GROUPS for line in _section(name))])
+    commands = (line for name in COMMANDS if name not in GROUPS for line in _section(name))
+    return "\n".join([_HEAD, *commands, *(line for name, sections in FILES.items() for line in _file(name, sections))])
 
 
 def _section(name: str) -> Iterator[str]:
@@ -46,11 +77,29 @@ def _rows(command: Any) -> Iterator[str]:
         for setting in bundle.settings:
             if setting.name not in seen:
                 seen.add(setting.name)
-                yield _row(bundle.described[setting.name], shows_default=setting.default is not None, hint=setting.hint)
+                row = bundle.described[setting.name]
+                kind = row.kind or getattr(option_type(setting.hint), "__name__", "").replace("str", "text")
+                yield _row(row, shows_default=setting.default is not None, kind=kind)
 
 
-def _row(row: Setting, *, shows_default: bool, hint: Any) -> str:
-    kind = row.kind or getattr(option_type(hint), "__name__", "").replace("str", "text")
+def _file(name: str, sections: dict[str, Any]) -> Iterator[str]:
+    below = {section.partition(":")[0] for names in sections for section in names.split(", ")}
+    yield f"## {name}\n"
+    for section, kind in sections.items():
+        of_name = {"name"} if section.endswith("NAME") else set()
+        rows = [row for row in declared_settings(kind) if row.name not in _NOT_IN_FILES | of_name]
+        title = f"### `{section}`\n\n" if section else ""
+        yield f"{title}{_first_sentence(kind)}\n" + (f"\n{_COLUMNS}" if rows else "")
+        for row in rows:
+            yield _row(row, kind="section" if row.name in below else row.kind)
+        yield from [""] if rows else []
+
+
+def _first_sentence(kind: Any) -> str:
+    return " ".join(inspect.getdoc(kind).split("\n\n")[0].split())
+
+
+def _row(row: Setting, *, shows_default: bool = True, kind: str) -> str:
     takes = ", ".join(part for part in (kind, row.bounds, row.unit) if part)
     default = row.default_text if shows_default and row.default_text not in ("null", '""', "[]") else ""
     cells = [cell.replace("|", "\\|") for cell in (f"`{row.name}`", takes, default.strip('"'), row.help)]

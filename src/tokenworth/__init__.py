@@ -10,101 +10,78 @@
 Importing does nothing but find names: each one is loaded when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tokenworth.version import __version__
+from tokenworth.base.front_door import front_door
 
 if TYPE_CHECKING:
-    from tokenworth import scores
-    from tokenworth.adaptation import AdaptConfig, AdaptResult, Classifier, adapt, load_classifier
-    from tokenworth.assessment import Assessment, Ranking, assess, rank
-    from tokenworth.backbones import Backbone, load_backbone
-    from tokenworth.decision import Decision, decide
-    from tokenworth.errors import (
-        AdaptError,
-        BackboneError,
-        EncodeError,
-        PretrainError,
-        SettingError,
-        TaskError,
-        TokenworthError,
+    from tokenworth import scores as scores
+    from tokenworth.adaptation import (
+        AdaptConfig as AdaptConfig,
     )
-    from tokenworth.pretraining import PretrainRun, pretrain
-    from tokenworth.report import write_report
-    from tokenworth.tasks import Task, load_task
-    from tokenworth.tracing import Trace, trace
+    from tokenworth.adaptation import (
+        AdaptResult as AdaptResult,
+    )
+    from tokenworth.adaptation import (
+        Classifier as Classifier,
+    )
+    from tokenworth.adaptation import (
+        adapt as adapt,
+    )
+    from tokenworth.adaptation import (
+        load_classifier as load_classifier,
+    )
+    from tokenworth.assessment import Assessment as Assessment
+    from tokenworth.assessment import Ranking as Ranking
+    from tokenworth.assessment import assess as assess
+    from tokenworth.assessment import rank as rank
+    from tokenworth.backbones import Backbone as Backbone
+    from tokenworth.backbones import load_backbone as load_backbone
+    from tokenworth.decision import Decision as Decision
+    from tokenworth.decision import decide as decide
+    from tokenworth.errors import (
+        AdaptError as AdaptError,
+    )
+    from tokenworth.errors import (
+        BackboneError as BackboneError,
+    )
+    from tokenworth.errors import (
+        EncodeError as EncodeError,
+    )
+    from tokenworth.errors import (
+        PretrainError as PretrainError,
+    )
+    from tokenworth.errors import (
+        SettingError as SettingError,
+    )
+    from tokenworth.errors import (
+        TaskError as TaskError,
+    )
+    from tokenworth.errors import (
+        TokenworthError as TokenworthError,
+    )
+    from tokenworth.pretraining import PretrainRun as PretrainRun
+    from tokenworth.pretraining import pretrain as pretrain
+    from tokenworth.report import write_report as write_report
+    from tokenworth.tasks import Task as Task
+    from tokenworth.tasks import load_task as load_task
+    from tokenworth.tracing import Trace as Trace
+    from tokenworth.tracing import trace as trace
+    from tokenworth.version import __version__ as __version__
 
-_ROOMS = {
-    "AdaptConfig": "tokenworth.adaptation",
-    "AdaptError": "tokenworth.errors",
-    "AdaptResult": "tokenworth.adaptation",
-    "Assessment": "tokenworth.assessment",
-    "Backbone": "tokenworth.backbones",
-    "BackboneError": "tokenworth.errors",
-    "Classifier": "tokenworth.adaptation",
-    "Decision": "tokenworth.decision",
-    "EncodeError": "tokenworth.errors",
-    "PretrainError": "tokenworth.errors",
-    "PretrainRun": "tokenworth.pretraining",
-    "Ranking": "tokenworth.assessment",
-    "SettingError": "tokenworth.errors",
-    "Task": "tokenworth.tasks",
-    "TaskError": "tokenworth.errors",
-    "TokenworthError": "tokenworth.errors",
-    "Trace": "tokenworth.tracing",
-    "adapt": "tokenworth.adaptation",
-    "assess": "tokenworth.assessment",
-    "decide": "tokenworth.decision",
-    "load_backbone": "tokenworth.backbones",
-    "load_classifier": "tokenworth.adaptation",
-    "load_task": "tokenworth.tasks",
-    "pretrain": "tokenworth.pretraining",
-    "rank": "tokenworth.assessment",
-    "trace": "tokenworth.tracing",
-    "write_report": "tokenworth.report",
-}
-
-__all__ = [
-    "AdaptConfig",
-    "AdaptError",
-    "AdaptResult",
-    "Assessment",
-    "Backbone",
-    "BackboneError",
-    "Classifier",
-    "Decision",
-    "EncodeError",
-    "PretrainError",
-    "PretrainRun",
-    "Ranking",
-    "SettingError",
-    "Task",
-    "TaskError",
-    "TokenworthError",
-    "Trace",
-    "__version__",
-    "adapt",
-    "assess",
-    "decide",
-    "load_backbone",
-    "load_classifier",
-    "load_task",
-    "pretrain",
-    "rank",
-    "scores",
-    "trace",
-    "write_report",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "scores":
-        return import_module("tokenworth.scores")
-    if name in _ROOMS:
-        return getattr(import_module(_ROOMS[name]), name)
-    raise AttributeError(f"module 'tokenworth' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = front_door(
+    __name__,
+    {
+        ".adaptation": "AdaptConfig AdaptResult Classifier adapt load_classifier",
+        ".assessment": "Assessment Ranking assess rank",
+        ".backbones": "Backbone load_backbone",
+        ".decision": "Decision decide",
+        ".errors": "AdaptError BackboneError EncodeError PretrainError SettingError TaskError TokenworthError",
+        ".pretraining": "PretrainRun pretrain",
+        ".report": "write_report",
+        ".scores": "scores",
+        ".tasks": "Task load_task",
+        ".tracing": "Trace trace",
+        ".version": "__version__",
+    },
+)

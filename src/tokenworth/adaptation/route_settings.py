@@ -26,6 +26,7 @@ from tokenworth.settings import (
     OutFolder,
     Positive,
     Seed,
+    Settings,
     check_fields,
     make,
     quoted,
@@ -35,6 +36,7 @@ from tokenworth.settings import (
 from tokenworth.tasks import Task
 
 ROUTES = ("bow", "prompt", "probe", "lora", "full", "scratch")
+"""The cheapest first."""
 TRAINED = ("lora", "full", "scratch")
 """The routes that run the training loop."""
 Tracker = Literal["tensorboard", "wandb"]
@@ -48,7 +50,7 @@ def _metrics() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AdaptConfig:
+class AdaptConfig(Settings):
     """Everything about a route but the model, the task and the seed."""
 
     # Training

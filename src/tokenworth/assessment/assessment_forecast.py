@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +30,7 @@ CROSSFIT_PER_CUBE = 250.0
 _POOLINGS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(NamedTuple):
     """Matrix products a second on a device, in FLOP/s."""
 
     forward: float

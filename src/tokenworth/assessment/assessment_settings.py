@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, SupportsIndex
 from tokenworth.backbones.model_choice import ModelChoice
 from tokenworth.base.aliases import Progress
 from tokenworth.errors import SettingError
-from tokenworth.settings import Count, Natural, NonNegative, OneOf, OutFolder, Seed, check_fields, quoted
+from tokenworth.settings import Count, Natural, NonNegative, OneOf, OutFolder, Seed, Settings, quoted
 from tokenworth.settings.declarations import NoOption
 from tokenworth.tasks import Task
 
@@ -35,7 +35,7 @@ def poolings() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssessOptions:
+class AssessOptions(Settings):
     """Everything that changes the numbers, apart from task and backbone."""
 
     layers: Layers = "all"
@@ -62,9 +62,6 @@ class AssessOptions:
     """Also NTPS in its weighted form and as the published code has it."""
     seed: Seed = 0
     """Of samples, splits, shuffles, folds and random weights."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +119,7 @@ class RankCall(AssessKeywords):
     """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
     in Python also a Task."""
     models: Sequence[str] = field(kw_only=False)
-    """Folders, hub ids or published names."""
+    """Folders, hub ids or published names; one that fails is reported, and the others go on."""
     started: Started = None
     """Called with each model's name before it is assessed."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tokenworth.settings import Seed, check_fields
+from tokenworth.settings import Seed, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -17,14 +17,11 @@ else:  # declaring a setting loads no library
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightChoice:
+class WeightChoice(Settings):
     """For what reads weights by name alone."""
 
     allow_pickle: bool = False
     """Also load weights that are not safetensors (tensors only, by torch's own restriction)."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)

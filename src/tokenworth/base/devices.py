@@ -2,6 +2,7 @@
 
 import torch
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.base.number_format import FORMATS, decision
 from tokenworth.errors import SettingError
 
@@ -19,6 +20,7 @@ DTYPES: dict[str, torch.dtype] = {
 _AUTO_DEVICES = ("cuda", "mps", "cpu")
 
 
+@known_keywords
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """The device a name stands for; "auto" takes the first there is of cuda, mps and cpu.
 

@@ -14,13 +14,15 @@ def front_door(
 
     Args:
         package: its `__name__`.
-        names: public names by the module that holds them, with spaces between; a dot stands for the package.
+        names: public names by the module that holds them, with spaces between; a dot stands for the package.  A
+            module's own name stands for the module.
     """
     modules = {name: module for module, several in names.items() for name in several.split()}
 
     def load(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(modules[name], package), name)
+        module = import_module(modules[name], package)
+        return module if modules[name] == f".{name}" else getattr(module, name)
 
     return load, lambda: sorted(modules), sorted(modules)

@@ -78,7 +78,6 @@ MEASURED = Kind("a number", _is_number)
 FINITE = Kind("a number", lambda value: value is not None and _is_number(value))
 TRUTH = Kind("true or false", lambda value: isinstance(value, bool))
 OBJECT: Shape = {}
-LIST = Kind("a list", lambda value: isinstance(value, list))
 LEAF = Kind("text, a number, or true or false", lambda value: isinstance(value, str | bool) or _is_number(value))
 ANYTHING = Kind("anything", lambda _value: True)
 

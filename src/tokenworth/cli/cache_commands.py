@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +21,9 @@ def list_(*, cache: _Cache = None, options: Given) -> None:
     store = default_store(cache)
     kept = store.kept()
     if options.json:
-        print_json({"folder": str(store.root), "max_bytes": store.max_bytes, "passes": list(map(asdict, kept))})
+        print_json(
+            {"folder": str(store.root), "max_bytes": store.max_bytes, "passes": [entry._asdict() for entry in kept]}
+        )
         return
     if kept:
         print_rows(pass_rows(kept), right=("texts", "layers", "size"))
@@ -37,6 +38,6 @@ def clear(*, cache: _Cache = None, older_than_days: _Days = 0.0, options: Given)
 
     store = default_store(cache)
     gone = store.clear(older_than_days=older_than_days)
-    facts = {"folder": str(store.root), "removed": [asdict(entry) for entry in gone]}
+    facts = {"folder": str(store.root), "removed": [entry._asdict() for entry in gone]}
     freed = in_bytes(sum(entry.bytes for entry in gone))
     print_lines(facts, [f"{len(gone)} passes removed, {freed} freed in {store.root}"], json=options.json)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from tokenworth.base.aliases import Progress
+from tokenworth.base.keywords import known_keywords
 from tokenworth.corpus.corpus_file import load_corpus
 from tokenworth.corpus.corpus_settings import AuditCall, Corpus, Source
 from tokenworth.corpus.deduplication.duplicate_stages import Exact, Near
 from tokenworth.corpus.deduplication.near_duplicates import ClusterSizes, cluster_sizes
 from tokenworth.corpus.document import Amount, Ledger
 from tokenworth.corpus.engine.engines import Engine, Local
-from tokenworth.corpus.engine.jobs import observe
-from tokenworth.corpus.engine.pipeline import Flow, observe_jobs, read_sources
+from tokenworth.corpus.engine.pipeline import Flow, observe_shards, read_sources
 from tokenworth.corpus.engine.shard_store import Shard
 from tokenworth.corpus.engine.stage import CorpusStage, Preparation, ShardStage
 from tokenworth.corpus.filters.decontamination import Decontaminate
@@ -25,12 +26,6 @@ from tokenworth.corpus.output.loss_notes import language_notes
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.settings import exists
 from tokenworth.settings.signatures import keywords_of
-
-
-@dataclass(frozen=True, slots=True)
-class _CountJob:
-    shard: Shard
-    stages: tuple[ShardStage, ...]
 
 
 @keywords_of(AuditCall)
@@ -61,6 +56,7 @@ def audited(call: AuditCall) -> Corpus:
     return replace(corpus, sources=sources, stages=(*always, *asked, *looking))
 
 
+@known_keywords
 def audit(corpus: Corpus, *, engine: Engine | None = None, progress: Progress | None = None) -> dict[str, Any]:
     """What is in the documents of a corpus.
 
@@ -90,7 +86,7 @@ def _facts(flow: Flow) -> dict[str, Any]:
     shards = flow.shards()
     ready = [stage.prepare(Preparation(flow.root, flow.notes)) for stage in flow.corpus.stages]
     stages = (Extract(), Normalise(), Quality(), *(stage for stage in ready if isinstance(stage, ShardStage)))
-    counts = flow.run("count", _count, [_CountJob(shard, stages) for shard in shards])
+    counts = flow.run("count", _count, [(shard, stages) for shard in shards])
     by_stage = {stage.name: Ledger.total(ledgers[stage.name] for ledgers in counts) for stage in stages}
     predicted = by_stage.get("perplexity", Ledger())
     duplicate_stages = (Exact(), *(stage for stage in ready if isinstance(stage, CorpusStage)))
@@ -113,11 +109,11 @@ def _facts(flow: Flow) -> dict[str, Any]:
     }
 
 
-def _count(job: _CountJob) -> dict[str, Ledger]:
+def _count(shard: Shard, stages: Sequence[ShardStage]) -> dict[str, Ledger]:
     """Every stage on the documents as they are (text of HTML and LaTeX taken first); what comes out is let go."""
-    documents = job.shard.read()
+    documents = shard.read()
     ledgers = {}
-    for stage in job.stages:
+    for stage in stages:
         ledgers[stage.name] = Ledger()
         after = stage(documents, ledgers[stage.name])
         documents = after if stage.name == "extract" else documents
@@ -135,6 +131,4 @@ def _amount(flow: Flow, source: Source) -> dict[str, int]:
 
 
 def _clusters(flow: Flow, stage: CorpusStage, shards: list[Shard]) -> ClusterSizes:
-    jobs = observe_jobs(stage, shards)
-    flow.run(f"{stage.name}: look", observe, jobs)
-    return cluster_sizes(stage.decide([job.path for job in jobs]))
+    return cluster_sizes(stage.decide(observe_shards(flow, stage, shards)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tokenworth.base.aliases import Progress
+from tokenworth.base.keywords import known_keywords
 from tokenworth.base.locks import claimed
 from tokenworth.corpus.corpus_settings import Corpus
 from tokenworth.corpus.engine.engines import Engine, Local
@@ -17,6 +18,7 @@ from tokenworth.corpus.engine.shard_store import remove_unfinished
 from tokenworth.corpus.output.output_files import write_output
 
 
+@known_keywords
 def build(corpus: Corpus, out: str | Path, *, engine: Engine | None = None, progress: Progress | None = None) -> Flow:
     """Make what a corpus file says; OUT/text-00000.parquet and so on, and last OUT/corpus.json.
 

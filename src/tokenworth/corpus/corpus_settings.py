@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from tokenworth.settings import AsName, Bounds, Called, Count, FolderName, OneOf, Positive, Seed, Share, check_fields
+from tokenworth.settings import AsName, Bounds, Called, Count, FolderName, OneOf, Positive, Seed, Settings, Share
 from tokenworth.settings.declarations import OptionName
 
 KINDS = ("text", "jsonl", "csv", "parquet", "html", "warc", "code", "latex", "docstrings", "hub")
@@ -23,14 +23,15 @@ class Source:
     """Documents that are counted, mixed and reported under one name."""
 
     name: str
+    """Stands before every document's id."""
     path: str = ""
     """A file, a folder (searched with all below it) or a pattern with *; packages, or an id of the hub."""
     kind: Annotated[str, OneOf(KINDS)] | None = None
-    """One of KINDS; None goes by the files' endings."""
+    """What it is; by default what the files' endings say."""
     text: tuple[str, ...] = ("text",)
     """Columns or fields that hold the text; several are joined by empty lines, as a question and its answer."""
     documents: Annotated[str, OneOf(PARTS)] = "file"
-    """What a document of a .txt file is, one of PARTS."""
+    """What a document of a .txt file is."""
     weight: _Part | None = None
     """Share of the output's bytes, in (0, 1]; all sources have one, or none has."""
     annealing_weight: Share | None = None
@@ -57,7 +58,7 @@ class Mix:
     """What is written in the end."""
 
     total_mb: Positive | None = None
-    """Megabytes of text; None writes as much as weights and repeats allow."""
+    """Megabytes of text; by default as much as weights and repeats allow."""
     shard_mb: Positive = 64.0
     """Megabytes of text in an output file, held in memory when it is shuffled."""
     max_synthetic: Share | None = None
@@ -85,11 +86,17 @@ class Corpus:
     """All that a corpus file says."""
 
     name: Annotated[str, AsName(), FolderName()]
+    """Stands on pages and in corpus.json; by default the file's own."""
     sources: tuple[Source, ...]
+    """Where documents come from, by name; a path alone does for a source without settings."""
     stages: tuple[Any, ...]
+    """What documents go through, in this order: names, or names with settings; by default all that need none."""
     mix: Mix = field(default_factory=Mix)
+    """How much is written, and of what."""
     pack: Pack | None = None
+    """Also make token shards; by default text alone is written."""
     seed: Seed = 0
+    """Of the choice of documents and of their order."""
     shard_documents: Count = 2000
     """Most documents of a shard on the way."""
     shard_mb: Positive = 16.0
@@ -101,7 +108,7 @@ class Corpus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineChoice:
+class EngineChoice(Settings):
     """Where jobs run."""
 
     workers: Count = 1
@@ -111,12 +118,9 @@ class EngineChoice:
     address: str | None = None
     """Of a running Ray cluster; by default one is started here."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class AuditCall:
+class AuditCall(Settings):
     """What `audited` takes."""
 
     path: str | Path = field(kw_only=False)
@@ -127,6 +131,3 @@ class AuditCall:
     """Task whose texts to look for, as `load_task` takes them; several times."""
     n: Count = 13
     """Words of a run that is looked for."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)

@@ -9,6 +9,8 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 
+from tokenworth.base.keywords import known_keywords
+
 LIMITS = {"distinct_2": 0.85, "compression": 0.9}
 """Variety beside real text below which `alarm` rings."""
 _WORD = re.compile(r"[^\W_]+")
@@ -16,6 +18,7 @@ _ORDERS = (1, 2, 3, 4)
 _COMPRESSED_BYTES = 8_000_000
 
 
+@known_keywords
 def diversity(texts: Sequence[str], *, sample: int = 100, seed: int = 0) -> dict[str, float]:
     """Measures of variety of texts.
 

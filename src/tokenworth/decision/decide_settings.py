@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from tokenworth.adaptation.route_settings import Configuration
 from tokenworth.assessment.assessment_result import Assessment
-from tokenworth.assessment.assessment_settings import AssessKeywords, Started
+from tokenworth.assessment.assessment_settings import RankCall
 from tokenworth.decision.budget import HERE
 from tokenworth.settings import Fraction, NonNegative, OutFolder, Positive, Seed
 from tokenworth.settings.declarations import NoOption
-from tokenworth.tasks import Task
 
 METRIC = "weighted_f1"
 PREDICTOR = "probe, words and classes"
@@ -21,14 +20,9 @@ PREDICTOR = "probe, words and classes"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecideCall(AssessKeywords):
-    """What `decide` takes: its own settings and those of the assessments it rests on."""
+class DecideCall(RankCall):
+    """What `decide` takes: its own settings and those of the ranking it rests on."""
 
-    task: str | Task = field(kw_only=False)
-    """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
-    in Python also a Task."""
-    models: Sequence[str] = field(kw_only=False)
-    """Folders, hub ids or published names; one that fails is reported, and the others go on."""
     metric: str = METRIC
     """What routes are compared by: weighted_f1 (or f1), accuracy or macro_f1; the result's fields named f1 hold it."""
     budget: str | None = None
@@ -59,5 +53,3 @@ class DecideCall(AssessKeywords):
     """Folder for decision.json; by default none is written."""
     assessments: Annotated[dict[str, Assessment] | None, NoOption()] = None
     """Earlier assessments of this task (as `max_texts` samples it) by the model: these are not made again."""
-    started: Started = None
-    """Called with the name of each backbone before it is assessed."""

@@ -104,6 +104,7 @@ class Decision(Result):
     REMEDY: ClassVar[str] = "give the folder that tokenworth decide wrote"
 
     task: Annotated[TaskCard, {"name": TEXT}]
+    """Name, source, classes and texts of each part."""
     options: list[OptionRow]
     """One a backbone and route, best expected F1 first."""
     recommended: OptionRow | None
@@ -122,7 +123,9 @@ class Decision(Result):
     pilots: list[PilotRow] = field(default_factory=list)
     """Short runs that sharpened the prediction."""
     environment: Facts = field(default_factory=dict)
+    """Versions and machine; measured costs are those of this machine."""
     assessments: list[Assessment] = field(default_factory=list, compare=False, repr=False, metadata=ELSEWHERE)
+    """Those the advice rests on, one a backbone; not in decision.json."""
 
     def table(self) -> pd.DataFrame:
         """One row an option."""

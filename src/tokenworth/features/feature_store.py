@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenworth.base.locks import is_held, only_writer
 from tokenworth.base.machine import cache_folder
@@ -24,8 +24,7 @@ _DEFAULT_GB = 20.0
 _PART = ".part"
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """One pass in the store, as a line of a listing."""
 
     name: str

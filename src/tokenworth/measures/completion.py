@@ -22,16 +22,18 @@ import math
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from tokenworth.base.aliases import Floats
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, token_nll
 from tokenworth.measures.measure_settings import CompletionCall
+from tokenworth.measures.measured import Measured
 from tokenworth.measures.memorisation import recital_distance, recited_shares
 from tokenworth.measures.sample_intervals import precedence, with_ends
 from tokenworth.measures.token_rows import documents_of, tokens_of
@@ -50,10 +52,9 @@ _LN2 = math.log(2)
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(Measured):
     """What a model does with test texts and with a control."""
 
-    model: str
     control: str
     """What the control is: train, shuffled, or the files."""
     rows: list[dict[str, Any]]
@@ -106,7 +107,7 @@ class Completion:
 
     def asdict(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self) | {"seen": self.seen, "sentences": self.sentences()}
+        return Measured.asdict(self) | {"seen": self.seen, "sentences": self.sentences()}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -143,6 +144,7 @@ def measure_completion(call: CompletionCall) -> Completion:
     return Completion(decoder.name, call.control_name, rows, familiar, _examples(decoder, asked["test"]))
 
 
+@known_keywords
 def shuffled(texts: Sequence[str], seed: int = 0) -> list[str]:
     """Every text with its words in seeded random order."""
     rng = np.random.default_rng(seed)

@@ -27,7 +27,7 @@ of the entropy rate); He et al. (2021), EMNLP, arXiv 1905.10617 (controls for th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,25 +37,21 @@ from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, continued, token_nll
 from tokenworth.measures.measure_settings import ExposureCall
+from tokenworth.measures.measured import Measured
 from tokenworth.measures.sample_intervals import with_ends
 from tokenworth.measures.token_rows import rows_of
 from tokenworth.settings.signatures import keywords_of
 
 
 @dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(Measured):
     """Means in nats a token, with the ends of 95 % bootstrap intervals over texts for every difference."""
 
-    model: str
     texts: int
     continuation: list[dict[str, Any]]
     """A row a prefix length and range of places: prefix, first, last, gold, own, other, exposure, mismatch, ..."""
     drift: list[dict[str, Any]]
     """A row a range of positions: first, last, gold, sampled, drift, and those of the reference where there is one."""
-
-    def asdict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 @keywords_of(ExposureCall)

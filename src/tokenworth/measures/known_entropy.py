@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from tokenworth.base.aliases import Floats
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, batches, token_nll, wide
 
@@ -100,7 +101,9 @@ class Identity:
     """Nats a token, means over the places of a text."""
 
     length: int
+    """T, tokens of a text."""
     texts: int
+    """How many were summed over, or sampled."""
     enumerated: bool
     """Whether all texts of the length were summed over."""
     cross_entropy: float
@@ -108,6 +111,7 @@ class Identity:
     entropy: float
     """In closed form; of the source at the sampled contexts where contexts are sampled."""
     kl: float
+    """From the source to the model; cross_entropy = entropy + kl."""
     entropy_rate: float
     """In closed form, always."""
 
@@ -116,6 +120,7 @@ class Identity:
         return asdict(self)
 
 
+@known_keywords
 def identity(
     decoder: Decoder, source: Source, length: int, *, begin: int, texts: int | None = None, seed: int = 0
 ) -> Identity:

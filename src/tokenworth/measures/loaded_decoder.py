@@ -24,6 +24,7 @@ from tokenworth.backbones.loading.tokenizer import read_tokenizer
 from tokenworth.backbones.loading.weights import pretrained_model
 from tokenworth.backbones.twins import random_model
 from tokenworth.base.aliases import Floats
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError
 from tokenworth.measures.measure_settings import DecoderChoice
 from tokenworth.settings.signatures import keywords_of
@@ -99,6 +100,7 @@ def load_decoder(call: DecoderChoice) -> Decoder:
     return decoder_of(model.to(place), tokenizer, name)
 
 
+@known_keywords
 def decoder_of(model: Any, tokenizer: Any, name: str = "model") -> Decoder:
     """A decoder of a model that is already loaded."""
     config = model.config.get_text_config()

@@ -15,7 +15,7 @@ must be compared at equal tokens).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -26,16 +26,16 @@ from tokenworth.base.aliases import Floats
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, token_nll
 from tokenworth.measures.measure_settings import PositionsCall
+from tokenworth.measures.measured import Measured
 from tokenworth.measures.sample_intervals import with_ends
 from tokenworth.measures.token_rows import rows_of
 from tokenworth.settings.signatures import keywords_of
 
 
 @dataclass(frozen=True, slots=True)
-class Positions:
+class Positions(Measured):
     """Means in nats a token with 95 % bootstrap intervals over documents."""
 
-    model: str
     texts: int
     length: int
     """T, tokens."""
@@ -43,10 +43,6 @@ class Positions:
     """W, tokens."""
     bins: list[dict[str, Any]]
     """A row a range of positions (the first token is position 1 and is predicted by nothing): first, last, full, ..."""
-
-    def asdict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 @keywords_of(PositionsCall)

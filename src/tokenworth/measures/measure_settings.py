@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
-from tokenworth.settings import Bounds, ByComma, Count, Seed, check_fields
+from tokenworth.settings import Bounds, ByComma, Count, Seed, Settings
 from tokenworth.settings.declarations import NoOption, OptionName
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Lengths = Annotated[tuple[int, ...], ByComma()]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderChoice:
+class DecoderChoice(Settings):
     """What `load_decoder` takes."""
 
     name: str = field(kw_only=False)
@@ -32,9 +32,6 @@ class DecoderChoice:
     seed: Seed = 0
     """Of random weights, samples and intervals."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -45,7 +42,7 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnDocuments:
+class OnDocuments(Settings):
     """What every measure on documents takes."""
 
     decoder: Decoder = field(kw_only=False)
@@ -54,9 +51,6 @@ class OnDocuments:
     """Real texts; those that are too short for what is measured are passed over."""
     seed: Seed = 0
     """Of the order of documents, samples and intervals."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +84,7 @@ class MemorisationCall(OnDocuments):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompletionCall:
+class CompletionCall(Settings):
     """What `measure_completion` takes."""
 
     decoder: Decoder = field(kw_only=False)
@@ -107,9 +101,6 @@ class CompletionCall:
     """Texts of each part, sampled."""
     seed: Seed = 0
     """Of samples and intervals."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +134,7 @@ class RetrievalCall(OnDocuments):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RouterSettings:
+class RouterSettings(Settings):
     """Texts whose experts are counted."""
 
     length: Count = 128
@@ -152,6 +143,3 @@ class RouterSettings:
     """Documents that are read, in seeded order."""
     seed: Seed = 0
     """Of that order."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)

@@ -14,7 +14,7 @@ Sources: Carlini et al. (2023), ICLR, arXiv 2202.07646 (k-extractable spans by r
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from tokenworth.errors import SettingError
 from tokenworth.measures.corpus_spans import Spans
 from tokenworth.measures.loaded_decoder import Decoder, continued
 from tokenworth.measures.measure_settings import MemorisationCall
+from tokenworth.measures.measured import Measured
 from tokenworth.measures.sample_intervals import share_with_ends
 from tokenworth.measures.token_rows import Ids, packed
 from tokenworth.settings.signatures import keywords_of
@@ -34,10 +35,9 @@ _EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Memorisation:
+class Memorisation(Measured):
     """Rates of recited spans with Wilson's 95 % intervals."""
 
-    model: str
     span: int
     """Tokens of a span."""
     tokens: int
@@ -46,10 +46,6 @@ class Memorisation:
     """A row a prefix length and number of times: prefix, times, times_last, spans, exact, approximate, their ends."""
     examples: list[dict[str, Any]]
     """Spans that were recited exactly, the rarest first: prefix, times, text."""
-
-    def asdict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

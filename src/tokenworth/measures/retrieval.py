@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from tokenworth.base.machine import is_out_of_memory
 from tokenworth.errors import SettingError
 from tokenworth.measures.loaded_decoder import Decoder, wide
 from tokenworth.measures.measure_settings import RetrievalCall
+from tokenworth.measures.measured import Measured
 from tokenworth.measures.sample_intervals import share_with_ends, with_ends
 from tokenworth.measures.token_rows import Ids, packed, tokens_of
 from tokenworth.settings.signatures import keywords_of
@@ -44,19 +45,14 @@ _FILLER_TEXTS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieval:
+class Retrieval(Measured):
     """Shares of right answers with Wilson's 95 % intervals."""
 
-    model: str
     chance: float
     probes: int
     """Of each length and depth."""
     cells: list[dict[str, Any]]
     """A row a length and depth: tokens, depth (percent), accuracy and gain with the ends of their intervals."""
-
-    def asdict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

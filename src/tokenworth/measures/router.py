@@ -34,7 +34,9 @@ class RouterLoad:
     """Sums over tokens, for L layers with a router and E experts; parts of a corpus add up."""
 
     tokens: int
+    """N, that were counted."""
     experts_per_token: int
+    """k."""
     count_LE: Floats
     """Tokens sent to each expert."""
     weight_LE: Floats

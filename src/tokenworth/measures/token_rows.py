@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import FileError, SettingError
 from tokenworth.files import Fault, ending, whole_text
 from tokenworth.measures.loaded_decoder import Decoder
@@ -20,6 +21,7 @@ Ids = NDArray[np.int64]
 _AT_ONCE = 64
 
 
+@known_keywords
 def documents_of(paths: Sequence[str | Path], *, whole: bool = False) -> list[str]:
     """Documents of all files, in order.
 
@@ -60,6 +62,7 @@ def tokens_of(decoder: Decoder, text: str) -> list[int]:
     return list(decoder.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
+@known_keywords
 def rows_of(decoder: Decoder, documents: Sequence[str], length: int, *, most: int, seed: int = 0) -> Tensor:
     """The first `length` tokens of documents that have so many, in seeded order: (N, length), N <= most.
 

@@ -33,11 +33,13 @@ from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.sources import TOKENIZER_PATTERNS, find_source
 from tokenworth.backbones.loading.weight_files import weight_files
 from tokenworth.base.atomic_files import write_text, writing
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError
 from tokenworth.pretraining.mixture_settings import ExtendCall
 from tokenworth.settings.signatures import keywords_of
 
 METHODS = ("yarn", "ntk", "linear", "base")
+"""How angles are stretched: docs/measures.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,11 @@ class Extension:
     """What was done to a checkpoint."""
 
     source: str
+    """The checkpoint it was made from."""
     method: str
+    """One of METHODS."""
     factor: float
+    """s, how many times longer the context became."""
     context_before: int
     """Tokens."""
     context: int
@@ -59,6 +64,7 @@ class Extension:
         return asdict(self)
 
 
+@known_keywords
 def extended(
     config: Any, factor: float, method: str = "yarn", *, base: float | None = None, trained: int | None = None
 ) -> Any:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenworth.errors import SettingError
-from tokenworth.settings import OutFolder, check_fields
+from tokenworth.settings import OutFolder, Settings, check_fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WeighingConfig:
+class WeighingConfig(Settings):
     """How weights are looked for."""
 
     rounds: int = 1
@@ -25,13 +25,14 @@ class WeighingConfig:
     def __post_init__(self) -> None:
         from tokenworth.pretraining.group_dro import ExcessLoss
 
+        check_fields(self)
         if self.rounds < 1:
             raise SettingError(f"rounds = {self.rounds}: weights are found in one round at least")
         ExcessLoss(reference="", step_size=self.step_size, smoothing=self.smoothing)  # refuses what cannot be
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtendCall:
+class ExtendCall(Settings):
     """What `extend_checkpoint` takes."""
 
     name: str | Path = field(kw_only=False)
@@ -46,6 +47,3 @@ class ExtendCall:
     """The new base, for the method base alone."""
     trained: int | None = None
     """Tokens the model was trained to read; by default as its configuration states."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)

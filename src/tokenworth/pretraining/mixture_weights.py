@@ -27,6 +27,7 @@ import numpy as np
 
 from tokenworth.base.aliases import Progress
 from tokenworth.base.atomic_files import jsonable, write_text
+from tokenworth.base.keywords import known_keywords
 from tokenworth.base.processes import join_processes
 from tokenworth.errors import SettingError
 from tokenworth.pretraining.group_dro import ExcessLoss
@@ -71,15 +72,18 @@ class FoundWeights:
     bytes: dict[str, float]
     """The same as shares of the bytes, for the sources of a corpus file."""
     rounds: list[Round]
+    """In order; the last one's weights are those found."""
     settled: bool
     """Whether the last round left the weights where they were."""
     settings: dict[str, Any] = field(default_factory=dict)
+    """Of the search."""
 
     def asdict(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self) | {"rounds": [asdict(round_) | {"change": round_.change} for round_ in self.rounds]}
 
 
+@known_keywords
 def find_weights(
     config: PretrainConfig | str | Path,
     out: str | Path,

@@ -30,6 +30,7 @@ class PretrainRun(Result):
     REMEDY: ClassVar[str] = "give the folder tokenworth pretrain wrote"
 
     settings: Annotated[dict[str, Any], {"training": {"tokens": FINITE}}]
+    """The run file as it was read, defaults among it."""
     parameters: Weights
     """total, non_embedding, and active: those that take part for one token (fewer with experts)."""
     train_flops_per_token: Finite
@@ -39,16 +40,23 @@ class PretrainRun(Result):
     sources: dict[str, SourceRow]
     """Tokens, documents and bytes of each, and how often the run sees it."""
     environment: Facts
+    """Versions, machine and device."""
     tokens: Count = 0
+    """Learnt from so far."""
     seconds: Finite = 0.0
     """Of training steps."""
     tokens_per_second: Finite = 0.0
+    """Of training steps, over all processes."""
     resumed_from_step: int = 0
+    """Of the checkpoint that the last session went on from; 0 where it began."""
     micro_batch: int = 0
+    """Sequences of one pass, after the halvings that memory asked for."""
     held_out: dict[str, HeldOut] = field(default_factory=dict)
     """By source."""
     samples: list[dict[str, str]] = field(default_factory=list)
+    """What the model writes after each of the settings' prompts."""
     finished: bool = False
+    """Whether every step was made."""
 
     @classmethod
     def load(cls, folder: str | Path) -> PretrainRun:

@@ -15,6 +15,7 @@ from tokenworth.settings import (
     NonNegative,
     Positive,
     Seed,
+    Settings,
     Share,
     build,
     check_fields,
@@ -30,7 +31,7 @@ _Size = Annotated[int, Bounds(least=1, most=2**20)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelConfig:
+class ModelConfig(Settings):
     """The decoder; the defaults are today's parts."""
 
     layers: Annotated[int, Bounds(least=1, most=10_000)] = 6
@@ -66,12 +67,9 @@ class ModelConfig:
     init_std: NonNegative | None = None
     """Deviation of the first weights; None: width^-1/2, which keeps the scale of what passes."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingConfig:
+class TrainingConfig(Settings):
     """The training loop."""
 
     tokens: Count = 10_000_000
@@ -151,7 +149,7 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PretrainConfig:
+class PretrainConfig(Settings):
     """Everything about a run."""
 
     sources: Mapping[str, SourceConfig]
@@ -170,9 +168,6 @@ class PretrainConfig:
     """Beginnings for which the report shows what the model writes."""
     seed: Seed = 0
     """Seed of first weights, mixture, held-out documents and samples."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     def asdict(self) -> dict[str, Any]:
         """As JSON writes it; a source whose rows are all taken says nothing of them."""

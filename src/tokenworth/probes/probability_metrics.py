@@ -18,6 +18,7 @@ from tokenworth.probes.metrics import RESAMPLES, label_scores, with_range
 BINS = 15
 FLOOR = 1e-15
 METRICS = ("weighted_f1", "macro_f1", "accuracy", "balanced_accuracy", "log_loss", "brier", "ece")
+"""What every route is measured by; of the last three less is better."""
 _SUMMED = ("log_loss", "brier", "ece")
 LOWER_IS_BETTER = frozenset(_SUMMED)
 

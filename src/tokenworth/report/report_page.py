@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.table import Table
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError
 from tokenworth.report.pages import result_pages as pages
 from tokenworth.report.pages.rendering import write_page
@@ -60,6 +61,7 @@ def views() -> dict[type, View]:
     }
 
 
+@known_keywords
 def write_report(result: Shown, path: str | Path) -> Path:
     """Writes the page of an Assessment, a Ranking, an AdaptResult, a Decision, a PretrainPage, a Story or a
     Trace.

@@ -52,15 +52,19 @@ class ScalingFit:
     """One form fitted to runs."""
 
     form: str
+    """chinchilla, kaplan or isoflop."""
     constants: dict[str, float]
+    """Of the form, by name."""
     low: dict[str, float]
     """95 % interval: the wider of bootstrap over runs and profile likelihood; 0 where the data give no lower end ..."""
     high: dict[str, float]
     """... and infinity where they give no upper one."""
     runs: int
+    """Rows it was fitted to."""
     error: float
     """Root mean square of ln(predicted / true loss); of ln N_opt for isoflop."""
     notes: list[str] = field(default_factory=list)
+    """What the data leave open, in sentences."""
 
     def loss(self, parameters: Any, tokens: Any) -> Floats:
         """Loss at N and D; not of isoflop, which knows optima only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tokenworth.settings import Natural, Seed, check_fields
+from tokenworth.settings import Natural, Seed, Settings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -14,7 +14,7 @@ else:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitCall:
+class FitCall(Settings):
     """What `fit_scaling` takes."""
 
     runs: DataFrame = field(kw_only=False)
@@ -25,6 +25,3 @@ class FitCall:
     """Samples of runs, drawn with replacement, for the intervals; 0 leaves the intervals out."""
     seed: Seed = 0
     """Of the samples."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError
 from tokenworth.scaling_laws.loss_fit import ScalingFit
 
@@ -16,8 +17,7 @@ RULE_OF_THUMB = 20.0
 """Training tokens a parameter, as Hoffmann et al. are usually quoted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """One way to spend a budget."""
 
     name: str
@@ -34,6 +34,7 @@ class Plan:
         return self.tokens / self.parameters
 
 
+@known_keywords
 def plans(fit: ScalingFit, flops: float, served: float = 0.0) -> list[Plan]:
     """Compute-optimal, by the rule of thumb, and, for tokens to be served, optimal over training and serving.
 

@@ -1,6 +1,7 @@
 """Settings: a YAML file, a mapping or arguments -> values of the right type within their bounds, or every mistake."""
 
 from tokenworth.base.environment_variables import number_of, whole_number_of
+from tokenworth.base.keywords import known_keywords, unknown_names
 from tokenworth.base.sentences import nearest, quoted, refusal
 from tokenworth.settings.bounds import (
     AsName,
@@ -24,12 +25,12 @@ from tokenworth.settings.bounds import (
     Unit,
 )
 from tokenworth.settings.validation import (
+    Settings,
     build,
     build_each,
     check_fields,
     checked_arguments,
     make,
-    unknown_names,
     with_changes,
 )
 from tokenworth.settings.yaml_file import exists, read_settings
@@ -52,6 +53,7 @@ __all__ = [
     "Place",
     "Positive",
     "Seed",
+    "Settings",
     "Share",
     "Unit",
     "build",
@@ -59,6 +61,7 @@ __all__ = [
     "check_fields",
     "checked_arguments",
     "exists",
+    "known_keywords",
     "make",
     "nearest",
     "number_of",

@@ -9,16 +9,20 @@ another type is given ready by the room that builds it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args, get_type_hints
 
-from tokenworth.base.sentences import nearest, quoted, refusal
+from tokenworth.base.keywords import line_of, unknown_names
+from tokenworth.base.sentences import quoted, refusal
 from tokenworth.errors import SettingError
 from tokenworth.settings.bounds import Misfit
 from tokenworth.settings.conversion import convert, parts_of
 from tokenworth.settings.yaml_file import Section
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,13 +38,6 @@ def hints_of(kind: type[Any]) -> dict[str, Any]:
         hints = get_type_hints(kind, include_extras=True)
         _HINTS[kind] = {field.name: hints[field.name] for field in fields(kind)}
     return _HINTS[kind]
-
-
-def unknown_names(values: Mapping[Any, Any], known: Collection[str], owner: str) -> Iterator[str]:
-    """A sentence for every name that is not known, with the nearest that is; `owner` has its verb: "a route has"."""
-    for name in values:
-        if name not in known:
-            yield f"{line_of(values, name)}{owner} no setting {quoted(name)}; {nearest(name, known)}"
 
 
 def convert_all(
@@ -152,6 +149,23 @@ def check_fields(settings: Any) -> None:
         object.__setattr__(settings, name, value)
 
 
+class Settings:
+    """What every frozen dataclass of settings is: names it does not have, or values that do not fit its annotations,
+    make one SettingError.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *_args: Any, **kwargs: Any) -> Self:
+        """Looked at before `__init__`, which would answer in Python's words."""
+        if unknown := [*unknown_names(kwargs, hints_of(cls), f"{cls.__name__} has")]:
+            _fit_all(kwargs, hints_of(cls), unknown)
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 def _fit_all(values: Mapping[str, Any], hints: Mapping[str, Any], unknown: Iterable[str] = ()) -> dict[str, Any]:
     mistakes = [*unknown]
     fitted = convert_all(values, hints, mistakes)
@@ -188,9 +202,3 @@ def with_line(values: Mapping[Any, Any], name: object, sentences: Iterable[str])
     """Sentences about a section, each with the section's line where it has none of its own."""
     line = line_of(values, name)
     return [text if text.startswith("line ") else f"{line}{text}" for text in sentences]
-
-
-def line_of(values: Mapping[Any, Any], name: object) -> str:
-    """Where a setting of a file stands, such as "line 3: "; else ""."""
-    line = getattr(values, "lines", {}).get(name)
-    return "" if line is None else f"line {line}: "

@@ -63,17 +63,25 @@ class Study:
     name: Annotated[str, AsName(), FolderName()]
     """Of its folder, too."""
     routes: Names
+    """assess, published, count, bow, prompt, probe, lora, full, scratch; or each with settings of its own below it."""
     tasks: Names = ()
+    """Files, folders, hub ids or published names."""
     backbones: Names = ()
+    """Folders, hub ids or published names."""
     seeds: tuple[Seed, ...] = (0,)
+    """Every cell is run once with each."""
     settings: dict[str, Any] = field(default_factory=dict)
+    """Of all cells, as of a file of route settings."""
     axes: dict[str, list[Any]] = field(default_factory=dict)
+    """Settings with the values to try, each crossed with all the others."""
     of_route: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings of single routes, which go before those of all; "seeds" among them."""
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Tasks that are read from a source in another way: arguments of `load_task` with their source."""
     data: str | None = None
+    """Folder with local copies of published tasks, by name."""
     max_texts: Count | None = None
+    """Sample so many texts of each part, by class."""
 
     def size(self) -> int:
         """Cells at most, counted without making them."""

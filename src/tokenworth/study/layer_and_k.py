@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.study.cell_results import PUBLISHED
 from tokenworth.study.correlation import p_value, rank_correlation
 from tokenworth.study.grid import AS_PUBLISHED, Study
@@ -53,14 +54,23 @@ class Choice:
     """The layer and k with the largest r, and what that r is worth."""
 
     figure: str
+    """Of the paper, whose score and outcome it takes."""
     backbone: str
+    """By the study's name for it."""
     tasks: int
+    """How many it was chosen on."""
     layer: int
+    """With the largest r."""
     share: float
-    r: float  # Spearman, over the tasks it was chosen on
-    p: float  # as if layer and k had been known beforehand
-    p_chosen: float  # against shuffled tasks, each with the layer and k that suit it best
-    r_elsewhere: float  # chosen on a random half of the tasks, taken on the other; mean over halvings
+    """k as a share of the width."""
+    r: float
+    """Spearman, over the tasks it was chosen on."""
+    p: float
+    """As if layer and k had been known beforehand."""
+    p_chosen: float
+    """Against shuffled tasks, each with the layer and k that suit it best."""
+    r_elsewhere: float
+    """Chosen on a random half of the tasks, taken on the other; mean over halvings."""
 
 
 def sweeps(study: Study | None, root: str | Path, table: pd.DataFrame) -> list[Sweep]:
@@ -117,6 +127,7 @@ def _outcomes(figure: str, layers: list[dict[str, Any]], gain: float) -> list[fl
     return [row["train_accuracy"] if figure == "accuracy" else -row["train_squared_error"] for row in layers]
 
 
+@known_keywords
 def choose(sweep: Sweep, *, seed: int = 0) -> Choice:
     """The best layer and k of a sweep; k of which a task has no score is left out."""
     rng, outcome_TL = np.random.default_rng(seed), sweep.outcome_TL

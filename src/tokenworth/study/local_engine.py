@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.base.locks import BusyError
 from tokenworth.base.worker_processes import begin_worker
 from tokenworth.errors import first_line
@@ -37,6 +38,7 @@ _log = logging.getLogger("tokenworth")
 Report = Callable[[Cell, str], None]  # called as report(cell, state) when a cell ends; after "failed: " stands why
 
 
+@known_keywords
 def run_local(
     study: Study,
     root: str | Path,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.study.correlation import line_fit, rank_correlation
 from tokenworth.study.grid import ASSESS
 from tokenworth.study.results_table import by_route
@@ -32,13 +33,19 @@ class Relation:
     """Two figures of the same tasks and backbones against each other."""
 
     name: str
+    """For file names."""
     title: str
-    x: str  # what the horizontal axis shows
+    """For people."""
+    x: str
+    """What the horizontal axis shows."""
     y: str
-    points: pd.DataFrame  # backbone, task, x, y, source (OURS or PUBLISHED)
+    """What the vertical axis shows."""
+    points: pd.DataFrame
+    """Columns backbone, task, x, y, source (OURS or PUBLISHED)."""
     statistics: list[dict[str, Any]]
     """One a source and backbone, or one a source: n, r, p, low, high; r2, slope and intercept for a line."""
     line: bool = False
+    """Whether a straight line is fitted through the points."""
 
 
 def published(name: str) -> pd.DataFrame:
@@ -57,6 +64,7 @@ def beside_published(table: pd.DataFrame) -> pd.DataFrame:
     return ours.merge(wide.reset_index(), on=["task", "backbone"], how="left").dropna(axis=1, how="all")
 
 
+@known_keywords
 def row_means(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     """Mean over tasks by backbone and route, as Table 1 prints them."""
     ours = by_route(table, metric)

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.base.ray_cluster import ray_cluster
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.study.cell_run import assess_cell, keyed_cells, patiently, run_cell, task_of
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tokenworth")
 
 
+@known_keywords
 def run_on_ray(
     study: Study,
     root: str | Path,
@@ -47,14 +49,9 @@ def run_on_ray(
 ) -> Counter[str]:
     """`run_local` on a Ray cluster, with the same numbers; all workers must see the folder under the same path.
 
-    Args:
-        study: what to run.
-        root: folder of the study.
-        address: of a running cluster ("HOST:PORT" or "auto"); None starts one on this machine and stops it again.
-        workers: processors of a cluster that is started here.
-        pass_workers: workers that share the forward pass of one assessment; their moments are merged.
-        retry_failed: also run cells that failed before.
-        report: called when a cell ends.
+    `address` is that of a running cluster ("HOST:PORT" or "auto"); None starts one here with `workers` processors and
+    stops it again.  `pass_workers` share the forward pass of one assessment; their moments are merged.  The rest is as
+    of `run_local`.
 
     Raises:
         SettingError: Ray is not installed, the address does not answer, texts or weights are not there, or the cluster

@@ -16,6 +16,7 @@ import pandas as pd
 
 from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.assessment.short_names import short_names
+from tokenworth.base.keywords import known_keywords
 from tokenworth.base.sentences import nearest
 from tokenworth.base.versions import version_of
 from tokenworth.errors import SettingError
@@ -176,6 +177,7 @@ _FIGURES = {RESULT: _adapted, ASSESSED: _assessed, PUBLISHED: _as_published, COU
 """What stands in the table, by result file."""
 
 
+@known_keywords
 def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     """Means over seeds of a metric: a row a task, backbone and point of the axes, a column a route.
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation.route_settings import ROUTES, make_config
+from tokenworth.base.keywords import known_keywords, line_of
 from tokenworth.errors import SettingError
 from tokenworth.settings import Seed, exists, quoted, read_settings, refusal, unknown_names, with_changes
-from tokenworth.settings.validation import convert_all, hints_of, line_of, with_line
+from tokenworth.settings.validation import convert_all, hints_of, with_line
 from tokenworth.settings.yaml_file import Section
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, WITHOUT_BACKBONE, Study
 
@@ -25,6 +26,7 @@ def shipped_studies() -> list[str]:
     return sorted(Path(file.name).stem for file in shipped.iterdir() if file.name.endswith(".yaml"))
 
 
+@known_keywords
 def load_study(path: str | Path, *, data: str | Path | None = None, models: str | Path | None = None) -> Study:
     """Read and check a study file, or one that comes with the package by its name.
 

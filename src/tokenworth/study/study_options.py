@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenworth.settings import Count, OutFolder, check_fields
+from tokenworth.settings import Count, OutFolder, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyChoice:
+class StudyChoice(Settings):
     """Which cells, and where they lie."""
 
     out: OutFolder = None
@@ -22,23 +22,17 @@ class StudyChoice:
     models: str | Path | None = None
     """Folder in which backbones lie by name."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class StudyMetric:
+class StudyMetric(Settings):
     """What is shown of the cells."""
 
     metric: str = "weighted_f1"
     """Column of the table of cells: weighted_f1, accuracy, log_loss, train_accuracy, ..."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class StudyEngine:
+class StudyEngine(Settings):
     """Where cells run."""
 
     workers: Count | None = None
@@ -51,6 +45,3 @@ class StudyEngine:
     """With ray: workers that share a forward pass."""
     retry_failed: bool = False
     """Also run cells that failed before."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)

@@ -32,7 +32,6 @@ from tokenworth.study.cell_results import HOLDS_RESULT, REMEDY, RESULTS, TEXT_LO
 from tokenworth.study.grid import ASSESS, Cell
 
 ASSESSED = Assessment.FILE
-STATES = ("finished", "failed", "running", "interrupted", "waiting")
 _CELL: Shape = {"backbone": Maybe(TEXT), "task": TEXT, "route": TEXT, "seed": WHOLE, "settings": schema.OBJECT}
 
 Contents = tuple[str | None, str | None]  # fingerprints of a cell's texts and weights, as far as they are known
@@ -104,7 +103,7 @@ class StudyStore(CellStore[tuple[str, Cell], None, Path]):
             pass
 
     def state(self, key: str) -> str:
-        """One of STATES."""
+        """finished, failed, running, interrupted or waiting."""
         folder = self.folder(key)
         if self.is_finished(key):
             return "finished"

@@ -12,6 +12,7 @@ import numpy as np
 
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.files import same_form
+from tokenworth.settings import known_keywords
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks.columns import Columns, choose_texts
 from tokenworth.tasks.labels import encode_labels
@@ -56,6 +57,7 @@ def load_task(call: TaskSource) -> Task:
     return replace(task, notes=(*task.notes, *_findings(task.counts)))
 
 
+@known_keywords
 def load_texts(source: str | os.PathLike[str], *, text: str | None = None, text_pair: str | None = None) -> list[str]:
     """The texts of a .csv, .tsv, .jsonl or .parquet file without labels, pairs joined as in `load_task`.
 

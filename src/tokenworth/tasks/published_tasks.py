@@ -20,22 +20,29 @@ class Published:
     hub: str
     """Identifier on the hub."""
     classes: int
+    """How many the official split has."""
     rows: tuple[int, int | None]
     """Official rows of train and test; None where there is one split."""
     config: str | None = None
+    """Configuration on the hub, where there are several."""
     text: str = "text"
+    """Column of the text."""
     text_pair: str | None = None
+    """Column of a second text, joined to the first by one space."""
     label: str = "label"
+    """Column of the label."""
     test: str | None = "test"
     """Split used as test; None holds out a share of train."""
     label_names: tuple[str, ...] | None = None
     """Names of the integer labels where the data set itself does not carry them."""
     group: str | None = None
+    """Column whose equal values stay in one part."""
     compose: Callable[[Table], list[Any]] | None = None
     """Computes the text column where the data set has none ..."""
     composed_of: tuple[str, ...] = ()
     """... from these columns."""
     note: str = ""
+    """What a reader of results has to know."""
 
 
 def question_with_choices(table: Table) -> list[Any]:

@@ -49,7 +49,9 @@ class Task:
     label_names: tuple[str, ...]
     """C class names; a label is an index into them."""
     train: Split
+    """What a route may learn from."""
     test: Split
+    """What every route is judged on, and never fitted to."""
     notes: tuple[str, ...]
     """Sentences a report shows: how the parts came about, what was found in them and what was removed."""
     counts: dict[str, Any]

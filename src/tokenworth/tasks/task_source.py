@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from tokenworth.settings import AsPath, Seed, check_fields
+from tokenworth.settings import AsPath, Seed, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSource:
+class TaskSource(Settings):
     """What `load_task` takes."""
 
     source: Annotated[str | os.PathLike[str], AsPath()] = field(kw_only=False)
@@ -34,6 +34,3 @@ class TaskSource:
     """Column whose equal values stay on one side of every split made here."""
     drop_overlap: bool = False
     """Remove training texts that also stand in test, or whose group does."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tokenworth.settings import NonNegative, build_each, check_fields, exists, quoted
-from tokenworth.settings.validation import line_of
+from tokenworth.base.keywords import line_of
+from tokenworth.settings import NonNegative, Settings, build_each, exists, quoted
 
 EXAMPLE = "sources: {wiki: wiki.parquet}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SourceConfig:
+class SourceConfig(Settings):
     """Documents of one kind."""
 
     path: str
@@ -28,9 +28,6 @@ class SourceConfig:
     """Share of the training sequences in the annealing phase; None: as before it."""
     text: str | None = None
     """Column of the text, where it is not found by its name."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 def read_sources(values: Mapping[str, Any], name: str, home: Path, mistakes: list[str]) -> dict[str, SourceConfig]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError
-from tokenworth.settings import Bounds, Count, check_fields
+from tokenworth.settings import Bounds, Count, Settings, check_fields
 
 SEPARATOR = "<|endoftext|>"
 """Stands before every document and behind the last one; a tokenizer does not add it to a text by itself."""
@@ -25,7 +26,7 @@ _DECIMALS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenizerConfig:
+class TokenizerConfig(Settings):
     """What a tokenizer is."""
 
     kind: Literal["bpe", "unigram"] = "bpe"
@@ -48,6 +49,7 @@ class TokenizerConfig:
             raise SettingError("a tokenizer needs one special token at least, to stand between documents")
 
 
+@known_keywords
 def train_tokenizer(documents: Iterable[str], config: TokenizerConfig | None = None) -> Any:
     """A fast transformers tokenizer trained on documents; the same documents in the same order give the same one."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

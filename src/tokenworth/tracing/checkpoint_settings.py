@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tokenworth.errors import SettingError
-from tokenworth.settings import AsName, ByComma, Count, Place, check_fields, quoted
+from tokenworth.settings import AsName, ByComma, Count, Place, Settings, check_fields, quoted
 
 Words = Annotated[tuple[str, ...], ByComma(), AsName()]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointChoice:
+class CheckpointChoice(Settings):
     """How checkpoints are found, and how many tokens each has seen."""
 
     revisions: Words = ()

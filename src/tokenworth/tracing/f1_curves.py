@@ -7,7 +7,7 @@ Axes: B resamples, N test texts, C classes, K checkpoints, S seeds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ RESAMPLES = 1000
 _WEIGHTS_AT_ONCE = 20_000_000
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Curve:
+class Curve(NamedTuple):
     """One route at K checkpoints; a route without checkpoints (bow, scratch) has K = 1."""
 
     f1_K: Floats

@@ -37,7 +37,9 @@ class Checkpoint:
     """Weights after so many tokens."""
 
     folder: Path
+    """A plain transformers folder."""
     tokens: int
+    """Seen by then."""
     fingerprint: str
     """Of configuration, tokenizer and weights."""
     name: str = ""
@@ -59,14 +61,17 @@ class Run:
     """A pretraining run."""
 
     folder: Path | None
-    """None for checkpoints that do not lie in one folder of a run."""
+    """Of `pretrain`, or of checkpoints; None where they do not lie in one folder."""
     name: str
+    """The folder's."""
     checkpoints: tuple[Checkpoint, ...]
     """Fewest tokens first."""
     parameters: int
+    """As run.json says, else counted with the head."""
     flops_per_token: float
     """Of training: forward and backward."""
     losses: Losses
+    """Held-out losses along the run, where its log has them."""
     notes: tuple[str, ...]
     """What had to be assumed, and what cannot be known."""
 

@@ -174,6 +174,7 @@ class Trace(Result):
     REMEDY: ClassVar[str] = "run tokenworth trace again"
 
     run: RunFacts
+    """What was trained: name, parameters, tokens, FLOPs a token."""
     checkpoints: list[CheckpointRow]
     """Fewest tokens first."""
     tasks: list[TaskEntry]
@@ -184,10 +185,13 @@ class Trace(Result):
     (last_NAME).
     """
     settings: Settings
+    """What was asked for."""
     sentences: list[str]
     """The answer first."""
     notes: list[str] = field(default_factory=list)
+    """What had to be assumed."""
     environment: Facts = field(default_factory=dict)
+    """Versions and machine of the last session."""
 
     def table(self) -> pd.DataFrame:
         """One row a task and checkpoint, as in `rows`; what does not exist is NaN."""

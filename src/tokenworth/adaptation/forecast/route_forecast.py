@@ -7,7 +7,7 @@ for every block and step; docs/routes.md compares them with runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -156,7 +156,7 @@ def _held(model: nn.Module, head: nn.Linear, config: ResolvedConfig, hardware: H
     if not config.keeps_best or hardware.device != "cpu":
         return held
     learning = sum(weight.numel() for weight in (*model.parameters(), *head.parameters()) if weight.requires_grad)
-    return replace(held, state=held.state + _BYTES_KEPT * learning)
+    return held._replace(state=held.state + _BYTES_KEPT * learning)
 
 
 def _evaluated(config: ResolvedConfig, train_lengths_N: np.ndarray, test_lengths_M: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ has a shape and no memory.  Fused attention keeps nothing for pairs of tokens: t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +29,7 @@ _COUNTED_IN = 4
 """Bytes of a number of the model that is counted: float32."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingMemory:
+class TrainingMemory(NamedTuple):
     """Of one network as it learns; bytes."""
 
     state: float

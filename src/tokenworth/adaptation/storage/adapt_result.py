@@ -110,16 +110,20 @@ class AdaptResult(Result):
     REMEDY: ClassVar[str] = "run tokenworth adapt again into an empty folder"
 
     route: str
+    """One of ROUTES."""
     task: AdaptTask
+    """Name, source, classes, texts of each part and fingerprint."""
     backbone: Annotated[
         BackboneCard | None, Maybe({"name": TEXT, "fingerprint": TEXT, "dtype": TEXT, "notes?": [TEXT]})
     ]
     """None for the route bow."""
     seed: int
+    """Of everything random in the run."""
     settings: Annotated[
         dict[str, Any],
         {"steps": WHOLE, "batch": WHOLE, "lr": FINITE, "train_size?": Maybe(WHOLE), "metric": TEXT},
     ]
+    """Of the route, defaults among them; where settings were searched for, those that were chosen."""
     metrics: Figures
     """On the test split: METRICS, each with NAME_low and NAME_high."""
     train_metrics: Figures
@@ -127,7 +131,9 @@ class AdaptResult(Result):
     validation: Figures
     """Texts and metric of the validation part; empty where none was cut off."""
     temperature: Finite
+    """What log-odds are divided by; 1 where none was fitted."""
     parameters: Annotated[dict[str, int], {"trainable": COUNT, "total": COUNT}]
+    """trainable: those that learnt; total: with the backbone and the head."""
     training: Annotated[dict[str, Any], {"losses?": [FINITE], "evaluations?": [OBJECT]}]
     """losses (one a step), evaluations, micro_batch, halvings; empty where nothing was trained."""
     facts: Annotated[dict[str, Any], {"majority": Each(NUMBER), "products_in?": TEXT}]
@@ -135,17 +141,25 @@ class AdaptResult(Result):
     cost: Annotated[
         dict[str, Any], {"seconds": FINITE, "train_flops?": FINITE, "tokens?": COUNT, "stages?": Each(NUMBER)}
     ]
+    """seconds, FLOPs and tokens of training, memory, and seconds of each stage."""
     resumed_from_step: int
+    """Of the checkpoint that the last session went on from; 0 where it began."""
     confusion: Mistakes
+    """Test texts by true and predicted class; for many classes the most frequent mistakes alone."""
     calibration: list[Annotated[dict[str, float], {"confidence": FINITE, "accuracy": FINITE, "texts": COUNT}]]
+    """Bins of test texts by confidence: mean confidence, accuracy, texts."""
     mislabelled: list[Mislabelled]
     """Training texts whose label is probably wrong, the most suspicious first."""
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
     """Scores before and after, and spectra of the updates."""
     tuning: list[Annotated[dict[str, Any], {"lr": FINITE, "rank": WHOLE, "steps": WHOLE}]] = field(default_factory=list)
+    """Trials of the search, each with its settings and what it reached."""
     notes: list[str] = field(default_factory=list)
+    """What a reader has to know of task and backbone."""
     sentences: list[str] = field(default_factory=list)
+    """The result in words, as the command prints it."""
     environment: Facts = field(default_factory=dict)
+    """Versions, machine and device it ran on."""
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, metadata=ELSEWHERE)
     """One row a test text: text, label, predicted, correct, confidence, and p_CLASS for few classes."""
 

@@ -57,14 +57,19 @@ class Account:
     """One backbone: everything but LM head, pooler and classification head, final norm included."""
 
     name: str
+    """As it was given."""
     width: int
+    """D, numbers of a state."""
     vocabulary: int
+    """Rows of the token embedding."""
     context: int
     """Tokens of the text the FLOPs are counted for."""
     causal: bool
     """Whether a token's state ignores the tokens after it; found by trying."""
     embedding: int
+    """Parameters of the token embedding."""
     parameters: int
+    """Without any head."""
     with_head: int
     """With the LM head the published model has; a tied or missing one adds nothing."""
     blocks: tuple[BlockAccount, ...]

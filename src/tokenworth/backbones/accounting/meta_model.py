@@ -17,6 +17,7 @@ from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.size_check import outline_of
 from tokenworth.backbones.loading.sources import find_source, is_local
 from tokenworth.backbones.loading.text_model import body_of, whole_class
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import BackboneError, first_line
 
 
@@ -40,6 +41,7 @@ def _config_of(name: str) -> tuple[str, Any]:
     return (entry.name, published_config(entry)) if entry else (name, read_config(find_source(name)))
 
 
+@known_keywords
 def account_of(name: str, *, context: int = 128) -> Account:
     """Count a backbone by name: published name, hub id or folder; nothing but its configuration is read.
     Raises BackboneError: it is not found, or cannot be counted.

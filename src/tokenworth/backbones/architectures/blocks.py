@@ -16,7 +16,7 @@ from transformers.cache_utils import Cache, DynamicCache
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import ModelOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 Angles = tuple[Tensor, Tensor]
@@ -149,13 +149,34 @@ class CausalStack:
         return self.output_class(last_hidden_state=self.norm(states), past_key_values=past_key_values)
 
 
-def predictions(
-    model: Any, output: Any, head: Callable[[Tensor], Tensor], labels: Tensor | None, keep: int | Tensor, **more: Any
-) -> dict[str, Any]:
-    """What a language model gives beside its base model's output: logits of the last `keep` places (0: all), loss."""
-    places = slice(-keep, None) if isinstance(keep, int) else keep
-    logits, loss = head(output.last_hidden_state[:, places]), None
-    if labels is not None:
-        loss = model.loss_function(logits=logits, labels=labels, vocab_size=model.config.vocab_size, **more)
-    kept = {name: output[name] for name in ("past_key_values", "hidden_states", "attentions") if name in output}
-    return {"loss": loss, "logits": logits, **kept}
+class CausalHead:
+    """The forward pass of a language model: that of its base model, and logits of its last states."""
+
+    config: Any
+    base_model: nn.Module
+    loss_function: Callable[..., Tensor]
+    output_class: ClassVar[type[ModelOutput]]
+
+    def logits_of(self, states: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, vocabulary)."""
+        raise NotImplementedError
+
+    @can_return_tuple  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **more: Any,
+    ) -> ModelOutput:
+        """Logits (B, T, vocabulary) of the last `logits_to_keep` places (0: all); with labels, the loss."""
+        tokens = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
+        output = self.base_model(**tokens, **more)
+        places = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits, loss = self.logits_of(output.last_hidden_state[:, places]), None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **more)
+        kept = {name: value for name, value in output.items() if name != "last_hidden_state"}
+        return self.output_class(loss=loss, logits=logits, **kept)

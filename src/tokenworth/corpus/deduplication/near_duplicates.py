@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from typing_extensions import TypedDict
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.corpus.deduplication.minhash import EMPTY, PLACES, shingle
 from tokenworth.corpus.word_hashes import mix
 from tokenworth.errors import SettingError
@@ -39,6 +40,7 @@ Columns = Callable[[int, int], np.ndarray]
 """First and last column -> those columns of all sketches, (last - first, N) uint32."""
 
 
+@known_keywords
 def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> np.ndarray:
     """Cluster of each text: the index of the first text of its cluster.
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
+from itertools import starmap
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -16,20 +18,21 @@ from tokenworth.base.worker_processes import begin_worker
 from tokenworth.corpus.corpus_settings import EngineChoice
 from tokenworth.errors import SettingError, TokenworthError
 
-J = TypeVar("J")
 R = TypeVar("R")
 F = TypeVar("F")
 ENGINES = ("local", "ray")
+Job = tuple[Any, ...]
+"""Arguments of a call."""
 _AHEAD = 2
 """Jobs under way, a worker."""
 
 
-def _in_order(jobs: Iterable[J], waiting: deque[F], ahead: int, submit: Callable[[J], F]) -> Iterator[F]:
+def _in_order(jobs: Iterable[Job], waiting: deque[F], ahead: int, submit: Callable[..., F]) -> Iterator[F]:
     """What was submitted, in order, while so many jobs more are waiting for their results."""
     for job in jobs:
         if len(waiting) >= ahead:
             yield waiting.popleft()
-        waiting.append(submit(job))
+        waiting.append(submit(*job))
     while waiting:
         yield waiting.popleft()
 
@@ -43,16 +46,15 @@ class Local:
         self._until: tuple[Connection, Connection] | None = None
         """A pipe: as long as this process keeps its second end open the workers go on."""
 
-    def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
+    def map(self, function: Callable[..., R], jobs: Sequence[Job]) -> Iterator[R]:
         """Results in order; twice as many jobs as workers are under way.  TokenworthError: a worker was killed."""
         if self.workers == 1:
-            yield from map(function, jobs)
+            yield from starmap(function, jobs)
             return
         running: deque[Future[R]] = deque()
         try:
-            for future in _in_order(
-                jobs, running, _AHEAD * self.workers, lambda job: self._workers().submit(function, job)
-            ):
+            submit = partial(self._workers().submit, function)
+            for future in _in_order(jobs, running, _AHEAD * self.workers, submit):
                 yield future.result()
         except BrokenProcessPool as error:
             raise TokenworthError(
@@ -89,7 +91,7 @@ class OnRay:
         self.ray: Any
         self.ray, self.started_here = ray_cluster(address, workers)
 
-    def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
+    def map(self, function: Callable[..., R], jobs: Sequence[Job]) -> Iterator[R]:
         """Results in order; a worker that dies has its job begun again."""
         task = self.ray.remote(num_cpus=1, max_retries=3)(function)
         ahead = _AHEAD * max(1, int(self.ray.cluster_resources().get("CPU", 1)))

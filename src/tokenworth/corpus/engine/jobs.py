@@ -1,9 +1,12 @@
-"""What one worker does: read a part into shards, take a shard through stages, observe it, apply a decision."""
+"""What one worker does: read a part into shards, take a shard through stages, observe it, apply a decision.
+
+Every function does nothing where its result is there, so a job that is begun again goes on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,24 +28,14 @@ def _finish(shard: Shard, before: Sequence[Document], after: Sequence[Document],
     shard.write(after, ledger)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadJob:
-    """Read a part."""
-
-    part: Part
-    root: Path
-    corpus: Corpus
-
-
-def read(job: ReadJob) -> int:
+def read(part: Part, root: Path, corpus: Corpus) -> int:
     """Shards of a part; goes on behind the last one that is finished.  Returns how many there are."""
-    done = job.root / job.part.key / "part.json"
-    WORK.once(done, lambda _folder: _read_shards(job, done))
+    done = root / part.key / "part.json"
+    WORK.once(done, lambda _folder: _read_shards(part, Shard(root, part.key, 0), corpus, done))
     return int(read_json(done)["shards"])
 
 
-def _read_shards(job: ReadJob, done: Path) -> None:
-    corpus, shard = job.corpus, Shard(job.root, job.part.key, 0)
+def _read_shards(part: Part, shard: Shard, corpus: Corpus, done: Path) -> None:
     begin = place = [0, 0]  # file and item, of the last one in a finished shard
     while shard.is_finished:
         begin = read_json(shard.ledger_path)["place"]
@@ -50,7 +43,7 @@ def _read_shards(job: ReadJob, done: Path) -> None:
     items: list[Item] = []
     size = 0
     max_bytes = int(corpus.max_document_mb * 1e6)
-    for *place, item in read_part(job.part, max_bytes=max_bytes, file=begin[0], item=begin[1]):
+    for *place, item in read_part(part, max_bytes=max_bytes, file=begin[0], item=begin[1]):
         items.append(item)
         size += item.size if isinstance(item, Document) else 0
         if len(items) >= corpus.shard_documents or size >= int(corpus.shard_mb * 1e6):
@@ -59,7 +52,7 @@ def _read_shards(job: ReadJob, done: Path) -> None:
     if items:
         _write_items(shard, items, place, corpus.keep_dropped)
     shards = shard.number + bool(items)
-    write_json(done, {"shards": shards, "source": job.part.source.name, "files": job.part.files})
+    write_json(done, {"shards": shards, "source": part.source.name, "files": part.files})
 
 
 def _write_items(shard: Shard, items: Sequence[Item], place: Sequence[int], keep_dropped: bool) -> None:
@@ -74,71 +67,49 @@ def _write_items(shard: Shard, items: Sequence[Item], place: Sequence[int], keep
     shard.write(documents, ledger, place)
 
 
-@dataclass(frozen=True, slots=True)
-class ChainJob:
-    """Take a shard through stages; each one's key says where its result lies."""
-
-    shard: Shard
-    steps: tuple[tuple[ShardStage, str], ...]
-    keep_dropped: bool
-
-
-def chain(job: ChainJob) -> None:
-    """Every stage whose result is not there yet; with the documents in memory from one to the next."""
-    before, documents = job.shard, None
-    for stage, key in job.steps:
+def chain(before: Shard, steps: Sequence[tuple[ShardStage, str]], keep_dropped: bool) -> None:
+    """Take a shard through stages, each with the key its result lies under; documents stay in memory between them."""
+    documents = None
+    for stage, key in steps:
         shard = replace(before, key=key)
         if shard.is_finished:
             documents = None
         else:
             taken = before.read() if documents is None else documents
-            ledger = _ledger(job.keep_dropped)
+            ledger = _ledger(keep_dropped)
             documents = stage(taken, ledger)
             _finish(shard, taken, documents, ledger)
         before = shard
 
 
-@dataclass(frozen=True, slots=True)
-class ObserveJob:
-    """What a corpus stage remembers of a shard, in a folder of arrays."""
-
-    shard: Shard
-    stage: CorpusStage
-    path: Path
-
-
-def observe(job: ObserveJob) -> None:
+def observe(shard: Shard, path: Path, stage: CorpusStage) -> None:
     """Keep what the stage decides by, one folder of arrays a shard."""
 
     def look(_folder: Path) -> None:
-        documents = job.shard.read()
-        write_arrays(job.path, {**job.stage.observe(documents), "count": np.array([len(documents)])})
+        documents = shard.read()
+        write_arrays(path, {**stage.observe(documents), "count": np.array([len(documents)])})
 
-    WORK.once(job.path, look)
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyJob:
-    """Drop the documents of a shard that a corpus stage decided against."""
-
-    shard: Shard
-    key: str
-    decision: Path
-    """Folder with `keep`, a truth value for each document of the shard."""
-    reason: str
-    keep_dropped: bool
+    WORK.once(path, look)
 
 
-def apply(job: ApplyJob) -> None:
-    """The shard behind a stage of the corpus, without the documents that the stage decided against."""
-    after = replace(job.shard, key=job.key)
+def apply(shard: Shard, key: str, decision: Path, reason: str, keep_dropped: bool) -> None:
+    """The shard under another key, without the documents that a stage of the corpus decided against.
+
+    Args:
+        shard: before the stage.
+        key: of the shard behind it.
+        decision: folder with `keep`, a truth value for each document of the shard.
+        reason: under which the ledger lists what is dropped.
+        keep_dropped: whether the ledger keeps the documents themselves.
+    """
+    after = replace(shard, key=key)
 
     def drop(_folder: Path) -> None:
-        documents, keep = job.shard.read(), read_array(job.decision, "keep")
-        ledger = _ledger(job.keep_dropped)
+        documents, keep = shard.read(), read_array(decision, "keep")
+        ledger = _ledger(keep_dropped)
         for document, stays in zip(documents, keep, strict=True):
             if not stays:
-                ledger.drop(document, job.reason)
+                ledger.drop(document, reason)
         _finish(after, documents, [document for document, stays in zip(documents, keep, strict=True) if stays], ledger)
 
     WORK.once(after.ledger_path, drop)

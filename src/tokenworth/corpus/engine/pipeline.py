@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,12 +16,13 @@ from tokenworth.base.cell_store import content_key
 from tokenworth.corpus.corpus_settings import Corpus
 from tokenworth.corpus.deduplication.near_duplicates import ClusterSizes, cluster_sizes
 from tokenworth.corpus.document import Ledger
-from tokenworth.corpus.engine.engines import Engine
-from tokenworth.corpus.engine.jobs import ApplyJob, ChainJob, ObserveJob, ReadJob, apply, chain, observe, read
+from tokenworth.corpus.engine.engines import Engine, Job
+from tokenworth.corpus.engine.jobs import apply, chain, observe, read
 from tokenworth.corpus.engine.shard_store import WORK, Shard, read_array, read_json, write_arrays, write_json
 from tokenworth.corpus.engine.stage import CorpusStage, Preparation, ShardStage, Stage
 from tokenworth.corpus.readers.sources import Part, parts_of
 
+R = TypeVar("R")
 _log = logging.getLogger("tokenworth")
 
 
@@ -86,8 +87,8 @@ class Flow:
         """Of all parts, as they are now."""
         return [shard for part in self.parts for shard in part.shards()]
 
-    def run(self, what: str, function: Callable[[Any], Any], jobs: Sequence[Any]) -> list[Any]:
-        """All jobs, with progress."""
+    def run(self, what: str, function: Callable[..., R], jobs: Sequence[Job]) -> list[R]:
+        """The results of all jobs, each the arguments of a call, with progress."""
         results = []
         for done, result in enumerate(self.engine.map(function, jobs), 1):
             results.append(result)
@@ -111,7 +112,7 @@ def ledgers(flow: Flow) -> list[tuple[str, dict[str, Ledger]]]:
 
 def read_sources(flow: Flow) -> None:
     """Documents of all sources as shards."""
-    counts = flow.run("read", read, [ReadJob(part.part, flow.root, flow.corpus) for part in flow.parts])
+    counts = flow.run("read", read, [(part.part, flow.root, flow.corpus) for part in flow.parts])
     for part, count in zip(flow.parts, counts, strict=True):
         part.count, part.keys = count, {"read": part.part.key}
     flow.stages.append("read")
@@ -146,40 +147,39 @@ def run_stages(flow: Flow, stages: Sequence[Stage]) -> None:
 
 def _run_shard_stages(flow: Flow, stages: Sequence[ShardStage]) -> None:
     """Stages that need no other shard, one after the other with the documents in memory."""
-    jobs: list[ChainJob] = []
+    jobs: list[tuple[Shard, Sequence[tuple[ShardStage, str]], bool]] = []
     for part in flow.parts:
         shards, steps = part.shards(), []
         for stage in stages:
             if part.takes(stage):
                 part.keys[stage.name] = content_key([stage.facts(), flow.corpus.keep_dropped, part.key])
                 steps.append((stage, part.key))
-        jobs += [ChainJob(shard, tuple(steps), flow.corpus.keep_dropped) for shard in shards if steps]
+        jobs += [(shard, tuple(steps), flow.corpus.keep_dropped) for shard in shards if steps]
     flow.stages += [stage.name for stage in stages]
     flow.run(", ".join(stage.name for stage in stages), chain, jobs)
 
 
-def observe_jobs(stage: CorpusStage, shards: Iterable[Shard]) -> list[ObserveJob]:
-    """What a stage remembers of shards, beside them."""
+def observe_shards(flow: Flow, stage: CorpusStage, shards: Sequence[Shard]) -> list[Path]:
+    """What a stage remembers of shards: a folder of arrays for each, beside them."""
     facts = stage.facts_seen()
-    return [
-        ObserveJob(shard, stage, shard.root / content_key(["seen", facts, shard.key]) / f"{shard.number:05d}.seen")
-        for shard in shards
-    ]
+    seen = [shard.root / content_key(["seen", facts, shard.key]) / f"{shard.number:05d}.seen" for shard in shards]
+    flow.run(f"{stage.name}: look", observe, [(*job, stage) for job in zip(shards, seen, strict=True)])
+    return seen
 
 
 def _run_corpus_stage(flow: Flow, stage: CorpusStage) -> None:
     """Observe every shard, decide, drop."""
     keep_dropped = flow.corpus.keep_dropped
     members = [part for part in flow.parts if part.takes(stage)]
-    jobs = observe_jobs(stage, [shard for part in members for shard in part.shards()])
-    flow.run(f"{stage.name}: look", observe, jobs)
+    shards = [shard for part in members for shard in part.shards()]
+    seen = observe_shards(flow, stage, shards)
     decision = flow.root / f"decision-{content_key([stage.facts(), [part.key for part in members]])}"
-    WORK.once(decision / "done.json", lambda folder: _decide(stage, jobs, folder))
+    WORK.once(decision / "done.json", lambda folder: _decide(stage, seen, folder))
     flow.clusters[stage.name] = read_json(decision / "done.json")
     after = {part.key: content_key([decision.name, keep_dropped, part.key]) for part in members}
     applied = [
-        ApplyJob(shard, after[shard.key], decision / f"{number:06d}", f"{stage.name} duplicate", keep_dropped)
-        for number, shard in enumerate(job.shard for job in jobs)
+        (shard, after[shard.key], decision / f"{number:06d}", f"{stage.name} duplicate", keep_dropped)
+        for number, shard in enumerate(shards)
     ]
     flow.run(f"{stage.name}: drop", apply, applied)
     for part in members:
@@ -187,13 +187,13 @@ def _run_corpus_stage(flow: Flow, stage: CorpusStage) -> None:
     flow.stages.append(stage.name)
 
 
-def _decide(stage: CorpusStage, jobs: Sequence[ObserveJob], decision: Path) -> None:
+def _decide(stage: CorpusStage, seen: Sequence[Path], decision: Path) -> None:
     """A folder a shard that says which of its documents stay: the first of each cluster."""
-    cluster = stage.decide([job.path for job in jobs])
+    cluster = stage.decide(seen)
     keep = cluster == np.arange(len(cluster))
     begin = 0
-    for number, job in enumerate(jobs):
-        end = begin + int(read_array(job.path, "count")[0])
+    for number, path in enumerate(seen):
+        end = begin + int(read_array(path, "count")[0])
         write_arrays(decision / f"{number:06d}", {"keep": keep[begin:end]})
         begin = end
     write_json(decision / "done.json", cluster_sizes(cluster))

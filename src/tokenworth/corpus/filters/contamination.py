@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.corpus.engine.shard_store import read_array, read_json, write_arrays, write_json
 from tokenworth.corpus.word_hashes import blocks, gram_hashes, words_of
 from tokenworth.errors import SettingError
@@ -98,6 +99,7 @@ class TaskIndex:
         return int((self.total == 0).sum())
 
 
+@known_keywords
 def contamination(texts: Sequence[str], task: Task, n: int = 13) -> pd.DataFrame:
     """Texts of a task that share a run of n words with a document; one row a hit, test split first.
 

@@ -28,6 +28,7 @@ class Decontaminate(ShardStage):
     tasks: tuple[str, ...] = ()
     """As `load_task` takes them."""
     n: int = 13
+    """Words of a run."""
     splits: tuple[str, ...] = ("test",)
     """Parts of a task whose texts must not be there; those of the others are counted only."""
     index: str = ""

@@ -48,7 +48,9 @@ class Normalise(ShardStage):
     mojibake: bool = True
     """Repair text that was decoded with the wrong encoding."""
     lower: bool = False
+    """Write all letters small."""
     diacritics: bool = True
+    """Keep accents and other marks on letters."""
     languages: tuple[str, ...] = ()
     """ISO 639 codes to keep; none keeps all."""
     min_probability: float = 0.3
@@ -92,7 +94,7 @@ class Normalise(ShardStage):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quality(QualityRules, ShardStage):
-    """Heuristics that refuse a document; see `QualityRules` for the limits."""
+    """Limits that refuse a document; null turns a rule off.  Shares are in [0, 1]."""
 
     name: ClassVar[str] = "quality"
 
@@ -118,6 +120,7 @@ class Redact(ShardStage):
     changes_texts: ClassVar[bool] = True
     found_by_path: ClassVar[tuple[str, ...]] = ("recogniser",)
     types: tuple[str, ...] = TYPES
+    """What to look for."""
     names: bool = False
     """Names of persons and places, too, by an entity recogniser."""
     recogniser: str = RECOGNISER

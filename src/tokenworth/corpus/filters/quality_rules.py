@@ -25,30 +25,40 @@ _TOP, _REPEATED = (2, 3, 4), (5, 10)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QualityRules:
-    """Limits; None turns a rule off.  Shares are in [0, 1]."""
+    """Limits that refuse a document; null (None) turns a rule off.  Shares are in [0, 1]."""
 
     min_words: int | None = 50
+    """Of the document."""
     max_words: int | None = 100_000
+    """Of the document."""
     min_mean_word: float | None = 3.0
     """Characters of a word on average."""
     max_mean_word: float | None = 10.0
+    """The same, at most."""
     max_symbols: float | None = 0.1
     """Hash marks and ellipses a word."""
     max_bullet_lines: float | None = 0.9
+    """Share of lines that begin with a bullet."""
     max_ellipsis_lines: float | None = 0.3
+    """Share of lines that end with an ellipsis."""
     min_alphabetic_words: float | None = 0.8
     """Share of words with a letter in them."""
     min_stop_words: int | None = 2
     """Different ones of about eight frequent words of the text's language."""
     max_repeated_lines: float | None = 0.3
+    """Share of lines that occur before in the document."""
     max_repeated_paragraphs: float | None = 0.3
+    """Share of paragraphs that occur before in the document."""
     max_top_2gram: float | None = 0.2
     """Share of all words that the most frequent pair of words takes up."""
     max_top_3gram: float | None = 0.18
+    """The same of three words."""
     max_top_4gram: float | None = 0.16
+    """The same of four words."""
     max_repeated_5grams: float | None = 0.15
     """Share of runs of five words that occur before in the document."""
     max_repeated_10grams: float | None = 0.1
+    """The same of runs of ten words."""
     max_braces: int | None = None
     """Curly brackets; 0 is C4's rule against code."""
     lorem_ipsum: bool = True

@@ -16,7 +16,7 @@ from tokenworth.corpus.engine.shard_store import Shard, read_json, write_arrays,
 from tokenworth.corpus.output.loss_notes import losses
 from tokenworth.corpus.output.mixture_shares import copies, shares
 from tokenworth.corpus.output.pretraining_file import annealing_shares, write_run_file
-from tokenworth.corpus.output.shuffle_jobs import CollectJob, ScatterJob, added, collect, measure, scatter
+from tokenworth.corpus.output.shuffle_jobs import added, collect, measure, scatter
 from tokenworth.corpus.output.variety import allowed, measured_variety
 from tokenworth.errors import TokenworthError
 
@@ -40,7 +40,7 @@ class MixChoice:
 def write_output(flow: Flow, out: Path) -> None:
     """Choose, shuffle and write the documents; corpus.json last.  TokenworthError: no room, or no document left."""
     corpus, shards = flow.corpus, flow.shards()
-    sizes = flow.run("measure", measure, shards)
+    sizes = flow.run("measure", measure, [(shard,) for shard in shards])
     times, choice = _chosen(flow, shards, sizes)
     mix_facts = {"total_mb": corpus.mix.total_mb, "shard_mb": corpus.mix.shard_mb}
     key = content_key(["write", mix_facts, corpus.seed, asdict(choice), flow.keys])
@@ -50,7 +50,7 @@ def write_output(flow: Flow, out: Path) -> None:
     files = max(1, round(total / (corpus.mix.shard_mb * 1e6)))
     _make_way(flow.root, out, key)
     scattered = _scatter(flow, shards, times, files, flow.root / f"scatter-{key}")
-    jobs = [CollectJob(scattered, number, corpus.seed, out / f"text-{number:05d}.parquet") for number in range(files)]
+    jobs = [(scattered, number, corpus.seed, out / f"text-{number:05d}.parquet") for number in range(files)]
     counts = added(flow.run("write", collect, jobs))
     got = {name: share if name in counts["documents"] else 0.0 for name, share in choice.wanted_share.items()}
     write_run_file(corpus, got, out)
@@ -80,7 +80,7 @@ def _chosen(flow: Flow, shards: Sequence[Shard], sizes: Sequence[np.ndarray]) ->
         wanted_share={name: size / total if total else 0.0 for name, size in wanted.bytes.items()},
         weights={source.name: source.weight for source in corpus.sources},
         synthetic=[source.name for source in corpus.sources if source.synthetic],
-        variety=[{**asdict(row), "part": parts.get(row.source, 1.0)} for row in variety],
+        variety=[{**row._asdict(), "part": parts.get(row.source, 1.0)} for row in variety],
         seed=corpus.seed,
     )
     times = np.concatenate(taken)
@@ -107,17 +107,16 @@ def _make_way(root: Path, out: Path, key: str) -> None:
     write_json(begun, key)
 
 
-def _scatter(
-    flow: Flow, shards: Sequence[Shard], times: Sequence[np.ndarray], files: int, folder: Path
-) -> tuple[Path, ...]:
+def _scatter(flow: Flow, shards: Sequence[Shard], times: Sequence[np.ndarray], files: int, folder: Path) -> list[Path]:
     """Documents of every shard by output file."""
     rows = [np.repeat(np.arange(len(taken)), taken) for taken in times]
     ends = np.cumsum([len(entries) for entries in rows])
     rng = np.random.default_rng([flow.corpus.seed, files])
     file_of = np.split(rng.integers(files, size=ends[-1]), ends[:-1])  # every file is equally likely
-    jobs = [ScatterJob(shard, folder / f"{number:06d}.plan", files) for number, shard in enumerate(shards)]
-    for job, entries, file in zip(jobs, rows, file_of, strict=True):
-        if not job.path.is_file():
-            write_arrays(job.plan, {"rows": entries, "file": file})
-    flow.run("shuffle", scatter, jobs)
-    return tuple(job.path for job in jobs)
+    plans = [folder / f"{number:06d}.plan" for number in range(len(shards))]
+    scattered = [plan.with_suffix(".arrow") for plan in plans]
+    for plan, path, entries, file in zip(plans, scattered, rows, file_of, strict=True):
+        if not path.is_file():
+            write_arrays(plan, {"rows": entries, "file": file})
+    flow.run("shuffle", scatter, [(*job, files) for job in zip(shards, plans, scattered, strict=True)])
+    return scattered

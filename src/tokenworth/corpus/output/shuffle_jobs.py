@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,63 +27,45 @@ def measure(shard: Shard) -> np.ndarray:
     return read_array(path, "sizes")
 
 
-@dataclass(frozen=True, slots=True)
-class ScatterJob:
-    """A shard's documents by output file."""
+def scatter(shard: Shard, plan: Path, scattered: Path, files: int) -> None:
+    """A shard's documents by output file: one batch a file, empty ones among them.
 
-    shard: Shard
-    plan: Path
-    """Folder with `rows` (of the shard, repeated ones several times) and `file` (of each)."""
-    files: int
-
-    @property
-    def path(self) -> Path:
-        """Where the batches are written."""
-        return self.plan.with_suffix(".arrow")
-
-
-def scatter(job: ScatterJob) -> None:
-    """One batch an output file, empty ones among them."""
+    Args:
+        shard: of the chosen documents and others.
+        plan: folder with `rows` (of the shard, repeated ones several times) and `file` (of each).
+        scattered: where the batches are written.
+        files: how many there are.
+    """
     import pyarrow as pa
     from pyarrow import ipc
 
-    if job.path.is_file():
+    if scattered.is_file():
         return
-    table = read_table(job.shard.path, ("id", "source", "text")).combine_chunks()
-    rows, file = read_array(job.plan, "rows"), read_array(job.plan, "file")
+    table = read_table(shard.path, ("id", "source", "text")).combine_chunks()
+    rows, file = read_array(plan, "rows"), read_array(plan, "file")
 
     def write(path: Path) -> None:
         options = ipc.IpcWriteOptions(compression="lz4")
         with ipc.new_file(str(path), table.schema, options=options) as out:
-            for number in range(job.files):
+            for number in range(files):
                 chosen = table.take(pa.array(rows[file == number], pa.int64()))
                 batches = chosen.combine_chunks().to_batches()
                 out.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema))
 
-    whole(job.path, write)
+    whole(scattered, write)
 
 
-@dataclass(frozen=True, slots=True)
-class CollectJob:
-    """One output file."""
-
-    scattered: tuple[Path, ...]
-    number: int
-    seed: int
-    out: Path
-
-
-def collect(job: CollectJob) -> Counts:
-    """Write it, unless it is there, and count what is in it."""
+def collect(scattered: Sequence[Path], number: int, seed: int, out: Path) -> Counts:
+    """Write output file `number` unless it is there, and count what is in it."""
     import pyarrow as pa
     from pyarrow import ipc, parquet
 
-    if not job.out.is_file():
-        batches = [ipc.open_file(pa.memory_map(str(path))).get_batch(job.number) for path in job.scattered]
+    if not out.is_file():
+        batches = [ipc.open_file(pa.memory_map(str(path))).get_batch(number) for path in scattered]
         table = pa.Table.from_batches(batches)
-        table = table.take(pa.array(np.random.default_rng([job.seed, 1, job.number]).permutation(len(table))))
-        whole(job.out, lambda path: parquet.write_table(table, path, compression="zstd", row_group_size=10_000))
-    return _counts(job.out)
+        table = table.take(pa.array(np.random.default_rng([seed, 1, number]).permutation(len(table))))
+        whole(out, lambda path: parquet.write_table(table, path, compression="zstd", row_group_size=10_000))
+    return _counts(out)
 
 
 def _counts(path: Path) -> Counts:

@@ -7,8 +7,8 @@ with the length of documents.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,7 @@ _BYTES = 1_500_000  # of documents that are read: more than a thousand pieces in
 REAL = "all real sources"
 
 
-@dataclass(frozen=True, slots=True)
-class Variety:
+class Variety(NamedTuple):
     """Measures of one source beside those of the real ones."""
 
     source: str
@@ -123,7 +122,7 @@ def measured_variety(
         for number, group in enumerate(dict.fromkeys(groups.values())):
             members = [i for i, name in enumerate(owners) if groups[name] == group]
             texts[group] = _sample([shards[i] for i in members], [sizes[i] for i in members], (corpus.seed, 2, number))
-        write_json(path, [asdict(row) for row in varieties(texts, corpus.sources)])
+        write_json(path, [row._asdict() for row in varieties(texts, corpus.sources)])
 
     WORK.once(path, measure)
     return [Variety(**row) for row in read_json(path)]

@@ -13,7 +13,6 @@ from typing import Any
 from tokenworth.corpus.personal_data.redaction import Finding
 from tokenworth.errors import SettingError, first_line
 
-NAME_TYPES = ("PERSON", "PLACE")
 RECOGNISER = "en_core_web_sm"
 _TYPE_OF = {"PERSON": "PERSON", "PER": "PERSON", "GPE": "PLACE", "LOC": "PLACE", "FAC": "PLACE"}
 """What spaCy's models call them: OntoNotes for English and Chinese, WikiNER for most other languages."""

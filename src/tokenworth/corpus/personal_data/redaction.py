@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import tokenworth.corpus.personal_data.phone_numbers as phone_numbers
+from tokenworth.base.keywords import known_keywords
 from tokenworth.corpus.personal_data.account_numbers import CARD, IBAN, SSN, card_span, iban_span, ssn_span
 from tokenworth.corpus.personal_data.network_addresses import IPV4, IPV6, ipv4_span, ipv6_span
 from tokenworth.errors import SettingError
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from tokenworth.corpus.personal_data.entity_names import Recogniser
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """Something personal at text[start:end]."""
 
     type: str
@@ -30,8 +29,7 @@ class Finding:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """How one type is found."""
 
     type: str
@@ -107,6 +105,7 @@ TYPES = tuple(dict.fromkeys(rule.type for rule in RULES))
 _TESTS = tuple(dict.fromkeys(rule.may_hold for rule in RULES))
 
 
+@known_keywords
 def redact(
     text: str, types: Collection[str] | None = None, *, names: Recogniser | None = None
 ) -> tuple[str, list[Finding]]:

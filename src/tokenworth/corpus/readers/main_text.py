@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.corpus.extras import library
 
 _DEEPEST = 800
@@ -20,6 +21,7 @@ _BODY = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.DOTAL
 _LINES = re.compile(r"\n{3,}")
 
 
+@known_keywords
 def extract_text(html: str, *, fast: bool = False) -> str:
     """The main text of an HTML page as plain text, paragraphs parted by line breaks; "" where there is none.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenworth.corpus.corpus_settings import Source
 from tokenworth.corpus.document import Document
@@ -13,8 +13,7 @@ from tokenworth.files.faults import BROKEN
 NO_TEXT = "no text in its row"
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """What should have been a document."""
 
     document: Document

@@ -15,6 +15,7 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 from pathlib import Path
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import TaskError
 from tokenworth.tasks.docstrings import PACKAGES, comments_of, docstrings_of, mask_names, source_files
 
@@ -33,6 +34,7 @@ _KEY = 40  # characters by which an excluded text is looked up at every word of 
 _WORD = re.compile(r"\S+")
 
 
+@known_keywords
 def package_texts(*, exclude: Collection[str] = (), seed: int = 0, max_bytes: int = 3_000_000) -> list[str]:
     """Documents of at least 60 characters from files in seeded order, as many files of one package as of another.
 

@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tokenworth.base.keywords import known_keywords
 from tokenworth.report.displayed_values import (
     ABSENT,
     cut,
@@ -63,6 +64,7 @@ def plain_text(renderable: RenderableType) -> str:
     return "\n".join(lines).strip("\n") + "\n"
 
 
+@known_keywords
 def show(renderable: RenderableType, console: Console | None = None) -> None:
     """Prints to a terminal as rich does, and to anything else as plain unwrapped lines."""
     console = console or printable_console()

@@ -14,7 +14,6 @@ from transformers import GenerationMixin
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import MoeCausalLMOutputWithPast, MoeModelOutputWithPast
-from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import OutputRecorder
 
 from tokenworth.backbones.architectures import blocks
@@ -195,9 +194,10 @@ class DecoderModel(blocks.CausalStack, DecoderPreTrainedModel):
         return states, blocks.rotary_angles(position_ids, self.config.head_dim, self.config.rope_theta)
 
 
-class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class DecoderForCausalLM(blocks.CausalHead, DecoderPreTrainedModel, GenerationMixin):  # type: ignore[misc]
     """The backbone with its head, which may be the embedding itself."""
 
+    output_class = MoeCausalLMOutputWithPast
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: DecoderConfig) -> None:
@@ -206,15 +206,5 @@ class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):  # type: igno
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
-    @can_return_tuple  # type: ignore[untyped-decorator]
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        logits_to_keep: int | Tensor = 0,
-        **more: Any,
-    ) -> MoeCausalLMOutputWithPast:
-        """Logits (B, T, vocabulary) of the last `logits_to_keep` places (0: all); with labels, the loss."""
-        output = self.model(input_ids=input_ids, **more)
-        results = blocks.predictions(self, output, self.lm_head, labels, logits_to_keep)
-        return MoeCausalLMOutputWithPast(**results, router_logits=output.router_logits)
+    def logits_of(self, states: Tensor) -> Tensor:
+        return self.lm_head(states)

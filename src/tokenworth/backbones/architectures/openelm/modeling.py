@@ -5,7 +5,6 @@ Axes: B texts, T tokens, D model width.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -14,10 +13,8 @@ from torch import Tensor, nn
 from transformers import GenerationMixin
 from transformers import initialization as init
 from transformers.activations import ACT2FN
-from transformers.cache_utils import Cache
 from transformers.modeling_layers import GenericForSequenceClassification, GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
-from transformers.utils.generic import can_return_tuple
 
 from tokenworth.backbones.architectures import blocks
 from tokenworth.backbones.architectures.openelm.configuration import OpenELMConfig
@@ -131,9 +128,10 @@ class OpenELMModel(blocks.CausalStack, OpenELMPreTrainedModel):
         return states, blocks.rotary_angles(position_ids, self.config.head_dim, self.config.rope_freq_constant)
 
 
-class OpenELMForCausalLM(OpenELMPreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class OpenELMForCausalLM(blocks.CausalHead, OpenELMPreTrainedModel, GenerationMixin):  # type: ignore[misc]
     """The backbone with its head: the embedding itself where they are shared, as in all published models."""
 
+    output_class = CausalLMOutputWithPast
     _keys_to_ignore_on_load_unexpected = [r"^lm_head\.weight$"]  # noqa: RUF012
 
     def __init__(self, config: OpenELMConfig) -> None:
@@ -149,32 +147,9 @@ class OpenELMForCausalLM(OpenELMPreTrainedModel, GenerationMixin):  # type: igno
     def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
         self.lm_head = new_embeddings
 
-    @can_return_tuple  # type: ignore[untyped-decorator]
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        use_cache: bool | None = None,
-        logits_to_keep: int | Tensor = 0,
-        **more: Any,
-    ) -> CausalLMOutputWithPast:
-        """Logits (B, T, vocabulary) of the last `logits_to_keep` places (0: all); with labels, the loss."""
-        output = self.transformer(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            use_cache=use_cache,
-            **more,
-        )
+    def logits_of(self, states: Tensor) -> Tensor:
         table = self.transformer.token_embeddings if self.lm_head is None else self.lm_head
-        head = partial(F.linear, weight=table.weight)
-        return CausalLMOutputWithPast(**blocks.predictions(self, output, head, labels, logits_to_keep, **more))
+        return F.linear(states, table.weight)
 
 
 class OpenELMForSequenceClassification(GenericForSequenceClassification, OpenELMPreTrainedModel):  # type: ignore[misc]
