@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenworth.assessment.layer_scores import Labels, layer_moments, probe_layer
+from tokenworth.assessment.layer_scores import Labels, layer_moments, layer_probe, neighbour_columns
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.layer import score_layer
 
@@ -69,7 +69,8 @@ def measure(width: int, n_texts: int, threads: int) -> dict[str, float]:
         context, moments.groups, moments.shuffled, total=moments.total, rows=moments.rows, spectrum=False
     )
     clock.append(perf_counter())
-    probe_layer(train, test, moments, given)
+    layer_probe(train, test, moments, given)
+    neighbour_columns(train, test, given)
     clock.append(perf_counter())
     if not scores.values["ntps"].value > 0:
         raise SystemExit("the scores make no sense; the figures would not either")

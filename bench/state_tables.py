@@ -26,6 +26,20 @@ from tokenworth.encode import Reading, normalised
 from tokenworth.probes import grouped_folds, ridge_probe
 from tokenworth.scores import PooledMoments
 
+INTRODUCTION = """# Which states scores read, and which pooling a probe
+
+Made by `python bench/state_conventions.py --models FOLDER ... --data TASKS --work FOLDER`, then `python
+bench/state_tables.py --work FOLDER --out docs/results/states.md`: up to 500 training and 400 test texts a task, cut
+at 64 tokens, every third layer (second, of models with fewer than 20), bfloat16. Readings are of normalised states
+unless they are called raw.
+
+First table of a model: Spearman's rank correlation over layers between a score and the probe (minus the cross-fitted
+loss of the best reading), mean over tasks. Conventions: raw, as published; rest, without each text's first token;
+std, coordinates standardised; rms, each state over its root mean square; rms_std, both, which is what `--states
+normalised` means. Second: each reading at the layer that its own cross-fitted loss chooses. Third: what choosing
+among several brings, by the choice's own figure, nested (each fold's candidate is chosen without it), and on test
+texts, which nothing was chosen by.
+"""
 Rows = Callable[[str], np.ndarray]
 SCORES = ("hscore", "logme", "ar_r2", "ntps", "retained_auc")
 FOLDS = 5
@@ -174,7 +188,7 @@ def main() -> None:
     by_model: dict[str, list[Probed]] = {}
     for facts in sorted(arguments.work.glob("*/facts.json")):
         by_model.setdefault(facts.parent.name.partition("--")[0], []).append(probe(facts.parent))
-    lines = []
+    lines = [INTRODUCTION]
     for model, passes in by_model.items():
         tasks = ", ".join(one.facts["task"] for one in passes)
         lines += [f"## {model}", "", f"{len(passes)} tasks: {tasks}.", ""]
