@@ -62,7 +62,7 @@ shard_documents: 0
         "stages: a corpus has no setting 'dedup'",
         "stage quality: min_words must be a whole number, not 'many'",
         "redact knows no type 'NAME'",
-        "decontaminate: n = 0",
+        "stage decontaminate: n must be at least 1, not 0",
         "mix: total_mb must be above 0, not -1",
         "a corpus has no setting 'sed'; did you mean 'seed'?",
     ):
@@ -79,12 +79,12 @@ shard_documents: 0
         ("stages: [near]", "a corpus needs sources"),
         ("- a", "must hold lines such as 'sources: {books: books/*.txt}', not a list"),
         ("sources: {a: a.txt}\nstages: [decontaminate]", "stage decontaminate needs tasks"),
-        ("sources: {a: a.txt}\nstages: {near: {threshold: 2}}", "threshold = 2"),
+        ("sources: {a: a.txt}\nstages: {near: {threshold: 2}}", "stage near: threshold must be above 0 and at most 1, not 2"),  # noqa: E501
         ("sources: {a: {path: a.txt, synthetic: true, weight: 1}}\nmix: {max_synthetic: 0.2}", "max_synthetic allows 0.2"),  # noqa: E501
         ("sources: [", "cannot be read as YAML"),
         ("sources: {a: a.txt}\nstages: [semantic]", "stage semantic needs 'model'"),
         ("sources: {a: a.txt}\nstages: {semantic: {model: m, treshold: 1}}", "has no setting 'treshold'; did you mean 'threshold'?"),  # noqa: E501
-        ("sources: {a: a.txt}\nstages: {semantic: {model: m, threshold: 1.5}}", "give a cosine above 0 and up to 1"),
+        ("sources: {a: a.txt}\nstages: {semantic: {model: m, threshold: 1.5}}", "stage semantic: threshold must be above 0 and at most 1, not 1.5"),  # noqa: E501
         ("sources: {a: a.txt}\nstages: {semantic: {model: m, fingerprint: x}}", "has no setting 'fingerprint'"),
         ("sources: {a: a.txt}\nstages: {perplexity: {model: m}}", "perplexity has no limit; write 'max_bits_per_byte: 2.5'"),  # noqa: E501
         ("sources: {a: a.txt}\nstages: {perplexity: {model: m, max_bits_per_byte: 1, min_bits_per_byte: 2}}", "which are none"),  # noqa: E501

@@ -218,7 +218,7 @@ def test_what_cannot_be_is_refused(home):
         find_weights(replace(config, sources=alone), home / "alone")
     with pytest.raises(SettingError, match="step_size must be above 0"):
         WeighingConfig(step_size=0)
-    with pytest.raises(SettingError, match="smoothing is a share"):
+    with pytest.raises(SettingError, match="smoothing must be at least 0 and below 1"):
         WeighingConfig(smoothing=1)
 
 

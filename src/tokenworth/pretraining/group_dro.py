@@ -30,6 +30,7 @@ from tokenworth.errors import SettingError, first_line
 from tokenworth.pretraining.next_token_objective import NextToken
 from tokenworth.pretraining.pretraining_settings import PretrainConfig
 from tokenworth.pretraining.published_models import load_model
+from tokenworth.settings import Fraction, Positive, Settings
 
 Chosen = list[tuple[int, int]]
 """(source, place) of sequences."""
@@ -98,21 +99,15 @@ class GroupDRO:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExcessLoss:
+class ExcessLoss(Settings):
     """Settings of group DRO against a reference."""
 
     reference: str
     """Folder of a checkpoint with the run's tokenizer."""
-    step_size: float = 1.0
+    step_size: Positive = 1.0
     """eta: how fast weights follow excess losses."""
-    smoothing: float = 1e-3
+    smoothing: Fraction = 1e-3
     """c: the part of the weights that is given to all sources alike at every step."""
-
-    def __post_init__(self) -> None:
-        if not self.step_size > 0:
-            raise SettingError(f"step_size must be above 0, not {self.step_size}: at 0 the weights never move")
-        if not 0 <= self.smoothing < 1:
-            raise SettingError(f"smoothing is a share in [0, 1), not {self.smoothing}")
 
     def facts(self) -> dict[str, Any]:
         """Step size, smoothing, and the reference by the content of its weights."""

@@ -5,30 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tokenworth.errors import SettingError
-from tokenworth.settings import OutFolder, Settings, check_fields
+from tokenworth.settings import Count, Fraction, NonNegative, OutFolder, Positive, Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeighingConfig(Settings):
     """How weights are looked for."""
 
-    rounds: int = 1
+    rounds: Count = 1
     """At most so many; each begins with the weights of the one before."""
-    settled: float = 1e-3
+    settled: NonNegative = 1e-3
     """Change of every weight below which no further round is made."""
-    step_size: float = 1.0
+    step_size: Positive = 1.0
     """How fast weights follow excess losses."""
-    smoothing: float = 1e-3
+    smoothing: Fraction = 1e-3
     """Part of the weights that all sources get alike."""
-
-    def __post_init__(self) -> None:
-        from tokenworth.pretraining.group_dro import ExcessLoss
-
-        check_fields(self)
-        if self.rounds < 1:
-            raise SettingError(f"rounds = {self.rounds}: weights are found in one round at least")
-        ExcessLoss(reference="", step_size=self.step_size, smoothing=self.smoothing)  # refuses what cannot be
 
 
 @dataclass(frozen=True, kw_only=True)

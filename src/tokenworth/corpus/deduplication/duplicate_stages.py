@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from tokenworth.corpus.deduplication.minhash import shingle
 from tokenworth.corpus.deduplication.near_duplicates import (
-    bands,
     candidates,
     clusters,
     columns_of,
@@ -23,7 +22,9 @@ from tokenworth.corpus.deduplication.semantic_duplicates import Vectors, same_me
 from tokenworth.corpus.document import Document
 from tokenworth.corpus.engine.shard_store import read_array
 from tokenworth.corpus.engine.stage import CorpusStage, ModelStage
-from tokenworth.errors import SettingError
+from tokenworth.settings import Bounds, Count
+
+_Similarity = Annotated[float, Bounds(above=0, most=1)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,11 +66,8 @@ class Near(CorpusStage):
     """Of texts that share most of their runs of five words the first is kept."""
 
     name: ClassVar[str] = "near"
-    threshold: float = 0.8
+    threshold: _Similarity = 0.8
     """Jaccard similarity."""
-
-    def __post_init__(self) -> None:
-        bands(self.threshold)
 
     def observe(self, documents: Sequence[Document]) -> dict[str, np.ndarray]:
         """A sketch and the hashed runs of each text: no text."""
@@ -92,23 +90,16 @@ class Semantic(ModelStage, CorpusStage):
     seen_by: ClassVar[tuple[str, ...]] = ("model", "layer", "max_tokens", "fingerprint")
     model: str
     """A folder, hub id or published name of any backbone."""
-    threshold: float = 0.95
+    threshold: _Similarity = 0.95
     """Cosine of the centred, standardised states."""
-    clusters: int | None = None
+    clusters: Count | None = None
     """Groups within which documents are compared; None goes by their number."""
     layer: int | None = None
     """0 (embedding) to L; None takes the one in the middle."""
-    max_tokens: int = 512
+    max_tokens: Annotated[int, Bounds(least=2)] = 512
     """Of a document: texts that begin alike for so long are duplicates."""
     fingerprint: str = ""
     """Of the model, found by the build."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold <= 1:
-            raise SettingError(f"stage semantic: threshold = {self.threshold}; give a cosine above 0 and up to 1")
-        for name, value, least in (("clusters", self.clusters, 1), ("max_tokens", self.max_tokens, 2)):
-            if value is not None and value < least:
-                raise SettingError(f"stage semantic: {name} must be {least} at least, not {value}")
 
     def observe(self, documents: Sequence[Document]) -> dict[str, np.ndarray]:
         """The mean state of each text: 4 D bytes."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tokenworth.corpus.document import Document, Ledger
-from tokenworth.settings import exists
+from tokenworth.settings import Settings, exists
 
 FILLED_IN = ("index", "fingerprint")
 """Fields of stages that the build fills in; a corpus file does not have them."""
@@ -38,7 +38,7 @@ class Preparation:
     """Stages that change texts and that documents went through before, by source where these differ."""
 
 
-class Stage:
+class Stage(Settings):
     """What all stages are."""
 
     __slots__ = ()

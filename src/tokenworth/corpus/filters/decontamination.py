@@ -13,6 +13,7 @@ from tokenworth.corpus.document import Document, Ledger
 from tokenworth.corpus.engine.shard_store import WORK
 from tokenworth.corpus.engine.stage import Preparation, ShardStage, Stage
 from tokenworth.errors import SettingError
+from tokenworth.settings import Count, check_fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +28,7 @@ class Decontaminate(ShardStage):
     found_by_path: ClassVar[tuple[str, ...]] = ("tasks",)
     tasks: tuple[str, ...] = ()
     """As `load_task` takes them."""
-    n: int = 13
+    n: Count = 13
     """Words of a run."""
     splits: tuple[str, ...] = ("test",)
     """Parts of a task whose texts must not be there; those of the others are counted only."""
@@ -35,8 +36,7 @@ class Decontaminate(ShardStage):
     """File with the runs to look for, which the build makes of the tasks."""
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise SettingError(f"decontaminate: n = {self.n}; give the words of a run, such as 13")
+        check_fields(self)
         if wrong := set(self.splits) - {"test", "train"}:
             raise SettingError(f"decontaminate: a task has no split {min(wrong)!r}; there are test and train")
 

@@ -14,6 +14,7 @@ from tokenworth.corpus.personal_data.entity_names import RECOGNISER, recogniser,
 from tokenworth.corpus.personal_data.redaction import TYPES, Finding, redact
 from tokenworth.corpus.readers.main_text import extract_text, plain_latex
 from tokenworth.errors import SettingError
+from tokenworth.settings import check_fields
 
 NOT_APPLIED = "rules that say nothing of a language"
 """The ledger's fact: documents that a quality rule was not applied to, by rule and language."""
@@ -129,6 +130,7 @@ class Redact(ShardStage):
     """Of the recogniser, found by the build."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if unknown := set(self.types) - set(TYPES):
             raise SettingError(f"redact knows no type {min(unknown)!r}; there are {', '.join(TYPES)}")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from tokenworth.corpus.document import Document, Ledger
 from tokenworth.corpus.engine.stage import ModelStage, ShardStage
 from tokenworth.errors import SettingError
+from tokenworth.settings import Bounds, NonNegative, check_fields
 
 _BIN = 0.25
 
@@ -26,26 +27,25 @@ class Perplexity(ModelStage, ShardStage):
     name: ClassVar[str] = "perplexity"
     model: str
     """A folder, hub id or published name of a decoder."""
-    max_bits_per_byte: float | None = None
+    max_bits_per_byte: NonNegative | None = None
     """Above it a document is taken for noise."""
-    min_bits_per_byte: float | None = None
+    min_bits_per_byte: NonNegative | None = None
     """Below it a document is taken for repetition, or for text the model was trained on."""
-    max_tokens: int = 512
+    max_tokens: Annotated[int, Bounds(least=2)] = 512
     """Of a document."""
     fingerprint: str = ""
     """Of the model, found by the build."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.max_bits_per_byte is None and self.min_bits_per_byte is None:
             raise SettingError("stage perplexity has no limit; write 'max_bits_per_byte: 2.5', or a minimum")
         low, high = self.min_bits_per_byte or 0.0, self.max_bits_per_byte
-        if low < 0 or (high is not None and high <= low):
+        if high is not None and high <= low:
             raise SettingError(
                 f"stage perplexity keeps documents from {low:g} to {high} bits a byte, which are none; give a maximum "
                 "above the minimum"
             )
-        if self.max_tokens < 2:
-            raise SettingError(f"stage perplexity: max_tokens must be 2 at least, not {self.max_tokens}")
 
     def __call__(self, documents: Sequence[Document], ledger: Ledger) -> list[Document]:
         """Documents within the limits, and those of fewer than two tokens, which cannot be scored."""
