@@ -19,7 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import Architecture
-from conformance_checks import CHECKS, DEVICE
+from conformance_checks import CHECKS, DEVICE, pooled, token_ids
+from gguf_files import FILES, PLAIN, WORTH
 from planted import planted_task
 from tokenworth.adaptation import adapt, load_classifier
 from tokenworth.adaptation.storage.export import export_classifier
@@ -33,6 +34,8 @@ DTYPES = ("float32", "bfloat16")
 ROUTES = ("lora", "full", "scratch")
 CONTEXT = 48
 _TRAINED = {"steps": 3, "lr": 1e-3, "rank": 2, "batch": 8, "mislabelled": False}
+_SAME = {"float32": 1e-6, "bfloat16": 2e-2}
+"""Of states, computed from equal weights."""
 _APART = {"float32": 2e-4, "bfloat16": 6e-2}
 """Of probabilities, once loaded again, and of one text alone and among others."""
 
@@ -136,12 +139,38 @@ SUITE: dict[str, Callable[[Architecture, Path, str], Outcome]] = {
 """Checks by their column."""
 
 
-def outcome(check: str, architecture: Architecture, folder: Path, dtype: str) -> Outcome:
+def same_states(file: str, plain: str) -> Callable[[Architecture, Path, str], Outcome]:
+    """States of every layer of a GGUF file, and those of the folder with the weights that the file is worth."""
+
+    def run(_architecture: Architecture, place: Path, dtype: str) -> Outcome:
+        found, wanted = (load_backbone(str(place.parent / name), dtype=dtype, device=DEVICE) for name in (file, plain))
+        ids, apart = token_ids(wanted), 0.0
+        for layer in range(wanted.n_layers + 1):
+            expected = pooled(wanted, ids, layer)
+            apart = max(apart, float(np.linalg.norm(pooled(found, ids, layer) - expected) / np.linalg.norm(expected)))
+        return Outcome("yes") if apart <= _SAME[dtype] else Outcome("wrong", f"states {apart:.2g} apart")
+
+    return run
+
+
+GGUF_SUITE: dict[str, Callable[[Architecture, Path, str], Outcome]] = {
+    "float32": same_states(FILES["F32"], PLAIN),
+    "16 bits": same_states(FILES["F16"], WORTH["F16"]),
+    "8 bits": same_states(FILES["Q8_0"], WORTH["Q8_0"]),
+    "4 bits": same_states(FILES["Q4_1"], WORTH["Q4_1"]),
+    "FLOPs": flops_are_counted,
+    **{route: route_works(route) for route in ROUTES},
+    "export": export_works,
+}
+"""The same of a file that `gguf_files.write_files` wrote."""
+
+
+def outcome(check: str, architecture: Architecture, folder: Path, dtype: str, suite: Any = SUITE) -> Outcome:
     """Of one check; an error is an outcome."""
     try:
         with quiet_transformers(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return SUITE[check](architecture, folder, dtype)
+            return suite[check](architecture, folder, dtype)
     except TokenworthError as error:
         named = str(error).replace(f"{folder} ({architecture.kind})", "the model").replace(f"{folder}", "the model")
         return Outcome("no", named)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from architectures import Architecture
 
-gguf: Any = __import__("pytest").importorskip("gguf", reason="the package gguf is not installed")
+gguf: Any = pytest.importorskip("gguf", reason="the package gguf is not installed")
 
 NAMES = {
     "llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe",
@@ -22,6 +23,10 @@ NAMES = {
     "gpt2": "gpt2", "nemotron": "nemotron", "falcon": "falcon", "bloom": "bloom", "mamba": "mamba", "lfm2": "lfm2",
 }  # fmt: skip
 """transformers' model_type -> what llama.cpp calls it: those written here."""
+FILES = {"F32": "tiny.gguf", "F16": "half.gguf", "Q8_0": "eight.gguf", "Q4_1": "four.gguf"}
+PLAIN = "plain"
+WORTH = {packing: f"plain-{packing}" for packing in FILES if packing != "F32"}
+"""Folders with the weights that a file is worth."""
 CHAT = "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}{% endfor %}"
 _MERGES = (("Ġ", "t"), ("h", "e"), ("i", "n"), ("a", "n"))
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
@@ -62,6 +67,19 @@ def write_plain(folder: Path, name: str = "llama") -> Path:
         path = folder / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"norm_topk_prob": True}))
     return folder
+
+
+def write_files(home: Path, name: str) -> Path:
+    """A model as a folder, as files of all packings, and as folders with what those are worth; the plain file."""
+    folder = write_plain(home / PLAIN, name)
+    for packing, file in FILES.items():
+        held = write_gguf(folder, home / file, packing)
+        if packing in WORTH:
+            model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+            model.load_state_dict(held, strict=False)
+            model.save_pretrained(home / WORTH[packing])
+            write_tokenizer(home / WORTH[packing])
+    return home / FILES["F32"]
 
 
 def write_gguf(folder: Path, path: Path, packing: str = "F32", change: Any = None) -> dict[str, torch.Tensor]:

@@ -108,7 +108,7 @@ def test_the_command_line_from_ranking_to_predictions(home):
     assert "tiny.gguf@random" in ranked.out
     tokenworth("assess", "reviews.csv", "--model", "tiny.gguf", "--out", "assessed", cwd=home)
     for name in ("report.html", "assessment.json"):
-        assert "Q8_0, 9." in (home / "assessed" / name).read_text(encoding="utf-8"), name
+        assert "bits a weight" in (home / "assessed" / name).read_text(encoding="utf-8"), name
     lora = ("--route", "lora", "--model", "tiny.gguf", "--config", "run.yaml", "--out", "lora")
     tokenworth("adapt", "reviews.csv", *lora, cwd=home)
     assert "predicted" in tokenworth("predict", "lora", "new.csv", cwd=home).out

@@ -81,6 +81,11 @@ def test_states_of_every_layer_are_those_of_the_plain_folder(name, tmp_path):
     assert (found.n_layers, found.width, found.causal) == (wanted.n_layers, wanted.width, True)
     assert (found.max_length, found.n_parameters) == (wanted.max_length, wanted.n_parameters)
     assert apart(states(found), states(wanted)) < 1e-6
+    found.tokenizer.save_pretrained(tmp_path / "saved")
+    found.model.save_pretrained(tmp_path / "saved")
+    again = loaded(tmp_path / "saved")  # where a kind's own tokenizer class could come in
+    assert again.tokenizer(TEXT)["input_ids"] == wanted.tokenizer(TEXT)["input_ids"]
+    assert apart(states(again), states(wanted)) < 1e-6
 
 
 @pytest.mark.parametrize("packing", FORMATS)

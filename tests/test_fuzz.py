@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import damaged_models
 import damaged_results
+from gguf_files import write_gguf, write_plain
 from malformed_files import GOOD, malformed_settings, malformed_task
 from planted import planted_task
 from routes import model_at, run
@@ -27,6 +28,7 @@ from tokenworth.adaptation import AdaptResult, load_classifier
 from tokenworth.adaptation.evaluation.comparison import compare_results
 from tokenworth.adaptation.route_settings import make_config
 from tokenworth.assessment import Assessment, assess
+from tokenworth.backbones import load_backbone
 from tokenworth.corpus.corpus_file import load_corpus
 from tokenworth.errors import TokenworthError
 from tokenworth.pretraining.pretraining_settings import read_config
@@ -161,6 +163,38 @@ def test_model_folders(model, number):
             shutil.rmtree(place)
 
     each()
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    home = tmp_path_factory.mktemp("packed")
+    write_gguf(write_plain(home / "plain"), home / "tiny.gguf", "Q4_1")
+    return (home / "tiny.gguf").read_bytes()
+
+
+@fuzz(8, 40)
+def test_gguf_files(packed, number):
+    """Bytes, counts and lengths before the tensors, and where the file ends."""
+    n_settings = packed.index(b"token_embd.weight") + 2000
+
+    @examples(number)
+    @given(SEEDS)
+    def check(seed):
+        rng = random.Random(seed)
+        content = bytearray(packed)
+        for _ in range(rng.choice((1, 1, 3))):
+            value = rng.choice((0, 1, 255, 2**16, 2**31 - 1, 2**32 - 1, 2**40, 2**63, rng.getrandbits(64)))
+            size = rng.choice((1, 4, 8))
+            place = rng.randrange(4, n_settings if rng.random() < 0.8 else 400)
+            content[place : place + size] = (value % 2 ** (8 * size)).to_bytes(size, "little")
+        if rng.random() < 0.2:
+            del content[rng.randrange(len(content)) :]
+        with folder() as place:
+            path = place / "tiny.gguf"
+            path.write_bytes(content)
+            read_or_refused(lambda: load_backbone(str(path), dtype="float32", device="cpu"), f"seed {seed}")
+
+    check()
 
 
 @pytest.fixture(scope="module")

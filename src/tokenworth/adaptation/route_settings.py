@@ -243,7 +243,7 @@ class AdaptCall(ModelSource):
     """What `adapt` takes."""
 
     model: Model | None = field(kw_only=False)
-    """Folder, hub id or published name; none for bow; in Python also a Backbone, which is left as it is."""
+    """Folder, GGUF file, hub id or published name; none for bow; in Python also a Backbone, which is left as it is."""
     task: str | Task = field(kw_only=False)
     """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
     in Python also a Task."""

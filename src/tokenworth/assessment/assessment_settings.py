@@ -105,7 +105,7 @@ class AssessCall(AssessKeywords):
     """What `assess` takes."""
 
     model: Model = field(kw_only=False)
-    """Folder, hub id or published name, with @random for random weights; in Python also a Backbone."""
+    """Folder, GGUF file, hub id or published name, with @random for random weights; in Python also a Backbone."""
     task: str | Task = field(kw_only=False)
     """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
     in Python also a Task."""

@@ -33,7 +33,7 @@ class ModelSource(WeightChoice):
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
     tokenizer: str | None = None
-    """Folder or hub id of another tokenizer than the model's own; bytes for one of 256 bytes."""
+    """Folder, GGUF file or hub id of another tokenizer than the model's own; bytes for one of 256 bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,8 @@ class BackboneCall(ModelChoice):
     """What `load_backbone` takes."""
 
     name: str = field(kw_only=False)
-    """Folder, hub id or published name; with @random appended its twin with random weights, which needs no weights
-    file, and takes the tokenizer of `tokenizer` where a published name's own cannot be reached."""
+    """Folder, GGUF file, hub id or published name; with @random appended its twin with random weights, which needs no
+    weights file, and takes the tokenizer of `tokenizer` where a published name's own cannot be reached."""
     seed: Seed = 0
     """Of the random weights; the global random state is left as it was."""
     lm_head: bool = False

@@ -30,7 +30,7 @@ COMMANDS = {
     "trace": "Perception along a run or its checkpoints: after how many tokens was it worth its cost, if at all?\n\n"
     "OUT gets trace.html, trace.parquet and trace.json; the same command goes on where it was.",
     "tasks": "The published tasks by name, where they come from and how their columns are read.",
-    "backbones": "The published backbones by name; any folder or hub id that transformers loads works as well.",
+    "backbones": "Backbones with a name; any folder, GGUF file or hub id that transformers loads works as well.",
     "doctor": "What this machine has, and what an assessment or a route would take on it: FLOPs, time, memory, disk.",
     "demo": "Offline: is a real model's pretraining worth its cost on packages' docstrings? Rank, decide, adapt.",
     "extend": "Make a checkpoint ready for a longer context: the same weights, rotary positions scaled.",

@@ -15,6 +15,7 @@ from tokenworth.backbones.loading.gguf_settings import completed
 from tokenworth.errors import BackboneError, first_line
 
 SUFFIX = ".gguf"
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 LINK = "model.gguf"
 """What a file is called where transformers reads it."""
 
@@ -80,20 +81,27 @@ def gguf_config(path: Path) -> Any:
 
 
 def gguf_tokenizer(path: Path) -> Any:
-    """The tokenizer of a file, chat template included, as one that is saved and read again like any other."""
-    from transformers import AutoTokenizer
+    """The tokenizer of a file, chat template included.
+
+    It is of the class that takes its parts from tokenizer.json as they are: the class of a model's kind (Gemma's) would
+    put its own in their place as soon as the tokenizer was saved and read again.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     read_header(path)
     with apart(path) as folder:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, gguf_file=LINK, trust_remote_code=False, local_files_only=True
-        )
+        read = AutoTokenizer.from_pretrained(folder, gguf_file=LINK, trust_remote_code=False, local_files_only=True)
+    named = {name: token for name in _SPECIAL if (token := getattr(read, name, None)) is not None}
+    longest = read.model_max_length
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=read.backend_tokenizer, model_max_length=longest, **named)
+    tokenizer.chat_template = read.chat_template
     tokenizer.name_or_path = str(path)
     return tokenizer
 
 
-def unpacked(model: Any) -> Any:
+def unpacked(model: Any, path: Path) -> Any:
     """The model as any other: without what transformers keeps of the file, for which it refuses to save and train."""
+    model.name_or_path = model.config.name_or_path = str(path)
     if getattr(model, "hf_quantizer", None) is not None:
         model.hf_quantizer.remove_quantization_config(model)
     vars(model.config).pop("_pre_quantization_dtype", None)

@@ -19,6 +19,8 @@ def quiet_transformers() -> Iterator[None]:
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             # It finds by itself which of GPT-2's linear maps are turned, and tells of each.
             warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
+            # It looks for a config.json beside an adapter's base, which a GGUF file has none of.
+            warnings.filterwarnings("ignore", "Could not find a config file in", UserWarning)
             yield
     finally:
         logging.set_verbosity(verbosity)

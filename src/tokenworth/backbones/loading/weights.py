@@ -63,8 +63,7 @@ class _Reading:
         assert self.source.gguf is not None, "only what lies in a file is unpacked"
         with apart(self.source.gguf) as folder:
             model, report = self._from_pretrained(model_class, folder, **unpacking())
-        model.config.name_or_path = str(self.source)
-        return unpacked(model), report
+        return unpacked(model, self.source.gguf), report
 
     def _from_pretrained(self, model_class: Any, folder: Path, **more: Any) -> Any:
         return model_class.from_pretrained(
