@@ -23,14 +23,18 @@ from tokenworth.report import write_report
 from tokenworth.report.story import Story
 from tokenworth.tasks import Task, load_task
 
-TASK = "docstrings"
-QUESTION = "Which of {} Python libraries does a piece of documentation come from, its name being masked?"
+QUESTIONS = {
+    "docstrings": "Which Python library does a piece of documentation come from, its name being masked?",
+    "docstring-kinds": "Does the first sentence of a piece of documentation describe a class, a function or a module?",
+}
+"""What the built-in tasks ask."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """One run of the demo on the docstrings of installed packages."""
+    """One run of the demo on a built-in task, made from the docstrings of installed packages."""
 
+    task_name: str
     out: Path
     """Folder for results and pages; the same call goes on in it after an interruption."""
     seed: int
@@ -50,8 +54,8 @@ class Demo:
 
     def task(self) -> Task:
         """All texts of the task."""
-        self.say("1/4 the task: which Python library does a piece of documentation come from, its name being masked?")
-        return load_task(TASK, seed=self.seed)
+        self.say(f"1/4 the task: {self.task_name}. {QUESTIONS[self.task_name]}")
+        return load_task(self.task_name, seed=self.seed)
 
     def run(self, model: str, task: Task, begun: float | None = None) -> Story:
         """Rank, decide, adapt, and write the page.
@@ -83,7 +87,7 @@ class Demo:
             run=run,
         )
         story = Story(
-            question=QUESTION.format(task.n_classes),
+            question=QUESTIONS[self.task_name],
             sampled=sampled,
             headline=headline(findings),
             sentences=summarise(findings),
