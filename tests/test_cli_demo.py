@@ -45,7 +45,7 @@ def ended(process, timeout=500):
 @pytest.fixture(scope="module")
 def without_the_package(place):
     """Killed once the decoder is pretrained, then called again: what the first call said, and the second."""
-    command = ("--steps", 15, "--max-texts", 150, "--budget", "10h", "--out", "demo")
+    command = ("--steps", 15, "--max-texts", 150, "--out", "demo")
     process, said = started(place, *command), []
     for line in process.stderr:
         said.append(line)

