@@ -44,6 +44,17 @@ def test_sentences_are_masked_lines_and_files_stay_on_one_side(task):
     assert task.counts["shared_groups"] == 0
 
 
+def test_fewer_labels_leave_the_test_texts_as_they_are(task):
+    few = task.sample_train(90)
+    assert len(few.train) == 90
+    assert set(few.train.texts) < set(task.train.texts)
+    assert few.test.texts == task.test.texts
+    assert few.counts["rows"] == {"train": 90, "test": len(task.test)}
+    assert few.notes[-1].startswith(f"Sampled, stratified by class with seed 0: 90 of {len(task.train):,} training and")
+    assert few.fingerprint != task.fingerprint
+    assert task.sample_train(10**6) is task
+
+
 def test_what_a_sentence_describes(tmp_path, monkeypatch):
     (tmp_path / "a.py").write_text(SOURCE)
     monkeypatch.setattr(docstring_kinds, "PACKAGES", {"made": "made"})

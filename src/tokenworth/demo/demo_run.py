@@ -45,6 +45,8 @@ class Demo:
     """What people call the network, where its own name says little."""
     max_texts: int | None = None
     """Texts of each part; None: all."""
+    max_labels: int | None = None
+    """Training texts; None: all."""
     max_length: int | None = None
     """Tokens kept of a text."""
     budget: str | None = None
@@ -73,6 +75,7 @@ class Demo:
         """
         start = perf_counter() if begun is None else begun
         sample = task if self.max_texts is None else task.sample(self.max_texts, seed=self.seed)
+        sample = sample if self.max_labels is None else sample.sample_train(self.max_labels)
         sampled = self._sampled(task, sample)
         self.say(f"    {sampled}")
         self.say("2/4 a bag of words, then the network as it was trained and with random weights")
@@ -112,9 +115,11 @@ class Demo:
         n, m = len(sample.train), len(sample.test)
         if sample is task:
             return f"All {n:,} labelled texts to learn from and {m:,} to test on are used{cut}."
+        tests = f"{m:,} of {len(task.test):,}" if m < len(task.test) else f"all {m:,}"
         return (
-            f"{n:,} of {len(task.train):,} labelled texts to learn from and {m:,} of {len(task.test):,} to test on are "
-            f"used{cut}: two cores read so many in minutes, and where labels are few pretraining has most to give."
+            f"{n:,} of {len(task.train):,} labelled texts to learn from and {tests} to test on are used{cut}, drawn by "
+            f"class with seed {self.seed}: two cores read so many in minutes, and where labels are few pretraining has "
+            "most to give."
         )
 
     def _words(self, task: Task, sample: Task) -> tuple[FittedProbe, FittedProbe | None]:
