@@ -83,6 +83,14 @@ def test_each_model_is_assessed_once_and_the_baseline_fitted_once(outcome, model
     assert len(fitted) == 1
 
 
+def test_a_bag_of_words_that_is_there_is_not_fitted_again(models, task, monkeypatch):
+    baseline = dict(probing.bow_row(task)) | {"f1": 0.123}
+    monkeypatch.setattr(ranking, "bow_row", None)
+    result = tw.rank(task, [models["sees"]], dtype="float32", layers="0", baseline=baseline)
+    assert result.baseline["f1"] == 0.123
+    assert "A bag of words reaches 0.123" in result.sentences[1]
+
+
 def test_the_baseline_is_the_same_for_all(outcome):
     result = outcome[0]
     assert {assessment.summary()["bow_f1"] for assessment in result.assessments} == {result.baseline["f1"]}

@@ -298,7 +298,7 @@ def test_reasons_that_hold_for_several_layers_are_said_once(tokenworth, reviews,
 
 
 def test_tasks_and_backbones_are_listed(tokenworth):
-    for command, known in (("tasks", {*TASKS, "docstrings"}), ("backbones", {*BACKBONES})):
+    for command, known in (("tasks", {*TASKS, "docstrings", "docstring-kinds"}), ("backbones", {*BACKBONES})):
         as_json = json.loads(tokenworth(command, "--json").out)
         assert {row["name"] for row in as_json} == known
         lines = tokenworth(command).out.splitlines()

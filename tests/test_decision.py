@@ -157,6 +157,24 @@ def test_a_decision_has_every_route_with_its_cost(decided, home):
     assert again.options == json.loads(decided.to_json())["options"]
 
 
+def test_an_assessment_that_is_there_is_not_made_again(decided, home):
+    model, begun = str(home / "llama"), []
+    settings = {"config": {"steps": 40, "max_length": 32}, "started": begun.append}
+    again = tw.decide(str(home / "reviews.csv"), [model], assessments={model: decided.assessments[0]}, **settings)
+    assert begun == []
+    assert again.assessments == decided.assessments
+    measured = [[row["f1"] for row in each.options if row["source"] == "measured"] for each in (again, decided)]
+    assert measured[0] == measured[1]
+
+
+def test_an_assessment_of_other_texts_is_refused(decided, home):
+    model = str(home / "llama")
+    with pytest.raises(
+        SettingError, match="is of other texts than reviews has here; give one of the same texts or non"
+    ):
+        tw.decide(str(home / "reviews.csv"), [model], assessments={model: decided.assessments[0]}, max_texts=20)
+
+
 def test_a_backbone_that_cannot_be_counted_is_said_and_the_others_go_on(home, monkeypatch):
     """It can be assessed, and none of its routes has a price."""
     odd = model_at(home, "longformer", max_position_embeddings=80)

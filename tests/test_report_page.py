@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -215,6 +216,19 @@ def test_backbones_of_one_depth_share_an_axis_of_layers(driver, pages):
     at(driver, pages["ranking"])
     axis = driver.execute_script("return document.getElementById('chart-overlay-probe_f1').layout.xaxis.title.text")
     assert axis == "layer"
+
+
+def test_a_table_of_many_layers_scrolls_under_its_head(driver, tmp_path):
+    layers = [{**PAGES["two classes"][0].layers[4], "layer": layer} for layer in range(31)]
+    deep = replace(PAGES["two classes"][0], layers=layers, best_layer=18)
+    open_page(driver, write_report(deep, tmp_path / "deep.html"))
+    frame = "document.getElementById('layers').parentElement"
+    assert driver.execute_script(f"return {frame}.clientHeight") <= 720
+    top = "document.querySelector('#layers th').getBoundingClientRect().top"
+    before = driver.execute_script(f"return {top}")
+    assert driver.execute_script(f"{frame}.scrollTop = 500; return {top}") == before
+    ticks = "[...document.querySelectorAll('#chart-depth-k90 .xtick text')].map((tick) => tick.textContent)"
+    assert driver.execute_script(f"return {ticks}") == [str(4 * place) for place in range(8)]
 
 
 def test_a_ranking_marks_ties_and_names_failures(driver, pages):

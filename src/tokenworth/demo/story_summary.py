@@ -19,11 +19,15 @@ from tokenworth.report.story import Example, Kind, Measured
 from tokenworth.tasks import Task
 
 _EXAMPLES = 6
-Outcome = Literal["pays", "network", "words", "open"]
-"""The trained network is ahead of random weights and of words, of words alone, behind words, or none can be told."""
+_FURTHER = ("lora", "full")
+"""Routes that train the pretrained network further."""
+Outcome = Literal["pays", "network", "adapted", "words", "open"]
+"""The trained network is ahead of random weights and of words, of words alone, of words once its weights are trained
+further, behind words, or none of these can be told."""
 _HEADLINES: dict[Outcome, str] = {
     "pays": "pretraining pays",
     "network": "the network pays, its pretraining does not show",
+    "adapted": "the network pays once it is adapted",
     "words": "a bag of words is better than the pretrained network",
     "open": "a pretrained network is no better than a bag of words, as far as can be told",
 }
@@ -51,16 +55,25 @@ class Findings:
     @property
     def over_words(self) -> Difference:
         """What the trained network brings over a bag of words."""
-        return self._difference(self.words["predictions"])
+        return self._difference(self.trained.predictions, self.words["predictions"])
 
     @property
     def over_random(self) -> Difference:
         """What the weights it was trained to bring over random ones."""
-        return self._difference(self.random.predictions)
+        return self._difference(self.trained.predictions, self.random.predictions)
 
-    def _difference(self, predictions: list[int]) -> Difference:
+    @property
+    def adapted_over_words(self) -> Difference | None:
+        """What the network brings over a bag of words where the advised route trained its weights further."""
+        if self.run is None or self.run.route not in _FURTHER:
+            return None
+        places = {name: place for place, name in enumerate(self.task.label_names)}
+        predicted = [places[name] for name in self.run.predictions["predicted"]]
+        return self._difference(predicted, self.words["predictions"])
+
+    def _difference(self, first: list[int], second: list[int]) -> Difference:
         labels, n = self.task.test.labels, self.task.n_classes
-        return paired_difference(labels, np.asarray(self.trained.predictions), np.asarray(predictions), n)
+        return paired_difference(labels, np.asarray(first), np.asarray(second), n)
 
     def measured(self) -> list[Measured]:
         """Without a network first, then with random weights, with trained ones, and as it was advised."""
@@ -146,6 +159,9 @@ def _outcome(findings: Findings) -> Outcome:
     _, low, high = findings.over_words
     if low > 0:
         return "pays" if findings.over_random[1] > 0 else "network"
+    adapted = findings.adapted_over_words
+    if adapted is not None and adapted[1] > 0:
+        return "adapted"
     return "words" if high < 0 else "open"
 
 
@@ -163,6 +179,12 @@ def _verdict(findings: Findings) -> str:
         return (
             f"So the network pays here, by {_points(lead, low, high)} against plain words, but not its pretraining: "
             f"{weights}, which is within {noise}."
+        )
+    adapted = findings.adapted_over_words
+    if outcome == "adapted" and adapted is not None:
+        return (
+            f"So the network pays once it is adapted: {weights}; frozen it stands at {_points(lead, low, high)} "
+            f"against plain words, adapted as advised at {_points(*adapted)}, beyond {noise}."
         )
     if outcome == "words":
         return (

@@ -40,6 +40,9 @@ MAX_BYTES = 60_000
 MIN_CHARACTERS, MAX_CHARACTERS = 60, 600
 MASK = "library"
 
+Described = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+"""What may have a docstring."""
+
 _NAMES = re.compile(
     r"(?<![A-Za-z0-9])(?:numpy|np|scipy|sp|pandas|pd|sklearn|scikits?[-_. ]learn|scikit|"
     r"(?:py)?torch(?:vision|audio|script)?|transformers|"
@@ -86,13 +89,18 @@ def source_files(package: str) -> list[Path]:
 
 def docstrings_of(path: Path) -> list[str]:
     """Docstrings of a file's module, classes, functions and methods in order, unindented; [] if it does not parse."""
+    return [docstring for _, docstring in described(path)]
+
+
+def described(path: Path) -> list[tuple[Described, str]]:
+    """The same, each behind what it describes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about their escape sequences, which are not ours to mend
         try:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError):
             return []
-    return [inspect.cleandoc(text) for node in _nodes(tree) if (text := ast.get_docstring(node, clean=False))]
+    return [(node, inspect.cleandoc(text)) for node in _nodes(tree) if (text := ast.get_docstring(node, clean=False))]
 
 
 def comments_of(path: Path) -> list[str]:
@@ -117,7 +125,7 @@ def mask_names(text: str) -> str:
     return _NAMES.sub(MASK, text)
 
 
-def _nodes(node: ast.AST) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+def _nodes(node: ast.AST) -> Iterator[Described]:
     """The module and all classes and functions in it; functions inside functions are passed over, as is all else."""
     if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
         yield node

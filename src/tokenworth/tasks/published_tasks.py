@@ -114,7 +114,7 @@ PUBLISHED: dict[str, Published] = {
 
 
 def published_rows() -> list[dict[str, object]]:
-    """A row a task, the built-in one last: where it comes from and how its columns are read."""
+    """A row a task, the built-in ones last: where it comes from and how its columns are read."""
     rows: list[dict[str, object]] = [
         {
             "name": name,
@@ -127,4 +127,5 @@ def published_rows() -> list[dict[str, object]]:
         }
         for name, entry in sorted(PUBLISHED.items())
     ]
-    return [*rows, {"name": "docstrings", "hub id": "(built from installed packages)", "note": "works offline"}]
+    here = {"hub id": "(built from installed packages)", "note": "works offline"}
+    return [*rows, {"name": "docstrings", **here}, {"name": "docstring-kinds", **here}]

@@ -1,15 +1,17 @@
-"""What a source means: a path, a published name, a data set of the hub, or the built-in task."""
+"""What a source means: a path, a published name, a data set of the hub, or a built-in task."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
 from tokenworth.errors import TaskError
 from tokenworth.tasks.columns import Columns
+from tokenworth.tasks.docstring_kinds import kind_table
 from tokenworth.tasks.docstrings import docstring_table
 from tokenworth.tasks.folder import Folder, canonical, read_folder
 from tokenworth.tasks.hub import load_parts
@@ -40,17 +42,25 @@ class Origin:
     """Whether label -1 means "none" even where classes have no names."""
 
 
+BUILT_IN: dict[str, tuple[Callable[[int], Table], str]] = {
+    "docstrings": (docstring_table, "the docstrings"),
+    "docstring-kinds": (kind_table, "the first sentences of docstrings"),
+}
+"""Tasks made from the sources of installed packages: by name what makes the table by a seed, and what of."""
+
+
 def find_origin(source: str, data: str | None, seed: int) -> Origin:
-    """Find and read what `source` names: the built-in task, a published name, a path, or an identifier of the hub.
+    """Find and read what `source` names: a built-in task, a published name, a path, or an identifier of the hub.
 
     The first that fits is taken, so a folder called like a published task is written ./imdb.  With `data`, or the
     variable TOKENWORTH_DATA, a published name means the folder `<data>/<name>`, and so does a hub identifier for which
     there is such a folder.  A TaskError where nothing is found under that name, or it cannot be read.
     """
-    if source == "docstrings":
-        note = "Built from the docstrings of the installed packages, with their names masked; each file is one group."
+    if source in BUILT_IN:
+        build, what = BUILT_IN[source]
+        note = f"Built from {what} of the installed packages, with their names masked; each file is one group."
         columns = Columns("text", None, "label", "file")
-        return Origin(source, source, {"train": docstring_table(seed)}, columns, notes=(note,))
+        return Origin(source, source, {"train": build(seed)}, columns, notes=(note,))
     rule = PUBLISHED.get(source)
     name = source.split(":", maxsplit=1)[0].rsplit("/", 1)[-1]
     root = data or os.environ.get(DATA_VARIABLE)
@@ -100,7 +110,7 @@ def _of_folder(name: str, path: Path, folder: Folder, rule: Published | None) ->
 
 def _from_hub(source: str, rule: Published | None) -> Origin:
     if not _HUB_ID.fullmatch(source):
-        known = f"'docstrings', or a published name: {', '.join(PUBLISHED)}"
+        known = f"{' or '.join(map(repr, BUILT_IN))}, or a published name: {', '.join(PUBLISHED)}"
         remedy = f"give a path, a hub identifier such as stanfordnlp/imdb, {known}"
         raise TaskError(f"'{source}' is neither a file nor a folder nor an identifier of the hub; {remedy}")
     hub_id, _, config = source.partition(":")
@@ -108,7 +118,7 @@ def _from_hub(source: str, rule: Published | None) -> Origin:
     try:
         parts = canonical(load_parts(rule.hub if rule else hub_id, (rule.config if rule else config) or None))
     except TaskError as error:
-        near = get_close_matches(source, [*PUBLISHED, "docstrings"], n=1)
+        near = get_close_matches(source, [*PUBLISHED, *BUILT_IN], n=1)
         hint = f" (did you mean '{near[0]}'?)" if near and rule is None else ""
         raise TaskError(f"{error}{hint}") from error
     return Origin(name, hub_id, parts) if rule is None else _by_rule(name, rule.hub, parts, rule)

@@ -90,6 +90,16 @@ class Task:
             return self
         seed = self.seed if seed is None else seed
         train, test = (part.take(sample(part.labels, max_texts, seed)) for part in (self.train, self.test))
+        return self._with(train, test, seed)
+
+    def sample_train(self, max_texts: int) -> Task:
+        """The same with all test texts: fewer labels to learn from, judged as exactly.  Drawn by the task's seed."""
+        if max_texts >= len(self.train):
+            return self
+        return self._with(self.train.take(sample(self.train.labels, max_texts, self.seed)), self.test, self.seed)
+
+    def _with(self, train: Split, test: Split, seed: int) -> Task:
+        """Of samples of its parts, drawn by a seed."""
         note = (
             f"Sampled, stratified by class with seed {seed}: {len(train):,} of {len(self.train):,} training and "
             f"{len(test):,} of {len(self.test):,} test texts."

@@ -15,7 +15,7 @@ class TaskSource(Settings):
 
     source: Annotated[str | os.PathLike[str], AsPath()] = field(kw_only=False)
     """A .csv, .tsv, .jsonl or .parquet file; a folder with train.* and test.* files; a hub id (owner/name, or
-    owner/name:configuration); a published name (see `PUBLISHED`); or docstrings, the built-in task."""
+    owner/name:configuration); a published name (see `PUBLISHED`); or built-in: docstrings, docstring-kinds."""
     text: str | None = None
     """Column that holds the text; by default found by name (see `TEXT_NAMES`)."""
     text_pair: str | None = None

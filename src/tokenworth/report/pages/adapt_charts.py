@@ -79,5 +79,5 @@ def diagnosis_panel(result: AdaptResult) -> Panel:
         for when, colour in zip(_WHEN, (theme.GREY, theme.ACCENT), strict=True)
     ]
     keys = (Key("line", "after"), Key("line", "before", theme.GREY))
-    x, y = theme.axis(name="layer", dtick=1), theme.axis(name="probe accuracy", nticks=6)
+    x, y = theme.layer_axis(min(layers), max(layers)), theme.axis(name="probe accuracy", nticks=6)
     return panel.with_figure(theme.figure(traces, x, y), keys, 240)

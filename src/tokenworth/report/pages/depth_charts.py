@@ -39,10 +39,7 @@ def _layers(result: Assessment) -> list[int]:
 
 
 def _figure(metric: Metric, result: Assessment, traces: list[Trace]) -> theme.Figure:
-    first, last = min(_layers(result)), max(_layers(result))
-    span = last - first
-    room = [first - 0.04 * span - 0.3, last + 0.04 * span + 0.3]
-    x = theme.axis(name="layer", range=room, showgrid=False, dtick=max(1, -(-span // 8)), tick0=0)
+    x = theme.layer_axis(min(_layers(result)), max(_layers(result)), showgrid=False)
     seen = [number(row.get(metric.key + end)) for row in result.layers for end in ("", "_low", "_high")]
     y = theme.octaves_axis(seen) if metric.log else theme.axis(nticks=5, range=_range(metric, result))
     upright = {"type": "line", "xref": "x", "yref": "paper", "x0": result.best_layer, "x1": result.best_layer}
@@ -189,7 +186,6 @@ def _words_line(ranking: Ranking, end: int) -> list[Trace]:
 
 def _depth_axis(end: int) -> dict[str, Any]:
     """Layers, where all backbones have equally many; else shares of the depth."""
-    room = [-0.04 * end, 1.04 * end]
     if end == 1:
-        return theme.axis(name="relative depth", range=room, showgrid=False, tickvals=[0, 0.5, 1])
-    return theme.axis(name="layer", range=room, showgrid=False, dtick=max(1, -(-end // 8)), tick0=0)
+        return theme.axis(name="relative depth", range=[-0.04, 1.04], showgrid=False, tickvals=[0, 0.5, 1])
+    return theme.layer_axis(0, end, showgrid=False)

@@ -143,6 +143,13 @@ def padded_range(values: Iterable[float | None], share: float = 0.05) -> list[fl
     return [min(known) - air, max(known) + air] if known else None
 
 
+def layer_axis(first: int, last: int, **changes: Any) -> dict[str, Any]:
+    """Layers from one to another with some air, at most nine ticks however many there are: 0, 4, 8, ... of 31."""
+    span = last - first
+    room = [first - 0.04 * span - 0.3, last + 0.04 * span + 0.3]
+    return axis(name="layer", range=room, dtick=max(1, -(-span // 8)), tick0=0, **changes)
+
+
 def octaves_axis(values: Iterable[float | None], **changes: Any) -> dict[str, Any]:
     """A log axis from the power of two below the values to the one above, so that it always has two ticks."""
     known = [value for value in values if value is not None and value >= 1] or [1]
