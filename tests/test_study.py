@@ -358,4 +358,8 @@ def test_the_command_line(home):
     folder = "out/study/tiny"
     assert json.loads(tokenworth("study", "status", folder, "--json", cwd=home).out)["states"] == {"finished": 1}
     assert json.loads(tokenworth("study", "tables", folder, "--json", cwd=home).out)[0]["bow"] > 0.5
+    seconds = tokenworth("study", "tables", folder, "--metric", "seconds", "--json", cwd=home)
+    assert json.loads(seconds.out)[0]["bow"] > 0, "any figure of the cells"
+    refused = tokenworth("study", "tables", folder, "--metric", "acuracy", cwd=home)
+    assert (refused.code, "no figure 'acuracy'; did you mean 'accuracy'?" in refused.err) == (2, True)
     assert "--only" in tokenworth("study", "tables", folder, "--only", "bow", cwd=home).err

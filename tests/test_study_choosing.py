@@ -97,6 +97,7 @@ def finished(home):
     return home
 
 
+@pytest.mark.formats
 @pytest.mark.slow
 def test_a_cell_of_the_published_protocol(finished):
     made = [path.parent for path in (finished / "out/study/study/cells").rglob(PUBLISHED)]
@@ -111,6 +112,7 @@ def test_a_cell_of_the_published_protocol(finished):
             assert 0 <= row["train_squared_error"] <= 0.25
 
 
+@pytest.mark.formats
 @pytest.mark.slow
 def test_the_page_says_what_the_choice_is_worth(finished):
     ended = tokenworth("study", "figures", "study.yaml", "--quiet", cwd=finished)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.backbones.model_choice import WeightChoice
 from tokenworth.cli.console import print_lines, say, tell
 from tokenworth.cli.options import Given, Options, Output, said, takes
 from tokenworth.errors import TokenworthError
-from tokenworth.study.study_options import StudyChoice, StudyEngine
+from tokenworth.study.study_options import StudyChoice, StudyEngine, StudyMetric
 
 if TYPE_CHECKING:
     from tokenworth.study.study_view import StudyView
 
 _Study = Annotated[str, said("A file, a name of `list`, or the folder of a study.")]
 _Table = Annotated[Path, said("A .csv, .tsv, .jsonl or .parquet file.")]
-_Metric = Options(AdaptConfig, "metric")
 
 
 @takes(StudyChoice, StudyEngine, WeightChoice, Options(Output, "quiet", "verbose"))
@@ -52,12 +50,12 @@ def status(study: _Study, /, *, options: Given) -> None:
     print_lines({"cells": len(table), "states": counts, "failures": failures}, lines, json=options.json)
 
 
-@takes(StudyChoice, WeightChoice, _Metric, Options(Output, "json"))
+@takes(StudyChoice, WeightChoice, StudyMetric, Options(Output, "json"))
 def tables(study: _Study, /, *, options: Given) -> None:
     from tokenworth.report.terminal.tables import frame_table, show
     from tokenworth.study import by_route
 
-    view, metric = _view(study, options), options.get("metric", "weighted_f1")
+    view, metric = _view(study, options), StudyMetric(**options.of(StudyMetric)).metric
     table = by_route(view.table, metric)
     if options.json:
         tell(table.to_json(orient="records", indent=1))
@@ -73,11 +71,11 @@ def export(study: _Study, to: _Table, /, *, options: Given) -> None:
     write_predictions(_view(study, options).table, to)
 
 
-@takes(StudyChoice, _Metric, Options(Output, "quiet"))
+@takes(StudyChoice, StudyMetric, Options(Output, "quiet"))
 def figures(study: _Study, /, *, options: Given) -> None:
     from tokenworth.report.study_figures import write_figures
 
-    paths, page = write_figures(_view(study, options), options.get("metric", "weighted_f1"))
+    paths, page = write_figures(_view(study, options), StudyMetric(**options.of(StudyMetric)).metric)
     for path in paths:
         say(f"figure: {path}")
     say(f"report: {page}")

@@ -16,7 +16,9 @@ import pandas as pd
 
 from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.assessment.short_names import short_names
+from tokenworth.base.sentences import nearest
 from tokenworth.base.versions import version_of
+from tokenworth.errors import SettingError
 from tokenworth.probes.probability_metrics import METRICS
 from tokenworth.study.cell_results import COUNTED, PUBLISHED
 from tokenworth.study.cell_run import keyed_cells
@@ -179,8 +181,13 @@ def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
 
     What needs no backbone (bow) stands in every row of its task.  Cells of several versions of the program, or computed
     in several number formats (two machines, dtype auto), stand in rows of their own: they are never averaged.
+
+    Raises SettingError: no cell has such a figure.
     """
     done = table[table["state"] == "finished"]
+    figures = done.select_dtypes("number").columns
+    if metric not in {*figures, *METRICS} and not done.empty:
+        raise SettingError(f"the cells have no figure {metric!r}; {nearest(metric, figures)}")
     if metric not in done or done.empty:
         return pd.DataFrame(columns=["task", "backbone"])
     done = done[done[metric].notna()]

@@ -27,6 +27,17 @@ class StudyChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyMetric:
+    """What is shown of the cells."""
+
+    metric: str = "weighted_f1"
+    """Column of the table of cells: weighted_f1, accuracy, log_loss, train_accuracy, ..."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyEngine:
     """Where cells run."""
 
