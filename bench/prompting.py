@@ -62,11 +62,13 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--texts", type=int, default=300)
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--only", choices=TASKS, help="one task, where several processes share the work")
     parser.add_argument("--only-table", action="store_true")
     options = parser.parse_args()
     tasks = {name: small_task(options.data / name, options.texts) for name in TASKS}
     if not options.only_table:
-        run(load_backbone(str(options.model), dtype=options.dtype, lm_head=True), tasks, options.out)
+        backbone = load_backbone(str(options.model), dtype=options.dtype, lm_head=True)
+        run(backbone, {name: task for name, task in tasks.items() if options.only in (None, name)}, options.out)
     answers = Answers([json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()])
     write_page(options.page, list(page_lines(tasks, answers, options.model.name, options.dtype)))
 
@@ -96,7 +98,7 @@ def run(backbone: Backbone, tasks: dict[str, Task], out: Path) -> None:
     predictors: dict[tuple[str, str, str], PromptPredictor] = {}
     n_parts = -(-max(len(task.test) for task in tasks.values()) // AT_ONCE)
     for part in ("0", "empty", "shares", *map(str, range(1, n_parts))):
-        for name, form, examples in ways():
+        for name, form, examples in (way for way in ways() if way[0] in tasks):
             way = {"task": name, "form": form, "examples": examples, "part": part}
             texts = texts_of(tasks[name], part)
             if Answers.key(way) in done or not texts or (part == "empty" and examples == "8 nearest"):
@@ -154,10 +156,11 @@ class Answers:
         return line["task"], line["form"], line["examples"], line["part"]
 
     def parts(self, name: str) -> list[str]:
-        """Parts of the test texts that all ways have read."""
+        """Parts of the test texts that all ways have read that have read any."""
         keys = {self.key(line) for line in self.lines}
         numbers = sorted({int(line["part"]) for line in self.lines if line["part"].isdigit()})
-        here = [way for way in ways() if way[0] == name]
+        begun = {self.key(line)[:3] for line in self.lines if line["part"].isdigit()}
+        here = [way for way in ways() if way[0] == name and way in begun]
         return [str(number) for number in numbers if all((*way, str(number)) in keys for way in here)]
 
     def rows(self, task: Task, name: str) -> Any:
