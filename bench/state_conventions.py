@@ -52,9 +52,7 @@ class Collector:
         shape = (n_layers + 1, n_texts, width)
         kinds = ("mean", "rest", "rms", "rms_rest", "last", "first")
         self.pooled = {kind: np.zeros(shape, dtype=np.float32) for kind in kinds}
-        self.moments = [
-            {name: ContextMoments(width, target_moment=False) for name in CONVENTIONS} for _ in range(n_layers + 1)
-        ]
+        self.moments = [{name: ContextMoments(width, target_moment=False) for name in CONVENTIONS} for _ in range(n_layers + 1)]
         self.scale: dict[int, tuple[Tensor, Tensor]] = {}
         self.norms = np.zeros((n_layers + 1, 2))  # sum of log norms of first tokens, of others
         self.counts = np.zeros(2)
@@ -150,9 +148,7 @@ def collect(models: list[str], data: str, work: Path) -> None:
                 "scores": scores,
             }  # fmt: skip
             (place / "facts.json").write_text(json.dumps(facts))
-            print(
-                f"{place.name}: pass {passed:.0f} s, all {facts['seconds']:.0f} s, {facts['tokens']} tokens", flush=True
-            )
+            print(f"{place.name}: pass {passed:.0f} s, all {facts['seconds']:.0f} s, {facts['tokens']} tokens", flush=True)
 
 
 def main() -> None:
