@@ -38,8 +38,8 @@ READING = """## Reading
 
 - An earlier run, LoRA on SmolLM2-135M and rotten_tomatoes, 100 steps, rank 32: F1 .670 at the papers' 1e-4, .826 at
   3e-4, .834 at 1e-3, .502 at the 3e-3 of the shipped LoRA calibration (1,500 training texts; all 8,530 at 3e-4). In the
-  40 steps above the loss on emotion still falls at 2e-3, twice the rule's 1.0e-3: short runs like higher rates, but 3e-3
-  lost everything, so the rule stays a factor of three below.
+  40 steps above the loss on emotion still falls at 2e-3, twice the rule's 1.0e-3: short runs like higher rates, but
+  3e-3 lost everything, so the rule stays a factor of three below.
 - All weights of SmolLM2: at 1e-4, the rule's rate at width 576, rotten_tomatoes is far ahead of 5e-5 after 40 steps.
 - At width 64 the rule has 3e-3 for LoRA (ahead of 1e-2 on all three tasks, level with 1e-3) and 9.4e-4 for all weights
   (1e-3 is ahead of 1e-4 on emotion and sms_spam by .06 and .14). rotten_tomatoes is beyond this decoder at every rate.
