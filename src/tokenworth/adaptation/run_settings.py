@@ -44,4 +44,4 @@ def width_of(model: str | Backbone, loading: dict[str, Any]) -> int:
     try:
         return account_of(model.removesuffix(RANDOM_SUFFIX)).width
     except BackboneError:
-        return load_backbone(model, **loading).width
+        return load_backbone(model, **loading, dtype="float32").width  # no product is kept
