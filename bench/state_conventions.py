@@ -44,7 +44,6 @@ TRAIN, TEST, LENGTH = 500, 400, 64
 class Collector:
     """What one pass keeps of each layer."""
 
-<<<<<<< HEAD
     def __init__(self, layers: list[int], n_texts: int, width: int) -> None:
         self.places = {layer: place for place, layer in enumerate(layers)}
         shape = (len(layers), n_texts, width)
@@ -53,18 +52,6 @@ class Collector:
         self.scales: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
         self.log_norms = np.zeros((len(layers), 2))  # sums over first tokens, and over others
         self.n_states = np.zeros(2)
-=======
-    def __init__(self, n_layers: int, n_texts: int, width: int) -> None:
-        shape = (n_layers + 1, n_texts, width)
-        kinds = ("mean", "rest", "rms", "rms_rest", "last", "first")
-        self.pooled = {kind: np.zeros(shape, dtype=np.float32) for kind in kinds}
-        self.moments = [{name: ContextMoments(width, target_moment=False) for name in CONVENTIONS} for _ in range(n_layers + 1)]
-        self.scale: dict[int, tuple[Tensor, Tensor]] = {}
-        self.norms = np.zeros((n_layers + 1, 2))  # sum of log norms of first tokens, of others
-        self.counts = np.zeros(2)
-        self.largest: dict[int, tuple[float, int, int]] = {}
-        self.seen = 0
->>>>>>> rates
 
     def __call__(self, layer: int, states: Tensor, mask: Tensor, rows: np.ndarray) -> None:
         """Add a batch's states of a layer."""
@@ -128,7 +115,6 @@ def _without_first(states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return rest, rest_mask
 
 
-<<<<<<< HEAD
 def collect(backbone: Backbone, task: Task, place: Path) -> dict[str, Any]:
     """One model on one task; returns what is kept beside the arrays."""
     start = time.perf_counter()
@@ -148,41 +134,6 @@ def collect(backbone: Backbone, task: Task, place: Path) -> dict[str, Any]:
         "dtype": str(backbone.dtype), "sink": np.exp(first - others).tolist(), "scores": scores,
         "seconds": time.perf_counter() - start,
     }  # fmt: skip
-=======
-def collect(models: list[str], data: str, work: Path) -> None:
-    """All models on all tasks; what is there is left."""
-    for task_name in TASKS:
-        for model in models:
-            place = work / f"{Path(model).name}--{task_name}"
-            if (place / "facts.json").exists():
-                continue
-            place.mkdir(parents=True, exist_ok=True)
-            start = time.perf_counter()
-            task = load_task(task_name, data=data, seed=0)
-            train, test = task.sample(TRAIN, seed=0).train, task.sample(TEST, seed=0).test
-            backbone = load_backbone(model, seed=0)
-            texts = list(train.texts) + list(test.texts)
-            tokens = tokenise(backbone, texts, max_length=LENGTH)
-            collector = Collector(backbone.n_layers, len(texts), backbone.width)
-            encode(backbone, tokens, collector)
-            passed = time.perf_counter() - start
-            with torch.inference_mode():
-                scores = [
-                    scores_of(collector, layer, train.labels, task.n_classes) for layer in range(backbone.n_layers + 1)
-                ]
-            for kind, values in collector.pooled.items():
-                np.save(place / f"{kind}.npy", values.astype(np.float32))
-            norms = collector.norms / collector.counts
-            facts = {
-                "model": model, "task": task_name, "n_train": len(train.texts), "n_classes": task.n_classes,
-                "labels": [*train.labels.tolist(), *test.labels.tolist()], "tokens": int(tokens.n_tokens),
-                "dtype": str(backbone.dtype), "width": backbone.width, "seconds": time.perf_counter() - start,
-                "sink": np.exp(norms[:, 0] - norms[:, 1]).tolist(), "largest": [collector.largest[i] for i in range(backbone.n_layers + 1)],
-                "scores": scores,
-            }  # fmt: skip
-            (place / "facts.json").write_text(json.dumps(facts))
-            print(f"{place.name}: pass {passed:.0f} s, all {facts['seconds']:.0f} s, {facts['tokens']} tokens", flush=True)
->>>>>>> rates
 
 
 def main() -> None:
