@@ -22,7 +22,8 @@ import tokenworth.adaptation.training.hyperparameter_search as tuning
 from tokenworth.adaptation.evaluation.evaluation import Evaluation, evaluate_route
 from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
-from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, ResolvedConfig, make_config
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, make_config
 from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, Mislabelled

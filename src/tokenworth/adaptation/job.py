@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tokenworth.adaptation.predictor import Predictor, with_prefix
-from tokenworth.adaptation.route_settings import ResolvedConfig
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.base.aliases import Floats, Ints, Progress

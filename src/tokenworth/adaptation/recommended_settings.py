@@ -31,7 +31,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig, ResolvedConfig
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
 from tokenworth.settings.declarations import part_of
 
 PROTOCOL: dict[str, Any] = {"steps": 10_000, "lr": 1e-4, "selection": "last", "validation_share": 0.1}

@@ -198,42 +198,6 @@ class AdaptConfig(Settings):
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResolvedConfig(AdaptConfig):
-    """Settings as a route is run with them: what was left open is decided (`recommended_settings.resolve`)."""
-
-    steps: Count
-    lr: Positive
-    selection: Selection
-    validation_share: Fraction
-
-    @property
-    def needs_validation(self) -> bool:
-        """Whether a validation part is cut from train."""
-        return self.keeps_best or self.calibrate or self.tune > 0
-
-    @property
-    def keeps_best(self) -> bool:
-        """Whether the weights of the best step so far are kept beside those that learn."""
-        return self.selection != "last"
-
-    @property
-    def judged_by(self) -> str:
-        """The metric of the evaluations on the validation part."""
-        return "log_loss" if self.selection == "lowest_loss" else self.metric
-
-    @property
-    def steps_between_evaluations(self) -> int:
-        """A tenth of all where nothing else was asked for."""
-        return self.eval_steps or max(1, self.steps // 10)
-
-    def asdict(self) -> dict[str, Any]:
-        """As JSON writes it: keys of cells and records of runs, in which what is off is not named."""
-        kept = AdaptConfig.asdict(self)
-        del kept["protocol"]  # what it stands for is there
-        return {name: value for name, value in kept.items() if name != "patience" or value is not None}
-
-
 Configuration = AdaptConfig | dict[str, Any] | str | Path | None
 """Settings of routes, a mapping of those that are given, or a YAML file of them."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tokenworth.adaptation.recommended_settings import as_published, needs_width, resolve
-from tokenworth.adaptation.route_settings import AdaptConfig, ResolvedConfig
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.adaptation.training.validation_split import size_of
 from tokenworth.backbones import Backbone, account_of, load_backbone
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tokenworth.adaptation.forecast.route_forecast import Hardware, forecast_route
-from tokenworth.adaptation.route_settings import TRAINED, ResolvedConfig
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.adaptation.route_settings import TRAINED
 from tokenworth.assessment.assessment_forecast import FORWARD_SHARE
 from tokenworth.backbones import account_of
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX

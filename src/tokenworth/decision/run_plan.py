@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from tokenworth.adaptation.recommended_settings import TaskSize, resolve
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.route_settings import (
     TRAINED,
     AdaptConfig,
     Configuration,
-    ResolvedConfig,
     make_config,
     relevant_settings,
 )

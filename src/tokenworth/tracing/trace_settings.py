@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tokenworth.adaptation.recommended_settings import as_published
-from tokenworth.adaptation.route_settings import Configuration, ResolvedConfig, make_config
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.adaptation.route_settings import Configuration, make_config
 from tokenworth.assessment.assessment_settings import ProgressCall, Started
 from tokenworth.errors import SettingError
 from tokenworth.settings import AsPath, Count, OutFolder, Seed

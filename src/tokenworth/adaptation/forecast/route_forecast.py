@@ -17,7 +17,8 @@ from torch import nn
 
 from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.forecast.training_memory import TrainingMemory, count_memory
-from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig, ResolvedConfig
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
 from tokenworth.adaptation.routes.lora import add_lora
 from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, heads_of, plan_groups, prices

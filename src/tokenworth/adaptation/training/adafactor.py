@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from tokenworth.adaptation.route_settings import ResolvedConfig
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.training.devices import whole
 
 _DECAY = -0.8

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.adaptation.job import Fitted, Job
-from tokenworth.adaptation.route_settings import TRAINED, ResolvedConfig
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.adaptation.route_settings import TRAINED
 from tokenworth.base.aliases import Facts
 from tokenworth.base.atomic_files import write_json
 from tokenworth.base.cell_store import CellStore

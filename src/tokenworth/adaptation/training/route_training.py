@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tokenworth.adaptation.route_settings import ResolvedConfig
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, trainable
 from tokenworth.adaptation.training.adafactor import make_optimiser
 from tokenworth.adaptation.training.batch_cuts import Group

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tokenworth.adaptation.recommended_settings import TaskSize
-from tokenworth.adaptation.route_settings import AdaptConfig, ResolvedConfig
+from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.base.aliases import Ints
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.tasks import Task
