@@ -20,6 +20,7 @@ from tokenworth.backbones.loading.loader import RANDOM_SUFFIX, identity
 from tokenworth.backbones.loading.sources import Source
 from tokenworth.base.schema import NUMBER, Shape, read_object
 from tokenworth.errors import BackboneError, SettingError, TokenworthError
+from tokenworth.settings import known_keywords
 from tokenworth.tracing.checkpoint_consistency import check_one_model, label, unreadable
 from tokenworth.tracing.checkpoint_settings import CheckpointChoice
 from tokenworth.tracing.checkpoint_sources import Runs, find_checkpoints
@@ -81,6 +82,7 @@ class Run:
         return [checkpoint.tokens for checkpoint in self.checkpoints]
 
 
+@known_keywords
 def read_run(run: Runs, choice: CheckpointChoice | None = None, *, seed: int = 0) -> Run:
     """Find and check everything before anything is computed.
 
