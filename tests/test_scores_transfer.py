@@ -203,3 +203,16 @@ def test_logme_prefers_labels_that_can_be_read():
     assert logme(true) > logme(shuffled) + 0.1
     with pytest.raises(ValueError, match="no texts were added"):
         logme(PooledMoments(3, 2))
+
+
+def test_repeated_texts_do_not_make_ridge_interpolate():
+    """Real tasks hold the same text twice; fitted for nothing, it seems to leave degrees of freedom to GCV."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    z = rng.standard_normal((120, 200)) + np.outer(2.0 * labels - 1, rng.standard_normal(200) / 6)
+    z[115:], labels[115:] = z[:5], labels[:5]
+    y = slow.one_hot(labels, 2)
+    assert slow.gcv(z, y, 1e-8) < 1e-6 * slow.gcv(z, y, 1.0), "as it is written down, GCV is fooled"
+    pooled = PooledMoments(200, 2).update(torch.from_numpy(z), torch.from_numpy(labels))
+    alone = PENALTIES.numpy()[np.argmin([slow.gcv(z[:115], y[:115], penalty) for penalty in PENALTIES.numpy()])]
+    assert 0.3 < ridge(pooled).penalty / alone < 3

@@ -16,6 +16,7 @@ from tokenworth.scores.whitening import Whitening, unit_scale, whiten
 
 PENALTIES = torch.logspace(-8, 4, 61, dtype=torch.float64)
 """The path searched, relative to unit-variance coordinates."""
+_NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,12 +48,22 @@ class _Path:
     n: int
     intercept: int  # degrees of freedom of the mean
 
+    @property
+    def n_distinct(self) -> int:
+        """Texts without those that repeat others, as far as the rank tells: it does where nearly all can be fitted.
+
+        Equal texts with equal labels are fitted for nothing: residuals vanish as the penalty does while degrees of
+        freedom seem to be left, and GCV would always interpolate.
+        """
+        spanned = len(self.values_R) + self.intercept
+        return spanned if _NEARLY_ALL * self.n < spanned < self.n else self.n
+
     def gcv(self, penalties_P: Tensor) -> Tensor:
-        """GCV(p) = RSS / n / (1 - df / n)^2 for each penalty (P,)."""
+        """GCV(p) = RSS / n / (1 - df / n)^2 for each penalty (P,); the second n counts distinct texts."""
         shrunk_PR = 1 / (self.values_R + penalties_P[:, None])
         energy_R = self.loadings_RC.square().sum(1)
         gain = (energy_R * (2 * shrunk_PR - self.values_R * shrunk_PR.square())).sum(1)
-        left = 1 - ((self.values_R * shrunk_PR).sum(1) + self.intercept) / self.n
+        left = 1 - ((self.values_R * shrunk_PR).sum(1) + self.intercept) / self.n_distinct
         error = (self.variance - gain).clamp(min=0) / left.square()
         # With every degree of freedom spent both sides vanish and GCV says nothing.
         return torch.where(left > 1e-6, error, torch.full_like(error, torch.inf))
