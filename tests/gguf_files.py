@@ -99,7 +99,9 @@ def write_gguf(folder: Path, path: Path, packing: str = "F32", change: Any = Non
         change(writer)
     held = {}
     for name, weights in _state(model, tied=config.tie_word_embeddings):
-        packed, held[name] = _packed(weights, kind)
+        is_turned = config.model_type == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight"))
+        packed, worth = _packed(np.ascontiguousarray(weights.T) if is_turned else weights, kind)
+        held[name] = worth.T if is_turned else worth
         for stored_name, place in _stored(name, config, architecture):
             rows = place(packed) if packed.dtype == np.uint8 else np.ascontiguousarray(place(packed))
             writer.add_tensor(stored_name, rows, raw_dtype=kind if packed.dtype != np.float32 else None)
@@ -189,8 +191,6 @@ def _arranged(name: str, rows: np.ndarray, config: Any) -> np.ndarray:
         return rows.reshape(heads, 2, len(rows) // heads // 2, -1).swapaxes(1, 2).reshape(rows.shape)
     if kind in {"gemma2", "gemma3_text", "nemotron"} and name.endswith("norm.weight"):
         return rows + 1
-    if kind == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
-        return rows.T
     if kind == "bloom" and "query_key_value" in name:
         by_head = rows.reshape(config.num_attention_heads, 3, -1, *rows.shape[1:])
         return by_head.swapaxes(0, 1).reshape(rows.shape)

@@ -109,7 +109,7 @@ def find_source(name: str, revision: str | None = None, *, config: bool = True) 
     else:
         hub_id = PUBLISHED.get(name, name)
         source = Source(name, _download(hub_id, revision, (*SETTINGS, *TOKENIZER_PATTERNS)), hub_id, revision)
-    return _with_config(source) if config else source
+    return _with_config(source) if config else _with_words(source)
 
 
 def is_gguf(name: str) -> bool:
@@ -150,6 +150,13 @@ def _with_config(source: Source) -> Source:
     if is_plain:
         return source
     raise BackboneError(f"{source} has no config.json, so it is no transformers model; give {_OR_FILE}")
+
+
+def _with_words(source: Source) -> Source:
+    """For a tokenizer alone: a folder with one, or the GGUF file in a folder that has none beside it."""
+    if source.hub_id or source.gguf is not None or source.matching(TOKENIZER_PATTERNS):
+        return source
+    return replace(source, gguf=_one_packed(source))
 
 
 def _one_packed(source: Source) -> Path | None:
