@@ -46,8 +46,8 @@ READING = """## Reading
 - Scratch at width 64: 1e-3, the rule's bound, is ahead of 1e-4 on sms_spam and behind on emotion, where its F1 is about
   that of the most frequent class alone: 60 steps are too few to tell. Its rule rests on GPT-3's table.
 - sms_spam is learnt by LoRA on SmolLM2 at 1e-3 as well as at 2e-3.
-- Not measured: Gemma-3-270M, a second seed of SmolLM2, its full route on emotion and sms_spam, any encoder, widths above
-  576, and whether four (ten) passes and three evaluations' patience are the right ones; for these the rule has its
+- Not measured: Gemma-3-270M, a second seed of SmolLM2, its full route on emotion and sms_spam, any encoder, widths
+  above 576, and whether four (ten) passes and three evaluations' patience are the right ones; for these the rule has its
   sources alone. `run` goes on where it stopped.
 """
 
