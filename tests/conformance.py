@@ -34,8 +34,8 @@ DTYPES = ("float32", "bfloat16")
 ROUTES = ("lora", "full", "scratch")
 CONTEXT = 48
 _TRAINED = {"steps": 3, "lr": 1e-3, "rank": 2, "batch": 8, "mislabelled": False}
-_SAME = {"float32": 1e-6, "bfloat16": 2e-2}
-"""Of states, computed from equal weights."""
+_SAME = {"float32": 1e-6, "bfloat16": 6e-2}
+"""Of states, from weights equal in float32; transformers unpacks some kinds (LFM2) in bfloat16: one rounding more."""
 _APART = {"float32": 2e-4, "bfloat16": 6e-2}
 """Of probabilities, once loaded again, and of one text alone and among others."""
 
