@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 import tokenworth.report.terminal.progress as console
 from planted import planted_task, rows_of, write_rows
 from small_models import WORDS, write_folder
+from tokenworth.backbones import PACKAGED
 from tokenworth.backbones import PUBLISHED as BACKBONES
 from tokenworth.cli import main
 from tokenworth.tasks import PUBLISHED as TASKS
@@ -213,7 +214,7 @@ def test_rank_goes_on_after_a_failure(tokenworth, reviews, model, tmp_path):
     [
         (["--layers", "99"], "layer 99 does not exist; this backbone has layers 0 (embedding output) to 3"),
         (["--layers", "top"], "layers 'top' are not understood; write all, last, 0,3,6 or 0-6"),
-        (["--pooling", "foo"], "pooling 'foo' is not understood; choose one of mean, last, cls, last+mean"),
+        (["--pooling", "foo"], "pooling 'foo' is not understood; choose one of auto, mean, last, cls, last+mean"),
         (["--prefix", "foo"], "prefix 'foo' is not understood; choose one of sum, mean"),
         (["--dtype", "foo"], "'foo'"),
         (["--device", "foo"], "choose one of auto"),
@@ -298,7 +299,7 @@ def test_reasons_that_hold_for_several_layers_are_said_once(tokenworth, reviews,
 
 
 def test_tasks_and_backbones_are_listed(tokenworth):
-    for command, known in (("tasks", {*TASKS, "docstrings", "docstring-kinds"}), ("backbones", {*BACKBONES})):
+    for command, known in (("tasks", {*TASKS, "docstrings", "docstring-kinds"}), ("backbones", {*BACKBONES, *PACKAGED})):
         as_json = json.loads(tokenworth(command, "--json").out)
         assert {row["name"] for row in as_json} == known
         lines = tokenworth(command).out.splitlines()

@@ -319,7 +319,7 @@ stages:
 mix: 3
 pack: {tokenizer: 3}
 """, """line 2: source a: there is no
-line 4: stage near: threshold = 2
+line 4: stage near: threshold must be above 0
 line 5: stage semantic needs 'model'
 line 6: mix takes lines of its own
 line 7: pack: tokenizer must be a folder or settings such as 'kind: bpe', not 3"""),
