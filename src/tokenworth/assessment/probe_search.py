@@ -16,7 +16,8 @@ from tokenworth.probes import RidgeProbe
 
 AUTO = "auto"
 JOINED_LAYERS = 8
-"""Of 31 layers of a real decoder the best joined probe was on one of the five best single ones in all tasks tried."""
+"""In 19 of 20 passes (two real decoders, ten tasks, every second or third layer) the best joined probe was on one of the
+four layers that are best with one of its parts."""
 
 
 def candidate_readings(pooling: str, states: States, *, causal: bool = True) -> tuple[Reading, ...]:
