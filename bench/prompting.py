@@ -23,6 +23,7 @@ import torch
 from pages import write_page
 from tokenworth.adaptation import adapt, make_config
 from tokenworth.adaptation.job import Job
+from tokenworth.adaptation.recommended_settings import as_published
 from tokenworth.adaptation.routes.prompt_calibration import (
     EMPTY_TEXTS,
     contextual_bias,
@@ -118,7 +119,8 @@ def predictor_of(backbone: Backbone, task: Task, config: Line) -> PromptPredicto
     """The route's, without calibration."""
     loading = {"device": "auto", "revision": None, "allow_pickle": False, "tokenizer": None}
     rows, none = np.arange(len(task.train)), np.arange(0)
-    job = Job("prompt", backbone, task, rows, none, make_config(config), "auto", 0, loading, find_devices(shard=False))
+    resolved = as_published(make_config(config))
+    job = Job("prompt", backbone, task, rows, none, resolved, "auto", 0, loading, find_devices(shard=False))
     fitted = fit_prompt(job)
     print(task.name, config, fitted.facts.get("nearest", ""), flush=True)
     assert isinstance(fitted.predictor, PromptPredictor)

@@ -146,7 +146,8 @@ def readings(passes: list[Probed]) -> Iterator[str]:
     yield "| reading | cross-fitted loss | test accuracy | best reading in |"
     yield "|---|--:|--:|--:|"
     losses = {name: [one.loss_KN[one.of(name)].mean(1).min() for one in passes] for name in READINGS}
-    winners = [min(READINGS, key=lambda name, i=i: losses[name][i]) for i in range(len(passes))]
+    least = np.argmin([losses[name] for name in READINGS], axis=0)
+    winners = [list(READINGS)[k] for k in least]
     for name in READINGS:
         tests = [one.test_K[one.of(name)][one.loss_KN[one.of(name)].mean(1).argmin()] for one in passes]
         yield f"| {name} | {np.mean(losses[name]):.4f} | {np.mean(tests):.4f} | {winners.count(name)} |"
