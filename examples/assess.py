@@ -27,7 +27,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.linalg import cholesky, eigh, qr, solve_triangular, svd
-from torch.nn.functional import logsigmoid, one_hot
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 
@@ -35,10 +34,10 @@ def main(task: Path, name: str, out: Path | None, max_length: int, seed: int) ->
     """Read, encode, score every layer, choose one, compare."""
     (train, train_y), (test, test_y) = read(task / "train.csv"), read(task / "test.csv")
     labels_N, labels_M = (torch.from_numpy(np.searchsorted(sorted(set(train_y)), y)) for y in (train_y, test_y))
-    y_NC = one_hot(labels_N).double()
     is_causal = "CausalLM" in str(AutoConfig.from_pretrained(name).architectures)  # whose embedding may lie in the head
     model = (AutoModelForCausalLM if is_causal else AutoModel).from_pretrained(name, dtype=torch.float32).base_model
     ids = AutoTokenizer.from_pretrained(name)(train + test, truncation=True, max_length=max_length)["input_ids"]
+    y_NC = nn.functional.one_hot(labels_N).double()
     rows = [{"layer": layer} | score(*sums, y_NC, labels_M, seed) for layer, sums in enumerate(encode(model, ids))]
     print(*("  ".join(f"{name} {value:.4g}" for name, value in row.items()) for row in rows), sep="\n")
     best = min(rows, key=lambda row: row["cv_loss"])
@@ -47,8 +46,8 @@ def main(task: Path, name: str, out: Path | None, max_length: int, seed: int) ->
     print(f"best layer {best['layer']}; weighted F1 of", *(f"{kind} {value:.4f}" for kind, value in f1.items()))
     if out:
         probes = [{"kind": kind, "name": kind, "f1": value} for kind, value in f1.items()]
-        facts = {"best_layer": best["layer"], "probes": probes, "confusion": {"probe": "ridge"}}
-        out.write_text(json.dumps({"layers": rows, **facts}, indent=1))
+        facts = {"layers": rows, "best_layer": best["layer"], "probes": probes, "confusion": {"probe": "ridge"}}
+        out.write_text(json.dumps(facts, indent=1))
 
 
 def read(path: Path) -> tuple[list[str], list[str]]:
@@ -93,16 +92,15 @@ def score(c0: Tensor, c1: Tensor, e1: Tensor, z: Tensor, y_NC: Tensor, labels_M:
     ntps = [overlap(basis_Dk, inverse_DN @ (y - y.mean(0))) for y in (y_NC, *shuffled)]
     row = {"ntps": ntps[0], "ntps_chance": sum(ntps[1:]) / shuffles, **retained(q_NR, z_ND @ v_DD, y_NC)}
     row |= {"ar_r2": float(eigenvalues_D[: basis_Dk.shape[1]].sum() / e1), "penalty": penalty}
-    fold_N = np.empty(n, dtype=int)  # every class is dealt out evenly, like cards
-    fold_N[np.lexsort((np.random.default_rng(seed).random(n), labels_N))] = np.arange(n) % folds
+    dealt_N = np.lexsort((np.random.default_rng(seed).random(n), labels_N)).argsort()  # each class like cards
     said_NC = torch.empty_like(y_NC)
     for fold in range(folds):
-        held = torch.tensor(fold_N == fold)
+        held = torch.tensor(dealt_N % folds == fold)
         _, weights_DC, intercept_C = ridge(z_ND[~held], y_NC[~held], penalty)
         said_NC[held] = z_ND[held] @ weights_DC + intercept_C
     loss, hits = float((said_NC - y_NC).square().sum(1).mean()), float((said_NC.argmax(1) == labels_N).double().mean())
-    f1 = weighted_f1(labels_M, (z_MD @ probe_DC + offset_C).argmax(1))
-    return row | {"cv_loss": loss, "cv_accuracy": hits, "probe_f1": f1}
+    said_M = (z_MD @ probe_DC + offset_C).argmax(1)
+    return row | {"cv_loss": loss, "cv_accuracy": hits, "probe_f1": weighted_f1(labels_M, said_M)}
 
 
 def overlap(basis_Dk: Tensor, weights_DC: Tensor) -> float:
@@ -134,11 +132,13 @@ def ridge(z_ND: Tensor, y_NC: Tensor, penalty: float | None = None) -> tuple[flo
     to_DR, values_R = whitening(z_ND)
     qy_RC = (z_ND @ to_DR).T @ (y_NC - y_NC.mean(0)) / len(y_NC)
     if penalty is None:  # least GCV(p) = RSS / (1 - degrees of freedom / N)^2: Golub, Heath and Wahba (1979)
-        penalties_P = torch.logspace(-8, 4, 61, dtype=torch.float64)
-        f_PR = values_R / (values_R + penalties_P[:, None])  # what is left of each direction
+        f_PR = values_R / (values_R + (penalties_P := torch.logspace(-8, 4, 61, dtype=torch.float64))[:, None])
         rss_P = y_NC.var(0, correction=0).sum() - (2 * f_PR - f_PR**2) @ qy_RC.square().sum(1)
-        left_P = 1 - (f_PR.sum(1) + 1) / len(y_NC)  # + 1: the intercept
-        penalty = float(penalties_P[torch.where(left_P > 1e-6, rss_P.clamp(min=0) / left_P**2, torch.inf).argmin()])
+        x_NR = z_ND @ to_DR * values_R.sqrt()
+        is_near_NN = torch.cdist(x_NR, x_NR) < (0.02 * values_R.sum()).sqrt() * (len(x_NR) < 2 * len(to_DR))
+        n_apart = len(x_NR) - is_near_NN.tril(-1).any(1).sum()  # what repeats another is fitted for nothing
+        left_P = 1 - (f_PR.sum(1) + 1) / n_apart  # 1: the intercept
+        penalty = float(penalties_P[torch.where(left_P >= 0.3, rss_P.clamp(min=0) / left_P**2, torch.inf).argmin()])
     weights_DC = to_DR * (values_R / (values_R + penalty)) @ qy_RC
     return penalty, weights_DC, y_NC.mean(0) - z_ND.mean(0) @ weights_DC
 
@@ -175,7 +175,7 @@ def bag_of_words(train: list[str], y_NC: Tensor, test: list[str]) -> Tensor:
     def loss() -> Tensor:
         optimiser.zero_grad()
         margin_NC = (2 * y_NC - 1) * (x_NF @ (ratio_FC * w_FC) + b_C)  # each class against the rest, all at once
-        value = w_FC.square().sum() / 2 - 10 * logsigmoid(margin_NC).sum()
+        value = w_FC.square().sum() / 2 - 10 * nn.functional.logsigmoid(margin_NC).sum()
         value.backward()
         return value
 

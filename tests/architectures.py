@@ -203,6 +203,7 @@ class Architecture:
             return transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
         if self.name == "t5: encoder":
             return transformers.T5EncoderModel(config)
+        config.architectures = config.architectures or []  # the library iterates over it where a kind has two classes
         return transformers.AutoModel.from_config(config)
 
 

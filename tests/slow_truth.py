@@ -186,8 +186,9 @@ def ridge_weights(z, y, penalty, *, center=True, scale=None):
     return np.linalg.lstsq(rows, targets, rcond=None)[0] / scale[:, None]
 
 
-def gcv(z, y, penalty, *, center=True):
-    """RSS / n / (1 - tr H / n)^2 with the hat matrix H (N, N) written out, the mean counted in it."""
+def gcv(z, y, penalty, *, center=True, spent_at_most=1.0):
+    """RSS / n / (1 - tr H / n)^2 with the hat matrix H (N, N) written out, the mean counted in it; infinite where
+    tr H is more than a share of n."""
     n = len(z)
     z, y = centred(z, y, center)
     z = z / unit_columns(z)
@@ -195,7 +196,15 @@ def gcv(z, y, penalty, *, center=True):
     if center:
         hat = hat + 1 / n
     left = 1 - np.trace(hat) / n
+    if left < 1 - spent_at_most:
+        return np.inf
     return ((y - hat @ y) ** 2).sum() / n / left**2
+
+
+def gcv_penalty(z, y, *, center=True):
+    """The penalty of least GCV among 61 from 1e-8 to 1e4 that spend at most seven tenths of n."""
+    path = np.logspace(-8, 4, 61)
+    return path[np.argmin([gcv(z, y, penalty, center=center, spent_at_most=0.7) for penalty in path])]
 
 
 def label_subspace(z, y, *, center=True, penalty=None):

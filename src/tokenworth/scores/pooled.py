@@ -18,9 +18,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from tokenworth.scores.repeated_texts import distinct_texts
 from tokenworth.scores.storage import load_moments, save_moments
 
 _KIND = "pooled moments"
+_MANY = 2  # texts to a direction: a read-out can then spend at most half of its degrees of freedom
 T = TypeVar("T")
 
 
@@ -122,6 +124,20 @@ class PooledMoments:
     def n_texts(self) -> int:
         """Number N of texts."""
         return int(self.sums.count_C.sum())
+
+    @property
+    def n_distinct(self) -> int:
+        """Texts without those that repeat another: N where nobody counted them."""
+        return self.known("distinct texts", lambda: self.n_texts)
+
+    def count_distinct(self, pooled_ND: Tensor) -> PooledMoments:
+        """Count those of the texts (N, D) that repeat no other; returns self.  Merged moments do not keep it.
+
+        Where texts are many to a direction nothing depends on it, and they are not counted.
+        """
+        few = len(pooled_ND) < _MANY * self.dim
+        self._known["distinct texts"] = distinct_texts(pooled_ND) if few else len(pooled_ND)
+        return self
 
     @torch.no_grad()
     def update(self, pooled: Tensor, labels: Tensor) -> PooledMoments:

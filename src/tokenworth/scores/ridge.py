@@ -1,7 +1,9 @@
 """Ridge read-out of the label from the pooled text, its penalty by generalised cross-validation.
 
 Axes: D width, C classes, R rank.  The penalty acts on coordinates scaled to unit variance.
-Source: Golub, Heath and Wahba (1979), Technometrics 21(2), 215-223.
+Source: Golub, Heath and Wahba (1979), Technometrics 21(2), 215-223.  Two rules of ours keep it from interpolating where
+texts are hardly more than directions: repeated texts do not count, and no more than SPENT_AT_MOST of the degrees of
+freedom may be spent; docs/results/repeated_texts.md has what they are worth.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from tokenworth.scores.whitening import Whitening, unit_scale, whiten
 
 PENALTIES = torch.logspace(-8, 4, 61, dtype=torch.float64)
 """The path searched, relative to unit-variance coordinates."""
-_NEARLY_ALL = 0.9
+SPENT_AT_MOST = 0.7
+"""Share of the distinct texts that the degrees of freedom of a chosen penalty may reach."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,34 +48,35 @@ class _Path:
     values_R: Tensor
     loadings_RC: Tensor
     variance: Tensor  # tr Syy
-    n: int
+    n_distinct: int
     intercept: int  # degrees of freedom of the mean
 
-    @property
-    def n_distinct(self) -> int:
-        """Texts without those that repeat others, as far as the rank tells: it does where nearly all can be fitted.
-
-        Equal texts with equal labels are fitted for nothing: residuals vanish as the penalty does while degrees of
-        freedom seem to be left, and GCV would always interpolate.
-        """
-        spanned = len(self.values_R) + self.intercept
-        return spanned if _NEARLY_ALL * self.n < spanned < self.n else self.n
+    def left(self, penalties_P: Tensor) -> Tensor:
+        """Share of the degrees of freedom that each penalty (P,) leaves to the residual."""
+        kept_PR = self.values_R / (self.values_R + penalties_P[:, None])
+        return 1 - (kept_PR.sum(1) + self.intercept) / self.n_distinct
 
     def gcv(self, penalties_P: Tensor) -> Tensor:
         """GCV(p) = RSS / n / (1 - df / n)^2 for each penalty (P,); the second n counts distinct texts."""
         shrunk_PR = 1 / (self.values_R + penalties_P[:, None])
         energy_R = self.loadings_RC.square().sum(1)
         gain = (energy_R * (2 * shrunk_PR - self.values_R * shrunk_PR.square())).sum(1)
-        left = 1 - ((self.values_R * shrunk_PR).sum(1) + self.intercept) / self.n_distinct
-        error = (self.variance - gain).clamp(min=0) / left.square()
+        left_P = self.left(penalties_P)
+        error = (self.variance - gain).clamp(min=0) / left_P.square()
         # With every degree of freedom spent both sides vanish and GCV says nothing.
-        return torch.where(left > 1e-6, error, torch.full_like(error, torch.inf))
+        return torch.where(left_P > 1e-6, error, torch.full_like(error, torch.inf))
+
+    def best(self, penalties_P: Tensor) -> float:
+        """The penalty of least GCV among those that do not nearly interpolate."""
+        error_P = self.gcv(penalties_P)
+        sound_P = self.left(penalties_P) >= 1 - SPENT_AT_MOST
+        return float(penalties_P[torch.where(sound_P, error_P, torch.full_like(error_P, torch.inf)).argmin()])
 
 
 def _path(pooled: PooledMoments, whitening: Whitening, *, center: bool) -> _Path:
     _, szy, syy = pooled.second_moments(center=center)
     loadings = whitening.vectors_DR.T @ (szy / whitening.scale_D[:, None])
-    return _Path(whitening.values_R, loadings, syy.trace(), pooled.n_texts, int(center))
+    return _Path(whitening.values_R, loadings, syy.trace(), pooled.n_distinct, int(center))
 
 
 def raw_diagonal(pooled: PooledMoments, szz_DD: Tensor) -> Tensor:
@@ -81,9 +85,8 @@ def raw_diagonal(pooled: PooledMoments, szz_DD: Tensor) -> Tensor:
 
 
 def gcv_penalty(pooled: PooledMoments, whitening: Whitening, *, center: bool = True) -> float:
-    """The penalty of the path with the least GCV."""
-    penalties = PENALTIES.to(whitening.values_R.device)
-    return float(penalties[_path(pooled, whitening, center=center).gcv(penalties).argmin()])
+    """The penalty of the path with the least GCV, of those that spend at most SPENT_AT_MOST."""
+    return _path(pooled, whitening, center=center).best(PENALTIES.to(whitening.values_R.device))
 
 
 def ridge(pooled: PooledMoments, *, penalty: float | None = None) -> Ridge:
