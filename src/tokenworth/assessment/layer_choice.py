@@ -64,12 +64,14 @@ def choose_layer(losses: Mapping[Candidate, Floats], folds_N: Ints) -> LayerChoi
     error_K = np.sqrt(spread_K * (n_folds - 1) / n_folds)
     near = {candidates[k].layer for k in range(len(candidates)) if mean_K[k] - mean_K[best] <= 2 * error_K[k]}
     winners = [candidates[k].layer for k in winners_G]
-    ordered = [candidates[k] for k in mean_K.argsort(kind="stable")]
+    of_layer: dict[int, Candidate] = {}
+    for k in mean_K.argsort(kind="stable"):
+        of_layer.setdefault(candidates[k].layer, candidates[k])
     return LayerChoice(
         best=candidates[best],
         frequency={layer: winners.count(layer) / n_folds for layer in sorted(set(winners))},
         within_noise=tuple(sorted(near)),
-        order=tuple({candidate.layer: candidate for candidate in reversed(ordered)}.values())[::-1],
+        order=tuple(of_layer.values()),
         candidates=len(candidates),
         nested_N=winners_G[folds_N],
     )
