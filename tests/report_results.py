@@ -33,10 +33,21 @@ def assessment(n_classes: int = 2, *, name: str = "wikinovels-14m", level: float
         best_layer_frequency={"3": 0.15, "4": 0.8, "5": 0.05}, curves=_curves(causal), spectrum=_spectrum(causal),
         probes=_probes(level), confusion=_confusion(names, test, level, rng),
         flags=[*flags, {"layer": 0, "score": "k90", "reason": "the signal is not above its standard error"}],
+        poolings=_poolings(layers), best_pooling="mean", best_states="raw", nested_accuracy=0.75,
         sentences=_sentences(name, level), timings={"load": 0.8, "tokenise": 1.4, "encode": 14.2, "scores": 4.1,
                                                     "probes": 6.3, "total": 26.8},
         environment={"tokenworth": "0.1.0", "torch": "2.13.0", "python": "3.11.9", "machine": "x86_64, 2 CPUs"},
     )  # fmt: skip
+
+
+def _poolings(layers: list[dict]) -> list[dict]:
+    """Probes of every layer on its mean and last state, and of three layers on both together."""
+    return [
+        {"layer": row["layer"], "pooling": pooling, "states": "raw", "cv_loss": 1 - row["cv_accuracy"] + worse,
+         "cv_accuracy": row["cv_accuracy"] - worse, "accuracy": row["probe_accuracy"] - worse, "f1": row["probe_f1"]}
+        for pooling, worse, tried in (("last", 0.1, range(7)), ("last+mean", 0.01, (1, 4, 5)), ("mean", 0.0, range(7)))
+        for row in layers if row["layer"] in tried
+    ]  # fmt: skip
 
 
 def _intent(i: int) -> str:
@@ -146,7 +157,7 @@ def empty_assessment() -> Assessment:
     nothing = {"layers": [{"layer": 2, "probe_f1": math.nan, "ntps": None}], "best_layer": 2,
                "best_layer_frequency": {},
                "curves": {}, "spectrum": {}, "probes": [], "confusion": {}, "flags": [], "sentences": [], "timings": {},
-               "environment": {}, "settings": {}}  # fmt: skip
+               "environment": {}, "settings": {}, "poolings": []}  # fmt: skip
     task = {"name": "t", "label_names": ["a", "b"]}
     return replace(assessment(), task=task, **nothing)
 

@@ -18,7 +18,7 @@ from tokenworth.report.report_page import write_study_page
 DEPTH = {f"chart-depth-{key}" for key in ("probe_f1", "knn_accuracy", "cv_accuracy", "label_r2", "hscore", "logme",
                                           "retained_auc", "k90", "ntps", "ar_r2")}  # fmt: skip
 BEST_LAYER = {"chart-curve-retained", "chart-curve-ntps", "chart-curve-ar_r2", "chart-spectrum"}
-EVERY = DEPTH | BEST_LAYER | {"chart-probes", "chart-balance", "chart-recall", "chart-confusion"}
+EVERY = DEPTH | BEST_LAYER | {"chart-probes", "chart-poolings", "chart-balance", "chart-recall", "chart-confusion"}
 AUTOREGRESSIVE = {"chart-depth-ntps", "chart-depth-ar_r2", "chart-curve-ntps", "chart-curve-ar_r2"}
 PAGES = {
     "two classes": (assessment(), EVERY),
@@ -55,8 +55,16 @@ def seen(driver, pages, request):
     found = {"charts": charts(driver), "complaints": complaints(driver), "requests": requests(driver)}
     found["pwned"] = driver.execute_script("return window.pwned")
     found["markup"] = len(driver.find_elements("css selector", "main b b, main i i, main script:not([nonce])"))
+    found["gaps"] = driver.execute_script(GAPS)
     found["widths"] = {width: _body_width(driver, width) for width in (1280, 768, 400)}
     return request.param, found
+
+
+GAPS = """
+const boxes = [...document.querySelectorAll(".panel")].map((panel) => panel.getBoundingClientRect());
+return boxes.flatMap((a) => boxes.filter((b) => b !== a && b.top >= a.top && b.left >= a.left)
+    .map((b) => Math.max(b.left - a.right, b.top - a.bottom)));
+"""
 
 
 def _body_width(driver, width):
@@ -82,6 +90,10 @@ def test_markup_in_names_is_text(seen):
 
 def test_the_body_never_scrolls_sideways(seen):
     assert seen[1]["widths"] == {1280: 1280, 768: 768, 400: 400}
+
+
+def test_no_panel_touches_another(seen):
+    assert min(seen[1]["gaps"], default=20) >= 14
 
 
 def at(driver, page):
@@ -220,7 +232,7 @@ def test_backbones_of_one_depth_share_an_axis_of_layers(driver, pages):
 
 def test_a_table_of_many_layers_scrolls_under_its_head(driver, tmp_path):
     layers = [{**PAGES["two classes"][0].layers[4], "layer": layer} for layer in range(31)]
-    deep = replace(PAGES["two classes"][0], layers=layers, best_layer=18)
+    deep = replace(PAGES["two classes"][0], layers=layers, best_layer=18, poolings=[])
     open_page(driver, write_report(deep, tmp_path / "deep.html"))
     frame = "document.getElementById('layers').parentElement"
     assert driver.execute_script(f"return {frame}.clientHeight") <= 720

@@ -169,7 +169,7 @@ def test_singular_moments_fall_back_to_ridge():
     """Values as the public functions; each replicate is the ridge read-out at the penalty and scale of all texts."""
     sample, context, groups = singular()
     scores, total = score_layer(context, groups), slow.pooled_of(sample)
-    assert "label directions by ridge" in scores.reasons["ntps_ridge"]
+    assert "those of a ridge read-out" in scores.reasons["ntps_ridge"]
     assert scores.values["ntps"].value == pytest.approx(ntps(context, total), abs=SAME)
     np.testing.assert_allclose(scores.curves["retained"], retained(context, total), rtol=0, atol=1e-6)
     fixed = frame(context, total)

@@ -103,7 +103,7 @@ def doubts(result: Assessment) -> list[Doubt]:
         grouped.setdefault((clean(flag["score"]), sentence(flag["reason"])), []).append(flag.get("layer"))
     names = {**names_of("columns"), "all": "Every score"}
     return [
-        Doubt(names.get(score, score.replace("_", " ")), _where(layers), reason)
+        Doubt(names.get(score) or names.get(score.partition("_")[0], score.replace("_", " ")), _where(layers), reason)
         for (score, reason), layers in grouped.items()
     ]
 

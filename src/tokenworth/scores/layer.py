@@ -148,8 +148,8 @@ def _add_ntps(scores: LayerScores, sample: Sample, fixed: Frame, total: PooledMo
         return
     if fixed.labels.penalty:
         scores.reasons["ntps_ridge"] = (
-            f"Szz is singular or N <= D: label directions by ridge on unit-variance coordinates, penalty "
-            f"{fixed.labels.penalty:.1e}"
+            "no more texts than directions, or directions that no text fills: label directions are those of a ridge "
+            "read-out"
         )
     at, band = resolve_k(SHARE, total.dim) - 1, sample.band("ntps")
     scores.curves |= {"ntps": band.estimate, "ntps_low": band.low, "ntps_high": band.high}

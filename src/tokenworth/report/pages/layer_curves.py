@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tokenworth.assessment import Assessment
 
 _HEIGHT = 280
+_ROUNDING = 1e-12  # of the whole: a smaller share is what rounding leaves of nothing
 _NOT_COMPUTED = "This curve was not computed at the best layer."
 _K_NAME = "k, number of next-token directions (log scale)"
 
@@ -85,7 +87,11 @@ def _spectrum(result: Assessment) -> Panel:
         if values
     ]
     x = theme.log2_axis(max(map(len, spectra.values())), name="direction, by rank (log scale)")
-    y = theme.axis(name="share (log scale)", type="log", exponentformat="power", nticks=6)
+    shown = [share for values in spectra.values() for share in values if share and share > _ROUNDING]
+    y = theme.axis(
+        name="share (log scale)", type="log", exponentformat="power", nticks=6,
+        range=[math.log10(min(shown)) - 0.5, math.log10(max(shown)) + 0.5],
+    )  # fmt: skip
     keys = [Key("line", *looks[side]) for side, values in spectra.items() if values]
     return panel.with_figure(theme.figure(traces, x, y), keys, _HEIGHT)
 

@@ -16,25 +16,27 @@ if TYPE_CHECKING:
 
 def pooling_panel(result: Assessment) -> Panel | None:
     """A line of cross-fitted accuracy a pooling, the chosen one marked; None where there was nothing to choose."""
-    by_name: dict[str, list[tuple[int, float, float]]] = {}
+    by_name: dict[str, dict[int, tuple[float, float]]] = {}
     for row in result.poolings:
         name = reading_name(row["pooling"], row["states"])
-        by_name.setdefault(name, []).append((row["layer"], row["cv_accuracy"], row["accuracy"]))
+        by_name.setdefault(name, {})[row["layer"]] = row["cv_accuracy"], row["accuracy"]
     if len(by_name) < 2:
         return None
+    layers = sorted({row["layer"] for row in result.poolings})
     chosen = reading_name(result.best_pooling, result.best_states)
     traces, keys = [], []
     for place, (name, points) in enumerate(by_name.items()):
-        layers, accuracies = [layer for layer, _, _ in points], [accuracy for _, accuracy, _ in points]
+        figures = [points.get(layer, (None, None)) for layer in layers]  # no line across layers that were not tried
+        accuracies = [accuracy for accuracy, _ in figures]
         words = [
             f"{name}<br>layer {layer}<br><b>{shown(accuracy)}</b> cross-fitted<br>{shown(test)} on test texts"
-            for layer, accuracy, test in points
+            for layer, (accuracy, test) in zip(layers, figures, strict=True)
         ]
         colour = theme.series_colour(place)
         look = {"mode": "lines+markers", "marker": {"size": 5}, "line": {"width": 2.5 if name == chosen else 1.5}}
         traces.append(theme.line(layers, accuracies, colour=colour, **look, **theme.hover_texts(words)))
         keys.append(Key("line", name, colour))
-    best = next(y for x, y, _ in by_name[chosen] if x == result.best_layer)
+    best = by_name[chosen][result.best_layer][0]
     ring = {"symbol": "circle-open", "line": {"width": 2}}
     traces.append(theme.dots([result.best_layer], [best], size=13, marker=ring, hoverinfo="skip"))
     span = max(row["layer"] for row in result.poolings)
