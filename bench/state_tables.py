@@ -4,7 +4,8 @@
 
 For each model and task a ridge probe is fitted to every layer and reading (it resumes: a file a pass), then the tables
 are printed: how far each score follows the probe from layer to layer under each convention; what each reading brings at
-the layer that cross-fitted loss chooses; what choosing among all brings, and its price; where massive activations are.
+the layer that cross-fitted loss chooses; what choosing among all brings, and its price; what other scores would choose;
+where massive activations are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from state_conventions import CONVENTIONS
 from tokenworth.assessment.layer_choice import Candidate, choose_layer
 from tokenworth.encode import Reading, normalised
 from tokenworth.probes import grouped_folds, ridge_probe
-from tokenworth.scores import PooledMoments
+from tokenworth.scores import PooledMoments, hscore, logme
+from tokenworth.scores.pooled import add_up
 
 INTRODUCTION = """# Which states scores read, and which pooling a probe
 
@@ -38,8 +40,11 @@ loss of the best reading), mean over tasks. Conventions: raw, as published; rest
 std, coordinates standardised; rms, each state over its root mean square; rms_std, both, which is what `--states
 normalised` means. Second: each reading at the layer that its own cross-fitted loss chooses. Third: what choosing
 among several brings, by the choice's own figure, nested (each fold's candidate is chosen without it), and on test
-texts, which nothing was chosen by.
+texts, which nothing was chosen by. Fourth: test accuracy where layer and reading (mean, raw; mean; last; last+mean)
+are chosen by the cross-fitted loss, by LogME or by the H-score of the pooled texts, beside the mean of raw states at
+its own best layer and the best of all in hindsight.
 """
+KEPT = ("loss", "right", "test", "logme", "hscore")
 Rows = Callable[[str], np.ndarray]
 SCORES = ("hscore", "logme", "ar_r2", "ntps", "retained_auc")
 FOLDS = 5
@@ -74,6 +79,8 @@ class Probed:
     loss_KN: np.ndarray
     right_KN: np.ndarray  # cross-fitted
     test_K: np.ndarray  # accuracy
+    logme_K: np.ndarray
+    hscore_K: np.ndarray
 
     @property
     def folds(self) -> np.ndarray:
@@ -96,16 +103,21 @@ def probe(place: Path) -> Probed:
     names = [(layer, name) for layer in facts["layers"] for name in READINGS]
     if not kept.is_file():
         results = [fit(place, facts, facts["layers"].index(layer), READINGS[name]) for layer, name in names]
-        loss, right, test = (np.stack(values) for values in zip(*results, strict=True))
-        np.savez(kept.with_suffix(".part.npz"), loss=loss, right=right, test=test)
-        kept.with_suffix(".part.npz").rename(kept)
+        arrays = [np.stack(values) for values in zip(*results, strict=True)]
+        save(kept, dict(zip(KEPT, arrays, strict=True)))
         print(f"probed {place.name}", flush=True)
     with np.load(kept) as arrays:
-        return Probed(facts, names, arrays["loss"], arrays["right"], arrays["test"])
+        return Probed(facts, names, *(arrays[name] for name in KEPT))
 
 
-def fit(place: Path, facts: dict[str, Any], row: int, read: Callable[[Rows], np.ndarray]) -> tuple[Any, Any, Any]:
-    """Losses (N,) and hits (N,) of the cross-fitted probe, and its accuracy on the test texts."""
+def save(place: Path, arrays: dict[str, Any]) -> None:
+    """Write an npz file that is whole or not there."""
+    np.savez(place.with_suffix(".part.npz"), **arrays)
+    place.with_suffix(".part.npz").rename(place)
+
+
+def fit(place: Path, facts: dict[str, Any], row: int, read: Callable[[Rows], np.ndarray]) -> tuple[Any, ...]:
+    """Losses (N,) and hits (N,) of the cross-fitted probe, its accuracy on the test texts, LogME and H-score."""
     values = read(lambda kind: np.load(place / f"{kind}.npy", mmap_mode="r")[row].copy())
     texts, n = torch.from_numpy(values).double(), facts["n_train"]
     labels, folds = torch.tensor(facts["labels"]), torch.from_numpy(folds_of(facts))
@@ -116,9 +128,10 @@ def fit(place: Path, facts: dict[str, Any], row: int, read: Callable[[Rows], np.
         )
         for fold in range(FOLDS)
     ]
-    fitted = ridge_probe(train, labels[:n], folds, texts[n:], groups=groups)
-    right = (fitted.crossfit_N == labels[:n]).numpy()
-    return fitted.loss_N.numpy(), right, float((fitted.test_M == labels[n:]).double().mean())
+    total = add_up(groups).count_distinct(train)
+    fitted = ridge_probe(train, labels[:n], folds, texts[n:], groups=groups, total=total)
+    right, hits = (fitted.crossfit_N == labels[:n]).numpy(), float((fitted.test_M == labels[n:]).double().mean())
+    return fitted.loss_N.numpy(), right, hits, logme(total), hscore(total)
 
 
 def follows(passes: list[Probed]) -> Iterator[str]:
@@ -173,6 +186,39 @@ def chosen(one: Probed, allowed: tuple[str, ...]) -> tuple[float, float, float]:
     return one.right_KN[best].mean(), nested, one.test_K[best]
 
 
+def by_score(passes: list[Probed]) -> Iterator[str]:
+    """Test accuracy, by task, of the layer and reading that each score chooses."""
+    titles = ("mean, raw", "cross-fitted loss", "LogME", "H-score", "best in hindsight")
+    yield f"| task | {' | '.join(titles)} |"
+    yield "|---|" + "--:|" * len(titles)
+    rows = {one.facts["task"]: by_each_score(one) for one in passes}
+    for task, row in [*rows.items(), ("mean", np.mean(list(rows.values()), axis=0))]:
+        yield f"| {task} | " + " | ".join(f"{figure:.3f}" for figure in row) + " |"
+
+
+def by_each_score(one: Probed) -> list[float]:
+    """The row of a task."""
+    mean = np.array(one.of("mean, raw"))
+    all_K = np.array([k for k, (_, name) in enumerate(one.names) if name in CHOSEN])
+    loss_K = one.loss_KN.mean(1)
+    best = [mean[loss_K[mean].argmin()], all_K[loss_K[all_K].argmin()]]
+    best += [all_K[np.nanargmax(score_K[all_K])] for score_K in (one.logme_K, one.hscore_K)]
+    return [*(float(one.test_K[k]) for k in best), float(one.test_K[all_K].max())]
+
+
+def joined(passes: list[Probed]) -> Iterator[str]:
+    """Whether last+mean is at its best on a layer that is good with one of its parts."""
+    ranks = []
+    for one in passes:
+        single = np.min([one.loss_KN[one.of(name)].mean(1) for name in CHOSEN if "+" not in name], axis=0)
+        layer = one.loss_KN[one.of("last+mean")].mean(1).argmin()
+        ranks.append(int((single < single[layer]).sum()) + 1)
+    yield (
+        f"The layer where last+mean has the least loss is the best one with a single reading in {ranks.count(1)} of "
+        f"{len(ranks)} passes, among the best four in {sum(rank <= 4 for rank in ranks)}."
+    )
+
+
 def massive(passes: list[Probed]) -> Iterator[str]:
     """How long first tokens' states are beside the others', by layer."""
     facts = passes[0].facts
@@ -193,7 +239,7 @@ def main() -> None:
     for model, passes in by_model.items():
         tasks = ", ".join(one.facts["task"] for one in passes)
         lines += [f"## {model}", "", f"{len(passes)} tasks: {tasks}.", ""]
-        for table in (follows, readings, choice, massive):
+        for table in (follows, readings, choice, by_score, joined, massive):
             lines += [*table(passes), ""]
     print("\n".join(lines))
     if arguments.out:
