@@ -38,12 +38,13 @@ unless they are called raw.
 First table of a model: Spearman's rank correlation over layers between a score and the probe (minus the cross-fitted
 loss of the best reading), mean over tasks. Conventions: raw, as published; rest, without each text's first token;
 std, coordinates standardised; rms, each state over its root mean square; rms_std, both, which is what `--states
-normalised` means. Second: each reading at the layer that its own cross-fitted loss chooses. Third: what choosing
-among several brings, by the choice's own figure, nested (each fold's candidate is chosen without it), and on test
-texts, which nothing was chosen by. Fourth: test accuracy where layer and reading (mean, raw; mean; last; last+mean)
-are chosen by the cross-fitted loss, by LogME or by the H-score of the pooled texts, beside the mean of raw states at
-its own best layer and the best of all in hindsight.
+normalised` means. Second: each reading at the layer that its own cross-fitted loss chooses. Third: means of a reading
+over ranges of layers. Fourth: what choosing among several brings, by the choice's own figure, nested (each fold's
+candidate is chosen without it), and on test texts, which nothing was chosen by. Fifth: test accuracy where layer and
+reading (mean, raw; mean; last; last+mean) are chosen by the cross-fitted loss, by LogME or by the H-score of the
+pooled texts, beside the mean of raw states at its own best layer and the best of all in hindsight.
 """
+KINDS = ("mean", "rest", "rms", "last")
 KEPT = ("loss", "right", "test", "logme", "hscore")
 Rows = Callable[[str], np.ndarray]
 SCORES = ("hscore", "logme", "ar_r2", "ntps", "retained_auc")
@@ -68,6 +69,9 @@ READINGS: dict[str, Callable[[Rows], np.ndarray]] = {
 """States are normalised unless they are called raw."""
 CHOSEN = ("mean, raw", "mean", "last", "last+mean")
 """Candidates of `assess`; here last+mean on every layer that was kept."""
+SHARES = {"all layers": 0.0, "upper half": 0.5, "upper quarter": 0.75}
+RANGES = {f"{name}, {title}": (name, share) for name in ("mean", "last+mean") for title, share in SHARES.items()}
+"""Means of a reading over a range of layers: which, and from what share of the depth on."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,14 @@ def folds_of(facts: dict[str, Any]) -> np.ndarray:
 def probe(place: Path) -> Probed:
     """Fit every probe, or read those that were fitted."""
     facts, kept = json.loads((place / "facts.json").read_text()), place / "probed.npz"
-    names = [(layer, name) for layer in facts["layers"] for name in READINGS]
+    layers = list(enumerate(facts["layers"]))
+    tried = [(layer, name, [row], READINGS[name]) for row, layer in layers for name in READINGS]
+    for title, (name, share) in RANGES.items():
+        rows = [row for row, layer in layers if layer >= share * facts["layers"][-1]]
+        tried.append((-1, title, rows, READINGS[name]))
+    names = [(layer, name) for layer, name, *_ in tried]
     if not kept.is_file():
-        results = [fit(place, facts, facts["layers"].index(layer), READINGS[name]) for layer, name in names]
+        results = [fit(place, facts, rows, read) for _, _, rows, read in tried]
         arrays = [np.stack(values) for values in zip(*results, strict=True)]
         save(kept, dict(zip(KEPT, arrays, strict=True)))
         print(f"probed {place.name}", flush=True)
@@ -116,9 +125,12 @@ def save(place: Path, arrays: dict[str, Any]) -> None:
     place.with_suffix(".part.npz").rename(place)
 
 
-def fit(place: Path, facts: dict[str, Any], row: int, read: Callable[[Rows], np.ndarray]) -> tuple[Any, ...]:
-    """Losses (N,) and hits (N,) of the cross-fitted probe, its accuracy on the test texts, LogME and H-score."""
-    values = read(lambda kind: np.load(place / f"{kind}.npy", mmap_mode="r")[row].copy())
+def fit(place: Path, facts: dict[str, Any], rows: list[int], read: Callable[[Rows], np.ndarray]) -> tuple[Any, ...]:
+    """Of a reading's mean over rows (layers): losses (N,) and hits (N,) of the cross-fitted probe, its accuracy on the
+    test texts, LogME and H-score.
+    """
+    kinds = {kind: np.load(place / f"{kind}.npy", mmap_mode="r") for kind in KINDS}
+    values = np.mean([read({kind: array[row].copy() for kind, array in kinds.items()}.__getitem__) for row in rows], 0)
     texts, n = torch.from_numpy(values).double(), facts["n_train"]
     labels, folds = torch.tensor(facts["labels"]), torch.from_numpy(folds_of(facts))
     train, width = texts[:n], texts.shape[1]
@@ -164,6 +176,21 @@ def readings(passes: list[Probed]) -> Iterator[str]:
     for name in READINGS:
         tests = [one.test_K[one.of(name)][one.loss_KN[one.of(name)].mean(1).argmin()] for one in passes]
         yield f"| {name} | {np.mean(losses[name]):.4f} | {np.mean(tests):.4f} | {winners.count(name)} |"
+
+
+def ranges(passes: list[Probed]) -> Iterator[str]:
+    """Means over ranges of layers beside the layer that the loss chooses."""
+    yield "| reading | cross-fitted loss | test accuracy | less loss than the chosen layer in |"
+    yield "|---|--:|--:|--:|"
+    for name in ("mean", "last+mean"):
+        losses = np.array([one.loss_KN[one.of(name)].mean(1).min() for one in passes])
+        tests = [one.test_K[one.of(name)][one.loss_KN[one.of(name)].mean(1).argmin()] for one in passes]
+        yield f"| {name}, chosen layer | {losses.mean():.4f} | {np.mean(tests):.4f} | - |"
+        for title in (title for title, (reading, _) in RANGES.items() if reading == name):
+            places = [one.of(title)[0] for one in passes]
+            mine = np.array([one.loss_KN[k].mean() for one, k in zip(passes, places, strict=True)])
+            tests = [one.test_K[k] for one, k in zip(passes, places, strict=True)]
+            yield f"| {title} | {mine.mean():.4f} | {np.mean(tests):.4f} | {(mine < losses).sum()} of {len(passes)} |"
 
 
 def choice(passes: list[Probed]) -> Iterator[str]:
@@ -239,7 +266,7 @@ def main() -> None:
     for model, passes in by_model.items():
         tasks = ", ".join(one.facts["task"] for one in passes)
         lines += [f"## {model}", "", f"{len(passes)} tasks: {tasks}.", ""]
-        for table in (follows, readings, choice, by_score, joined, massive):
+        for table in (follows, readings, ranges, choice, by_score, joined, massive):
             lines += [*table(passes), ""]
     print("\n".join(lines))
     if arguments.out:
