@@ -116,3 +116,12 @@ def test_the_command_line_from_ranking_to_predictions(home):
     assert (home / "plain-lora" / "model.safetensors").is_file()
     counted = json.loads(tokenworth("doctor", "--model", "tiny.gguf", "--task", "reviews.csv", "--json", cwd=home).out)
     assert any("forecast" in name for name in counted)
+
+
+@pytest.mark.slow
+@pytest.mark.formats
+def test_decide_weighs_the_routes_of_a_file(home):
+    said = tokenworth("decide", "reviews.csv", "tiny.gguf", "--out", "decided", cwd=home).out
+    for route in ("bow", "probe", "lora", "full", "scratch"):
+        assert route in said
+    assert "tiny.gguf" in (home / "decided" / "report.html").read_text(encoding="utf-8")
