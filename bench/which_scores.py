@@ -16,6 +16,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -72,7 +73,8 @@ def main() -> None:
         if (folder := options.cells / f"{task}--{backbone}" / "assessment.json").is_file()
     }
     table = rows_of(cells)
-    table.to_csv(options.out / "which_scores.csv", index=False, float_format="%.4g")
+    kept = ["task", "backbone", "layer", "best", *(f"{score}{part}" for score in SCORES for part in ("", "_chance"))]
+    table.filter(kept).to_csv(options.out / "which_scores.csv", index=False, float_format="%.4g")
     write_page(options.out / "which_scores.md", list(page(table, cells, options.models)))
 
 
@@ -142,13 +144,16 @@ def page(table: pd.DataFrame, cells: Cells, models: list[str]) -> Iterator[str]:
     environment = next(iter(cells.values())).environment
     names = [Path(model).name for model in models]
     yield "# Which score to trust"
-    yield f"""
-Made by `{COMMAND}`: {len(cells)} assessments of {table["task"].nunique()} tasks, up to {TRAIN} training and {TEST}
-test texts cut at {LENGTH} tokens, normalised states, closed forms of the mean, 5 folds, 10 shuffles; torch
-{environment["torch"]}, transformers {environment["transformers"]}. {", ".join(names)}, the same with random weights,
-and {ENCODER}; every third layer (second, of models with fewer than 20; all, with fewer than 10). What is said of next
-tokens leaves the encoder out.
-"""
+    yield f"\n    {COMMAND}\n"
+    yield fill(
+        f"{len(cells)} assessments of {table['task'].nunique()} tasks, up to {TRAIN} training and {TEST} test texts "
+        f"cut at {LENGTH} tokens, normalised states, closed forms of the mean, 5 folds, 10 shuffles; torch "
+        f"{environment['torch']}, transformers {environment['transformers']}. {', '.join(names)}, the same with random "
+        f"weights, and {ENCODER}; every third layer (second, of models with fewer than 20; all, with fewer than 10). "
+        "What is said of next tokens leaves the encoder out.",
+        118,
+    )
+    yield ""
     sections = (
         ("Does the score see the labels?", SEES, sees_labels(table)),
         ("Does it tell pretrained weights from random ones?", TELLS, tells_pretrained(table, names)),
@@ -165,8 +170,9 @@ SEES = """At each cell's last layer: value, value under shuffled labels (mean of
 shuffled level lies outside the value's own 95 % interval on the worse side (jackknife; test scores: bootstrap)."""
 TELLS = """Tasks in which the model's own weights have the better value than random ones, at the last layer and at the
 layer chosen on training texts; by chance half of them."""
-CHOOSES = """Spearman's correlation over layers with the test F1 of the ridge probe, mean over cells with own weights;
-and the test F1 given away by taking the layer of the best value, against the best layer in hindsight."""
+CHOOSES = """Spearman's correlation over layers with the test F1 of the ridge probe (each layer in the pooling that its
+loss chooses), mean over cells with own weights; and the test F1 given away by taking the layer of the best value,
+against the best layer in hindsight."""
 POOLING = """Every layer with mean, last and last+mean: test F1 of the ridge probe where cross-fitted loss chooses layer
 and pooling, beside the mean of the last layer, of the chosen layer, and the best in hindsight; mean over tasks."""
 ORDERS = """Share of pairs of backbones (of one task) in the order of the test F1 of the ridge probe at each one's

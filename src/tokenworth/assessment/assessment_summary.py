@@ -13,8 +13,9 @@ NOT_CAUSAL = (
     "This backbone sees the whole text at once: what its directions say of the next token is shown, not ranked."
 )
 WHICH_TO_TRUST = (
-    "To compare layers or backbones trust the cross-fitted probe, then LogME and label R2: on eight real tasks the "
-    "retained area saw labels but did not order backbones, and NTPS seldom exceeded its level under shuffled labels."
+    "To compare layers or backbones trust the cross-fitted probe, then LogME: on 17 tasks and two real models they put "
+    "95% and 92% of the pairs of backbones into the order of the test texts; the retained area told trained weights "
+    "from random ones but chose layers worse, and NTPS never stood out from its level under shuffled labels."
 )
 WHAT_IS_NOT_MEASURED = (
     "These figures are about frozen features; prompting, LoRA and full fine-tuning are not measured here."
