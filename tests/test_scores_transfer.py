@@ -227,3 +227,12 @@ def test_distinct_texts_are_counted_in_coordinates_of_unit_variance():
     distance = ((scaled[:, None, :] - scaled[None]) ** 2).sum(2)
     near = (distance < 0.01 * 2 * (scaled**2).sum(1).mean()) & (np.arange(1500)[:, None] > np.arange(1500))
     assert distinct_texts(torch.from_numpy(z)) == 1500 - near.any(1).sum() == 1490
+
+
+def test_one_text_again_and_again_gets_the_largest_penalty():
+    """Nothing can be said of other texts, so nothing of this one's rounding is read."""
+    rng = np.random.default_rng(2)
+    z = torch.from_numpy(1.0 + 1e-3 * rng.standard_normal((6, 8)))
+    pooled = PooledMoments(8, 2).update(z, torch.tensor([0, 1, 0, 1, 0, 1]))
+    pooled.known("distinct texts", lambda: 1)
+    assert ridge(pooled).penalty == pytest.approx(1e4)

@@ -67,9 +67,11 @@ class _Path:
         return torch.where(left_P > 1e-6, error, torch.full_like(error, torch.inf))
 
     def best(self, penalties_P: Tensor) -> float:
-        """The penalty of least GCV among those that do not nearly interpolate."""
+        """The penalty of least GCV among those that do not nearly interpolate; the largest where all do."""
         error_P = self.gcv(penalties_P)
         sound_P = self.left(penalties_P) >= 1 - SPENT_AT_MOST
+        if not sound_P.any():
+            return float(penalties_P.max())
         return float(penalties_P[torch.where(sound_P, error_P, torch.full_like(error_P, torch.inf)).argmin()])
 
 

@@ -87,7 +87,7 @@ def _spectrum(result: Assessment) -> Panel:
         if values
     ]
     x = theme.log2_axis(max(map(len, spectra.values())), name="direction, by rank (log scale)")
-    shown = [share for values in spectra.values() for share in values if share and share > _ROUNDING]
+    shown = [share for values in spectra.values() for share in values if share and share > _ROUNDING] or [1.0]
     y = theme.axis(
         name="share (log scale)", type="log", exponentformat="power", nticks=6,
         range=[math.log10(min(shown)) - 0.5, math.log10(max(shown)) + 0.5],
