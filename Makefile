@@ -59,7 +59,8 @@ endef
 
 # One thread a process, two processes: on two cores the faster way round.  Everything runs with dtype auto as float32,
 # then what computes in auto (marked: formats) as bfloat16, whatever this machine is.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# Files in the order of their names: by default those with few tests come last, and the slowest are among them.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 define tests
 export OMP_NUM_THREADS=1; \
 part 'tests in float32' env TESTS_AUTO=float32 $(PYTEST) $(1); \
