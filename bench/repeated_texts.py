@@ -104,7 +104,7 @@ def page(figures: dict[str, list[list[tuple[float, float]]]], n_passes: int) -> 
     lines = [
         "# Repeated texts and the penalty of the ridge probe",
         "",
-        f"Made by `{COMMAND}` from the {n_passes} passes of docs/results/states.md, four layers of each.",
+        f"Made by `{COMMAND}` from {n_passes} passes of state_conventions.py, four layers of each.",
         "Squared error on test texts (accuracy) of the penalty that each rule chooses.",
         "",
         f"| training texts | {' | '.join(columns)} |",
