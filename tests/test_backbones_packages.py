@@ -12,8 +12,8 @@ from tokenworth.backbones import PACKAGED, PUBLISHED, account_of, load_backbone
 from tokenworth.backbones.loading.gguf_file import LINK, apart
 from tokenworth.backbones.loading.loader import identity
 from tokenworth.backbones.loading.quiet import quiet_transformers
-from tokenworth.cli.backbones_commands import known_names
 from tokenworth.errors import BackboneError, SettingError
+from tokenworth.report.terminal.account_tables import known_backbones
 
 SMOL, MINI = "smollm2-135m", "all-minilm-l6-v2"
 
@@ -66,7 +66,7 @@ def test_a_package_has_no_revisions():
 
 def test_the_list_says_what_is_there(monkeypatch):
     def weights():
-        return {row["name"]: row["weights"] for row in known_names()}
+        return {row["name"]: row["weights"] for row in known_backbones()}
 
     there, installed = weights(), [name for name, entry in PACKAGED.items() if entry.place()]
     assert all("installed" in there[name] for name in installed)

@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from tokenworth.cli.demo_commands import MODEL
-from tokenworth.demo import is_at_hand
+from tokenworth.demo import MODEL, is_at_hand
 
 pytestmark = pytest.mark.formats
 PARTS = ("trained", "random", "ranking", "decision", "pretrain")

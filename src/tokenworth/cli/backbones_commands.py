@@ -27,19 +27,9 @@ def backbones(
     elif params:
         _print_parameters(ranks, json=options.json)
     else:
-        print_rows(known_names(), json=options.json)
+        from tokenworth.report.terminal.account_tables import known_backbones
 
-
-def known_names() -> list[dict[str, str]]:
-    """What is known by name, and where its weights come from."""
-    from tokenworth.backbones import PACKAGED, PUBLISHED
-
-    rows = [{"name": printed, "hub id": hub, "weights": "hub"} for printed, hub in PUBLISHED.items()]
-    for entry in PACKAGED.values():
-        package = entry.requirement.partition("==")[0]
-        weights = entry.command if entry.place() is None else f"package {package}, installed"
-        rows.append({"name": entry.name, "hub id": entry.hub, "weights": f"{weights} ({entry.words})"})
-    return rows
+        print_rows(known_backbones(), json=options.json)
 
 
 def _print_parameters(wanted: str, *, json: bool) -> None:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenworth.backbones import PUBLISHED, TABLE_2, Account, account_of
+from tokenworth.backbones import PACKAGED, PUBLISHED, TABLE_2, Account, account_of
 
 Rows = list[dict[str, Any]]
+
+
+def known_backbones() -> list[dict[str, str]]:
+    """What is known by name, and where its weights come from."""
+    rows = [{"name": printed, "hub id": hub, "weights": "hub"} for printed, hub in PUBLISHED.items()]
+    for entry in PACKAGED.values():
+        package = entry.requirement.partition("==")[0]
+        weights = entry.command if entry.place() is None else f"package {package}, installed"
+        rows.append({"name": entry.name, "hub id": entry.hub, "weights": f"{weights} ({entry.words})"})
+    return rows
 
 
 def parameter_rows(ranks: list[int]) -> Rows:
