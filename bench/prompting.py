@@ -42,7 +42,8 @@ from tokenworth.training.devices import find_devices
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "prompting.md"
 TASKS = ("sms_spam", "sst2", "emotion")
 TRAIN, SHARE_TEXTS, AT_ONCE, SHOTS = 1000, 50, 50, 8
-FORMS: dict[str, dict[str, Any]] = {"chat": {}, "plain": {"chat": False}}
+NO_LINE = "chat, no line"
+FORMS: dict[str, dict[str, Any]] = {"chat": {}, NO_LINE: {"system": ""}, "plain": {"chat": False}}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "none": {},
     "8 balanced": {"shots": SHOTS},
@@ -112,7 +113,12 @@ def run(backbone: Backbone, tasks: dict[str, Task], out: Path) -> None:
 
 def ways() -> Iterator[tuple[str, str, str]]:
     """Task, form and examples."""
-    yield from ((name, form, examples) for examples in EXAMPLES for name in TASKS for form in FORMS)
+    yield from ((name, *shape) for shape in shapes() for name in TASKS)
+
+
+def shapes() -> Iterator[tuple[str, str]]:
+    """Form and examples; what a system line brings is asked where a text does not cost a second."""
+    yield from ((form, shown) for shown in EXAMPLES for form in FORMS if (form, shown) != (NO_LINE, "8 nearest"))
 
 
 def predictor_of(backbone: Backbone, task: Task, config: Line) -> PromptPredictor:
@@ -207,15 +213,15 @@ def page_lines(tasks: dict[str, Task], answers: Answers, model: str, dtype: str)
         "",
         f"{model}, {dtype}, torch {torch.__version__}, one thread. Examples out of {TRAIN:,} training texts;",
         f"test texts: {sizes}. Weighted F1 with its 95 % bootstrap interval over texts, and accuracy.",
-        "chat: the model's template with a system line that names task and classes, examples as turns; plain: the same",
-        "words as running text, without that line.",
+        "chat: the model's template with a system line that names task and classes, examples as turns; chat, no line:",
+        "with what the template says where it is given none; plain: the same words as running text, without any.",
         "",
         "    python bench/prompting.py --data ../shared/data/tasks --model FOLDER",
         "",
         "| form | examples | calibration | " + " | ".join(f"{name} F1 | accuracy" for name in read) + " |",
         "|---|---|---|" + "--:|--:|" * len(read),
     )
-    for form, examples, calibration in ((f, e, c) for e in EXAMPLES for f in FORMS for c in CALIBRATIONS):
+    for (form, examples), calibration in ((shape, words) for shape in shapes() for words in CALIBRATIONS):
         cells = [
             figures(task, answers.predicted(task, (name, form, examples), calibration)) for name, task in read.items()
         ]
@@ -255,7 +261,8 @@ def bag_of_words(task: Task) -> Any:
 def differences(read: dict[str, Task], answers: Answers) -> Iterator[str]:
     """Weighted F1 of the model with its nearest examples less that of the vote of these examples."""
     yield from ("| form | calibration | " + " | ".join(read) + " |", "|---|---|" + "--:|" * len(read))
-    for form, calibration in ((form, calibration) for form in FORMS for calibration in CALIBRATIONS):
+    nearest = [form for form, shown in shapes() if shown == "8 nearest"]
+    for form, calibration in ((form, calibration) for form in nearest for calibration in CALIBRATIONS):
         cells = []
         for name, task in read.items():
             key = (name, form, "8 nearest")
@@ -269,7 +276,7 @@ def differences(read: dict[str, Task], answers: Answers) -> Iterator[str]:
 def costs(answers: Answers) -> Iterator[str]:
     """By form and examples."""
     yield from ("| form | examples | " + " | ".join(TASKS) + " |", "|---|---|" + "--:|" * len(TASKS))
-    for form, examples in ((form, examples) for examples in EXAMPLES for form in FORMS):
+    for form, examples in shapes():
         yield f"| {form} | {examples} | {' | '.join(answers.seconds(form, examples, name) for name in TASKS)} |"
 
 

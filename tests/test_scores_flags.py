@@ -18,7 +18,8 @@ from tokenworth.scores import (
     retained,
     ridge,
 )
-from tokenworth.scores.frame import crossfit_retained, frame
+from tokenworth.scores.crossfit_retained import crossfit_retained
+from tokenworth.scores.frame import frame
 from tokenworth.scores.layer import score_layer
 from tokenworth.scores.pooled import add_up
 

@@ -243,9 +243,10 @@ def test_the_room_imports_nothing_else_of_the_package():
     assert not {"transformers", "datasets", "sklearn", "plotly", "pandas"} & set(loaded)
 
 
-@pytest.mark.parametrize("n", [60, 20], ids=["more texts than directions", "fewer"])
-def test_rows_of_the_groups_change_nothing_but_the_cost(n):
+@pytest.mark.parametrize(("n", "again"), [(60, 0), (20, 0), (24, 6)], ids=["many texts", "few", "few, some twice"])
+def test_rows_of_the_groups_change_nothing_but_the_cost(n, again):
     sample = slow.make_sample(7, n=n, dim=24, n_classes=3, signal=2.0, lengths=(6, 9))
+    sample.z[:again] = sample.z[again : 2 * again]
     context, parts = slow.context_of(sample), [np.arange(g, n, 4) for g in range(4)]
     groups = [slow.pooled_of(sample, part) for part in parts]
     rows = [torch.from_numpy(sample.z[part]) for part in parts]

@@ -63,6 +63,8 @@ class LayerMoments:
     """Of all texts under each shuffle of the labels; what is found of `total` serves them too."""
     rows: list[Tensor]
     """Pooled texts (N_g, D) of each fold."""
+    labels: list[Tensor]
+    """Of the same texts (N_g,)."""
 
 
 def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
@@ -88,7 +90,8 @@ def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
     shuffled = [
         total.relabel(none_CD.index_add(0, shuffled_N, wide_ND).T, counts_C) for shuffled_N in labels.shuffled_BN
     ]
-    return LayerMoments(total, groups, shuffled, [features_ND[in_fold_N] for in_fold_N in folds])
+    rows = [features_ND[in_fold_N] for in_fold_N in folds]
+    return LayerMoments(total, groups, shuffled, rows, [labels.train_N[in_fold_N] for in_fold_N in folds])
 
 
 def score_row(layer: int, scores: LayerScores) -> dict[str, Any]:

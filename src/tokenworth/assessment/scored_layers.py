@@ -83,6 +83,7 @@ def score_layers(features: Features, labels: Labels, settings: AssessSettings, c
                 conventions=settings.conventions,
                 total=moments.total,
                 rows=moments.rows,
+                labels=moments.labels,
                 spectrum=False,
             )
         with clock("probes"):

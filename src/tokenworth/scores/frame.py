@@ -7,7 +7,6 @@ factorisation instead of an eigendecomposition and a QR.  Axes: D width, R rank 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,10 +26,7 @@ from tokenworth.scores.subspaces import (
     perception,
     whiten_pooled,
 )
-from tokenworth.scores.whitening import Whitening, whiten
-
-INDEPENDENT = 1e-10
-"""A read-out whose part beside those before it is this small a share of it adds no direction."""
+from tokenworth.scores.whitening import Whitening
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -156,69 +152,3 @@ def _sums_in(
         return x_NR.T @ x_NR, x_NR.sum(0)
     about = group.sums.about(mean_D)
     return coordinates_DR.T @ about.zz_DD @ coordinates_DR, coordinates_DR.T @ about.zy_DC.sum(1)
-
-
-def crossfit_retained(
-    fixed: Frame, groups: Sequence[PooledMoments], total: PooledMoments, rows: Sequence[Tensor | None] | None = None
-) -> Tensor:
-    """Retained curve from texts held out by groups (D,): where N is too small to adjust for chance.
-
-    Each group is predicted from read-outs V_k fitted on the other groups; the squared error they save over the mean
-    is summed over groups and divided by that of the best k, so the curve peaks at 1.  Read-outs that save nothing
-    retain nothing (0).  All NaN where even the best k saves no more than its standard error over groups.
-    Cost O(G R^3) with the rows of each group, O(G R D^2) without.
-    """
-    rows = [None] * len(groups) if rows is None else rows
-    order_RD = fixed.whitening.vectors_DR.T @ (fixed.whitening.scale_D[:, None] * fixed.encoder.directions_DD)
-    gains_GD = torch.stack(
-        [_held_out_gains(fixed, order_RD, total, group, rows_ND) for group, rows_ND in zip(groups, rows, strict=True)]
-    )
-    saved_D = gains_GD.sum(0)
-    best = int(saved_D.argmax())
-    error = gains_GD[:, best].std() * len(groups) ** 0.5
-    if not saved_D[best] > error:
-        return torch.full_like(saved_D, torch.nan)
-    return (saved_D / saved_D[best]).clamp(min=0)
-
-
-def _held_out_gains(
-    fixed: Frame, order_RD: Tensor, total: PooledMoments, held_out: PooledMoments, rows_ND: Tensor | None
-) -> Tensor:
-    """Drop in squared error on the held-out texts when the read-out through V_k replaces the mean, for each k (D,).
-
-    The work is done in coordinates of unit variance over all texts, those of them that vary: x = E' z / scale about the
-    mean of all (R).  From as many directions on as the fit can tell apart, least squares has no one answer, and the
-    curve stays where it is.
-    """
-    into_DR = fixed.whitening.vectors_DR / fixed.whitening.scale_D[:, None]
-    fit, mean_D = total - held_out, total.mean()
-    gram_RR, sum_R = _sums_in(into_DR, mean_D, held_out, rows_ND)
-    fit_mean_R = -sum_R / fit.n_texts
-    inner_RR = ((total.n_texts * fixed.whitening.values_R).diag() - gram_RR) / fit.n_texts
-    whitening = whiten(inner_RR.addr_(fit_mean_R, fit_mean_R, alpha=-1), scaled=True)
-    basis_RQ = _readouts(whitening, order_RD[:, : whitening.rank])
-    weights_QC = basis_RQ.T @ (into_DR.T @ fit.second_moments(center=True)[1])
-    about_CR = held_out.class_sums(mean_D).T @ into_DR - torch.outer(held_out.sums.count_C, fit_mean_R)
-    share_C = fit.sums.count_C / fit.n_texts
-    cross_RC = about_CR.T - torch.outer(about_CR.sum(0), share_C)
-    moved_RR = gram_RR - torch.outer(sum_R, fit_mean_R) - torch.outer(fit_mean_R, sum_R)
-    moved_RR.addr_(fit_mean_R, fit_mean_R, alpha=held_out.n_texts)  # of the held-out texts, about the fit's mean
-    weighted = (basis_RQ.T @ moved_RR @ basis_RQ) * (weights_QC @ weights_QC.T)
-    linear = 2 * (weights_QC * (basis_RQ.T @ cross_RC)).sum(1).cumsum(0)
-    gains = linear - weighted.cumsum(0).cumsum(1).diagonal()
-    return torch.cat([gains, gains[-1].expand(held_out.dim - len(gains))])
-
-
-def _readouts(whitening: Whitening, order_RK: Tensor) -> Tensor:
-    """Columns that span the first k of order_RK for every k and are orthonormal in the fit's covariance (R, Q).
-
-    R^-1 Q of the QR of R V would do where the fit's R is invertible; with fewer texts than directions its columns
-    leave the span of V, and what is held out is then not read through V' z.
-    """
-    whitened = whitening.root(order_RK)
-    length_K = whitened.norm(dim=0).clamp(min=torch.finfo(whitened.dtype).tiny)
-    upper_KK = torch.linalg.qr(whitened / length_K).R
-    weak_K = upper_KK.diagonal().abs() <= INDEPENDENT
-    count = int(weak_K.int().argmax()) if weak_K.any() else len(weak_K)
-    columns_RK = (order_RK / length_K)[:, :count]
-    return torch.linalg.solve_triangular(upper_KK[:count, :count], columns_RK, upper=True, left=False)

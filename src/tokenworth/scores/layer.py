@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from tokenworth.scores.context import ContextMoments
+from tokenworth.scores.crossfit_retained import crossfit_retained
 from tokenworth.scores.curves import SHARE, first_reaching, log2_area, resolve_k
-from tokenworth.scores.frame import Frame, crossfit_retained, frame
-from tokenworth.scores.layer_statistics import LOGME_INTERVAL_MAX_WIDTH, Sample, Statistics, Value
+from tokenworth.scores.frame import Frame, frame
+from tokenworth.scores.layer_statistics import LOGME_INTERVAL_MAX_WIDTH, Sample, Statistics, TextGroup, Value
 from tokenworth.scores.logme import INTERPOLATED, centred_spectrum, why_no_logme
+from tokenworth.scores.logme_replicates import LogmeReplicates
 from tokenworth.scores.pooled import PooledMoments, add_up
 from tokenworth.scores.published_ntps import PublishedCode
 from tokenworth.scores.retained import why_not_adjusted
@@ -44,6 +46,7 @@ def score_layer(
     conventions: bool = False,
     total: PooledMoments | None = None,
     rows: Sequence[Tensor] | None = None,
+    labels: Sequence[Tensor] | None = None,
     spectrum: bool = True,
 ) -> LayerScores:
     """Every closed form of one layer.
@@ -55,6 +58,7 @@ def score_layer(
         conventions: also NTPS in its weighted and published-code conventions, without intervals.
         total: the sum of the groups, if it is there: what is found of it is kept for others that ask.
         rows: the pooled texts (N_g, D) of each group, if they are there: replicates then cost less.
+        labels: of each group (N_g,), beside the rows: those of LogME then cost a tenth.
         spectrum: also the eigenvalues of the pooled texts' covariance.
 
     Raises:
@@ -67,14 +71,16 @@ def score_layer(
     if reason := _why_no_context(context, total):
         scores.reasons |= dict.fromkeys(("ntps", "retained_auc", "ar_r2"), reason)
         context = None
-    known = [None] * len(groups) if rows is None else rows
+    known: Sequence[Tensor | None] = [None] * len(groups) if rows is None else rows
+    truth: Sequence[Tensor | None] = [None] * len(groups) if labels is None else labels
     statistics = Statistics(
         fixed=frame(context, total) if context else None,
         published=PublishedCode.of(context, total) if conventions and context else None,
+        replicates=_replicates(total, [] if rows is None or labels is None else rows),
     )
     sample = Sample(
         full=statistics.of(total),
-        without=[statistics.without(total, group, rows_ND) for group, rows_ND in zip(groups, known, strict=True)],
+        without=[statistics.without(total, TextGroup(*group)) for group in zip(groups, known, truth, strict=True)],
         shuffled=[statistics.of(other) for other in shuffled],
     )
     _add_transfer(scores, sample, total)
@@ -87,6 +93,13 @@ def score_layer(
         if total.n_texts <= fixed.full.rank + 1:
             _add_crossfit(scores, fixed, groups, total, known)
     return scores
+
+
+def _replicates(total: PooledMoments, rows: Sequence[Tensor]) -> LogmeReplicates | None:
+    if not rows or not total.n_texts:
+        return None
+    replicates = LogmeReplicates.of(total)
+    return replicates if replicates.pays(max(map(len, rows))) else None
 
 
 def _why_no_context(context: ContextMoments | None, pooled: PooledMoments) -> str:
@@ -112,7 +125,7 @@ def _add_transfer(scores: LayerScores, sample: Sample, total: PooledMoments) -> 
     else:
         scores.values["logme"] = evidence
         why_wide = f"width {total.dim} > {LOGME_INTERVAL_MAX_WIDTH}, where it costs more than it says"
-        if total.dim > LOGME_INTERVAL_MAX_WIDTH:
+        if total.dim > LOGME_INTERVAL_MAX_WIDTH and math.isnan(evidence.low):
             scores.reasons["logme_interval"] = f"no interval: {why_wide}"
         elif math.isnan(evidence.low):
             scores.reasons["logme_interval"] = f"no interval: without one of the groups of texts {INTERPOLATED}"

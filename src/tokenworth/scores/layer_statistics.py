@@ -18,13 +18,23 @@ from tokenworth.scores.frame import Frame, Replicate
 from tokenworth.scores.hscore import hscore
 from tokenworth.scores.jackknife import Interval, interval
 from tokenworth.scores.logme import logme
+from tokenworth.scores.logme_replicates import LogmeReplicates
 from tokenworth.scores.ntps import overlap_curve
 from tokenworth.scores.pooled import PooledMoments
 from tokenworth.scores.published_ntps import PublishedCode
 from tokenworth.scores.subspaces import label_directions
 
 LOGME_INTERVAL_MAX_WIDTH = 1024
-"""Above this width each replicate's eigendecomposition costs more than the interval is worth."""
+"""Above this width an eigendecomposition of each replicate costs more than the interval is worth."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TextGroup:
+    """A group of texts that the jackknife leaves out: its moments and, where they are there, its rows and labels."""
+
+    moments: PooledMoments
+    rows_ND: Tensor | None = None
+    labels_N: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,7 @@ class Statistics:
 
     fixed: Frame | None
     published: PublishedCode | None
+    replicates: LogmeReplicates | None
 
     def of(self, moments: PooledMoments) -> dict[str, Tensor]:
         """Scalars and curves by name, of the texts that the fixed parts come from, under some labels."""
@@ -55,14 +66,22 @@ class Statistics:
             statistics["ntps_published"] = self.published.curve(moments, [SHARE])[0]
         return statistics
 
-    def without(self, total: PooledMoments, group: PooledMoments, rows_ND: Tensor | None) -> dict[str, Tensor]:
+    def without(self, total: PooledMoments, group: TextGroup) -> dict[str, Tensor]:
         """The same without a group of texts, as far as it has an interval."""
-        replicate = None if self.fixed is None else self.fixed.without(total, group, rows_ND)
-        moments = total - group if replicate is None else replicate.pooled
+        replicate = None if self.fixed is None else self.fixed.without(total, group.moments, group.rows_ND)
+        moments = total - group.moments if replicate is None else replicate.pooled
         statistics = {"hscore": _scalar(hscore(moments))}
-        if moments.dim <= LOGME_INTERVAL_MAX_WIDTH:
-            statistics["logme"] = _scalar(logme(moments))
+        evidence = self._logme_without(group)
+        if math.isnan(evidence) and moments.dim <= LOGME_INTERVAL_MAX_WIDTH:
+            evidence = logme(moments)
+        if not math.isnan(evidence) or moments.dim <= LOGME_INTERVAL_MAX_WIDTH:
+            statistics["logme"] = _scalar(evidence)
         return statistics if replicate is None else statistics | _curves(replicate)
+
+    def _logme_without(self, group: TextGroup) -> float:
+        if self.replicates is None or group.rows_ND is None or group.labels_N is None:
+            return math.nan
+        return self.replicates.without(group.rows_ND, group.labels_N)
 
     def _weighted(self, moments: PooledMoments) -> float:
         assert self.fixed is not None, "asked for only beside the published code, which needs a context"

@@ -61,7 +61,7 @@ def _peak(pooled: PooledMoments, center: bool) -> tuple[float, str]:
     seen_C = (share_C > 0) & (share_C < 1) if center else share_C > 0
     if not seen_C.any():
         return math.nan, INTERPOLATED
-    height_C, log_lambda_C, lowest_C = _Evidence.of(pooled, seen_C, center=center).maximum()
+    height_C, log_lambda_C, lowest_C = Evidence.of(pooled, seen_C, center=center).maximum()
     spectrum = centred_spectrum(pooled)
     if not spectrum.interpolates(center) and lowest_C.any():
         return math.nan, INTERPOLATED
@@ -122,7 +122,7 @@ def centred_spectrum(pooled: PooledMoments) -> CentredSpectrum:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Evidence:
+class Evidence:
     """Evidence of each class as a function of log lambda."""
 
     spectrum: CentredSpectrum
@@ -132,7 +132,8 @@ class _Evidence:
     center: bool
 
     @classmethod
-    def of(cls, pooled: PooledMoments, seen_C: Tensor, *, center: bool) -> _Evidence:
+    def of(cls, pooled: PooledMoments, seen_C: Tensor, *, center: bool) -> Evidence:
+        """Of those classes that a mask names."""
         spectrum, n = centred_spectrum(pooled), pooled.n_texts
         _, szy, syy = pooled.second_moments(center=True)
         loadings_RC = (szy[:, seen_C].T @ spectrum.vectors_DR * n).T
@@ -147,6 +148,12 @@ class _Evidence:
 
     def at(self, log_lambda_PC: Tensor) -> Tensor:
         """Evidence (P, C) at P values of log lambda, shared (P, 1) or one column a class (P, C)."""
+        occam_PC, misfit_PC = self.terms(log_lambda_PC)
+        count = self.spectrum.n_texts - int(self.center)
+        return occam_PC + count / 2 * ((count / misfit_PC).log() - 1 - math.log(2 * math.pi))
+
+    def terms(self, log_lambda_PC: Tensor) -> tuple[Tensor, Tensor]:
+        """What the evidence says of the weights alone, and the misfit q (P, C)."""
         values_R, n = self.spectrum.values_R, self.spectrum.n_texts
         lambda_PC = log_lambda_PC.exp()
         weight_PCR = 1 / (lambda_PC[..., None] + values_R)
@@ -159,9 +166,7 @@ class _Evidence:
             off_PC = self.share_C - _along(weight_PCR, mean_R[:, None] * self.loadings_RC)
             misfit_PC = misfit_PC + n * off_PC.square() / spread_PC
             occam_PC = occam_PC - spread_PC.log() / 2
-        count = n - int(self.center)
-        misfit_PC = misfit_PC.clamp(min=torch.finfo(torch.float64).tiny)
-        return occam_PC + count / 2 * ((count / misfit_PC).log() - 1 - math.log(2 * math.pi))
+        return occam_PC, misfit_PC.clamp(min=torch.finfo(torch.float64).tiny)
 
     def maximum(self) -> tuple[Tensor, Tensor, Tensor]:
         """Evidence and log lambda (C,) at the best of a grid, refined twice, reaching 18 e-folds beyond the spectrum
