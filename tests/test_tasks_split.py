@@ -1,10 +1,18 @@
 """Splits and samples: every row once, in proportion, the same for one seed, groups kept whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planted import planted_task
+from tokenworth.adaptation import make_config
+from tokenworth.adaptation.evaluation.mislabelled import out_of_fold
+from tokenworth.adaptation.recommended_settings import as_published
+from tokenworth.adaptation.training.validation_split import divide
+from tokenworth.tasks import Split
 from tokenworth.tasks.split import quotas, sample, split
 
 
@@ -101,3 +109,31 @@ def test_a_class_in_two_groups_keeps_two_rows_in_train():
     groups = np.array([*range(30), 100, 101])
     train, _ = split(labels, 0.5, 0, groups)
     assert (labels[train] == 1).sum() == 2
+
+
+def test_rows_of_one_group_or_else_of_one_text_are_a_unit():
+    texts = ["a", "b", " a", "c", "d", "b", "cafe\u0301", "caf\u00e9"]
+    labels, groups = np.zeros(len(texts), dtype=np.int64), np.arange(len(texts)) // 2
+    assert Split(texts, labels).units().tolist() == [0, 1, 0, 2, 3, 1, 4, 4]
+    assert Split(texts, labels, groups).units().tolist() == groups.tolist()
+    assert Split(["a", "b"], labels[:2]).units() is None
+    assert Split(["a", "a"], labels[:2]).units() is None, "nothing could be held out"
+
+
+def test_no_repeated_text_is_on_both_sides_of_a_validation_part():
+    texts = [f"text {i // 2}" for i in range(200)]
+    part = Split(texts, np.arange(200) // 2 % 2)
+    task = replace(planted_task(seed=0), train=part)
+    kept, cut = divide(task, as_published(make_config(validation_share=0.2, selection="best")), seed=0)
+    assert len(cut) == pytest.approx(40, abs=6)
+    assert not {texts[row] for row in kept} & {texts[row] for row in cut}
+
+
+def test_repeated_texts_with_labels_at_random_are_predicted_no_better_than_by_chance():
+    """A copy in another fold would tell the label: .92 were right when folds were drawn of rows."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, 8)) for words in [[f"w{i}" for i in range(200)]] for _ in range(150)]
+    labels = rng.integers(0, 2, 150)
+    part = Split(texts * 2, np.tile(labels, 2))
+    assert (out_of_fold(part, 2, seed=0).argmax(1) == part.labels).mean() < 0.65
+    assert (out_of_fold(Split(texts, labels), 2, seed=0).argmax(1) == labels).mean() < 0.65

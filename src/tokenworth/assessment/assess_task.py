@@ -160,7 +160,7 @@ def _inside_encode(facts: dict[str, Any]) -> dict[str, float]:
 
 
 def _folds(task: Task, settings: AssessSettings) -> np.ndarray:
-    folds_N = grouped_folds(task.train.labels, settings.folds, groups_N=task.train.groups, seed=settings.seed)
+    folds_N = grouped_folds(task.train.labels, settings.folds, groups_N=task.train.units(), seed=settings.seed)
     if not folds_N.any():
         raise TaskError(
             f"{task.name}: all {len(task.train):,} training texts are of one group, so none can be held out to choose "

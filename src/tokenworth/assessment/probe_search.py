@@ -16,7 +16,7 @@ from tokenworth.probes import RidgeProbe
 
 AUTO = "auto"
 JOINED_LAYERS = 8
-"""In 24 of 26 passes (two real decoders, 13 tasks, every second or third layer; docs/results/states.md) the best joined
+"""In 31 of 34 passes (two real decoders, 17 tasks, every second or third layer; docs/results/states.md) the best joined
 probe was on one of the four layers that are best with one of its parts."""
 
 

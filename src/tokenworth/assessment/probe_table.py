@@ -74,7 +74,7 @@ def probe_table(
 def bow_row(task: Task) -> FittedProbe:
     """The bag of words on a task, with its predictions, so that it is fitted once for many backbones."""
     start, train = perf_counter(), task.train
-    fitted = bag_of_words(train.texts, train.labels, task.test.texts, groups_N=train.groups)
+    fitted = bag_of_words(train.texts, train.labels, task.test.texts, groups_N=train.units())
     name = f"bag of words ({fitted.recipe})"
     row = _row(name, "bow", task, fitted.test_M, seconds=perf_counter() - start)
     return row | {"setting": fitted.setting, "n_features": fitted.n_features}
@@ -83,7 +83,7 @@ def bow_row(task: Task) -> FittedProbe:
 def _logistic_row(features: Features, task: Task, place: Candidate, settings: AssessSettings) -> FittedProbe:
     start, train = perf_counter(), task.train
     train_ND, test_MD = features.part("train", *place), features.part("test", *place)
-    fitted = logistic_probe(train_ND, train.labels, test_MD, groups_N=train.groups, seed=settings.seed)
+    fitted = logistic_probe(train_ND, train.labels, test_MD, groups_N=train.units(), seed=settings.seed)
     seconds = perf_counter() - start
     row = _row("logistic", "logistic", task, fitted.test_M, place=place, seconds=seconds)
     chosen = {"cv_accuracy": fitted.cv_accuracy, "inverse_penalty": fitted.inverse_penalty}

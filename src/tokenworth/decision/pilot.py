@@ -32,7 +32,7 @@ _FEWEST_PAIRS = 5
 
 def pilot_task(task: Task, seed: int) -> Task:
     """The training texts alone, a fifth of them in the place of the test part."""
-    kept, cut = split(task.train.labels, _VALIDATION, seed, task.train.groups)
+    kept, cut = split(task.train.labels, _VALIDATION, seed, task.train.units())
     return replace(task, train=task.train.take(kept), test=task.train.take(cut))
 
 

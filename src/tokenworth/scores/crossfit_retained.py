@@ -28,7 +28,7 @@ def crossfit_retained(
     Each group is predicted from read-outs V_k fitted on the other groups; the squared error they save over the mean
     is summed over groups and divided by that of the best k, so the curve peaks at 1.  Read-outs that save nothing
     retain nothing (0).  All NaN where even the best k saves no more than its standard error over groups.
-    Cost O(G R^3), with the rows of each group (N_g, D) less than half of it without: no covariance is decomposed.
+    Cost O(G R^3); with the rows of each group (N_g, D) no covariance is decomposed.
     """
     into_DR, mean_D = fixed.whitening.vectors_DR / fixed.whitening.scale_D[:, None], total.mean()
     known = [each for each in rows or [] if each is not None]

@@ -32,6 +32,18 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def units(self) -> np.ndarray | None:
+        """(N,) int64, what folds and validation parts are drawn of: groups, or else texts that read the same.
+
+        A text that stands on both sides would tell its own label.  None where no row belongs with another, or all texts
+        are equal.  Groups are taken as they are: one text in many of them would make one of all.
+        """
+        if self.groups is not None:
+            return self.groups
+        forms = [same_form(text) for text in self.texts]
+        places = {form: place for place, form in enumerate(dict.fromkeys(forms))}
+        return np.array([places[form] for form in forms]) if 1 < len(places) < len(forms) else None
+
     def take(self, rows: np.ndarray) -> Split:
         """The rows with these indices, in this order."""
         groups = None if self.groups is None else self.groups[rows]

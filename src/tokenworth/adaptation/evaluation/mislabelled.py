@@ -51,7 +51,7 @@ def likely_mislabelled(train: Split, label_names: tuple[str, ...], seed: int) ->
 
 def out_of_fold(part: Split, n_classes: int, seed: int) -> Floats:
     """Probabilities (N, C) of each text by a bag of words that never saw its fold."""
-    folds_N = grouped_folds(part.labels, FOLDS, groups_N=part.groups, seed=seed)
+    folds_N = grouped_folds(part.labels, FOLDS, groups_N=part.units(), seed=seed)
     probability_NC = np.full((len(part), n_classes), 1 / n_classes)
     for fold in range(int(folds_N.max()) + 1):
         held_out = np.flatnonzero(folds_N == fold)

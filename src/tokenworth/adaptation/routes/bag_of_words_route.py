@@ -64,7 +64,7 @@ def fit_bow(job: Job) -> Fitted:
     train = job.train
     weight = None if job.config.class_weights == "none" else "balanced"
     model = fit_bag_of_words(
-        train.texts, train.labels, job.n_classes, class_weight=weight, groups_N=train.groups, seed=job.seed
+        train.texts, train.labels, job.n_classes, class_weight=weight, groups_N=train.units(), seed=job.seed
     )
     n = model.linear.weights_DC.size + model.linear.intercept_C.size
     return Fitted(

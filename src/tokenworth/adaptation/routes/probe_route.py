@@ -132,7 +132,7 @@ def fit_probe(job: Job) -> Fitted:
 
 def _best(job: Job, features: Features) -> tuple[_Candidate, dict[int, float]]:
     train = job.train
-    folds_N = grouped_folds(train.labels, min(FOLDS, len(train)), groups_N=train.groups, seed=job.seed)
+    folds_N = grouped_folds(train.labels, min(FOLDS, len(train)), groups_N=train.units(), seed=job.seed)
     no_shuffles = torch.empty(0, len(train), dtype=torch.int64)
     train_N, test_M = torch.from_numpy(train.labels), job.task.test.labels
     labels = Labels(train_N, test_M, torch.from_numpy(folds_N), no_shuffles, job.n_classes)
@@ -168,7 +168,7 @@ def _ridge(train_ND: torch.Tensor, labels: Labels) -> Linear:
 def _logistic(job: Job, features: Features, place: Candidate) -> _Candidate:
     """With columns for classes above the last that stands in train."""
     train, train_ND = job.train, features.part("train", *place)[job.train_rows]
-    probe = logistic_probe(train_ND, train.labels, train_ND[:0], groups_N=train.groups, seed=job.seed)
+    probe = logistic_probe(train_ND, train.labels, train_ND[:0], groups_N=train.units(), seed=job.seed)
     missing = job.n_classes - len(probe.linear.intercept_C)
     weights_DC = np.pad(probe.linear.weights_DC, ((0, 0), (0, missing)))
     intercept_C = np.pad(probe.linear.intercept_C, (0, missing), constant_values=-1e4)

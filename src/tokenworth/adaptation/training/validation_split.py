@@ -37,10 +37,11 @@ def size_of(task: Task, config: AdaptConfig, seed: int) -> TaskSize:
         SettingError: train_size leaves fewer texts than classes.
     """
     rows = usable_rows(task, config, seed)
-    if task.train.groups is not None:
-        cut = split(task.train.labels[rows], _TENTH, seed, task.train.groups[rows])[1]
+    train = task.train.take(rows)
+    if (units := train.units()) is not None:
+        cut = split(train.labels, _TENTH, seed, units)[1]
         return TaskSize(len(rows), len(cut))
-    counts_C = np.bincount(task.train.labels[rows])
+    counts_C = np.bincount(train.labels)
     return TaskSize(len(rows), int(np.maximum(counts_C - KEPT_IN_TRAIN, 0).sum()))
 
 
@@ -54,8 +55,8 @@ def divide(task: Task, config: ResolvedConfig, seed: int) -> tuple[Ints, Ints]:
     rows = usable_rows(task, config, seed)
     if not config.needs_validation:
         return rows, rows[:0]
-    groups = None if task.train.groups is None else task.train.groups[rows]
-    kept, cut = split(task.train.labels[rows], config.validation_share, seed, groups)
+    train = task.train.take(rows)
+    kept, cut = split(train.labels, config.validation_share, seed, train.units())
     if not len(cut):
         raise TaskError(
             f"{task.name}: {len(rows):,} training texts are too few to cut a validation part of "
