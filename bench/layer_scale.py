@@ -66,7 +66,13 @@ def measure(width: int, n_texts: int, threads: int) -> dict[str, float]:
     moments = layer_moments(train, given)
     clock.append(perf_counter())
     scores = score_layer(
-        context, moments.groups, moments.shuffled, total=moments.total, rows=moments.rows, spectrum=False
+        context,
+        moments.groups,
+        moments.shuffled,
+        total=moments.total,
+        rows=moments.rows,
+        labels=moments.labels,
+        spectrum=False,
     )
     clock.append(perf_counter())
     layer_probe(train, test, moments, given)

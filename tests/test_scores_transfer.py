@@ -210,7 +210,7 @@ def test_repeated_texts_do_not_make_ridge_interpolate(share, difference):
     assert slow.gcv(z, y, 1e-8) < 0.1 * slow.gcv(z, y, 1.0), "as it is written down, GCV is fooled"
     pooled = PooledMoments(200, 2).update(torch.from_numpy(z), torch.from_numpy(labels))
     assert pooled.n_distinct == 150
-    assert pooled.count_distinct(torch.from_numpy(z)).n_distinct == n
+    assert pooled.with_texts(torch.from_numpy(z)).n_distinct == n
     alone = slow.gcv_penalty(z[:n], y[:n])
     assert 0.3 < ridge(pooled).penalty / alone < 3
 

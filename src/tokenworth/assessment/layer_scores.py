@@ -84,7 +84,7 @@ def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
         PooledMoments(width, n_classes, shift_D=shift_D).update(wide_ND[in_fold_N], labels.train_N[in_fold_N])
         for in_fold_N in folds
     ]
-    total = add_up(groups).count_distinct(wide_ND)
+    total = add_up(groups).with_texts(wide_ND)
     counts_C = torch.bincount(labels.train_N, minlength=n_classes).to(torch.float64)
     none_CD = torch.zeros(n_classes, width, dtype=torch.float64)
     shuffled = [

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from tokenworth.scores.pooled import PooledMoments
+from tokenworth.scores.whitening import whiten_rows
 
 CUT = 1e-12
 """Eigenvalues of X'X below this share of the largest are its rounding."""
@@ -84,9 +85,9 @@ class CentredSpectrum:
     @classmethod
     def of(cls, pooled: PooledMoments) -> CentredSpectrum:
         """Of all texts."""
-        values, vectors = torch.linalg.eigh(pooled.second_moments(center=True)[0] * pooled.n_texts)
+        values, vectors = _decomposition(pooled)
         rank = min(int((values > CUT * values[-1].clamp(min=0)).sum()), max(pooled.n_texts - 1, 0))
-        kept, mean_D = vectors[:, len(values) - rank :], pooled.mean()
+        kept, mean_D = vectors[:, vectors.shape[1] - rank :], pooled.mean()
         mean_R = kept.T @ mean_D
         beside = (mean_D - kept @ mean_R).square().sum()
         outside = beside if rank < len(values) and beside > CUT * mean_D.square().sum() else torch.zeros_like(beside)
@@ -114,6 +115,18 @@ class CentredSpectrum:
         """Eigenvalues with that of the mean outside their span, where lambda is searched; 1 where nothing varies."""
         scales = torch.cat([self.values_R, (self.n_texts * self.outside)[None]])
         return scales[scales > 0] if (scales > 0).any() else torch.ones_like(scales[:1])
+
+
+def _decomposition(pooled: PooledMoments) -> tuple[Tensor, Tensor]:
+    """Eigenvalues of N Szz (D,), ascending, and the last eigenvectors, one a text where texts are few and were kept."""
+    texts_ND = pooled.few_texts()
+    if texts_ND is None:
+        values, vectors = torch.linalg.eigh(pooled.second_moments(center=True)[0] * pooled.n_texts)
+        return values, vectors
+    factor = whiten_rows(texts_ND, torch.ones_like(texts_ND[0]), scaled=False)
+    beside = pooled.dim - len(texts_ND)
+    values = torch.nn.functional.pad(factor.values_R.flip(0) * len(texts_ND), (beside, 0))
+    return values, factor.vectors_DR.flip(1)
 
 
 def centred_spectrum(pooled: PooledMoments) -> CentredSpectrum:

@@ -23,6 +23,7 @@ from tokenworth.scores.storage import load_moments, save_moments
 
 _KIND = "pooled moments"
 _MANY = 2  # texts to a direction: a read-out can then spend at most half of its degrees of freedom
+_FEW = 0.8  # texts to a direction: a QR and an eigendecomposition of their number then cost less than one of the width
 T = TypeVar("T")
 
 
@@ -130,14 +131,22 @@ class PooledMoments:
         """Texts without those that repeat another: N where nobody counted them."""
         return self.known("distinct texts", lambda: self.n_texts)
 
-    def count_distinct(self, pooled_ND: Tensor) -> PooledMoments:
-        """Count those of the texts (N, D) that repeat no other; returns self.  Merged moments do not keep it.
+    def with_texts(self, pooled_ND: Tensor) -> PooledMoments:
+        """Say which texts (N, D) the moments are of; returns self.  Merged moments do not know them.
 
-        Where texts are many to a direction nothing depends on it, and they are not counted.
+        Those that repeat no other are counted, unless texts are many to a direction and nothing depends on it.  Few
+        texts to a direction are kept: decompositions of them cost less than those of their moments.
         """
         few = len(pooled_ND) < _MANY * self.dim
         self._known["distinct texts"] = distinct_texts(pooled_ND) if few else len(pooled_ND)
+        if len(pooled_ND) < _FEW * self.dim:
+            self._known["texts"] = pooled_ND
         return self
+
+    def few_texts(self) -> Tensor | None:
+        """The texts about their mean (N, D), where they were kept."""
+        texts_ND: Tensor | None = self._known.get("texts")
+        return None if texts_ND is None else texts_ND.to(torch.float64) - self.mean()
 
     @torch.no_grad()
     def update(self, pooled: Tensor, labels: Tensor) -> PooledMoments:

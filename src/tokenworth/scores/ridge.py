@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tokenworth.scores.pooled import PooledMoments
-from tokenworth.scores.whitening import Whitening, unit_scale, whiten
+from tokenworth.scores.whitening import Whitening, unit_scale, whiten, whiten_rows
 
 PENALTIES = torch.logspace(-8, 4, 61, dtype=torch.float64)
 """The path searched, relative to unit-variance coordinates."""
@@ -86,6 +86,15 @@ def raw_diagonal(pooled: PooledMoments, szz_DD: Tensor) -> Tensor:
     return szz_DD.diagonal() + pooled.mean().square()
 
 
+def pooled_whitening(pooled: PooledMoments, *, center: bool) -> Whitening:
+    """Factor of Szz, of the texts themselves where these are few and were kept."""
+    szz = pooled.second_moments(center=center)[0]
+    texts_ND = pooled.few_texts() if center else None
+    if texts_ND is not None:
+        return whiten_rows(texts_ND, raw_diagonal(pooled, szz))
+    return whiten(szz, floor_D=raw_diagonal(pooled, szz))
+
+
 def gcv_penalty(pooled: PooledMoments, whitening: Whitening, *, center: bool = True) -> float:
     """The penalty of the path with the least GCV, of those that spend at most SPENT_AT_MOST."""
     return _path(pooled, whitening, center=center).best(PENALTIES.to(whitening.values_R.device))
@@ -99,8 +108,7 @@ def ridge(pooled: PooledMoments, *, penalty: float | None = None) -> Ridge:
     """
     if not pooled.n_texts:
         raise ValueError("no texts were added to the pooled moments")
-    szz, _, _ = pooled.second_moments(center=True)
-    whitening = pooled.known("whitening True", lambda: whiten(szz, floor_D=raw_diagonal(pooled, szz)))
+    whitening = pooled.known("whitening True", lambda: pooled_whitening(pooled, center=True))
     path = _path(pooled, whitening, center=True)
     if penalty is None:
         penalty = gcv_penalty(pooled, whitening)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.pooled import PooledMoments
-from tokenworth.scores.ridge import gcv_penalty, raw_diagonal
+from tokenworth.scores.ridge import gcv_penalty, pooled_whitening
 from tokenworth.scores.whitening import (
     Resolved,
     Whitening,
@@ -22,7 +22,6 @@ from tokenworth.scores.whitening import (
     ridged_cholesky,
     slight_cholesky,
     unit_scale,
-    whiten,
 )
 
 Target = Literal["plain", "whitened"]
@@ -110,8 +109,7 @@ def whiten_pooled(pooled: PooledMoments, *, center: bool) -> Whitening:
     """
     if not pooled.n_texts:
         raise ValueError("no texts were added to the pooled moments")
-    szz, _, _ = pooled.second_moments(center=center)
-    whitening = pooled.known(f"whitening {center}", lambda: whiten(szz, floor_D=raw_diagonal(pooled, szz)))
+    whitening = pooled.known(f"whitening {center}", lambda: pooled_whitening(pooled, center=center))
     if not whitening.rank:
         raise ValueError("the pooled texts are all equal: there is nothing to read a label from")
     return whitening

@@ -86,6 +86,26 @@ def whiten(
     return Whitening(scale_D, values[kept], vectors[:, kept])
 
 
+def whiten_rows(rows_ND: Tensor, floor_D: Tensor, *, scaled: bool = True) -> Whitening:
+    """The same of the covariance of centred rows (N, D), from an eigendecomposition of N x N.  Cost O(N^2 D).
+
+    With rows' = Q T, T'T of the rows' size, the covariance is Q (T T' / N) Q': Q is orthonormal to rounding, which the
+    rows times eigenvectors of their N x N products would not be.
+
+    Args:
+        rows_ND: fewer rows than coordinates pay.
+        floor_D: see `unit_scale`.
+        scaled: coordinates of unit variance, as in `whiten`; False leaves them as they are, and no cut is made.
+    """
+    n = max(len(rows_ND), 1)
+    scale_D = unit_scale(rows_ND.square().sum(0) / n, floor_D) if scaled else torch.ones_like(floor_D)
+    basis_DN, upper_NN = torch.linalg.qr((rows_ND / scale_D).T)
+    values, vectors = torch.linalg.eigh(upper_NN @ upper_NN.T / n)
+    values, vectors = values.flip(0), vectors.flip(1)
+    kept = values > RELATIVE_CUT * values[0].clamp(min=1) if scaled else torch.ones_like(values, dtype=torch.bool)
+    return Whitening(scale_D, values[kept], basis_DN @ vectors[:, kept])
+
+
 def slight_cholesky(matrix_DD: Tensor, scale_D: Tensor) -> Tensor | None:
     """Lower L (D, D) with L L' = diag(scale)^-1 A diag(scale)^-1 + 1e-8 I; None where rounding is larger than that.
 
