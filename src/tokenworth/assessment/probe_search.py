@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from tokenworth.assessment.layer_choice import Candidate
+from tokenworth.base.layer_threads import side_by_side
 from tokenworth.encode import Reading, States
 from tokenworth.probes import RidgeProbe
 
@@ -39,26 +40,39 @@ def search(
     layers: Sequence[int],
     readings: Sequence[Reading],
     known: Mapping[Candidate, RidgeProbe] | None = None,
+    *,
+    width: int,
 ) -> dict[Candidate, RidgeProbe]:
     """Probes by candidate.
 
     Args:
-        fit: makes the probe of a candidate.
+        fit: makes the probe of a candidate; may be called by several threads.
         layers: to try.
         readings: to try; one with "+" only on the `JOINED_LAYERS` best layers, unless there is no other.
         known: probes that are there already.
+        width: of the states.
     """
-    probes = dict(known or {})
     single = [reading for reading in readings if "+" not in reading.pooling]
-    for candidate in (Candidate(layer, reading) for layer in layers for reading in single or readings):
-        if candidate not in probes:
-            probes[candidate] = fit(candidate)
+    first = [Candidate(layer, reading) for layer in layers for reading in single or readings]
+    with side_by_side(width) as each:
+        probes = _with(dict(known or {}), fit, first, each)
     if not single:
         return probes
     loss = {layer: min(float(probes[Candidate(layer, how)].loss_N.mean()) for how in single) for layer in layers}
     best = sorted(sorted(loss, key=lambda layer: loss[layer])[:JOINED_LAYERS])
     joined = [Candidate(layer, reading) for reading in readings if reading not in single for layer in best]
-    return probes | {candidate: fit(candidate) for candidate in joined if candidate not in probes}
+    with side_by_side(2 * width) as each:
+        return _with(probes, fit, joined, each)
+
+
+def _with(
+    probes: dict[Candidate, RidgeProbe],
+    fit: Callable[[Candidate], RidgeProbe],
+    candidates: Sequence[Candidate],
+    each: Callable[[Callable[[Candidate], RidgeProbe], Sequence[Candidate]], list[RidgeProbe]],
+) -> dict[Candidate, RidgeProbe]:
+    new = [candidate for candidate in candidates if candidate not in probes]
+    return probes | dict(zip(new, each(fit, new), strict=True))
 
 
 def losses_of(probes: Mapping[Candidate, RidgeProbe]) -> dict[Candidate, np.ndarray]:

@@ -20,6 +20,7 @@ from tokenworth.assessment.layer_scores import (
     score_row,
 )
 from tokenworth.assessment.probe_search import losses_of, search
+from tokenworth.base.layer_threads import side_by_side
 from tokenworth.base.progress import StageClock
 from tokenworth.features import Features
 from tokenworth.probes import RidgeProbe
@@ -69,37 +70,60 @@ def _pooling_rows(probes: dict[Candidate, RidgeProbe], task: Task) -> list[Pooli
 
 
 def score_layers(features: Features, labels: Labels, settings: AssessSettings, clock: StageClock) -> ScoredLayers:
-    """One layer at a time: its features are read, scored, probed and let go."""
-    rows, scores, probes = {}, {}, dict[Candidate, RidgeProbe]()
+    """Each layer's features are read, scored, probed and let go."""
     main, *_ = readings = features.settings.readings
-    for layer in settings.layers:
-        context, train_ND, test_MD = layer_texts(features, layer)
-        with clock("scores"):
-            moments = layer_moments(train_ND, labels)
-            scores[layer] = score_layer(
-                context,
-                moments.groups,
-                moments.shuffled,
-                conventions=settings.conventions,
-                total=moments.total,
-                rows=moments.rows,
-                labels=moments.labels,
-                spectrum=False,
-            )
-        with clock("probes"):
-            probes[Candidate(layer, main)] = layer_probe(train_ND, test_MD, moments, labels)
-            rows[layer] = score_row(layer, scores[layer]) | neighbour_columns(train_ND, test_MD, labels)
+
+    def work(layer: int) -> _OfLayer:
+        return _score_layer(features, layer, labels, conventions=settings.conventions)
 
     def fit(candidate: Candidate) -> RidgeProbe:
         train_ND, test_MD = (torch.from_numpy(features.part(part, *candidate)) for part in ("train", "test"))
         return layer_probe(train_ND, test_MD, layer_moments(train_ND, labels), labels)
 
+    with side_by_side(features.width) as each, clock.shared() as shares:
+        layers = each(work, settings.layers)
+        shares |= {part: sum(one.seconds[part] for one in layers) for part in ("scores", "probes")}
     with clock("probes"):
-        probes = search(fit, settings.layers, readings, probes)
+        probes = {Candidate(layer, main): one.probe for layer, one in zip(settings.layers, layers, strict=True)}
+        probes = search(fit, settings.layers, readings, probes, width=features.width)
         choice = choose_layer(losses_of(probes), labels.folds_N.numpy())
-        for layer in settings.layers:
-            rows[layer] |= probe_columns(probes[choice.of_layer(layer)], labels)
+        rows = {
+            layer: one.row | probe_columns(probes[choice.of_layer(layer)], labels)
+            for layer, one in zip(settings.layers, layers, strict=True)
+        }
+    scores = {layer: one.scores for layer, one in zip(settings.layers, layers, strict=True)}
     return ScoredLayers(rows, scores, probes, choice)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _OfLayer:
+    """What one thread says of a layer."""
+
+    scores: LayerScores
+    probe: RidgeProbe
+    row: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def _score_layer(features: Features, layer: int, labels: Labels, *, conventions: bool) -> _OfLayer:
+    clock = StageClock()
+    with clock("scores"):
+        context, train_ND, test_MD = layer_texts(features, layer)
+        moments = layer_moments(train_ND, labels)
+        scores = score_layer(
+            context,
+            moments.groups,
+            moments.shuffled,
+            conventions=conventions,
+            total=moments.total,
+            rows=moments.rows,
+            labels=moments.labels,
+            spectrum=False,
+        )
+    with clock("probes"):
+        probe = layer_probe(train_ND, test_MD, moments, labels)
+        row = score_row(layer, scores) | neighbour_columns(train_ND, test_MD, labels)
+    return _OfLayer(scores, probe, row, clock.seconds())
 
 
 def layer_texts(features: Features, layer: int) -> tuple[ContextMoments | None, torch.Tensor, torch.Tensor]:

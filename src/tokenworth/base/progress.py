@@ -24,6 +24,17 @@ class StageClock:
         finally:
             self._seconds[stage] += perf_counter() - start
 
+    @contextmanager
+    def shared(self) -> Iterator[dict[str, float]]:
+        """Count a block whose parts went on side by side: divided in proportion to what is put into the mapping."""
+        start, shares = perf_counter(), dict[str, float]()
+        try:
+            yield shares
+        finally:
+            whole = sum(shares.values()) or 1.0
+            for stage, share in shares.items():
+                self._seconds[stage] += (perf_counter() - start) * share / whole
+
     def seconds(self) -> dict[str, float]:
         """Seconds by stage, and their total since the clock was made."""
         return {**self._seconds, "total": perf_counter() - self._start}

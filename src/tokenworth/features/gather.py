@@ -73,6 +73,11 @@ class Features:
     facts: dict[str, Any]
     """How the pass went: reused, resumed, passes, processes, batches, halvings, tokens, padded_tokens, seconds, ..."""
 
+    @property
+    def width(self) -> int:
+        """Of the states, D."""
+        return int(self.entry.manifest["width"])
+
     def part(self, name: str, layer: int, reading: Reading | None = None) -> np.ndarray:
         """Pooled features of a part at a layer: (M, D) float32, or (M, 2 D) for "last+mean"; by the first reading."""
         return self.entry.features(layer, reading or self.settings.readings[0], self.places[name])

@@ -141,7 +141,7 @@ def _best(job: Job, features: Features) -> tuple[_Candidate, dict[int, float]]:
         train_ND = _train(job, features, place)
         return layer_probe(train_ND, train_ND[:0], layer_moments(train_ND, labels), labels)
 
-    probes = search(fit, features.settings.layers, features.settings.readings)
+    probes = search(fit, features.settings.layers, features.settings.readings, width=features.width)
     choice = choose_layer(losses_of(probes), folds_N)
     accuracy = float((probes[choice.best].crossfit_N == train_N).double().mean())
     candidates = [_Candidate("ridge", choice.best, accuracy, _ridge(_train(job, features, choice.best), labels))]
