@@ -18,6 +18,7 @@ from tokenworth.report.displayed_values import (
     facts,
     hover,
     label,
+    labels,
     number,
     parameters,
     sentence,
@@ -43,7 +44,10 @@ def test_what_is_no_finite_number_is_absent(value):
     [
         (0.12345, 3, "0.123"),
         (1234.4, 0, "1,234"),
-        (0.0001, 3, "1.0e-04"),
+        (0.0001, 3, "0.0001"),
+        (0.000391, 3, "0.00039"),
+        (-0.0002, 3, "-0.0002"),
+        (0.00001, 3, "1.0e-05"),
         (0, 3, "0.000"),
         (np.float32(0.5), 3, "0.500"),
     ],
@@ -72,6 +76,14 @@ def test_names_are_cleaned_cut_and_escaped_in_this_order():
     assert label("<b>&" + "x" * 40, 6) == "&lt;b&gt;&amp;x…"
     assert hover("<i> " + "word " * 20).startswith("&lt;i&gt; word")
     assert "<br>" in hover("word " * 20)
+
+
+def test_labels_that_would_be_cut_to_the_same_keep_their_ends():
+    names = ["balance_not_updated_after_cheque", "balance_not_updated_after_transfer", "card_<arrival>", "x" * 30]
+    kept = ["balance_not_up…_cheque", "balance_not_up…ransfer"]
+    assert labels(names, 22)[:2] == [label(name, 22) for name in kept]
+    assert labels(names, 22)[2:] == ["card_&lt;arrival&gt;", "x" * 21 + "…"]
+    assert labels(["same", "same"], 3) == ["sa…", "sa…"]
 
 
 @pytest.mark.parametrize(

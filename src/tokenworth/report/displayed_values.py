@@ -6,6 +6,7 @@ import html
 import math
 import textwrap
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -37,14 +38,19 @@ def numbers(values: Iterable[Any] | None) -> list[float | None]:
 
 
 def shown(value: Any, digits: int = 3) -> str:
-    """A rounded number, with thousands separated when there are no decimals to show."""
+    """A rounded number, with thousands separated when there are no decimals to show.
+
+    What rounding would make 0 has more decimals, or a power of ten.
+    """
     value = number(value)
     if value is None:
         return ABSENT
     if digits == 0:
         return f"{value:,.0f}"
     text = f"{value:.{digits}f}"
-    return text if number(text) != 0 or value == 0 else f"{value:.1e}"
+    if number(text) != 0 or value == 0:
+        return text
+    return f"{value:.{digits + 2}f}".rstrip("0") if abs(value) >= 0.5 * 10 ** (-digits - 1) else f"{value:.1e}"
 
 
 def interval(low: Any, high: Any, digits: int = 3) -> str:
@@ -130,6 +136,15 @@ def short(name: Any, parts: int = 2) -> str:
     steps = [step for step in name.replace("\\", "/").split("/") if step]
     is_path = name.startswith(("/", ".", "~")) or name[1:3] in (":/", ":\\")
     return "…/" + "/".join(steps[-parts:]) if is_path and len(steps) > parts else name
+
+
+def labels(texts: Iterable[Any], limit: int = 28) -> list[str]:
+    """Short names for an axis, escaped; where two would be cut to the same, these keep their ends too."""
+    names = [clean(text) for text in texts]
+    often, end = Counter(cut(name, limit) for name in set(names)), limit // 3
+    alike = [len(name) > limit and often[cut(name, limit)] > 1 for name in names]
+    ends = [f"{name[: limit - end - 1].rstrip()}…{name[-end:]}" for name in names]
+    return [label(both if cut_alike else name, limit) for name, both, cut_alike in zip(names, ends, alike, strict=True)]
 
 
 def label(text: Any, limit: int = 28) -> str:

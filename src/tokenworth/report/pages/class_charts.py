@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
-from tokenworth.report.displayed_values import clean, hover, label
+from tokenworth.report.displayed_values import clean, hover, labels
 from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
 
@@ -38,7 +38,7 @@ def balance_panel(result: Assessment) -> Panel:
     parts = [("train", train, theme.ACCENT), ("test", test, theme.GREY)][: 2 if test else 1]
     keys = [Key("bar", f"{split}, {sum(counts):,} texts", colour) for split, counts, colour in parts]
     traces = [_bars(counts, names, order, colour, split) for split, counts, colour in parts]
-    x = theme.axis(name="share of the split", tickformat=".0%", rangemode="tozero", nticks=5)
+    x = theme.axis(name="share of the split", tickformat=".1~%", rangemode="tozero", nticks=5)
     bars = {"barmode": "group", "bargap": 0.3, "bargroupgap": 0.08}
     figure = theme.figure(traces, x, _class_axis([names[i] for i in order]), margin=_MARGIN, **bars)
     note = f"The {MOST} largest of {len(train):,} classes are shown." if len(train) > MOST else ""
@@ -78,7 +78,7 @@ def _stems(shares: theme.Values, texts: list[str]) -> list[theme.Trace]:
 
 def _class_axis(names: list[str]) -> dict[str, Any]:
     """Class names down the side, first on top; positions are numbers, so equal short names stay apart."""
-    ticks: dict[str, Any] = {"tickvals": list(range(len(names))), "ticktext": [label(name, 26) for name in names]}
+    ticks: dict[str, Any] = {"tickvals": list(range(len(names))), "ticktext": labels(names, 26)}
     size = {"tickfont": {"size": 11 if len(names) <= FEW else 10}}
     return theme.axis(range=[len(names) - 0.5, -0.5], showgrid=False, **ticks, **size)
 
@@ -156,9 +156,9 @@ def _matrix(heat: theme.Trace, names: list[str]) -> theme.Figure:
     few = size <= FEW
     below = 16 if size <= 2 else 14 if few else 22  # characters of a name under its column
     common = {"tickvals": list(range(size)), "tickfont": {"size": 11 if few else 9}, "fixedrange": few}
-    columns = {"ticktext": [label(name, below) for name in names], "tickangle": 0 if size <= 3 else -60 if few else -90}
+    columns = {"ticktext": labels(names, below), "tickangle": 0 if size <= 3 else -60 if few else -90}
     x = theme.axis(name="predicted", showgrid=False, range=[-0.5, size - 0.5], **columns, **common)
-    y = {**_class_axis(names), **common, "ticktext": [label(name, 16 if few else 26) for name in names]}
+    y = {**_class_axis(names), **common, "ticktext": labels(names, 16 if few else 26)}
     y |= {"title": {**x["title"], "text": "true"}}
     margin = {"l": 40, "r": 8, "t": 4 if few else 34, "b": 40}
     return theme.figure([heat], x, y, margin=margin, dragmode=False if few else "zoom")
