@@ -11,9 +11,9 @@ import tokenworth as tw
 from planted import planted_task, rows_of, write_rows
 from small_models import write_folder
 from tokenworth.assessment.assessment_forecast import (
-    CROSSFIT_PER_CUBE,
     FORWARD_SHARE,
-    SCORES_PER_CUBE,
+    SCORES_PER_RANK,
+    SCORES_PER_WIDTH,
     Rates,
     forecast,
     measure_rates,
@@ -50,7 +50,7 @@ def test_counts_by_hand(model):
     assert found.forward_flops == 500 * account.flops_per_token()
     assert found.moment_flops == 500 * 4 * 3.25 * 32**2
     assert found.forward_seconds == pytest.approx(found.forward_flops / (FORWARD_SHARE * 1e9))
-    assert found.score_seconds == pytest.approx(4 * SCORES_PER_CUBE * 32**3 / 1e7)
+    assert found.score_seconds == pytest.approx(4 * (SCORES_PER_WIDTH + SCORES_PER_RANK) * 32**3 / 1e7)
     assert found.moment_bytes == 4 * 16 * 32**2
     assert found.feature_bytes == 3 * 4 * 50 * 32 * 4
     assert found.seconds == found.forward_seconds + found.moment_seconds + found.score_seconds
@@ -63,7 +63,7 @@ def test_few_texts_and_little_memory(model):
     assert few.passes == 2
     assert few.forward_flops == pytest.approx(2 * whole.forward_flops)  # the second group ends at the last layer
     assert few.forward_seconds == pytest.approx(whole.forward_seconds)
-    assert few.score_seconds - whole.score_seconds == pytest.approx(4 * CROSSFIT_PER_CUBE * 20**3 / 1e7)
+    assert whole.score_seconds - few.score_seconds == pytest.approx(4 * SCORES_PER_RANK * (32**3 - 20**3) / 1e7)
 
 
 def test_rates_are_measured():

@@ -23,10 +23,10 @@ from tokenworth.tasks import Task, load_task
 
 FORWARD_SHARE = 0.8
 """Share of the matrix rate that a forward pass reaches on a CPU; the rest is norms, softmax and memory."""
-SCORES_PER_CUBE = 180.0
-"""Closed forms of one layer with ten groups and twenty shuffles, in FLOPs at the float64 matrix rate per D^3."""
-CROSSFIT_PER_CUBE = 250.0
-"""The same for cross-fitting where there are fewer texts than directions, per (number of training texts)^3."""
+SCORES_PER_WIDTH, SCORES_PER_RANK = 65.0, 115.0
+"""Closed forms of one layer with ten groups and twenty shuffles, in FLOPs at the float64 matrix rate: per D^3 for what
+decomposes the width, and per R^3, R the lesser of D and the number of training texts, for what leaves groups out.
+"""
 _POOLINGS = 3
 
 
@@ -93,7 +93,7 @@ def forecast(
     blocks_run = sum(1.0 if place == 0 else group[-1] / len(account.blocks) for place, group in enumerate(groups))
     forward_flops = tokens * account.flops_per_token() * blocks_run
     moment_flops = tokens * account.moment_flops_per_token()
-    cubes = SCORES_PER_CUBE * width**3 + (CROSSFIT_PER_CUBE * n_train**3 if n_train <= width else 0.0)
+    cubes = SCORES_PER_WIDTH * width**3 + SCORES_PER_RANK * min(width, n_train) ** 3
     return Forecast(
         texts=len(lengths_N),
         tokens=tokens,
