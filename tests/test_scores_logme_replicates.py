@@ -107,3 +107,17 @@ def test_a_wide_layer_has_an_interval_too():
     scores = score_layer(None, groups, rows=rows, labels=truth)
     assert scores.values["logme"].low < scores.values["logme"].value < scores.values["logme"].high
     assert "logme_interval" not in scores.reasons
+
+
+def test_where_the_texts_left_give_the_labels_exactly_there_is_no_interval_either():
+    """One text tells the classes' hyperplane from noise; without its group the evidence rises as long as lambda falls."""
+    rng = np.random.default_rng(10)
+    labels = torch.arange(400) % 2
+    z = rng.normal(size=(400, 200))
+    z[:, 0], z[:, 1] = labels, 1 - labels
+    z[0, :2] = 0.5
+    groups, rows, truth = grouped(torch.tensor(z), labels, 2)
+    replicates = LogmeReplicates.of(add_up(groups))
+    assert np.isnan(replicates.without(rows[0], truth[0]))
+    assert np.isfinite(replicates.without(rows[1], truth[1]))
+    assert np.isnan(logme(add_up(groups) - groups[0])), "as decompositions say"

@@ -10,7 +10,9 @@ from typing import TypeVar
 import torch
 
 SMALL = 1024
-"""Up to this width a factorisation hardly gains by threads of its own, and several layers fit into memory."""
+"""Up to this width a factorisation hardly gains by threads of its own."""
+MOST = 8
+"""Pieces at a time: each holds its matrices, a fourth of the 1.05 GB of a layer of twice the width (docs/benchmarks.md)."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -26,7 +28,7 @@ def side_by_side(width: int) -> Iterator[Callable[[Callable[[Item], Result], Ite
     if threads == 1 or width > SMALL:
         yield lambda work, items: [work(item) for item in items]
         return
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(min(threads, MOST), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             yield lambda work, items: list(pool.map(work, items))
         finally:

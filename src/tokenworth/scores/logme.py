@@ -146,7 +146,7 @@ class Evidence:
 
     @classmethod
     def of(cls, pooled: PooledMoments, seen_C: Tensor, *, center: bool) -> Evidence:
-        """Of those classes that a mask names."""
+        """Of those classes that a mask or their numbers name."""
         spectrum, n = centred_spectrum(pooled), pooled.n_texts
         _, szy, syy = pooled.second_moments(center=True)
         loadings_RC = (szy[:, seen_C].T @ spectrum.vectors_DR * n).T

@@ -33,6 +33,8 @@ _CALLS = 3e7
 """Of a class, in such multiplications: small tensors cost their calls."""
 _ROUNDING = 1e-9
 """Share of q that must be left."""
+_SETTLED = 0.01
+"""Nats that a step may still bring where the evidence nears a limit: of all texts, not of one."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -111,7 +113,7 @@ class LogmeReplicates:
         return float(torch.stack(heights).mean()) / (self.total.n_texts - len(rows_ND)) if heights else math.nan
 
     def _peak(self, of_class: _OfClass, points: _Points, rows_NS: Tensor, truth_N: Tensor) -> Tensor:
-        """Largest evidence of one class (scalar)."""
+        """Largest evidence of one class (scalar); NaN where it still rises at the last lambda that was tried."""
         about_P = points.log_lambda_P
         height_P = self._heights(points, rows_NS, truth_N)
         for _ in range(MOVES):
@@ -121,7 +123,8 @@ class LogmeReplicates:
             about_P = about_P + way * STEP
             beyond = self._heights(of_class.at(about_P[1 + way, None]), rows_NS, truth_N)
             height_P = torch.cat([height_P[1:], beyond] if way > 0 else [beyond, height_P[:-1]])
-        return top_of_three(height_P)
+        rises = height_P.argmax() != 1 and height_P.max() - height_P[1] > _SETTLED
+        return torch.full_like(height_P[0], math.nan) if rises else top_of_three(height_P)
 
     def _heights(self, points: _Points, rows_NS: Tensor, truth_N: Tensor) -> Tensor:
         """Evidence (P,) of one class without some rows; NaN where rounding hides it."""
