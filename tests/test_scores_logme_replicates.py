@@ -110,7 +110,7 @@ def test_a_wide_layer_has_an_interval_too():
 
 
 def test_where_the_texts_left_give_the_labels_exactly_there_is_no_interval_either():
-    """One text tells the classes' hyperplane from noise; without its group the evidence rises as long as lambda falls."""
+    """One text tells the classes' hyperplane from noise; without its group the evidence rises while lambda falls."""
     rng = np.random.default_rng(10)
     labels = torch.arange(400) % 2
     z = rng.normal(size=(400, 200))

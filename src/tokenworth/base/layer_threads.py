@@ -12,7 +12,7 @@ import torch
 SMALL = 1024
 """Up to this width a factorisation hardly gains by threads of its own."""
 MOST = 8
-"""Pieces at a time: each holds its matrices, a fourth of the 1.05 GB of a layer of twice the width (docs/benchmarks.md)."""
+"""Pieces at a time, as each holds its matrices: a layer of twice the width takes 1.05 GB (docs/benchmarks.md)."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
