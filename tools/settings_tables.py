@@ -54,19 +54,20 @@ FILES: dict[str, dict[str, Any]] = {
 }
 """By file its sections, each with the class that declares them."""
 _NOT_IN_FILES = {"of_route", *FILLED_IN}
-_COLUMNS = "| setting | takes | default | |\n|---|---|---|---|"
+COLUMNS = "| setting | takes | default | |\n|---|---|---|---|"
 
 
 def settings_page() -> str:
     """The whole page."""
     commands = (line for name in COMMANDS if name not in GROUPS for line in _section(name))
-    return "\n".join([_HEAD, *commands, *(line for name, sections in FILES.items() for line in _file(name, sections))])
+    files = (line for name, sections in FILES.items() for line in (f"## {name}\n", *file_lines(sections)))
+    return "\n".join([_HEAD, *commands, *files])
 
 
 def _section(name: str) -> Iterator[str]:
     rows = list(_rows(reduce(getitem, name.split(), app)))
     if rows:
-        yield f"## tokenworth {name}\n\n{COMMANDS[name].splitlines()[0]}\n\n{_COLUMNS}"
+        yield f"## tokenworth {name}\n\n{COMMANDS[name].splitlines()[0]}\n\n{COLUMNS}"
         yield from rows
         yield ""
 
@@ -78,20 +79,19 @@ def _rows(command: Any) -> Iterator[str]:
             if setting.name not in seen:
                 seen.add(setting.name)
                 row = bundle.described[setting.name]
-                kind = row.kind or getattr(option_type(setting.hint), "__name__", "").replace("str", "text")
-                yield _row(row, shows_default=setting.default is not None, kind=kind)
+                yield table_row(row, shows_default=setting.default is not None)
 
 
-def _file(name: str, sections: dict[str, Any]) -> Iterator[str]:
+def file_lines(sections: dict[str, Any], level: str = "###") -> Iterator[str]:
+    """Tables of a file, one a section, under headings of that level."""
     below = {section.partition(":")[0] for names in sections for section in names.split(", ")}
-    yield f"## {name}\n"
     for section, kind in sections.items():
         of_name = {"name"} if section.endswith("NAME") else set()
         rows = [row for row in declared_settings(kind) if row.name not in _NOT_IN_FILES | of_name]
-        title = f"### `{section}`\n\n" if section else ""
-        yield f"{title}{_first_sentence(kind)}\n" + (f"\n{_COLUMNS}" if rows else "")
+        title = f"{level} `{section}`\n\n" if section else ""
+        yield f"{title}{_first_sentence(kind)}\n" + (f"\n{COLUMNS}" if rows else "")
         for row in rows:
-            yield _row(row, kind="section" if row.name in below else row.kind)
+            yield table_row(row, kind="section" if row.name in below else row.kind)
         yield from [""] if rows else []
 
 
@@ -99,10 +99,12 @@ def _first_sentence(kind: Any) -> str:
     return " ".join(inspect.getdoc(kind).split("\n\n")[0].split())
 
 
-def _row(row: Setting, *, shows_default: bool = True, kind: str) -> str:
+def table_row(row: Setting, *, name: str = "", kind: str | None = None, shows_default: bool = True) -> str:
+    """A setting as a row: its name or another spelling, what it takes, its default and its sentence."""
+    kind = row.kind or getattr(option_type(row.hint), "__name__", "").replace("str", "text") if kind is None else kind
     takes = ", ".join(part for part in (kind, row.bounds, row.unit) if part)
     default = row.default_text if shows_default and row.default_text not in ("null", '""', "[]") else ""
-    cells = [cell.replace("|", "\\|") for cell in (f"`{row.name}`", takes, default.strip('"'), row.help)]
+    cells = [cell.replace("|", "\\|") for cell in (name or f"`{row.name}`", takes, default.strip('"'), row.help)]
     return f"| {' | '.join(cells)} |"
 
 

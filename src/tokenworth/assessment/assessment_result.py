@@ -171,14 +171,19 @@ class Assessment(Result):
     REMEDY: ClassVar[str] = "run tokenworth assess again"
 
     task: TaskCard
+    """Name, classes, counts of texts and tokens by part, and fingerprint of the task."""
     backbone: BackboneCard
+    """Name, layers, width, parameters, number format and fingerprint of the backbone."""
     settings: Settings
+    """Every setting of the call, defaults among them, by name."""
     layers: list[LayerRow]
+    """One row a layer, with `layer` (0: the embedding output) and its scores by name."""
     best_layer: int
     """Chosen on training texts only."""
     best_pooling: str = "mean"
     """Chosen together with the layer, and with it whether its states were normalised before."""
     best_states: str = "raw"
+    """What the best probe reads: normalised (each state over its root mean square) or raw."""
     poolings: list[PoolingRow] = field(default_factory=list)
     """The probe of every layer and pooling that was tried."""
     nested_accuracy: Number = math.nan
@@ -188,15 +193,22 @@ class Assessment(Result):
     curves: Curves
     """At the best layer, over k = 1 .. D."""
     spectrum: Curves
+    """At the best layer, descending: `pooled`, shares of the pooled texts' variance; `context`, shares of the energy of
+    next states that each autoregressive direction explains."""
     probes: list[ProbeRow]
+    """Probes and baselines with their figures on the test texts: majority, bag of words, ridge and logistic."""
     confusion: Confusion
+    """True against predicted classes of the best probe on the test texts."""
     predictions: list[int]
     """Class predicted for each test text by the best probe, in the order of the test part."""
     flags: list[Flag]
+    """Where a number means nothing, and why."""
     sentences: list[str]
+    """The answer in plain words, as the page and the terminal show it."""
     timings: Annotated[dict[str, float], {"total": FINITE}]
     """Seconds of load, tokenise, encode, scores, probes and their total; "encode: ..." are parts of encode."""
     environment: Facts
+    """Versions of the libraries, the machine and its device."""
     forward_pass: Facts = field(default_factory=dict)
     """How the pass went, over all its sessions: reused, tokens, padded_tokens, batches, halvings, passes, processes,
     and seconds of forward, pooling, moments and checkpoints."""

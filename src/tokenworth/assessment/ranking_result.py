@@ -46,10 +46,13 @@ class Ranking(Result):
     rows: list[RankedRow]
     """One a backbone, with the scores of its best layer."""
     assessments: list[Assessment]
+    """Of the backbones that did not fail, in the order of the rows."""
     baseline: ProbeRow
     """The bag of words."""
     sentences: list[str]
+    """The answer in plain words, as the page and the terminal show it."""
     environment: Facts = field(default_factory=dict)
+    """Versions of the libraries, the machine and its device."""
 
     def table(self) -> pd.DataFrame:
         """One row a backbone, best first, failed ones last."""

@@ -24,7 +24,9 @@ class Backbone:
     tokenizer: Any
     """A transformers tokenizer."""
     device: torch.device
+    """Where the weights lie; of a model spread by device_map, where its inputs go."""
     dtype: torch.dtype
+    """Number format of the weights and states."""
     n_layers: int
     """L, the number of blocks."""
     width: int
@@ -34,7 +36,9 @@ class Backbone:
     max_length: int
     """Longest text in tokens, special tokens included."""
     n_parameters: int
+    """Of the base model, embeddings included."""
     random: bool
+    """Whether the weights are drawn instead of read."""
     fingerprint: str
     """sha256 hex of configuration, tokenizer and weights (random weights: of the seed)."""
     source: str

@@ -19,6 +19,7 @@ class Document:
     """A text on its way to becoming tokens."""
 
     text: str
+    """What it says."""
     id: str
     """Where it came from, such as `wiki/articles.jsonl:17`; unique within a corpus."""
     source: str
@@ -37,7 +38,9 @@ class Amount:
     """Documents and their bytes."""
 
     documents: int = 0
+    """How many."""
     bytes: int = 0
+    """Of their texts in UTF-8."""
 
     def __add__(self, other: Amount) -> Amount:
         return Amount(self.documents + other.documents, self.bytes + other.bytes)
@@ -53,7 +56,9 @@ class Ledger:
     """What one stage did to one shard, or to many: ledgers add up in any order but that of the samples."""
 
     taken: Amount = field(default_factory=Amount)
+    """What the stage was given to work on."""
     given: Amount = field(default_factory=Amount)
+    """What it handed on: what was taken without what was dropped, after its changes."""
     dropped: dict[str, Amount] = field(default_factory=dict)
     """By reason."""
     changed: dict[str, Amount] = field(default_factory=dict)

@@ -48,6 +48,7 @@ class Exposure(Measured):
     """Means in nats a token, with the ends of 95 % bootstrap intervals over texts for every difference."""
 
     texts: int
+    """Documents that were read."""
     continuation: list[dict[str, Any]]
     """A row a prefix length and range of places: prefix, first, last, gold, own, other, exposure, mismatch, ..."""
     drift: list[dict[str, Any]]

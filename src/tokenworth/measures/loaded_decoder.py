@@ -39,10 +39,13 @@ class Decoder:
     """A model that predicts next tokens, in eval mode, with its tokenizer."""
 
     name: str
+    """As it was asked for: a folder or a hub id, with ``@random`` for drawn weights."""
     model: Any
     """input_ids (B, T) to .logits (B, T, V); takes past_key_values and use_cache."""
     tokenizer: Any
+    """A transformers tokenizer."""
     device: torch.device
+    """Where the weights lie and token ids go."""
     context: int
     """Tokens it says it can read."""
     trained: int

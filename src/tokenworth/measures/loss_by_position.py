@@ -37,6 +37,7 @@ class Positions(Measured):
     """Means in nats a token with 95 % bootstrap intervals over documents."""
 
     texts: int
+    """Documents that were read."""
     length: int
     """T, tokens."""
     window: int

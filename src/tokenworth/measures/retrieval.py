@@ -49,6 +49,7 @@ class Retrieval(Measured):
     """Shares of right answers with Wilson's 95 % intervals."""
 
     chance: float
+    """Share of right answers of who guesses: 1 / C for C values."""
     probes: int
     """Of each length and depth."""
     cells: list[dict[str, Any]]

@@ -77,7 +77,9 @@ class PretrainPage:
     """A run with its curves, for the report."""
 
     run: PretrainRun
+    """The run itself."""
     journal: list[dict[str, Any]]
+    """The lines of metrics.jsonl: one a step, and one for each look at held-out documents."""
 
     @classmethod
     def load(cls, folder: str | Path) -> PretrainPage:

@@ -75,6 +75,7 @@ class BagOfWordsModel:
     recipe: str
     """A key of RECIPES."""
     blocks: tuple[Ngrams, ...]
+    """Terms of each kind of n-gram, with their weights."""
     linear: Linear
     """Log-odds of each class against the rest."""
 

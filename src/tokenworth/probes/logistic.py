@@ -31,7 +31,9 @@ class Linear:
     """
 
     weights_DC: Floats
+    """By feature and class, in the units of the features as they come."""
     intercept_C: Floats
+    """By class."""
 
     def scores(self, x_ND: Any) -> Floats:
         """Log-odds (N, C), up to a constant a row; x may be sparse."""
@@ -60,9 +62,13 @@ class LogisticProbe:
     """Predictions of a logistic probe (M,), the inverse penalty chosen, and its cross-validated training accuracy."""
 
     test_M: Ints
+    """Class index predicted for each test text."""
     inverse_penalty: float
+    """C of `INVERSE_PENALTIES`, chosen by accuracy over folds."""
     cv_accuracy: float
+    """Accuracy over folds of training texts at that penalty."""
     converged: bool
+    """Whether the optimiser came to its end on all training texts."""
     linear: Linear
     """The read-out of features as they come, standardising included."""
 

@@ -22,14 +22,23 @@ class Metrics:
     """Support-weighted F1, accuracy and macro F1 on held-out texts, with 95 % bootstrap intervals over texts."""
 
     accuracy: float
+    """Share of texts whose class is predicted."""
     accuracy_low: float
+    """Lower end of its 95 % interval."""
     accuracy_high: float
+    """Upper end of its 95 % interval."""
     f1: float
+    """F1 of each class, weighted by its share of the texts: the published figure."""
     f1_low: float
+    """Lower end of its 95 % interval."""
     f1_high: float
+    """Upper end of its 95 % interval."""
     macro_f1: float
+    """Mean F1 of the classes that occur, each counting the same."""
     macro_f1_low: float
+    """Lower end of its 95 % interval."""
     macro_f1_high: float
+    """Upper end of its 95 % interval."""
 
 
 def evaluate(true_N: Ints, predicted_N: Ints, n_classes: int, *, seed: int = 0) -> Metrics:

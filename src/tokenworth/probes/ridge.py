@@ -21,10 +21,15 @@ class RidgeProbe:
     """Predictions of one layer's ridge probe.  Axes: N training texts, M test texts, B shuffles."""
 
     penalty: float
-    test_M: Tensor  # class predicted for each test text
-    crossfit_N: Tensor  # class predicted for each training text by the probe that never saw its group
-    loss_N: Tensor  # squared error over one-hot labels of the same predictions
-    shuffled_BM: Tensor  # test predictions of probes fitted to shuffled labels
+    """Chosen by generalised cross-validation on all training texts."""
+    test_M: Tensor
+    """Class predicted for each test text."""
+    crossfit_N: Tensor
+    """Class predicted for each training text by the probe that never saw its group."""
+    loss_N: Tensor
+    """Squared error over one-hot labels of the same predictions."""
+    shuffled_BM: Tensor
+    """Test predictions of probes fitted to shuffled labels."""
 
 
 def ridge_probe(

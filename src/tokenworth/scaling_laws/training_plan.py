@@ -21,12 +21,17 @@ class Plan(NamedTuple):
     """One way to spend a budget."""
 
     name: str
+    """What it is best for, or the rule it follows."""
     parameters: float
+    """N, of the model to train."""
     tokens: float
+    """D, to train it on."""
     train_flops: float
+    """6 N D."""
     serve_flops: float
+    """2 N for each token to be served; 0 where none is."""
     loss: float
-    """NaN where the form knows optima only."""
+    """By the fitted law, in nats a token; NaN where the form knows optima only."""
 
     @property
     def tokens_per_parameter(self) -> float:

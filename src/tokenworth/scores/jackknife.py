@@ -17,10 +17,15 @@ class Interval:
     """Estimate, standard error and t interval of a statistic; arrays of one shape."""
 
     estimate: Tensor
+    """Of all texts."""
     error: Tensor
+    """Standard error of the estimate."""
     low: Tensor
+    """Lower end of the t interval."""
     high: Tensor
-    replicates: Tensor  # (G, ...) the statistic without each group
+    """Upper end of the t interval."""
+    replicates: Tensor
+    """(G, ...) the statistic without each group."""
 
 
 def jackknife(

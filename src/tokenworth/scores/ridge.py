@@ -27,10 +27,15 @@ class Ridge:
     """Linear read-out: scores = pooled @ weights_DC + intercept_C, the largest names the class."""
 
     weights_DC: Tensor
+    """By coordinate and class, in the units of the pooled states as they come."""
     intercept_C: Tensor
+    """By class."""
     penalty: float
-    gcv: float  # generalised cross-validation estimate of the mean squared error over one-hot labels
-    r2: float  # 1 - gcv / variance of the labels: at most 1, near 0 without signal
+    """Chosen by generalised cross-validation, relative to coordinates of unit variance."""
+    gcv: float
+    """Generalised cross-validation estimate of the mean squared error over one-hot labels."""
+    r2: float
+    """1 - gcv / variance of the labels: at most 1, near 0 without signal."""
 
     def predict(self, pooled_BD: Tensor) -> Tensor:
         """Class indices (B,) of pooled texts (B, D)."""

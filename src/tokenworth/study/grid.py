@@ -45,7 +45,9 @@ class Cell:
     task: str
     """Empty for routes without texts."""
     route: str
+    """assess, published, count, or a route of `adapt`."""
     seed: int
+    """Of everything random in it."""
     settings: dict[str, Any] = field(hash=False)
     """Those that were given and matter to the route."""
 

@@ -42,11 +42,17 @@ class Sweep:
     """The scores of one backbone on some tasks for every layer and k, and what they are put against."""
 
     figure: str
+    """Of the paper: a key of `FIGURES`, which says what the outcome is."""
     backbone: str
+    """By the study's name for it."""
     tasks: tuple[str, ...]
+    """The T tasks, by name."""
     shares: tuple[float, ...]
+    """The K values of k, as shares of the width."""
     score_TLK: np.ndarray
+    """NTPS of the published code by task, layer and k."""
     outcome_TL: np.ndarray
+    """By task and layer, signed so that the published r is positive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class StudyStore(CellStore[tuple[str, Cell], None, Path]):
     """The folder of a study; a cell is named by its key and what it is."""
 
     root: Path
+    """The folder."""
     contended: ClassVar[bool] = True
 
     def folder(self, key: str) -> Path:

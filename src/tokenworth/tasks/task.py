@@ -23,6 +23,7 @@ class Split:
     """N labelled texts."""
 
     texts: list[str]
+    """The N texts, in the order of the source."""
     labels: np.ndarray
     """(N,) int64, index into Task.label_names."""
     groups: np.ndarray | None = None

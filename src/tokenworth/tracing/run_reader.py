@@ -46,6 +46,7 @@ class Checkpoint:
     name: str = ""
     """What it was called: its folder, or the revision."""
     hub_id: str | None = None
+    """Of the repository whose revision it is; None for a folder."""
     revision: str | None = None
     """The commit of a hub id."""
     random: bool = False

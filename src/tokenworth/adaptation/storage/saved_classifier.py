@@ -56,8 +56,11 @@ class Classifier:
     """A route's result, ready to use."""
 
     predictor: Predictor
+    """What scores texts: (N,) texts to (N, C) log-odds, up to a constant a row."""
     label_names: tuple[str, ...]
+    """The C class names, in the order of the columns."""
     temperature: float = 1.0
+    """What scores are divided by before the softmax: 1 unless the route was calibrated."""
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The most probable class name of each text."""

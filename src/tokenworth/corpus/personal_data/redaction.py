@@ -24,9 +24,11 @@ class Finding(NamedTuple):
     """Something personal at text[start:end]."""
 
     type: str
+    """EMAIL, PHONE, IBAN, ..., which stands as <EMAIL> in its place."""
     start: int
     """Characters from the beginning of the text as it was given."""
     end: int
+    """The first character behind it, counted in the same way."""
 
 
 class Rule(NamedTuple):
