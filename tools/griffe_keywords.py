@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
 import griffe
 
-from tokenworth.settings.declarations import declared_settings
+sys.path.insert(0, str(Path(__file__).parent))
+from reference_names import type_text
+
+from tokenworth.settings.declarations import Setting, declared_settings
 
 
 class KeywordsOf(griffe.Extension):
@@ -26,7 +31,7 @@ class KeywordsOf(griffe.Extension):
                 griffe.Parameter(
                     setting.name,
                     kind=kinds.positional_or_keyword if setting.by_place else kinds.keyword_only,
-                    annotation=", ".join(part for part in (setting.kind, setting.bounds, setting.unit) if part) or None,
+                    annotation=_takes(setting),
                     default=setting.default_text or None,
                 )
                 for setting in settings
@@ -34,3 +39,7 @@ class KeywordsOf(griffe.Extension):
         )
         assert func.docstring is not None, "public calls have one"
         func.docstring.value = getattr(module, func.name).__doc__
+
+
+def _takes(setting: Setting) -> str:
+    return ", ".join(filter(None, (setting.kind or type_text(setting.hint), setting.bounds, setting.unit)))

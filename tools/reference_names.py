@@ -8,7 +8,10 @@ import inspect
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from typing_extensions import is_typeddict
 
 sys.path.insert(0, str(Path(__file__).parent))
 from settings_tables import COLUMNS, table_row
@@ -84,6 +87,21 @@ def is_error(value: Any) -> bool:
     return inspect.isclass(value) and issubclass(value, Exception)
 
 
+def type_text(hint: Any) -> str:
+    """An annotation as a reader needs it: without checks, and dictionaries with stated keys as dictionaries."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        return type_text(get_args(hint)[0])
+    arms = [type_text(arm) for arm in get_args(hint)] if origin in (Union, UnionType, list, tuple, dict) else []
+    if origin in (Union, UnionType):
+        return " | ".join(arms)
+    if origin in (list, tuple, dict):
+        return f"{origin.__name__}[{', '.join(arms)}]"
+    if hint in (type(None), Ellipsis):
+        return "None" if hint is type(None) else "..."
+    return "dict" if is_typeddict(hint) else getattr(origin or hint, "__name__", str(hint))
+
+
 def constant_path(room: str, name: str) -> str:
     """The module that assigns a constant, with its name: one of the room, or of a room that hands it on."""
     rooms = sorted(sys.modules, key=lambda module: not module.startswith(f"tokenworth.{room}."))
@@ -142,10 +160,15 @@ def _fields(kind: type[Any]) -> list[str]:
     rows = [row for row in declared_settings(kind) if not row.name.startswith("_")]
     if issubclass(kind, Settings):
         return [COLUMNS, *(table_row(row) for row in rows), ""]
-    cells = [
-        (row.name, re.sub(r"Annotated\[(.+?), .*", r"\1", row.written).replace("|", "\\|"), row.help) for row in rows
-    ]
-    return [_FIELDS, *(f"| `{name}` | `{kind}` | {said} |" for name, kind, said in cells), ""]
+    typed = [(row.name, type_text(row.hint).replace("|", "\\|"), row.help + _keys(row.hint)) for row in rows]
+    return [_FIELDS, *(f"| `{name}` | `{written}` | {said} |" for name, written, said in typed), ""]
+
+
+def _keys(hint: Any) -> str:
+    """Of dictionaries with stated keys their names, as a sentence."""
+    if is_typeddict(hint):
+        return f" Keys: {', '.join(f'`{name}`' for name in hint.__annotations__)}."
+    return next(filter(None, map(_keys, get_args(hint))), "")
 
 
 def _block(path: str, name: str, level: int = 2, **options: bool) -> str:
