@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Tests start many processes, and none should have to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-pretrain format rules types lint test check selection pythons lowest bench bench-real browser clean
+.PHONY: demo demo-pretrain docs format rules types lint test check selection pythons lowest bench bench-real browser clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
@@ -28,6 +28,11 @@ demo: $(STAMP)
 # The same story about a decoder of a million parameters that is pretrained on the spot.
 demo-pretrain: $(STAMP)
 	$(BIN)/tokenworth demo --pretrain --out out/demo-pretrain
+
+# The site, strictly and without a network; out/site/index.html opens without a server.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "out/site/index.html"
 
 # The page tests drive a real browser; where it cannot be installed they are skipped with a reason.
 browser:
