@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +34,23 @@ class KeywordsOf(griffe.Extension):
                     setting.name,
                     kind=kinds.positional_or_keyword if setting.by_place else kinds.keyword_only,
                     annotation=_takes(setting),
-                    default=setting.default_text or None,
+                    default=None if setting.default is MISSING else repr(setting.default),
                 )
                 for setting in settings
             )
         )
         assert func.docstring is not None, "public calls have one"
-        func.docstring.value = getattr(module, func.name).__doc__
+        func.docstring.value = _with_returns(getattr(module, func.name))
 
 
 def _takes(setting: Setting) -> str:
     return ", ".join(filter(None, (setting.kind or type_text(setting.hint), setting.bounds, setting.unit)))
+
+
+def _with_returns(call: Any) -> str:
+    """The docstring, with what comes back in the words of its class; mkdocstrings adds the type."""
+    head, mark, tail = call.__doc__.partition("\n\nRaises:\n")
+    returned = inspect.signature(call).return_annotation
+    said = (inspect.getdoc(returned) or "").split("\n\n")[0] if inspect.isclass(returned) else ""
+    section = "\n\nReturns:\n    " + " ".join(said.split()) if said and "\nReturns:\n" not in head else ""
+    return head + section + mark + tail

@@ -94,7 +94,7 @@ def type_text(hint: Any) -> str:
         return type_text(get_args(hint)[0])
     arms = [type_text(arm) for arm in get_args(hint)] if origin in (Union, UnionType, list, tuple, dict) else []
     if origin in (Union, UnionType):
-        return " | ".join(arms)
+        return " or ".join(arms)
     if origin in (list, tuple, dict):
         return f"{origin.__name__}[{', '.join(arms)}]"
     if hint in (type(None), Ellipsis):
@@ -160,7 +160,7 @@ def _fields(kind: type[Any]) -> list[str]:
     rows = [row for row in declared_settings(kind) if not row.name.startswith("_")]
     if issubclass(kind, Settings):
         return [COLUMNS, *(table_row(row) for row in rows), ""]
-    typed = [(row.name, type_text(row.hint).replace("|", "\\|"), row.help + _keys(row.hint)) for row in rows]
+    typed = [(row.name, type_text(row.hint), row.help + _keys(row.hint)) for row in rows]
     return [_FIELDS, *(f"| `{name}` | `{written}` | {said} |" for name, written, said in typed), ""]
 
 
