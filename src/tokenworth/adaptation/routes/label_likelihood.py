@@ -194,8 +194,8 @@ class TreeReader:
             ids.append([*prompt, *labels.behind, *[self.backbone.pad_id] * spare])
             branches.append([*[0] * n, *label_branch, *[len(labels.ids) + 1] * spare])
             places.append([*range(n), *(n + place for place in label_place), *[n] * spare])
-        ids_BS, *tree = (torch.tensor(rows, device=self.backbone.device) for rows in (ids, branches, places))
-        return ids_BS, Tree(*tree)
+        ids_BS, branch_BS, place_BS = (torch.tensor(x, device=self.backbone.device) for x in (ids, branches, places))
+        return ids_BS, Tree(branch_BS, place_BS)
 
 
 class SingleReader:

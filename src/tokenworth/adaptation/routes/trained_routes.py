@@ -17,6 +17,7 @@ from tokenworth.adaptation.predictor import origin, with_prefix
 from tokenworth.adaptation.routes.lora import add_lora, quantise
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, TunedPredictor, trainable
 from tokenworth.adaptation.training.batch_cuts import StepCost
+from tokenworth.adaptation.training.lora_products import join_products
 from tokenworth.adaptation.training.route_training import RouteLearner, RoutePosition, TrainingData
 from tokenworth.backbones import Backbone, dtype_name, resolve_device, resolve_dtype
 from tokenworth.backbones.loading.quiet import quiet_transformers
@@ -81,6 +82,8 @@ def _lora(job: Job) -> Network:
         quantise(backbone, job.config.quantise)
     with quiet_transformers():
         adapter = add_lora(backbone.model, backbone.name, job.config, job.seed)
+    if not job.devices.sharded:  # FSDP asks for a map's weights as the map is called
+        join_products(backbone)
     return Network(backbone, backbone.dtype, adapter, base)
 
 
@@ -142,7 +145,7 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
         weights = whole_state(classifier)
         predictor = build(job).predictor(job)
         predictor.classifier.load_state_dict(weights)
-    packs, position = data.packer.packing, learner.position
+    packs, position = data.packer.packing is not None, learner.position
     kept = ("losses", "evaluations", "best_step", "micro_batch", "halvings")
     return Fitted(
         predictor=predictor,
@@ -159,7 +162,7 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
 
 def _data(job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens, cost: StepCost) -> TrainingData:
     config, backbone, part = job.config, network.backbone, job.validation
-    packs = config.packing and packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch)
+    packs = packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch) if config.packing else None
 
     def value() -> float:
         assert part is not None, "there is nothing to evaluate on"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tokenworth.adaptation.predictor import known_backbone, with_prefix
 from tokenworth.adaptation.routes.lora import quantise
 from tokenworth.adaptation.training.batch_packing import TextBatch, padded_batch
+from tokenworth.adaptation.training.lora_products import join_products
 from tokenworth.backbones import Backbone, dtype_name, load_backbone
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import with_model
@@ -146,6 +147,7 @@ def load_tuned(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> 
         try:
             with quiet_transformers():
                 adapter = PeftModel.from_pretrained(backbone.model, folder / "adapter")
+            join_products(backbone)
         except (RuntimeError, ValueError, OSError, KeyError) as error:
             raise AdaptError(
                 f"the adapter in {folder / 'adapter'} does not fit {backbone.name} ({first_line(error)}); it belongs "

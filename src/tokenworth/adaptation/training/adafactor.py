@@ -5,7 +5,7 @@ Source: Shazeer and Stern (2018), Adafactor: Adaptive Learning Rates with Sublin
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from tokenworth.training.devices import whole
 
 _DECAY = -0.8
 _EPS = 1e-30
+_TOGETHER = 2**18
 _TALL = 4
 """An embedding has many times more rows than columns; the gradient of few of them is handled alone."""
 
@@ -42,31 +43,52 @@ class Adafactor(torch.optim.Optimizer):
         """Update every parameter that has a gradient."""
         assert closure is None, "the loop computes gradients itself"
         for group in self.param_groups:
-            for weights in group["params"]:
-                if weights.grad is not None:
-                    self._update(weights, weights.grad.float(), group)
+            learning = [weights for weights in group["params"] if weights.grad is not None]
+            for state in (self.state[weights] for weights in learning):
+                state["step"] = state.get("step", 0) + 1
+            decayed = 1 - group["lr"] * group["weight_decay"]
+            for several in _alike(learning, [self.state[weights]["step"] for weights in learning]):
+                if torch.tensor(decayed, dtype=several[0].dtype) != 1:  # as that of the protocol is in float32
+                    torch._foreach_mul_(several, decayed)
+                self._update(several, group)
 
-    def _update(self, weights: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weights]
-        state["step"] = state.get("step", 0) + 1
-        kept = 1 - state["step"] ** _DECAY
-        decayed = 1 - group["lr"] * group["weight_decay"]
-        if torch.tensor(decayed, dtype=weights.dtype) != 1:  # as that of the protocol is in float32
-            weights.mul_(decayed)
-        rows = _rows_with_gradient(grad)
+    def _update(self, several: list[Tensor], group: dict[str, Any]) -> None:
+        """Update parameters of one shape."""
+        states = [self.state[weights] for weights in several]
+        kept = 1 - states[0]["step"] ** _DECAY
+        grads = [cast("Tensor", weights.grad).float() for weights in several]
+        rows = _rows_with_gradient(grads[0]) if len(several) == 1 else None
         if rows is not None:
-            update = _factored_rows(grad, rows, state, kept)
-        elif grad.ndim > 1:  # the second moment of a matrix is kept as that of rows and columns
-            row, column = _factors(*_means(grad.square()), state, kept)
-            update = (grad * row.unsqueeze(-1)).mul_(column.unsqueeze(-2))
+            update = _factored_rows(grads[0], rows, states[0], kept)[None]
         else:
-            update = _plain(grad, state, kept)
-        rms = float(whole(torch.linalg.vector_norm(update))) / grad.numel() ** 0.5
-        rate = group["lr"] / max(1.0, rms / group["clip_threshold"])
+            stacked = torch.stack(grads) if len(grads) > 1 else grads[0][None]
+            scaled = _factored if stacked.ndim > 2 else _plain  # a matrix keeps means of its rows and of its columns
+            update = scaled(stacked, states, kept)
+        norms = torch.linalg.vector_norm(update.flatten(1), dim=1) if len(several) > 1 else _norm(update[0])
+        rates = group["lr"] / (norms / (several[0].numel() ** 0.5 * group["clip_threshold"])).clamp_(min=1)
+        update.mul_(-rates.view(-1, *(1,) * (update.ndim - 1)))
         if rows is not None:
-            weights.index_add_(0, rows, update.to(weights.dtype), alpha=-rate)
+            several[0].index_add_(0, rows, update[0].to(several[0].dtype))
         else:
-            weights.add_(update, alpha=-rate)
+            torch._foreach_add_(several, list(update.unbind()))
+
+
+def _alike(learning: list[Tensor], steps: list[int]) -> list[list[Tensor]]:
+    """Parameters of one shape and format together, few enough numbers that all passes find them in a cache."""
+    kinds: dict[tuple[Any, ...], list[list[Tensor]]] = {}
+    for place, (weights, step) in enumerate(zip(learning, steps, strict=True)):
+        alone = place if isinstance(weights, DTensor) else None
+        lists = kinds.setdefault((weights.shape, weights.dtype, weights.device, step, alone), [[]])
+        most = max(1, _TOGETHER // weights.numel()) if weights.device.type == "cpu" else len(learning)
+        if len(lists[-1]) == most:
+            lists.append([])
+        lists[-1].append(weights)
+    return [several for lists in kinds.values() for several in lists]
+
+
+def _norm(update: Tensor) -> Tensor:
+    """Of one update that may be spread over processes."""
+    return whole(torch.linalg.vector_norm(update))[None]
 
 
 def _rows_with_gradient(grad: Tensor) -> Tensor | None:
@@ -82,33 +104,45 @@ def _factored_rows(grad: Tensor, rows: Tensor, state: dict[str, Any], kept: floa
     few = grad[rows]
     square = few.square()
     row = torch.zeros(len(grad), device=grad.device).index_copy_(0, rows, square.mean(dim=1))
-    scale, column = _factors(row, square.sum(dim=0) / len(grad), state, kept)
-    return few.mul_(scale[rows].unsqueeze(-1)).mul_(column)
+    scale, column = _factors(row[None], (square.sum(dim=0) / len(grad))[None], [state], kept)
+    return few.mul_(scale[0][rows].unsqueeze(-1)).mul_(column[0])
 
 
-def _factors(row: Tensor, column: Tensor, state: dict[str, Any], kept: float) -> tuple[Tensor, Tensor]:
-    """What rows and columns are multiplied by, from this step's mean squares and those before."""
-    if "row" not in state:
-        state["row"], state["column"] = torch.zeros_like(row), torch.zeros_like(column)
-    row = state["row"].mul_(kept).add_(row + _EPS, alpha=1 - kept)
-    column = state["column"].mul_(kept).add_(column + _EPS, alpha=1 - kept)
+def _factored(grads: Tensor, states: list[dict[str, Any]], kept: float) -> Tensor:
+    """Scaled gradients (n, ..., rows, columns) of n matrices, or of n batches of them."""
+    row, column = _factors(*_means(grads.square()), states, kept)
+    return (grads * row.unsqueeze(-1)).mul_(column.unsqueeze(-2))
+
+
+def _factors(row: Tensor, column: Tensor, states: list[dict[str, Any]], kept: float) -> tuple[Tensor, Tensor]:
+    """What rows (n, rows) and columns (n, columns) are multiplied by, from this step's mean squares and before."""
+    row, column = _mean(row, states, "row", kept), _mean(column, states, "column", kept)
     return (row / row.mean(dim=-1, keepdim=True)).rsqrt_(), column.rsqrt()
+
+
+def _mean(new: Tensor, states: list[dict[str, Any]], name: str, kept: float) -> Tensor:
+    """Running mean of what is new, one a state; the states keep it."""
+    for place, state in enumerate(states):
+        if name not in state:
+            state[name] = torch.zeros_like(new[place])
+    before = [state[name] for state in states]
+    mean = (torch.stack(before) if len(before) > 1 else before[0][None]).mul(kept).add_(new + _EPS, alpha=1 - kept)
+    torch._foreach_copy_(before, list(mean.unbind()))
+    return mean
 
 
 def _means(square: Tensor) -> tuple[Tensor, Tensor]:
     """Means over columns and over rows; a product with ones is many times faster than a sum down the columns."""
-    if square.ndim != 2 or isinstance(square, DTensor):
+    if square.ndim != 3 or isinstance(square, DTensor):
         return square.mean(dim=-1), square.mean(dim=-2)
-    n, m = square.shape
-    return square.mv(square.new_full((m,), 1 / m)), square.new_full((1, n), 1 / n).mm(square)[0]
+    n, rows, columns = square.shape
+    row = square.view(n * rows, columns).mv(square.new_full((columns,), 1 / columns)).view(n, rows)
+    return row, torch.matmul(square.new_full((1, rows), 1 / rows), square).squeeze(1)
 
 
-def _plain(grad: Tensor, state: dict[str, Any], kept: float) -> Tensor:
-    """The scaled gradient of a vector."""
-    if "square" not in state:
-        state["square"] = torch.zeros_like(grad)
-    mean = state["square"].mul_(kept).add_(grad.square() + _EPS, alpha=1 - kept)
-    return mean.rsqrt().mul_(grad)
+def _plain(grads: Tensor, states: list[dict[str, Any]], kept: float) -> Tensor:
+    """Scaled gradients (n, numbers) of n vectors, or (n,) of n numbers."""
+    return _mean(grads.square(), states, "square", kept).rsqrt().mul_(grads)
 
 
 def make_optimiser(parameters: dict[str, nn.Parameter], config: ResolvedConfig) -> torch.optim.Optimizer:

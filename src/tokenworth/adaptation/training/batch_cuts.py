@@ -30,6 +30,8 @@ class StepCost:
     token: float
     pair: float
     text: float
+    by_text: bool = False
+    """Whether texts packed in one row attend apart, so that only pairs within a text cost anything."""
 
     @classmethod
     def through(cls, lengths: Sequence[int], counts: Sequence[float]) -> StepCost:
@@ -51,7 +53,8 @@ class StepCost:
     def packed(self, lengths_B: np.ndarray) -> float:
         """Cost of texts behind one another in one row."""
         total = float(lengths_B.sum())
-        return total * self.token + total**2 * self.pair + len(lengths_B) * self.text
+        pairs = float((lengths_B.astype(np.float64) ** 2).sum()) if self.by_text else total**2
+        return total * self.token + pairs * self.pair + len(lengths_B) * self.text
 
 
 @dataclass(frozen=True, eq=False, slots=True)

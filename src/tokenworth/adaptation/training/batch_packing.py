@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from tokenworth.encode import pool
 from tokenworth.encode.batches import make_batch
 from tokenworth.errors import SettingError
 
+Packing = Literal["texts", "row"]
+"""What attention of packed texts is computed over: each text apart, or all pairs of a row under a mask."""
 _ASKED = [0, 1, -1]
 """Texts of a row that are also computed alone, to see whether the model keeps them apart."""
 
@@ -71,7 +73,7 @@ def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) ->
     starts_B = ends_B - lengths.to(backbone.device)
     place_S = torch.arange(len(text_S), device=backbone.device) - starts_B[text_S]
     ids_S = torch.from_numpy(np.concatenate([ids[row] for row in rows]).astype(np.int64)).to(backbone.device)
-    tree = Tree(text_S[None] + 1, place_S[None])
+    tree = Tree(text_S[None] + 1, place_S[None], lengths.tolist())
     read = partial(_pool_segments, text_S, starts_B, ends_B)
     return TextBatch(tree_inputs(backbone, ids_S[None], tree), read, len(text_S), len(text_S), tree)
 
@@ -102,15 +104,15 @@ def _pool_segments(text_S: Tensor, starts_B: Tensor, ends_B: Tensor, states_1SD:
     return torch.cat(pooled, dim=1)
 
 
-def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
-    """Whether the model gives every text in a pack the states it has alone.
+def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> Packing | None:
+    """Whether the model gives every text in a pack the states it has alone, and what attention is then computed over.
 
     Asked of the model itself, with the job's longest text first and behind it others up to the longest row that will
     be computed, `most` texts in it: what goes wrong beyond a window or a table shows in no shorter ones.
     """
     structure = backbone.structure
     if structure.reads_padding or len(ids) < 2 or not {"attention_mask", "position_ids"} <= structure.accepts:
-        return False
+        return None
     # The longest text, the shortest, the middle one and so on, up to the longest row there will be.  Behind the end of
     # the model's own table of places nothing new can happen.
     lengths_N = np.array([len(text) for text in ids])
@@ -121,23 +123,30 @@ def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> bool:
     try:
         with torch.inference_mode(), bounded_indices(backbone.device):
             packed = packed_batch(backbone, ids, rows)
-            together = packed.read(packed.states(backbone.model), "last+mean")[_ASKED]
+            with tree_attention(cast("Tree", packed.tree)) as by_text:
+                states = backbone.model(**packed.inputs).last_hidden_state
+            together = packed.read(states, "last+mean")[_ASKED]
             singles = [padded_batch(backbone, ids, rows[[place]]) for place in _ASKED]
             alone = torch.cat([single.read(single.states(backbone.model), "last+mean") for single in singles])
     except TreeError:
-        return False
+        return None
     except Exception as error:  # a model that takes no such input says so in any way
         if is_out_of_memory(error):
             raise
-        return False
-    return agree(together, alone, backbone.dtype)
+        return None
+    if not agree(together, alone, backbone.dtype):
+        return None
+    return "texts" if by_text is not None and by_text.answers_all else "row"
 
 
 class Packer:
     """Cuts batches into the cheapest passes and makes them."""
 
-    def __init__(self, backbone: Backbone, ids: list[np.ndarray], cost: cuts.StepCost, *, packing: bool) -> None:
-        self.backbone, self.ids, self.cost, self.packing = backbone, ids, cost, packing
+    def __init__(
+        self, backbone: Backbone, ids: list[np.ndarray], cost: cuts.StepCost, *, packing: Packing | None
+    ) -> None:
+        self.backbone, self.ids, self.packing = backbone, ids, packing
+        self.cost = cost = replace(cost, by_text=packing == "texts")
         self.lengths_N = np.array([len(text) for text in ids], dtype=np.int64)
         config: Any = backbone.model.config
         heads = cuts.heads_of(config, backbone.width)
@@ -159,7 +168,9 @@ class Packer:
     def plan(self, rows: np.ndarray, most: int) -> list[cuts.Group]:
         """The cheapest groups of at most so many texts."""
         alike = self.backbone.structure.reads_padding
-        return cuts.plan_groups(rows, self.lengths_N, self.prices, most=most, packing=self.packing, one_length=alike)
+        return cuts.plan_groups(
+            rows, self.lengths_N, self.prices, most=most, packing=self.packing is not None, one_length=alike
+        )
 
     def batch(self, group: cuts.Group) -> TextBatch:
         """The inputs of a group."""

@@ -19,6 +19,8 @@ from typing import Any
 
 from torch import Tensor
 
+from tokenworth.backbones.structure.text_attention import TextAttention
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tree:
@@ -28,6 +30,8 @@ class Tree:
     """0 in the trunk, else the number of the branch; padding is a branch of its own, so that it sees something."""
     place_BS: Tensor
     """Place in the text: 0, 1, ... along the trunk and on in every branch."""
+    lengths: list[int] | None = None
+    """Of the texts of one row that has no trunk and no padding."""
 
     def sees(self, pattern: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Whether a query sees a key, by their numbers in the row, where the layer's pattern tells it by places."""
@@ -45,31 +49,42 @@ class TreeError(Exception):
 
 
 @contextmanager
-def tree_attention(tree: Tree) -> Iterator[None]:
+def tree_attention(tree: Tree) -> Iterator[TextAttention | None]:
     """While this lasts, the masks that a transformers model makes are those of a tree.
 
-    The model has to be called with a two-dimensional attention mask of ones, lest it look for packs by itself.
+    The model has to be called with a two-dimensional attention mask of ones, lest it look for packs by itself.  A row
+    of texts attends text by text where it can; what is given says afterwards whether all layers did.
 
     Raises TreeError: nobody asked for a mask.
     """
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     masks: Any = ALL_MASK_ATTENTION_FUNCTIONS
+    functions: Any = ALL_ATTENTION_FUNCTIONS
     usual, asked = {kind: masks[kind] for kind in _KINDS}, []
+    by_text = TextAttention(tree.lengths, functions["sdpa"]) if tree.lengths else None
 
     def of_tree(kind: str) -> Callable[..., Any]:
         def mask(**wanted: Any) -> Any:
             asked.append(kind)
             pattern = tree.sees(wanted.pop("mask_function"))
-            return usual[kind](**{**wanted, **_WHOLE, "mask_function": pattern})
+            made = usual[kind](**{**wanted, **_WHOLE, "mask_function": pattern})
+            if by_text is not None:
+                by_text.know(made)
+            return made
 
         return mask
 
     for kind in _KINDS:  # of this one object: what is registered for everybody stays
         masks[kind] = of_tree(kind)
+    if by_text is not None:
+        functions["sdpa"] = by_text
     try:
-        yield
+        yield by_text
     finally:
+        if by_text is not None:
+            del functions["sdpa"]
         for kind in _KINDS:
             del masks[kind]
     if not asked:
