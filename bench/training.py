@@ -1,15 +1,18 @@
 """Training throughput against transformers' Trainer with peft: real tokens a second, padding apart.
 
-    python bench/training.py --data FOLDER --models FOLDER [--steps 20] [--pairs 3] [--routes lora full]
+    python bench/training.py --data FOLDER --models FOLDER [--steps 20] [--pairs 3] [--routes lora full] \
+        [--name smollm2-135m] [--dtype bfloat16] [--threads 2] [--variants ours trainer]
 
-Same model, texts, batch of 8, steps and learning rate; one thread, float32.  Trainer runs with its defaults (AdamW,
-batches padded to their longest text), and once more with Adafactor, which is ours: there the loss curves must agree
-within noise.  Interleaved, medians.  The last columns leave out one measure of ours at a time.
+Same model, texts, batch of 8, steps and learning rate.  Trainer runs with its defaults (AdamW, batches padded to their
+longest text), and once more with Adafactor, which is ours: there the loss curves must agree within noise.  In bfloat16
+both keep what learns in float32 and compute products in bfloat16 (Trainer's bf16), LoRA over weights in bfloat16.
+Interleaved, medians.  The last columns leave out one measure of ours at a time.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,7 @@ from tokenworth.backbones import load_backbone
 from tokenworth.tasks import Split, Task, load_task
 from tokenworth.tasks.task import count
 
+VARIANTS = ("ours", "trainer", "adafactor", "padded", "slow")
 MIXES = {"short": ("rotten_tomatoes",), "mixed": ("rotten_tomatoes", "imdb")}
 
 
@@ -54,12 +58,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(
         f"torch {torch.__version__}, transformers {transformers.__version__}, {options.threads} CPU thread(s), "
-        f"float32; {options.name}, {options.steps} steps of 8 texts cut at {options.max_length} tokens; real tokens/s, "
-        f"medians of {options.pairs} interleaved runs; loss: mean of the last half\n"
+        f"{options.dtype}; {options.name}, {options.steps} steps of 8 texts cut at {options.max_length} tokens; "
+        f"real tokens/s, medians of {options.pairs} interleaved runs; loss: mean of the last half\n"
     )
     heads = ("texts", "route", "ours", "Trainer", "ours / Trainer", "Trainer, Adafactor",
              "loss ours / Trainer, Adafactor", "padded ours / Trainer", "without packing",
@@ -87,20 +93,21 @@ def mixed_task(data: Path, names: tuple[str, ...], texts: int = 120) -> Task:
 def row(mix: str, route: str, task: Task, options: argparse.Namespace) -> str:
     """All variants in turn, again and again."""
     model = str(options.models / options.name)
-    variants: dict[str, Callable[[], Speed]] = {
+    every: dict[str, Callable[[], Speed]] = {
         "ours": lambda: ours(model, task, route, options),
         "trainer": lambda: trainer(model, task, route, options, "adamw_torch_fused"),
         "adafactor": lambda: trainer(model, task, route, options, "adafactor"),
         "padded": lambda: ours(model, task, route, options, packing=False),
         "slow": lambda: with_their_adafactor(model, task, route, options),
     }
-    found: dict[str, list[Speed]] = {name: [] for name in variants}
+    found: dict[str, list[Speed]] = {name: [] for name in options.variants}
     for _ in range(options.pairs):
-        for name, run in variants.items():
-            found[name].append(run())
-    rate = {name: median(speed.tokens for speed in speeds) for name, speeds in found.items()}
-    loss = {name: median(speed.loss for speed in speeds) for name, speeds in found.items()}
-    padded = {name: median(speed.padded for speed in speeds) for name, speeds in found.items()}
+        for name, speeds in found.items():
+            speeds.append(every[name]())
+    rate, loss, padded = (
+        {name: median(getattr(speed, of) for speed in found[name]) if name in found else math.nan for name in every}
+        for of in ("tokens", "loss", "padded")
+    )
     return (
         f"| {mix} | {route} | {rate['ours']:,.0f} | {rate['trainer']:,.0f} | {rate['ours'] / rate['trainer']:.2f} | "
         f"{rate['adafactor']:,.0f} | {loss['ours']:.3f} / {loss['adafactor']:.3f} | "
@@ -111,7 +118,7 @@ def row(mix: str, route: str, task: Task, options: argparse.Namespace) -> str:
 def ours(model: str, task: Task, route: str, options: argparse.Namespace, **changes: Any) -> Speed:
     """The protocol's loop with the head that Trainer has."""
     config = {"steps": options.steps, "max_length": options.max_length, "pooling": "last", "head_bias": False,
-              "dropout": 0.0, "mislabelled": False, "dtype": "float32", **changes}  # fmt: skip
+              "dropout": 0.0, "mislabelled": False, "dtype": options.dtype, **changes}  # fmt: skip
     result = adapt(model, task, route, config=config)
     losses = result.training["losses"]
     return Speed(
@@ -137,7 +144,7 @@ def trainer(model: str, task: Task, route: str, options: argparse.Namespace, opt
     """transformers' Trainer and peft, defaults but the settings compared."""
     tokenizer = load_backbone(model).tokenizer
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    network = _network(model, task, route, tokenizer)
+    network = _network(model, task, route, tokenizer, options.dtype)
     encoded = tokenizer(task.train.texts, truncation=True, max_length=options.max_length)
     rows = [
         {"input_ids": ids, "labels": int(label)}
@@ -148,7 +155,7 @@ def trainer(model: str, task: Task, route: str, options: argparse.Namespace, opt
         output_dir="out/trainer", per_device_train_batch_size=8, max_steps=options.steps, learning_rate=1e-4,
         lr_scheduler_type="cosine", warmup_steps=round(0.05 * options.steps), weight_decay=1e-5, optim=optimiser,
         report_to=[], save_strategy="no", logging_steps=1, use_cpu=True, seed=0, disable_tqdm=True,
-        dataloader_pin_memory=False,
+        bf16=options.dtype == "bfloat16", dataloader_pin_memory=False,
     )  # fmt: skip
     run = transformers.Trainer(network, settings, train_dataset=rows, data_collator=collator)
     run.pop_callback(transformers.PrinterCallback)
@@ -157,13 +164,13 @@ def trainer(model: str, task: Task, route: str, options: argparse.Namespace, opt
     return Speed(collator.tokens / seconds, mean(losses[len(losses) // 2 :]), collator.places / collator.tokens)
 
 
-def _network(model: str, task: Task, route: str, tokenizer: Any) -> Any:
+def _network(model: str, task: Task, route: str, tokenizer: Any, dtype: str) -> Any:
     auto = transformers.AutoModelForSequenceClassification
     if route == "scratch":
         config = transformers.AutoConfig.from_pretrained(model, num_labels=task.n_classes, dtype="float32")
         network = auto.from_config(config)
     else:
-        network = auto.from_pretrained(model, num_labels=task.n_classes, dtype=torch.float32)
+        network = auto.from_pretrained(model, num_labels=task.n_classes, dtype=dtype if route == "lora" else "float32")
     network.config.pad_token_id = tokenizer.pad_token_id
     if route != "lora":
         return network

@@ -22,7 +22,7 @@ from tokenworth.encode.layer_hooks import Consume, Delivery, run_batch
 from tokenworth.encode.tokens import Tokens
 from tokenworth.errors import EncodeError, SettingError
 
-BATCH_TOKENS = {"cpu": 2048}
+BATCH_TOKENS = {"cpu": 1024}
 """Default padded tokens of a batch by kind of device: what fits a CPU's caches; accelerators want more."""
 _BATCH_TOKENS_ELSEWHERE = 16384
 
@@ -73,7 +73,7 @@ def encode(
             order, one at a time.  The states belong to the model: they must not be kept or written to.  A call that
             runs out of memory must raise before it has changed anything: it comes again with half the texts.
         layers: which of 0..L; default all.  Blocks above the highest are not computed.
-        batch_tokens: padded tokens of a batch; default 2048 on a CPU, 16384 elsewhere.
+        batch_tokens: padded tokens of a batch; default 1024 on a CPU, 16384 elsewhere.
         padding: "right" or "left"; the states of real tokens are the same.
         progress: called as ``progress(done_tokens, total_tokens)`` after every batch.
         schedule: the batches to run, instead of a plan over all texts with ``batch_tokens``.
