@@ -15,6 +15,7 @@ from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.training.validation_split import divide, size_of
 from tokenworth.backbones import account_of
 from tokenworth.errors import SettingError
+from tokenworth.probes.metrics import evaluate
 from tokenworth.probes.probability_metrics import log_losses
 from tokenworth.settings.declarations import declared_settings
 from tokenworth.study import load_study, run_local
@@ -148,6 +149,8 @@ def test_training_ends_early_with_the_weights_of_the_lowest_validation_loss(mode
     cut = overfitted.train.take(divide(overfitted, config, 0)[1])
     probability_NC = np.asarray(load_classifier(tmp_path / "run").predict_proba(list(cut.texts)))
     assert log_losses(cut.labels, probability_NC).mean() == pytest.approx(min(losses), rel=1e-3)
+    curve = [row["weighted_f1"] for row in result.training["evaluations"]]
+    assert curve[best] == pytest.approx(evaluate(cut.labels, probability_NC.argmax(1), 2).f1, abs=0.02)
 
 
 @pytest.mark.parametrize(("route", "step"), [("lora", 20), ("full", 20)])

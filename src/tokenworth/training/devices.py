@@ -41,12 +41,22 @@ class Devices:
 
     def clip(self, parameters: Iterable[nn.Parameter], norm: float) -> float:
         """Scale the gradient down to a norm; returns the norm it had.  One that is small enough is only read."""
-        learning = list(parameters)
-        total = torch.nn.utils.get_total_norm([weights.grad for weights in learning if weights.grad is not None])
+        grads = [_numbers(weights) for weights in parameters if weights.grad is not None]
+        total = torch.nn.utils.get_total_norm(grads)
         before: float = whole(total).item()
         if not before <= norm - _CLIP_MARGIN:
-            torch.nn.utils.clip_grads_with_norm_(learning, norm, total)
+            torch._foreach_mul_(grads, min(1.0, norm / (before + _CLIP_MARGIN)))
         return before
+
+
+def _numbers(weights: nn.Parameter) -> Tensor:
+    """The gradient, or those of its rows that are kept, to be read and changed."""
+    grad = weights.grad
+    assert grad is not None, "asked of weights with a gradient"
+    if not grad.is_sparse:
+        return grad
+    weights.grad = grad.coalesce()
+    return weights.grad.values()
 
 
 class Accelerated(Devices):

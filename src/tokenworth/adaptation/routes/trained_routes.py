@@ -31,6 +31,9 @@ from tokenworth.training.devices import Compute, whole_state
 from tokenworth.training.loop import Loop
 from tokenworth.training.tracker import make_tracker
 
+CURVES = ("weighted_f1", "log_loss")
+"""Metrics of the validation part that a run keeps of every evaluation, whichever it is judged by."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Network:
@@ -164,15 +167,17 @@ def _data(job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens,
     config, backbone, part = job.config, network.backbone, job.validation
     packs = packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch) if config.packing else None
 
-    def value() -> float:
+    def values() -> dict[str, float]:
         assert part is not None, "there is nothing to evaluate on"
-        return metric_value(config.judged_by, part.labels, softmax(predictor.scores(part.texts)))
+        probability_NC = softmax(predictor.scores(part.texts))
+        names = dict.fromkeys((config.judged_by, *CURVES))
+        return {name: metric_value(name, part.labels, probability_NC) for name in names}
 
     return TrainingData(
         packing.Packer(backbone, tokens.ids, cost, packing=packs),
         job.train.labels,
         torch.from_numpy(job.class_weights()).float(),
-        None if part is None else value,
+        None if part is None else values,
         {
             "backbone": backbone.fingerprint,
             "texts": job.task.fingerprint,

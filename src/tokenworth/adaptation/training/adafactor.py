@@ -57,9 +57,10 @@ class Adafactor(torch.optim.Optimizer):
         states = [self.state[weights] for weights in several]
         kept = 1 - states[0]["step"] ** _DECAY
         grads = [cast("Tensor", weights.grad).float() for weights in several]
-        rows = _rows_with_gradient(grads[0]) if len(several) == 1 else None
-        if rows is not None:
-            update = _factored_rows(grads[0], rows, states[0], kept)[None]
+        found = _rows_with_gradient(grads[0]) if len(several) == 1 else None
+        if found is not None:
+            rows, few = found
+            update = _factored_rows(rows, few, len(grads[0]), states[0], kept)[None]
         else:
             stacked = torch.stack(grads) if len(grads) > 1 else grads[0][None]
             scaled = _factored if stacked.ndim > 2 else _plain  # a matrix keeps means of its rows and of its columns
@@ -67,7 +68,7 @@ class Adafactor(torch.optim.Optimizer):
         norms = torch.linalg.vector_norm(update.flatten(1), dim=1) if len(several) > 1 else _norm(update[0])
         rates = group["lr"] / (norms / (several[0].numel() ** 0.5 * group["clip_threshold"])).clamp_(min=1)
         update.mul_(-rates.view(-1, *(1,) * (update.ndim - 1)))
-        if rows is not None:
+        if found is not None:
             several[0].index_add_(0, rows, update[0].to(several[0].dtype))
         else:
             torch._foreach_add_(several, list(update.unbind()))
@@ -77,7 +78,7 @@ def _alike(learning: list[Tensor], steps: list[int]) -> list[list[Tensor]]:
     """Parameters of one shape and format together, few enough numbers that all passes find them in a cache."""
     kinds: dict[tuple[Any, ...], list[list[Tensor]]] = {}
     for place, (weights, step) in enumerate(zip(learning, steps, strict=True)):
-        alone = place if isinstance(weights, DTensor) else None
+        alone = place if isinstance(weights, DTensor) or cast("Tensor", weights.grad).is_sparse else None
         lists = kinds.setdefault((weights.shape, weights.dtype, weights.device, step, alone), [[]])
         most = max(1, _TOGETHER // weights.numel()) if weights.device.type == "cpu" else len(learning)
         if len(lists[-1]) == most:
@@ -91,21 +92,38 @@ def _norm(update: Tensor) -> Tensor:
     return whole(torch.linalg.vector_norm(update))[None]
 
 
-def _rows_with_gradient(grad: Tensor) -> Tensor | None:
-    """The rows of an embedding's gradient that are not zero, if they are few: those of the texts' tokens."""
-    if isinstance(grad, DTensor) or grad.ndim != 2 or len(grad) < _TALL * grad.shape[1]:
+def sparse_embeddings(model: nn.Module) -> None:
+    """From now on the gradient of a tall embedding has only the rows of a batch's tokens.
+
+    A dense one is written, read for its norm and looked through for these rows: for 49,152 tokens of width 576 a sixth
+    of a step (`python bench/training.py --name smollm2-135m --routes full`).
+    """
+    for part in model.modules():
+        if isinstance(part, nn.Embedding) and not part.scale_grad_by_freq and _is_tall(part.weight):
+            part.sparse = True
+
+
+def _is_tall(matrix: Tensor) -> bool:
+    return matrix.ndim == 2 and len(matrix) >= _TALL * matrix.shape[1]
+
+
+def _rows_with_gradient(grad: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Numbers and gradients of the rows of an embedding that have one, if they are few: those of the texts' tokens."""
+    if grad.is_sparse:
+        grad = grad.coalesce()
+        return grad.indices()[0], grad.values()
+    if isinstance(grad, DTensor) or not _is_tall(grad):
         return None
     rows = torch.linalg.vector_norm(grad, dim=1).nonzero().squeeze(1)
-    return rows if len(rows) < len(grad) / _TALL else None
+    return (rows, grad[rows]) if len(rows) < len(grad) / _TALL else None
 
 
-def _factored_rows(grad: Tensor, rows: Tensor, state: dict[str, Any], kept: float) -> Tensor:
-    """Some rows of the scaled gradient of a matrix, of which all others are zero."""
-    few = grad[rows]
+def _factored_rows(rows: Tensor, few: Tensor, n: int, state: dict[str, Any], kept: float) -> Tensor:
+    """Some rows of the scaled gradient of a matrix of n rows, of which all others are zero."""
     square = few.square()
-    row = torch.zeros(len(grad), device=grad.device).index_copy_(0, rows, square.mean(dim=1))
-    scale, column = _factors(row[None], (square.sum(dim=0) / len(grad))[None], [state], kept)
-    return few.mul_(scale[0][rows].unsqueeze(-1)).mul_(column[0])
+    row = torch.zeros(n, device=few.device).index_copy_(0, rows, square.mean(dim=1))
+    scale, column = _factors(row[None], (square.sum(dim=0) / n)[None], [state], kept)
+    return few.mul(scale[0][rows].unsqueeze(-1)).mul_(column[0])
 
 
 def _factored(grads: Tensor, states: list[dict[str, Any]], kept: float) -> Tensor:
@@ -127,7 +145,10 @@ def _mean(new: Tensor, states: list[dict[str, Any]], name: str, kept: float) -> 
             state[name] = torch.zeros_like(new[place])
     before = [state[name] for state in states]
     mean = (torch.stack(before) if len(before) > 1 else before[0][None]).mul(kept).add_(new + _EPS, alpha=1 - kept)
-    torch._foreach_copy_(before, list(mean.unbind()))
+    if len(before) > 1:
+        torch._foreach_copy_(before, list(mean.unbind()))
+    else:
+        before[0].copy_(mean[0])
     return mean
 
 

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, trainable
-from tokenworth.adaptation.training.adafactor import make_optimiser
+from tokenworth.adaptation.training.adafactor import make_optimiser, sparse_embeddings
 from tokenworth.adaptation.training.batch_cuts import Group
 from tokenworth.adaptation.training.batch_packing import Packer
 from tokenworth.adaptation.training.text_order import Order, learning_rate
@@ -52,8 +52,8 @@ class TrainingData:
     packer: Packer
     labels_N: np.ndarray
     class_weight_C: Tensor
-    evaluate: Callable[[], float] | None
-    """The metric on the validation part; None where there is none."""
+    evaluate: Callable[[], dict[str, float]] | None
+    """Metrics on the validation part, that it is judged by first; None where there is none."""
     identity: dict[str, str]
     """What a checkpoint must agree with to be gone on from."""
 
@@ -76,6 +76,8 @@ class RouteLearner(Learner):
         self.model = compute.devices.prepare(classifier)
         if compute.devices.sharded:
             data.packer.in_one_pass()
+        if not compute.devices.wrapped:
+            sparse_embeddings(classifier)
         self.parameters = trainable(classifier)
         self.optimiser = make_optimiser(self.parameters, config)
         self.position = RoutePosition(micro_batch=config.micro_batch or config.batch)
@@ -126,26 +128,28 @@ class RouteLearner(Learner):
         self.position.flops += flops
 
     def watch(self) -> dict[str, float]:
-        """Log-loss or metric on the validation part, every tenth of the run or `eval_steps`; the best is kept."""
+        """Metrics on the validation part, every tenth of the run or `eval_steps`; the best is kept."""
         position, config = self.position, self.config
         every = config.steps_between_evaluations
         due = position.step > 0 and (position.step % every == 0 or position.step == config.steps)
         if self.data.evaluate is None or not config.keeps_best or not due:
             return {}
-        value, metric = self._evaluated(self.data.evaluate), config.judged_by
-        position.evaluations.append({"step": position.step, metric: value})
+        values, metric = self._evaluated(self.data.evaluate), config.judged_by
+        value = values[metric]
+        position.evaluations.append({"step": position.step, **values})
         if is_better(metric, value, position.best):
             position.best, position.best_step = value, position.step
             # in main memory: a card holds what learns once
             self.best = {name: weights.to("cpu", copy=True) for name, weights in read_weights(self.parameters).items()}
-        return {f"validation_{metric}": value}
+        return {f"validation_{name}": number for name, number in values.items()}
 
-    def _evaluated(self, evaluate: Callable[[], float]) -> float:
-        """The main process's value, so that no other stops or keeps another step for a rounding."""
-        value = torch.tensor(evaluate(), dtype=torch.float64)
+    def _evaluated(self, evaluate: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """The main process's values, so that no other stops or keeps another step for a rounding."""
+        found = evaluate()
+        values = torch.tensor([*found.values()], dtype=torch.float64)
         self.classifier.train()
-        self.compute.processes.from_main(value)
-        return float(value)
+        self.compute.processes.from_main(values)
+        return dict(zip(found, values.tolist(), strict=True))
 
     @property
     def is_done(self) -> bool:
