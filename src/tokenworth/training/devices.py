@@ -45,7 +45,7 @@ class Devices:
         total = torch.nn.utils.get_total_norm(grads)
         before: float = whole(total).item()
         if not before <= norm - _CLIP_MARGIN:
-            torch._foreach_mul_(grads, min(1.0, norm / (before + _CLIP_MARGIN)))
+            torch._foreach_mul_(grads, torch.clamp(norm / (total + _CLIP_MARGIN), max=1.0))
         return before
 
 
