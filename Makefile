@@ -118,6 +118,7 @@ lowest: $(LOWEST)
 SHARED ?= ../shared
 PEERS ?= out/peers
 bench: $(STAMP)
+	$(BIN)/python bench/text_attention.py
 	$(BIN)/python bench/one_pass.py
 	$(BIN)/python bench/layer_scale.py
 	$(BIN)/python bench/pretraining.py
