@@ -49,6 +49,9 @@ if TYPE_CHECKING:
         EncodeError as EncodeError,
     )
     from tokenworth.errors import (
+        EndpointError as EndpointError,
+    )
+    from tokenworth.errors import (
         PretrainError as PretrainError,
     )
     from tokenworth.errors import (
@@ -76,7 +79,8 @@ __getattr__, __dir__, __all__ = front_door(
         ".assessment": "Assessment Ranking assess rank",
         ".backbones": "Backbone load_backbone",
         ".decision": "Decision decide",
-        ".errors": "AdaptError BackboneError EncodeError PretrainError SettingError TaskError TokenworthError",
+        ".errors": "AdaptError BackboneError EncodeError EndpointError PretrainError SettingError TaskError "
+        "TokenworthError",
         ".pretraining": "PretrainRun pretrain",
         ".report": "write_report",
         ".scores": "scores",

@@ -30,6 +30,10 @@ class AdaptError(TokenworthError, RuntimeError):
     """A route cannot be run to its end, or what it saved cannot be used."""
 
 
+class EndpointError(TokenworthError, RuntimeError):
+    """A server that a model is asked for on gives no answers, or none that can be paid for."""
+
+
 class PretrainError(TokenworthError, RuntimeError):
     """The documents do not suffice, or pretraining cannot go on."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import tokenworth.adaptation.evaluation.diagnosis as diagnosis
 import tokenworth.adaptation.evaluation.mislabelled as mislabelled
 import tokenworth.adaptation.routes.bag_of_words_route as bow
+import tokenworth.adaptation.routes.endpoint_route as served
 import tokenworth.adaptation.routes.probe_route as probe
 import tokenworth.adaptation.routes.prompt_route as prompt
 import tokenworth.adaptation.routes.trained_routes as finetune
@@ -33,14 +34,21 @@ from tokenworth.assessment.fact_cards import backbone_card
 from tokenworth.backbones import Backbone
 from tokenworth.base.locks import claimed
 from tokenworth.base.versions import describe_environment
+from tokenworth.endpoints.endpoint_settings import is_endpoint, refuse_misplaced
 from tokenworth.errors import SettingError
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
 from tokenworth.training.devices import find_devices
 
+
+def _fit_prompt(job: Job) -> Fitted:
+    """A model on a server, or one that is loaded."""
+    return served.fit_endpoint(job) if is_endpoint(job.model) else prompt.fit_prompt(job)
+
+
 FITS = {
     "bow": bow.fit_bow,
-    "prompt": prompt.fit_prompt,
+    "prompt": _fit_prompt,
     "probe": probe.fit_probe,
     "lora": finetune.fit_lora,
     "full": finetune.fit_full,
@@ -64,6 +72,11 @@ def adapt(call: AdaptCall) -> AdaptResult:
     wished, route, model, seed = make_config(call.config), call.route, call.model, call.seed
     if route not in ROUTES:
         raise SettingError(f"route {route!r} is not understood; choose one of {', '.join(ROUTES)}")
+    refuse_misplaced(model, wished)
+    if is_endpoint(model) and route != "prompt":
+        raise SettingError(
+            f"the route {route} needs a model's weights, and {model} is on a server; choose the route prompt"
+        )
     meter, devices = Meter(), find_devices(shard=wished.shard)
     main = devices.processes.is_main
     loading = {name: getattr(call, name) for name in ("device", "revision", "allow_pickle", "tokenizer")}
@@ -122,6 +135,7 @@ def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]
     """Evaluate, look closer where asked, save."""
     with meter.clock("evaluate"):
         evaluation = evaluate_route(job, fitted)
+    fitted = fitted.closed()
     suspicious: list[Mislabelled] = []
     if job.config.mislabelled:
         with meter.clock("mislabelled"):
@@ -156,7 +170,7 @@ def _result(
     return AdaptResult(
         route=job.route,
         task=_task_facts(job),
-        backbone=None if fitted.backbone is None else backbone_card(fitted.backbone),
+        backbone=fitted.card if fitted.backbone is None else backbone_card(fitted.backbone),
         seed=job.seed,
         settings=job.config.asdict(),
         metrics=evaluation.metrics,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from tokenworth.adaptation.predictor import Predictor, with_prefix
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.assessment.assessment_result import BackboneCard
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.base.aliases import Floats, Ints, Progress
@@ -83,6 +85,15 @@ class Job:
         return np.asarray(len(self.train) / (self.n_classes * np.maximum(counts_C, 1)))
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What is known only when all texts have been predicted."""
+
+    facts: dict[str, Any]
+    cost: dict[str, Any]
+    sentences: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Fitted:
     """What a route gives back."""
@@ -101,3 +112,15 @@ class Fitted:
     flops_per_text: float | None = None
     """Of predicting one text of mean length."""
     notes: tuple[str, ...] = ()
+    card: BackboneCard | None = None
+    """Of a model that is not loaded here; otherwise the backbone has its own."""
+    closing: Callable[[], Closing] | None = None
+    """Asked after the evaluation."""
+
+    def closed(self) -> Fitted:
+        """With what is known after the evaluation."""
+        if self.closing is None:
+            return self
+        last = self.closing()
+        facts, cost = {**self.facts, **last.facts}, {**self.cost, **last.cost}
+        return replace(self, facts=facts, cost=cost, notes=(*self.notes, *last.sentences), closing=None)

@@ -20,7 +20,7 @@ class Predictor(Protocol):
         ...
 
     def scores(self, texts: list[str]) -> Floats:
-        """Log-odds (N, C), up to a constant a row."""
+        """Log-odds (N, C), up to a constant a row; of an endpoint also rows of NaN, where an answer names no class."""
         ...
 
     def save(self, folder: Path) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def known_backbone(facts: dict[str, Any], loading: dict[str, Any], **more: Any) 
         AdaptError: another backbone lies there.
         BackboneError: none does.
     """
-    arguments = {name: value for name, value in loading.items() if value is not None}
+    arguments = {name: value for name, value in loading.items() if value is not None and name != "budget"}
     model = arguments.pop("model", None) or facts["name"]
     if isinstance(model, Backbone):
         backbone = model

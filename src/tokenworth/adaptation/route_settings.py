@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from tokenworth.adaptation.label_words import PAIRS, word_pairs
 from tokenworth.assessment.assessment_settings import Model, ProgressCall, poolings
 from tokenworth.backbones.model_choice import ModelSource
+from tokenworth.endpoints.endpoint_settings import DEFAULTS, EndpointSettings
 from tokenworth.errors import SettingError
 from tokenworth.settings import (
     ByComma,
@@ -26,7 +27,6 @@ from tokenworth.settings import (
     OutFolder,
     Positive,
     Seed,
-    Settings,
     check_fields,
     make,
     quoted,
@@ -50,7 +50,7 @@ def _metrics() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AdaptConfig(Settings):
+class AdaptConfig(EndpointSettings):
     """Everything about a route but the model, the task and the seed."""
 
     # Training
@@ -194,8 +194,9 @@ class AdaptConfig(Settings):
         return "last+mean" if self.pooling == "auto" else self.pooling
 
     def asdict(self) -> dict[str, Any]:
-        """As JSON writes it."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """As JSON writes it; settings of an endpoint that are off are not named."""
+        named = {name: value for name, value in asdict(self).items() if name not in DEFAULTS or value != DEFAULTS[name]}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
 
 
 Configuration = AdaptConfig | dict[str, Any] | str | Path | None
@@ -207,7 +208,8 @@ class AdaptCall(ModelSource):
     """What `adapt` takes."""
 
     model: Model | None = field(kw_only=False)
-    """Folder, GGUF file, hub id or published name; none for bow; in Python also a Backbone, which is left as it is."""
+    """Folder, GGUF file, hub id or published name; endpoint:NAME for one on a server (the route prompt, with url); none
+    for bow; in Python also a Backbone, which is left as it is."""
     task: str | Task = field(kw_only=False)
     """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
     in Python also a Task."""
@@ -240,10 +242,10 @@ _PROMPT = frozenset(
 def relevant_settings(route: str) -> frozenset[str]:
     """Names of the settings that can change what a route finds; two runs that differ in others are the same run."""
     every = frozenset(setting.name for setting in fields(AdaptConfig)) - {"checkpoint_seconds", "track", "shard"}
-    trained = every - _PROMPT - {"tokenizer", "states"} - _LORA
+    trained = every - _PROMPT - set(DEFAULTS) - {"tokenizer", "states"} - _LORA
     return {
         "bow": _DATA,
-        "prompt": _TEXTS | _PROMPT,
+        "prompt": _TEXTS | _PROMPT | set(DEFAULTS),
         "probe": _TEXTS | {"pooling", "states"},
         "lora": trained | _LORA,
         "full": trained,

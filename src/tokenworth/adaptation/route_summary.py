@@ -28,12 +28,7 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
         f"{len(job.task.test):,} test texts; always saying the most frequent class gives weighted F1 "
         f"{evaluation.majority['weighted_f1']:.3f}."
     )
-    gap = evaluation.train_metrics["accuracy"] - metrics["accuracy"]
-    on_training_texts = (
-        f"On training texts its accuracy is {evaluation.train_metrics['accuracy']:.3f}, {abs(gap):.3f} "
-        f"{'above' if gap >= 0 else 'below'} that on test texts."
-    )
-    said = [reached, on_training_texts]
+    said = [reached, *_on_training_texts(evaluation)]
     if cost.get("train_flops"):
         said.append(
             f"It trained {fitted.parameters['trainable']:,} of {fitted.parameters['total']:,} parameters on "
@@ -47,6 +42,14 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
             f"Its confidence is off by {metrics['ece']:.2f} on average (ECE); calibrate: true fits a temperature."
         )
     return said + list(fitted.notes)
+
+
+def _on_training_texts(evaluation: Evaluation) -> list[str]:
+    if not evaluation.train_metrics:
+        return []
+    gap = evaluation.train_metrics["accuracy"] - evaluation.metrics["accuracy"]
+    on_train, side = evaluation.train_metrics["accuracy"], "above" if gap >= 0 else "below"
+    return [f"On training texts its accuracy is {on_train:.3f}, {abs(gap):.3f} {side} that on test texts."]
 
 
 def _chosen(job: Job, fitted: Fitted) -> list[str]:

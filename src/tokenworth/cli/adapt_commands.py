@@ -59,12 +59,17 @@ def adapt(
         print_result(result, json=options.json)
 
 
-@takes(_COLUMNS, Options(ModelSource, "device", "allow_pickle"), Options(Output, "json", "quiet"))
+@takes(
+    _COLUMNS,
+    Options(ModelSource, "device", "allow_pickle"),
+    Options(AdaptConfig, "budget"),
+    Options(Output, "json", "quiet"),
+)
 def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, options: Given) -> None:
     from tokenworth.adaptation import load_classifier
     from tokenworth.adaptation.storage.prediction_table import predicted_table, spreadsheet_safe, write_predictions
 
-    classifier = load_classifier(out, model=model, device=options.get("device", "auto"))
+    classifier = load_classifier(out, model=model, device=options.get("device", "auto"), budget=options.get("budget"))
     table = predicted_table(classifier, texts, **options.of(TaskSource))
     if to is not None:
         write_predictions(table, to)

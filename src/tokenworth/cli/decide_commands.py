@@ -11,11 +11,15 @@ from tokenworth.cli.assess_commands import TASK, say_assessing
 from tokenworth.cli.console import print_result, say, write_page
 from tokenworth.cli.options import Given, Options, Output, takes
 from tokenworth.decision.decide_settings import DecideCall
+from tokenworth.endpoints.endpoint_settings import DEFAULTS
 from tokenworth.report.terminal.progress import progress_report
 from tokenworth.tasks.task_source import TaskSource
 from tokenworth.tracing.trace_settings import TraceCall
 
-_OF_ROUTES = Options(AdaptConfig, "protocol", "steps", "lr", "batch", "rank", "max_length", defaults=False)
+_OF_PROMPTS = ("shots", "examples", "chat", *(name for name in DEFAULTS if name != "budget"))
+_OF_ROUTES = Options(
+    AdaptConfig, "protocol", "steps", "lr", "batch", "rank", "max_length", *_OF_PROMPTS, defaults=False
+)
 
 
 @takes(Options(DecideCall, but=("max_length",)), _OF_ROUTES, TASK, Output)

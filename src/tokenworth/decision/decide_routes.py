@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import numpy as np
 
+from tokenworth.adaptation import AdaptConfig, make_config
 from tokenworth.assessment.assessment_forecast import measure_rates
 from tokenworth.assessment.assessment_settings import AssessKeywords
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.base.machine import free_on
 from tokenworth.base.versions import describe_environment
 from tokenworth.decision.advice import DRAWS, Option, pick, weigh
-from tokenworth.decision.budget import HERE, Machine, named_machine, parse_budget
+from tokenworth.decision.budget import HERE, Budget, Machine, named_machine, parse_budget
 from tokenworth.decision.calibration import cells_of, described, full_length
 from tokenworth.decision.conformal import tasks_drawn
 from tokenworth.decision.decide_settings import DecideCall
 from tokenworth.decision.decision_metric import metric_named, under
 from tokenworth.decision.decision_result import Decision, OptionRow
 from tokenworth.decision.decision_summary import describe
+from tokenworth.decision.endpoint_options import endpoint_options
 from tokenworth.decision.forecaster import LEVEL, Forecaster
-from tokenworth.decision.options import Work, assess_backbones
+from tokenworth.decision.options import AssessedBackbones, Work, assess_backbones
 from tokenworth.decision.pilot import Pilots, check_share
 from tokenworth.decision.run_plan import Plan, plan_for
+from tokenworth.endpoints.endpoint_settings import DEFAULTS, is_endpoint
 from tokenworth.settings.declarations import values_of
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
@@ -44,18 +47,19 @@ def decide(call: DecideCall) -> Decision:
     """
     seed, tolerance, pilot = call.seed, call.tolerance, call.pilot
     task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
-    limit = None if call.budget is None else parse_budget(call.budget, call.price)
+    asked = make_config(call.config)
+    limit = _limit(call, asked)
     check_share(pilot)
     metric = metric_named(call.metric)
     cells = under(cells_of(call.calibration), metric)
     whole = full_length(cells)
-    plan = plan_for(call.config, whole, task, seed)
+    plan = plan_for(replace(asked, **DEFAULTS), whole, task, seed)  # what runs here has no address
     machine = _machine(call)
     seen = task if call.max_texts is None else task.sample(call.max_texts, seed=seed)
-    looked = assess_backbones(seen, call.models, call.started, _assessment_settings(call, plan), call.assessments or {})
+    looked = _assessed(call, seen, plan)
     task_S = tasks_drawn(whole, DRAWS, np.random.default_rng([seed, 1]))  # a stream of its own
     work = Work(task, looked, machine, plan, Forecaster(whole, call.predictor), seed, metric, task_S)
-    options = work.options()
+    options = [*work.options(), *_served(call, asked, seen, limit, looked.failures)]
     weigh(options, limit, machine)
     running = {"device": call.device, "cache": call.cache}
     pilots = []
@@ -68,7 +72,8 @@ def decide(call: DecideCall) -> Decision:
         task=looked.assessments[0].task,
         options=[_shown(option) for option in options],
         recommended=None if chosen is None else _shown(chosen),
-        sentences=[*describe(options, chosen, tolerance, limit, machine, metric=metric), *work.how_to_run(chosen)],
+        sentences=describe(options, chosen, tolerance, limit, machine, metric=metric)
+        + _how_to_run(work, asked, chosen),
         warnings=[*looked.failures, *plan.warnings(work.sizes()), *work.warnings()],
         settings=_settings(call, work),
         explanation=work.explained,
@@ -86,6 +91,39 @@ def _assessment_settings(call: DecideCall, plan: Plan) -> dict[str, Any]:
     """What every backbone is assessed with; texts are cut where the plan's runs cut them."""
     settings = {name: value for name, value in values_of(AssessKeywords, call).items() if name not in _OF_DECISION}
     return settings if call.max_length is not None else settings | {"max_length": plan.asked.max_length}
+
+
+def _limit(call: DecideCall, asked: AdaptConfig) -> Budget | None:
+    """The budget; one in money needs a price, of the machine or of an endpoint."""
+    price = call.price if call.price is not None else asked.price_in
+    return None if call.budget is None else parse_budget(call.budget, price)
+
+
+def _assessed(call: DecideCall, task: Task, plan: Plan) -> AssessedBackbones:
+    """The models that can be loaded."""
+    loaded = [model for model in call.models if not is_endpoint(model)]
+    return assess_backbones(task, loaded, call.started, _assessment_settings(call, plan), call.assessments or {})
+
+
+def _served(
+    call: DecideCall, asked: AdaptConfig, task: Task, limit: Budget | None, failures: list[str]
+) -> list[Option]:
+    """The models on servers; a budget in money is the most that asking about the sample may cost, too."""
+    models = [model for model in dict.fromkeys(call.models) if is_endpoint(model)]
+    if limit is not None and limit.kind == "money":
+        asked = replace(asked, budget=min(limit.limit, asked.budget or limit.limit))
+    metric, running = metric_named(call.metric), {"cache": call.cache, "progress": call.progress}
+    options, failed = endpoint_options(
+        models, task, call.endpoint_texts, asked, metric=metric, seed=call.seed, **running
+    )
+    failures += failed
+    return options
+
+
+def _how_to_run(work: Work, asked: AdaptConfig, chosen: Option | None) -> list[str]:
+    if chosen is None or not is_endpoint(chosen.model):
+        return work.how_to_run(chosen)
+    return [f"It is run by tokenworth adapt with --route prompt --model {chosen.model} --url {asked.url}."]
 
 
 def _settings(call: DecideCall, work: Work) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tokenworth.adaptation.route_settings import Configuration
 from tokenworth.assessment.assessment_result import Assessment
 from tokenworth.assessment.assessment_settings import RankCall
 from tokenworth.decision.budget import HERE
-from tokenworth.settings import Fraction, NonNegative, OutFolder, Positive, Seed
+from tokenworth.settings import Count, Fraction, NonNegative, OutFolder, Positive, Seed
 from tokenworth.settings.declarations import NoOption
 
 METRIC = "weighted_f1"
@@ -45,6 +45,8 @@ class DecideCall(RankCall):
     """Share of the learned routes' time to spend on short runs first, such as 0.1."""
     labels: bool = False
     """Also find out how F1 grows with the number of training texts."""
+    endpoint_texts: Count = 100
+    """Training texts that a model on a server (endpoint:NAME) is asked about."""
     max_texts: int | None = None
     """Assess a sample of so many texts of each part; costs are those of all texts."""
     seed: Seed = 0

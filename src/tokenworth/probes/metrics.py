@@ -61,7 +61,7 @@ def with_range(name: str, value_1: Floats, drawn_B: Floats) -> dict[str, float]:
 
 def weighted_f1(true_N: Ints, predicted_N: Ints, n_classes: int) -> float:
     """Support-weighted F1 alone, without an interval."""
-    cells_M, counts_M = np.unique(true_N * n_classes + predicted_N, return_counts=True)
+    cells_M, counts_M = np.unique(_cells(true_N, predicted_N, n_classes), return_counts=True)
     return float(_scores(cells_M, counts_M[None], n_classes)[1][0])
 
 
@@ -74,23 +74,36 @@ class Scores(NamedTuple):
     balanced_accuracy: Floats
 
 
+NO_CLASS = -1
+"""Predicted where there is no prediction: wrong, whatever the class, and no mistake for another one."""
+
+
 def label_scores(true_N: Ints, predicted_N: Ints, n_classes: int, *, seed: int = 0) -> tuple[Scores, Scores]:
-    """Scores of the predictions (each (1,)), and of RESAMPLES bootstrap samples of the texts."""
-    cells_M, counts_M = np.unique(true_N * n_classes + predicted_N, return_counts=True)
+    """Scores of the predictions (each (1,)), and of RESAMPLES bootstrap samples of the texts.
+
+    A prediction may be NO_CLASS.
+    """
+    cells_M, counts_M = np.unique(_cells(true_N, predicted_N, n_classes), return_counts=True)
     drawn_BM = np.random.default_rng(seed).multinomial(len(true_N), counts_M / len(true_N), size=RESAMPLES)
     return _scores(cells_M, counts_M[None], n_classes), _scores(cells_M, drawn_BM, n_classes)
 
 
+def _cells(true_N: Ints, predicted_N: Ints, n_classes: int) -> Ints:
+    """Cells of a table with a last column for what has no prediction."""
+    return true_N * (n_classes + 1) + predicted_N % (n_classes + 1)
+
+
 def _scores(cells_M: Ints, counts_BM: Ints, n_classes: int) -> Scores:
     """Of tables given by their occupied cells; macro F1 and balanced accuracy are means over classes that occur."""
-    true_M, predicted_M = cells_M // n_classes, cells_M % n_classes
+    true_M, predicted_M = cells_M // (n_classes + 1), cells_M % (n_classes + 1)
     shape = (len(counts_BM), n_classes)
-    support, chosen, hits = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    support, chosen, hits = np.zeros(shape), np.zeros((len(counts_BM), n_classes + 1)), np.zeros(shape)
     hit_M = true_M == predicted_M
     for cell in range(len(cells_M)):
         support[:, true_M[cell]] += counts_BM[:, cell]
         chosen[:, predicted_M[cell]] += counts_BM[:, cell]
     hits[:, true_M[hit_M]] = counts_BM[:, hit_M]
+    chosen = chosen[:, :n_classes]
     f1_BC = 2 * hits / np.maximum(support + chosen, 1)
     total = support.sum(1)
     present, asked = (support + chosen) > 0, support > 0
@@ -106,9 +119,10 @@ def paired_difference(
     true_N: Ints, first_N: Ints, second_N: Ints, n_classes: int, *, seed: int = 0
 ) -> tuple[float, float, float]:
     """Weighted F1 of the first minus that of the second on the same texts: value and 95 % paired bootstrap interval."""
-    joint = (true_N * n_classes + first_N) * n_classes + second_N
+    wide = n_classes + 1
+    joint = _cells(true_N, first_N, n_classes) * wide + second_N % wide
     cells_M, counts_M = np.unique(joint, return_counts=True)
-    true_M, first_M, second_M = cells_M // n_classes**2, cells_M // n_classes % n_classes, cells_M % n_classes
+    true_M, first_M, second_M = cells_M // wide**2, cells_M // wide % wide, cells_M % wide
     drawn = np.random.default_rng(seed).multinomial(len(true_N), counts_M / len(true_N), size=RESAMPLES)
     tables = np.concatenate([counts_M[None], drawn])
     difference = _f1_of(true_M, first_M, tables, n_classes) - _f1_of(true_M, second_M, tables, n_classes)
@@ -117,7 +131,7 @@ def paired_difference(
 
 
 def _f1_of(true_M: Ints, predicted_M: Ints, counts_BM: Ints, n_classes: int) -> Floats:
-    cells, inverse = np.unique(true_M * n_classes + predicted_M, return_inverse=True)
+    cells, inverse = np.unique(_cells(true_M, predicted_M, n_classes), return_inverse=True)
     merged = np.zeros((len(counts_BM), len(cells)), dtype=np.int64)
     for cell in range(len(true_M)):
         merged[:, inverse[cell]] += counts_BM[:, cell]
@@ -125,7 +139,8 @@ def _f1_of(true_M: Ints, predicted_M: Ints, counts_BM: Ints, n_classes: int) -> 
 
 
 def confusion(true_N: Ints, predicted_N: Ints, n_classes: int) -> Ints:
-    """Ints (C, C): rows true, columns predicted."""
+    """Ints (C, C): rows true, columns predicted; NO_CLASS stands in no column."""
+    true_N, predicted_N = true_N[predicted_N != NO_CLASS], predicted_N[predicted_N != NO_CLASS]
     flat = np.bincount(true_N * n_classes + predicted_N, minlength=n_classes**2)
     return flat.reshape(n_classes, n_classes)
 

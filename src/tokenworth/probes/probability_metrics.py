@@ -13,7 +13,7 @@ import numpy as np
 
 from tokenworth.base.aliases import Floats, Ints
 from tokenworth.errors import SettingError
-from tokenworth.probes.metrics import RESAMPLES, label_scores, with_range
+from tokenworth.probes.metrics import NO_CLASS, RESAMPLES, label_scores, with_range
 
 BINS = 15
 FLOOR = 1e-15
@@ -38,13 +38,14 @@ def is_better(metric: str, value: float, best: float | None) -> bool:
 def measure(true_N: Ints, probability_NC: Floats, *, seed: int = 0) -> dict[str, float]:
     """All METRICS, each with the ends of its 95 % bootstrap interval as NAME_low and NAME_high.
 
-    The predicted class is the most probable one, the first of equals.
+    The predicted class is the most probable one, the first of equals; a text of NaN has none (`predicted_classes`) and
+    every class is as probable as the others.
 
     Raises ValueError: no texts.
     """
     if not len(true_N):
         raise ValueError("no held-out texts to evaluate on")
-    predicted_N = probability_NC.argmax(1)
+    predicted_N = predicted_classes(probability_NC)
     value, resampled = label_scores(true_N, predicted_N, probability_NC.shape[1], seed=seed)
     figures: dict[str, float] = {}
     for name in ("weighted_f1", "macro_f1", "accuracy", "balanced_accuracy"):
@@ -58,9 +59,20 @@ def measure(true_N: Ints, probability_NC: Floats, *, seed: int = 0) -> dict[str,
     return figures
 
 
+def predicted_classes(probability_NC: Floats) -> Ints:
+    """The most probable class of each text (N,), the first of equals; NO_CLASS where probabilities are NaN."""
+    return np.where(np.isnan(probability_NC[:, 0]), NO_CLASS, probability_NC.argmax(1))
+
+
+def evened(probability_NC: Floats) -> Floats:
+    """The same with every class as probable as the others where there were no probabilities (NaN)."""
+    return np.where(np.isnan(probability_NC), 1 / probability_NC.shape[1], probability_NC)
+
+
 def _terms(true_N: Ints, probability_NC: Floats) -> Floats:
     """What the means of log-loss, Brier score and ECE are made of: two columns, and one a bin of confidence."""
-    hit_N, confidence_N = probability_NC.argmax(1) == true_N, probability_NC.max(1)
+    hit_N, probability_NC = predicted_classes(probability_NC) == true_N, evened(probability_NC)
+    confidence_N = probability_NC.max(1)
     gap_NK = np.zeros((len(true_N), BINS))
     gap_NK[np.arange(len(true_N)), _bins(confidence_N)] = hit_N - confidence_N
     return np.column_stack([log_losses(true_N, probability_NC), brier_scores(true_N, probability_NC), gap_NK])
@@ -75,7 +87,7 @@ def metric_value(name: str, true_N: Ints, probability_NC: Floats) -> float:
     if name in LOWER_IS_BETTER:
         sums = _sums(_terms(true_N, probability_NC).mean(0)[None])
         return float(sums[_SUMMED.index(name)][0])
-    value, _ = label_scores(true_N, probability_NC.argmax(1), probability_NC.shape[1])
+    value, _ = label_scores(true_N, predicted_classes(probability_NC), probability_NC.shape[1])
     return float(getattr(value, check_metric(name))[0])
 
 
@@ -94,7 +106,7 @@ def brier_scores(true_N: Ints, probability_NC: Floats) -> Floats:
 
 def calibration_curve(true_N: Ints, probability_NC: Floats) -> list[dict[str, float]]:
     """Mean confidence, accuracy and number of texts of every bin that holds one."""
-    hit_N, confidence_N = probability_NC.argmax(1) == true_N, probability_NC.max(1)
+    hit_N, confidence_N = predicted_classes(probability_NC) == true_N, evened(probability_NC).max(1)
     bin_N = _bins(confidence_N)
     return [
         {
@@ -112,7 +124,7 @@ def _bins(confidence_N: Floats) -> Ints:
 
 
 def softmax(scores_NC: Floats) -> Floats:
-    """Probabilities of rows of log-odds, in float64."""
+    """Probabilities of rows of log-odds, in float64; a row of NaN stays one."""
     shifted = np.exp(scores_NC.astype(np.float64) - scores_NC.max(1, keepdims=True))
     return np.asarray(shifted / shifted.sum(1, keepdims=True))
 

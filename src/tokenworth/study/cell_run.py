@@ -21,6 +21,7 @@ from tokenworth.base.locks import BusyError
 from tokenworth.base.run_record import OtherRunError
 from tokenworth.base.versions import describe_environment
 from tokenworth.encode.text_loss import loss_of
+from tokenworth.endpoints.endpoint_settings import is_endpoint
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.study.cell_results import TEXT_LOSS, CountedWeights, PublishedScores
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, Cell, Study
@@ -58,6 +59,8 @@ class Keys:
         texts = self._once(("task", cell.task, cell.seed), lambda: task_of(self.study, cell).fingerprint)
         if (name := cell.backbone) is None:
             return cell_key(cell, texts, None)
+        if is_endpoint(name):  # its address stands among the settings
+            return cell_key(cell, texts, name)
         if cell.route == "scratch":  # it never sees the weights
             name = name.removesuffix(RANDOM_SUFFIX) + RANDOM_SUFFIX
         seed = cell.seed if name.endswith(RANDOM_SUFFIX) else 0

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tokenworth.adaptation.route_settings import relevant_settings
+from tokenworth.endpoints.endpoint_settings import DEFAULTS, is_endpoint
 from tokenworth.errors import SettingError
 from tokenworth.settings import AsName, Count, FolderName, Names, Seed, quoted
 
@@ -32,6 +33,8 @@ COUNT = "count"
 AS_PUBLISHED = "published"
 """The route that only looks, by the published code's own protocol."""
 WITHOUT_BACKBONE = frozenset({"bow"})
+PROMPT = "prompt"
+"""The route for a model on a server."""
 _OF_A_PASS = frozenset({"pooling", "max_length", "dtype"})
 _OWN_SETTINGS = {ASSESS: _OF_A_PASS | {"states"}, AS_PUBLISHED: _OF_A_PASS, COUNT: frozenset({"rank"})}
 
@@ -96,7 +99,9 @@ class Study:
         seen: dict[str, Cell] = {}
         seeds = sorted({seed for route in self.routes for seed in self._seeds(route)})
         for seed, task, route, backbone in product(seeds, self.tasks or ("",), self.routes, self.backbones or (None,)):
-            for settings in self._settings(route) if seed in self._seeds(route) else ():
+            if is_endpoint(backbone) and route not in WITHOUT_BACKBONE | {PROMPT}:
+                continue  # nothing else can be done without its weights
+            for settings in self._settings(route, backbone) if seed in self._seeds(route) else ():
                 model, texts = None if route in WITHOUT_BACKBONE else backbone, "" if route == COUNT else task
                 cell = Cell(model, texts, route, seed, settings)
                 seen.setdefault(str((model, task, route, seed, sorted(settings.items(), key=str))), cell)
@@ -121,8 +126,9 @@ class Study:
     def _seeds(self, route: str) -> tuple[int, ...]:
         return tuple(self.of_route.get(route, {}).get("seeds", self.seeds))
 
-    def _settings(self, route: str) -> Iterator[dict[str, Any]]:
+    def _settings(self, route: str, backbone: str | None) -> Iterator[dict[str, Any]]:
         matter = _OWN_SETTINGS[route] if route in _OWN_SETTINGS else relevant_settings(route)
+        matter = matter if is_endpoint(backbone) else matter - set(DEFAULTS)
         stated = {**self.settings, **self.of_route.get(route, {})}
         fixed = {name: value for name, value in stated.items() if name in matter and name != "seeds"}
         axes = {name: values for name, values in self.axes.items() if name in matter}

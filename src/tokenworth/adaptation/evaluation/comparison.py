@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tokenworth.adaptation.storage.adapt_result import AdaptResult
+from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME, AdaptResult
 from tokenworth.errors import SettingError
-from tokenworth.probes.metrics import mcnemar, paired_difference
+from tokenworth.probes.metrics import NO_CLASS, mcnemar, paired_difference
 from tokenworth.probes.probability_metrics import check_metric
 
 
@@ -69,5 +69,5 @@ def _row(
 
 
 def _places(column: pd.Series, names: list[str]) -> np.ndarray:
-    place = {name: i for i, name in enumerate(names)}
+    place = {NO_CLASS_NAME: NO_CLASS} | {name: i for i, name in enumerate(names)}
     return np.array([place[name] for name in column], dtype=np.int64)

@@ -8,11 +8,20 @@ import numpy as np
 import pandas as pd
 
 from tokenworth.adaptation.job import Fitted, Job
-from tokenworth.adaptation.storage.adapt_result import Mistake, Mistakes
+from tokenworth.adaptation.routes.endpoint_predictor import ENDPOINT
+from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME, Mistake, Mistakes
 from tokenworth.base.aliases import Floats, Ints
 from tokenworth.errors import AdaptError
 from tokenworth.probes.metrics import confusion, label_scores
-from tokenworth.probes.probability_metrics import calibration_curve, fit_temperature, measure, metric_value, softmax
+from tokenworth.probes.probability_metrics import (
+    calibration_curve,
+    evened,
+    fit_temperature,
+    measure,
+    metric_value,
+    predicted_classes,
+    softmax,
+)
 from tokenworth.tasks import Task
 from tokenworth.tasks.split import sample
 
@@ -46,24 +55,32 @@ def evaluate_route(job: Job, fitted: Fitted) -> Evaluation:
     most_frequent = np.bincount(job.train.labels).argmax()
     constant, _ = label_scores(test.labels, np.full(len(test), most_frequent), job.n_classes)
     probability_NC = softmax(_scores(fitted, test.texts) / temperature)
-    n_train = PROMPTED_TRAIN_TEXTS if job.route == "prompt" else TRAIN_TEXTS
-    rows = sample(job.train.labels, n_train, job.seed)
-    train = job.train.take(rows)
-    on_train_NC = softmax(_scores(fitted, train.texts) / temperature)
     return Evaluation(
         metrics=measure(test.labels, probability_NC, seed=job.seed),
-        train_metrics={"texts": len(train), **measure(train.labels, on_train_NC, seed=job.seed)},
+        train_metrics=_on_train(job, fitted, temperature),
         validation=validation,
         temperature=temperature,
-        confusion=_confusion(task, probability_NC.argmax(1)),
+        confusion=_confusion(task, predicted_classes(probability_NC)),
         calibration=calibration_curve(test.labels, probability_NC),
         predictions=_table(task, probability_NC),
         majority={name: float(values[0]) for name, values in constant._asdict().items()},
     )
 
 
+def _on_train(job: Job, fitted: Fitted, temperature: float) -> dict[str, float]:
+    """Empty for an endpoint: nothing has learnt from the texts, and each would be paid for."""
+    if fitted.predictor.kind == ENDPOINT:
+        return {}
+    n_train = PROMPTED_TRAIN_TEXTS if job.route == "prompt" else TRAIN_TEXTS
+    train = job.train.take(sample(job.train.labels, n_train, job.seed))
+    probability_NC = softmax(_scores(fitted, train.texts) / temperature)
+    return {"texts": len(train), **measure(train.labels, probability_NC, seed=job.seed)}
+
+
 def _scores(fitted: Fitted, texts: list[str]) -> Floats:
     scores_NC = fitted.predictor.scores(texts)
+    if fitted.predictor.kind == ENDPOINT:
+        return scores_NC
     if not np.isfinite(scores_NC).all():
         row = int(np.flatnonzero(~np.isfinite(scores_NC).all(1))[0])
         raise AdaptError(
@@ -77,19 +94,23 @@ def _validation(job: Job, fitted: Fitted) -> tuple[float, dict[str, float]]:
     if part is None:
         return 1.0, {}
     scores_NC = _scores(fitted, part.texts)
-    temperature = fit_temperature(part.labels, scores_NC) if job.config.calibrate else 1.0
+    told_N = np.isfinite(scores_NC).all(1)
+    temperature = 1.0
+    if job.config.calibrate and told_N.any():
+        temperature = fit_temperature(part.labels[told_N], scores_NC[told_N])
     value = metric_value(job.config.metric, part.labels, softmax(scores_NC / temperature))
     return temperature, {"texts": len(part), job.config.metric: value}
 
 
 def _confusion(task: Task, predicted_N: Ints) -> Mistakes:
     """The counts for few classes; the most frequent mistakes for any number of them."""
-    pairs = task.test.labels * task.n_classes + predicted_N
+    wide, names = task.n_classes + 1, (*task.label_names, NO_CLASS_NAME)
+    pairs = task.test.labels * wide + predicted_N % wide
     wrong, counts = np.unique(pairs[task.test.labels != predicted_N], return_counts=True)
     worst = np.argsort(-counts, kind="stable")[:30]
     mistakes = list[Mistake]()
     for pair, count in zip(wrong[worst], counts[worst], strict=True):
-        true, predicted = (task.label_names[place] for place in divmod(int(pair), task.n_classes))
+        true, predicted = (names[place] for place in divmod(int(pair), wide))
         mistakes.append({"true": true, "predicted": predicted, "texts": int(count)})
     if task.n_classes > FEW_CLASSES:
         return {"mistakes": mistakes}
@@ -98,7 +119,8 @@ def _confusion(task: Task, predicted_N: Ints) -> Mistakes:
 
 
 def _table(task: Task, probability_NC: Floats) -> pd.DataFrame:
-    names, predicted_N = np.array(task.label_names, dtype=object), probability_NC.argmax(1)
+    names, predicted_N = np.array([*task.label_names, NO_CLASS_NAME], dtype=object), predicted_classes(probability_NC)
+    probability_NC = evened(probability_NC)
     table = pd.DataFrame(
         {
             "text": task.test.texts,

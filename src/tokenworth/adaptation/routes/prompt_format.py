@@ -1,20 +1,15 @@
-"""A text, and the labelled examples before it, as what a model reads: turns of a chat, or one plain text.
-
-chat     system line | user: example, assistant: its class | ... | user: text | where the answer begins
-plain    system line, examples with their classes, and the text, an empty line between them
-"""
+"""A text, and the labelled examples before it, as token ids that a backbone reads, long texts cut to its room."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import tokenworth.adaptation.routes.label_likelihood as likelihood
-from tokenworth.adaptation.routes.chat_template import ChatFrame, Turn, turn
+from tokenworth.adaptation.routes.chat_template import ChatFrame
+from tokenworth.adaptation.routes.prompt_wording import Example, chat_turns, plain_prompt
 from tokenworth.backbones import Backbone
 from tokenworth.errors import SettingError
 
-Example = tuple[str, str]
-"""A text and the words of its class."""
 _SPARE = 16
 """Tokens around an example: its words and those of the pattern."""
 _SHORTEST = 4
@@ -78,24 +73,9 @@ class PromptFormat:
 
     def _written(self, examples_N: list[list[Example]], texts: list[str]) -> list[str]:
         pairs = list(zip(examples_N, texts, strict=True))
-        if self.frame.is_there:
-            return self.frame.prompts([self._chat(examples, text) for examples, text in pairs])
-        return [self._plain(examples, text) for examples, text in pairs]
-
-    def _chat(self, examples: list[Example], text: str) -> list[Turn]:
-        turns = []
-        for shown, words in examples:
-            turns += [turn("user", self._asked(shown)), turn("assistant", words)]
-        turns.append(turn("user", self._asked(text)))
-        if not self.system:
-            return turns
-        if self.frame.takes_system:
-            return [turn("system", self.system), *turns]
-        return [turn("user", f"{self.system}\n\n{turns[0]['content']}"), *turns[1:]]
-
-    def _plain(self, examples: list[Example], text: str) -> str:
-        shown = [f"{self._asked(shown)} {words}" for shown, words in examples]
-        return "\n\n".join([*([self.system] if self.system else []), *shown, self._asked(text)])
-
-    def _asked(self, text: str) -> str:
-        return self.pattern.replace("{text}", text)
+        if not self.frame.is_there:
+            return [plain_prompt(self.pattern, self.system, examples, text) for examples, text in pairs]
+        takes = not self.system or self.frame.takes_system
+        return self.frame.prompts(
+            [chat_turns(self.pattern, self.system, examples, text, takes_system=takes) for examples, text in pairs]
+        )

@@ -20,7 +20,8 @@ from tokenworth.adaptation.predictor import known_backbone, with_prefix
 from tokenworth.adaptation.routes.chat_template import ChatFrame
 from tokenworth.adaptation.routes.nearest_examples import NearestExamples, load_nearest
 from tokenworth.adaptation.routes.prompt_calibration import log_probabilities
-from tokenworth.adaptation.routes.prompt_format import Example, PromptFormat
+from tokenworth.adaptation.routes.prompt_format import PromptFormat
+from tokenworth.adaptation.routes.prompt_wording import Example
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
 

@@ -15,9 +15,10 @@ from tokenworth.adaptation.predictor import origin
 from tokenworth.adaptation.routes.chat_template import ChatFrame
 from tokenworth.adaptation.routes.nearest_examples import fit_nearest
 from tokenworth.adaptation.routes.prompt_calibration import EMPTY_TEXTS, contextual_bias, label_share_bias
-from tokenworth.adaptation.routes.prompt_format import Example, PromptFormat
+from tokenworth.adaptation.routes.prompt_format import PromptFormat
 from tokenworth.adaptation.routes.prompt_predictor import PromptPredictor
 from tokenworth.adaptation.routes.prompt_template import class_words, system_line, template_of
+from tokenworth.adaptation.routes.prompt_wording import Example
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Ints
 from tokenworth.errors import SettingError

@@ -31,6 +31,8 @@ from tokenworth.errors import TokenworthError
 
 RESULT = "result.json"
 PREDICTIONS = "predictions.parquet"
+NO_CLASS_NAME = ""
+"""Predicted for a text whose answer names no class."""
 
 
 class RunTexts(Parts):
@@ -180,7 +182,8 @@ class AdaptResult(Result):
         table = read_table(path, f"no predictions; {cls.REMEDY}")
         n_texts = result.task["texts"]["test"]
         for column in ("label", "predicted"):
-            if column not in table or len(table) != n_texts or not set(table[column]) <= set(names):
+            known = {*names, *([NO_CLASS_NAME] if column == "predicted" else [])}
+            if column not in table or len(table) != n_texts or not set(table[column]) <= known:
                 raise TokenworthError(
                     f"{path} does not hold the class '{column}' of {n_texts:,} test texts; {cls.REMEDY}"
                 )

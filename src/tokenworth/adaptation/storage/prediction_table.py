@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
 from tokenworth.adaptation.storage.saved_classifier import Classifier
 from tokenworth.base.atomic_files import in_words, replacing, writable
 from tokenworth.errors import SettingError
+from tokenworth.probes.probability_metrics import evened, predicted_classes
 from tokenworth.tasks import load_texts
 
 _FORMULA = tuple("=+-@\t\r")
@@ -25,9 +27,9 @@ def predicted_table(
     Raises TaskError: the file cannot be read, or has no text column.
     """
     texts = load_texts(path, text=text, text_pair=text_pair)
-    probability_NC = classifier.predict_proba(texts)
-    names = classifier.label_names
-    predicted = [names[place] for place in probability_NC.argmax(1)]
+    told_NC = classifier.predicted_probabilities(texts)
+    names, probability_NC = classifier.label_names, evened(told_NC)
+    predicted = [(*names, NO_CLASS_NAME)[place] for place in predicted_classes(told_NC)]
     table = pd.DataFrame({"text": texts, "predicted": predicted, "confidence": probability_NC.max(1)})
     if len(names) > 20:
         return table

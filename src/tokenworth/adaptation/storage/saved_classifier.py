@@ -13,15 +13,17 @@ from safetensors import SafetensorError
 
 from tokenworth.adaptation.predictor import Predictor
 from tokenworth.adaptation.routes.bag_of_words_route import load_bow
+from tokenworth.adaptation.routes.endpoint_predictor import ENDPOINT, load_endpoint
 from tokenworth.adaptation.routes.probe_route import load_probe
 from tokenworth.adaptation.routes.prompt_predictor import load_prompt
 from tokenworth.adaptation.routes.tuned_predictor import load_tuned
+from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
 from tokenworth.base.atomic_files import whole_folder
 from tokenworth.base.schema import COUNT, FINITE, OBJECT, TEXT, TRUTH, WHOLE, Maybe, Shape, mistake_in, read_object
 from tokenworth.errors import AdaptError, TokenworthError, first_line
-from tokenworth.probes.probability_metrics import softmax
+from tokenworth.probes.probability_metrics import evened, predicted_classes, softmax
 from tokenworth.settings import Place, checked_arguments
 
 FORMAT = 1
@@ -30,7 +32,13 @@ MODEL = "model"
 """Folder of the classifier within that of a run."""
 
 Load = Callable[[Path, dict[str, Any], dict[str, Any]], Predictor]
-KINDS: dict[str, Load] = {"bow": load_bow, "prompt": load_prompt, "probe": load_probe, "tuned": load_tuned}
+KINDS: dict[str, Load] = {
+    "bow": load_bow,
+    "prompt": load_prompt,
+    ENDPOINT: load_endpoint,
+    "probe": load_probe,
+    "tuned": load_tuned,
+}
 
 _REMEDY = "run tokenworth adapt again with --out"
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
@@ -42,9 +50,13 @@ _CUT: Shape = {"max_length": Maybe(COUNT), "prefix": TEXT}
 _NEAREST: Shape = {"layer": COUNT, "pooling": TEXT, "shots": COUNT, "texts": [TEXT]}
 _PROMPT: Shape = {"pattern": TEXT, "words": [TEXT], "examples": [[TEXT]], "prior": Maybe([FINITE])}
 _PROMPT |= {"system?": TEXT, "summed?": TRUTH, "nearest?": Maybe(_NEAREST)}
+_ENDPOINT: Shape = {"model": TEXT, "settings": OBJECT, "form": TEXT, "chat": TRUTH, "summed": TRUTH, "system": TEXT}
+_ENDPOINT |= {"pattern": TEXT, "words": [TEXT], "examples": [[TEXT]], "prior": Maybe([FINITE]), "prefix": TEXT}
+_ENDPOINT |= {"similar": Maybe({"texts": [TEXT], "labels": [COUNT], "shots": COUNT})}
 PREDICTORS: dict[str, Shape] = {
     "bow": OBJECT,
     "prompt": {**_CUT, **_PROMPT, "base": _BASE},
+    ENDPOINT: _ENDPOINT,
     "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "states?": TEXT, "base": _BASE},
     "tuned": {**_CUT, "pooling": TEXT, "bias": TRUTH, "dtype": TEXT, "base": Maybe(_BASE)},
 }
@@ -63,11 +75,16 @@ class Classifier:
     """What scores are divided by before the softmax: 1 unless the route was calibrated."""
 
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """The most probable class name of each text."""
-        return [self.label_names[place] for place in self.predict_proba(texts).argmax(1)]
+        """The most probable class name of each text; "" where an endpoint's answer names none."""
+        names = (*self.label_names, NO_CLASS_NAME)
+        return [names[place] for place in predicted_classes(self.predicted_probabilities(texts))]
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
-        """Probabilities (N, C), columns in the order of `label_names`."""
+        """Probabilities (N, C), columns in the order of `label_names`; all alike where an answer names no class."""
+        return evened(self.predicted_probabilities(texts))
+
+    def predicted_probabilities(self, texts: Sequence[str]) -> Floats:
+        """The same with rows of NaN where an answer names no class."""
         if not len(texts):
             return np.empty((0, len(self.label_names)))
         return softmax(self.predictor.scores(list(texts)) / self.temperature)
@@ -92,6 +109,7 @@ def load_classifier(
     device: str = "auto",
     dtype: str | None = None,
     allow_pickle: bool = False,
+    budget: float | None = None,
 ) -> Classifier:
     """Read what `adapt` saved.
 
@@ -101,10 +119,11 @@ def load_classifier(
         device: "auto", "cpu", "cuda", "mps".
         dtype: number format of that backbone; None takes the one it was used in.
         allow_pickle: also load a backbone whose weights are not safetensors.
+        budget: most money that the answers of an endpoint may cost, at the prices of the run; None: no limit.
 
     Raises AdaptError: it is no saved classifier, is damaged, or belongs to another backbone.
     """
-    loading = {"model": model, "device": device, "dtype": dtype, "allow_pickle": allow_pickle}
+    loading = {"model": model, "device": device, "dtype": dtype, "allow_pickle": allow_pickle, "budget": budget}
     folder = Path(path) / MODEL if (Path(path) / MODEL).is_dir() else Path(path)
     try:
         facts = _facts(folder / FACTS)

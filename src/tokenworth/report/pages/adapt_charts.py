@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import duration, number, parameters, shown, tight
@@ -23,16 +23,24 @@ def adapt_cards(result: AdaptResult) -> list[Card]:
     majority = shown((result.facts.get("majority") or {}).get("weighted_f1"))
     between = tight(metrics.get("weighted_f1_low"), metrics.get("weighted_f1_high"))
     trainable, total = (result.parameters.get(name, 0) for name in ("trainable", "total"))
-    flops = number(cost.get("train_flops"))
+    weights = f"of {parameters(total)} parameters" if total else "the weights are the server's"
     f1 = (f"{between} (95 %)", f"most frequent class {majority}")
     calibration = (f"log-loss {shown(metrics.get('log_loss'))}", f"temperature {result.temperature:.2f}")
     return [
         Card("Weighted F1, test", shown(metrics.get("weighted_f1")), f1, accent=True),
         Card("Accuracy", shown(metrics.get("accuracy")), (f"on training texts {shown(train.get('accuracy'))}",)),
         Card("Calibration error", shown(metrics.get("ece")), calibration),
-        Card("Trainable", parameters(trainable) if trainable else "none", (f"of {parameters(total)} parameters",)),
-        Card("Time", duration(cost.get("seconds")), (f"{flops:.1e} FLOPs of training" if flops else "no training",)),
+        Card("Trainable", parameters(trainable) if trainable else "none", (weights,)),
+        Card("Time", duration(cost.get("seconds")), _spent(cost)),
     ]
+
+
+def _spent(cost: dict[str, Any]) -> tuple[str, ...]:
+    """Money for answers of a server, or FLOPs of training."""
+    flops, money, million = (number(cost.get(name)) for name in ("train_flops", "money", "million_money"))
+    if money is not None and million is not None:
+        return f"{money:,.4g} paid", f"a million texts {million:,.4g}"
+    return (f"{flops:.1e} FLOPs of training" if flops else "no training",)
 
 
 def loss_panel(result: AdaptResult) -> Panel:

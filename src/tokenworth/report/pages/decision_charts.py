@@ -56,12 +56,13 @@ def route_table(decision: Decision) -> Table:
         "Time": _amount("seconds", duration),
         "Price": _amount("money", money_text),
         "A million predictions": _amount("million_seconds", duration),
+        "Their price": _amount("million_money", money_text),
         "Learns": _amount("trainable", lambda count: parameters(count) if count else ABSENT),
         "To keep": _amount("storage_bytes", bytes_text),
         "Memory, at least": _amount("memory_bytes", bytes_text),
     }
     if not any(number(row.get("money")) is not None for row in decision.options):
-        del columns["Price"]
+        del columns["Price"], columns["Their price"]
     return table_of(columns, decision.options, lambda row: is_advised(decision, row))
 
 

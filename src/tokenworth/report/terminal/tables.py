@@ -210,13 +210,17 @@ def decision_table(decision: Decision) -> Table:
     """One line a route, best expected F1 first; the advised one is marked."""
     money = any(number(row.get("money")) is not None for row in decision.options)
     names, costs = ("", "route", "backbone"), ("FLOPs", "time", "a million predictions", "learns")
-    heads = (*names, metric_word(decision), "90 %", "", *costs, *(("price",) if money else ()))
+    heads = (*names, metric_word(decision), "90 %", "", *costs, *(("price", "of a million") if money else ()))
     title = f"routes for {cut(decision.task['name'], 60)}"
     caption = "* advised; measured: run with the assessment; predicted: from finished cells of studies"
     table = plain_table(title, heads, left=names, folded=("backbone",), caption=caption)
     for row in decision.options:
         advised = is_advised(decision, row)
-        cells = ["*" if advised else "", *_option_cells(row), *([money_text(row.get("money"))] if money else [])]
+        cells = [
+            "*" if advised else "",
+            *_option_cells(row),
+            *map(money_text, map(row.get, ("money", "million_money") if money else ())),
+        ]
         add_cells(table, cells, BEST if advised else "" if row["affordable"] else "dim")
     return table
 
