@@ -45,9 +45,8 @@ def decide(call: DecideCall) -> Decision:
     Raises:
         TaskError, BackboneError, SettingError: what is given cannot be used.
     """
-    seed, tolerance, pilot = call.seed, call.tolerance, call.pilot
+    seed, tolerance, pilot, asked = call.seed, call.tolerance, call.pilot, make_config(call.config)
     task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
-    asked = make_config(call.config)
     limit = _limit(call, asked)
     check_share(pilot)
     metric = metric_named(call.metric)
