@@ -33,6 +33,7 @@ class AnswerLog:
             endpoint: fingerprint of the served model.
         """
         self._name, self._folder = f"answers-{endpoint[:24]}", folder
+        self._own = f"{self._name}-{os.getpid()}-{time.time_ns()}.jsonl"
         self._file: int | None = None
         self._kept: dict[str, Reply] = {}
         for path in sorted(folder.glob(f"{self._name}-*.jsonl")) if folder is not None else ():
@@ -63,8 +64,7 @@ class AnswerLog:
 
     def _opened(self, folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self._name}-{os.getpid()}-{time.time_ns()}.jsonl"
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
+        return os.open(folder / self._own, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
 
 
 def _read(path: Path) -> dict[str, Reply]:
