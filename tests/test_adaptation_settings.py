@@ -14,6 +14,7 @@ from tokenworth.adaptation.recommended_settings import RULES, TaskSize, as_publi
 from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.training.validation_split import divide, size_of
 from tokenworth.backbones import account_of
+from tokenworth.endpoints.endpoint_settings import DEFAULTS
 from tokenworth.errors import SettingError
 from tokenworth.probes.metrics import evaluate
 from tokenworth.probes.probability_metrics import log_losses
@@ -121,7 +122,8 @@ def test_records_name_neither_the_protocol_nor_what_is_off():
     assert "protocol" not in kept
     assert "patience" not in kept
     assert resolve(make_config(), "lora", 576, LARGE)[0].asdict()["patience"] == 3
-    assert kept.keys() == {s.name for s in declared_settings(AdaptConfig)} - {"protocol", "patience"}
+    assert kept.keys() == {s.name for s in declared_settings(AdaptConfig)} - {"protocol", "patience", *DEFAULTS}
+    assert as_published(AdaptConfig(url="http://host/v1")).asdict()["url"] == "http://host/v1"
 
 
 def test_the_rule_reads_width_and_texts_from_model_and_task(model):

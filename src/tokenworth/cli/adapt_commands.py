@@ -67,10 +67,13 @@ def adapt(
 )
 def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, options: Given) -> None:
     from tokenworth.adaptation import load_classifier
+    from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
     from tokenworth.adaptation.storage.prediction_table import predicted_table, spreadsheet_safe, write_predictions
 
     classifier = load_classifier(out, model=model, device=options.get("device", "auto"), budget=options.get("budget"))
     table = predicted_table(classifier, texts, **options.of(TaskSource))
+    if unclear := int((table["predicted"] == NO_CLASS_NAME).sum()):
+        say(f"{unclear:,} of {len(table):,} answers name no class, and their predicted is empty")
     if to is not None:
         write_predictions(table, to)
         say(f"predictions: {to}")

@@ -26,6 +26,7 @@ from tokenworth.backbones import account_of
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.base.machine import free_memory, processors
 from tokenworth.encode.forward_pass import batch_tokens_on
+from tokenworth.endpoints.endpoint_settings import is_endpoint
 from tokenworth.errors import TokenworthError
 from tokenworth.features.layer_groups import moment_bytes
 from tokenworth.study.grid import ASSESS, COUNT, Cell
@@ -50,7 +51,7 @@ class Needs:
 
 def needs_of(cell: Cell, *, on_card: bool) -> Needs:
     """Memory of a cell; that of the process alone where its backbone cannot be counted."""
-    if cell.backbone is None or cell.route == COUNT:
+    if cell.backbone is None or cell.route == COUNT or is_endpoint(cell.backbone):
         return Needs(BASE_BYTES)
     backbone, settings = cell.backbone.removesuffix(RANDOM_SUFFIX), json.dumps(cell.settings, sort_keys=True)
     try:

@@ -42,6 +42,8 @@ def fit_endpoint(job: Job) -> Fitted:
         EndpointError: the server gives no answers, or they would cost more than the budget.
     """
     config = job.config
+    if job.devices.processes.size > 1:
+        raise SettingError("several processes would ask a server the same; start the command once, without torchrun")
     if config.max_length is not None:
         raise SettingError("max-length counts tokens of a tokenizer, and that of an endpoint is not here; leave it out")
     predictor = _chosen(job)
@@ -182,7 +184,7 @@ def _predict_price(job: Job, predictor: EndpointPredictor) -> float:
     endpoint.ledger.check(ahead, asked)
     expected = (endpoint.ledger.money or 0.0) + ahead
     if endpoint.ledger.money is not None:
-        _log.info(f"{asked:,} questions to {endpoint.address.model}, predicted to cost {expected:.4g} at most")
+        _log.info(f"{asked:,} questions to {endpoint.address.model}, predicted to cost {expected:.4g} in all")
     return expected
 
 
