@@ -245,7 +245,8 @@ def test_what_names_no_class_counts_as_wrong_and_is_counted(task, tmp_path):
     assert "they count as wrong" in " ".join(result.sentences)
     read = AdaptResult.load(tmp_path / "out")
     assert read.predictions.equals(table)
-    assert (tw.write_report(read, tmp_path / "page.html")).stat().st_size > 10_000
+    tw.write_report(read, tmp_path / "page.html")
+    assert "no class named" in (tmp_path / "page.html").read_text()
 
 
 def test_metrics_of_texts_without_a_class_are_those_of_a_class_that_is_never_right():
