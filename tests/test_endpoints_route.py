@@ -310,6 +310,8 @@ def test_a_saved_classifier_asks_the_same(task, tmp_path):
         found_NC = classifier.predict_proba(list(table["text"]))
     np.testing.assert_allclose(found_NC, table[["p_bad", "p_good"]].to_numpy())
     assert all("top_logprobs" in body for _, body in server.questions[first:])
+    told = (tmp_path / "out" / "model" / "classifier.json").read_text()
+    assert "key_variable" not in told
     with pytest.raises(AdaptError, match="another model would answer otherwise"):
         load_classifier(tmp_path / "out", model="endpoint:other")
 

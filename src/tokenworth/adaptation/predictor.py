@@ -48,6 +48,10 @@ def origin(backbone: Backbone, tokenizer: str | None, seed: int) -> dict[str, An
     }
 
 
+_OF_SERVERS = ("budget", "key_variable")
+"""What a classifier is loaded with that no backbone knows."""
+
+
 def known_backbone(facts: dict[str, Any], loading: dict[str, Any], **more: Any) -> Backbone:
     """The backbone a saved classifier belongs to, by facts of `origin`, checked by its fingerprint.
 
@@ -57,7 +61,7 @@ def known_backbone(facts: dict[str, Any], loading: dict[str, Any], **more: Any) 
         AdaptError: another backbone lies there.
         BackboneError: none does.
     """
-    arguments = {name: value for name, value in loading.items() if value is not None and name != "budget"}
+    arguments = {name: value for name, value in loading.items() if value is not None and name not in _OF_SERVERS}
     model = arguments.pop("model", None) or facts["name"]
     if isinstance(model, Backbone):
         backbone = model

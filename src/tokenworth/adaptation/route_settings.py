@@ -224,7 +224,8 @@ class AdaptCall(ModelSource):
     out: OutFolder = None
     """Folder for result.json, predictions.parquet, the classifier and checkpoints; by default none are written."""
     cache: str | Path | bool = True
-    """Folder where the features of the route probe are kept for reuse; by default TOKENWORTH_CACHE or ~/.cache."""
+    """Folder where features of the route probe and answers of servers are kept for reuse; by default TOKENWORTH_CACHE
+    or ~/.cache."""
     progress: ProgressCall = None
     """Called as progress(what, done, total)."""
 

@@ -62,7 +62,7 @@ def adapt(
 @takes(
     _COLUMNS,
     Options(ModelSource, "device", "allow_pickle"),
-    Options(AdaptConfig, "budget"),
+    Options(AdaptConfig, "budget", "key_variable"),
     Options(Output, "json", "quiet"),
 )
 def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, options: Given) -> None:
@@ -70,7 +70,8 @@ def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None
     from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
     from tokenworth.adaptation.storage.prediction_table import predicted_table, spreadsheet_safe, write_predictions
 
-    classifier = load_classifier(out, model=model, device=options.get("device", "auto"), budget=options.get("budget"))
+    asked: dict[str, Any] = {name: options.get(name) for name in ("budget", "key_variable")}
+    classifier = load_classifier(out, model=model, device=options.get("device", "auto"), **asked)
     table = predicted_table(classifier, texts, **options.of(TaskSource))
     if unclear := int((table["predicted"] == NO_CLASS_NAME).sum()):
         say(f"{unclear:,} of {len(table):,} answers name no class, and their predicted is empty")

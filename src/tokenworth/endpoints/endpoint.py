@@ -6,6 +6,7 @@ question -> key -> kept answer, or the server's, several under way at a time -> 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from tokenworth.endpoints.ledger import Ledger, Prices
 from tokenworth.endpoints.reply import Refusal, Reply
 
 T = TypeVar("T")
+_log = logging.getLogger("tokenworth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class Endpoint:
 
         async with Client(self.address, settings) as client:
             if not self._greeted:
+                _log.info(f"asking {self.address.model} at {self.address.url}")
                 self.listed, self._greeted = await client.models(), True
             try:
                 await _together([work() for _ in range(min(settings.concurrency, len(missing)))], waiting, settings)

@@ -31,6 +31,8 @@ ENDPOINT = "endpoint"
 _AT_ONCE = 1000
 """Texts whose prompts are in memory."""
 _SHOWN = 5
+_OF_A_CALL = ("budget", "key_variable")
+"""Settings that are not kept with a classifier but given where it is used."""
 
 
 @dataclass(slots=True)
@@ -121,11 +123,11 @@ class EndpointPredictor:
         return scores_C
 
     def save(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002 - there are no arrays
-        """Facts alone; the key is not among them."""
-        address = self.endpoint.address
+        """Facts alone; neither the key nor where it is: a file from elsewhere must not choose what is sent."""
+        address, settings = self.endpoint.address, values_of(EndpointSettings, self.endpoint.settings)
         return {
             "model": address.model,
-            "settings": values_of(EndpointSettings, self.endpoint.settings),
+            "settings": {name: value for name, value in settings.items() if name not in _OF_A_CALL},
             "form": self.form.name,
             "chat": self.form.chat,
             "summed": self.form.summed,
@@ -159,7 +161,8 @@ def load_endpoint(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) 
         raise AdaptError(
             f"this classifier asks {facts['model']}, and another model would answer otherwise; leave out --model"
         )
-    settings = EndpointSettings(**{**facts["settings"], "budget": loading.get("budget")})
+    told = {name: loading[name] for name in _OF_A_CALL if loading.get(name) is not None}
+    settings = EndpointSettings(**{**facts["settings"], **told})
     endpoint = Endpoint(address_of(model, settings.url, settings.key_variable), settings, cache_folder())
     words, chat, similar = tuple(facts["words"]), facts["chat"], facts["similar"]
     return EndpointPredictor(

@@ -110,6 +110,7 @@ def load_classifier(
     dtype: str | None = None,
     allow_pickle: bool = False,
     budget: float | None = None,
+    key_variable: str | None = None,
 ) -> Classifier:
     """Read what `adapt` saved.
 
@@ -120,10 +121,12 @@ def load_classifier(
         dtype: number format of that backbone; None takes the one it was used in.
         allow_pickle: also load a backbone whose weights are not safetensors.
         budget: most money that the answers of an endpoint may cost, at the prices of the run; None: no limit.
+        key_variable: environment variable that holds the key of an endpoint; None: TOKENWORTH_API_KEY.
 
     Raises AdaptError: it is no saved classifier, is damaged, or belongs to another backbone.
     """
-    loading = {"model": model, "device": device, "dtype": dtype, "allow_pickle": allow_pickle, "budget": budget}
+    loading: dict[str, Any] = {"model": model, "device": device, "dtype": dtype, "allow_pickle": allow_pickle}
+    loading |= {"budget": budget, "key_variable": key_variable}
     folder = Path(path) / MODEL if (Path(path) / MODEL).is_dir() else Path(path)
     try:
         facts = _facts(folder / FACTS)
