@@ -13,6 +13,7 @@ import argparse
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ class CausalAnswers:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
         self._lock = threading.Lock()
+        self._ids: list[int] = []
+        self._values: list[float] = []
+        self._kept: Any = None
 
     def __call__(self, path: str, body: Body) -> Body:
         """What the server sends for a question.
@@ -45,17 +49,16 @@ class CausalAnswers:
         prompt = body["prompt"]
         encoded = self.tokenizer(prompt, return_offsets_mapping=True)
         ids, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
-        log_p_TV = self._log_probabilities(ids)
-        new = self._continued(ids, log_p_TV, body["max_tokens"])
+        before, log_p_V = self.told(ids)
+        new = self._continued(ids, log_p_V, body["max_tokens"])
         told = None
         if body.get("logprobs"):
-            top = self._top(log_p_TV[-1], body["logprobs"])
+            top = self._top(log_p_V, body["logprobs"])
             tokens = [self.tokenizer.decode([token]) for token in new[:1]]
-            values: list[float | None] = [float(log_p_TV[-1, new[0]])]
+            values: list[float | None] = [float(log_p_V[new[0]])]
             if body.get("echo"):
                 pieces = [prompt[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-                before = [None, *(float(log_p_TV[place, token]) for place, token in enumerate(ids[1:]))]
-                tokens, values = [*pieces, *tokens], [*before, *values]
+                tokens, values = [*pieces, *tokens], [None, *before, *values]
             told = {"tokens": tokens, "token_logprobs": values, "top_logprobs": [top]}
         text = self.tokenizer.decode(new, skip_special_tokens=True)
         for stop in body.get("stop", []):
@@ -65,24 +68,38 @@ class CausalAnswers:
 
     def _chatted(self, body: Body) -> Body:
         ids = self.tokenizer.apply_chat_template(body["messages"], add_generation_prompt=True, return_dict=False)
-        log_p_TV = self._log_probabilities(ids)
-        new = self._continued(ids, log_p_TV, body["max_tokens"])
+        _, log_p_V = self.told(ids)
+        new = self._continued(ids, log_p_V, body["max_tokens"])
         told = None
         if body.get("logprobs"):
-            listed = self._top(log_p_TV[-1], body.get("top_logprobs", 1))
+            listed = self._top(log_p_V, body.get("top_logprobs", 1))
             top = [{"token": token, "logprob": value} for token, value in listed.items()]
             told = {"content": [{**top[0], "top_logprobs": top}]}
         text = self.tokenizer.decode(new, skip_special_tokens=True)
         choice = {"message": {"role": "assistant", "content": text}, "logprobs": told, "finish_reason": "stop"}
         return self._content(choice, len(ids), len(new))
 
-    def _log_probabilities(self, ids: list[int]) -> torch.Tensor:
-        """(T, V): of what comes after each token."""
-        logits_TV: torch.Tensor = self.model(torch.tensor([ids])).logits[0]
-        return logits_TV.float().log_softmax(1)
+    def told(self, ids: list[int]) -> tuple[list[float], torch.Tensor]:
+        """Log-probability of each token but the first, and (V,) of what comes next.
 
-    def _continued(self, ids: list[int], log_p_TV: torch.Tensor, most: int) -> list[int]:
-        first = int(log_p_TV[-1].argmax())
+        What a question begins with as the one before it did is not computed again.
+        """
+        from transformers import DynamicCache
+
+        alike = takewhile(lambda pair: pair[0] == pair[1], zip(ids, self._ids, strict=False))
+        kept = max(0, sum(1 for _ in alike) - 1)
+        if kept:
+            self._kept.crop(kept - len(self._ids))
+        else:
+            self._kept = DynamicCache()
+        made = self.model(torch.tensor([ids[kept:]]), past_key_values=self._kept, use_cache=True)
+        log_p_TV = made.logits[0].float().log_softmax(1)
+        new = [float(log_p_TV[place, token]) for place, token in enumerate(ids[kept + 1 :])]
+        self._ids, self._values = ids, [*self._values[:kept], *new]
+        return self._values, log_p_TV[-1]
+
+    def _continued(self, ids: list[int], log_p_V: torch.Tensor, most: int) -> list[int]:
+        first = int(log_p_V.argmax())
         if most < 2 or first == self.model.generation_config.eos_token_id:
             return [first]
         ids_1T = torch.tensor([[*ids, first]])

@@ -100,7 +100,7 @@ def test_letters_are_the_models_own_log_probabilities(folder):
     listed = content["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
     ids = answers.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
     with torch.inference_mode():
-        log_p_V = answers._log_probabilities(ids)[-1]
+        log_p_V = answers.model(torch.tensor([ids])).logits[0, -1].log_softmax(0)
     for entry in listed[:5]:
         (token,) = answers.tokenizer(entry["token"], add_special_tokens=False)["input_ids"][:1]
         assert entry["logprob"] == pytest.approx(float(log_p_V[token]), abs=1e-5)
