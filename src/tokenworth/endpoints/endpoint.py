@@ -104,10 +104,8 @@ class Endpoint:
 
     def predicted(self, questions: list[Question]) -> float:
         """Money that these are predicted to cost beside what was paid; 0 without prices."""
-        characters, written = (
-            (sum(values) for values in zip(*map(_sizes, questions), strict=True)) if questions else (0, 0)
-        )
-        return self.ledger.predicted(characters, written)
+        characters = sum(question.characters for question in questions)
+        return self.ledger.predicted(characters, sum(question.most_written for question in questions))
 
     async def _ask_all(self, missing: dict[str, Question], settings: EndpointSettings) -> dict[str, Reply | Refusal]:
         answers: dict[str, Reply | Refusal] = {}
@@ -140,10 +138,6 @@ class Endpoint:
         if key not in self._counted:
             self._counted.add(key)
             self.ledger.add(reply, question.characters, found=found)
-
-
-def _sizes(question: Question) -> tuple[int, int]:
-    return question.characters, question.most_written
 
 
 async def _together(

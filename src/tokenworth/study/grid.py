@@ -72,7 +72,7 @@ class Study:
     tasks: Names = ()
     """Files, folders, hub ids or published names."""
     backbones: Names = ()
-    """Folders, hub ids or published names."""
+    """Folders, hub ids or published names; endpoint:NAME for the route prompt, with url among the settings."""
     seeds: tuple[Seed, ...] = (0,)
     """Every cell is run once with each."""
     settings: dict[str, Any] = field(default_factory=dict)
