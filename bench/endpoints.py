@@ -42,7 +42,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "text, chat": ("transformers serve", {"answers": "text"}),
 }
 """By name: which server, and settings of the route."""
-HEADS = ("task", "asked", "weighted F1", "unclear", "agrees", "log-loss", "tokens", "seconds", "a million")
+HEADS = ("task", "asked", "weighted F1", "unclear", "agrees", "log-loss", "tokens", "a million")
 _STARTING = 180
 
 
@@ -129,8 +129,8 @@ def page_lines(
     yield f"Examples out of {TRAIN:,} training texts; test texts: {sizes}."
     yield "Weighted F1 with its 95 % interval over texts; unclear: texts whose answer names no class, which count as"
     yield "wrong; agrees: share of the test texts that get the class which the model loaded here gives in the same form"
-    yield "(plain or chat); tokens: read and written a text, as the server counts them; seconds: of waiting, divided by"
-    yield f"the questions under way; a million: price of a million texts at {paid}, made-up prices."
+    yield "(plain or chat); tokens: read and written a text, as the server counts them;"
+    yield f"a million: price of a million texts at {paid}, made-up prices."
     yield ""
     yield "    python bench/endpoints.py --data ../shared/data/tasks --model FOLDER --serving PYTHON"
     yield ""
@@ -138,7 +138,7 @@ def page_lines(
         yield f"## Examples: {examples}"
         yield ""
         yield f"| {' | '.join(HEADS)} |"
-        yield "|---|---|--:|--:|--:|--:|--:|--:|--:|"
+        yield "|---|---|--:|--:|--:|--:|--:|--:|"
         for name in tasks:
             for way in (way for way in WAYS if (name, examples, way) in results):
                 here = results[name, examples, "loaded here, chat" if way.endswith("chat") else "loaded here, plain"]
@@ -152,10 +152,9 @@ def row(name: str, way: str, result: AdaptResult, here: AdaptResult) -> str:
     f1 = f"{metrics['weighted_f1']:.3f} ({metrics['weighted_f1_low']:.2f} to {metrics['weighted_f1_high']:.2f})"
     agrees = float((result.predictions["predicted"] == here.predictions["predicted"]).mean())
     if asked is None:
-        return f"| {name} | {way} | {f1} | | | {metrics['log_loss']:.3f} | | | |"
+        return f"| {name} | {way} | {f1} | | | {metrics['log_loss']:.3f} | | |"
     tokens = f"{cost['tokens_in'] / asked['texts']:.0f} + {cost['tokens_out'] / asked['texts']:.1f}"
-    seconds = f"{cost['million_seconds'] / 1e6:.2f}"
-    cells = (name, way, f1, asked["unparsable"], f"{agrees:.2f}", f"{metrics['log_loss']:.3f}", tokens, seconds)
+    cells = (name, way, f1, asked["unparsable"], f"{agrees:.2f}", f"{metrics['log_loss']:.3f}", tokens)
     return f"| {' | '.join(map(str, cells))} | {cost['million_money']:.2f} |"
 
 

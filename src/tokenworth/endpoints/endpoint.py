@@ -83,13 +83,9 @@ class Endpoint:
         Raises:
             EndpointError: no server, a refused key, no answer after all retries, or the budget ends.
         """
-        distinct = {question.key: question for question in questions}
-        answers: dict[str, Reply | Refusal] = {}
-        for key, question in distinct.items():
-            if (reply := self._log.find(key)) is not None:
-                answers[key] = reply
-                self._count(key, question, reply, found=True)
-        missing = {key: question for key, question in distinct.items() if key not in answers}
+        missing = {question.key: question for question in self.unanswered(questions)}
+        kept = {question.key: self._log.find(question.key) for question in questions}
+        answers: dict[str, Reply | Refusal] = {key: reply for key, reply in kept.items() if reply is not None}
         if missing:
             try:
                 answers |= _run(self._ask_all(missing, replace(self.settings, **changes)))
@@ -98,9 +94,14 @@ class Endpoint:
         return [answers[question.key] for question in questions]
 
     def unanswered(self, questions: list[Question]) -> list[Question]:
-        """Distinct questions whose answers are not kept."""
-        distinct = {question.key: question for question in questions}
-        return [question for key, question in distinct.items() if self._log.find(key) is None]
+        """Distinct questions whose answers are not kept; those that are kept count in the ledger from now on."""
+        waiting = list[Question]()
+        for key, question in {question.key: question for question in questions}.items():
+            if (reply := self._log.find(key)) is None:
+                waiting.append(question)
+            else:
+                self._count(key, question, reply, found=True)
+        return waiting
 
     def predicted(self, questions: list[Question]) -> float:
         """Money that these are predicted to cost beside what was paid; 0 without prices."""
