@@ -7,8 +7,8 @@
                   full     every pretrained weight
                   scratch  every weight, from random ones: what full gains over it, pretraining brought
 
-Order, dropout and first weights are those of `tokenworth adapt` with packing: false and dtype: float32, so losses are
-the same to float32 rounding.  Protocol: arXiv 2505.17169.  Axes: N, M texts, B of a batch, T tokens, D width.
+Order, head dropout and first weights are those of `tokenworth adapt` with packing: false and dtype: float32: losses are
+the same to rounding (LoRA: lora_dropout 0).  Protocol: arXiv 2505.17169.  Axes: N, M texts, B of a batch, T tokens, D.
 """
 
 import argparse

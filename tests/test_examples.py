@@ -108,12 +108,17 @@ def test_assess_chooses_the_layer_and_compares_as_the_package_does(work, written
     assert 0.5 < probes["bow"]["f1"] < 1
 
 
+PLAIN = {"rank": 4, "packing": False, "dtype": "float32", "mislabelled": False, "lora_dropout": 0.0}
+"""LoRA without dropout: the package draws once for maps that read one tensor, the script for each."""
+
+
 @pytest.mark.parametrize("route", ["lora", "full", "scratch"])
 def test_adapt_trains_as_the_package_does(work, route):
     rate = 1e-2 if route == "lora" else 1e-3
-    config = {"steps": 20, "lr": rate, "rank": 4, "packing": False, "dtype": "float32", "mislabelled": False}
+    config = {**PLAIN, "steps": 20, "lr": rate}
     theirs = tw.adapt(str(work.model), str(work.task), route, config=config, seed=3)
     options = ("--route", route, "--steps", 20, "--lr", rate, "--rank", 4, "--seed", 3, "--max-length", 40)
+    options += ("--lora-dropout", 0.0)
     out = work.folder / f"{route}.json"
     ours = run("adapt", work.task, work.model, *options, "--out", out, out=out)
     np.testing.assert_allclose(ours["losses"], theirs.training["losses"], rtol=0, atol=5e-6)
@@ -125,9 +130,10 @@ def test_adapt_trains_as_the_package_does(work, route):
 
 def test_adapt_leaves_the_pooler_of_an_encoder_out_as_the_package_does(work):
     encoder = write_folder(work.folder / "bert", "bert")
-    config = {"steps": 6, "lr": 1e-2, "rank": 4, "packing": False, "dtype": "float32", "mislabelled": False}
+    config = {**PLAIN, "steps": 6, "lr": 1e-2}
     theirs = tw.adapt(str(encoder), str(work.task), "lora", config={**config, "pooling": "mean"})
     options = ("--steps", 6, "--lr", 1e-2, "--rank", 4, "--max-length", 40, "--pooling", "mean")
+    options += ("--lora-dropout", 0.0)
     out = work.folder / "encoder.json"
     ours = run("adapt", work.task, encoder, *options, "--out", out, out=out)
     np.testing.assert_allclose(ours["losses"], theirs.training["losses"], rtol=0, atol=5e-6)

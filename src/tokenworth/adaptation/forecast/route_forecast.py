@@ -7,7 +7,7 @@ for every block and step; docs/routes.md compares them with runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
@@ -30,6 +30,7 @@ from tokenworth.backbones.accounting.meta_model import meta_named
 from tokenworth.backbones.accounting.shape_pass import without_weights
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.backbones.structure.text_attention import is_expected
 from tokenworth.encode.tokens import token_lengths
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Task
@@ -127,11 +128,12 @@ def forecast_route(
     with without_weights(model):
         usual = round(float(train_lengths_N.mean()))
         cost = count_training(model, head, head.in_features, torch.device("meta"), length=usual)
-    price = _price(name, model, head, cost.training, hardware.device)
+    training = replace(cost.training, by_text=config.packing and is_expected(model, hardware.device))
+    price = _price(name, model, head, training, hardware.device)
     weights = [*model.parameters(), *head.parameters()]
     learning = sum(weight.numel() for weight in weights if weight.requires_grad)
-    held = _held(model, head, config, hardware)
-    tokens, flops, priced, most_bytes = _steps(config, train_lengths_N, cost.training, price, held)
+    held = _held(name, model, head, config, hardware)
+    tokens, flops, priced, most_bytes = _steps(config, train_lengths_N, training, price, held)
     evaluated = _evaluated(config, train_lengths_N, test_lengths_M)
     evaluating = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
     tensors = sum(weight.requires_grad for weight in model.parameters())
@@ -150,14 +152,23 @@ def forecast_route(
     )
 
 
-def _held(model: nn.Module, head: nn.Linear, config: ResolvedConfig, hardware: Hardware) -> TrainingMemory:
+def _held(name: str, model: Any, head: nn.Linear, config: ResolvedConfig, hardware: Hardware) -> TrainingMemory:
     """Memory of training, with the weights of the best step where they are kept: a card's lie in main memory."""
     bits, wide = config.quantise, hardware.bytes_a_weight
     held = count_memory(model, head, bytes_a_number=wide, bits=bits, device=hardware.device)
+    if config.packing and is_expected(model, hardware.device):
+        held = _with_shares(held, name, model, head, hardware)
     if not config.keeps_best or hardware.device != "cpu":
         return held
     learning = sum(weight.numel() for weight in (*model.parameters(), *head.parameters()) if weight.requires_grad)
     return held._replace(state=held.state + _BYTES_KEPT * learning)
+
+
+def _with_shares(held: TrainingMemory, name: str, model: Any, head: nn.Linear, hardware: Hardware) -> TrainingMemory:
+    """Where packed texts attend apart, what each token takes of each other of its text is kept for the way back."""
+    blocks, _ = depth_and_width(meta_named(name))
+    shares = blocks * heads_of(model.config, head.in_features) * hardware.bytes_a_weight
+    return held._replace(kept=replace(held.kept, pair=held.kept.pair or shares, by_text=True))
 
 
 def _evaluated(config: ResolvedConfig, train_lengths_N: np.ndarray, test_lengths_M: np.ndarray) -> np.ndarray:

@@ -160,7 +160,8 @@ class _Joined(torch.autograd.Function):
         n = len(scales)
         weights, biases, downs, ups = (tensors[start : start + n] for start in range(0, 4 * n, n))
         kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weights[0].dtype
+        narrowed = torch.is_autocast_enabled(kind) and x.dtype != torch.float64  # as PyTorch's own maps have it
+        dtype = torch.get_autocast_dtype(kind) if narrowed else weights[0].dtype
         with torch.autocast(kind, enabled=False):
             x_SD = x.reshape(-1, x.shape[-1]).to(dtype)
             mask_SD, kept = _kept(x_SD, p) if p else (None, 1.0)

@@ -81,6 +81,11 @@ def _chunk(lengths: list[int], start: int, end: int) -> Chunk:
     return Chunk(sum(lengths[:start]), tokens_NL, real_NL.flatten().nonzero().squeeze(1), real_NL)
 
 
+def is_expected(model: Any, device: str) -> bool:
+    """Whether packed texts of a model will attend apart on a kind of device, as far as its configuration says."""
+    return device == "cpu" and getattr(model.config, "_attn_implementation", None) == "sdpa"
+
+
 class TextAttention:
     """In place of transformers' attention function "sdpa", for one row of texts and the masks made for it."""
 
@@ -126,7 +131,8 @@ def _by_text(
     """Attention (S, H, D)."""
     sizes = [len(chunk.slots_T) for chunk in chunks]
     kind = query_HSD.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query_HSD.dtype
+    narrowed = torch.is_autocast_enabled(kind) and query_HSD.dtype != torch.float64
+    dtype = torch.get_autocast_dtype(kind) if narrowed else query_HSD.dtype
     parts = [torch.split(x.transpose(0, 1).to(dtype), sizes) for x in (query_HSD, key_KSD, value_KSD)]
     found = [
         _Attention.apply(*of_chunk, chunk, bias, scale)  # type: ignore[no-untyped-call]
