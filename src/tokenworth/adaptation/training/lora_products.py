@@ -175,7 +175,9 @@ class _Joined(torch.autograd.Function):
                 weights, biases, ups_ER, torch.split(inner_SR, ranks, 1), strict=True
             ):
                 plain_SE = linear(x_SD, weight.to(dtype), None if bias is None else bias.to(dtype))
-                outputs.append(torch.addmm(plain_SE, inner, up_ER.t()).view(*x.shape[:-1], len(up_ER)))
+                y_SE = torch.addmm(plain_SE, inner, up_ER.t())
+                # no view: of those that a function returns none may be changed in place, which some models do
+                outputs.append(torch.ops.aten._unsafe_view(y_SE, [*x.shape[:-1], len(up_ER)]))
         ctx.save_for_backward(read_SD, mask_SD, inner_SR, down_RD, *ups_ER, *weights)
         ctx.factors, ctx.ranks, ctx.like = [scale / kept for scale in scales], ranks, (x.shape, x.dtype, ups[0].dtype)
         ctx.set_materialize_grads(False)
