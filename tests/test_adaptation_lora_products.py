@@ -132,3 +132,26 @@ def test_a_copy_computes_with_its_own_weights_and_merging_is_pefts(tmp_path):
             layer.merge()
         merged = backbone.model(input_ids=IDS).last_hidden_state
     np.testing.assert_allclose(merged, before, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_a_model_may_change_in_place_what_its_maps_read_and_give(tmp_path, inference):
+    """As peft's layers, one by one, allow it."""
+    backbone = adapted(tmp_path, "llama", "float32")
+    x = torch.randn(1, 3, backbone.width)
+
+    def in_turn(layers):
+        read, found = x * 1, []
+        for layer in layers:
+            found.append(layer(read).mul_(2))
+            read += 1
+        return torch.cat(found, -1)
+
+    layers = [
+        module for path, module in backbone.model.named_modules() if path.endswith(("q_proj", "k_proj", "v_proj"))
+    ]
+    with torch.inference_mode(inference):
+        expected = in_turn(layers[:3])
+        join_products(backbone)
+        found = in_turn(layers[:3])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)

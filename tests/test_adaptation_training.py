@@ -1,5 +1,6 @@
 """The training loop: batches, gradients, safe stops, and going on exactly."""
 
+import copy
 import json
 import multiprocessing
 import os
@@ -22,13 +23,14 @@ from small_models import FAMILIES, write_folder
 from tokenworth.adaptation import AdaptResult, adapt
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier
 from tokenworth.adaptation.storage.run_folder import started_with
-from tokenworth.adaptation.training.adafactor import Adafactor
+from tokenworth.adaptation.training.adafactor import Adafactor, sparse_embeddings
 from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, plan_groups, prices
 from tokenworth.adaptation.training.batch_packing import can_pack, packed_batch, padded_batch
 from tokenworth.adaptation.training.text_order import Order, learning_rate
 from tokenworth.backbones import load_backbone
 from tokenworth.errors import AdaptError, SettingError
 from tokenworth.training.checkpoints import read_weights
+from tokenworth.training.devices import Devices
 
 pytestmark = pytest.mark.formats
 
@@ -152,7 +154,7 @@ def test_adafactor_is_that_of_transformers(scale, rows):
     from transformers.optimization import Adafactor as Slow
 
     torch.manual_seed(0)
-    shapes = [(5, 7), (6,), (1, 4), (2, 3, 4), (300, 20)]
+    shapes = [(5, 7), (6,), (1, 4), (2, 3, 4), (300, 20), (5, 7), (6,), (2, 3, 4), (5, 7)]  # those alike go together
     share = {"all": 1.0, "few": 0.1, "none": 0.0}[rows]
     ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
     theirs = [torch.nn.Parameter(weights.detach().clone()) for weights in ours]
@@ -167,6 +169,31 @@ def test_adafactor_is_that_of_transformers(scale, rows):
         fast.step()
         slow.step()
     for own, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", [1e-3, 1e3], ids=["clipped", "as it is"])
+def test_rows_of_an_embedding_learn_as_its_dense_gradient_has_it(norm):
+    """Two passes a step, in which tokens come again."""
+    torch.manual_seed(0)
+    dense = torch.nn.Sequential(torch.nn.Embedding(200, 8), torch.nn.Linear(8, 3))
+    sparse = copy.deepcopy(dense)
+    sparse_embeddings(sparse)
+    optimisers = [
+        Adafactor([*net.parameters()], lr=0.1, clip_threshold=1.0, weight_decay=0.1) for net in (dense, sparse)
+    ]
+    for step in range(5):
+        passes = [torch.randint(0, 40, (6,), generator=torch.Generator().manual_seed(10 * step + p)) for p in (0, 1)]
+        norms = []
+        for net, optimiser in zip((dense, sparse), optimisers, strict=True):
+            for tokens in passes:
+                torch.nn.functional.cross_entropy(net(tokens), tokens % 3).backward()
+            assert net[0].weight.grad.is_sparse == (net is sparse)
+            norms.append(Devices().clip(net.parameters(), norm))
+            optimiser.step()
+            optimiser.zero_grad()
+        assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+    for own, other in zip(dense.parameters(), sparse.parameters(), strict=True):
         torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-6)
 
 

@@ -95,8 +95,7 @@ def _norm(update: Tensor) -> Tensor:
 def sparse_embeddings(model: nn.Module) -> None:
     """From now on the gradient of a tall embedding has only the rows of a batch's tokens.
 
-    A dense one is written, read for its norm and looked through for these rows: for 49,152 tokens of width 576 a sixth
-    of a step (`python bench/training.py --name smollm2-135m --routes full`).
+    A dense one is written, read for its norm and looked through for these rows, over and over for a few hundred tokens.
     """
     for part in model.modules():
         if isinstance(part, nn.Embedding) and not part.scale_grad_by_freq and _is_tall(part.weight):

@@ -56,11 +56,18 @@ class JoinedMaps:
         self.layers = [layer]
         self._waiting: dict[int, Tensor] = {}
         self._input: Any = None
+        self._version = 0
 
     def output(self, layer: Any, x: Tensor) -> Tensor:
-        """What a layer makes of its input; that of the others is kept until they ask with the same tensor."""
-        if self._input is None or self._input() is not x or id(layer) not in self._waiting:
-            self._input = weakref.ref(x)
+        """What a layer makes of its input; that of the others is kept until they ask with the same tensor.
+
+        In inference mode no tensor tells whether it was changed in the meantime, so a layer is computed alone there.
+        """
+        if x.is_inference():
+            return _products([layer], x)[0]
+        same = self._input is not None and self._input() is x and self._version == x._version
+        if not same or id(layer) not in self._waiting:
+            self._input, self._version = weakref.ref(x), x._version
             outputs = _products(self.layers, x)
             self._waiting = {id(other): y for other, y in zip(self.layers, outputs, strict=True)}
         y = self._waiting.pop(id(layer))

@@ -204,8 +204,10 @@ def _download(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> P
             snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*", "*.py"])
         )
     except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
+        served = " (a model on a server, endpoint:NAME, answers the route prompt alone)" if ":" in hub_id else ""
         sentences = {
-            errors.HFValidationError: f"{hub_id!r} is neither a folder here nor a possible hub id; give {_BRING}",
+            errors.HFValidationError: f"{hub_id!r} is neither a folder here nor a possible hub id{served}; give "
+            f"{_BRING}",
             errors.GatedRepoError: f"{hub_id} is gated; accept its terms at https://huggingface.co/{hub_id} and log in "
             "with `hf auth login`",
             errors.RevisionNotFoundError: f"{hub_id} has no revision {revision!r}; leave it out, or give a branch, tag "
