@@ -23,7 +23,7 @@ from conformance_checks import CHECKS, DEVICE, pooled, token_ids
 from gguf_files import FILES, PLAIN, WORTH
 from planted import planted_task
 from tokenworth.adaptation import adapt, load_classifier
-from tokenworth.adaptation.storage.export import export_classifier
+from tokenworth.adaptation.export.sequence_classifier import export_classifier
 from tokenworth.backbones import account_of, load_backbone
 from tokenworth.backbones.accounting.matrix_products import grouped_formulas
 from tokenworth.backbones.accounting.shape_pass import text_inputs

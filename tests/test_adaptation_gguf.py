@@ -12,7 +12,7 @@ import commands
 from gguf_files import write_gguf, write_plain
 from planted import planted_task, rows_of, write_rows
 from tokenworth.adaptation import adapt, load_classifier
-from tokenworth.adaptation.storage.export import export_classifier
+from tokenworth.adaptation.export.sequence_classifier import export_classifier
 from tokenworth.backbones import load_backbone
 from tokenworth.backbones.loading.loader import identity
 from tokenworth.backbones.loading.quiet import quiet_transformers

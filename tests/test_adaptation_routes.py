@@ -15,11 +15,11 @@ from routes import SHORT, model_at
 from small_models import WORDS, write_folder
 from tokenworth.adaptation import ROUTES, AdaptResult, adapt, load_classifier
 from tokenworth.adaptation.evaluation.comparison import compare_results
+from tokenworth.adaptation.export.sequence_classifier import export_classifier
 from tokenworth.adaptation.routes.label_likelihood import mean_log_likelihoods
 from tokenworth.adaptation.routes.lora import linear_maps, target_modules
 from tokenworth.adaptation.routes.prompt_calibration import EMPTY_TEXTS
 from tokenworth.adaptation.routes.prompt_template import template_of, verbalise
-from tokenworth.adaptation.storage.export import export_classifier
 from tokenworth.backbones import account_of, load_backbone, meta_model
 from tokenworth.backbones.catalog import CATALOG
 from tokenworth.backbones.loading.configuration_class import published_config

@@ -21,6 +21,7 @@ import tokenworth.adaptation.routes.trained_routes as finetune
 import tokenworth.adaptation.storage.run_folder as record
 import tokenworth.adaptation.training.hyperparameter_search as tuning
 from tokenworth.adaptation.evaluation.evaluation import Evaluation, evaluate_route
+from tokenworth.adaptation.export.card_usage import write_saved_card
 from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
@@ -151,6 +152,7 @@ def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]
     result = _result(job, fitted, evaluation, meter, trials)
     result = replace(result, mislabelled=suspicious, diagnosis=looked)
     if job.folder is not None:
+        write_saved_card(job.folder / MODEL, fitted.predictor.kind, result)
         result.save(job.folder)
         for name in ("checkpoints", "tuning"):  # the run is whole without them
             shutil.rmtree(job.folder / name, ignore_errors=True)

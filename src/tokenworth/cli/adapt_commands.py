@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+from tokenworth.adaptation.export.export_settings import ExportSettings
 from tokenworth.adaptation.route_settings import AdaptCall, AdaptConfig
-from tokenworth.backbones.model_choice import ModelSource, WeightChoice
+from tokenworth.backbones.model_choice import ModelSource
 from tokenworth.cli.assess_commands import TASK
-from tokenworth.cli.console import is_main_process, print_json, print_result, say, tell, write_page
+from tokenworth.cli.console import is_main_process, print_json, print_lines, print_result, say, tell, write_page
 from tokenworth.cli.options import Given, Options, Output, said, takes
 from tokenworth.errors import SettingError
 from tokenworth.report.terminal.progress import progress_report
@@ -21,7 +22,7 @@ _Retrained = Annotated[bool, said("For scratch: a tokenizer trained on the task.
 _Run = Annotated[Path, said("Folder that adapt wrote.")]
 _Table = Annotated[Path, said("A .csv, .tsv, .jsonl or .parquet file.")]
 _To = Annotated[Path | None, said("File for the rows with predictions; by default they are printed.")]
-_Folder = Annotated[Path, said("Where the checkpoint goes.")]
+_Folder = Annotated[Path, said("Folder for what is exported; one that an export wrote is replaced.")]
 _Moved = Annotated[str | None, said("Where the backbone lies now; by default where it lay when the run was saved.")]
 _COLUMNS = Options(TaskSource, "text", "text_pair")
 
@@ -97,10 +98,9 @@ def compare(runs: Annotated[list[Path], said("Folders that adapt wrote.")], /, *
     print_json(rows) if options.json else show(comparison_table(rows, metric))
 
 
-@takes(WeightChoice)
-def export(out: _Run, to: _Folder, /, *, model: _Moved = None) -> None:
-    from tokenworth.adaptation import load_classifier
-    from tokenworth.adaptation.storage.export import export_classifier
+@takes(ExportSettings, Options(Output, "json"))
+def export(out: _Run, to: _Folder, /, *, model: _Moved = None, options: Given) -> None:
+    from tokenworth.adaptation.export.export_run import export_run
 
-    apart = export_classifier(load_classifier(out, model=model), to)
-    tell(f"{to}: logits equal to {apart:.1e}")
+    exported = export_run(out, to, ExportSettings(**options.of(ExportSettings)), model=model)
+    print_lines(exported.facts(), exported.sentences, json=options.json)

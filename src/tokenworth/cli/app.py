@@ -21,7 +21,7 @@ COMMANDS = {
     "adapt": "Run one route on a task; the same command goes on with a run that was interrupted.",
     "predict": "Predict the classes of new texts with what adapt saved.",
     "compare": "Put runs on one task side by side; McNemar's test says whether they err on other texts than the first.",
-    "export": "Write a trained classifier as a plain transformers sequence-classification checkpoint.",
+    "export": "Write a trained classifier for others: a transformers checkpoint, an ONNX graph, a LoRA adapter.",
     "pretrain": "Pretrain a decoder on next tokens; the same command goes on after an interruption.\n\n"
     "RUN holds checkpoints/tokens-N (plain transformers folders), metrics.jsonl, run.json and report.html.",
     "mixture": "Find weights for sources by DoReMi: a reference run, and a proxy that learns where it lags behind.\n\n"

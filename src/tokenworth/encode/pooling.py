@@ -66,7 +66,7 @@ def _mean(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
 
 def _without_padding(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """The states with 0 at padding; not a product with the mask, as NaN * 0 is NaN."""
-    if not states_BTD.is_cpu:  # counting rows would wait for the device
+    if not states_BTD.is_cpu or torch.compiler.is_exporting():  # counting rows would wait, or is no part of a graph
         return states_BTD.masked_fill(~mask_BT[:, :, None], 0)
     padding = (~mask_BT).flatten().nonzero()[:, 0]
     if not len(padding):
@@ -87,7 +87,7 @@ def _first(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 def _at(states_BTD: Tensor, place_B: Tensor) -> Tensor:
-    return states_BTD[torch.arange(len(place_B), device=place_B.device), place_B].float()
+    return states_BTD[torch.arange(place_B.shape[0], device=place_B.device), place_B].float()
 
 
 POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

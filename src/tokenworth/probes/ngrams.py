@@ -27,7 +27,7 @@ WORDS, CHARACTERS = "words", "characters"
 MOST_TERMS = {WORDS: 50_000, CHARACTERS: 100_000}
 """The most frequent ones are kept."""
 
-_UNSPACED = (
+UNSPACED = (
     "\u0e01-\u0edf\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 )
 _JOINERS = "\u200c-\u200d"  # letters of Indic and Persian words are joined or parted by them within the word
@@ -86,7 +86,12 @@ def _normal_form(text: str) -> str:
 @lru_cache(maxsize=1)
 def word_pattern() -> str:
     """A regular expression that matches one word."""
+    marks = mark_class()
+    return rf"[{UNSPACED}][{marks}]*|(?:[^\W{UNSPACED}]|[{marks}])+|[^\w\s]"
+
+
+def mark_class() -> str:
+    """The marks that letters carry, as the inside of a character class."""
     points = [point for point in range(0x300, 0x20000) if unicodedata.category(chr(point))[0] == "M"]
     runs = [[chr(point) for _, point in run] for _, run in groupby(enumerate(points), lambda pair: pair[1] - pair[0])]
-    marks = "".join(f"{run[0]}-{run[-1]}" for run in runs) + _JOINERS
-    return rf"[{_UNSPACED}][{marks}]*|(?:[^\W{_UNSPACED}]|[{marks}])+|[^\w\s]"
+    return "".join(f"{run[0]}-{run[-1]}" for run in runs) + _JOINERS

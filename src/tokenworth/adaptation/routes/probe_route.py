@@ -71,6 +71,7 @@ class ProbePredictor:
         arrays = {"weights": self.linear.weights_DC, "intercept": self.linear.intercept_C}
         save_file(arrays, folder / "probe.safetensors")
         facts = {name: getattr(self, name) for name in ("layer", "max_length", "prefix")}
+        facts |= {"longest": self.backbone.max_length}
         return {**facts, **self.reading._asdict(), "base": self.origin}
 
 

@@ -105,7 +105,7 @@ class TunedPredictor:
         with quiet_transformers():
             if self.adapter is not None:
                 self.adapter.save_pretrained(folder / "adapter", safe_serialization=True)
-                _in_order(folder / "adapter" / "adapter_config.json")
+                in_order(folder / "adapter" / "adapter_config.json")
             else:
                 model: Any = self.classifier.model
                 model.save_pretrained(folder / "backbone")
@@ -115,12 +115,13 @@ class TunedPredictor:
             "bias": head.bias is not None,
             "max_length": self.max_length,
             "prefix": self.prefix,
+            "longest": self.backbone.max_length,
             "dtype": dtype_name(self.dtype),
             "base": self.base,
         }
 
 
-def _in_order(path: Path) -> None:
+def in_order(path: Path) -> None:
     """peft writes its targets in the order of a set, another one in each process: equal runs write equal files."""
     config = json.loads(path.read_text(encoding="utf-8"))
     ordered = {
