@@ -300,8 +300,11 @@ def test_what_cannot_leave_says_so_in_a_sentence(home, llama, monkeypatch):
         with pytest.raises(kind, match=sentence):
             export_run(place, home / "nowhere", ExportSettings(**settings))
         assert not (home / "nowhere").exists()
-    with pytest.raises(AdaptError, match="holds something that is no exported classifier"):
-        export_run(out, Path(llama), ExportSettings())
+    for kept in (Path(llama), out / "model"):  # a model of the library and a classifier have cards and settings, too
+        (kept / "README.md").touch()
+        with pytest.raises(AdaptError, match="holds something that is no exported classifier"):
+            export_run(out, kept, ExportSettings())
+    assert load_classifier(out)
     monkeypatch.setattr(onnx_libraries, "find_spec", lambda name: None if name == "onnxruntime" else object())
     with pytest.raises(SettingError, match=r"needs onnxruntime.*pip install 'tokenworth\[onnx\]'"):
         export_run(home / "bag", home / "nowhere", ExportSettings(format="onnx"))

@@ -20,11 +20,11 @@ from tokenworth.adaptation.export.plain_folder import MODULE, write_plain
 from tokenworth.adaptation.export.sequence_classifier import SAMPLES, export_classifier
 from tokenworth.adaptation.storage.adapt_result import RESULT, AdaptResult
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier, load_classifier
-from tokenworth.base.atomic_files import whole_folder, write_text
+from tokenworth.base.atomic_files import whole_folder, write_json, write_text
 from tokenworth.errors import AdaptError, SettingError
 
-_MARKS = ("config.json", "classifier.json", "adapter_config.json")
-"""One of them is in every folder that an export wrote."""
+MARK = "tokenworth_export.json"
+"""In every folder that an export wrote, and in no other: such a folder may be replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ def export_run(run: str | Path, to: str | Path, settings: ExportSettings, *, mod
     with _folder(place) as part:
         export = _Export(classifier, _held_out(result, settings.texts), settings, part, place.absolute())
         exported, used, more = _WRITERS[settings.format](export)
+        facts = {"exported_as": settings.format, "label_names": list(classifier.label_names)}
+        write_json(part / MARK, {**facts, "temperature": classifier.temperature})
         words = "\n\n".join([f"# {place.name}", *more, *used, ""])  # a classifier whose run is not beside it
         write_text(part / CARD, words if result is None else card_of(result, used, more))
     return exported
@@ -106,15 +108,11 @@ def _held_out(result: AdaptResult | None, most: int) -> HeldOut:
 @contextmanager
 def _folder(place: Path) -> Iterator[Path]:
     """Raises AdaptError: something that no export wrote lies there, or it cannot be written."""
-    if place.is_file() or (place.is_dir() and any(place.iterdir()) and not _is_export(place)):
+    if place.is_file() or (place.is_dir() and any(place.iterdir()) and not (place / MARK).is_file()):
         raise AdaptError(f"{place} holds something that is no exported classifier; choose another folder")
     place.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(place, "the export", "make room there or choose another folder") as part:
         yield part
-
-
-def _is_export(place: Path) -> bool:
-    return (place / CARD).is_file() and any((place / name).is_file() for name in _MARKS)
 
 
 def _transformers(export: _Export) -> _Written:

@@ -75,9 +75,9 @@ def adapted(classifier: Classifier) -> TunedPredictor:
 
 def _loadable(predictor: TunedPredictor) -> str:
     """A folder or hub id under which others find the base.  Raises AdaptError: it has none."""
-    name, source = str((predictor.base or {})["name"]), predictor.backbone.source.partition("@")[0]
+    name, source = predictor.backbone.name, predictor.backbone.source.partition("@")[0]
     if Path(name).is_dir() and any(Path(name).glob("model*.safetensors*")):
-        return name
+        return str(Path(name).resolve())
     if not predictor.backbone.random and source.count("/") == 1 and not Path(source).exists():
         return source
     raise AdaptError(
