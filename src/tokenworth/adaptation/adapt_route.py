@@ -84,6 +84,7 @@ def adapt(call: AdaptCall) -> AdaptResult:
     with claimed(folder) if folder is not None and main else nullcontext():
         with meter.clock("load"):
             task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
+            task.refuse_several(f"the route {route}")
             config, by_rule = settings_for(wished, route, model, task, seed, loading)
         finished, dtype = None, ""
         with devices.processes.together():

@@ -49,6 +49,7 @@ def rank(call: RankCall) -> Ranking:
         raise SettingError("no backbone is named; give at least one folder, hub id or published name")
     resolve_dtype(call.dtype, resolve_device(call.device))
     task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=call.seed)
+    task.refuse_several("rank")
     task = task.sample(call.max_texts, seed=call.seed) if call.max_texts is not None else task
     baseline = cast("FittedProbe", call.baseline) if call.baseline else bow_row(task)
     keywords = values_of(AssessKeywords, call) | {"max_texts": None, "baseline": dict(baseline)}

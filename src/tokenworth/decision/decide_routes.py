@@ -46,7 +46,7 @@ def decide(call: DecideCall) -> Decision:
         TaskError, BackboneError, SettingError: what is given cannot be used.
     """
     seed, tolerance, pilot, asked = call.seed, call.tolerance, call.pilot, make_config(call.config)
-    task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
+    task = _task_of(call)
     limit = _limit(call, asked)
     check_share(pilot)
     metric = metric_named(call.metric)
@@ -84,6 +84,12 @@ def decide(call: DecideCall) -> Decision:
     if call.out is not None:
         decision.save(call.out)
     return decision
+
+
+def _task_of(call: DecideCall) -> Task:
+    task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=call.seed)
+    task.refuse_several("decide")
+    return task
 
 
 def _assessment_settings(call: DecideCall, plan: Plan) -> dict[str, Any]:
