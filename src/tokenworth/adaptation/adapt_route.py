@@ -21,6 +21,7 @@ import tokenworth.adaptation.routes.trained_routes as finetune
 import tokenworth.adaptation.storage.run_folder as record
 import tokenworth.adaptation.training.hyperparameter_search as tuning
 from tokenworth.adaptation.evaluation.evaluation import Evaluation, evaluate_route
+from tokenworth.adaptation.evaluation.label_set_evaluation import evaluate_label_sets
 from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
@@ -55,6 +56,8 @@ FITS = {
     "scratch": finetune.fit_scratch,
 }
 assert tuple(FITS) == ROUTES, "every route has its fit"
+SEVERAL_LABELS = ("bow", "probe")
+"""Routes that know texts of several labels."""
 
 
 @keywords_of(AdaptCall)
@@ -84,7 +87,8 @@ def adapt(call: AdaptCall) -> AdaptResult:
     with claimed(folder) if folder is not None and main else nullcontext():
         with meter.clock("load"):
             task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
-            task.refuse_several(f"the route {route}")
+            if route not in SEVERAL_LABELS:
+                task.refuse_several(f"the route {route}", f"choose one of the routes {', '.join(SEVERAL_LABELS)}")
             config, by_rule = settings_for(wished, route, model, task, seed, loading)
         finished, dtype = None, ""
         with devices.processes.together():
@@ -135,17 +139,18 @@ def _after_tuning(job: Job, chosen: ResolvedConfig) -> Job:
 def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:
     """Evaluate, look closer where asked, save."""
     with meter.clock("evaluate"):
-        evaluation = evaluate_route(job, fitted)
+        evaluation = (evaluate_label_sets if job.task.several else evaluate_route)(job, fitted)
     fitted = fitted.closed()
     suspicious: list[Mislabelled] = []
-    if job.config.mislabelled:
+    if job.config.mislabelled and not job.task.several:
         with meter.clock("mislabelled"):
             suspicious = mislabelled.likely_mislabelled(job.train, job.task.label_names, job.seed)
     looked: Diagnosis = {}
     if job.config.diagnose:
         with meter.clock("diagnose"):
             looked = diagnosis.diagnose(job, fitted)
-    classifier = Classifier(fitted.predictor, job.task.label_names, evaluation.temperature)
+    reading = evaluation.temperature, evaluation.thresholds
+    classifier = Classifier(fitted.predictor, job.task.label_names, *reading)
     if job.folder is not None:
         with meter.clock("save"):
             classifier.save(job.folder / MODEL, {"route": job.route, "task": job.task.name})

@@ -44,9 +44,10 @@ Selection = Literal["last", "best", "lowest_loss"]
 
 
 def _metrics() -> tuple[str, ...]:
+    from tokenworth.probes.label_set_metrics import ONLY_LABEL_SETS
     from tokenworth.probes.probability_metrics import METRICS
 
-    return tuple(METRICS)
+    return (*METRICS, *ONLY_LABEL_SETS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +147,9 @@ class AdaptConfig(EndpointSettings):
     """Share of train cut off where a validation part is needed; by default a tenth, at most 1,000 texts by the rule."""
     calibrate: bool = False
     """Fit a temperature on the validation part."""
+    thresholds: Literal["chosen", "half"] | None = None
+    """Where texts may have several labels, from which probability on one is predicted: chosen on the validation part by
+    F1, or half; by default chosen."""
     tune: Natural = 0
     """Trials of a search over learning rate, rank and steps on the validation part; 0: none, as published."""
     metric: Annotated[str, OneOf(_metrics)] = "weighted_f1"
@@ -194,8 +198,9 @@ class AdaptConfig(EndpointSettings):
         return "last+mean" if self.pooling == "auto" else self.pooling
 
     def asdict(self) -> dict[str, Any]:
-        """As JSON writes it; settings of an endpoint that are off are not named."""
-        named = {name: value for name, value in asdict(self).items() if name not in DEFAULTS or value != DEFAULTS[name]}
+        """As JSON writes it; settings of an endpoint, and of several labels, that are off are not named."""
+        off = {**DEFAULTS, "thresholds": None}
+        named = {name: value for name, value in asdict(self).items() if name not in off or value != off[name]}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
 
 
@@ -232,6 +237,7 @@ class AdaptCall(ModelSource):
 
 _DATA = frozenset(
     {"train_size", "class_weights", "calibrate", "validation_share", "metric", "mislabelled", "tune", "selection"}
+    | {"thresholds"}
 )
 _TEXTS = _DATA | {"max_length", "prefix", "dtype"}
 _LORA = frozenset({"rank", "alpha", "lora_dropout", "targets", "peft", "quantise"})

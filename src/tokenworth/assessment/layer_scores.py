@@ -29,20 +29,36 @@ class Labels:
     """The labels of a task in every form a layer needs; the same for all layers."""
 
     train_N: Tensor
+    """Class, or number of the label set."""
     test_M: Ints
+    """Class (M,), or 0 and 1 of several labels (M, C)."""
     folds_N: Tensor
     shuffled_BN: Tensor
     n_classes: int
+    """Classes, or label sets."""
+    sets_LC: Tensor | None = None
+    """Which labels each set holds, where texts may have several."""
+
+
+def numbered(labels: Ints, n_classes: int) -> tuple[Ints, int, Tensor | None]:
+    """Classes as they are; of several labels a text (N, C) the number of each text's set, how many sets there are, and
+    which labels each holds.
+    """
+    if labels.ndim == 1:
+        return labels, n_classes, None
+    sets_LC, set_N = np.unique(labels, axis=0, return_inverse=True)
+    return set_N.reshape(-1), len(sets_LC), torch.from_numpy(sets_LC).to(torch.float64)
 
 
 def prepare_labels(task: Task, folds_N: Ints, settings: AssessSettings) -> Labels:
     """Labels, folds and seeded shuffles of the training labels."""
-    train = torch.from_numpy(task.train.labels)
+    train_N, n_classes, sets_LC = numbered(task.train.labels, task.n_classes)
     rng = np.random.default_rng(settings.seed)
-    shuffled_BN = torch.empty(settings.shuffles, len(train), dtype=torch.int64)
+    shuffled_BN = torch.empty(settings.shuffles, len(train_N), dtype=torch.int64)
     for row_N in shuffled_BN:
-        row_N[:] = torch.from_numpy(rng.permutation(task.train.labels))
-    return Labels(train, task.test.labels, torch.from_numpy(folds_N), shuffled_BN, task.n_classes)
+        row_N[:] = torch.from_numpy(rng.permutation(train_N))
+    train, folds = torch.from_numpy(train_N), torch.from_numpy(folds_N)
+    return Labels(train, task.test.labels, folds, shuffled_BN, n_classes, sets_LC)
 
 
 def pooled_scale(features_ND: Tensor) -> Tensor:
@@ -81,7 +97,9 @@ def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
     shift_D, width = wide_ND.mean(0), features_ND.shape[1]
     folds = [labels.folds_N == fold for fold in range(int(labels.folds_N.max()) + 1)]
     groups = [
-        PooledMoments(width, n_classes, shift_D=shift_D).update(wide_ND[in_fold_N], labels.train_N[in_fold_N])
+        PooledMoments(width, n_classes, shift_D=shift_D, sets_LC=labels.sets_LC).update(
+            wide_ND[in_fold_N], labels.train_N[in_fold_N]
+        )
         for in_fold_N in folds
     ]
     total = add_up(groups).with_texts(wide_ND)

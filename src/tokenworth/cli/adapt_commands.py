@@ -73,7 +73,7 @@ def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None
     asked: dict[str, Any] = {name: options.get(name) for name in ("budget", "key_variable")}
     classifier = load_classifier(out, model=model, device=options.get("device", "auto"), **asked)
     table = predicted_table(classifier, texts, **options.of(TaskSource))
-    if unclear := int((table["predicted"] == NO_CLASS_NAME).sum()):
+    if classifier.thresholds is None and (unclear := int((table["predicted"] == NO_CLASS_NAME).sum())):
         say(f"{unclear:,} of {len(table):,} answers name no class, and their predicted is empty")
     if to is not None:
         write_predictions(table, to)

@@ -81,6 +81,10 @@ class Task:
         """Number of classes, C."""
         return len(self.label_names)
 
+    def names_of(self, labels_NC: np.ndarray) -> list[list[str]]:
+        """The label names of rows of 0 and 1."""
+        return label_lists(labels_NC, self.label_names)
+
     @property
     def several(self) -> bool:
         """Whether a text may have several labels, or none."""
@@ -130,6 +134,11 @@ class Task:
         )
         counts = {**self.counts, **count(train, test, self.n_classes)}
         return replace(self, train=train, test=test, notes=(*self.notes, note), counts=counts)
+
+
+def label_lists(labels_NC: np.ndarray, names: Sequence[str]) -> list[list[str]]:
+    """Of each text (N, C) the names of the labels it has, in their order."""
+    return [[names[int(c)] for c in np.flatnonzero(row_C)] for row_C in labels_NC]
 
 
 def count(train: Split, test: Split, n_classes: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Axes: N training texts, D numbers of a pooled text, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.predictor import known_backbone, origin, with_prefix
+from tokenworth.adaptation.routes.label_set_readouts import logistic_readout, ridge_readout
 from tokenworth.assessment.layer_choice import Candidate, choose_layer
-from tokenworth.assessment.layer_scores import Labels, layer_moments, layer_probe
+from tokenworth.assessment.layer_scores import Labels, layer_moments, layer_probe, numbered
 from tokenworth.assessment.probe_search import candidate_readings, losses_of, search
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
@@ -88,6 +90,7 @@ class _Candidate:
     name: str
     place: Candidate
     cv_accuracy: float
+    """Of several labels a text micro F1."""
     linear: Linear
 
 
@@ -118,7 +121,7 @@ def fit_probe(job: Job) -> Fitted:
             "probe": best.name,
             "layer": best.place.layer,
             **best.place.reading._asdict(),
-            "cv_accuracy": best.cv_accuracy,
+            "cv_micro_f1" if job.task.several else "cv_accuracy": best.cv_accuracy,
             "layer_frequency": {str(layer): share for layer, share in frequency.items()},
             "pass_reused": reused,
         },
@@ -134,8 +137,9 @@ def _best(job: Job, features: Features) -> tuple[_Candidate, dict[int, float]]:
     train = job.train
     folds_N = grouped_folds(train.labels, min(FOLDS, len(train)), groups_N=train.units(), seed=job.seed)
     no_shuffles = torch.empty(0, len(train), dtype=torch.int64)
-    train_N, test_M = torch.from_numpy(train.labels), job.task.test.labels
-    labels = Labels(train_N, test_M, torch.from_numpy(folds_N), no_shuffles, job.n_classes)
+    number_N, n_classes, sets_LC = numbered(train.labels, job.n_classes)
+    train_N, test_M = torch.from_numpy(number_N), job.task.test.labels
+    labels = Labels(train_N, test_M, torch.from_numpy(folds_N), no_shuffles, n_classes, sets_LC)
 
     def fit(place: Candidate) -> RidgeProbe:
         train_ND = _train(job, features, place)
@@ -143,11 +147,23 @@ def _best(job: Job, features: Features) -> tuple[_Candidate, dict[int, float]]:
 
     probes = search(fit, features.settings.layers, features.settings.readings, width=features.width)
     choice = choose_layer(losses_of(probes), folds_N)
+    if job.task.several:
+        return _best_of_label_sets(job, features, choice.order, labels), choice.frequency
     accuracy = float((probes[choice.best].crossfit_N == train_N).double().mean())
     candidates = [_Candidate("ridge", choice.best, accuracy, _ridge(_train(job, features, choice.best), labels))]
     if job.n_classes <= MAX_LOGISTIC_CLASSES:
         candidates += [_logistic(job, features, place) for place in choice.order[:LOGISTIC_LAYERS]]
     return max(candidates, key=lambda candidate: candidate.cv_accuracy), choice.frequency
+
+
+def _best_of_label_sets(job: Job, features: Features, order: Sequence[Candidate], labels: Labels) -> _Candidate:
+    """The same by cross-fitted micro F1."""
+    first_ND = _train(job, features, order[0])
+    candidates = [_Candidate("ridge", order[0], *ridge_readout(first_ND, job.train.labels, labels))]
+    for place in order[:LOGISTIC_LAYERS]:
+        fitted = logistic_readout(job.train, _train(job, features, place).numpy(), job.seed)
+        candidates.append(_Candidate("logistic", place, *fitted))
+    return max(candidates, key=lambda candidate: candidate.cv_accuracy)
 
 
 def _train(job: Job, features: Features, place: Candidate) -> torch.Tensor:

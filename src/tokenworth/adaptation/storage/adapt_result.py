@@ -60,12 +60,29 @@ class Mistake(TypedDict):
     texts: Count
 
 
+class LabelRow(TypedDict):
+    """One of several labels: test texts that have it, that were given it, and both; its F1 and its threshold."""
+
+    label: str
+    texts: Count
+    predicted: Count
+    right: Count
+    f1: Finite
+    f1_low: Finite
+    f1_high: Finite
+    threshold: Finite
+
+
 class Mistakes(TypedDict, total=False):
-    """The most frequent mistakes, and for few classes the whole matrix: rows true, columns predicted."""
+    """The most frequent mistakes, and for few classes the whole matrix: rows true, columns predicted.
+
+    Of several labels a text: which was given in the place of which, and every label by itself.
+    """
 
     mistakes: list[Mistake]
     labels: list[str]
     counts: list[list[Count]]
+    by_label: list[LabelRow]
 
 
 class Mislabelled(TypedDict):
@@ -163,7 +180,13 @@ class AdaptResult(Result):
     environment: Facts = field(default_factory=dict)
     """Versions, machine and device it ran on."""
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, metadata=ELSEWHERE)
-    """One row a test text: text, label, predicted, correct, confidence, and p_CLASS for few classes."""
+    """One row a test text: text, label, predicted (lists, of several labels a text), correct, confidence, and p_CLASS
+    for few classes."""
+
+    @property
+    def several(self) -> bool:
+        """Whether texts may have several labels."""
+        return "by_label" in self.confusion
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """predictions.parquet."""
@@ -181,10 +204,23 @@ class AdaptResult(Result):
         path = place.with_name(PREDICTIONS)
         table = read_table(path, f"no predictions; {cls.REMEDY}")
         n_texts = result.task["texts"]["test"]
+        if result.several:
+            table = _with_lists(table)
         for column in ("label", "predicted"):
             known = {*names, *([NO_CLASS_NAME] if column == "predicted" else [])}
-            if column not in table or len(table) != n_texts or not set(table[column]) <= known:
+            if column not in table or len(table) != n_texts or not _words(table[column]) <= known:
                 raise TokenworthError(
                     f"{path} does not hold the class '{column}' of {n_texts:,} test texts; {cls.REMEDY}"
                 )
         return replace(result, predictions=table)
+
+
+def _with_lists(table: pd.DataFrame) -> pd.DataFrame:
+    """Labels as lists of words, which Parquet gives back as arrays."""
+    lists = {name: [list(cell) for cell in table[name]] for name in ("label", "predicted") if name in table}
+    return table.assign(**{name: pd.Series(cells, index=table.index, dtype=object) for name, cells in lists.items()})
+
+
+def _words(column: pd.Series) -> set[str]:
+    """The classes in a column, or the labels in its lists."""
+    return {word for cell in column for word in (cell if isinstance(cell, list) else [cell])}

@@ -6,15 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from tokenworth.adaptation.evaluation.label_set_evaluation import least_sure
 from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
 from tokenworth.adaptation.storage.saved_classifier import Classifier
 from tokenworth.base.atomic_files import in_words, replacing, writable
 from tokenworth.errors import SettingError
 from tokenworth.probes.probability_metrics import evened, predicted_classes
 from tokenworth.tasks import load_texts
+from tokenworth.tasks.task import label_lists
 
+LABEL_DELIMITER = "; "
+"""Between several labels of a text in a .csv or .tsv; .jsonl and .parquet hold lists."""
 _FORMULA = tuple("=+-@\t\r")
 """What a formula begins with; an empty cell begins with nothing."""
 
@@ -24,13 +29,20 @@ def predicted_table(
 ) -> pd.DataFrame:
     """The rows of a file with `predicted` and `confidence`, and p_CLASS for up to 20 classes.
 
+    Of several labels a text `predicted` holds lists, and confidence is that of the label it is least sure of.
+
     Raises TaskError: the file cannot be read, or has no text column.
     """
     texts = load_texts(path, text=text, text_pair=text_pair)
     told_NC = classifier.predicted_probabilities(texts)
     names, probability_NC = classifier.label_names, evened(told_NC)
-    predicted = [(*names, NO_CLASS_NAME)[place] for place in predicted_classes(told_NC)]
-    table = pd.DataFrame({"text": texts, "predicted": predicted, "confidence": probability_NC.max(1)})
+    if classifier.thresholds is not None:
+        thresholds_C = np.array(classifier.thresholds)
+        held = label_lists(told_NC >= thresholds_C, names)
+        table = pd.DataFrame({"text": texts, "predicted": held, "confidence": least_sure(told_NC, thresholds_C)})
+    else:
+        predicted = [(*names, NO_CLASS_NAME)[place] for place in predicted_classes(told_NC)]
+        table = pd.DataFrame({"text": texts, "predicted": predicted, "confidence": probability_NC.max(1)})
     if len(names) > 20:
         return table
     return table.assign(**{f"p_{name}": probability_NC[:, i] for i, name in enumerate(names)})
@@ -66,6 +78,7 @@ def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _as_text(value: Any) -> Any:
+    value = LABEL_DELIMITER.join(value) if isinstance(value, list) else value
     return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA and not _is_number(value) else value
 
 
