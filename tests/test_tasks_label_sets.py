@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tokenworth
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.tasks import load_task
 from tokenworth.tasks.split import sample, split, texts_of_each
@@ -172,13 +171,9 @@ def test_groups_stay_on_one_side():
     assert 0.2 < len(test) / 400 < 0.4
 
 
-@pytest.mark.parametrize("what", ["rank", "decide"])
+@pytest.mark.parametrize("what", ["a trace", "decide"])
 def test_what_knows_one_class_a_text_says_so(tmp_path, what):
     jsonl(tmp_path / "a.jsonl")
     task = load_task(tmp_path / "a.jsonl")
-    calls = {
-        "rank": lambda: tokenworth.rank(task, ["nowhere"], dtype="float32"),
-        "decide": lambda: tokenworth.decide(task, ["nowhere"]),
-    }
     with pytest.raises(TaskError, match=f"a: its texts have several labels, and {what} knows one class a text; choose"):
-        calls[what]()
+        task.refuse_several(what)

@@ -54,7 +54,6 @@ def assess(call: AssessCall) -> Assessment:
     with claimed(call.out) if call.out is not None and processes.is_main else nullcontext():
         with clock("load"):
             task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=call.seed)
-            task.refuse_several("an assessment")
             task = task.sample(call.max_texts, seed=call.seed) if call.max_texts is not None else task
             backbone = call.model
             if not isinstance(backbone, Backbone):

@@ -14,8 +14,8 @@ from torch import Tensor
 from tokenworth.assessment.assessment_settings import AssessSettings
 from tokenworth.base.aliases import Ints
 from tokenworth.errors import EncodeError
-from tokenworth.probes import RidgeProbe, evaluate, nearest_labels, ridge_probe, vote
-from tokenworth.probes.metrics import weighted_f1
+from tokenworth.probes import RidgeProbe, nearest_labels, ridge_probe, vote
+from tokenworth.probes.label_kinds import f1_of, metrics_of, right
 from tokenworth.scores import PooledMoments
 from tokenworth.scores.layer import LayerScores
 from tokenworth.scores.layer_statistics import Value
@@ -38,6 +38,10 @@ class Labels:
     """Classes, or label sets."""
     sets_LC: Tensor | None = None
     """Which labels each set holds, where texts may have several."""
+
+    def of(self, number_N: Tensor) -> Tensor:
+        """Classes as they are, or the 0 and 1 (N, C) of sets."""
+        return number_N if self.sets_LC is None else self.sets_LC[number_N].long()
 
 
 def numbered(labels: Ints, n_classes: int) -> tuple[Ints, int, Tensor | None]:
@@ -79,8 +83,8 @@ class LayerMoments:
     """Of all texts under each shuffle of the labels; what is found of `total` serves them too."""
     rows: list[Tensor]
     """Pooled texts (N_g, D) of each fold."""
-    labels: list[Tensor]
-    """Of the same texts (N_g,)."""
+    labels: list[Tensor] | None
+    """Of the same texts (N_g,); None of sets, which no class-wise update knows."""
 
 
 def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
@@ -109,7 +113,8 @@ def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
         total.relabel(none_CD.index_add(0, shuffled_N, wide_ND).T, counts_C) for shuffled_N in labels.shuffled_BN
     ]
     rows = [features_ND[in_fold_N] for in_fold_N in folds]
-    return LayerMoments(total, groups, shuffled, rows, [labels.train_N[in_fold_N] for in_fold_N in folds])
+    of_rows = None if labels.sets_LC is not None else [labels.train_N[in_fold_N] for in_fold_N in folds]
+    return LayerMoments(total, groups, shuffled, rows, of_rows)
 
 
 def score_row(layer: int, scores: LayerScores) -> dict[str, Any]:
@@ -143,17 +148,18 @@ def probe_columns(probe: RidgeProbe, labels: Labels) -> dict[str, float]:
     """A ridge probe's figures on test texts and on the training texts it did not see."""
     train_N, test_M, n_classes = labels.train_N, labels.test_M, labels.n_classes
     row = _measured("probe", test_M, probe.test_M, n_classes, list(probe.shuffled_BM))
-    chance_f1 = [weighted_f1(test_M, predicted_M.numpy(), n_classes) for predicted_M in probe.shuffled_BM]
+    chance_f1 = [f1_of(test_M, predicted_M.numpy(), n_classes) for predicted_M in probe.shuffled_BM]
     row["probe_f1_chance"] = float(np.mean(chance_f1 or [np.nan]))
-    row |= _measured("cv", train_N.numpy(), probe.crossfit_N, n_classes)
+    row |= _measured("cv", labels.of(train_N).numpy(), probe.crossfit_N, n_classes)
     return row | {"cv_loss": float(probe.loss_N.mean()), "penalty": probe.penalty}
 
 
 def neighbour_columns(train_ND: Tensor, test_MD: Tensor, labels: Labels) -> dict[str, float]:
-    """What the votes of the nearest training texts say of the test texts."""
+    """What the votes of the nearest training texts say of the test texts; of several labels a text they vote by set."""
     nearest, similarity = nearest_labels(train_ND, test_MD)
     voted_M, *shuffled = (
-        vote(each_N, nearest, similarity, labels.n_classes) for each_N in (labels.train_N, *labels.shuffled_BN)
+        labels.of(vote(each_N, nearest, similarity, labels.n_classes))
+        for each_N in (labels.train_N, *labels.shuffled_BN)
     )
     return _measured("knn", labels.test_M, voted_M, labels.n_classes, shuffled)
 
@@ -162,8 +168,8 @@ def _measured(
     name: str, true_N: Ints, predicted_N: Tensor, n_classes: int, shuffled: Sequence[Tensor] = ()
 ) -> dict[str, float]:
     """Columns of accuracy and F1; the chance level is the mean accuracy of predictions after shuffled labels."""
-    metrics = evaluate(true_N, predicted_N.numpy(), n_classes)
-    chance = float(np.mean([(other_N.numpy() == true_N).mean() for other_N in shuffled])) if shuffled else math.nan
+    metrics = metrics_of(true_N, predicted_N.numpy(), n_classes)
+    chance = float(np.mean([right(true_N, other_N.numpy()).mean() for other_N in shuffled])) if shuffled else math.nan
     accuracy = Value(metrics.accuracy, metrics.accuracy_low, metrics.accuracy_high, chance)
     f1 = Value(metrics.f1, metrics.f1_low, metrics.f1_high)
     return columns(f"{name}_accuracy", accuracy) | columns(f"{name}_f1", f1)

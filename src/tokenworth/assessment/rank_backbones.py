@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numpy as np
 import torch
 
 from tokenworth.assessment.assess_task import assess
@@ -16,7 +15,7 @@ from tokenworth.assessment.short_names import names_apart
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.base.versions import describe_environment
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.probes import paired_difference
+from tokenworth.probes.label_kinds import difference_of, from_lists
 from tokenworth.settings.declarations import values_of
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
@@ -49,7 +48,6 @@ def rank(call: RankCall) -> Ranking:
         raise SettingError("no backbone is named; give at least one folder, hub id or published name")
     resolve_dtype(call.dtype, resolve_device(call.device))
     task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=call.seed)
-    task.refuse_several("rank")
     task = task.sample(call.max_texts, seed=call.seed) if call.max_texts is not None else task
     baseline = cast("FittedProbe", call.baseline) if call.baseline else bow_row(task)
     keywords = values_of(AssessKeywords, call) | {"max_texts": None, "baseline": dict(baseline)}
@@ -80,9 +78,8 @@ def rank(call: RankCall) -> Ranking:
 
 
 def _row(place: int, name: str, result: Assessment, first: Assessment, task: Task) -> RankedRow:
-    _, low, _ = paired_difference(
-        task.test.labels, np.asarray(first.predictions), np.asarray(result.predictions), task.n_classes
-    )
+    ahead, behind = (from_lists(one.predictions, task.n_classes, several=task.several) for one in (first, result))
+    _, low, _ = difference_of(task.test.labels, ahead, behind, task.n_classes)
     best, at_best = result.best_probe(), result.row()
     scores = {f"{name}{suffix}": at_best.get(f"{name}{suffix}") for name in FIGURES for suffix in ("", "_low", "_high")}
     row: Any = {

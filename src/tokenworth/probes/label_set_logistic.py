@@ -30,6 +30,10 @@ class LabelSetProbe:
     """Of `INVERSE_PENALTIES`, chosen by the log-loss over folds."""
     cv_micro_f1: float
     """Over folds of training texts at that penalty, at the shared threshold that is best there."""
+    cv_accuracy: float
+    """Share of texts whose labels are all right there."""
+    threshold: float
+    """The probability from which on a label is predicted, chosen there."""
     linear: Linear
     """Log-odds of each label, standardising included."""
 
@@ -47,10 +51,12 @@ def label_set_probe(
     losses = [label_set_value("log_loss", labels_NC[rows], each, half_C) for each in held_out]
     best = int(np.argmin(losses))
     threshold = shared_threshold(labels_NC[rows], held_out[best])
-    micro = label_set_value("micro_f1", labels_NC[rows], held_out[best], half_C * 0 + threshold)
+    at_C = np.full_like(half_C, threshold)
+    micro, exact = (label_set_value(name, labels_NC[rows], held_out[best], at_C) for name in ("micro_f1", "accuracy"))
     weights_DC, intercept_C = fit_logistic(x_ND, labels_NC, INVERSE_PENALTIES[best])
     weights_DC = weights_DC / scale_D[:, None]
-    return LabelSetProbe(INVERSE_PENALTIES[best], micro, Linear(weights_DC, intercept_C - mean_D @ weights_DC))
+    linear = Linear(weights_DC, intercept_C - mean_D @ weights_DC)
+    return LabelSetProbe(INVERSE_PENALTIES[best], micro, exact, threshold, linear)
 
 
 def _held_out(x_ND: Features, labels_NC: Ints, folds_N: Ints, strength: float) -> Floats:

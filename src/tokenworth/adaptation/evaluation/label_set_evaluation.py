@@ -12,12 +12,12 @@ import pandas as pd
 
 from tokenworth.adaptation.evaluation.evaluation import FEW_CLASSES, TRAIN_TEXTS, Evaluation, finite_scores
 from tokenworth.adaptation.job import Fitted, Job
-from tokenworth.adaptation.storage.adapt_result import LabelRow, Mistake, Mistakes
+from tokenworth.adaptation.storage.adapt_result import Mistake, Mistakes
+from tokenworth.assessment.label_rows import label_rows
 from tokenworth.base.aliases import Floats
 from tokenworth.probes.label_set_metrics import (
     HALF,
     LABEL_SET_METRICS,
-    figures_by_label,
     fit_label_temperature,
     label_set_value,
     measure_label_sets,
@@ -92,20 +92,10 @@ def _majority(job: Job) -> dict[str, float]:
 def _by_label(task: Task, probability_NC: Floats, thresholds_C: Floats, seed: int) -> Mistakes:
     """Every label by itself, and which is most often given in the place of which."""
     true_NC, predicted_NC = task.test.labels, (probability_NC >= thresholds_C).astype(np.int64)
-    found, names = figures_by_label(true_NC, predicted_NC, seed=seed), task.label_names
-    rows = [
-        LabelRow(
-            label=names[c],
-            texts=int(found.texts[c]),
-            predicted=int(found.predicted[c]),
-            right=int(found.hits[c]),
-            f1=float(found.f1[c]),
-            f1_low=float(found.f1_low[c]),
-            f1_high=float(found.f1_high[c]),
-            threshold=float(thresholds_C[c]),
-        )
-        for c in range(len(names))
-    ]
+    names = task.label_names
+    rows = label_rows(task, predicted_NC, seed=seed)
+    for row, threshold in zip(rows, thresholds_C, strict=True):
+        row["threshold"] = float(threshold)
     missed_NC, wrong_NC = (true_NC > predicted_NC).astype(np.int64), (predicted_NC > true_NC).astype(np.int64)
     together_CC = missed_NC.T @ wrong_NC
     worst = np.argsort(-together_CC, axis=None, kind="stable")[:_LISTED]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import pandas as pd
 from typing_extensions import NotRequired, TypedDict
 
-from tokenworth.assessment.assessment_result import BackboneCard, Parts
+from tokenworth.assessment.assessment_result import BackboneCard, LabelRow, Parts
 from tokenworth.base.atomic_files import read_table
 from tokenworth.base.codec import ELSEWHERE, Result, load
 from tokenworth.base.schema import (
@@ -58,19 +58,6 @@ class Mistake(TypedDict):
     true: str
     predicted: str
     texts: Count
-
-
-class LabelRow(TypedDict):
-    """One of several labels: test texts that have it, that were given it, and both; its F1 and its threshold."""
-
-    label: str
-    texts: Count
-    predicted: Count
-    right: Count
-    f1: Finite
-    f1_low: Finite
-    f1_high: Finite
-    threshold: Finite
 
 
 class Mistakes(TypedDict, total=False):
