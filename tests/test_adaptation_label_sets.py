@@ -108,6 +108,7 @@ def test_a_temperature_is_fitted_for_labels_too():
         ("one", "bow", {"thresholds": "chosen"}, SettingError, "thresholds chosen is of several labels a text, and in"),
         ("one", "bow", {"metric": "micro_f1"}, SettingError, "metric micro_f1 is of several labels a text"),
         ("several", "bow", {"diagnose": True}, SettingError, "a diagnosis knows one class; leave it out"),
+        ("one", "lora", {"thresholds": "half"}, SettingError, "thresholds half is of several labels a text"),
         ("several", "prompt", {}, TaskError, "the route prompt knows one class a text; choose one of the routes bow"),
     ],
 )

@@ -25,7 +25,7 @@ from tokenworth.adaptation.evaluation.label_set_evaluation import evaluate_label
 from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
-from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, make_config
+from tokenworth.adaptation.route_settings import ROUTES, TRAINED, AdaptCall, make_config
 from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, Mislabelled
@@ -56,7 +56,7 @@ FITS = {
     "scratch": finetune.fit_scratch,
 }
 assert tuple(FITS) == ROUTES, "every route has its fit"
-SEVERAL_LABELS = ("bow", "probe")
+SEVERAL_LABELS = ("bow", "probe", *TRAINED)
 """Routes that know texts of several labels."""
 
 

@@ -44,6 +44,8 @@ def export_classifier(classifier: Classifier, folder: str | Path) -> float:
                 f"{type(model).__name__} gives other logits than the classifier (relative difference {apart:.2g}); "
                 f"{_advice(predictor, classifier)}"
             )
+        if classifier.thresholds is not None:
+            model.config.problem_type = "multi_label_classification"
         with writing(folder) as place:
             model.save_pretrained(place)
             predictor.backbone.tokenizer.save_pretrained(place)
