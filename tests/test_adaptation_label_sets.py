@@ -109,13 +109,14 @@ def test_a_temperature_is_fitted_for_labels_too():
         ("one", "bow", {"metric": "micro_f1"}, SettingError, "metric micro_f1 is of several labels a text"),
         ("several", "bow", {"diagnose": True}, SettingError, "a diagnosis knows one class; leave it out"),
         ("one", "lora", {"thresholds": "half"}, SettingError, "thresholds half is of several labels a text"),
-        ("several", "prompt", {}, TaskError, "the route prompt knows one class a text; choose one of the routes bow"),
+        ("several", "prompt", {"template": "{text}:"}, SettingError, "does not say where the label goes; put {label}"),
+        ("served", "prompt", {"url": "http://127.0.0.1:9/v1"}, SettingError, "a model on a server is asked for one"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(task, route, settings, error, words):
-    tasks = {"several": planted_labels, "few": lambda: planted_labels(4), "one": planted_task}
+    tasks = {"several": planted_labels, "served": planted_labels, "few": lambda: planted_labels(4), "one": planted_task}
     with pytest.raises(error, match=words):
-        adapt(None, tasks[task](), route, config=settings)
+        adapt("endpoint:m" if task == "served" else None, tasks[task](), route, config=settings)
 
 
 # --- the commands

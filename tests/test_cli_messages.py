@@ -299,7 +299,7 @@ def test_reasons_that_hold_for_several_layers_are_said_once(tokenworth, reviews,
 
 
 def test_tasks_and_backbones_are_listed(tokenworth):
-    tasks, backbones = {*TASKS, "docstrings", "docstring-kinds"}, {*BACKBONES, *PACKAGED}
+    tasks, backbones = {*TASKS, "docstrings", "docstring-kinds", "docstring-sections"}, {*BACKBONES, *PACKAGED}
     for command, known in (("tasks", tasks), ("backbones", backbones)):
         as_json = json.loads(tokenworth(command, "--json").out)
         assert {row["name"] for row in as_json} == known

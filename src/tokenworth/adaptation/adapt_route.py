@@ -15,6 +15,7 @@ import tokenworth.adaptation.evaluation.diagnosis as diagnosis
 import tokenworth.adaptation.evaluation.mislabelled as mislabelled
 import tokenworth.adaptation.routes.bag_of_words_route as bow
 import tokenworth.adaptation.routes.endpoint_route as served
+import tokenworth.adaptation.routes.label_prompt_route as labelled
 import tokenworth.adaptation.routes.probe_route as probe
 import tokenworth.adaptation.routes.prompt_route as prompt
 import tokenworth.adaptation.routes.trained_routes as finetune
@@ -25,7 +26,7 @@ from tokenworth.adaptation.evaluation.label_set_evaluation import evaluate_label
 from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
-from tokenworth.adaptation.route_settings import ROUTES, TRAINED, AdaptCall, make_config
+from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, make_config
 from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, Mislabelled
@@ -43,7 +44,9 @@ from tokenworth.training.devices import find_devices
 
 
 def _fit_prompt(job: Job) -> Fitted:
-    """A model on a server, or one that is loaded."""
+    """A model on a server, or one that is loaded; asked about each of several labels."""
+    if job.task.several:
+        return labelled.fit_label_prompt(job)
     return served.fit_endpoint(job) if is_endpoint(job.model) else prompt.fit_prompt(job)
 
 
@@ -56,8 +59,6 @@ FITS = {
     "scratch": finetune.fit_scratch,
 }
 assert tuple(FITS) == ROUTES, "every route has its fit"
-SEVERAL_LABELS = ("bow", "probe", *TRAINED)
-"""Routes that know texts of several labels."""
 
 
 @keywords_of(AdaptCall)
@@ -87,8 +88,6 @@ def adapt(call: AdaptCall) -> AdaptResult:
     with claimed(folder) if folder is not None and main else nullcontext():
         with meter.clock("load"):
             task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
-            if route not in SEVERAL_LABELS:
-                task.refuse_several(f"the route {route}", f"choose one of the routes {', '.join(SEVERAL_LABELS)}")
             config, by_rule = settings_for(wished, route, model, task, seed, loading)
         finished, dtype = None, ""
         with devices.processes.together():

@@ -116,7 +116,8 @@ class AdaptConfig(EndpointSettings):
     examples: Literal["balanced", "nearest"] = "balanced"
     """balanced: the same before every text, as many of each class; nearest: training texts most like the text."""
     template: str | None = None
-    """Prompt with {text}; by default the task's own, or a generic one."""
+    """Prompt with {text}, and where texts may have several labels with {label}; by default the task's own, or a generic
+    one."""
     chat: bool = True
     """Put texts, and examples with their classes, as turns of a conversation where the model has a chat template."""
     system: str | None = None

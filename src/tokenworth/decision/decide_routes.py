@@ -27,6 +27,7 @@ from tokenworth.decision.options import AssessedBackbones, Work, assess_backbone
 from tokenworth.decision.pilot import Pilots, check_share
 from tokenworth.decision.run_plan import Plan, plan_for
 from tokenworth.endpoints.endpoint_settings import DEFAULTS, is_endpoint
+from tokenworth.errors import SettingError
 from tokenworth.settings.declarations import values_of
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
@@ -87,8 +88,13 @@ def decide(call: DecideCall) -> Decision:
 
 
 def _task_of(call: DecideCall) -> Task:
+    """The task; of several labels a text nothing can be asked for that the calibration or a pilot would have to say."""
     task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=call.seed)
-    task.refuse_several("decide")
+    if task.several and (call.pilot is not None or call.labels or any(map(is_endpoint, call.models))):
+        raise SettingError(
+            f"in {task.name} texts have several labels, of which decide measures a bag of words and probes alone; "
+            "leave out pilot, labels and models on servers, and run other routes with tokenworth adapt"
+        )
     return task
 
 

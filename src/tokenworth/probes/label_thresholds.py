@@ -15,17 +15,18 @@ import numpy as np
 from tokenworth.base.aliases import Floats, Ints
 from tokenworth.probes.label_set_metrics import HALF
 
-FEWEST = 10
-"""Held-out texts that must have a label, and lack it, for a threshold of its own."""
+FEWEST = 50
+"""Held-out texts that must have a label, and lack it, for a threshold of its own: with 10 and 25 thresholds by label
+were behind the shared one (docs/results/several_labels.md)."""
 
 
-def choose_thresholds(true_NC: Ints, probability_NC: Floats) -> Floats:
+def choose_thresholds(true_NC: Ints, probability_NC: Floats, *, fewest: int = FEWEST) -> Floats:
     """(C,) thresholds by F1 on held-out texts, each halfway between two of their probabilities; the shared one for
-    labels of fewer than FEWEST texts.  A half where no text has any label.
+    labels that fewer than so many texts have, or lack.  A half where no text has any label.
     """
     shared = shared_threshold(true_NC, probability_NC)
     count_C = true_NC.sum(0)
-    own_C = (count_C >= FEWEST) & (len(true_NC) - count_C >= FEWEST)
+    own_C = (count_C >= fewest) & (len(true_NC) - count_C >= fewest)
     chosen = [best_threshold(true_NC[:, c], probability_NC[:, c]) if own_C[c] else shared for c in range(len(count_C))]
     return np.array(chosen)
 

@@ -15,7 +15,8 @@ class TaskSource(Settings):
 
     source: Annotated[str | os.PathLike[str], AsPath()] = field(kw_only=False)
     """A .csv, .tsv, .jsonl or .parquet file; a folder with train.* and test.* files; a hub id (owner/name, or
-    owner/name:configuration); a published name (see `PUBLISHED`); or built-in: docstrings, docstring-kinds."""
+    owner/name:configuration); a published name (see `PUBLISHED`); or built-in: docstrings, docstring-kinds,
+    docstring-sections."""
     text: str | None = None
     """Column that holds the text; by default found by name (see `TEXT_NAMES`)."""
     text_pair: str | None = None

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tokenworth.adaptation.evaluation.evaluation import FEW_CLASSES, TRAIN_TEXTS, Evaluation, finite_scores
+from tokenworth.adaptation.evaluation.evaluation import (
+    FEW_CLASSES,
+    PROMPTED_TRAIN_TEXTS,
+    TRAIN_TEXTS,
+    Evaluation,
+    finite_scores,
+)
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.storage.adapt_result import Mistake, Mistakes
 from tokenworth.assessment.label_rows import label_rows
@@ -74,7 +80,8 @@ def _reading(job: Job, fitted: Fitted) -> tuple[_Reading, dict[str, float]]:
 
 
 def _on_train(job: Job, fitted: Fitted, reading: _Reading) -> dict[str, float]:
-    train = job.train.take(sample(job.train.labels, TRAIN_TEXTS, job.seed))
+    n_train = PROMPTED_TRAIN_TEXTS if job.route == "prompt" else TRAIN_TEXTS
+    train = job.train.take(sample(job.train.labels, n_train, job.seed))
     probability_NC = reading.probabilities(finite_scores(fitted, train.texts))
     figures = measure_label_sets(train.labels, probability_NC, reading.thresholds_C, seed=job.seed)
     return {"texts": len(train), **figures}

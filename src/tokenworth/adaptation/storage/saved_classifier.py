@@ -14,6 +14,8 @@ from safetensors import SafetensorError
 from tokenworth.adaptation.predictor import Predictor
 from tokenworth.adaptation.routes.bag_of_words_route import load_bow
 from tokenworth.adaptation.routes.endpoint_predictor import ENDPOINT, load_endpoint
+from tokenworth.adaptation.routes.label_prompt_route import KIND as LABEL_PROMPT
+from tokenworth.adaptation.routes.label_prompt_route import load_label_prompt
 from tokenworth.adaptation.routes.probe_route import load_probe
 from tokenworth.adaptation.routes.prompt_predictor import load_prompt
 from tokenworth.adaptation.routes.tuned_predictor import load_tuned
@@ -37,6 +39,7 @@ Load = Callable[[Path, dict[str, Any], dict[str, Any]], Predictor]
 KINDS: dict[str, Load] = {
     "bow": load_bow,
     "prompt": load_prompt,
+    LABEL_PROMPT: load_label_prompt,
     ENDPOINT: load_endpoint,
     "probe": load_probe,
     "tuned": load_tuned,
@@ -59,6 +62,7 @@ _ENDPOINT |= {"similar": Maybe({"texts": [TEXT], "labels": [COUNT], "shots": COU
 PREDICTORS: dict[str, Shape] = {
     "bow": OBJECT,
     "prompt": {**_CUT, **_PROMPT, "base": _BASE},
+    LABEL_PROMPT: {"of_labels": [{**_CUT, **_PROMPT, "base": _BASE}]},
     ENDPOINT: _ENDPOINT,
     "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "states?": TEXT, "base": _BASE},
     "tuned": {**_CUT, "pooling": TEXT, "bias": TRUTH, "dtype": TEXT, "base": Maybe(_BASE)},
