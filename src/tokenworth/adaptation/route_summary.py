@@ -57,7 +57,8 @@ def _of_labels(job: Job, evaluation: Evaluation) -> list[str]:
         return [exact, "Labels are predicted from a probability of a half on."]
     low, high = min(evaluation.thresholds), max(evaluation.thresholds)
     part = f"{len(job.validation_rows):,} validation texts"
-    return [exact, f"Labels are predicted from probabilities of {low:.2f} to {high:.2f} on, chosen on {part} by F1."]
+    between = f"a probability of {low:.2f}" if low == high else f"probabilities of {low:.2f} to {high:.2f}"
+    return [exact, f"Labels are predicted from {between} on, chosen on {part} by F1."]
 
 
 def _on_training_texts(evaluation: Evaluation) -> list[str]:
