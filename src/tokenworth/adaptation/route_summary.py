@@ -28,7 +28,7 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
         f"{len(job.task.test):,} test texts; always saying the most frequent class gives weighted F1 "
         f"{evaluation.majority['weighted_f1']:.3f}."
     )
-    said = [reached, *_on_training_texts(evaluation)]
+    said = [reached, *_on_training_texts(evaluation, len(job.train))]
     if cost.get("train_flops"):
         said.append(
             f"It trained {fitted.parameters['trainable']:,} of {fitted.parameters['total']:,} parameters on "
@@ -44,12 +44,17 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
     return said + list(fitted.notes)
 
 
-def _on_training_texts(evaluation: Evaluation) -> list[str]:
-    if not evaluation.train_metrics:
+def _on_training_texts(evaluation: Evaluation, n_train: int) -> list[str]:
+    """How far memory goes; of a sample with its interval."""
+    train = evaluation.train_metrics
+    if not train:
         return []
-    gap = evaluation.train_metrics["accuracy"] - evaluation.metrics["accuracy"]
-    on_train, side = evaluation.train_metrics["accuracy"], "above" if gap >= 0 else "below"
-    return [f"On training texts its accuracy is {on_train:.3f}, {abs(gap):.3f} {side} that on test texts."]
+    gap = train["accuracy"] - evaluation.metrics["accuracy"]
+    where, between, side = "training texts", "", "above" if gap >= 0 else "below"
+    if train["texts"] < n_train:
+        where = f"{train['texts']:,.0f} of the {where}"
+        between = f" (95 % interval {train['accuracy_low']:.3f} to {train['accuracy_high']:.3f})"
+    return [f"On {where} its accuracy is {train['accuracy']:.3f}{between}, {abs(gap):.3f} {side} that on test texts."]
 
 
 def _chosen(job: Job, fitted: Fitted) -> list[str]:
