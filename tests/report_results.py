@@ -36,7 +36,8 @@ def assessment(n_classes: int = 2, *, name: str = "wikinovels-14m", level: float
         poolings=_poolings(layers), best_pooling="mean", best_states="raw", nested_accuracy=0.75,
         sentences=_sentences(name, level), timings={"load": 0.8, "tokenise": 1.4, "encode": 14.2, "scores": 4.1,
                                                     "probes": 6.3, "total": 26.8},
-        environment={"tokenworth": "0.1.0", "torch": "2.13.0", "python": "3.11.9", "machine": "x86_64, 2 CPUs"},
+        environment={"command": f"tokenworth assess {PWNED}", "tokenworth": "0.1.0", "torch": "2.13.0",
+                     "python": "3.11.9", "machine": "x86_64, 2 CPUs"},
     )  # fmt: skip
 
 
