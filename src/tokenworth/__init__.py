@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     )
     from tokenworth.pretraining import PretrainRun as PretrainRun
     from tokenworth.pretraining import pretrain as pretrain
+    from tokenworth.report import write_index as write_index
     from tokenworth.report import write_report as write_report
     from tokenworth.tasks import Task as Task
     from tokenworth.tasks import load_task as load_task
@@ -82,7 +83,7 @@ __getattr__, __dir__, __all__ = front_door(
         ".errors": "AdaptError BackboneError EncodeError EndpointError PretrainError SettingError TaskError "
         "TokenworthError",
         ".pretraining": "PretrainRun pretrain",
-        ".report": "write_report",
+        ".report": "write_index write_report",
         ".scores": "scores",
         ".tasks": "Task load_task",
         ".tracing": "Trace trace",

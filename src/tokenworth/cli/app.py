@@ -31,6 +31,7 @@ COMMANDS = {
     "command goes on after an interruption.",
     "trace": "Perception along a run or its checkpoints: after how many tokens was it worth its cost, if at all?\n\n"
     "OUT gets trace.html, trace.parquet and trace.json; the same command goes on where it was.",
+    "index": "Every result below a folder on one page that sorts, filters and compares; or two results side by side.",
     "tasks": "The published tasks by name, where they come from and how their columns are read.",
     "backbones": "Backbones with a name; any folder, GGUF file or hub id that transformers loads works as well.",
     "doctor": "What this machine has, and what an assessment or a route would take on it: FLOPs, time, memory, disk.",

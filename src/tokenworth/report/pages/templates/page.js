@@ -1,6 +1,6 @@
 "use strict";
 // What is typed into a filter leaves the rows of its table that contain all of its words.
-for (const filter of document.querySelectorAll("input.filter")) {
+for (const filter of document.querySelectorAll("input.filter[data-table]")) {
   const rows = [...document.getElementById(filter.dataset.table).tBodies[0].rows];
   filter.addEventListener("input", () => {
     const words = filter.value.toLowerCase().split(/\s+/);
