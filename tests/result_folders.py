@@ -83,7 +83,7 @@ def _write_study(place):
     failed.mkdir()
     (failed / "cell.json").write_text(json.dumps({"route": "full"}), encoding="utf-8")
     (failed / "error.json").write_text(json.dumps({"kind": "TaskError", "message": "no texts"}), encoding="utf-8")
-    (place / "report.html").write_text("<!DOCTYPE html><title>a study</title>", encoding="utf-8")
+    (place / "report.html").write_text("<!DOCTYPE html><title>a study</title><p>of cells", encoding="utf-8")
 
 
 def _write_pretraining(place):

@@ -328,8 +328,8 @@ def test_of_a_folder_with_two_results_the_one_of_the_others_kind_is_meant(own):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1234567, "1,234,567"), (0.5, "0.5"), (1 / 3, "0.3333"), (7.172e15, "7.172e+15"), (True, "yes"), (None, ABSENT),
-     (math.nan, ABSENT), (10**400, "beyond 1e300"), ([1, 2], "[1, 2]"), ("a\nb", "a b")],
+    [(1234567, "1,234,567"), (0.5, "0.5"), (1 / 3, "0.3333"), (7.172e12, "7.172e+12"), (True, "yes"), (None, ABSENT),
+     (math.nan, ABSENT), (10**400, "beyond 1e300"), ([1, "a"], "1, a"), ([[1]], "[[1]]"), ("a\nb", "a b")],
 )  # fmt: skip
 def test_facts_are_told_as_people_read_them(value, text):
     assert fact_text(facts_of({"x": value})["x"]) == text

@@ -77,7 +77,7 @@ def _watch(reader: FolderReader, call: IndexCall) -> None:
         watch(reader, write, every=call.every)
     except InterruptionError:  # the way this command ends: open pages stop loading themselves anew
         save_index(latest)
-        say("watching has ended")
+        raise
 
 
 def _compare(index: ResultIndex, names: tuple[Path, Path], *, json: bool) -> None:

@@ -24,7 +24,7 @@ ROUTES = {
 """What routes are called, in reading order."""
 SECTIONS = ("Data", "Model", "Settings", "Versions", "Numbers")
 """Of an entry's facts, in reading order."""
-_LONGEST_FACT, _LARGEST = 120, 1e300
+_LONGEST_FACT, _LARGEST, _LARGEST_COUNT, _LONGEST_LIST = 120, 1e300, 1e12, 6
 
 Value = float | str
 Facts = dict[str, dict[str, Value]]
@@ -154,6 +154,12 @@ def _fact(value: Any) -> Value:
         return ABSENT
     if isinstance(value, int | float):
         return float(f"{value:.8g}") if abs(value) < _LARGEST else "beyond 1e300"
+    if (
+        isinstance(value, list)
+        and 0 < len(value) <= _LONGEST_LIST
+        and not any(isinstance(v, list | dict) for v in value)
+    ):
+        return ", ".join(fact_text(_fact(inner)) for inner in value)
     text = clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     if len(text) <= _LONGEST_FACT:
         return text
@@ -164,6 +170,6 @@ def fact_text(value: Value) -> str:
     """A fact as people read it."""
     if isinstance(value, str):
         return value
-    if value == int(value) and abs(value) < 1e15:
+    if value == int(value) and abs(value) < _LARGEST_COUNT:
         return f"{int(value):,}"
     return f"{value:.4g}"

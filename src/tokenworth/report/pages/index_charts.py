@@ -87,7 +87,7 @@ class Scale:
 
 
 def task_drawings(index: ResultIndex, rows: dict[str, str]) -> list[Drawing]:
-    """F1 by route of every task, on one axis for all; tasks with most results first.
+    """F1 by route of every task, on one axis for all; tasks with most routes and results first.
 
     Args:
         index: the results.
@@ -101,13 +101,18 @@ def task_drawings(index: ResultIndex, rows: dict[str, str]) -> list[Drawing]:
         return []
     values = [value for entries in by_task.values() for entry in entries for value in _values(entry)]
     scale = _scale(values, _LEFT, _WIDTH - _RIGHT)
-    ordered = sorted(by_task.items(), key=lambda item: (-len(item[1]), item[0]))
+    ordered = sorted(by_task.items(), key=lambda item: (-len(_routes(item[1])), -len(item[1]), item[0]))
     return [_task_drawing(task, entries, scale, rows) for (task, _), entries in ordered[:MOST_PANELS]]
 
 
 def _figure(entry: Entry) -> float | None:
     headline = entry.content.headline
     return None if headline is None or headline.name != F1 else headline.value
+
+
+def _routes(entries: Sequence[Entry]) -> list[str]:
+    measured = {entry.content.route for entry in entries}
+    return [route for route in ROUTES if route in measured]
 
 
 def _values(entry: Entry) -> list[float]:
@@ -122,7 +127,7 @@ def _scale(values: Sequence[float], start: float, end: float) -> Scale:
 
 
 def _task_drawing(task: str, entries: Sequence[Entry], scale: Scale, rows: dict[str, str]) -> Drawing:
-    present = [route for route in ROUTES if any(entry.content.route == route for entry in entries)]
+    present = _routes(entries)
     bottom = _TOP + _ROW * len(present)
     places = {route: _TOP + _ROW * (place + 0.5) for place, route in enumerate(present)}
     references = {
@@ -138,6 +143,9 @@ def _task_drawing(task: str, entries: Sequence[Entry], scale: Scale, rows: dict[
         if name in looks
     ]
     beside = [f"{name} {shown(references[name])}" for name in looks if name in references]
+    beside += [
+        f"{texts:,.0f} training texts" for texts in {entry.content.texts for entry in entries} if texts is not None
+    ]
     return Drawing(
         title=cut(task, 60),
         says=", ".join(beside),

@@ -13,13 +13,17 @@ from tokenworth.report.index.index_entry import Entry, Headline
 from tokenworth.report.index.result_comparison import Comparison, kind_words
 from tokenworth.report.terminal.tables import add_cells, plain_table
 
+_MOST_ROWS = 30
+
 
 def index_table(index: ResultIndex) -> Table:
-    """One line a result that is no part of another, the newest first."""
+    """One line a result that is no part of another, the newest first; of many the first thirty."""
     words = ("result", "kind", "task", "folder", "figure")
     heads = ("result", "kind", "task", "figure", "", "compared with", "ahead by", "folder")
-    table = plain_table("results", heads, left=words, folded=("result", "folder"))
-    for entry in (each for each in index.entries if not each.part_of):
+    own = [entry for entry in index.entries if not entry.part_of]
+    caption = f"and {len(own) - _MOST_ROWS:,} more, on the page" if len(own) > _MOST_ROWS else ""
+    table = plain_table("results", heads, left=words, folded=("result", "folder"), caption=caption)
+    for entry in own[:_MOST_ROWS]:
         add_cells(table, _cells(entry))
     return table
 

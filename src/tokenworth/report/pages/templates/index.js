@@ -45,7 +45,7 @@
   const textOf = (value) => {
     if (value === undefined) return "–";
     if (typeof value !== "number") return value;
-    return Number.isInteger(value) && Math.abs(value) < 1e15 ? value.toLocaleString("en") : digits(value, 4);
+    return Number.isInteger(value) && Math.abs(value) < 1e12 ? value.toLocaleString("en") : digits(value, 4);
   };
   const difference = (a, b) => {
     if (typeof a !== "number" || typeof b !== "number") return "";
