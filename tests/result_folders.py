@@ -9,6 +9,8 @@ from traces import planted_part, planted_run, planted_trace, rising
 
 TEXTS = "9f" * 32
 """Fingerprint of the task of the assessments."""
+ODD = (1e-9, -3e-7, 1.23e-5, 0.3, 2 / 3, 1234.5678, 123456.789, 98765432.0, 3.3e12, 1e20)
+"""Numbers of every size, for what writes them."""
 KINDS = {
     "reviews": "assessment",
     "reviews-again": "assessment",
@@ -42,7 +44,8 @@ def run_text(route: str = "lora", *, f1: float = 0.871, model: str | None = None
     metrics = {**run.metrics, "weighted_f1": f1, "weighted_f1_low": f1 - 0.02, "weighted_f1_high": f1 + 0.02}
     backbone = run.backbone if model is None else {**run.backbone, "name": model}
     task = {**run.task, "name": "rotten_tomatoes", "fingerprint": TEXTS}
-    settings = {**run.settings, "lr": 1e-4 * (1 + seed)}
+    settings = {**run.settings, "lr": 1e-4 * (1 + seed), "odd": [seed * value for value in ODD]}
+    settings |= {f"odd {place}": value * (1 + seed) for place, value in enumerate(ODD)}
     return replace(run, task=task, metrics=metrics, backbone=backbone, seed=seed, settings=settings).to_json()
 
 

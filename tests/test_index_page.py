@@ -11,6 +11,7 @@ import pytest
 import commands
 from browser import chromium, complaints, open_page, requests, screenshot
 from result_folders import KINDS, TEXTS, results_folder, run_text, write_result
+from routes import run
 from tokenworth.report import write_index
 from tokenworth.report.index.folder_reader import FolderReader
 from tokenworth.report.index.index_file import save_index
@@ -101,6 +102,17 @@ def test_the_page_is_whole_at_every_width_in_light_and_dark(driver, home, tmp_pa
         assert driver.execute_script("return window.pwned") is None
         assert driver.execute_script(OUTSIDE) == []
         screenshot(driver, tmp_path / f"{width}.png")
+
+
+def test_on_paper_the_table_has_all_its_columns(driver, home):
+    open_page(driver, home / "index.html", width=718)  # A4 with margins
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert driver.execute_script("return document.getElementById('results').scrollWidth") <= 718
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 718
+        assert not driver.find_element("css selector", ".controls").is_displayed()
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 OUTSIDE = """
@@ -265,6 +277,17 @@ def test_the_command_compares_two_results(own):
     facts = json.loads(commands.tokenworth("index", "out", "--json", "--compare", "lora", "again", cwd=own.parent).out)
     assert facts["same_texts"]
     assert {change["section"] for change in facts["changes"]} == {"Settings", "Numbers"}
+
+
+def test_runs_on_the_same_texts_are_tested_first(tmp_path):
+    run(None, "bow", tmp_path / "one")
+    run(None, "bow", tmp_path / "two", train_size=20)
+    done = commands.tokenworth("index", ".", "--compare", "one", "two", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert done.out.index("McNemar's exact test") < done.out.index("train size")
+    facts = json.loads(commands.tokenworth("index", ".", "--compare", "one", "two", "--json", cwd=tmp_path).out)
+    assert [row["run"] for row in facts["runs"]] == ["one", "two"]
+    assert 0 <= facts["runs"][1]["p_value"] <= 1
 
 
 @pytest.mark.parametrize(

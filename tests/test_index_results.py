@@ -296,6 +296,9 @@ def test_two_runs_differ_in_what_was_changed(own):
     comparison = compare_entries(at(index, "lora"), at(index, "again"))
     changes = {(change.section, change.name): change for change in comparison.changes}
     assert changes["Settings", "seed"].second == "1"
+    assert [changes["Settings", f"odd {place}"].first for place in (2, 6, 7, 8)] == [
+        "1.23e-05", "1.235e+05", "98,765,432", "3.3e+12"
+    ]  # fmt: skip
     assert changes["Settings", "lr"].difference == pytest.approx(1e-4)
     assert changes["Numbers", "weighted f1"].difference == pytest.approx(0.029)
     assert {section for section, _ in changes} == {"Settings", "Numbers"}
@@ -361,6 +364,28 @@ def test_the_page_is_written_when_a_result_a_page_or_a_cell_comes_and_not_else(o
     assert counts == [before + 1, before + 1, before + 1]
     assert not watch(reader, lambda index: counts.append(len(index.entries)), every=1.0, times=0)
     assert reader.has_changed()
+
+
+def test_a_folder_that_goes_ends_the_watch_and_is_not_made_again(own):
+    reader = FolderReader(own)
+    reader.read()
+    shutil.rmtree(own)
+    with pytest.raises(TokenworthError, match="has gone while it was watched"):
+        watch(reader, print, every=0.2, times=1)
+    assert not own.exists()
+
+
+def test_a_study_whose_cells_have_only_begun_is_dated(tmp_path):
+    cell = tmp_path / "study" / "cells" / "aa"
+    write_result(cell, "cell.json", "{}", page="")
+    (entry,) = FolderReader(tmp_path).read().entries
+    assert entry.changed == pytest.approx((tmp_path / "study" / "cells").stat().st_mtime)
+    assert entry.content.sentence == "0 of 1 cells are finished."
+    assert not entry.content.finished
+    write_result(cell / "run", "count.json", "{}", page="")
+    (entry,) = FolderReader(tmp_path).read().entries
+    assert entry.content.sentence == "1 of 1 cells are finished."
+    assert entry.content.finished
 
 
 def test_a_folder_that_is_slow_to_walk_over_is_looked_at_less_often(own, monkeypatch):

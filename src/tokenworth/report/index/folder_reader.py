@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -102,6 +103,10 @@ class FolderReader:
 
     def _walk(self) -> _Walk:
         walk, kinds = _Walk(), result_kinds()
+        if not self.root.is_dir():
+            raise TokenworthError(
+                f"{self.root} has gone while it was watched; name the folder where the results lie now"
+            )
 
         def refused(error: OSError) -> None:
             place = _posix(os.path.relpath(error.filename, self.root))
@@ -115,10 +120,11 @@ class FolderReader:
                 if name == _RUN and _RESULT in names:
                     continue  # what a finished run was begun with
                 self._note(walk, place, kinds[name], names)
-            if "cell.json" in names:
-                _note_cell(walk, place, names)
+            _note_cell(walk, place, names)
         for place, study in walk.studies.items():
             study.page = _below(place, "report.html") if (self.root / place / "report.html").is_file() else ""
+            with suppress(OSError):  # gone in the meantime
+                study.changed = (self.root / place / "cells").stat().st_mtime
         return walk
 
     def _note(self, walk: _Walk, place: str, kind: ResultKind, names: set[str]) -> None:
@@ -135,19 +141,26 @@ class FolderReader:
 
 
 def _note_cell(walk: _Walk, place: str, names: set[str]) -> None:
-    """A folder STUDY/cells/KEY of a study."""
+    """A folder STUDY/cells/KEY of a study, or its STUDY/cells/KEY/run."""
+    from tokenworth.study.cell_results import COUNTED, PUBLISHED, TEXT_LOSS
+
     parts = PurePosixPath(place).parts
-    if len(parts) >= 2 and parts[-2] == "cells":
+    if "cell.json" in names and parts[-2:-1] == ("cells",):
         root = "/".join(parts[:-2]) or "."
         study = walk.studies.setdefault(root, StudyFolder(root))
         study.cells.add(place)
         if "error.json" in names:
             study.failed.add(place)
+        return
+    whole = walk.studies.get("/".join(parts[:-3]) or ".") if parts[-1:] == ("run",) else None
+    if whole is not None and names & {COUNTED, PUBLISHED, TEXT_LOSS}:
+        whole.counted.add("/".join(parts[:-1]))
 
 
 def _state(walk: _Walk) -> Any:
     studies = {
-        place: (study.page, frozenset(study.cells), frozenset(study.failed)) for place, study in walk.studies.items()
+        place: (study.page, frozenset(study.cells), frozenset(study.failed), frozenset(study.counted))
+        for place, study in walk.studies.items()
     }
     return {file: signature for file, (_, signature) in walk.files.items()}, studies, tuple(walk.faults)
 

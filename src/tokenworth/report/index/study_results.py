@@ -33,12 +33,16 @@ class StudyFolder:
     page: str = ""
     cells: set[str] = field(default_factory=set)
     """Folders of all that were begun."""
+    counted: set[str] = field(default_factory=set)
+    """Finished ones whose figures are no result of their own: parameters, text losses, figures of published code."""
     failed: set[str] = field(default_factory=set)
+    changed: float = 0.0
+    """When a cell was begun last, in seconds since 1970."""
 
 
 def study_entry(study: StudyFolder, parts: Sequence[Entry]) -> Entry:
     """The entry of a study, given those of its cells."""
-    finished = {entry.place.removesuffix("/run") for entry in parts if entry.content.finished}
+    finished = {entry.place.removesuffix("/run") for entry in parts if entry.content.finished} | study.counted
     failed = study.failed - finished
     means = _means(parts)
     counts = {"cells": len(study.cells), "finished": len(finished & study.cells), "failed": len(failed)}
@@ -60,7 +64,7 @@ def study_entry(study: StudyFolder, parts: Sequence[Entry]) -> Entry:
         route="study",
         finished=counts["finished"] + counts["failed"] == counts["cells"],
     )
-    changed = max((entry.changed for entry in parts), default=0.0)
+    changed = max([study.changed, *(entry.changed for entry in parts)])
     file = "cells" if study.place == "." else f"{study.place}/cells"
     return Entry("study", file, study.page, changed, content)
 

@@ -38,9 +38,10 @@
   };
 
   // What changed between two results: facts that are not the same text in both.
-  const digits = (value, count) => {
-    const text = value.toPrecision(count);
-    return text.includes("e") ? text.replace(/\.?0*e/, "e").replace(/e([+-])(\d)$/, "e$10$2") : String(Number(text));
+  const digits = (value, count) => {  // as %g writes it
+    const [mantissa, exponent] = value.toExponential(count - 1).split("e"), power = Number(exponent);
+    if (value === 0 || (power >= -4 && power < count)) return String(Number(value.toPrecision(count)));
+    return `${Number(mantissa)}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
   };
   const textOf = (value) => {
     if (value === undefined) return "–";
