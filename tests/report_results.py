@@ -203,6 +203,9 @@ def adapted(n_classes: int = 2, route: str = "lora", *, whole: bool = True) -> A
                               "effective_rank": 6.1, "intruders": 1, "looked_at": 10}]}  # fmt: skip
     suspicious = {"row": 3, "text": f"a text {PWNED}", "label": names[0], "suggested": names[1], "p_label": 0.02,
                   "p_suggested": 0.95}  # fmt: skip
+    harm = {"row": 3, "text": f"a text {PWNED}", "label": names[0], "read_as": names[1], "harm": 0.004}
+    group = {"texts": 10, "sum": 0.03, "together": 0.025}
+    influence = {"error": 0.4, "agreement": 0.97, "harmful": [harm], "groups": [group]}
     bins = [{"confidence": c, "accuracy": a, "texts": n} for c, a, n in ((0.55, 0.6, 20), (0.97, 0.93, 80))]
     trained = route in ("lora", "full", "scratch")
     return AdaptResult(
@@ -215,6 +218,7 @@ def adapted(n_classes: int = 2, route: str = "lora", *, whole: bool = True) -> A
         training={"losses": list(np.exp(-np.arange(900) / 300))} if trained else {},
         facts={"majority": {"weighted_f1": 0.33}}, cost={"seconds": 12.0, "train_flops": 1e12 if trained else None},
         confusion=confusion, calibration=bins, mislabelled=[suspicious] if whole else [],
+        influence=influence if whole else {},
         diagnosis=diagnosis if whole and trained else {},
         tuning=[{"lr": 1e-4, "rank": 8, "steps": 50, "weighted_f1": 0.8}] if whole else [],
         sentences=["LoRA reached weighted F1 0.871."], environment={"torch": "2.13.0"},

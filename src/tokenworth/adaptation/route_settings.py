@@ -151,7 +151,10 @@ class AdaptConfig(EndpointSettings):
     metric: Annotated[str, OneOf(_metrics)] = "weighted_f1"
     """What selection and tuning go by, and what is named first."""
     mislabelled: bool = True
-    """Look for training texts whose label is probably wrong."""
+    """Look for training texts whose label is probably wrong and, with a probe, for those that harm; both are listed in
+    the result."""
+    keep_training: bool = False
+    """Keep training texts, labels and features beside a probe: predict --why names them (4 bytes a number)."""
     diagnose: bool = False
     """Assess the adapted model and compare its weights with those it started from."""
 
@@ -194,10 +197,12 @@ class AdaptConfig(EndpointSettings):
         return "last+mean" if self.pooling == "auto" else self.pooling
 
     def asdict(self) -> dict[str, Any]:
-        """As JSON writes it; settings of an endpoint that are off are not named."""
-        named = {name: value for name, value in asdict(self).items() if name not in DEFAULTS or value != DEFAULTS[name]}
+        """As JSON writes it; settings of an endpoint, and `keep_training`, are not named where they are off."""
+        named = {name: value for name, value in asdict(self).items() if name not in _UNNAMED or value != _UNNAMED[name]}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
 
+
+_UNNAMED = {**DEFAULTS, "keep_training": False}
 
 Configuration = AdaptConfig | dict[str, Any] | str | Path | None
 """Settings of routes, a mapping of those that are given, or a YAML file of them."""
@@ -242,7 +247,12 @@ _PROMPT = frozenset(
 
 def relevant_settings(route: str) -> frozenset[str]:
     """Names of the settings that can change what a route finds; two runs that differ in others are the same run."""
-    every = frozenset(setting.name for setting in fields(AdaptConfig)) - {"checkpoint_seconds", "track", "shard"}
+    every = frozenset(setting.name for setting in fields(AdaptConfig)) - {
+        "checkpoint_seconds",
+        "track",
+        "shard",
+        "keep_training",
+    }
     trained = every - _PROMPT - set(DEFAULTS) - {"tokenizer", "states"} - _LORA
     return {
         "bow": _DATA,

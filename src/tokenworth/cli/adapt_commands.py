@@ -12,7 +12,7 @@ from tokenworth.cli.console import is_main_process, print_json, print_result, sa
 from tokenworth.cli.options import Given, Options, Output, said, takes
 from tokenworth.errors import SettingError
 from tokenworth.report.terminal.progress import progress_report
-from tokenworth.settings import read_settings, with_changes
+from tokenworth.settings import Count, read_settings, with_changes
 from tokenworth.tasks.task_source import TaskSource
 
 ConfigFile = Annotated[Path | None, said("YAML file of settings; options go before it.")]
@@ -23,6 +23,7 @@ _Table = Annotated[Path, said("A .csv, .tsv, .jsonl or .parquet file.")]
 _To = Annotated[Path | None, said("File for the rows with predictions; by default they are printed.")]
 _Folder = Annotated[Path, said("Where the checkpoint goes.")]
 _Moved = Annotated[str | None, said("Where the backbone lies now; by default where it lay when the run was saved.")]
+_Why = Annotated[int, said("Training texts to name for each prediction of a probe, kept by --keep-training.", Count)]
 _COLUMNS = Options(TaskSource, "text", "text_pair")
 
 
@@ -65,21 +66,28 @@ def adapt(
     Options(AdaptConfig, "budget", "key_variable"),
     Options(Output, "json", "quiet"),
 )
-def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, options: Given) -> None:
+def predict(
+    out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, why: _Why = 0, options: Given
+) -> None:
     from tokenworth.adaptation import load_classifier
     from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
-    from tokenworth.adaptation.storage.prediction_table import predicted_table, spreadsheet_safe, write_predictions
+    from tokenworth.adaptation.storage.prediction_table import (
+        nested,
+        predicted_table,
+        spreadsheet_safe,
+        write_predictions,
+    )
 
     asked: dict[str, Any] = {name: options.get(name) for name in ("budget", "key_variable")}
     classifier = load_classifier(out, model=model, device=options.get("device", "auto"), **asked)
-    table = predicted_table(classifier, texts, **options.of(TaskSource))
+    table = predicted_table(classifier, texts, why=why, place=str(out), **options.of(TaskSource))
     if unclear := int((table["predicted"] == NO_CLASS_NAME).sum()):
         say(f"{unclear:,} of {len(table):,} answers name no class, and their predicted is empty")
     if to is not None:
         write_predictions(table, to)
         say(f"predictions: {to}")
     elif options.json:
-        tell(table.to_json(orient="records", force_ascii=False, indent=1))
+        tell(nested(table).to_json(orient="records", force_ascii=False, indent=1))
     else:
         tell(spreadsheet_safe(table).to_csv(index=False).rstrip("\n"))
 

@@ -47,6 +47,7 @@ SHAPE: Shape = {"format": WHOLE, "kind": TEXT, "label_names": [TEXT], "temperatu
 _WHERE: Shape = {"name": TEXT, "revision": Maybe(TEXT), "fingerprint": TEXT, "tokenizer": Maybe(TEXT)}
 _BASE: Shape = {**_WHERE, "dtype": TEXT, "seed?": WHOLE, "quantise?": Maybe(TEXT)}
 _CUT: Shape = {"max_length": Maybe(COUNT), "prefix": TEXT}
+_TRAINING: Shape = {"texts": [TEXT], "penalty": FINITE}
 _NEAREST: Shape = {"layer": COUNT, "pooling": TEXT, "shots": COUNT, "texts": [TEXT]}
 _PROMPT: Shape = {"pattern": TEXT, "words": [TEXT], "examples": [[TEXT]], "prior": Maybe([FINITE])}
 _PROMPT |= {"system?": TEXT, "summed?": TRUTH, "nearest?": Maybe(_NEAREST)}
@@ -57,7 +58,7 @@ PREDICTORS: dict[str, Shape] = {
     "bow": OBJECT,
     "prompt": {**_CUT, **_PROMPT, "base": _BASE},
     ENDPOINT: _ENDPOINT,
-    "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "states?": TEXT, "base": _BASE},
+    "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "states?": TEXT, "base": _BASE, "training?": _TRAINING},
     "tuned": {**_CUT, "pooling": TEXT, "bias": TRUTH, "dtype": TEXT, "base": Maybe(_BASE)},
 }
 """What each kind of predictor keeps in classifier.json."""

@@ -102,5 +102,5 @@ def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.loader = FileSystemLoader(_TEMPLATES)
     environment.filters |= {words.__name__: words for words in _FILTERS}
-    environment.filters |= {"draw": draw, "thousands": "{:,}".format}
+    environment.filters |= {"draw": draw, "thousands": "{:,}".format, "percent": "{:.2%}".format}
     return environment
