@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tokenworth.adaptation import (
         load_classifier as load_classifier,
     )
+    from tokenworth.adaptation import (
+        suggest as suggest,
+    )
     from tokenworth.assessment import Assessment as Assessment
     from tokenworth.assessment import Ranking as Ranking
     from tokenworth.assessment import assess as assess
@@ -76,7 +79,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        ".adaptation": "AdaptConfig AdaptResult Classifier adapt load_classifier",
+        ".adaptation": "AdaptConfig AdaptResult Classifier adapt load_classifier suggest",
         ".assessment": "Assessment Ranking assess rank",
         ".backbones": "Backbone load_backbone",
         ".decision": "Decision decide",

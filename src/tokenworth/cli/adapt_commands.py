@@ -1,4 +1,4 @@
-"""tokenworth adapt, predict, compare and export."""
+"""tokenworth adapt, predict, suggest, compare and export."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tokenworth.adaptation.route_settings import AdaptCall, AdaptConfig
+from tokenworth.adaptation.suggest_settings import SuggestCall
 from tokenworth.backbones.model_choice import ModelSource, WeightChoice
 from tokenworth.cli.assess_commands import TASK
 from tokenworth.cli.console import is_main_process, print_json, print_result, say, tell, write_page
@@ -20,6 +21,8 @@ _Best = Annotated[bool, said("Keep the best step on a validation part: --selecti
 _Retrained = Annotated[bool, said("For scratch: a tokenizer trained on the task.")]
 _Run = Annotated[Path, said("Folder that adapt wrote.")]
 _Table = Annotated[Path, said("A .csv, .tsv, .jsonl or .parquet file.")]
+_Pool = Annotated[Path, said("A .csv, .tsv, .jsonl or .parquet file of texts without labels.")]
+_ToLabel = Annotated[Path | None, said("File for the chosen texts, with an empty column label; by default printed.")]
 _To = Annotated[Path | None, said("File for the rows with predictions; by default they are printed.")]
 _Folder = Annotated[Path, said("Where the checkpoint goes.")]
 _Moved = Annotated[str | None, said("Where the backbone lies now; by default where it lay when the run was saved.")]
@@ -88,6 +91,22 @@ def predict(
         say(f"predictions: {to}")
     elif options.json:
         tell(nested(table).to_json(orient="records", force_ascii=False, indent=1))
+    else:
+        tell(spreadsheet_safe(table).to_csv(index=False).rstrip("\n"))
+
+
+@takes(SuggestCall, Options(Output, "json", "quiet"))
+def suggest(run: _Run, pool: _Pool, /, *, to: _ToLabel = None, options: Given) -> None:
+    from tokenworth.adaptation import suggest as choose
+    from tokenworth.adaptation.storage.prediction_table import spreadsheet_safe, write_predictions
+
+    with progress_report(quiet=options.quiet) as progress:
+        table = choose(run, pool, progress=progress, **options.of(SuggestCall))
+    if to is not None:
+        write_predictions(table, to)
+        say(f"{len(table):,} texts to label: {to}")
+    elif options.json:
+        tell(table.to_json(orient="records", force_ascii=False, indent=1))
     else:
         tell(spreadsheet_safe(table).to_csv(index=False).rstrip("\n"))
 

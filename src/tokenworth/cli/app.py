@@ -22,6 +22,7 @@ COMMANDS = {
     "decide": "Which route is worth its cost: predicted F1 and cost of each, and the cheapest that loses little.",
     "adapt": "Run one route on a task; the same command goes on with a run that was interrupted.",
     "predict": "Predict the classes of new texts with what adapt saved.",
+    "suggest": "Which texts of a pool to label next, for a classifier that adapt saved: unsure ones unlike each other.",
     "compare": "Put runs on one task side by side; McNemar's test says whether they err on other texts than the first.",
     "export": "Write a trained classifier as a plain transformers sequence-classification checkpoint.",
     "pretrain": "Pretrain a decoder on next tokens; the same command goes on after an interruption.\n\n"
@@ -68,7 +69,11 @@ COMMANDS = {
 """What each command does; its function lies in the file of its first word and is loaded when it is called."""
 GROUPS = frozenset(name.split()[0] for name in COMMANDS if " " in name)
 _FILES = {"rank": "assess", "trace": "decide", "tasks": "backbones", "extend": "measure", "mixture": "pretrain"}
-_FILES |= {"tokenizer": "pretrain", "scaling": "pretrain", **dict.fromkeys(("predict", "compare", "export"), "adapt")}
+_FILES |= {
+    "tokenizer": "pretrain",
+    "scaling": "pretrain",
+    **dict.fromkeys(("predict", "suggest", "compare", "export"), "adapt"),
+}
 """Commands whose function lies in another's file."""
 
 
