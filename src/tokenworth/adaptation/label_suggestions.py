@@ -32,6 +32,7 @@ from tokenworth.probes.probability_metrics import evened
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import load_texts
 
+_DIGITS = 4
 _log = logging.getLogger("tokenworth")
 
 
@@ -129,8 +130,8 @@ def _table(classifier: Classifier, pool: Pool, chosen: Ints, *, compared: bool) 
             "text": "",
             "label": "",
             "predicted": [names[best_C[0]] for best_C in best_KC],
-            "confidence": probability_KC.max(1),
-            "margin": margins(probability_KC),
+            "confidence": probability_KC.max(1).round(_DIGITS),
+            "margin": margins(probability_KC).round(_DIGITS),
             "why": reasons,
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+from tokenworth.adaptation.answer_settings import AnswerSettings
 from tokenworth.adaptation.route_settings import AdaptCall, AdaptConfig
 from tokenworth.adaptation.suggest_settings import SuggestCall
 from tokenworth.backbones.model_choice import ModelSource, WeightChoice
@@ -67,13 +68,14 @@ def adapt(
     _COLUMNS,
     Options(ModelSource, "device", "allow_pickle"),
     Options(AdaptConfig, "budget", "key_variable"),
+    AnswerSettings,
     Options(Output, "json", "quiet"),
 )
 def predict(
     out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, why: _Why = 0, options: Given
 ) -> None:
     from tokenworth.adaptation import load_classifier
-    from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
+    from tokenworth.adaptation.evaluation.abstention import rules_of
     from tokenworth.adaptation.storage.prediction_table import (
         nested,
         predicted_table,
@@ -81,11 +83,12 @@ def predict(
         write_predictions,
     )
 
+    rules = rules_of(out, AnswerSettings(**options.of(AnswerSettings)))
     asked: dict[str, Any] = {name: options.get(name) for name in ("budget", "key_variable")}
     classifier = load_classifier(out, model=model, device=options.get("device", "auto"), **asked)
-    table = predicted_table(classifier, texts, why=why, place=str(out), **options.of(TaskSource))
-    if unclear := int((table["predicted"] == NO_CLASS_NAME).sum()):
-        say(f"{unclear:,} of {len(table):,} answers name no class, and their predicted is empty")
+    table = predicted_table(classifier, texts, why=why, place=str(out), rules=rules, **options.of(TaskSource))
+    for sentence in rules.sentences(table):
+        say(sentence)
     if to is not None:
         write_predictions(table, to)
         say(f"predictions: {to}")

@@ -18,7 +18,8 @@ from tokenworth.adaptation.storage.saved_classifier import Classifier
 from tokenworth.errors import AdaptError
 from tokenworth.probes import nearest_labels
 
-_CHUNK, _DIGITS = 512, 6
+_MOST_PAIRS, _DIGITS = 2**22, 6
+"""Of a text and a training text at a time; decimals of what is told."""
 
 
 class NamedText(TypedDict):
@@ -92,8 +93,9 @@ def explain(classifier: Classifier, texts: list[str], k: int, place: str = "the 
     assert training is not None, "checked by explainable"
     influence, names = training.influence(len(classifier.label_names)), classifier.label_names
     explanations, agreed = list[Explanation](), 0
-    for start in range(0, len(texts), _CHUNK):
-        features_MD = predictor.features(texts[start : start + _CHUNK])
+    step = max(1, _MOST_PAIRS // influence.n_texts)
+    for start in range(0, len(texts), step):
+        features_MD = predictor.features(texts[start : start + step])
         asked_MD, predicted_M = torch.from_numpy(features_MD), _predicted(predictor, features_MD)
         agreed += int((influence.decision(asked_MD).argmax(1) == predicted_M).sum())
         effect_MN = influence.on_scores(asked_MD, predicted_M).numpy()

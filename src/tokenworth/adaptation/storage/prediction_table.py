@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from tokenworth.adaptation.evaluation.abstention import Rules
 from tokenworth.adaptation.evaluation.explanation import explain, with_features
 from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
 from tokenworth.adaptation.storage.saved_classifier import Classifier
@@ -19,8 +20,9 @@ from tokenworth.probes.probability_metrics import evened, predicted_classes
 from tokenworth.tasks import load_texts
 
 _log = logging.getLogger("tokenworth")
-NESTED = ("why", "nearest")
-"""Columns that hold a list of training texts, as JSON."""
+_EXPLAINED = ("why", "nearest")
+NESTED = ("set", *_EXPLAINED)
+"""Columns that hold a list, as JSON: of classes, or of training texts."""
 _FORMULA = tuple("=+-@\t\r")
 """What a formula begins with; an empty cell begins with nothing."""
 
@@ -33,11 +35,13 @@ def predicted_table(
     text_pair: str | None = None,
     why: int = 0,
     place: str = "",
+    rules: Rules | None = None,
 ) -> pd.DataFrame:
     """The rows of a file with `predicted` and `confidence`, and p_CLASS for up to 20 classes.
 
     With ``why`` also the columns `why` and `nearest`: so many training texts of each, as JSON (`NamedText`).
-    ``place`` is where the classifier lies, for sentences.
+    ``place`` is where the classifier lies, for sentences.  With ``rules`` also the columns `answered` and `set` (as
+    JSON), where they say so.
 
     Raises:
         TaskError: the file cannot be read, or has no text column.
@@ -52,6 +56,8 @@ def predicted_table(
     table = pd.DataFrame({"text": texts, "predicted": predicted, "confidence": probability_NC.max(1)})
     if len(names) <= 20:
         table = table.assign(**{f"p_{name}": probability_NC[:, i] for i, name in enumerate(names)})
+    if rules is not None:
+        table = rules.apply(table, probability_NC, names)
     return table.assign(**_explained(classifier, texts, why)) if why else table
 
 
@@ -63,7 +69,7 @@ def _explained(classifier: Classifier, texts: list[str], why: int) -> dict[str, 
             "%.1f %% of these texts",
             100 * found.agreement,
         )
-    return {name: [json.dumps(getattr(each, name), ensure_ascii=False) for each in found.of] for name in NESTED}
+    return {name: [json.dumps(getattr(each, name), ensure_ascii=False) for each in found.of] for name in _EXPLAINED}
 
 
 def nested(table: pd.DataFrame) -> pd.DataFrame:
