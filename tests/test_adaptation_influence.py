@@ -155,6 +155,19 @@ def test_wrong_labels_are_found_among_what_harms(tmp_path):
     assert AdaptResult.from_json(result.to_json()).influence == result.influence
 
 
+def test_rows_are_those_of_the_task_where_a_part_was_cut_off(tmp_path):
+    """A sample of the training texts, less a validation part."""
+    task = planted_task(120, 40)
+    config = {**KEPT, "train_size": 60, "calibrate": True}
+    result = adapt(model_at(tmp_path), task, "probe", out=tmp_path / "out", config=config)
+    classifier = load_classifier(tmp_path / "out")
+    assert len(classifier.predictor.training.texts) == result.task["texts"]["train"] == 54
+    for named in explain(classifier, task.test.texts[:3], 5).of:
+        assert all(text["text"] == task.train.texts[text["row"]] for text in named.why + named.nearest)
+        assert all(text["label"] == task.label_names[task.train.labels[text["row"]]] for text in named.why)
+    assert all(entry["text"] == task.train.texts[entry["row"]] for entry in result.influence["harmful"])
+
+
 @pytest.mark.parametrize("route", ["bow", "lora"])
 def test_other_routes_and_those_that_do_not_look_have_no_influence(tmp_path, route):
     settings = {"steps": 4, "lr": 1e-3}
