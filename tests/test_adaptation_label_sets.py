@@ -153,6 +153,26 @@ def test_predict_prints_labels(home):
     assert held == load_classifier(home / "bow").predict_labels(load_texts(home / "reviews.jsonl"))
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "bow", "new.csv", "--risk", 0.1),
+        ("predict", "bow", "new.csv", "--sets", 0.9),
+        ("suggest", "bow", "new.csv"),
+    ],
+)
+def test_what_is_of_one_class_a_text_says_so(home, arguments):
+    found = commands.tokenworth(*arguments, cwd=home)
+    assert found.code in (1, 2)
+    assert "names several labels a text" in found.err
+    assert "Traceback" not in found.err
+
+
+def test_training_texts_are_kept_for_one_class_a_text(model):
+    with pytest.raises(SettingError, match="several labels a text"):
+        adapt(model, planted_labels(), "probe", config={**SETTINGS, "keep_training": True})
+
+
 def test_compare_prints_the_metric(home):
     found = commands.tokenworth("compare", "bow", "bow", "--metric", "micro_f1", cwd=home)
     assert found.code == 0, found.err

@@ -317,7 +317,9 @@ def test_doctor_says_what_auto_would_choose(tokenworth, monkeypatch):
     assert facts["torch"] == version("torch")  # torch.__version__ adds what it was built for
     monkeypatch.setenv("TOKENWORTH_DATA", "/data/tasks")
     lines = tokenworth("doctor").out.splitlines()
-    assert len(lines) == len(facts)
+    assert lines.index("") == len(facts) - 1, "a line a fact, and below them what they mean"
+    assert lines[-1].startswith("- ")
+    assert facts["said"][0].startswith("A pass over 1,000 texts")
     assert "published tasks read from  /data/tasks" in lines
 
 

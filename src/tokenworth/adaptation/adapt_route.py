@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenworth.adaptation.evaluation.diagnosis as diagnosis
+import tokenworth.adaptation.evaluation.harmful_texts as harmful
 import tokenworth.adaptation.evaluation.mislabelled as mislabelled
 import tokenworth.adaptation.routes.bag_of_words_route as bow
 import tokenworth.adaptation.routes.endpoint_route as served
@@ -29,7 +30,7 @@ from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, make_config
 from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.run_settings import settings_for
-from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, Mislabelled
+from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, InfluenceOnTest, Mislabelled
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
 from tokenworth.adaptation.training.validation_split import divide
 from tokenworth.assessment.fact_cards import backbone_card
@@ -140,10 +141,11 @@ def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]
     with meter.clock("evaluate"):
         evaluation = (evaluate_label_sets if job.task.several else evaluate_route)(job, fitted)
     fitted = fitted.closed()
-    suspicious: list[Mislabelled] = []
+    suspicious, influence = list[Mislabelled](), InfluenceOnTest()
     if job.config.mislabelled and not job.task.several:
         with meter.clock("mislabelled"):
             suspicious = mislabelled.likely_mislabelled(job.train, job.task.label_names, job.seed)
+            influence = harmful.influence_on_test(job, fitted)
     looked: Diagnosis = {}
     if job.config.diagnose:
         with meter.clock("diagnose"):
@@ -154,7 +156,7 @@ def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]
         with meter.clock("save"):
             classifier.save(job.folder / MODEL, {"route": job.route, "task": job.task.name})
     result = _result(job, fitted, evaluation, meter, trials)
-    result = replace(result, mislabelled=suspicious, diagnosis=looked)
+    result = replace(result, mislabelled=suspicious, influence=influence, diagnosis=looked)
     if job.folder is not None:
         result.save(job.folder)
         for name in ("checkpoints", "tuning"):  # the run is whole without them

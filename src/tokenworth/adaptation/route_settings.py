@@ -156,7 +156,10 @@ class AdaptConfig(EndpointSettings):
     metric: Annotated[str, OneOf(_metrics)] = "weighted_f1"
     """What selection and tuning go by, and what is named first."""
     mislabelled: bool = True
-    """Look for training texts whose label is probably wrong."""
+    """Look for training texts whose label is probably wrong and, with a probe, for those that harm; both are listed in
+    the result."""
+    keep_training: bool = False
+    """Keep training texts, labels and features beside a probe: predict --why names them (4 bytes a number)."""
     diagnose: bool = False
     """Assess the adapted model and compare its weights with those it started from."""
 
@@ -199,11 +202,13 @@ class AdaptConfig(EndpointSettings):
         return "last+mean" if self.pooling == "auto" else self.pooling
 
     def asdict(self) -> dict[str, Any]:
-        """As JSON writes it; settings of an endpoint, and of several labels, that are off are not named."""
-        off = {**DEFAULTS, "thresholds": None}
-        named = {name: value for name, value in asdict(self).items() if name not in off or value != off[name]}
+        """As JSON writes it; settings of `_UNNAMED` are not named where they are off."""
+        named = {name: value for name, value in asdict(self).items() if name not in _UNNAMED or value != _UNNAMED[name]}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
 
+
+_UNNAMED = {**DEFAULTS, "keep_training": False, "thresholds": None}
+"""Settings of an endpoint, of several labels and of what a probe keeps, with what they are where they are off."""
 
 Configuration = AdaptConfig | dict[str, Any] | str | Path | None
 """Settings of routes, a mapping of those that are given, or a YAML file of them."""
@@ -249,7 +254,12 @@ _PROMPT = frozenset(
 
 def relevant_settings(route: str) -> frozenset[str]:
     """Names of the settings that can change what a route finds; two runs that differ in others are the same run."""
-    every = frozenset(setting.name for setting in fields(AdaptConfig)) - {"checkpoint_seconds", "track", "shard"}
+    every = frozenset(setting.name for setting in fields(AdaptConfig)) - {
+        "checkpoint_seconds",
+        "track",
+        "shard",
+        "keep_training",
+    }
     trained = every - _PROMPT - set(DEFAULTS) - {"tokenizer", "states"} - _LORA
     return {
         "bow": _DATA,

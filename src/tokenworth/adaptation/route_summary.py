@@ -30,7 +30,7 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
         f"{len(job.task.test):,} test texts; always saying the most frequent {thing} gives weighted F1 "
         f"{evaluation.majority['weighted_f1']:.3f}."
     )
-    said = [reached, *_of_labels(job, evaluation), *_on_training_texts(evaluation)]
+    said = [reached, *_of_labels(job, evaluation), *_on_training_texts(evaluation, len(job.train))]
     if cost.get("train_flops"):
         said.append(
             f"It trained {fitted.parameters['trainable']:,} of {fitted.parameters['total']:,} parameters on "
@@ -53,6 +53,8 @@ def _of_labels(job: Job, evaluation: Evaluation) -> list[str]:
     named = {name: words for name, words in _WORDS.items() if name.endswith("f1") and name != job.config.metric}
     others = ", ".join(f"{words} {evaluation.metrics[name]:.3f}" for name, words in named.items())
     exact = f"Texts whose labels are all right: {evaluation.metrics['accuracy']:.3f}; {others}."
+    if job.config.mislabelled:
+        exact += " Wrong labels were not looked for, which is done for one class a text alone."
     if job.config.thresholds == "half":
         return [exact, "Labels are predicted from a probability of a half on."]
     low, high = min(evaluation.thresholds), max(evaluation.thresholds)
@@ -61,12 +63,17 @@ def _of_labels(job: Job, evaluation: Evaluation) -> list[str]:
     return [exact, f"Labels are predicted from {between} on, chosen on {part} by F1."]
 
 
-def _on_training_texts(evaluation: Evaluation) -> list[str]:
-    if not evaluation.train_metrics:
+def _on_training_texts(evaluation: Evaluation, n_train: int) -> list[str]:
+    """How far memory goes; of a sample with its interval."""
+    train = evaluation.train_metrics
+    if not train:
         return []
-    gap = evaluation.train_metrics["accuracy"] - evaluation.metrics["accuracy"]
-    on_train, side = evaluation.train_metrics["accuracy"], "above" if gap >= 0 else "below"
-    return [f"On training texts its accuracy is {on_train:.3f}, {abs(gap):.3f} {side} that on test texts."]
+    gap = train["accuracy"] - evaluation.metrics["accuracy"]
+    where, between, side = "training texts", "", "above" if gap >= 0 else "below"
+    if train["texts"] < n_train:
+        where = f"{train['texts']:,.0f} of the {where}"
+        between = f" (95 % interval {train['accuracy_low']:.3f} to {train['accuracy_high']:.3f})"
+    return [f"On {where} its accuracy is {train['accuracy']:.3f}{between}, {abs(gap):.3f} {side} that on test texts."]
 
 
 def _chosen(job: Job, fitted: Fitted) -> list[str]:

@@ -12,10 +12,9 @@ import pandas as pd
 
 from tokenworth.adaptation.evaluation.evaluation import (
     FEW_CLASSES,
-    PROMPTED_TRAIN_TEXTS,
-    TRAIN_TEXTS,
     Evaluation,
     finite_scores,
+    most_train_texts,
 )
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.storage.adapt_result import Mistake, Mistakes
@@ -80,8 +79,7 @@ def _reading(job: Job, fitted: Fitted) -> tuple[_Reading, dict[str, float]]:
 
 
 def _on_train(job: Job, fitted: Fitted, reading: _Reading) -> dict[str, float]:
-    n_train = PROMPTED_TRAIN_TEXTS if job.route == "prompt" else TRAIN_TEXTS
-    train = job.train.take(sample(job.train.labels, n_train, job.seed))
+    train = job.train.take(sample(job.train.labels, most_train_texts(job.route), job.seed))
     probability_NC = reading.probabilities(finite_scores(fitted, train.texts))
     figures = measure_label_sets(train.labels, probability_NC, reading.thresholds_C, seed=job.seed)
     return {"texts": len(train), **figures}

@@ -83,6 +83,37 @@ class Mislabelled(TypedDict):
     p_suggested: Finite
 
 
+class Harmful(TypedDict):
+    """A training text without which a probe would err less on the test texts."""
+
+    row: Count
+    text: str
+    label: str
+    read_as: str
+    """The class that the read-out without the text gives it."""
+    harm: Finite
+    """Share of the error on test texts that goes with the text."""
+
+
+class TextGroup(TypedDict):
+    """The most harmful texts left out together: the share of the error that goes, and the sum of their own shares."""
+
+    texts: Count
+    sum: Finite
+    together: Finite
+
+
+class InfluenceOnTest(TypedDict, total=False):
+    """What training texts do to the error of a probe's ridge read-out on test texts."""
+
+    error: Finite
+    """Mean squared error over one-hot labels."""
+    agreement: Finite
+    """Share of the test texts of which the ridge read-out says what the probe says."""
+    harmful: list[Harmful]
+    groups: list[TextGroup]
+
+
 class Moved(TypedDict):
     """How much training moved a matrix."""
 
@@ -156,6 +187,8 @@ class AdaptResult(Result):
     """Bins of test texts by confidence: mean confidence, accuracy, texts."""
     mislabelled: list[Mislabelled]
     """Training texts whose label is probably wrong, the most suspicious first."""
+    influence: InfluenceOnTest = field(default_factory=InfluenceOnTest)
+    """Training texts that harm, of a probe; empty where none were looked for."""
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
     """Scores before and after, and spectra of the updates."""
     tuning: list[Annotated[dict[str, Any], {"lr": FINITE, "rank": WHOLE, "steps": WHOLE}]] = field(default_factory=list)

@@ -53,6 +53,7 @@ SHAPE |= {"thresholds?": Maybe([FINITE])}
 _WHERE: Shape = {"name": TEXT, "revision": Maybe(TEXT), "fingerprint": TEXT, "tokenizer": Maybe(TEXT)}
 _BASE: Shape = {**_WHERE, "dtype": TEXT, "seed?": WHOLE, "quantise?": Maybe(TEXT)}
 _CUT: Shape = {"max_length": Maybe(COUNT), "prefix": TEXT}
+_TRAINING: Shape = {"texts": [TEXT], "penalty": FINITE}
 _NEAREST: Shape = {"layer": COUNT, "pooling": TEXT, "shots": COUNT, "texts": [TEXT]}
 _PROMPT: Shape = {"pattern": TEXT, "words": [TEXT], "examples": [[TEXT]], "prior": Maybe([FINITE])}
 _PROMPT |= {"system?": TEXT, "summed?": TRUTH, "nearest?": Maybe(_NEAREST)}
@@ -64,7 +65,7 @@ PREDICTORS: dict[str, Shape] = {
     "prompt": {**_CUT, **_PROMPT, "base": _BASE},
     LABEL_PROMPT: {"of_labels": [{**_CUT, **_PROMPT, "base": _BASE}]},
     ENDPOINT: _ENDPOINT,
-    "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "states?": TEXT, "base": _BASE},
+    "probe": {**_CUT, "layer": COUNT, "pooling": TEXT, "states?": TEXT, "base": _BASE, "training?": _TRAINING},
     "tuned": {**_CUT, "pooling": TEXT, "bias": TRUTH, "dtype": TEXT, "base": Maybe(_BASE)},
 }
 """What each kind of predictor keeps in classifier.json."""

@@ -77,6 +77,29 @@ def reliability_panel(result: AdaptResult) -> Panel:
     return panel.with_figure(theme.figure([even, dots], x_axis, y_axis), keys, 240)
 
 
+def abstention_panel(result: AdaptResult) -> Panel:
+    """Error among the surest texts by their share, and the bound of it."""
+    from tokenworth.adaptation.evaluation.abstention import risk_curve
+
+    panel, curve = panel_of("abstention"), risk_curve(result)
+    if curve is None:
+        return panel.without("There are no test predictions.")
+    texts = [
+        f"{share:.0%} answered<br><b>{error:.3f}</b> wrong"
+        for share, error in zip(curve["coverage"], curve["error"], strict=True)
+    ]
+    line = theme.line(curve["coverage"], curve["error"], **theme.hover_texts(texts))
+    hover = [
+        f"{share:.0%} answered<br>at most <b>{bound:.3f}</b>"
+        for share, bound in zip(curve["shares"], curve["bounds"], strict=True)
+    ]
+    dots = theme.dots(curve["shares"], curve["bounds"], colour=theme.GREY, **theme.hover_texts(hover))
+    x = theme.axis(name="share of test texts answered", range=[0, 1.02], tickformat=".0%", nticks=6)
+    y = theme.axis(name="error among them", rangemode="tozero", nticks=6)
+    keys = (Key("line", "wrong among the surest"), Key("dot", "certified at .95", theme.GREY))
+    return panel.with_figure(theme.figure([line, dots], x, y), keys, 240)
+
+
 def diagnosis_panel(result: AdaptResult) -> Panel:
     """Probe accuracy by layer before and after training."""
     panel = panel_of("diagnosis")
