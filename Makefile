@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Tests start many processes, and none should have to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-pretrain docs format rules types lint test check selection pythons lowest bench bench-real browser clean
+.PHONY: demo demo-pretrain docs release format rules types lint test check selection pythons lowest bench bench-real browser clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
@@ -37,6 +37,11 @@ docs: $(STAMP)
 # The page tests drive a real browser; where it cannot be installed they are skipped with a reason.
 browser:
 	@sh tools/install-browser.sh
+
+# The wheel and the source archive of a release, and whether they work where nothing of the checkout can be seen.
+release: $(STAMP)
+	$(BIN)/python -m build --no-isolation --outdir out/dist
+	$(BIN)/pytest tests/test_release.py
 
 # What the hooks of .pre-commit-config.yaml run, and `make test` before the tests.
 FORMAT := $(BIN)/ruff format --check .

@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=100)
     parser.add_argument("--dtype", default="bfloat16")
     options = parser.parse_args()
-    evaluation.PROMPTED_TRAIN_TEXTS = 20  # nothing learns, and a server is not asked about training texts at all
+    evaluation.TRAIN_TEXTS["prompt"] = 20  # nothing learns, and a server is not asked about training texts at all
     tasks = {name: small_task(options.data / name, options.texts) for name in TASKS}
     results: dict[tuple[str, str, str], AdaptResult] = {}
     with servers(options) as urls:

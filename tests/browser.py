@@ -86,6 +86,42 @@ def charts(driver) -> dict[str, int]:
     )
 
 
+OUTSIDE = """
+const found = [];
+const inside = (box, frame) => box.left >= frame.left - 1 && box.right <= frame.right + 1
+    && box.top >= frame.top - 1 && box.bottom <= frame.bottom + 1;
+const drawn = ".scatterlayer .points path, .barlayer path, .heatmaplayer image, .scatterlayer .text text, "
+    + ".xtick text, .ytick text, .infolayer text, .annotation text";
+for (const chart of document.querySelectorAll(".plotly-graph-div")) {
+  const frame = chart.getBoundingClientRect(), axes = chart.querySelector(".nsewdrag")?.getBoundingClientRect();
+  let window = chart;  // wide charts scroll in a box of their own
+  while (window !== document.body && getComputedStyle(window).overflowX === "visible") window = window.parentElement;
+  const seen = window === document.body ? frame : window.getBoundingClientRect();
+  if (seen.left < 0 || seen.right > innerWidth + 1) found.push(`${chart.id} is cut by the page`);
+  if (axes && axes.width < 0.4 * Math.min(frame.width, seen.width)) found.push(`${chart.id} has narrow axes`);
+  for (const mark of chart.querySelectorAll(drawn)) {
+    const box = mark.getBoundingClientRect();
+    const shown = box.width || box.height, name = mark.textContent || mark.tagName;
+    if (shown && !inside(box, frame)) found.push(`${chart.id}: ${name}`);
+  }
+  for (const dot of axes ? chart.querySelectorAll(".scatterlayer .points path") : []) {
+    const box = dot.getBoundingClientRect(), x = (box.left + box.right) / 2, y = (box.top + box.bottom) / 2;
+    if (!inside({left: x, right: x, top: y, bottom: y}, axes)) found.push(`${chart.id}: a dot beyond the axes`);
+  }
+}
+return found;
+"""
+
+
+def cut_charts(driver) -> dict[int, list[str]]:
+    """By width of the page: charts that it cuts, and marks, ticks and names that lie outside of their chart."""
+    found = {}
+    for width in (1300, 800, 400):
+        resize(driver, width=width)
+        found[width] = driver.execute_script(OUTSIDE)
+    return found
+
+
 def screenshot(driver, path: Path) -> None:
     """The whole page, not only what fits the window."""
     import base64

@@ -60,7 +60,7 @@ BITS_ALONE = frozenset(
 """Keys whose values are functions of all bits, of the versions of libraries, or of a threshold at the size of rounding
 (bins of a calibration, NTPS as the published code has it): not compared where rounding differs."""
 
-ADDED = frozenset({"schema"})
+ADDED = frozenset({"schema", "command", "influence"})
 """Keys that came after the recording and are no difference."""
 
 _SECONDS = re.compile(r"FLOPs in [\d,]+ s\.")  # in a sentence of every route that trains

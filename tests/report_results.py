@@ -36,7 +36,8 @@ def assessment(n_classes: int = 2, *, name: str = "wikinovels-14m", level: float
         poolings=_poolings(layers), best_pooling="mean", best_states="raw", nested_accuracy=0.75,
         sentences=_sentences(name, level), timings={"load": 0.8, "tokenise": 1.4, "encode": 14.2, "scores": 4.1,
                                                     "probes": 6.3, "total": 26.8},
-        environment={"tokenworth": "0.1.0", "torch": "2.13.0", "python": "3.11.9", "machine": "x86_64, 2 CPUs"},
+        environment={"command": f"tokenworth assess {PWNED}", "tokenworth": "0.1.0", "torch": "2.13.0",
+                     "python": "3.11.9", "machine": "x86_64, 2 CPUs"},
     )  # fmt: skip
 
 
@@ -202,6 +203,9 @@ def adapted(n_classes: int = 2, route: str = "lora", *, whole: bool = True) -> A
                               "effective_rank": 6.1, "intruders": 1, "looked_at": 10}]}  # fmt: skip
     suspicious = {"row": 3, "text": f"a text {PWNED}", "label": names[0], "suggested": names[1], "p_label": 0.02,
                   "p_suggested": 0.95}  # fmt: skip
+    harm = {"row": 3, "text": f"a text {PWNED}", "label": names[0], "read_as": names[1], "harm": 0.004}
+    group = {"texts": 10, "sum": 0.03, "together": 0.025}
+    influence = {"error": 0.4, "agreement": 0.97, "harmful": [harm], "groups": [group]}
     bins = [{"confidence": c, "accuracy": a, "texts": n} for c, a, n in ((0.55, 0.6, 20), (0.97, 0.93, 80))]
     trained = route in ("lora", "full", "scratch")
     return AdaptResult(
@@ -214,6 +218,7 @@ def adapted(n_classes: int = 2, route: str = "lora", *, whole: bool = True) -> A
         training={"losses": list(np.exp(-np.arange(900) / 300))} if trained else {},
         facts={"majority": {"weighted_f1": 0.33}}, cost={"seconds": 12.0, "train_flops": 1e12 if trained else None},
         confusion=confusion, calibration=bins, mislabelled=[suspicious] if whole else [],
+        influence=influence if whole else {},
         diagnosis=diagnosis if whole and trained else {},
         tuning=[{"lr": 1e-4, "rank": 8, "steps": 50, "weighted_f1": 0.8}] if whole else [],
         sentences=["LoRA reached weighted F1 0.871."], environment={"torch": "2.13.0"},

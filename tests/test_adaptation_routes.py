@@ -363,6 +363,15 @@ def test_diagnosis_compares_before_and_after(model, route):
         assert all(row["effective_rank"] <= 8 + 1e-6 for row in updates.values())
 
 
+@pytest.mark.parametrize(("route", "read"), [("lora", 500), ("bow", 520)])
+def test_a_network_is_measured_on_a_sample_of_many_training_texts(model, route, read):
+    result = adapt(model, planted_token(n_train=520, n_test=40), route, config={"steps": 2, "mislabelled": False})
+    said = next(sentence for sentence in result.sentences if "training texts" in sentence)
+    assert result.train_metrics["texts"] == read
+    assert said.startswith("On 500 of the training texts" if read == 500 else "On training texts")
+    assert ("95 % interval" in said) == (read == 500), "the error of a sample is said"
+
+
 def test_calibration_fits_a_temperature(model):
     result = adapt(model, planted_task(120), "full", config={**LEARNS, "calibrate": True})
     assert result.temperature != 1.0

@@ -64,7 +64,7 @@ def test_best_first_and_failures_last(outcome):
 def test_the_same_model_under_two_names_is_tied(outcome):
     rows = outcome[0].rows
     assert [row["tied"] for row in rows] == [False, True, False, False]
-    assert "within its noise: copy." in outcome[0].sentences[0]
+    assert "within its noise: copy." in outcome[0].sentences[1]
     same = ["best_f1", "best_layer", "hscore", "logme", "probe_accuracy", "n_parameters"]
     assert [rows[0][name] for name in same] == [rows[1][name] for name in same]
 
@@ -88,14 +88,27 @@ def test_a_bag_of_words_that_is_there_is_not_fitted_again(models, task, monkeypa
     monkeypatch.setattr(ranking, "bow_row", None)
     result = tw.rank(task, [models["sees"]], dtype="float32", layers="0", baseline=baseline)
     assert result.baseline["f1"] == 0.123
-    assert "A bag of words reaches 0.123" in result.sentences[1]
+    assert "a bag of words (0.123)" in result.sentences[0] or "the words 0.123" in result.sentences[0]
 
 
 def test_the_baseline_is_the_same_for_all(outcome):
     result = outcome[0]
     assert {assessment.summary()["bow_f1"] for assessment in result.assessments} == {result.baseline["f1"]}
     assert "predictions" not in result.baseline
-    assert f"A bag of words reaches {result.baseline['f1']:.3f}" in result.sentences[1]
+    assert f"{result.baseline['f1']:.3f}" in result.sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("lead", "said"),
+    [
+        ((-0.214, -0.25, -0.18), "A bag of words wins: weighted F1 0.625, 0.214 (0.180 to 0.250) above the best"),
+        ((0.12, 0.08, 0.15), "a wins: weighted F1 0.411, 0.120 (0.080 to 0.150) above a bag of words (0.625)."),
+        ((0.01, -0.01, 0.03), "No backbone beats a bag of words: a reaches weighted F1 0.411 and the words 0.625"),
+    ],
+)  # fmt: skip
+def test_the_first_sentence_is_what_a_choice_needs(lead, said):
+    row = {"name": "a", "failed": None, "tied": False, "best_f1": 0.411, "best_f1_low": 0.3, "best_probe": "ridge"}
+    assert ranking._sentences([row], {"f1": 0.625}, lead)[0].startswith(said)
 
 
 def test_a_ranking_is_saved_whole(outcome, tmp_path):

@@ -240,6 +240,27 @@ def test_hub_id_without_network_says_what_to_bring(monkeypatch, tmp_path):
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Qwen/Qwen2-0.5b-instrct", "Qwen/Qwen2-0.5B"),
+        ("smollm-135m", "smollm2-135m"),
+        ("models/my-modle", "models/my-model"),
+        ("someone/tiny-ish", "someone/tiny_ish"),
+        ("nobody/no-such-model", None),
+    ],
+)
+def test_a_mistyped_name_is_told_the_one_like_it(tmp_path, monkeypatch, name, meant):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
+    for place in ("models/my-model", "hub/models--someone--tiny_ish"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "models/my-model/config.json").write_text("{}")
+    said = message(name)
+    assert f"did you mean {meant}?" in said if meant else "did you mean" not in said
+
+
 def test_hub_id_is_read_from_the_cache(llama, tmp_path, monkeypatch):
     commit = "0123456789abcdef0123456789abcdef01234567"
     cached = tmp_path / "hub" / "models--someone--tiny"

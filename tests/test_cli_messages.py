@@ -299,7 +299,7 @@ def test_reasons_that_hold_for_several_layers_are_said_once(tokenworth, reviews,
 
 
 def test_tasks_and_backbones_are_listed(tokenworth):
-    tasks, backbones = {*TASKS, "docstrings", "docstring-kinds"}, {*BACKBONES, *PACKAGED}
+    tasks, backbones = {*TASKS, "docstrings", "docstring-kinds", "docstring-sections"}, {*BACKBONES, *PACKAGED}
     for command, known in (("tasks", tasks), ("backbones", backbones)):
         as_json = json.loads(tokenworth(command, "--json").out)
         assert {row["name"] for row in as_json} == known
@@ -317,7 +317,9 @@ def test_doctor_says_what_auto_would_choose(tokenworth, monkeypatch):
     assert facts["torch"] == version("torch")  # torch.__version__ adds what it was built for
     monkeypatch.setenv("TOKENWORTH_DATA", "/data/tasks")
     lines = tokenworth("doctor").out.splitlines()
-    assert len(lines) == len(facts)
+    assert lines.index("") == len(facts) - 1, "a line a fact, and below them what they mean"
+    assert lines[-1].startswith("- ")
+    assert facts["said"][0].startswith("A pass over 1,000 texts")
     assert "published tasks read from  /data/tasks" in lines
 
 

@@ -116,3 +116,22 @@ def test_an_error_is_one_line_and_an_exit_code(home, arguments, code, sentence):
     assert (done.code, done.out) == (code, "")
     assert done.err.startswith(sentence)
     assert len(done.err.splitlines()) == 1
+
+
+def test_alone_it_says_where_to_begin(tmp_path):
+    done = tokenworth(cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    for command in ("demo", "assess reviews.csv --model MODEL", "decide reviews.csv MODEL", "doctor", "--help"):
+        assert f"tokenworth {command}" in done.out
+    assert max(map(len, done.out.splitlines())) <= 120
+
+
+def test_commands_and_options_are_completed_in_a_shell(tmp_path):
+    (tmp_path / "completion.sh").write_text(tokenworth("completion", "bash", cwd=tmp_path).out, encoding="utf-8")
+    asked = """
+    source completion.sh
+    COMP_WORDS=(tokenworth ass) COMP_CWORD=1; _tokenworth; echo "${COMPREPLY[@]}"
+    COMP_WORDS=(tokenworth assess --poo) COMP_CWORD=2; _tokenworth; echo "${COMPREPLY[@]}"
+    """
+    done = subprocess.run(["bash", "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["assess", "--pooling"], done.stderr

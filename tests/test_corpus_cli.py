@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from browser import chromium, complaints, open_page, requests
+from browser import chromium, complaints, cut_charts, open_page, requests
 from commands import tokenworth
 from test_corpus_build import BASE, files, written
 
@@ -61,6 +61,7 @@ def test_the_page_shows_the_flow_and_no_text_acts(folder, built, tmp_path):
         assert "window.pwned = 1" in words
         assert "near duplicate" in words
         assert driver.execute_script("return document.documentElement.scrollWidth") == 1280
+        assert cut_charts(driver) == {1300: [], 800: [], 400: []}
 
 
 def test_audit_counts_and_changes_nothing(folder):

@@ -31,7 +31,13 @@ def test_python_of_the_pages_runs(tmp_path, monkeypatch, capsys):
     examples = blocks(ROOT / "README.md", "python")
     assert len(examples) == 3
     names = {}
-    names_of_pages = ("routes.md", "decision.md", "how-to/own-texts.md", "how-to/train-and-predict.md")
+    names_of_pages = (
+        "routes.md",
+        "decision.md",
+        "how-to/own-texts.md",
+        "how-to/train-and-predict.md",
+        "how-to/why-and-what-next.md",
+    )
     pages = [ROOT / "docs" / name for name in names_of_pages]
     for example in [*examples, *(block for page in pages for block in blocks(page, "python"))]:
         exec(compile(example, "README.md", "exec"), names)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from browser import charts, chromium, complaints, open_page, requests, resize
+from browser import charts, chromium, complaints, cut_charts, open_page, requests, resize
 from report_results import PWNED, adapted, assessment, decided, empty_assessment, pretrained, ranking
 from report_story import story
 from tokenworth.report import write_report
@@ -57,6 +57,7 @@ def seen(driver, pages, request):
     found["markup"] = len(driver.find_elements("css selector", "main b b, main i i, main script:not([nonce])"))
     found["gaps"] = driver.execute_script(GAPS)
     found["widths"] = {width: _body_width(driver, width) for width in (1280, 768, 400)}
+    found["cut"] = cut_charts(driver)
     return request.param, found
 
 
@@ -90,6 +91,10 @@ def test_markup_in_names_is_text(seen):
 
 def test_the_body_never_scrolls_sideways(seen):
     assert seen[1]["widths"] == {1280: 1280, 768: 768, 400: 400}
+
+
+def test_every_mark_lies_inside_its_chart_on_every_screen(seen):
+    assert seen[1]["cut"] == {1300: [], 800: [], 400: []}
 
 
 def test_no_panel_touches_another(seen):
@@ -176,6 +181,22 @@ def test_the_answer_comes_first_and_the_baseline_stands_beside_the_probe(driver,
     assert answer < driver.find_element("css selector", ".cards").location["y"] < 900
 
 
+def test_tables_and_the_command_can_be_copied_and_paper_hides_nothing(driver, pages):
+    open_page(driver, pages["two classes"])
+    driver.execute_script("window.taken = []; navigator.clipboard.writeText = async (text) => window.taken.push(text)")
+    for button in driver.find_elements("css selector", "button.copy"):
+        driver.execute_script("arguments[0].click()", button)
+    taken = driver.execute_script("return window.taken")
+    assert taken[-1] == f"tokenworth assess {PWNED}", "the command stands with what it made"
+    layers = next(text for text in taken if text.startswith("Layer")).splitlines()
+    assert len(layers) == 1 + len(PAGES["two classes"][0].layers)
+    assert len({line.count("\t") for line in layers}) == 1
+    closed = "return [...document.querySelectorAll('details')].filter((part) => !part.open).length"
+    assert driver.execute_script(closed) > 0
+    driver.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert driver.execute_script(closed) == 0
+
+
 def test_77_class_names_keep_their_distance(driver, pages):
     open_page(driver, pages["77 classes"], width=400)
     for chart in ("balance", "recall", "confusion"):
@@ -239,6 +260,7 @@ def test_a_table_of_many_layers_scrolls_under_its_head(driver, tmp_path):
     top = "document.querySelector('#layers th').getBoundingClientRect().top"
     before = driver.execute_script(f"return {top}")
     assert driver.execute_script(f"{frame}.scrollTop = 500; return {top}") == before
+    assert not any(cut_charts(driver).values())
     ticks = "[...document.querySelectorAll('#chart-depth-k90 .xtick text')].map((tick) => tick.textContent)"
     assert driver.execute_script(f"return {ticks}") == [str(4 * place) for place in range(8)]
 
@@ -286,6 +308,7 @@ def test_a_study_page_sorts_and_filters(driver, tmp_path):
     )
     open_page(driver, write_study_page("a study", table, routes, routes, [relation], tmp_path / "study.html"))
     assert set(charts(driver)) == {"chart-one"}
+    assert not any(cut_charts(driver).values())
     assert not complaints(driver)
     assert driver.execute_script("return window.pwned") is None
     rows = "return [...document.querySelectorAll('#cells tbody tr')].filter((row) => !row.hidden).length"

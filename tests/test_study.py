@@ -124,6 +124,7 @@ def test_a_study_runs_and_is_read_as_a_table(home):
     assert ended == ["finished"] * 5
     stamps = {path: path.stat().st_mtime_ns for path in (home / "out").rglob("*.json")}
     assert run_local(study, home / "out", workers=2) == {"finished": 5}
+    assert not list((home / "out").rglob("*.safetensors")), "figures are kept, networks are not"
     assert {path: path.stat().st_mtime_ns for path in (home / "out").rglob("*.json")} == stamps, "nothing ran again"
     table = cell_table(study, home / "out")
     assert set(table["state"]) == {"finished"}

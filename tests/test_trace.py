@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import tokenworth as tw
-from browser import charts, chromium, complaints, open_page, requests, resize
+from browser import charts, chromium, complaints, cut_charts, open_page, requests, resize
 from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
 from report_results import PWNED
@@ -378,6 +378,7 @@ def test_the_page_draws_switches_and_asks_for_nothing(page, tmp_path):
         assert complaints(driver) == []
         assert requests(driver) == []
         assert driver.execute_script("return window.pwned") is None
+        assert cut_charts(driver) == {1300: [], 800: [], 400: []}
         for width in (1280, 400):
             resize(driver, width=width)
             assert driver.execute_script("return document.documentElement.scrollWidth") <= width

@@ -74,7 +74,7 @@ def _section(name: str) -> Iterator[str]:
 
 def _rows(command: Any) -> Iterator[str]:
     seen = set()
-    for bundle in command.default_command.bundles:
+    for bundle in getattr(command.default_command, "bundles", ()):
         for setting in bundle.settings:
             if setting.name not in seen:
                 seen.add(setting.name)

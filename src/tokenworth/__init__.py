@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tokenworth.adaptation import (
         load_classifier as load_classifier,
     )
+    from tokenworth.adaptation import (
+        suggest as suggest,
+    )
     from tokenworth.assessment import Assessment as Assessment
     from tokenworth.assessment import Ranking as Ranking
     from tokenworth.assessment import assess as assess
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     )
     from tokenworth.pretraining import PretrainRun as PretrainRun
     from tokenworth.pretraining import pretrain as pretrain
+    from tokenworth.report import write_index as write_index
     from tokenworth.report import write_report as write_report
     from tokenworth.tasks import Task as Task
     from tokenworth.tasks import load_task as load_task
@@ -75,14 +79,14 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = front_door(
     __name__,
     {
-        ".adaptation": "AdaptConfig AdaptResult Classifier adapt load_classifier",
+        ".adaptation": "AdaptConfig AdaptResult Classifier adapt load_classifier suggest",
         ".assessment": "Assessment Ranking assess rank",
         ".backbones": "Backbone load_backbone",
         ".decision": "Decision decide",
         ".errors": "AdaptError BackboneError EncodeError EndpointError PretrainError SettingError TaskError "
         "TokenworthError",
         ".pretraining": "PretrainRun pretrain",
-        ".report": "write_report",
+        ".report": "write_index write_report",
         ".scores": "scores",
         ".tasks": "Task load_task",
         ".tracing": "Trace trace",

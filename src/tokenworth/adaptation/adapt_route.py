@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import tokenworth.adaptation.evaluation.diagnosis as diagnosis
+import tokenworth.adaptation.evaluation.harmful_texts as harmful
 import tokenworth.adaptation.evaluation.mislabelled as mislabelled
 import tokenworth.adaptation.routes.bag_of_words_route as bow
 import tokenworth.adaptation.routes.endpoint_route as served
+import tokenworth.adaptation.routes.label_prompt_route as labelled
 import tokenworth.adaptation.routes.probe_route as probe
 import tokenworth.adaptation.routes.prompt_route as prompt
 import tokenworth.adaptation.routes.trained_routes as finetune
 import tokenworth.adaptation.storage.run_folder as record
 import tokenworth.adaptation.training.hyperparameter_search as tuning
 from tokenworth.adaptation.evaluation.evaluation import Evaluation, evaluate_route
+from tokenworth.adaptation.evaluation.label_set_evaluation import evaluate_label_sets
 from tokenworth.adaptation.export.card_usage import write_saved_card
 from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
@@ -28,7 +31,7 @@ from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, make_config
 from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.run_settings import settings_for
-from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, Mislabelled
+from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, InfluenceOnTest, Mislabelled
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
 from tokenworth.adaptation.training.validation_split import divide
 from tokenworth.assessment.fact_cards import backbone_card
@@ -43,7 +46,9 @@ from tokenworth.training.devices import find_devices
 
 
 def _fit_prompt(job: Job) -> Fitted:
-    """A model on a server, or one that is loaded."""
+    """A model on a server, or one that is loaded; asked about each of several labels."""
+    if job.task.several:
+        return labelled.fit_label_prompt(job)
     return served.fit_endpoint(job) if is_endpoint(job.model) else prompt.fit_prompt(job)
 
 
@@ -135,22 +140,24 @@ def _after_tuning(job: Job, chosen: ResolvedConfig) -> Job:
 def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:
     """Evaluate, look closer where asked, save."""
     with meter.clock("evaluate"):
-        evaluation = evaluate_route(job, fitted)
+        evaluation = (evaluate_label_sets if job.task.several else evaluate_route)(job, fitted)
     fitted = fitted.closed()
-    suspicious: list[Mislabelled] = []
-    if job.config.mislabelled:
+    suspicious, influence = list[Mislabelled](), InfluenceOnTest()
+    if job.config.mislabelled and not job.task.several:
         with meter.clock("mislabelled"):
             suspicious = mislabelled.likely_mislabelled(job.train, job.task.label_names, job.seed)
+            influence = harmful.influence_on_test(job, fitted)
     looked: Diagnosis = {}
     if job.config.diagnose:
         with meter.clock("diagnose"):
             looked = diagnosis.diagnose(job, fitted)
-    classifier = Classifier(fitted.predictor, job.task.label_names, evaluation.temperature)
+    reading = evaluation.temperature, evaluation.thresholds
+    classifier = Classifier(fitted.predictor, job.task.label_names, *reading)
     if job.folder is not None:
         with meter.clock("save"):
             classifier.save(job.folder / MODEL, {"route": job.route, "task": job.task.name})
     result = _result(job, fitted, evaluation, meter, trials)
-    result = replace(result, mislabelled=suspicious, diagnosis=looked)
+    result = replace(result, mislabelled=suspicious, influence=influence, diagnosis=looked)
     if job.folder is not None:
         write_saved_card(job.folder / MODEL, fitted.predictor.kind, result)
         result.save(job.folder)

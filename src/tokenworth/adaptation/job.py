@@ -78,9 +78,14 @@ class Job:
         return tokenise(backbone, with_prefix(texts, self.config.prefix), max_length=self.config.max_length)
 
     def class_weights(self) -> Floats:
-        """(C,) weights in the loss: 1, or N / (C n_c) for balanced classes."""
+        """(C,) weights in the loss: 1, or N / (C n_c) for balanced classes; of several labels (N - n_c) / n_c of having
+        one.
+        """
         if self.config.class_weights == "none":
             return np.ones(self.n_classes)
+        if self.task.several:
+            has_C = np.maximum(self.train.labels.sum(0, dtype=np.int64), 1)
+            return np.asarray(np.maximum(len(self.train) - has_C, 1) / has_C)
         counts_C = np.bincount(self.train.labels, minlength=self.n_classes)
         return np.asarray(len(self.train) / (self.n_classes * np.maximum(counts_C, 1)))
 

@@ -113,7 +113,8 @@ def resolve(
     values["validation_share"] = share
     if config.steps is None:
         stops = _stopping(config, n_validation)
-        used = n_validation if stops or config.selection not in (None, "last") or config.calibrate else 0
+        cut = config.selection not in (None, "last") or config.calibrate or config.thresholds == "chosen"
+        used = n_validation if stops or cut else 0
         values["steps"] = RULES[route].steps(task.n_texts - used, config.batch)
         reasons["steps"] = _steps_reason(RULES[route].passes, task.n_texts - used, config.batch)
         if stops:

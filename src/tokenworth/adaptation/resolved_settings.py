@@ -21,7 +21,7 @@ class ResolvedConfig(AdaptConfig):
     @property
     def needs_validation(self) -> bool:
         """Whether a validation part is cut from train."""
-        return self.keeps_best or self.calibrate or self.tune > 0
+        return self.keeps_best or self.calibrate or self.tune > 0 or self.thresholds == "chosen"
 
     @property
     def keeps_best(self) -> bool:

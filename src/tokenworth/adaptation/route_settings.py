@@ -44,9 +44,10 @@ Selection = Literal["last", "best", "lowest_loss"]
 
 
 def _metrics() -> tuple[str, ...]:
+    from tokenworth.probes.label_set_metrics import ONLY_LABEL_SETS
     from tokenworth.probes.probability_metrics import METRICS
 
-    return tuple(METRICS)
+    return (*METRICS, *ONLY_LABEL_SETS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +116,8 @@ class AdaptConfig(EndpointSettings):
     examples: Literal["balanced", "nearest"] = "balanced"
     """balanced: the same before every text, as many of each class; nearest: training texts most like the text."""
     template: str | None = None
-    """Prompt with {text}; by default the task's own, or a generic one."""
+    """Prompt with {text}, and where texts may have several labels with {label}; by default the task's own, or a generic
+    one."""
     chat: bool = True
     """Put texts, and examples with their classes, as turns of a conversation where the model has a chat template."""
     system: str | None = None
@@ -146,12 +148,18 @@ class AdaptConfig(EndpointSettings):
     """Share of train cut off where a validation part is needed; by default a tenth, at most 1,000 texts by the rule."""
     calibrate: bool = False
     """Fit a temperature on the validation part."""
+    thresholds: Literal["chosen", "half"] | None = None
+    """Where texts may have several labels, from which probability on one is predicted: chosen on the validation part by
+    F1, or half; by default chosen."""
     tune: Natural = 0
     """Trials of a search over learning rate, rank and steps on the validation part; 0: none, as published."""
     metric: Annotated[str, OneOf(_metrics)] = "weighted_f1"
     """What selection and tuning go by, and what is named first."""
     mislabelled: bool = True
-    """Look for training texts whose label is probably wrong."""
+    """Look for training texts whose label is probably wrong and, with a probe, for those that harm; both are listed in
+    the result."""
+    keep_training: bool = False
+    """Keep training texts, labels and features beside a probe: predict --why names them (4 bytes a number)."""
     diagnose: bool = False
     """Assess the adapted model and compare its weights with those it started from."""
 
@@ -194,10 +202,13 @@ class AdaptConfig(EndpointSettings):
         return "last+mean" if self.pooling == "auto" else self.pooling
 
     def asdict(self) -> dict[str, Any]:
-        """As JSON writes it; settings of an endpoint that are off are not named."""
-        named = {name: value for name, value in asdict(self).items() if name not in DEFAULTS or value != DEFAULTS[name]}
+        """As JSON writes it; settings of `_UNNAMED` are not named where they are off."""
+        named = {name: value for name, value in asdict(self).items() if name not in _UNNAMED or value != _UNNAMED[name]}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
 
+
+_UNNAMED = {**DEFAULTS, "keep_training": False, "thresholds": None}
+"""Settings of an endpoint, of several labels and of what a probe keeps, with what they are where they are off."""
 
 Configuration = AdaptConfig | dict[str, Any] | str | Path | None
 """Settings of routes, a mapping of those that are given, or a YAML file of them."""
@@ -232,6 +243,7 @@ class AdaptCall(ModelSource):
 
 _DATA = frozenset(
     {"train_size", "class_weights", "calibrate", "validation_share", "metric", "mislabelled", "tune", "selection"}
+    | {"thresholds"}
 )
 _TEXTS = _DATA | {"max_length", "prefix", "dtype"}
 _LORA = frozenset({"rank", "alpha", "lora_dropout", "targets", "peft", "quantise"})
@@ -242,7 +254,12 @@ _PROMPT = frozenset(
 
 def relevant_settings(route: str) -> frozenset[str]:
     """Names of the settings that can change what a route finds; two runs that differ in others are the same run."""
-    every = frozenset(setting.name for setting in fields(AdaptConfig)) - {"checkpoint_seconds", "track", "shard"}
+    every = frozenset(setting.name for setting in fields(AdaptConfig)) - {
+        "checkpoint_seconds",
+        "track",
+        "shard",
+        "keep_training",
+    }
     trained = every - _PROMPT - set(DEFAULTS) - {"tokenizer", "states"} - _LORA
     return {
         "bow": _DATA,

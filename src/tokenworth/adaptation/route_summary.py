@@ -8,6 +8,7 @@ from tokenworth.adaptation.evaluation.evaluation import Evaluation
 from tokenworth.adaptation.job import Fitted, Job
 
 _WORDS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "ece": "ECE"}
+_WORDS |= {"micro_f1": "micro F1", "samples_f1": "samples F1"}
 _DID = {
     "bow": "A bag of words (TF-IDF and logistic regression)",
     "prompt": "Asking the language model",
@@ -22,13 +23,14 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
     """Two to seven sentences: what it reached, against what, at what cost, by which settings, and what to doubt."""
     metrics, name = evaluation.metrics, job.config.metric
     between = f"{metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f}"
+    thing = "label" if job.task.several else "class"
     metric = _WORDS.get(name, name.replace("_", " "))
     reached = (
         f"{_DID[job.route]} reached {metric} {metrics[name]:.3f} (95 % interval {between}) on "
-        f"{len(job.task.test):,} test texts; always saying the most frequent class gives weighted F1 "
+        f"{len(job.task.test):,} test texts; always saying the most frequent {thing} gives weighted F1 "
         f"{evaluation.majority['weighted_f1']:.3f}."
     )
-    said = [reached, *_on_training_texts(evaluation)]
+    said = [reached, *_of_labels(job, evaluation), *_on_training_texts(evaluation, len(job.train))]
     if cost.get("train_flops"):
         said.append(
             f"It trained {fitted.parameters['trainable']:,} of {fitted.parameters['total']:,} parameters on "
@@ -44,12 +46,34 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
     return said + list(fitted.notes)
 
 
-def _on_training_texts(evaluation: Evaluation) -> list[str]:
-    if not evaluation.train_metrics:
+def _of_labels(job: Job, evaluation: Evaluation) -> list[str]:
+    """Of several labels a text: the other F1s, and where thresholds are from."""
+    if evaluation.thresholds is None:
         return []
-    gap = evaluation.train_metrics["accuracy"] - evaluation.metrics["accuracy"]
-    on_train, side = evaluation.train_metrics["accuracy"], "above" if gap >= 0 else "below"
-    return [f"On training texts its accuracy is {on_train:.3f}, {abs(gap):.3f} {side} that on test texts."]
+    named = {name: words for name, words in _WORDS.items() if name.endswith("f1") and name != job.config.metric}
+    others = ", ".join(f"{words} {evaluation.metrics[name]:.3f}" for name, words in named.items())
+    exact = f"Texts whose labels are all right: {evaluation.metrics['accuracy']:.3f}; {others}."
+    if job.config.mislabelled:
+        exact += " Wrong labels were not looked for, which is done for one class a text alone."
+    if job.config.thresholds == "half":
+        return [exact, "Labels are predicted from a probability of a half on."]
+    low, high = min(evaluation.thresholds), max(evaluation.thresholds)
+    part = f"{len(job.validation_rows):,} validation texts"
+    between = f"a probability of {low:.2f}" if low == high else f"probabilities of {low:.2f} to {high:.2f}"
+    return [exact, f"Labels are predicted from {between} on, chosen on {part} by F1."]
+
+
+def _on_training_texts(evaluation: Evaluation, n_train: int) -> list[str]:
+    """How far memory goes; of a sample with its interval."""
+    train = evaluation.train_metrics
+    if not train:
+        return []
+    gap = train["accuracy"] - evaluation.metrics["accuracy"]
+    where, between, side = "training texts", "", "above" if gap >= 0 else "below"
+    if train["texts"] < n_train:
+        where = f"{train['texts']:,.0f} of the {where}"
+        between = f" (95 % interval {train['accuracy_low']:.3f} to {train['accuracy_high']:.3f})"
+    return [f"On {where} its accuracy is {train['accuracy']:.3f}{between}, {abs(gap):.3f} {side} that on test texts."]
 
 
 def _chosen(job: Job, fitted: Fitted) -> list[str]:

@@ -122,9 +122,9 @@ class ProbeRow(TypedDict):
 
 
 class FittedProbe(ProbeRow):
-    """A probe with the class it predicts for each test text, which no file keeps by probe."""
+    """A probe with what it predicts for each test text (`label_kinds.as_lists`), which no file keeps by probe."""
 
-    predictions: list[int]
+    predictions: list[Any]
 
 
 class PoolingRow(TypedDict):
@@ -142,12 +142,28 @@ class PoolingRow(TypedDict):
     """Weighted, like accuracy on the test texts."""
 
 
+class LabelRow(TypedDict):
+    """One of several labels: test texts that have it, that were given it, and both; its F1 and its threshold."""
+
+    label: str
+    texts: Count
+    predicted: Count
+    right: Count
+    f1: Finite
+    f1_low: Finite
+    f1_high: Finite
+    threshold: NotRequired[Finite]
+
+
 class Confusion(TypedDict):
-    """The confusion matrix of the best probe: rows are true classes, columns predicted ones."""
+    """The confusion matrix of the best probe: rows are true classes, columns predicted ones; of several labels a text
+    there is none, but every label by itself.
+    """
 
     probe: str
     labels: list[str]
     counts: list[list[Count]]
+    by_label: NotRequired[list[LabelRow]]
 
 
 class Flag(TypedDict):
@@ -199,8 +215,8 @@ class Assessment(Result):
     """Probes and baselines with their figures on the test texts: majority, bag of words, ridge and logistic."""
     confusion: Confusion
     """True against predicted classes of the best probe on the test texts."""
-    predictions: list[int]
-    """Class predicted for each test text by the best probe, in the order of the test part."""
+    predictions: list[Any]
+    """Class, or list of labels, predicted for each test text by the best probe, in the order of the test part."""
     flags: list[Flag]
     """Where a number means nothing, and why."""
     sentences: list[str]
@@ -212,6 +228,11 @@ class Assessment(Result):
     forward_pass: Facts = field(default_factory=dict)
     """How the pass went, over all its sessions: reused, tokens, padded_tokens, batches, halvings, passes, processes,
     and seconds of forward, pooling, moments and checkpoints."""
+
+    @property
+    def several(self) -> bool:
+        """Whether texts may have several labels."""
+        return "by_label" in self.confusion
 
     def table(self) -> pd.DataFrame:
         """One row a layer, the main scores first."""
@@ -262,6 +283,7 @@ class Assessment(Result):
             return f"confusion.probe {self.confusion['probe']!r} is none of its probes"
         if counts and [len(row) for row in counts] != [len(names)] * len(names):
             return f"the confusion matrix is not one of {len(names)} classes"
-        if any(not 0 <= label < len(self.task["label_names"]) for label in self.predictions):
+        known = range(len(self.task["label_names"]))
+        if any(label not in known for said in self.predictions for label in (said if self.several else [said])):
             return "predictions name a class that is not there"
         return None

@@ -17,6 +17,7 @@ WHICH_TO_TRUST = (
     "95% and 92% of the pairs of backbones into the order of the test texts; the retained area told trained weights "
     "from random ones but chose layers worse, and NTPS never stood out from its level under shuffled labels."
 )
+ONE_CLASS_ALONE = "Those 17 tasks have one class a text; which score to trust for several labels was not measured."
 WHAT_IS_NOT_MEASURED = (
     "These figures are about frozen features; prompting, LoRA and full fine-tuning are not measured here."
 )
@@ -37,6 +38,7 @@ def summarise(
         _which_layer(backbone, choice, row, nested),
         *([*_retained(row), *_ntps(row)] if backbone["causal"] else [NOT_CAUSAL]),
         WHICH_TO_TRUST,
+        *([ONE_CLASS_ALONE] if "label_sets" in task["counts"] else []),
         WHAT_IS_NOT_MEASURED,
     ]
 

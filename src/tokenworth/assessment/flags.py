@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from tokenworth.assessment.assessment_result import Flag
 from tokenworth.backbones import Backbone
 from tokenworth.encode import States
 from tokenworth.features.massive_activations import LargestState
 from tokenworth.tasks import Task
+from tokenworth.tasks.split import texts_of_each
 
 SMALL_TEST = 200
 SMALL_CLASS = 10
 NOT_AUTOREGRESSIVE = "not autoregressive: this backbone has seen the next token, so it is not ranked against decoders"
+
+SEVERAL = (
+    "several labels a text: the sum of squared canonical correlations of text and labels, which sees of the mean text "
+    "of a set of labels what is a sum over them"
+)
 
 
 def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]]) -> list[Flag]:
@@ -24,9 +28,12 @@ def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]
         flags += [(None, score, NOT_AUTOREGRESSIVE) for score in ("ntps", "ar_r2")]
     if len(task.test) < SMALL_TEST:
         flags.append((None, "all", f"only {len(task.test)} test texts: read the intervals, not the figures"))
-    smallest = int(np.bincount(task.train.labels, minlength=task.n_classes).min())
+    smallest = int(texts_of_each(task.train.labels, task.n_classes).min())
     if smallest < SMALL_CLASS:
-        flags.append((None, "all", f"the smallest class has {smallest} training texts: its figures are chance"))
+        thing = "label" if task.several else "class"
+        flags.append((None, "all", f"the smallest {thing} has {smallest} training texts: its figures are chance"))
+    if task.several:
+        flags.append((None, "hscore", SEVERAL))
     for layer, by_score in reasons.items():
         flags += [(layer, score, reason) for score, reason in by_score.items() if reason]
     return [{"layer": layer, "score": score, "reason": reason} for layer, score, reason in flags]

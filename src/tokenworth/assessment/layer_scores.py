@@ -14,8 +14,8 @@ from torch import Tensor
 from tokenworth.assessment.assessment_settings import AssessSettings
 from tokenworth.base.aliases import Ints
 from tokenworth.errors import EncodeError
-from tokenworth.probes import RidgeProbe, evaluate, nearest_labels, ridge_probe, vote
-from tokenworth.probes.metrics import weighted_f1
+from tokenworth.probes import RidgeProbe, nearest_labels, ridge_probe, vote
+from tokenworth.probes.label_kinds import f1_of, metrics_of, right
 from tokenworth.scores import PooledMoments
 from tokenworth.scores.layer import LayerScores
 from tokenworth.scores.layer_statistics import Value
@@ -29,20 +29,40 @@ class Labels:
     """The labels of a task in every form a layer needs; the same for all layers."""
 
     train_N: Tensor
+    """Class, or number of the label set."""
     test_M: Ints
+    """Class (M,), or 0 and 1 of several labels (M, C)."""
     folds_N: Tensor
     shuffled_BN: Tensor
     n_classes: int
+    """Classes, or label sets."""
+    sets_LC: Tensor | None = None
+    """Which labels each set holds, where texts may have several."""
+
+    def of(self, number_N: Tensor) -> Tensor:
+        """Classes as they are, or the 0 and 1 (N, C) of sets."""
+        return number_N if self.sets_LC is None else self.sets_LC[number_N].long()
+
+
+def numbered(labels: Ints, n_classes: int) -> tuple[Ints, int, Tensor | None]:
+    """Classes as they are; of several labels a text (N, C) the number of each text's set, how many sets there are, and
+    which labels each holds.
+    """
+    if labels.ndim == 1:
+        return labels, n_classes, None
+    sets_LC, set_N = np.unique(labels, axis=0, return_inverse=True)
+    return set_N.reshape(-1), len(sets_LC), torch.from_numpy(sets_LC).to(torch.float64)
 
 
 def prepare_labels(task: Task, folds_N: Ints, settings: AssessSettings) -> Labels:
     """Labels, folds and seeded shuffles of the training labels."""
-    train = torch.from_numpy(task.train.labels)
+    train_N, n_classes, sets_LC = numbered(task.train.labels, task.n_classes)
     rng = np.random.default_rng(settings.seed)
-    shuffled_BN = torch.empty(settings.shuffles, len(train), dtype=torch.int64)
+    shuffled_BN = torch.empty(settings.shuffles, len(train_N), dtype=torch.int64)
     for row_N in shuffled_BN:
-        row_N[:] = torch.from_numpy(rng.permutation(task.train.labels))
-    return Labels(train, task.test.labels, torch.from_numpy(folds_N), shuffled_BN, task.n_classes)
+        row_N[:] = torch.from_numpy(rng.permutation(train_N))
+    train, folds = torch.from_numpy(train_N), torch.from_numpy(folds_N)
+    return Labels(train, task.test.labels, folds, shuffled_BN, n_classes, sets_LC)
 
 
 def pooled_scale(features_ND: Tensor) -> Tensor:
@@ -63,8 +83,8 @@ class LayerMoments:
     """Of all texts under each shuffle of the labels; what is found of `total` serves them too."""
     rows: list[Tensor]
     """Pooled texts (N_g, D) of each fold."""
-    labels: list[Tensor]
-    """Of the same texts (N_g,)."""
+    labels: list[Tensor] | None
+    """Of the same texts (N_g,); None of sets, which no class-wise update knows."""
 
 
 def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
@@ -81,7 +101,9 @@ def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
     shift_D, width = wide_ND.mean(0), features_ND.shape[1]
     folds = [labels.folds_N == fold for fold in range(int(labels.folds_N.max()) + 1)]
     groups = [
-        PooledMoments(width, n_classes, shift_D=shift_D).update(wide_ND[in_fold_N], labels.train_N[in_fold_N])
+        PooledMoments(width, n_classes, shift_D=shift_D, sets_LC=labels.sets_LC).update(
+            wide_ND[in_fold_N], labels.train_N[in_fold_N]
+        )
         for in_fold_N in folds
     ]
     total = add_up(groups).with_texts(wide_ND)
@@ -91,7 +113,8 @@ def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
         total.relabel(none_CD.index_add(0, shuffled_N, wide_ND).T, counts_C) for shuffled_N in labels.shuffled_BN
     ]
     rows = [features_ND[in_fold_N] for in_fold_N in folds]
-    return LayerMoments(total, groups, shuffled, rows, [labels.train_N[in_fold_N] for in_fold_N in folds])
+    of_rows = None if labels.sets_LC is not None else [labels.train_N[in_fold_N] for in_fold_N in folds]
+    return LayerMoments(total, groups, shuffled, rows, of_rows)
 
 
 def score_row(layer: int, scores: LayerScores) -> dict[str, Any]:
@@ -125,17 +148,18 @@ def probe_columns(probe: RidgeProbe, labels: Labels) -> dict[str, float]:
     """A ridge probe's figures on test texts and on the training texts it did not see."""
     train_N, test_M, n_classes = labels.train_N, labels.test_M, labels.n_classes
     row = _measured("probe", test_M, probe.test_M, n_classes, list(probe.shuffled_BM))
-    chance_f1 = [weighted_f1(test_M, predicted_M.numpy(), n_classes) for predicted_M in probe.shuffled_BM]
+    chance_f1 = [f1_of(test_M, predicted_M.numpy(), n_classes) for predicted_M in probe.shuffled_BM]
     row["probe_f1_chance"] = float(np.mean(chance_f1 or [np.nan]))
-    row |= _measured("cv", train_N.numpy(), probe.crossfit_N, n_classes)
+    row |= _measured("cv", labels.of(train_N).numpy(), probe.crossfit_N, n_classes)
     return row | {"cv_loss": float(probe.loss_N.mean()), "penalty": probe.penalty}
 
 
 def neighbour_columns(train_ND: Tensor, test_MD: Tensor, labels: Labels) -> dict[str, float]:
-    """What the votes of the nearest training texts say of the test texts."""
+    """What the votes of the nearest training texts say of the test texts; of several labels a text they vote by set."""
     nearest, similarity = nearest_labels(train_ND, test_MD)
     voted_M, *shuffled = (
-        vote(each_N, nearest, similarity, labels.n_classes) for each_N in (labels.train_N, *labels.shuffled_BN)
+        labels.of(vote(each_N, nearest, similarity, labels.n_classes))
+        for each_N in (labels.train_N, *labels.shuffled_BN)
     )
     return _measured("knn", labels.test_M, voted_M, labels.n_classes, shuffled)
 
@@ -144,8 +168,8 @@ def _measured(
     name: str, true_N: Ints, predicted_N: Tensor, n_classes: int, shuffled: Sequence[Tensor] = ()
 ) -> dict[str, float]:
     """Columns of accuracy and F1; the chance level is the mean accuracy of predictions after shuffled labels."""
-    metrics = evaluate(true_N, predicted_N.numpy(), n_classes)
-    chance = float(np.mean([(other_N.numpy() == true_N).mean() for other_N in shuffled])) if shuffled else math.nan
+    metrics = metrics_of(true_N, predicted_N.numpy(), n_classes)
+    chance = float(np.mean([right(true_N, other_N.numpy()).mean() for other_N in shuffled])) if shuffled else math.nan
     accuracy = Value(metrics.accuracy, metrics.accuracy_low, metrics.accuracy_high, chance)
     f1 = Value(metrics.f1, metrics.f1_low, metrics.f1_high)
     return columns(f"{name}_accuracy", accuracy) | columns(f"{name}_f1", f1)

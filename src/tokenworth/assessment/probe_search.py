@@ -14,6 +14,7 @@ from tokenworth.assessment.layer_choice import Candidate
 from tokenworth.base.layer_threads import side_by_side
 from tokenworth.encode import Reading, States
 from tokenworth.probes import RidgeProbe
+from tokenworth.probes.label_kinds import right
 
 AUTO = "auto"
 JOINED_LAYERS = 8
@@ -83,4 +84,4 @@ def losses_of(probes: Mapping[Candidate, RidgeProbe]) -> dict[Candidate, np.ndar
 def nested_accuracy(probes: Mapping[Candidate, RidgeProbe], nested_N: np.ndarray, labels_N: np.ndarray) -> float:
     """Share of training texts whose label the candidate chosen without their fold reads, fitted without it too."""
     crossfit_KN = np.stack([probe.crossfit_N.numpy() for probe in probes.values()])
-    return float((crossfit_KN[nested_N, np.arange(len(labels_N))] == labels_N).mean())
+    return float(right(labels_N, crossfit_KN[nested_N, np.arange(len(labels_N))]).mean())

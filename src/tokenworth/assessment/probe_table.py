@@ -6,14 +6,15 @@ from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any, cast
 
-import numpy as np
-
 from tokenworth.assessment.assessment_result import Confusion, FittedProbe, LayerRow, ProbeRow
 from tokenworth.assessment.assessment_settings import AssessSettings
+from tokenworth.assessment.label_rows import label_rows
 from tokenworth.assessment.layer_choice import Candidate, LayerChoice
 from tokenworth.base.aliases import Ints
 from tokenworth.features import Features
-from tokenworth.probes import RidgeProbe, bag_of_words, evaluate, logistic_probe, paired_difference
+from tokenworth.probes import RidgeProbe, bag_of_words, logistic_probe
+from tokenworth.probes.label_kinds import always, as_lists, difference_of, from_lists, metrics_of
+from tokenworth.probes.label_set_probes import label_bag_of_words, label_logistic_probe
 from tokenworth.probes.metrics import confusion
 from tokenworth.tasks import Task
 
@@ -56,25 +57,33 @@ def probe_table(
         }
     candidates = [ridge_row, *logistic]
     best = max(candidates, key=lambda row: row["cv_accuracy"])
-    predicted = np.asarray(best["predictions"])
-    lead = paired_difference(task.test.labels, predicted, np.asarray(bow["predictions"]), task.n_classes)
-    table = confusion(task.test.labels, predicted, task.n_classes).tolist()
-    most_frequent_M = np.full(len(task.test), np.bincount(task.train.labels).argmax())
-    majority = _row("majority class", "majority", task, most_frequent_M)
+    predicted, words = (from_lists(row["predictions"], task.n_classes, several=task.several) for row in (best, bow))
+    lead = difference_of(task.test.labels, predicted, words, task.n_classes)
+    thing = "majority label" if task.several else "majority class"
+    majority = _row(thing, "majority", task, always(task.train.labels, len(task.test)))
     return ProbeTable(
         rows=[without_predictions(row) for row in (majority, bow, *candidates)],
         best=best,
         bow=bow,
         predictions=best["predictions"],
-        confusion={"probe": best["name"], "labels": list(task.label_names), "counts": table},
+        confusion=_confusion(best["name"], task, predicted),
         lead=lead,
     )
+
+
+def _confusion(name: str, task: Task, predicted_M: Ints) -> Confusion:
+    """True against predicted classes; of several labels a text every label by itself."""
+    facts = {"probe": name, "labels": list(task.label_names)}
+    if task.several:
+        return cast("Confusion", {**facts, "counts": [], "by_label": label_rows(task, predicted_M)})
+    return cast("Confusion", {**facts, "counts": confusion(task.test.labels, predicted_M, task.n_classes).tolist()})
 
 
 def bow_row(task: Task) -> FittedProbe:
     """The bag of words on a task, with its predictions, so that it is fitted once for many backbones."""
     start, train = perf_counter(), task.train
-    fitted = bag_of_words(train.texts, train.labels, task.test.texts, groups_N=train.units())
+    fit = label_bag_of_words if task.several else bag_of_words
+    fitted = fit(train.texts, train.labels, task.test.texts, groups_N=train.units())
     name = f"bag of words ({fitted.recipe})"
     row = _row(name, "bow", task, fitted.test_M, seconds=perf_counter() - start)
     return row | {"setting": fitted.setting, "n_features": fitted.n_features}
@@ -83,7 +92,8 @@ def bow_row(task: Task) -> FittedProbe:
 def _logistic_row(features: Features, task: Task, place: Candidate, settings: AssessSettings) -> FittedProbe:
     start, train = perf_counter(), task.train
     train_ND, test_MD = features.part("train", *place), features.part("test", *place)
-    fitted = logistic_probe(train_ND, train.labels, test_MD, groups_N=train.units(), seed=settings.seed)
+    fit = label_logistic_probe if task.several else logistic_probe
+    fitted = fit(train_ND, train.labels, test_MD, groups_N=train.units(), seed=settings.seed)
     seconds = perf_counter() - start
     row = _row("logistic", "logistic", task, fitted.test_M, place=place, seconds=seconds)
     chosen = {"cv_accuracy": fitted.cv_accuracy, "inverse_penalty": fitted.inverse_penalty}
@@ -93,7 +103,7 @@ def _logistic_row(features: Features, task: Task, place: Candidate, settings: As
 def _row(
     name: str, kind: str, task: Task, predicted_M: Ints, *, place: Candidate | None = None, seconds: float | None = None
 ) -> FittedProbe:
-    figures = asdict(evaluate(task.test.labels, predicted_M, task.n_classes))
+    figures = asdict(metrics_of(task.test.labels, predicted_M, task.n_classes))
     row: Any = {"name": name, "kind": kind, "layer": None, "pooling": None, "states": None}
     if place is not None:
         row |= {
@@ -102,7 +112,7 @@ def _row(
             **place.reading._asdict(),
         }
     row |= {**figures, "seconds": seconds}
-    return cast("FittedProbe", row | {"predictions": predicted_M.tolist()})
+    return cast("FittedProbe", row | {"predictions": as_lists(predicted_M)})
 
 
 def without_predictions(row: FittedProbe) -> ProbeRow:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numpy as np
 import torch
 
 from tokenworth.assessment.assess_task import assess
@@ -16,11 +15,13 @@ from tokenworth.assessment.short_names import names_apart
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.base.versions import describe_environment
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.probes import paired_difference
+from tokenworth.probes.label_kinds import difference_of, from_lists
 from tokenworth.settings.declarations import values_of
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
 
+Lead = tuple[float, float, float]
+"""F1 of one classifier over that of another, and the ends of its paired 95 % interval."""
 FIGURES = (
     "probe_accuracy",
     "probe_f1",
@@ -73,15 +74,23 @@ def rank(call: RankCall) -> Ranking:
         rows=rows,
         assessments=done,
         baseline=without_predictions(baseline),
-        sentences=_sentences(rows, baseline),
+        sentences=_sentences(rows, baseline, _lead(done, baseline, task)),
         environment=describe_environment(),
     )
 
 
+def _lead(done: list[Assessment], baseline: FittedProbe, task: Task) -> Lead | None:
+    """Of the best backbone over the bag of words."""
+    if not done:
+        return None
+    told = (done[0].predictions, baseline["predictions"])
+    best, words = (from_lists(one, task.n_classes, several=task.several) for one in told)
+    return difference_of(task.test.labels, best, words, task.n_classes)
+
+
 def _row(place: int, name: str, result: Assessment, first: Assessment, task: Task) -> RankedRow:
-    _, low, _ = paired_difference(
-        task.test.labels, np.asarray(first.predictions), np.asarray(result.predictions), task.n_classes
-    )
+    ahead, behind = (from_lists(one.predictions, task.n_classes, several=task.several) for one in (first, result))
+    _, low, _ = difference_of(task.test.labels, ahead, behind, task.n_classes)
     best, at_best = result.best_probe(), result.row()
     scores = {f"{name}{suffix}": at_best.get(f"{name}{suffix}") for name in FIGURES for suffix in ("", "_low", "_high")}
     row: Any = {
@@ -100,19 +109,36 @@ def _row(place: int, name: str, result: Assessment, first: Assessment, task: Tas
     return cast("RankedRow", row)
 
 
-def _sentences(rows: list[RankedRow], baseline: ProbeRow) -> list[str]:
+def _sentences(rows: list[RankedRow], baseline: ProbeRow, lead: Lead | None) -> list[str]:
+    """First what a choice needs: whether any backbone beats counting words, and by how much."""
     ranked = [row for row in rows if row["failed"] is None]
-    if not ranked:
+    if lead is None or not ranked:
         return ["No backbone could be assessed; the reasons stand in the table."]
     first, tied = ranked[0], [row["name"] for row in ranked if row["tied"]]
-    beside = f"; within its noise: {', '.join(tied)}" if tied else "; no other is within its noise"
+    beside = f"within its noise: {', '.join(tied)}" if tied else "no other is within its noise"
     sentences = [
-        f"{first['name']} reads the labels best, weighted F1 {first['best_f1']:.3f} at {first['best_probe']}{beside}."
+        _against_words(first, baseline, lead),
+        f"Of the backbones {first['name']} reads the labels best, with {first['best_probe']}; {beside}.",
     ]
     ahead = [row["name"] for row in ranked if row["best_f1_low"] > baseline["f1"]]
-    sentences.append(
-        f"A bag of words reaches {baseline['f1']:.3f}; "
-        + (f"clearly above it: {', '.join(ahead)}." if ahead else "no backbone is clearly above it.")
-    )
+    sentences += [f"Clearly above a bag of words: {', '.join(ahead)}."] if ahead[1:] else []
     failed = [row["name"] for row in rows if row["failed"] is not None]
     return [*sentences, *([f"Could not be assessed: {', '.join(failed)}."] if failed else [])]
+
+
+def _against_words(first: RankedRow, baseline: ProbeRow, lead: Lead) -> str:
+    difference, low, high = lead
+    name, f1, words = first["name"], f"{first['best_f1']:.3f}", f"{baseline['f1']:.3f}"
+    if high < 0:
+        return (
+            f"A bag of words wins: weighted F1 {words}, {-difference:.3f} ({-high:.3f} to {-low:.3f}) above the best "
+            f"backbone, {name} ({f1})."
+        )
+    if low > 0:
+        return (
+            f"{name} wins: weighted F1 {f1}, {difference:.3f} ({low:.3f} to {high:.3f}) above a bag of words ({words})."
+        )
+    return (
+        f"No backbone beats a bag of words: {name} reaches weighted F1 {f1} and the words {words}, a difference of "
+        f"{difference:+.3f} ({low:+.3f} to {high:+.3f}) within the noise."
+    )

@@ -24,7 +24,7 @@ from tokenworth.base.layer_threads import side_by_side
 from tokenworth.base.progress import StageClock
 from tokenworth.features import Features
 from tokenworth.probes import RidgeProbe
-from tokenworth.probes.metrics import weighted_f1
+from tokenworth.probes.label_kinds import f1_of, right
 from tokenworth.scores import ContextMoments
 from tokenworth.scores.layer import LayerScores, score_layer
 from tokenworth.tasks import Task
@@ -61,9 +61,9 @@ def _pooling_rows(probes: dict[Candidate, RidgeProbe], task: Task) -> list[Pooli
             "pooling": candidate.reading.pooling,
             "states": candidate.reading.states,
             "cv_loss": float(probe.loss_N.mean()),
-            "cv_accuracy": float((probe.crossfit_N.numpy() == task.train.labels).mean()),
-            "accuracy": float((probe.test_M.numpy() == task.test.labels).mean()),
-            "f1": weighted_f1(task.test.labels, probe.test_M.numpy(), task.n_classes),
+            "cv_accuracy": float(right(task.train.labels, probe.crossfit_N.numpy()).mean()),
+            "accuracy": float(right(task.test.labels, probe.test_M.numpy()).mean()),
+            "f1": f1_of(task.test.labels, probe.test_M.numpy(), task.n_classes),
         }
         for candidate, probe in sorted(probes.items())
     ]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,10 +17,14 @@ from tokenworth.version import NUMERICS, __version__
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "accelerate", "scikit-learn", "numpy", "pandas")
 
+_PROGRAM = "tokenworth"
+
 
 def describe_environment() -> dict[str, Any]:
-    """Versions of everything that touches the numbers, and the machine in words."""
+    """Versions of everything that touches the numbers, the machine in words, and the command where there was one."""
+    command = command_line()
     return {
+        **({} if command is None else {"command": command}),
         "tokenworth": __version__,
         "numerics": NUMERICS,
         "python": platform.python_version(),
@@ -28,6 +35,14 @@ def describe_environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def command_line() -> str | None:
+    """The command of this package that runs here, as a shell takes it; None where Python calls the package itself."""
+    program, *words = sys.argv or [""]
+    place = Path(program)
+    ours = place.stem == _PROGRAM or (place.name == "__main__.py" and place.parent.name == _PROGRAM)
+    return shlex.join([_PROGRAM, *words]) if ours else None
 
 
 def version_of(environment: Mapping[str, Any]) -> str | None:

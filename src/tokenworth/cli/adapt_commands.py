@@ -1,19 +1,21 @@
-"""tokenworth adapt, predict, compare and export."""
+"""tokenworth adapt, predict, suggest, compare and export."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
+from tokenworth.adaptation.answer_settings import AnswerSettings
 from tokenworth.adaptation.export.export_settings import ExportSettings
 from tokenworth.adaptation.route_settings import AdaptCall, AdaptConfig
+from tokenworth.adaptation.suggest_settings import SuggestCall
 from tokenworth.backbones.model_choice import ModelSource
 from tokenworth.cli.assess_commands import TASK
 from tokenworth.cli.console import is_main_process, print_json, print_lines, print_result, say, tell, write_page
 from tokenworth.cli.options import Given, Options, Output, said, takes
 from tokenworth.errors import SettingError
 from tokenworth.report.terminal.progress import progress_report
-from tokenworth.settings import read_settings, with_changes
+from tokenworth.settings import Count, read_settings, with_changes
 from tokenworth.tasks.task_source import TaskSource
 
 ConfigFile = Annotated[Path | None, said("YAML file of settings; options go before it.")]
@@ -21,9 +23,12 @@ _Best = Annotated[bool, said("Keep the best step on a validation part: --selecti
 _Retrained = Annotated[bool, said("For scratch: a tokenizer trained on the task.")]
 _Run = Annotated[Path, said("Folder that adapt wrote.")]
 _Table = Annotated[Path, said("A .csv, .tsv, .jsonl or .parquet file.")]
+_Pool = Annotated[Path, said("A .csv, .tsv, .jsonl or .parquet file of texts without labels.")]
+_ToLabel = Annotated[Path | None, said("File for the chosen texts, with an empty column label; by default printed.")]
 _To = Annotated[Path | None, said("File for the rows with predictions; by default they are printed.")]
 _Folder = Annotated[Path, said("Folder for what is exported; one that an export wrote is replaced.")]
 _Moved = Annotated[str | None, said("Where the backbone lies now; by default where it lay when the run was saved.")]
+_Why = Annotated[int, said("Training texts to name for each prediction of a probe, kept by --keep-training.", Count)]
 _COLUMNS = Options(TaskSource, "text", "text_pair")
 
 
@@ -64,21 +69,46 @@ def adapt(
     _COLUMNS,
     Options(ModelSource, "device", "allow_pickle"),
     Options(AdaptConfig, "budget", "key_variable"),
+    AnswerSettings,
     Options(Output, "json", "quiet"),
 )
-def predict(out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, options: Given) -> None:
+def predict(
+    out: _Run, texts: _Table, /, *, model: _Moved = None, to: _To = None, why: _Why = 0, options: Given
+) -> None:
     from tokenworth.adaptation import load_classifier
-    from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
-    from tokenworth.adaptation.storage.prediction_table import predicted_table, spreadsheet_safe, write_predictions
+    from tokenworth.adaptation.evaluation.abstention import rules_of
+    from tokenworth.adaptation.storage.prediction_table import (
+        nested,
+        predicted_table,
+        spreadsheet_safe,
+        write_predictions,
+    )
 
+    rules = rules_of(out, AnswerSettings(**options.of(AnswerSettings)))
     asked: dict[str, Any] = {name: options.get(name) for name in ("budget", "key_variable")}
     classifier = load_classifier(out, model=model, device=options.get("device", "auto"), **asked)
-    table = predicted_table(classifier, texts, **options.of(TaskSource))
-    if unclear := int((table["predicted"] == NO_CLASS_NAME).sum()):
-        say(f"{unclear:,} of {len(table):,} answers name no class, and their predicted is empty")
+    table = predicted_table(classifier, texts, why=why, place=str(out), rules=rules, **options.of(TaskSource))
+    for sentence in rules.sentences(table):
+        say(sentence)
     if to is not None:
         write_predictions(table, to)
         say(f"predictions: {to}")
+    elif options.json:
+        tell(nested(table).to_json(orient="records", force_ascii=False, indent=1))
+    else:
+        tell(spreadsheet_safe(table).to_csv(index=False).rstrip("\n"))
+
+
+@takes(SuggestCall, Options(Output, "json", "quiet"))
+def suggest(run: _Run, pool: _Pool, /, *, to: _ToLabel = None, options: Given) -> None:
+    from tokenworth.adaptation import suggest as choose
+    from tokenworth.adaptation.storage.prediction_table import spreadsheet_safe, write_predictions
+
+    with progress_report(quiet=options.quiet) as progress:
+        table = choose(run, pool, progress=progress, **options.of(SuggestCall))
+    if to is not None:
+        write_predictions(table, to)
+        say(f"{len(table):,} texts to label: {to}")
     elif options.json:
         tell(table.to_json(orient="records", force_ascii=False, indent=1))
     else:

@@ -10,8 +10,10 @@ from cyclopts import App, CycloptsError, Parameter
 import tokenworth.report.terminal.standard_streams as streams
 from tokenworth.base.interruption import InterruptionError, interruptible, sentence
 from tokenworth.cli.console import is_main_process
+from tokenworth.cli.first_steps import BEGIN
 from tokenworth.errors import MisuseError, SettingError, TokenworthError
 from tokenworth.report.terminal.printable import fail, printing_safely
+from tokenworth.version import __version__
 
 _QUESTION = "Is next-token pretraining, and the adaptation after it, worth its cost for your text-classification task?"
 COMMANDS = {
@@ -20,6 +22,7 @@ COMMANDS = {
     "decide": "Which route is worth its cost: predicted F1 and cost of each, and the cheapest that loses little.",
     "adapt": "Run one route on a task; the same command goes on with a run that was interrupted.",
     "predict": "Predict the classes of new texts with what adapt saved.",
+    "suggest": "Which texts of a pool to label next, for a classifier that adapt saved: unsure ones unlike each other.",
     "compare": "Put runs on one task side by side; McNemar's test says whether they err on other texts than the first.",
     "export": "Write a trained classifier for others: a transformers checkpoint, an ONNX graph, a LoRA adapter.",
     "pretrain": "Pretrain a decoder on next tokens; the same command goes on after an interruption.\n\n"
@@ -29,10 +32,12 @@ COMMANDS = {
     "command goes on after an interruption.",
     "trace": "Perception along a run or its checkpoints: after how many tokens was it worth its cost, if at all?\n\n"
     "OUT gets trace.html, trace.parquet and trace.json; the same command goes on where it was.",
+    "index": "Every result below a folder on one page that sorts, filters and compares; or two results side by side.",
     "tasks": "The published tasks by name, where they come from and how their columns are read.",
     "backbones": "Backbones with a name; any folder, GGUF file or hub id that transformers loads works as well.",
     "doctor": "What this machine has, and what an assessment or a route would take on it: FLOPs, time, memory, disk.",
     "demo": "Offline: is a real model's pretraining worth its cost on packages' docstrings? Rank, decide, adapt.",
+    "completion": "A script that completes commands and options in a shell; source it where the shell starts.",
     "extend": "Make a checkpoint ready for a longer context: the same weights, rotary positions scaled.",
     "cache": "The forward passes that are kept for reuse, and those that can go on.",
     "cache list": "What is kept, the most recently used first, and how much room it takes.",
@@ -64,7 +69,11 @@ COMMANDS = {
 """What each command does; its function lies in the file of its first word and is loaded when it is called."""
 GROUPS = frozenset(name.split()[0] for name in COMMANDS if " " in name)
 _FILES = {"rank": "assess", "trace": "decide", "tasks": "backbones", "extend": "measure", "mixture": "pretrain"}
-_FILES |= {"tokenizer": "pretrain", "scaling": "pretrain", **dict.fromkeys(("predict", "compare", "export"), "adapt")}
+_FILES |= {
+    "tokenizer": "pretrain",
+    "scaling": "pretrain",
+    **dict.fromkeys(("predict", "suggest", "compare", "export"), "adapt"),
+}
 """Commands whose function lies in another's file."""
 
 
@@ -73,7 +82,8 @@ def _command_line() -> App:
         name="tokenworth",
         help=_QUESTION,
         help_format="plaintext",
-        version_flags=[],
+        version=__version__,
+        version_flags=["--version"],
         default_parameter=Parameter(allow_repeating=True),  # the last one counts
     )
     apps = {name: App(name=name, help=COMMANDS[name], version_flags=[]) for name in sorted(GROUPS)}
@@ -95,7 +105,7 @@ def main() -> None:
     streams.take_any_letter()
     with printing_safely(), interruptible(_say_interrupted) as interruption:
         try:
-            _run()
+            _run(sys.argv[1:])
         except (InterruptionError, SystemExit):  # libraries turn signals into their own ends of the program
             if not interruption.number:
                 raise
@@ -106,12 +116,15 @@ def main() -> None:
             streams.flush()
 
 
-def _run() -> None:
+def _run(words: list[str]) -> None:
+    if not words:
+        sys.stdout.write(BEGIN + "\n")
+        return
     try:
-        app(sys.argv[1:], exit_on_error=False, print_error=False)
+        app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        words = " ".join(str(error).split())
-        fail(f"{words.removesuffix('.').removesuffix('.').removesuffix(', .')}{_usage()}")
+        said = " ".join(str(error).split())
+        fail(f"{said.removesuffix('.').removesuffix('.').removesuffix(', .')}{_usage()}")
         sys.exit(2)
     except TokenworthError as error:
         fail(f"{error}{_usage() if isinstance(error, MisuseError) else ''}")

@@ -26,6 +26,7 @@ def doctor(
     config: ConfigFile = None, options: Given,
 ) -> None:  # fmt: skip
     from tokenworth.report.terminal.machine_facts import forecast_facts, machine_facts
+    from tokenworth.report.terminal.machine_words import sentences, this_machine
 
     facts = machine_facts(measure_anew=measure_formats)
     if (model is None) != (task is None) or (route is not None and model is None):
@@ -45,6 +46,6 @@ def doctor(
             wished = make_config(config, **options.of(AdaptConfig), max_length=settings.get("max_length"))
             where = {name: value for name, value in settings.items() if name in ("device", "dtype", "tokenizer")}
             facts |= forecast_facts(route, forecast_run(model, loaded, route, wished, **where), raw=options.json)
-    width = max(map(len, facts))
+    width, said = max(map(len, facts)), sentences(this_machine())
     lines = (f"{name:<{width}}  {'-' if value is None else value}" for name, value in facts.items())
-    print_lines(facts, lines, json=options.json)
+    print_lines(facts | {"said": said}, [*lines, "", *(f"- {sentence}" for sentence in said)], json=options.json)

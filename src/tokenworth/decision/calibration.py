@@ -38,7 +38,7 @@ COLUMNS = (*_RUN, "f1", "train_flops", "seconds", "version", *BUDGET, *INDICATOR
 def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
     """One row a finished cell of a learned route, from folders of studies: COLUMNS.
 
-    A cell counts if its task and backbone were assessed in one of the folders.
+    A cell counts if its task and backbone were assessed in one of the folders, and its texts have one class each.
 
     Raises:
         SettingError: a folder holds no study.
@@ -56,7 +56,9 @@ def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
             if cell.route == ASSESS and (place / ASSESSED).is_file():
                 assessed.append((cell, place))
             elif cell.route in LEARNED and (place / RESULT).is_file():
-                runs.append((cell, AdaptResult.load(place)))
+                run = AdaptResult.load(place)
+                if not run.several:  # weighted F1 of labels is another quantity
+                    runs.append((cell, run))
     names = names_by_contents(contents)
     places = {names.of(cell): place for cell, place in reversed(assessed)}
     said = {name: _said(place) for name, place in places.items()}

@@ -27,6 +27,7 @@ from tokenworth.decision.options import AssessedBackbones, Work, assess_backbone
 from tokenworth.decision.pilot import Pilots, check_share
 from tokenworth.decision.run_plan import Plan, plan_for
 from tokenworth.endpoints.endpoint_settings import DEFAULTS, is_endpoint
+from tokenworth.errors import SettingError
 from tokenworth.settings.declarations import values_of
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks import Task, load_task
@@ -46,7 +47,7 @@ def decide(call: DecideCall) -> Decision:
         TaskError, BackboneError, SettingError: what is given cannot be used.
     """
     seed, tolerance, pilot, asked = call.seed, call.tolerance, call.pilot, make_config(call.config)
-    task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=seed)
+    task = _task_of(call)
     limit = _limit(call, asked)
     check_share(pilot)
     metric = metric_named(call.metric)
@@ -84,6 +85,17 @@ def decide(call: DecideCall) -> Decision:
     if call.out is not None:
         decision.save(call.out)
     return decision
+
+
+def _task_of(call: DecideCall) -> Task:
+    """The task; of several labels a text nothing can be asked for that the calibration or a pilot would have to say."""
+    task = call.task if isinstance(call.task, Task) else load_task(call.task, seed=call.seed)
+    if task.several and (call.pilot is not None or call.labels or any(map(is_endpoint, call.models))):
+        raise SettingError(
+            f"in {task.name} texts have several labels, of which decide measures a bag of words and probes alone; "
+            "leave out pilot, labels and models on servers, and run other routes with tokenworth adapt"
+        )
+    return task
 
 
 def _assessment_settings(call: DecideCall, plan: Plan) -> dict[str, Any]:

@@ -37,12 +37,20 @@ def describe(
     interval = f"90 % interval {chosen.f1_low:.3f} to {chosen.f1_high:.3f}"
     expected = f"{IN_WORDS[metric]} {chosen.f1:.3f} ({chosen.source}, {interval})"
     return [
-        f"Take {in_words(chosen)}: {expected} for {_cost(chosen, machine)}.",
+        f"Take {in_words(chosen)}: {expected} for {_cost(chosen, machine)}{_beside_words(chosen, options, machine)}.",
         *_reason(chosen, within[0], tolerance, machine),
         *_doubt(chosen, options, tolerance),
         *_changes(chosen, options, budget, machine),
         *_too_large(within[0], options, machine),
     ]
+
+
+def _beside_words(chosen: Option, options: list[Option], machine: Machine) -> str:
+    """What every other route has to beat."""
+    words = next((option for option in options if option.route == "bow"), None)
+    if words is None or words is chosen:
+        return ""
+    return f"; a bag of words has {words.f1:.3f} for {_cost(words, machine)}"
 
 
 def in_words(option: Option) -> str:

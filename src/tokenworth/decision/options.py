@@ -28,6 +28,12 @@ from tokenworth.encode.text_loss import loss_of
 from tokenworth.errors import BackboneError, SettingError, TokenworthError
 from tokenworth.tasks import Task
 
+ONE_CLASS_ALONE = (
+    "texts have several labels here, and the calibration is of runs on one class a text: what prompts, LoRA or "
+    "training would bring cannot be predicted from it; the bag of words and the probes are measured (labels given from "
+    "one cross-fitted threshold on), the other routes are run by tokenworth adapt"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AssessedBackbones:
@@ -116,7 +122,7 @@ class Work:
             try:
                 cost = self._cost(name, "probe")
                 probe = _measured(name, "probe", assessment.best_probe(), self.metric, cost, rng)
-                known = self.forecaster.routes()
+                known = () if self.task.several else self.forecaster.routes()
                 weighed += [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
             except BackboneError as error:
                 self.assessed.failures.append(f"{name}: {error}; no route of it is weighed")
@@ -151,6 +157,8 @@ class Work:
 
     def warnings(self) -> list[str]:
         """Where an assessment lies beyond the calibration."""
+        if self.task.several:
+            return [ONE_CLASS_ALONE]
         return [f"{name}: {what}" for name, said in self.said.items() for what in self.forecaster.outside(said)]
 
     def label_curves(self, task: Task, **running: Any) -> list[LabelCurve]:

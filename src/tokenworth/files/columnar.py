@@ -92,10 +92,11 @@ def _arrow(path: Path, stack: ExitStack) -> Any:
 
 
 def class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
-    """Class names that the `datasets` library leaves in a schema, for each integer label column."""
+    """Class names that the `datasets` library leaves in a schema, for columns of integer labels or of lists of them."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
-        labels = {name: kind["names"] for name, kind in features.items() if kind.get("_type") == "ClassLabel"}
+        kinds = {name: kind.get("feature", kind) for name, kind in features.items()}
+        labels = {name: kind["names"] for name, kind in kinds.items() if kind.get("_type") == "ClassLabel"}
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         return {}
     lists = {name: names for name, names in labels.items() if isinstance(names, list)}

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from tokenworth.base.aliases import Floats, Ints
 from tokenworth.probes.folds import grouped_folds, stratified_part
+from tokenworth.probes.label_set_metrics import label_set_value, sigmoid
+from tokenworth.probes.label_thresholds import shared_threshold
 from tokenworth.probes.logistic import Linear
 from tokenworth.probes.ngrams import CHARACTERS, WORDS, Ngrams, fit_ngrams
 
@@ -78,6 +80,8 @@ class BagOfWordsModel:
     """Terms of each kind of n-gram, with their weights."""
     linear: Linear
     """Log-odds of each class against the rest."""
+    several: bool = False
+    """Whether a text may have several classes, each with log-odds of its own."""
 
     @property
     def n_terms(self) -> int:
@@ -85,8 +89,9 @@ class BagOfWordsModel:
         return sum(len(block.terms) for block in self.blocks)
 
     def scores(self, texts: list[str]) -> Floats:
-        """(N, C): their softmax is the probability of each class."""
-        return log_shares(self.linear.scores(_joined(block.transform(texts) for block in self.blocks)))
+        """(N, C): their softmax is the probability of each class; of several labels a text each one's sigmoid."""
+        odds_NC = self.linear.scores(_joined(block.transform(texts) for block in self.blocks))
+        return odds_NC if self.several else log_shares(odds_NC)
 
     def terms_per_text(self, texts: Sequence[str]) -> float:
         """Known terms that a text holds in the mean."""
@@ -114,7 +119,7 @@ def fit_bag_of_words(
     groups_N: Ints | None = None,
     seed: int = 0,
 ) -> BagOfWordsModel:
-    """Fit a bag of words on training texts and their classes.
+    """Fit a bag of words on training texts and their classes (N,), or several labels a text (N, C).
 
     ``recipe`` is a key of RECIPES; None chooses one by cross-fitting, which does not part texts of one group.  With
     ``class_weight`` "balanced" texts weigh inversely to how often their class occurs.
@@ -124,10 +129,13 @@ def fit_bag_of_words(
     recipe = recipe or choose_recipe(texts, labels_N, groups_N=groups_N, seed=seed)
     kinds, most = RECIPES[recipe].kinds, max(1, MOST_WEIGHTS // n_classes)
     fitted = [fit_ngrams(kind, texts, most // len(kinds)) for kind in kinds]
-    weights_N = None if class_weight is None else compute_sample_weight(class_weight, labels_N)
-    rows = _joined(rows for _, rows in fitted)
-    linear = _fit(rows, labels_N, n_classes, weights_N, scaled=RECIPES[recipe].scaled)
-    return BagOfWordsModel(recipe, tuple(block for block, _ in fitted), linear)
+    rows, scaled = _joined(rows for _, rows in fitted), RECIPES[recipe].scaled
+    if labels_N.ndim == 2:
+        linear = _fit_labels(rows, labels_N, class_weight, scaled=scaled)
+    else:
+        weights_N = None if class_weight is None else compute_sample_weight(class_weight, labels_N)
+        linear = _fit(rows, labels_N, n_classes, weights_N, scaled=scaled)
+    return BagOfWordsModel(recipe, tuple(block for block, _ in fitted), linear, several=labels_N.ndim == 2)
 
 
 def bag_of_words(
@@ -141,7 +149,8 @@ def bag_of_words(
 def choose_recipe(texts: list[str], labels_N: Ints, *, groups_N: Ints | None = None, seed: int = 0) -> str:
     """The recipe that is right most often on training texts held out; the first of equals.
 
-    Terms and their frequencies are those of all the texts looked at, which no label enters.
+    Of several labels a text it is the one of best micro F1, at the one threshold that is best for it.  Terms and their
+    frequencies are those of all the texts looked at, which no label enters.
     """
     characters = sum(map(len, texts))
     if characters > MOST_CHARACTERS:
@@ -154,8 +163,9 @@ def choose_recipe(texts: list[str], labels_N: Ints, *, groups_N: Ints | None = N
     folds = grouped_folds(labels, SEARCH_FOLDS, groups_N=None if groups_N is None else groups_N[rows], seed=seed)
     looked_at = [texts[row] for row in rows]
     grams = {kind: fit_ngrams(kind, looked_at)[1] for kind in (WORDS, CHARACTERS)}
+    hits_of = _hits if labels.ndim == 1 else _label_hits
     hits = {
-        name: _hits(_joined(grams[kind] for kind in recipe.kinds), labels, folds, scaled=recipe.scaled)
+        name: hits_of(_joined(grams[kind] for kind in recipe.kinds), labels, folds, scaled=recipe.scaled)
         for name, recipe in RECIPES.items()
     }
     return max(hits, key=lambda name: hits[name])
@@ -182,6 +192,35 @@ def _hits(rows: Any, labels_N: Ints, folds_N: Ints, *, scaled: bool) -> int:
             linear = _fit(rows[seen], labels_N[seen], n_classes, None, scaled=scaled)
             hits += int((linear.scores(rows[held_out]).argmax(1) == labels_N[held_out]).sum())
     return hits
+
+
+def _label_hits(rows: Any, labels_NC: Ints, folds_N: Ints, *, scaled: bool) -> float:
+    """Micro F1 of labels by fits on the other folds, at the threshold that is best there."""
+    folds = range(int(folds_N.max()) + 1) if labels_NC.shape[1] <= _SEARCH_CLASSES else range(1)
+    odds_NC, asked_N = np.zeros(labels_NC.shape), np.isin(folds_N, folds)
+    for fold in folds:
+        held_out = folds_N == fold
+        linear = _fit_labels(rows[~held_out], labels_NC[~held_out], None, scaled=scaled)
+        odds_NC[held_out] = linear.scores(rows[held_out])
+    true_NC, probability_NC = labels_NC[asked_N], sigmoid(odds_NC[asked_N])
+    threshold = shared_threshold(true_NC, probability_NC)
+    return label_set_value("micro_f1", true_NC, probability_NC, np.full(labels_NC.shape[1], threshold))
+
+
+def _fit_labels(rows: Any, labels_NC: Ints, class_weight: str | None, *, scaled: bool) -> Linear:
+    """One logistic regression a label; one that all texts have or lack says how often that is."""
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    n, n_labels = labels_NC.shape
+    weights_FC = np.zeros((rows.shape[1], n_labels), np.float32)
+    share_C = np.clip(labels_NC.mean(0), 0.5 / n, 1 - 0.5 / n)
+    intercept_C = np.log(share_C / (1 - share_C))
+    varies_C = labels_NC.any(0) & ~labels_NC.all(0) & (rows.shape[1] > 0)
+    for label in np.flatnonzero(varies_C):
+        has_N = labels_NC[:, label] > 0
+        weights_N = None if class_weight is None else compute_sample_weight(class_weight, has_N)
+        weights_FC[:, label], intercept_C[label] = _fit_class(rows, has_N, weights_N, scaled=scaled)
+    return Linear(weights_FC, intercept_C)
 
 
 def _fit(rows: Any, labels_N: Ints, n_classes: int, weights_N: Floats | None, *, scaled: bool) -> Linear:

@@ -82,9 +82,8 @@ class _HeldOut:
         weak_K = upper_KK.diagonal().abs() <= INDEPENDENT
         count = int(weak_K.int().argmax()) if weak_K.any() else len(weak_K)
         upper_QQ, length_Q, along_DQ = upper_KK[:count, :count], length_K[:count], self.along_DK[:, :count]
-        share_C = fit.sums.count_C / fit.n_texts
         about_DC = held_out.class_sums(fit.mean())
-        cross_DC = about_DC - torch.outer(about_DC.sum(1), share_C)
+        cross_DC = held_out.of_labels(about_DC) - torch.outer(about_DC.sum(1), fit.label_shares())
         sides_Q2C = along_DQ.T @ torch.cat([fit.second_moments(center=True)[1], cross_DC], 1) / length_Q[:, None]
         weights_QC, cross_QC = torch.linalg.solve_triangular(upper_QQ.T, sides_Q2C, upper=False).chunk(2, dim=1)
         seen_NQ = held_out_NK[:, :count] / length_Q

@@ -30,6 +30,11 @@ def ledoit_wolf_shrinkage(pooled: PooledMoments) -> float:
 def hscore(pooled: PooledMoments, *, shrink: bool = True) -> float:
     """Regularised H-score (1 - alpha) tr( S_alpha^-1 Szy Syy^-1 Szy' ), in [0, C - 1]; centred moments divided by N.
 
+    Of several labels a text: the sum of squared canonical correlations of text and labels, in [0, min(C, D)] without
+    shrinkage, Syy^+ taking the place of Syy^-1.  For one class a text that is the H-score itself (Huang et al. 2019,
+    An Information-theoretic Approach to Unsupervised Feature Selection); for several it looks at E[z | y] as far as it
+    is a sum over labels.
+
     Args:
         pooled: moments of pooled texts and labels.
         shrink: False takes alpha = 0 (Bao et al. 2019); then Szz must be regular.
@@ -38,10 +43,19 @@ def hscore(pooled: PooledMoments, *, shrink: bool = True) -> float:
     """
     fixed = pooled.known(f"hscore {shrink}", lambda: _Shrunk.of(pooled, shrink=shrink))
     szy = pooled.second_moments(center=True)[1]
-    share_C = pooled.sums.count_C / max(pooled.n_texts, 1)
-    weight_C = torch.where(share_C > 0, share_C.rsqrt(), 0.0)  # a class without texts (one group left out) adds nothing
-    between_DC = szy * weight_C / fixed.scale_D[:, None]
+    between_DC = _standardised(pooled, szy) / fixed.scale_D[:, None]
     return (1 - fixed.alpha) * float((between_DC * fixed.solve(between_DC)).sum())
+
+
+def _standardised(pooled: PooledMoments, szy_DC: Tensor) -> Tensor:
+    """Szy Syy^-1/2 (D, C): of the mean text of each class, or of labels made uncorrelated."""
+    if pooled.sets_LC is None:
+        share_C = pooled.label_shares()
+        weight_C = torch.where(share_C > 0, share_C.rsqrt(), 0.0)  # a class without texts (one group left out): nothing
+        return szy_DC * weight_C
+    values_C, vectors_CC = torch.linalg.eigh(pooled.second_moments(center=True)[2])
+    kept_C = values_C > 1e-10 * values_C[-1].clamp(min=torch.finfo(torch.float64).tiny)
+    return szy_DC @ vectors_CC[:, kept_C] / values_C[kept_C].sqrt()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -156,7 +156,8 @@ def _add_autoregressive(scores: LayerScores, fixed: Frame) -> None:
 def _add_ntps(scores: LayerScores, sample: Sample, fixed: Frame, total: PooledMoments) -> None:
     if fixed.labels.saturated:
         scores.reasons["ntps"] = (
-            f"saturated: {total.n_classes} classes use all {total.dim} directions, so the overlap is 1 by construction"
+            f"saturated: {len(total.label_shares())} classes use all {total.dim} directions, so the overlap is 1 by "
+            "construction"
         )
         return
     if fixed.labels.penalty:
@@ -187,7 +188,7 @@ def _add_retained(scores: LayerScores, sample: Sample, fixed: Frame, total: Pool
     scores.values["retained_raw_auc"] = sample.value("raw", log2_area)
     if fixed.full.n_texts > fixed.full.rank + 1:
         scores.values["label_r2"] = sample.value("label_r2")
-    reason = why_not_adjusted(fixed.full, total.n_classes)
+    reason = why_not_adjusted(fixed.full, total.label_dimensions)
     if reason:
         scores.reasons["retained_auc"] = reason
         if "label_r2" not in scores.values:

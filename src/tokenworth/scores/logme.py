@@ -58,7 +58,7 @@ def why_no_logme(pooled: PooledMoments, *, center: bool = False) -> str:
 def _peak(pooled: PooledMoments, center: bool) -> tuple[float, str]:
     if not pooled.n_texts:
         raise ValueError("no texts were added to the pooled moments")
-    share_C = pooled.sums.count_C / pooled.n_texts
+    share_C = pooled.label_shares()
     seen_C = (share_C > 0) & (share_C < 1) if center else share_C > 0
     if not seen_C.any():
         return math.nan, INTERPOLATED
@@ -157,7 +157,7 @@ class Evidence:
         apart_C = torch.where(apart_C > rounding_RC.sum(0) + 1e-13 * energy_C, apart_C, 0.0)
         if len(spectrum.values_R) == n - 1:  # as many directions as contrasts
             apart_C = torch.zeros_like(apart_C)
-        return cls(spectrum, loadings_RC, apart_C, pooled.sums.count_C[seen_C] / n, center)
+        return cls(spectrum, loadings_RC, apart_C, pooled.label_shares()[seen_C], center)
 
     def at(self, log_lambda_PC: Tensor) -> Tensor:
         """Evidence (P, C) at P values of log lambda, shared (P, 1) or one column a class (P, C)."""

@@ -6,18 +6,23 @@ Axes: B texts of a batch, D width of the pooled text z, C classes; y is the one-
 
 Sums are taken about a shift (the first batch's mean) and entirely in float64: there is one row per text, so the
 product costs nothing beside the forward pass, and a direction without variance then stays 1e-14 of the others.
+
+Where texts have several labels the sums are those of their label sets, one a class, and y is the 0 and 1 of the labels
+in the set: Szy and Syy are sums over sets, whatever their number.  What needs these second moments alone (ridge, LogME,
+NTPS, the retained curve, the H-score as the squared canonical correlations of text and labels) holds as it stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from tokenworth.scores.pooled_sums import PooledSums, add_batch
 from tokenworth.scores.repeated_texts import distinct_texts
 from tokenworth.scores.storage import load_moments, save_moments
 
@@ -25,76 +30,6 @@ _KIND = "pooled moments"
 _MANY = 2  # texts to a direction: a read-out can then spend at most half of its degrees of freedom
 _FEW = 0.8  # texts to a direction: a QR and an eigendecomposition of their number then cost less than one of the width
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class PooledSums:
-    """Sums over texts about one shift; float64."""
-
-    shift_D: Tensor
-    count_C: Tensor  # texts per class
-    zy_DC: Tensor  # sum of z per class
-    zz_DD: Tensor
-    cubic_D: Tensor  # sum of |z|^2 z
-    quartic: Tensor  # sum of |z|^4
-
-    @classmethod
-    def zeros(cls, dim: int, n_classes: int, device: torch.device | str = "cpu") -> PooledSums:
-        """Nothing seen yet."""
-
-        def zero(*shape: int) -> Tensor:
-            return torch.zeros(shape, dtype=torch.float64, device=device)
-
-        return cls(zero(dim), zero(n_classes), zero(dim, n_classes), zero(dim, dim), zero(dim), zero())
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Every sum by its name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def to(self, device: torch.device | str) -> PooledSums:
-        """The same sums on another device."""
-        return PooledSums(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
-
-    def about(self, shift_D: Tensor) -> PooledSums:
-        """The same sums about another shift: every z gains delta."""
-        if torch.equal(shift_D, self.shift_D):  # groups of one layer share theirs
-            return self
-        delta = self.shift_D - shift_D
-        n, z, length = self.count_C.sum(), self.zy_DC.sum(1), delta @ delta
-        trace, zz_delta = self.zz_DD.trace(), self.zz_DD @ delta
-        cross = torch.outer(z, delta)
-        along = delta @ z
-        return PooledSums(
-            shift_D=shift_D,
-            count_C=self.count_C,
-            zy_DC=self.zy_DC + torch.outer(delta, self.count_C),
-            zz_DD=self.zz_DD + cross + cross.T + n * torch.outer(delta, delta),
-            # |z + e|^2 (z + e), multiplied out
-            cubic_D=self.cubic_D + 2 * zz_delta + length * z + delta * (trace + 2 * along + n * length),
-            quartic=self.quartic_about(shift_D),
-        )
-
-    def quartic_about(self, shift_D: Tensor) -> Tensor:
-        """Sum of |z|^4 about another shift (scalar): |z + e|^4 multiplied out."""
-        delta = self.shift_D - shift_D
-        n, along, length = self.count_C.sum(), delta @ self.zy_DC.sum(1), delta @ delta
-        return (
-            self.quartic
-            + 4 * delta @ (self.zz_DD @ delta)
-            + n * length**2
-            + 4 * delta @ self.cubic_D
-            + 2 * length * self.zz_DD.trace()
-            + 4 * length * along
-        )
-
-    def combine(self, other: PooledSums, sign: float) -> PooledSums:
-        """Sums over both sets of texts (sign 1), or over those of self without those of other (sign -1)."""
-        shift = self.shift_D if self.count_C.sum() else other.shift_D
-        mine, theirs = self.about(shift), other.to(self.shift_D.device).about(shift)
-        added = {
-            name: tensor + sign * getattr(theirs, name) for name, tensor in mine.tensors().items() if name != "shift_D"
-        }
-        return PooledSums(shift_D=shift, **added)
 
 
 class PooledMoments:
@@ -105,15 +40,19 @@ class PooledMoments:
         n_classes: number C of classes.
 
         shift_D: what the sums are taken about; None takes the first batch's mean.  Groups about one shift merge sooner.
+        sets_LC: (L, C) 0 and 1: which of C labels each of L sets holds; `n_classes` and labels are then of the sets.
 
     `update` takes pooled (B, D) of any floating dtype and integer labels (B,).  `+` merges shards, `-` takes a shard
     out again.
     """
 
-    __slots__ = ("_anchored", "_known", "dim", "n_classes", "sums")
+    __slots__ = ("_anchored", "_known", "dim", "n_classes", "sets_LC", "sums")
 
-    def __init__(self, dim: int, n_classes: int, *, shift_D: Tensor | None = None) -> None:
+    def __init__(
+        self, dim: int, n_classes: int, *, shift_D: Tensor | None = None, sets_LC: Tensor | None = None
+    ) -> None:
         self.dim = dim
+        self.sets_LC = None if sets_LC is None else sets_LC.to(torch.float64)
         self.n_classes = n_classes
         self.sums = PooledSums.zeros(dim, n_classes)
         self._anchored = shift_D is not None
@@ -162,7 +101,7 @@ class PooledMoments:
         sums = self.sums if self.sums.shift_D.device == pooled.device else self.sums.to(device)
         if not self._anchored and not sums.count_C.sum() and len(pooled):
             sums = replace(sums, shift_D=pooled.mean(0))
-        self.sums, self._known = _add_batch(sums, pooled, labels), {}
+        self.sums, self._known = add_batch(sums, pooled, labels), {}
         return self
 
     def known(self, name: str, find: Callable[[], T]) -> T:
@@ -178,12 +117,13 @@ class PooledMoments:
         An update of either leaves the other as it is.
         """
         shifted = zy_DC - torch.outer(self.sums.shift_D, count_C)
-        return PooledMoments._of(replace(self.sums, zy_DC=shifted, count_C=count_C), self._known)
+        return PooledMoments._of(replace(self.sums, zy_DC=shifted, count_C=count_C), self.sets_LC, self._known)
 
     @classmethod
-    def _of(cls, sums: PooledSums, known: dict[str, Any] | None = None) -> PooledMoments:
+    def _of(cls, sums: PooledSums, sets_LC: Tensor | None, known: dict[str, Any] | None = None) -> PooledMoments:
         """Moments from sums that are there: nothing of the size D x D is made for them."""
         moments = cls.__new__(cls)
+        moments.sets_LC = sets_LC
         moments.dim, moments.n_classes = sums.zy_DC.shape
         moments.sums, moments._known, moments._anchored = sums, {} if known is None else known, False
         return moments
@@ -200,11 +140,24 @@ class PooledMoments:
                 f"moments of width {self.dim} and {self.n_classes} classes do not go with width {other.dim} "
                 f"and {other.n_classes} classes"
             )
-        return PooledMoments._of(self.sums.combine(other.sums, sign))
+        return PooledMoments._of(self.sums.combine(other.sums, sign), self.sets_LC)
 
     def class_sums(self, about_D: Tensor) -> Tensor:
-        """Sum of z - about over the texts of each class (D, C)."""
+        """Sum of z - about over the texts of each class, or label set (D, C)."""
         return self.sums.zy_DC + torch.outer(self.sums.shift_D - about_D, self.sums.count_C)
+
+    def label_shares(self) -> Tensor:
+        """Share of the texts that have each class or label (C,)."""
+        return self.of_labels(self.sums.count_C / max(self.n_texts, 1))
+
+    def of_labels(self, of_sets: Tensor) -> Tensor:
+        """A sum by label set (..., L) as one by label (..., C); as it is where a text has one class."""
+        return of_sets if self.sets_LC is None else of_sets @ self.sets_LC
+
+    @property
+    def label_dimensions(self) -> int:
+        """How many numbers a label is free in: C - 1 of a class, C of labels that stand together as they like."""
+        return self.n_classes - 1 if self.sets_LC is None else self.sets_LC.shape[1]
 
     def mean(self) -> Tensor:
         """Mean of z (D,)."""
@@ -220,6 +173,9 @@ class PooledMoments:
         moved = self.sums.shift_D - mean if center else self.sums.shift_D
         szy = (self.sums.zy_DC + torch.outer(moved, self.sums.count_C)) / self._n
         # With z centred the mean of y drops out of Szy.
+        if (sets_LC := self.sets_LC) is not None:
+            about_C = share @ sets_LC if center else torch.zeros_like(sets_LC[0])
+            return szz, szy @ sets_LC, (sets_LC.T * share) @ sets_LC - torch.outer(about_C, about_C)
         return szz, szy, share.diag() - torch.outer(share, share) if center else share.diag()
 
     def _szz(self, center: bool) -> Tensor:
@@ -240,7 +196,8 @@ class PooledMoments:
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, the facts as JSON in its header."""
-        save_moments(path, _KIND, self.sums.tensors(), {"dim": self.dim, "n_classes": self.n_classes})
+        sets = {} if self.sets_LC is None else {"sets_LC": self.sets_LC}
+        save_moments(path, _KIND, self.sums.tensors() | sets, {"dim": self.dim, "n_classes": self.n_classes})
 
     @classmethod
     def load(cls, path: str | Path) -> PooledMoments:
@@ -250,7 +207,8 @@ class PooledMoments:
             ValueError: the file is damaged or holds something else.
         """
         tensors, _ = load_moments(path, _KIND)
-        return cls._of(PooledSums(**tensors))
+        sets_LC = tensors.pop("sets_LC", None)
+        return cls._of(PooledSums(**tensors), sets_LC)
 
 
 def add_up(groups: Sequence[PooledMoments]) -> PooledMoments:
@@ -271,16 +229,3 @@ def _check_batch(pooled: Tensor, labels: Tensor, dim: int, n_classes: int) -> No
             f"labels run from {int(labels.min())} to {int(labels.max())}; with {n_classes} classes they are "
             f"0 to {n_classes - 1}"
         )
-
-
-def _add_batch(sums: PooledSums, pooled: Tensor, labels: Tensor) -> PooledSums:
-    z = pooled - sums.shift_D
-    squared = z.square().sum(1)
-    return replace(
-        sums,
-        zz_DD=torch.addmm(sums.zz_DD, z.T, z),  # not in place: relabellings share the old one
-        count_C=sums.count_C + torch.bincount(labels, minlength=len(sums.count_C)),
-        zy_DC=sums.zy_DC + torch.zeros_like(sums.zy_DC.T).index_add(0, labels, z).T,
-        cubic_D=sums.cubic_D + squared @ z,
-        quartic=sums.quartic + squared @ squared,
-    )

@@ -86,16 +86,16 @@ def retained(
     result = readout(encoder, pooled, center=center)
     if not adjusted:
         return result.raw()
-    if why_not_adjusted(result, pooled.n_classes):
+    if why_not_adjusted(result, pooled.label_dimensions):
         return torch.full_like(result.gains_D, torch.nan)
     return result.adjusted()
 
 
-def why_not_adjusted(result: Readout, n_classes: int) -> str | None:
+def why_not_adjusted(result: Readout, label_dimensions: int) -> str | None:
     """The sentence that explains why the adjusted curve means nothing here, or None."""
     if result.n_texts <= result.rank + 1:
         return f"{result.n_texts} texts cannot tell signal from chance in {result.rank} directions"
-    if not result.signal() > result.signal_error(n_classes - 1):
+    if not result.signal() > result.signal_error(label_dimensions):
         return "the labels cannot be read linearly beyond what chance explains"
     return None
 

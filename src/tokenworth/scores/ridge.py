@@ -24,7 +24,10 @@ SPENT_AT_MOST = 0.7
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Ridge:
-    """Linear read-out: scores = pooled @ weights_DC + intercept_C, the largest names the class."""
+    """Linear read-out: scores = pooled @ weights_DC + intercept_C, the largest names the class.
+
+    Of several labels a text they are fitted one by one at one penalty; each column estimates the label's probability.
+    """
 
     weights_DC: Tensor
     """By coordinate and class, in the units of the pooled states as they come."""
@@ -151,5 +154,4 @@ def _factor(pooled: PooledMoments, penalty: float) -> tuple[Tensor, Tensor]:
 
 
 def _intercept(pooled: PooledMoments, weights_DC: Tensor) -> Tensor:
-    share_C = pooled.sums.count_C / max(pooled.n_texts, 1)
-    return share_C - pooled.mean() @ weights_DC
+    return pooled.label_shares() - pooled.mean() @ weights_DC

@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from tokenworth.adaptation import adapt, make_config
+from tokenworth.adaptation.storage.saved_classifier import MODEL
 from tokenworth.assessment import assess
 from tokenworth.backbones import account_of
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX, identity
@@ -128,7 +129,7 @@ def _run(study: Study, cell: Cell, folder: Path, device: str) -> None:
 
 
 def _adapt(cell: Cell, task: Task, folder: Path, *, device: str) -> None:
-    """One route; what a machine with another PyTorch began is not gone on with but done anew.
+    """One route, of which the classifier is not kept; what another PyTorch began is not gone on with but done anew.
 
     What a study does not say is the papers' protocol, unless it says protocol: false.
     """
@@ -140,6 +141,8 @@ def _adapt(cell: Cell, task: Task, folder: Path, *, device: str) -> None:
         _log.warning("%s; this cell begins anew", error)
         shutil.rmtree(folder)
         work(out=folder)
+    # A study is read for its figures; the networks of a real one would fill a disk (a gigabyte a cell).
+    shutil.rmtree(folder / MODEL, ignore_errors=True)
 
 
 def assess_cell(cell: Cell, task: Task, folder: Path, *, device: str = "auto") -> None:

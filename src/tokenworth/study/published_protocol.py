@@ -46,6 +46,7 @@ def published_protocol(
     Raises:
         BackboneError, EncodeError, SettingError: see `assess`.
     """
+    task.refuse_several("the published protocol")
     start = time.perf_counter()
     backbone = load_backbone(model, device=device, dtype=dtype, seed=seed)
     parts = {"train": task.train.texts, "test": task.test.texts}

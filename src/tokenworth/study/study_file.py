@@ -17,7 +17,7 @@ from tokenworth.settings.yaml_file import Section
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, WITHOUT_BACKBONE, Study
 
 _MOST_CELLS = 100_000
-_READING = {"source", "text", "text_pair", "label", "test"}
+_READING = {"source", "text", "text_pair", "label", "test", "delimiter", "label_columns"}
 
 
 def shipped_studies() -> list[str]:

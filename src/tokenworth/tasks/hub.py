@@ -72,7 +72,8 @@ def _hub_answers() -> bool:
 
 
 def _table(split: Any, source: str) -> Table:
-    names = {column: tuple(kind.names) for column, kind in split.features.items() if hasattr(kind, "names")}
+    kinds = {column: getattr(kind, "feature", kind) for column, kind in split.features.items()}  # of lists: of an item
+    names = {column: tuple(kind.names) for column, kind in kinds.items() if hasattr(kind, "names")}
     return Table(split.to_dict(), source, class_names=names)
 
 

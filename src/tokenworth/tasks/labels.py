@@ -37,7 +37,7 @@ def encode_labels(
         The C class names, one (N,) int64 array of class indices for each part, and notes.
 
     Raises:
-        TaskError: labels missing, several a text, real numbers, nearly all different, of one class only, of a class
+        TaskError: labels missing, no plain values, real numbers, nearly all different, of one class only, of a class
             with fewer than two training texts, outside `names`, or in test and not in train.
     """
     values: list[list[Any]] = [list(_plain_labels(rows)) for rows in parts]
@@ -114,8 +114,8 @@ def _plain_labels(rows: Rows) -> list[int] | list[str]:
 def _fault(label: Any, rows: Rows) -> str:
     """Why a label is none, or ""."""
     if isinstance(label, (list, tuple, dict, set)):
-        what = f"the label is a {type(label).__name__} of several values; multi-label data is not supported"
-        return f"{what}: give one label a text, or one file for each label"
+        what = f"the label is a {type(label).__name__}, which is neither a class nor a list of labels"
+        return f"{what}; give every text one label, or every text a list of them"
     if _is_missing(label):
         others = sum(map(_is_missing, rows.labels)) - 1
         more = f" (and in {others} more rows)" if others else ""

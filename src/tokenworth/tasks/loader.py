@@ -15,10 +15,11 @@ from tokenworth.files import same_form
 from tokenworth.settings import known_keywords
 from tokenworth.settings.signatures import keywords_of
 from tokenworth.tasks.columns import Columns, choose_texts
+from tokenworth.tasks.label_sets import COLUMN, are_several, encode_label_sets, label_lister
 from tokenworth.tasks.labels import encode_labels
 from tokenworth.tasks.rows import Rows, read_texts
 from tokenworth.tasks.source import find_origin
-from tokenworth.tasks.split import KEPT_IN_TRAIN, split
+from tokenworth.tasks.split import KEPT_IN_TRAIN, split, texts_of_each
 from tokenworth.tasks.table_files import read_table
 from tokenworth.tasks.task import FEW_TEXTS, Split, Task, count
 from tokenworth.tasks.task_source import TaskSource
@@ -39,12 +40,19 @@ def load_task(call: TaskSource) -> Task:
     share, max_texts, seed = _share(call.test), call.max_texts, call.seed
     if max_texts is not None and max_texts < 1:
         raise SettingError(f"max_texts = {max_texts}: {FEW_TEXTS}")
+    if call.label_columns and (call.label or call.delimiter is not None):
+        raise SettingError("label_columns hold the labels; leave out label and delimiter, which are of one column")
     origin = find_origin(_name_or_path(call.source), None if call.data is None else os.fspath(call.data), seed)
     notes = list(origin.notes)
-    wish = Columns(call.text, call.text_pair, call.label, call.group)
-    columns, parts = choose_parts(origin, wish, call.test if share is None else None, notes)
+    as_lists = label_lister(next(iter(origin.parts.values())), call.label_columns)
+    wish = Columns(call.text, call.text_pair, COLUMN if call.label_columns else call.label, call.group)
+    columns, parts = choose_parts(origin, wish, call.test if share is None else None, notes, as_lists)
     rows = [labelled_rows(table, columns, origin, notes) for table in parts]
-    names, labels, label_notes = encode_labels(rows, known_names(origin, parts[0], columns))
+    known = known_names(origin, parts[0], columns)
+    if are_several(rows, call.delimiter):
+        names, labels, label_notes = encode_label_sets(rows, known, call.delimiter)
+    else:
+        names, labels, label_notes = encode_labels(rows, known)
     notes += label_notes
     train, held_out = _splits(rows, labels, share, seed, notes)
     test_is_drawn = len(rows) < 2 or share is not None
@@ -103,7 +111,10 @@ def _splits(
         what = f"{len(every):,} texts are too few to hold out a test part of {share:g} with two training texts left"
         remedy = "in every class; add texts or give a test file with test="
         raise TaskError(f"{rows[0].table.source}: {what} {remedy}")
-    how = "stratified by class" if every.groups is None else "whole groups, stratified by class as well as groups allow"
+    kind = "class" if every.labels.ndim == 1 else "labels and pairs of them"
+    how = f"stratified by {kind}"
+    if every.groups is not None:
+        how = "whole groups, stratified by class as well as groups allow"
     pooled = "" if len(whole) == 1 else "All parts joined and divided anew: "
     notes.append(f"{pooled}{len(test):,} of {len(every):,} texts held out as test ({how}, seed {seed}).")
     return every.take(train), every.take(test)
@@ -136,7 +147,7 @@ def _without_overlap(train: Split, test: Split, names: tuple[str, ...], notes: l
     again = np.array([same_form(text) in seen for text in train.texts], dtype=bool)
     if train.groups is not None and test.groups is not None:
         again |= np.isin(train.groups, test.groups)
-    left = np.bincount(train.labels[~again], minlength=len(names))
+    left = texts_of_each(train.labels[~again], len(names))
     if few := [names[c] for c in np.flatnonzero(left < KEPT_IN_TRAIN)]:
         what = "removing the training texts that also stand in test leaves fewer than two in class"
         raise TaskError(f"{what} '{few[0]}'; leave out drop_overlap or remove the class")

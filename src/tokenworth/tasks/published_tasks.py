@@ -128,4 +128,5 @@ def published_rows() -> list[dict[str, object]]:
         for name, entry in sorted(PUBLISHED.items())
     ]
     here = {"hub id": "(built from installed packages)", "note": "works offline"}
-    return [*rows, {"name": "docstrings", **here}, {"name": "docstring-kinds", **here}]
+    rows += [{"name": name, **here} for name in ("docstrings", "docstring-kinds", "docstring-sections")]
+    return rows

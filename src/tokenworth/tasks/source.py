@@ -12,6 +12,7 @@ from pathlib import Path
 from tokenworth.errors import TaskError
 from tokenworth.tasks.columns import Columns
 from tokenworth.tasks.docstring_kinds import kind_table
+from tokenworth.tasks.docstring_sections import section_table
 from tokenworth.tasks.docstrings import docstring_table
 from tokenworth.tasks.folder import Folder, canonical, read_folder
 from tokenworth.tasks.hub import load_parts
@@ -45,6 +46,7 @@ class Origin:
 BUILT_IN: dict[str, tuple[Callable[[int], Table], str]] = {
     "docstrings": (docstring_table, "the docstrings"),
     "docstring-kinds": (kind_table, "the first sentences of docstrings"),
+    "docstring-sections": (section_table, "what stands before the sections of docstrings"),
 }
 """Tasks made from the sources of installed packages: by name what makes the table by a seed, and what of."""
 
@@ -59,8 +61,9 @@ def find_origin(source: str, data: str | None, seed: int) -> Origin:
     if source in BUILT_IN:
         build, what = BUILT_IN[source]
         note = f"Built from {what} of the installed packages, with their names masked; each file is one group."
-        columns = Columns("text", None, "label", "file")
-        return Origin(source, source, {"train": build(seed)}, columns, notes=(note,))
+        table = build(seed)
+        columns = Columns("text", None, "labels" if "labels" in table.columns else "label", "file")
+        return Origin(source, source, {"train": table}, columns, notes=(note,))
     rule = PUBLISHED.get(source)
     name = source.split(":", maxsplit=1)[0].rsplit("/", 1)[-1]
     root = data or os.environ.get(DATA_VARIABLE)

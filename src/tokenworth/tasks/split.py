@@ -1,8 +1,14 @@
-"""Stratified, seeded splits and samples of row indices, with or without groups; labels in, indices out."""
+"""Stratified, seeded splits and samples of row indices, with or without groups; labels in, indices out.
+
+Labels are classes (N,), one a text, or 0 and 1 (N, C) where a text may have several of C labels; these are divided by
+`iterative_stratification`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+
+from tokenworth.tasks.iterative_stratification import draw
 
 KEPT_IN_TRAIN = 2  # texts of every class that no split takes out of train: one to learn from and one to validate on
 
@@ -29,13 +35,20 @@ def quotas(counts: np.ndarray, total: int, low: np.ndarray, high: np.ndarray) ->
     return quota
 
 
+def texts_of_each(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """(C,) how many texts have each class or label; of several labels a text counts for each of its own."""
+    return labels.sum(0, dtype=np.int64) if labels.ndim == 2 else np.bincount(labels, minlength=n_classes)
+
+
 def sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     """Indices of a stratified sample in rising order: `size` rows, but at least two of every class that has two.
 
-    All are returned where there are no more; `labels` are (N,) integers.
+    All are returned where there are no more; `labels` are (N,) integers, or (N, C) of several labels a text.
     """
     if size >= len(labels):
         return np.arange(len(labels))
+    if labels.ndim == 2:
+        return _sample_of_several(labels, size, np.random.default_rng(seed))
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     quota = quotas(counts, size, np.minimum(counts, 2), counts)
     return _draw(classes, quota, np.random.default_rng(seed))
@@ -51,7 +64,7 @@ def split(
     groups allow.
 
     Args:
-        labels: (N,) class indices.
+        labels: (N,) class indices, or (N, C) of several labels a text.
         share: share of the rows in test, in (0, 1).
         seed: seed of the draw.
         groups: (N,) group ids, or None.
@@ -59,12 +72,31 @@ def split(
     rng = np.random.default_rng(seed)
     if groups is not None:
         test = _group_test(labels, groups, share, rng)
+    elif labels.ndim == 2:
+        high = np.maximum(texts_of_each(labels, 0) - KEPT_IN_TRAIN, 0)
+        test = draw(labels, round(share * len(labels)), np.minimum(high, 1), high, rng)
     else:
         counts = np.bincount(labels)
         high = np.maximum(counts - KEPT_IN_TRAIN, 0)
         quota = quotas(counts, round(share * len(labels)), np.minimum(high, 1), high)
         test = _draw(labels, quota, rng)
     return np.setdiff1d(np.arange(len(labels)), test), test
+
+
+def _sample_of_several(labels_NC: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """`size` rows with labels in proportion, and more only where two texts of every label take more."""
+    counts_C = texts_of_each(labels_NC, 0)
+    low_C = np.minimum(counts_C, 2)
+    rows = draw(labels_NC, size, low_C, counts_C, rng)
+    drawn_N = np.zeros(len(labels_NC), dtype=bool)
+    drawn_N[rows] = True
+    surplus, held_C = len(rows) - size, texts_of_each(labels_NC[rows], 0)
+    for row in rng.permutation(rows):
+        if surplus > 0 and (held_C - labels_NC[row] >= low_C).all():
+            drawn_N[row], surplus, held_C = False, surplus - 1, held_C - labels_NC[row]
+    missing = max(0, size - int(drawn_N.sum()))
+    drawn_N[rng.permutation(np.flatnonzero(~drawn_N))[:missing]] = True
+    return np.flatnonzero(drawn_N)
 
 
 def _draw(classes: np.ndarray, quota: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -84,10 +116,11 @@ def _group_test(labels: np.ndarray, groups: np.ndarray, share: float, rng: np.ra
     same of test)^2, weighted by class size.  A class with fewer than two rows in train so far keeps its group in train.
     """
     _, group = np.unique(groups, return_inverse=True)
-    table_GC = np.zeros((group.max() + 1, labels.max() + 1))
-    np.add.at(table_GC, (group, labels), 1)
+    several = labels.ndim == 2
+    table_GC = np.zeros((group.max() + 1, labels.shape[1] if several else labels.max() + 1))
+    np.add.at(table_GC, group if several else (group, labels), labels if several else 1)
     counts_C = table_GC.sum(axis=0)
-    weight_C = counts_C / counts_C.sum()
+    weight_C = counts_C / max(1, counts_C.sum())
     meant = np.maximum(np.stack([(1 - share) * counts_C, share * counts_C]), 1e-9)  # rows of each class: train, test
     placed = np.zeros_like(meant)
     shuffled = rng.permutation(len(table_GC))

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tokenworth.errors import SettingError
+from tokenworth.errors import SettingError, TaskError
 from tokenworth.files import same_form
-from tokenworth.tasks.split import sample
+from tokenworth.tasks.split import sample, texts_of_each
 
 FEW_TEXTS = "give a number of texts of at least 1, or None for all of them"
 """What to do where max_texts is too small."""
@@ -25,7 +25,8 @@ class Split:
     texts: list[str]
     """The N texts, in the order of the source."""
     labels: np.ndarray
-    """(N,) int64, index into Task.label_names."""
+    """(N,) int64, index into Task.label_names; of several labels a text (N, C) uint8, 1 where the text has the
+    label."""
     groups: np.ndarray | None = None
     """(N,) int64: rows with one id belong together and must not be divided between fitting and scoring; ids are shared
     by train and test.  None where no column (or file) says so."""
@@ -80,6 +81,20 @@ class Task:
         """Number of classes, C."""
         return len(self.label_names)
 
+    def names_of(self, labels_NC: np.ndarray) -> list[list[str]]:
+        """The label names of rows of 0 and 1."""
+        return label_lists(labels_NC, self.label_names)
+
+    @property
+    def several(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.train.labels.ndim == 2
+
+    def refuse_several(self, what: str, remedy: str = "choose a label column with one class a text") -> None:
+        """Raise a TaskError where texts have several labels and `what` ("a trace") knows one class a text alone."""
+        if self.several:
+            raise TaskError(f"{self.name}: its texts have several labels, and {what} knows one class a text; {remedy}")
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of label names, texts, labels, groups and parts: the same wherever the files lie."""
@@ -121,17 +136,25 @@ class Task:
         return replace(self, train=train, test=test, notes=(*self.notes, note), counts=counts)
 
 
+def label_lists(labels_NC: np.ndarray, names: Sequence[str]) -> list[list[str]]:
+    """Of each text (N, C) the names of the labels it has, in their order."""
+    return [[names[int(c)] for c in np.flatnonzero(row_C)] for row_C in labels_NC]
+
+
 def count(train: Split, test: Split, n_classes: int) -> dict[str, Any]:
     """What is in the two parts, as plain numbers.
 
     Returns:
         rows, empty (texts of nothing but white space), characters (mean and max) and classes (texts of each) for
-        "train" and "test"; overlap: test texts that also stand in train (compared by `same_form`); shared_groups: test
-        texts whose group is also in train.
+        "train" and "test", and where texts may have several labels label_sets (labels a text in the mean, texts without
+        one, different sets); overlap: test texts that also stand in train (compared by `same_form`); shared_groups:
+        test texts whose group is also in train.
     """
     parts = {"train": train, "test": test}
     lengths = {name: [len(text) for text in part.texts] for name, part in parts.items()}
     seen = set(map(same_form, train.texts))
+    sets = {name: _sets(part.labels) for name, part in parts.items()}
+    sets = {name: _sets(part.labels) for name, part in parts.items()}
     shared = None if train.groups is None or test.groups is None else np.isin(test.groups, train.groups)
     return {
         "rows": {name: len(part) for name, part in parts.items()},
@@ -139,10 +162,19 @@ def count(train: Split, test: Split, n_classes: int) -> dict[str, Any]:
         "characters": {
             name: {"mean": sum(n) / max(1, len(n)), "max": max(n, default=0)} for name, n in lengths.items()
         },
-        "classes": {name: np.bincount(part.labels, minlength=n_classes).tolist() for name, part in parts.items()},
+        "classes": {name: texts_of_each(part.labels, n_classes).tolist() for name, part in parts.items()},
+        **({"label_sets": sets} if train.labels.ndim == 2 else {}),
         "overlap": sum(same_form(text) in seen for text in test.texts),
         "shared_groups": 0 if shared is None else int(shared.sum()),
     }
+
+
+def _sets(labels: np.ndarray) -> dict[str, float]:
+    if labels.ndim == 1:
+        return {}
+    held_N = labels.sum(1)
+    different = len(np.unique(labels, axis=0)) if len(labels) else 0
+    return {"mean": float(held_N.mean()) if len(held_N) else 0.0, "none": int((held_N == 0).sum()), "sets": different}
 
 
 def _fingerprint(label_names: tuple[str, ...], parts: Sequence[Split]) -> str:
@@ -152,6 +184,8 @@ def _fingerprint(label_names: tuple[str, ...], parts: Sequence[Split]) -> str:
         for text in part.texts:
             data = text.encode("utf-8", "surrogatepass")
             digest.update(f"{len(data)}:".encode() + data)  # lengths keep "a", "b" apart from "ab"
+        if part.labels.ndim == 2:
+            digest.update(b"|several labels|")
         digest.update(part.labels.astype("<i8").tobytes())
         if part.groups is not None:
             digest.update(b"|groups|" + part.groups.astype("<i8").tobytes())

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from tokenworth.settings import AsPath, Seed, Settings
+from tokenworth.settings import AsPath, ByComma, Seed, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,13 +15,19 @@ class TaskSource(Settings):
 
     source: Annotated[str | os.PathLike[str], AsPath()] = field(kw_only=False)
     """A .csv, .tsv, .jsonl or .parquet file; a folder with train.* and test.* files; a hub id (owner/name, or
-    owner/name:configuration); a published name (see `PUBLISHED`); or built-in: docstrings, docstring-kinds."""
+    owner/name:configuration); a published name (see `PUBLISHED`); or built-in: docstrings, docstring-kinds,
+    docstring-sections."""
     text: str | None = None
     """Column that holds the text; by default found by name (see `TEXT_NAMES`)."""
     text_pair: str | None = None
     """Column of a pair's second text, joined to the first by one space; by default found by name (`PAIR_NAMES`)."""
     label: str | None = None
-    """Column that holds the label; by default found by name (see `LABEL_NAMES`)."""
+    """Column that holds the label, or lists of several; by default found by name (see `LABEL_NAMES`)."""
+    delimiter: str | None = None
+    """What stands between several labels of a text in the label column, such as ';'; by default a cell is one label."""
+    label_columns: Annotated[tuple[str, ...], ByComma()] = ()
+    """Columns of 0 and 1, one a label, where a text may have several: joy,anger; FIRST:LAST takes all from one to
+    another."""
     test: str | os.PathLike[str] | float | None = None
     """Test file, or the share of all rows to hold out, such as 0.3; by default the source's own test part, or 0.3."""
     data: str | os.PathLike[str] | None = None

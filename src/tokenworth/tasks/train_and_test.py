@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +17,20 @@ from tokenworth.tasks.table_files import read_table
 
 
 def choose_parts(
-    origin: Origin, wish: Columns, test: str | os.PathLike[str] | float | None, notes: list[str]
+    origin: Origin,
+    wish: Columns,
+    test: str | os.PathLike[str] | float | None,
+    notes: list[str],
+    as_lists: Callable[[Table], Table],
 ) -> tuple[Columns, list[Table]]:
-    """The columns in use, and the tables of train and, where there is one, of test."""
+    """The columns in use, and the tables of train and, where there is one, of test, each changed by `as_lists`."""
+    origin = replace(origin, parts={part: as_lists(table) for part, table in origin.parts.items()})
     if "train" not in origin.parts and len(origin.parts) != 1:
         raise TaskError(f"{origin.source}: no part is called train; there are {', '.join(origin.parts) or 'none'}")
     train = origin.parts["train"] if "train" in origin.parts else next(iter(origin.parts.values()))
     columns = choose_columns(train, _merge(wish, origin.columns))
     if test is not None:
-        table = read_table(str(test))
+        table = as_lists(read_table(str(test)))
         notes.append(f"Train and test are two files; the test file is {Path(str(test)).name}.")
         return columns, [train, _same_columns(table, columns)]
     for part in (part for part in origin.test_parts if part in origin.parts):

@@ -66,6 +66,8 @@ def _load(call: TraceCall) -> list[Task]:
     if not sources:
         raise SettingError("a trace needs at least one task; give a file, a folder or a published name")
     loaded = [task if isinstance(task, Task) else load_task(task, data=call.data, seed=call.seed) for task in sources]
+    for task in loaded:
+        task.refuse_several("a trace")
     loaded = [task if call.max_texts is None else task.sample(call.max_texts, seed=call.seed) for task in loaded]
     names = [task.name for task in loaded]
     twice = next((name for name in names if names.count(name) > 1), None)

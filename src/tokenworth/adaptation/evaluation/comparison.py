@@ -9,6 +9,7 @@ import pandas as pd
 
 from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME, AdaptResult
 from tokenworth.errors import SettingError
+from tokenworth.probes.label_set_metrics import ONLY_LABEL_SETS, paired_label_difference
 from tokenworth.probes.metrics import NO_CLASS, mcnemar, paired_difference
 from tokenworth.probes.probability_metrics import check_metric
 
@@ -22,7 +23,8 @@ def compare_results(results: dict[str, AdaptResult], *, metric: str = "weighted_
 
     Raises SettingError: the runs are on different tasks or labels, or the metric is unknown.
     """
-    check_metric(metric)
+    if metric not in ONLY_LABEL_SETS:
+        check_metric(metric)
     first_name, first = next(iter(results.items()))
     for name, result in results.items():
         if result.task["fingerprint"] != first.task["fingerprint"]:
@@ -39,16 +41,23 @@ def compare_results(results: dict[str, AdaptResult], *, metric: str = "weighted_
         if metric not in result.metrics:
             raise SettingError(f"{name} holds no {metric}; run it again with this version, or choose another --metric")
     names = list(first.task["label_names"])
-    true_N = _places(first.predictions["label"], names)
+    places = _label_rows if first.several else _places
+    true_N = places(first.predictions["label"], names)
     return [_row(name, result, first, true_N, names, metric) for name, result in results.items()]
 
 
 def _row(
     name: str, result: AdaptResult, first: AdaptResult, true_N: Any, names: list[str], metric: str
 ) -> dict[str, Any]:
-    own_N, first_N = (_places(run.predictions["predicted"], names) for run in (result, first))
-    only_this, only_first, p_value = mcnemar(true_N, own_N, first_N)
-    difference, low, high = paired_difference(true_N, own_N, first_N, len(names))
+    if first.several:
+        own_N, first_N = (_label_rows(run.predictions["predicted"], names) for run in (result, first))
+        right = [(each == true_N).all(1).astype(np.int64) for each in (own_N, first_N)]
+        only_this, only_first, p_value = mcnemar(np.ones(len(true_N), np.int64), *right)
+        difference, low, high = paired_label_difference(true_N, own_N, first_N)
+    else:
+        own_N, first_N = (_places(run.predictions["predicted"], names) for run in (result, first))
+        only_this, only_first, p_value = mcnemar(true_N, own_N, first_N)
+        difference, low, high = paired_difference(true_N, own_N, first_N, len(names))
     return {
         "run": name,
         "route": result.route,
@@ -71,3 +80,8 @@ def _row(
 def _places(column: pd.Series, names: list[str]) -> np.ndarray:
     place = {NO_CLASS_NAME: NO_CLASS} | {name: i for i, name in enumerate(names)}
     return np.array([place[name] for name in column], dtype=np.int64)
+
+
+def _label_rows(column: pd.Series, names: list[str]) -> np.ndarray:
+    """(N, C) 0 and 1 of lists of labels."""
+    return np.array([[int(name in held) for name in names] for held in column], dtype=np.int64)

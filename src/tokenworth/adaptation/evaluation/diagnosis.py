@@ -21,11 +21,15 @@ from tokenworth.adaptation.storage.adapt_result import Diagnosis, Moved, Update
 from tokenworth.assessment import assess
 from tokenworth.backbones import Backbone, dtype_name
 from tokenworth.backbones.twins import retokenised, with_model
+from tokenworth.tasks import Task
+from tokenworth.tasks.split import sample
 
 SCORES = ("ntps", "ntps_chance", "retained_auc", "k90", "ar_r2", "hscore", "logme", "probe_accuracy", "probe_f1")
 STRONGEST = 10
 """Singular vectors of the new matrix that are looked at."""
 THRESHOLD = 0.5
+MOST_TEXTS, MOST_TEST_TEXTS = 1000, 300
+"""Training and test texts that both states of the backbone read: the same ones, so that differences are of pairs."""
 
 
 def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
@@ -43,7 +47,7 @@ def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
     model: nn.Module = predictor.classifier.model if adapter is None else adapter.merge_and_unload()
     after = with_model(predictor.backbone, model.eval(), fact)
     backbones = {"before": _before(job, predictor), "after": after}
-    task = replace(job.task, train=job.train)
+    task = _part_of(job)
     scores = {
         when: assess(backbone, task, max_length=job.config.max_length, seed=job.seed, cache=False)
         for when, backbone in backbones.items()
@@ -57,6 +61,16 @@ def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
         "best_layer": {when: assessment.best_layer for when, assessment in scores.items()},
         "updates": updates(backbones["before"].model, after.model),
     }
+
+
+def _part_of(job: Job) -> Task:
+    """The training texts that were learnt from, and the test texts; of many a sample, by class."""
+    train, test = job.train, job.task.test
+    return replace(
+        job.task,
+        train=train.take(sample(train.labels, MOST_TEXTS, job.seed)),
+        test=test.take(sample(test.labels, MOST_TEST_TEXTS, job.seed)),
+    )
 
 
 def _before(job: Job, predictor: TunedPredictor) -> Backbone:

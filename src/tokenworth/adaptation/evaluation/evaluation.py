@@ -25,10 +25,10 @@ from tokenworth.probes.probability_metrics import (
 from tokenworth.tasks import Task
 from tokenworth.tasks.split import sample
 
-TRAIN_TEXTS = 2000
-"""Training texts on which the gap between train and test is measured."""
-PROMPTED_TRAIN_TEXTS = 200
-"""The same where nothing has learnt from them and each costs a prompt."""
+TRAIN_TEXTS = {"bow": 2000, "probe": 2000, "prompt": 200}
+"""Training texts on which the gap between train and test is measured, where that is not NETWORK_TRAIN_TEXTS."""
+NETWORK_TRAIN_TEXTS = 500
+"""A network must read each once more; an accuracy of 500 texts has a standard error of .022 at most."""
 FEW_CLASSES = 200
 """Up to so many classes the whole confusion matrix and all probabilities are kept."""
 
@@ -46,6 +46,8 @@ class Evaluation:
     predictions: pd.DataFrame
     majority: dict[str, float]
     """Metrics of always saying the most frequent class of the training texts; its probabilities would say nothing."""
+    thresholds: tuple[float, ...] | None = None
+    """From which probability on each of several labels is predicted; None where a text has one class."""
 
 
 def evaluate_route(job: Job, fitted: Fitted) -> Evaluation:
@@ -54,7 +56,7 @@ def evaluate_route(job: Job, fitted: Fitted) -> Evaluation:
     task, test = job.task, job.task.test
     most_frequent = np.bincount(job.train.labels).argmax()
     constant, _ = label_scores(test.labels, np.full(len(test), most_frequent), job.n_classes)
-    probability_NC = softmax(_scores(fitted, test.texts) / temperature)
+    probability_NC = softmax(finite_scores(fitted, test.texts) / temperature)
     return Evaluation(
         metrics=measure(test.labels, probability_NC, seed=job.seed),
         train_metrics=_on_train(job, fitted, temperature),
@@ -67,17 +69,22 @@ def evaluate_route(job: Job, fitted: Fitted) -> Evaluation:
     )
 
 
+def most_train_texts(route: str) -> int:
+    """Training texts at most on which a route is evaluated."""
+    return TRAIN_TEXTS.get(route, NETWORK_TRAIN_TEXTS)
+
+
 def _on_train(job: Job, fitted: Fitted, temperature: float) -> dict[str, float]:
     """Empty for an endpoint: nothing has learnt from the texts, and each would be paid for."""
     if fitted.predictor.kind == ENDPOINT:
         return {}
-    n_train = PROMPTED_TRAIN_TEXTS if job.route == "prompt" else TRAIN_TEXTS
-    train = job.train.take(sample(job.train.labels, n_train, job.seed))
-    probability_NC = softmax(_scores(fitted, train.texts) / temperature)
+    train = job.train.take(sample(job.train.labels, most_train_texts(job.route), job.seed))
+    probability_NC = softmax(finite_scores(fitted, train.texts) / temperature)
     return {"texts": len(train), **measure(train.labels, probability_NC, seed=job.seed)}
 
 
-def _scores(fitted: Fitted, texts: list[str]) -> Floats:
+def finite_scores(fitted: Fitted, texts: list[str]) -> Floats:
+    """Scores of texts (N, C).  AdaptError: some are no finite numbers; of an endpoint they are answers without one."""
     scores_NC = fitted.predictor.scores(texts)
     if fitted.predictor.kind == ENDPOINT:
         return scores_NC
@@ -93,7 +100,7 @@ def _validation(job: Job, fitted: Fitted) -> tuple[float, dict[str, float]]:
     part = job.validation
     if part is None:
         return 1.0, {}
-    scores_NC = _scores(fitted, part.texts)
+    scores_NC = finite_scores(fitted, part.texts)
     told_N = np.isfinite(scores_NC).all(1)
     temperature = 1.0
     if job.config.calibrate and told_N.any():

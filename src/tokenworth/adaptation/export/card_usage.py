@@ -21,7 +21,11 @@ def write_saved_card(folder: Path, kind: str, result: AdaptResult) -> None:
     Raises TokenworthError: it cannot be written.
     """
     usage = ["With this package: `tokenworth predict OUT new.csv`, or `load_classifier(OUT).predict(texts)`."]
-    if kind in {"probe", "tuned"}:
+    if "by_label" in result.confusion:
+        usage.append(
+            "Without it: what trained a network, by `tokenworth export OUT FOLDER`, where transformers has its class."
+        )
+    elif kind in {"probe", "tuned"}:
         write_module(folder)
         usage = [*plain_usage(adapter=(folder / "adapter").is_dir(), backbone=(folder / "backbone").is_dir()), *usage]
     elif kind == "bow":
@@ -78,8 +82,8 @@ def _row(row: Compared) -> list[str]:
     return [row.form, size, f1, f"{row.largest:.2g}", f"{row.same:.4f}", f"{row.cpu_seconds:.2f}"]
 
 
-def checkpoint_usage(prefix: str) -> list[str]:
-    """Of a folder that the library's own class reads."""
+def checkpoint_usage(prefix: str, thresholds: Sequence[float] | None = None) -> list[str]:
+    """Of a folder that the library's own class reads; with thresholds of several labels a text."""
     code = [
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
         "",
@@ -87,9 +91,23 @@ def checkpoint_usage(prefix: str) -> list[str]:
         "tokenizer = AutoTokenizer.from_pretrained('.')",
         f"text = {prefix + 'A text.'!r}",
         "logits = model(**tokenizer(text, return_tensors='pt', return_token_type_ids=False)).logits",
-        "print(model.config.id2label[int(logits.argmax())], logits.softmax(-1))",
+        *(_ONE if thresholds is None else _several(thresholds)),
     ]
-    return [_code(code), "The temperature is in the head, so the softmax of the logits is calibrated as the run's was."]
+    squashed = "softmax" if thresholds is None else "sigmoid"
+    told = f"The temperature is in the head, so the {squashed} of the logits is calibrated as the run's was."
+    return [_code(code), told]
+
+
+_ONE = ["print(model.config.id2label[int(logits.argmax())], logits.softmax(-1))"]
+
+
+def _several(thresholds: Sequence[float]) -> list[str]:
+    """Labels from their thresholds on."""
+    return [
+        f"thresholds = {[round(value, 6) for value in thresholds]}",
+        "chances = logits[0].sigmoid().tolist()",
+        "print([model.config.id2label[i] for i, chance in enumerate(chances) if chance >= thresholds[i]], chances)",
+    ]
 
 
 def adapter_usage(base: str, n_classes: int, pad_id: int, rank: int, prefix: str) -> list[str]:

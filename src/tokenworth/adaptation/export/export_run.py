@@ -74,6 +74,8 @@ def export_run(run: str | Path, to: str | Path, settings: ExportSettings, *, mod
     if settings.format == "onnx":
         require_onnx()
     classifier, result, place = load_classifier(run, model=model), _result_of(Path(run)), Path(to)
+    if classifier.thresholds is not None and settings.format != "transformers":
+        raise AdaptError(f"{run} names several labels a text, which only --format transformers holds; choose that")
     with _folder(place) as part:
         export = _Export(classifier, _held_out(result, settings.texts), settings, part, place.absolute())
         exported, used, more = _WRITERS[settings.format](export)
@@ -100,6 +102,8 @@ def _held_out(result: AdaptResult | None, most: int) -> HeldOut:
     """Test texts of the run, evenly spaced; a few of our own where the run is not there."""
     if result is None:
         return HeldOut(list(SAMPLES), None)
+    if "by_label" in result.confusion:  # no class a text to compare
+        return HeldOut([str(text) for text in result.predictions["text"][:most]], None)
     rows = np.unique(np.linspace(0, len(result.predictions) - 1, most).astype(int))
     chosen, number = result.predictions.iloc[rows], {name: i for i, name in enumerate(result.task["label_names"])}
     return HeldOut([str(text) for text in chosen["text"]], np.array([number[label] for label in chosen["label"]]))
@@ -120,10 +124,12 @@ def _transformers(export: _Export) -> _Written:
     try:
         apart = export_classifier(classifier, export.folder)
     except AdaptError as error:
+        if classifier.thresholds is not None:  # classifier.py knows one class a text
+            raise
         write_plain(classifier, export.folder)
         why = f"{export.place}: backbone and head, which {MODULE} in it loads ({_reason(classifier, error)})"
         return Exported([why], []), usage.plain_usage(adapter=False, backbone=True), []
-    used = usage.checkpoint_usage(getattr(predictor, "prefix", ""))
+    used = usage.checkpoint_usage(getattr(predictor, "prefix", ""), classifier.thresholds)
     return Exported([f"{export.place}: logits equal to {apart:.1e}"], []), used, []
 
 

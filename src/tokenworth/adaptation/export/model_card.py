@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokenworth.adaptation.storage.adapt_result import AdaptResult
+from tokenworth.probes.label_set_metrics import LABEL_SET_METRICS
 from tokenworth.probes.probability_metrics import METRICS
 
 CARD = "README.md"
@@ -105,7 +106,7 @@ def _listed(value: Any) -> str:
 
 def _metrics(result: AdaptResult) -> list[list[str]]:
     figures = result.metrics
-    kept = [name for name in METRICS if name in figures]
+    kept = [name for name in dict.fromkeys((*LABEL_SET_METRICS, *METRICS)) if name in figures]
     rows = [[name, figures[name], figures[f"{name}_low"], figures[f"{name}_high"]] for name in kept]
     return [[str(name).replace("_", " "), *(f"{value:.4f}" for value in values)] for name, *values in rows]
 
@@ -123,6 +124,8 @@ def _cost(result: AdaptResult) -> list[list[str]]:
 def _limits(result: AdaptResult) -> list[str]:
     names = len(result.task["label_names"])
     said = [f"It knows these {names} classes and gives every text one of them, texts of none among them."]
+    if "by_label" in result.confusion:
+        said = [f"It knows these {names} labels and gives a text any number of them, none among these."]
     said.append(_KNOWN_BEFORE)
     if result.mislabelled:
         said.append(f"Of its training texts {len(result.mislabelled):,} or more are probably labelled wrongly.")

@@ -55,6 +55,8 @@ def sequence_classifier(classifier: Classifier) -> tuple[Any, float]:
             f"{type(model).__name__} gives other logits than the classifier (relative difference {apart:.2g}); "
             f"{_advice(predictor, classifier)}"
         )
+    if classifier.thresholds is not None:
+        model.config.problem_type = "multi_label_classification"
     return model, apart
 
 

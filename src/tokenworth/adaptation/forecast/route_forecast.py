@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tokenworth.adaptation.evaluation.evaluation import NETWORK_TRAIN_TEXTS
 from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.forecast.training_memory import TrainingMemory, count_memory
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
@@ -39,7 +40,6 @@ TRAINING_SHARE = 0.6
 """Share of the matrix rate (measured in a burst on large products) that training keeps up on a CPU."""
 SECONDS_PER_TENSOR = {"lora": 6e-4, "full": 3e-4, "scratch": 3e-4}
 """Of a step, for every tensor that learns, whatever its size: calls of the library, dropout, the optimiser."""
-EVALUATED_TRAIN_TEXTS = 2000
 _BYTES_KEPT = 4
 _STEPS_DRAWN = 300
 
@@ -175,7 +175,7 @@ def _evaluated(config: ResolvedConfig, train_lengths_N: np.ndarray, test_lengths
     """Tokens of every text that is read for an evaluation: at the end, and if training does not end before."""
     texts = round(config.validation_share * len(train_lengths_N)) if config.keeps_best else 0
     times = ceil(config.steps / config.steps_between_evaluations)
-    parts = [test_lengths_M, train_lengths_N[:EVALUATED_TRAIN_TEXTS], np.tile(train_lengths_N[:texts], times)]
+    parts = [test_lengths_M, train_lengths_N[:NETWORK_TRAIN_TEXTS], np.tile(train_lengths_N[:texts], times)]
     return np.concatenate(parts).astype(np.float64)
 
 

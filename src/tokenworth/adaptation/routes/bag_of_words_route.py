@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.base.aliases import Floats
-from tokenworth.base.schema import TEXT, Each, Shape, mistake_in
+from tokenworth.base.schema import TEXT, TRUTH, Each, Shape, mistake_in
 from tokenworth.errors import AdaptError
 from tokenworth.probes import BagOfWordsModel, Linear, fit_bag_of_words
 from tokenworth.probes.bag_of_words import RECIPES
@@ -33,7 +33,8 @@ class BowPredictor:
         """terms.json and bow.safetensors."""
         blocks, linear = self.model.blocks, self.model.linear
         terms = {block.kind: block.terms for block in blocks}
-        held = json.dumps({"recipe": self.model.recipe, "terms": terms}, ensure_ascii=False)
+        several = {"several": True} if self.model.several else {}
+        held = json.dumps({"recipe": self.model.recipe, "terms": terms, **several}, ensure_ascii=False)
         (folder / "terms.json").write_text(held, encoding="utf-8")
         arrays = {"weights": linear.weights_DC, "intercept": linear.intercept_C}
         save_file(arrays | {f"idf.{block.kind}": block.idf_F for block in blocks}, folder / "bow.safetensors")
@@ -51,12 +52,13 @@ def load_bow(folder: Path, _facts: dict[str, Any], _loading: dict[str, Any]) -> 
     if "idf" in arrays:
         raise AdaptError(f"{folder} holds a bag of words of an earlier version; run adapt with the route bow again")
     held = json.loads((folder / "terms.json").read_text(encoding="utf-8"))
-    shape: Shape = {"recipe": TEXT, "terms": Each([TEXT])}
+    shape: Shape = {"recipe": TEXT, "terms": Each([TEXT]), "several?": TRUTH}
     recipe = RECIPES.get(held["recipe"]) if mistake_in(held, shape) is None else None
     if recipe is None or tuple(held["terms"]) != recipe.kinds:
         raise ValueError("terms.json holds no recipe and terms")
     blocks = tuple(Ngrams(kind, terms, arrays[f"idf.{kind}"]) for kind, terms in held["terms"].items())
-    return BowPredictor(BagOfWordsModel(held["recipe"], blocks, Linear(arrays["weights"], arrays["intercept"])))
+    linear = Linear(arrays["weights"], arrays["intercept"])
+    return BowPredictor(BagOfWordsModel(held["recipe"], blocks, linear, held.get("several", False)))
 
 
 def fit_bow(job: Job) -> Fitted:

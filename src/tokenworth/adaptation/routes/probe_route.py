@@ -5,7 +5,8 @@ Axes: N training texts, D numbers of a pooled text, C classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from safetensors.numpy import load_file, save_file
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.predictor import known_backbone, origin, with_prefix
+from tokenworth.adaptation.routes.label_set_readouts import logistic_readout, ridge_readout
+from tokenworth.adaptation.routes.training_texts import TrainingTexts, load_training
 from tokenworth.assessment.layer_choice import Candidate, choose_layer
-from tokenworth.assessment.layer_scores import Labels, layer_moments, layer_probe
+from tokenworth.assessment.layer_scores import Labels, layer_moments, layer_probe, numbered
 from tokenworth.assessment.probe_search import candidate_readings, losses_of, search
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
 from tokenworth.encode import Reading, encode, normalised, pool, tokenise
+from tokenworth.errors import SettingError
 from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.probes import Linear, RidgeProbe, grouped_folds, logistic_probe
 from tokenworth.probes.probability_metrics import fit_temperature
@@ -46,15 +50,27 @@ class ProbePredictor:
     origin: dict[str, Any]
     known: dict[str, np.ndarray]
     """Features of texts that are already there."""
+    training: TrainingTexts | None = None
+    """What it has learnt from, where that is looked at or was kept."""
+    keeps_training: bool = False
+    """Whether `save` writes these down."""
     kind: str = "probe"
 
     def scores(self, texts: list[str]) -> Floats:
         """Log-odds (N, C); only texts without features go through the model."""
-        new = list(dict.fromkeys(text for text in texts if text not in self.known))
-        features = self.known | (dict(zip(new, self._features(new), strict=True)) if new else {})
-        return self.linear.scores(np.stack([features[text] for text in texts]).astype(np.float64))
+        return self.linear.scores(self.features(texts).astype(np.float64))
 
-    def _features(self, texts: list[str]) -> np.ndarray:
+    def features(self, texts: list[str]) -> np.ndarray:
+        """Pooled texts (N, D), float32: those that are there already, and of the others by a pass."""
+        new = list(dict.fromkeys(text for text in texts if text not in self.known))
+        features = self.known | (dict(zip(new, self._encoded(new), strict=True)) if new else {})
+        return np.stack([features[text] for text in texts])
+
+    def knowing(self, texts: list[str]) -> ProbePredictor:
+        """The same, with features of these texts at hand."""
+        return replace(self, known=self.known | dict(zip(texts, self.features(texts), strict=True)))
+
+    def _encoded(self, texts: list[str]) -> np.ndarray:
         tokens = tokenise(self.backbone, with_prefix(texts, self.prefix), max_length=self.max_length)
         width = self.backbone.width * (1 + self.reading.pooling.count("+"))
         features_ND = np.empty((len(texts), width), dtype=np.float32)
@@ -67,12 +83,13 @@ class ProbePredictor:
         return features_ND
 
     def save(self, folder: Path) -> dict[str, Any]:
-        """probe.safetensors; the backbone stays where it is."""
+        """probe.safetensors, and where asked for the training texts; the backbone stays where it is."""
         arrays = {"weights": self.linear.weights_DC, "intercept": self.linear.intercept_C}
         save_file(arrays, folder / "probe.safetensors")
         facts = {name: getattr(self, name) for name in ("layer", "max_length", "prefix")}
         facts |= {"longest": self.backbone.max_length}
-        return {**facts, **self.reading._asdict(), "base": self.origin}
+        kept = self.training.save(folder) if self.training is not None and self.keeps_training else None
+        return {**facts, **self.reading._asdict(), "base": self.origin, **({"training": kept} if kept else {})}
 
 
 def load_probe(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> ProbePredictor:
@@ -81,7 +98,8 @@ def load_probe(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> 
     linear, backbone = Linear(arrays["weights"], arrays["intercept"]), known_backbone(facts["base"], loading)
     cut = (facts["max_length"], facts["prefix"])
     reading = Reading(facts["pooling"], facts.get("states", "raw"))  # raw: saved before there was a choice
-    return ProbePredictor(backbone, facts["layer"], reading, linear, *cut, facts["base"], {})
+    training = load_training(folder, facts.get("training"))
+    return ProbePredictor(backbone, facts["layer"], reading, linear, *cut, facts["base"], {}, training)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,6 +107,7 @@ class _Candidate:
     name: str
     place: Candidate
     cv_accuracy: float
+    """Of several labels a text micro F1."""
     linear: Linear
 
 
@@ -107,19 +126,22 @@ def fit_probe(job: Job) -> Fitted:
         known: dict[str, np.ndarray] = {}
         for part, split in parts.items():
             known |= dict(zip(split.texts, features.part(part, *best.place), strict=True))
+        training = _training(job, features, best.place)
     place = origin(backbone, job.loading.get("tokenizer"), job.seed)
     cut = (config.max_length, config.prefix)
     n = best.linear.weights_DC.size + best.linear.intercept_C.size
     reused = bool(features.facts["reused"])  # then no tokens are spent
     return Fitted(
-        predictor=ProbePredictor(backbone, *best.place, best.linear, *cut, place, known),
+        predictor=ProbePredictor(
+            backbone, *best.place, best.linear, *cut, place, known, training, config.keep_training
+        ),
         backbone=backbone,
         parameters={"trainable": n, "total": n + backbone.n_parameters},
         facts={
             "probe": best.name,
             "layer": best.place.layer,
             **best.place.reading._asdict(),
-            "cv_accuracy": best.cv_accuracy,
+            "cv_micro_f1" if job.task.several else "cv_accuracy": best.cv_accuracy,
             "layer_frequency": {str(layer): share for layer, share in frequency.items()},
             "pass_reused": reused,
         },
@@ -135,8 +157,9 @@ def _best(job: Job, features: Features) -> tuple[_Candidate, dict[int, float]]:
     train = job.train
     folds_N = grouped_folds(train.labels, min(FOLDS, len(train)), groups_N=train.units(), seed=job.seed)
     no_shuffles = torch.empty(0, len(train), dtype=torch.int64)
-    train_N, test_M = torch.from_numpy(train.labels), job.task.test.labels
-    labels = Labels(train_N, test_M, torch.from_numpy(folds_N), no_shuffles, job.n_classes)
+    number_N, n_classes, sets_LC = numbered(train.labels, job.n_classes)
+    train_N, test_M = torch.from_numpy(number_N), job.task.test.labels
+    labels = Labels(train_N, test_M, torch.from_numpy(folds_N), no_shuffles, n_classes, sets_LC)
 
     def fit(place: Candidate) -> RidgeProbe:
         train_ND = _train(job, features, place)
@@ -144,11 +167,40 @@ def _best(job: Job, features: Features) -> tuple[_Candidate, dict[int, float]]:
 
     probes = search(fit, features.settings.layers, features.settings.readings, width=features.width)
     choice = choose_layer(losses_of(probes), folds_N)
+    if job.task.several:
+        return _best_of_label_sets(job, features, choice.order, labels), choice.frequency
     accuracy = float((probes[choice.best].crossfit_N == train_N).double().mean())
     candidates = [_Candidate("ridge", choice.best, accuracy, _ridge(_train(job, features, choice.best), labels))]
     if job.n_classes <= MAX_LOGISTIC_CLASSES:
         candidates += [_logistic(job, features, place) for place in choice.order[:LOGISTIC_LAYERS]]
     return max(candidates, key=lambda candidate: candidate.cv_accuracy), choice.frequency
+
+
+def _best_of_label_sets(job: Job, features: Features, order: Sequence[Candidate], labels: Labels) -> _Candidate:
+    """The same by cross-fitted micro F1."""
+    first_ND = _train(job, features, order[0])
+    candidates = [_Candidate("ridge", order[0], *ridge_readout(first_ND, job.train.labels, labels))]
+    for place in order[:LOGISTIC_LAYERS]:
+        fitted = logistic_readout(job.train, _train(job, features, place).numpy(), job.seed)
+        candidates.append(_Candidate("logistic", place, *fitted))
+    return max(candidates, key=lambda candidate: candidate.cv_accuracy)
+
+
+def _training(job: Job, features: Features, place: Candidate) -> TrainingTexts | None:
+    """Where something will be said of them.
+
+    Raises SettingError: they are to be kept, and have several labels each.
+    """
+    if job.task.several:
+        if job.config.keep_training:
+            raise SettingError(
+                f"{job.task.name} has several labels a text, and what a training text does to one class is what "
+                "keep_training is for; leave it out"
+            )
+        return None
+    if not (job.config.mislabelled or job.config.keep_training):
+        return None
+    return TrainingTexts.of(job.train, job.train_rows, features.part("train", *place)[job.train_rows], job.n_classes)
 
 
 def _train(job: Job, features: Features, place: Candidate) -> torch.Tensor:

@@ -25,7 +25,7 @@ from tokenworth.backbones.twins import random_model, retokenised, with_model
 from tokenworth.base.machine import keep_freed_memory
 from tokenworth.encode import Tokens
 from tokenworth.errors import SettingError
-from tokenworth.probes.probability_metrics import metric_value, softmax
+from tokenworth.probes.label_set_metrics import value_of_scores
 from tokenworth.training.checkpoints import Checkpoints
 from tokenworth.training.devices import Compute, whole_state
 from tokenworth.training.loop import Loop
@@ -169,9 +169,9 @@ def _data(job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens,
 
     def values() -> dict[str, float]:
         assert part is not None, "there is nothing to evaluate on"
-        probability_NC = softmax(predictor.scores(part.texts))
+        scores_NC = predictor.scores(part.texts)
         names = dict.fromkeys((config.judged_by, *CURVES))
-        return {name: metric_value(name, part.labels, probability_NC) for name in names}
+        return {name: value_of_scores(name, part.labels, scores_NC) for name in names}
 
     return TrainingData(
         packing.Packer(backbone, tokens.ids, cost, packing=packs),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import pandas as pd
 from typing_extensions import NotRequired, TypedDict
 
-from tokenworth.assessment.assessment_result import BackboneCard, Parts
+from tokenworth.assessment.assessment_result import BackboneCard, LabelRow, Parts
 from tokenworth.base.atomic_files import read_table
 from tokenworth.base.codec import ELSEWHERE, Result, load
 from tokenworth.base.schema import (
@@ -61,11 +61,15 @@ class Mistake(TypedDict):
 
 
 class Mistakes(TypedDict, total=False):
-    """The most frequent mistakes, and for few classes the whole matrix: rows true, columns predicted."""
+    """The most frequent mistakes, and for few classes the whole matrix: rows true, columns predicted.
+
+    Of several labels a text: which was given in the place of which, and every label by itself.
+    """
 
     mistakes: list[Mistake]
     labels: list[str]
     counts: list[list[Count]]
+    by_label: list[LabelRow]
 
 
 class Mislabelled(TypedDict):
@@ -77,6 +81,37 @@ class Mislabelled(TypedDict):
     suggested: str
     p_label: Finite
     p_suggested: Finite
+
+
+class Harmful(TypedDict):
+    """A training text without which a probe would err less on the test texts."""
+
+    row: Count
+    text: str
+    label: str
+    read_as: str
+    """The class that the read-out without the text gives it."""
+    harm: Finite
+    """Share of the error on test texts that goes with the text."""
+
+
+class TextGroup(TypedDict):
+    """The most harmful texts left out together: the share of the error that goes, and the sum of their own shares."""
+
+    texts: Count
+    sum: Finite
+    together: Finite
+
+
+class InfluenceOnTest(TypedDict, total=False):
+    """What training texts do to the error of a probe's ridge read-out on test texts."""
+
+    error: Finite
+    """Mean squared error over one-hot labels."""
+    agreement: Finite
+    """Share of the test texts of which the ridge read-out says what the probe says."""
+    harmful: list[Harmful]
+    groups: list[TextGroup]
 
 
 class Moved(TypedDict):
@@ -152,6 +187,8 @@ class AdaptResult(Result):
     """Bins of test texts by confidence: mean confidence, accuracy, texts."""
     mislabelled: list[Mislabelled]
     """Training texts whose label is probably wrong, the most suspicious first."""
+    influence: InfluenceOnTest = field(default_factory=InfluenceOnTest)
+    """Training texts that harm, of a probe; empty where none were looked for."""
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
     """Scores before and after, and spectra of the updates."""
     tuning: list[Annotated[dict[str, Any], {"lr": FINITE, "rank": WHOLE, "steps": WHOLE}]] = field(default_factory=list)
@@ -163,7 +200,13 @@ class AdaptResult(Result):
     environment: Facts = field(default_factory=dict)
     """Versions, machine and device it ran on."""
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, metadata=ELSEWHERE)
-    """One row a test text: text, label, predicted, correct, confidence, and p_CLASS for few classes."""
+    """One row a test text: text, label, predicted (lists, of several labels a text), correct, confidence, and p_CLASS
+    for few classes."""
+
+    @property
+    def several(self) -> bool:
+        """Whether texts may have several labels."""
+        return "by_label" in self.confusion
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """predictions.parquet."""
@@ -181,10 +224,23 @@ class AdaptResult(Result):
         path = place.with_name(PREDICTIONS)
         table = read_table(path, f"no predictions; {cls.REMEDY}")
         n_texts = result.task["texts"]["test"]
+        if result.several:
+            table = _with_lists(table)
         for column in ("label", "predicted"):
             known = {*names, *([NO_CLASS_NAME] if column == "predicted" else [])}
-            if column not in table or len(table) != n_texts or not set(table[column]) <= known:
+            if column not in table or len(table) != n_texts or not _words(table[column]) <= known:
                 raise TokenworthError(
                     f"{path} does not hold the class '{column}' of {n_texts:,} test texts; {cls.REMEDY}"
                 )
         return replace(result, predictions=table)
+
+
+def _with_lists(table: pd.DataFrame) -> pd.DataFrame:
+    """Labels as lists of words, which Parquet gives back as arrays."""
+    lists = {name: [list(cell) for cell in table[name]] for name in ("label", "predicted") if name in table}
+    return table.assign(**{name: pd.Series(cells, index=table.index, dtype=object) for name, cells in lists.items()})
+
+
+def _words(column: pd.Series) -> set[str]:
+    """The classes in a column, or the labels in its lists."""
+    return {word for cell in column for word in (cell if isinstance(cell, list) else [cell])}

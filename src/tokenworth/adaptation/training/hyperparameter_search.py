@@ -22,7 +22,8 @@ from tokenworth.base.atomic_files import write_json
 from tokenworth.base.cell_store import CellStore
 from tokenworth.base.schema import FINITE, WHOLE, read_object
 from tokenworth.errors import SettingError, TokenworthError
-from tokenworth.probes.probability_metrics import LOWER_IS_BETTER, metric_value, softmax
+from tokenworth.probes.label_set_metrics import value_of_scores
+from tokenworth.probes.probability_metrics import LOWER_IS_BETTER
 
 RATES = (1e-5, 1e-2)
 """Ends of the range of learning rates, searched on a logarithmic scale."""
@@ -103,7 +104,7 @@ def _trial(job: Job, fit: Callable[[Job], Fitted], config: ResolvedConfig, work:
         "lr": config.lr,
         "rank": config.rank,
         "steps": config.steps,
-        job.config.metric: metric_value(job.config.metric, part.labels, softmax(fitted.predictor.scores(part.texts))),
+        job.config.metric: value_of_scores(job.config.metric, part.labels, fitted.predictor.scores(part.texts)),
         "train_flops": fitted.cost["train_flops"],
         "loop_seconds": fitted.cost["loop_seconds"],
     }

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, trainable
 from tokenworth.adaptation.training.adafactor import make_optimiser, sparse_embeddings
 from tokenworth.adaptation.training.batch_cuts import Group
 from tokenworth.adaptation.training.batch_packing import Packer
+from tokenworth.adaptation.training.label_losses import summed_loss, text_weights
 from tokenworth.adaptation.training.text_order import Order, learning_rate
 from tokenworth.base.run_record import OtherRunError
 from tokenworth.errors import AdaptError, first_line
@@ -51,6 +51,7 @@ class TrainingData:
 
     packer: Packer
     labels_N: np.ndarray
+    """Classes, or 0 and 1 of several labels a text (N, C)."""
     class_weight_C: Tensor
     evaluate: Callable[[], dict[str, float]] | None
     """Metrics on the validation part, that it is judged by first; None where there is none."""
@@ -91,7 +92,7 @@ class RouteLearner(Learner):
 
     def prepare(self, rows: np.ndarray, local: np.ndarray) -> None:
         """A text counts by the weight of its class; a process without one takes part in the exchange with weight 0."""
-        total = float(self.weights_C[self.labels_N[torch.from_numpy(rows)]].sum())
+        total = float(text_weights(self.labels_N[torch.from_numpy(rows)], self.weights_C).sum())
         self._share = 1 / total if len(local) else 0.0
         self._counted.zero_()
         # Dropout depends on seed, step and process alone, not on what came before.
@@ -104,12 +105,12 @@ class RouteLearner(Learner):
         return self.data.packer.plan(local, self.position.micro_batch) or [Group(np.array([0]), packed=False)]
 
     def loss(self, group: Group) -> tuple[Tensor, Tensor]:
-        """Weighted cross-entropy of some texts, as their share of the batch's mean."""
+        """Weighted cross-entropy of some texts (`label_losses`), as their share of the batch's mean."""
         batch = self.data.packer.batch(group)
         with self.compute.autocast(next(iter(self.parameters.values())).dtype):
             logits_BC = self.model(batch)
         targets_B = self.labels_N[torch.from_numpy(group.rows).to(self.compute.device)]
-        loss: Tensor = self._share * cross_entropy(logits_BC, targets_B, weight=self.weights_C, reduction="sum")
+        loss: Tensor = self._share * summed_loss(logits_BC, targets_B, self.weights_C)
         if self._share:
             flops = self.data.packer.flops(group)
             self._counted += torch.tensor([batch.tokens, batch.places, flops], dtype=torch.float64)

@@ -10,7 +10,7 @@ from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.base.aliases import Ints
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.tasks import Task
-from tokenworth.tasks.split import KEPT_IN_TRAIN, sample, split
+from tokenworth.tasks.split import KEPT_IN_TRAIN, sample, split, texts_of_each
 
 _TENTH = 0.1
 
@@ -24,21 +24,21 @@ def usable_rows(task: Task, config: AdaptConfig, seed: int) -> Ints:
     labels_N = task.train.labels
     if config.train_size is None:
         return np.arange(len(labels_N))
-    n_classes = len(np.unique(labels_N))
+    n_classes = int((texts_of_each(labels_N, task.n_classes) > 0).sum())
     if config.train_size < n_classes:
         raise SettingError(f"train_size {config.train_size} is less than a text for each of the {n_classes} classes")
     return sample(labels_N, config.train_size, seed)
 
 
 def size_of(task: Task, config: AdaptConfig, seed: int) -> TaskSize:
-    """What of a task the rule of settings asks for; of texts in groups, what a tenth of them can take.
+    """What of a task the rule of settings asks for; of texts in groups, or of several labels, what a tenth can take.
 
     Raises:
         SettingError: train_size leaves fewer texts than classes.
     """
     rows = usable_rows(task, config, seed)
     train = task.train.take(rows)
-    if (units := train.units()) is not None:
+    if (units := train.units()) is not None or task.several:
         cut = split(train.labels, _TENTH, seed, units)[1]
         return TaskSize(len(rows), len(cut))
     counts_C = np.bincount(train.labels)
@@ -58,9 +58,11 @@ def divide(task: Task, config: ResolvedConfig, seed: int) -> tuple[Ints, Ints]:
     train = task.train.take(rows)
     kept, cut = split(train.labels, config.validation_share, seed, train.units())
     if not len(cut):
+        remedy = "choose selection last and no calibration"
+        if config.thresholds == "chosen":
+            remedy += ", and thresholds half"
         raise TaskError(
             f"{task.name}: {len(rows):,} training texts are too few to cut a validation part of "
-            f"{config.validation_share:g} from with two left in every class; choose selection last and no calibration, "
-            "or bring more texts"
+            f"{config.validation_share:g} from with two left in every class; {remedy}, or bring more texts"
         )
     return rows[kept], rows[cut]

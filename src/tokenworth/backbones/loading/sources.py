@@ -12,6 +12,7 @@ from tokenworth.backbones.catalog import PUBLISHED
 from tokenworth.backbones.loading.configuration_check import read_stated
 from tokenworth.backbones.loading.gguf_file import SUFFIX
 from tokenworth.backbones.loading.gguf_header import is_part
+from tokenworth.backbones.loading.similar_names import similar_name
 from tokenworth.backbones.package_models import PACKAGED
 from tokenworth.errors import BackboneError, SettingError
 
@@ -206,17 +207,27 @@ def _download(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> P
     except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
         served = " (a model on a server, endpoint:NAME, answers the route prompt alone)" if ":" in hub_id else ""
         sentences = {
-            errors.HFValidationError: f"{hub_id!r} is neither a folder here nor a possible hub id{served}; give "
-            f"{_BRING}",
+            errors.HFValidationError: f"{hub_id!r} is neither a folder here nor a possible hub id{served}; "
+            f"{_or_meant(hub_id)}give {_BRING}",
             errors.GatedRepoError: f"{hub_id} is gated; accept its terms at https://huggingface.co/{hub_id} and log in "
             "with `hf auth login`",
             errors.RevisionNotFoundError: f"{hub_id} has no revision {revision!r}; leave it out, or give a branch, tag "
             "or commit",
             errors.RepositoryNotFoundError: f"there is no folder {hub_id} here and no such model on the hub (or it is "
-            "private: `hf auth login`)",
+            f"private: `hf auth login`){_meant(hub_id)}",
         }
         known = (sentence for kind, sentence in sentences.items() if isinstance(error, kind))
         raise BackboneError(next(known, None) or _unreachable(hub_id, error)) from error
+
+
+def _meant(name: str) -> str:
+    near = similar_name(name)
+    return "" if near is None else f"; did you mean {near}?"
+
+
+def _or_meant(name: str) -> str:
+    near = similar_name(name)
+    return "" if near is None else f"did you mean {near}? Otherwise "
 
 
 def _unreachable(hub_id: str, error: Exception) -> str:
@@ -225,5 +236,6 @@ def _unreachable(hub_id: str, error: Exception) -> str:
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE", "0") not in {"", "0"} else ""
     return (
         f"{hub_id} is no folder here, is not in the hub's cache, and the hub cannot be reached{offline}; "
-        f"bring {_BRING} from https://huggingface.co/{hub_id} and give the folder's path instead of the name"
+        f"{_or_meant(hub_id)}bring {_BRING} from https://huggingface.co/{hub_id} and give the folder's path instead of "
+        "the name"
     )

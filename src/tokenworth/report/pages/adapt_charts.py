@@ -24,11 +24,12 @@ def adapt_cards(result: AdaptResult) -> list[Card]:
     between = tight(metrics.get("weighted_f1_low"), metrics.get("weighted_f1_high"))
     trainable, total = (result.parameters.get(name, 0) for name in ("trainable", "total"))
     weights = f"of {parameters(total)} parameters" if total else "the weights are the server's"
-    f1 = (f"{between} (95 %)", f"most frequent class {majority}")
+    common, right = ("label", "All labels right") if result.several else ("class", "Accuracy")
+    f1 = (f"{between} (95 %)", f"most frequent {common} {majority}")
     calibration = (f"log-loss {shown(metrics.get('log_loss'))}", f"temperature {result.temperature:.2f}")
     return [
         Card("Weighted F1, test", shown(metrics.get("weighted_f1")), f1, accent=True),
-        Card("Accuracy", shown(metrics.get("accuracy")), (f"on training texts {shown(train.get('accuracy'))}",)),
+        Card(right, shown(metrics.get("accuracy")), (f"on training texts {shown(train.get('accuracy'))}",)),
         Card("Calibration error", shown(metrics.get("ece")), calibration),
         Card("Trainable", parameters(trainable) if trainable else "none", (weights,)),
         Card("Time", duration(cost.get("seconds")), _spent(cost)),
@@ -71,8 +72,32 @@ def reliability_panel(result: AdaptResult) -> Panel:
     dots = theme.dots(x, y, marker=marker, cliponaxis=False, **theme.hover_texts(texts))
     even = theme.line([0, 1], [0, 1], colour=theme.GREY, width=1.2, line={"dash": "dash"}, hoverinfo="skip")
     x_axis, y_axis = (theme.axis(name=name, range=[0, 1.02], nticks=6) for name in ("mean confidence", "accuracy"))
-    keys = (Key("dot", "a bin of texts"), Key("dash", "as sure as right", theme.GREY))
+    bins = "a bin of texts and labels" if result.several else "a bin of texts"
+    keys = (Key("dot", bins), Key("dash", "as sure as right", theme.GREY))
     return panel.with_figure(theme.figure([even, dots], x_axis, y_axis), keys, 240)
+
+
+def abstention_panel(result: AdaptResult) -> Panel:
+    """Error among the surest texts by their share, and the bound of it."""
+    from tokenworth.adaptation.evaluation.abstention import risk_curve
+
+    panel, curve = panel_of("abstention"), risk_curve(result)
+    if curve is None:
+        return panel.without("There are no test predictions.")
+    texts = [
+        f"{share:.0%} answered<br><b>{error:.3f}</b> wrong"
+        for share, error in zip(curve["coverage"], curve["error"], strict=True)
+    ]
+    line = theme.line(curve["coverage"], curve["error"], **theme.hover_texts(texts))
+    hover = [
+        f"{share:.0%} answered<br>at most <b>{bound:.3f}</b>"
+        for share, bound in zip(curve["shares"], curve["bounds"], strict=True)
+    ]
+    dots = theme.dots(curve["shares"], curve["bounds"], colour=theme.GREY, **theme.hover_texts(hover))
+    x = theme.axis(name="share of test texts answered", range=[0, 1.02], tickformat=".0%", nticks=6)
+    y = theme.axis(name="error among them", rangemode="tozero", nticks=6)
+    keys = (Key("line", "wrong among the surest"), Key("dot", "certified at .95", theme.GREY))
+    return panel.with_figure(theme.figure([line, dots], x, y), keys, 240)
 
 
 def diagnosis_panel(result: AdaptResult) -> Panel:

@@ -36,8 +36,9 @@ def balance_panel(result: Assessment) -> Panel:
         return panel.without("The task does not say how many texts each class has.")
     order = _largest_first(train)
     parts = [("train", train, theme.ACCENT), ("test", test, theme.GREY)][: 2 if test else 1]
-    keys = [Key("bar", f"{split}, {sum(counts):,} texts", colour) for split, counts, colour in parts]
-    traces = [_bars(counts, names, order, colour, split) for split, counts, colour in parts]
+    totals = {split: _texts_of(result, split) if result.several else sum(counts) for split, counts, _ in parts}
+    keys = [Key("bar", f"{split}, {totals[split]:,} texts", colour) for split, _, colour in parts]
+    traces = [_bars(counts, totals[split], names, order, colour, split) for split, counts, colour in parts]
     x = theme.axis(name="share of the split", tickformat=".1~%", rangemode="tozero", nticks=5)
     bars = {"barmode": "group", "bargap": 0.3, "bargroupgap": 0.08}
     figure = theme.figure(traces, x, _class_axis([names[i] for i in order]), margin=_MARGIN, **bars)
@@ -45,8 +46,13 @@ def balance_panel(result: Assessment) -> Panel:
     return panel.with_figure(figure, keys, _bars_height(order), note=note)
 
 
-def _bars(counts: list[int], names: list[str], order: list[int], colour: str, split: str) -> theme.Trace:
-    total = max(sum(counts), 1)
+def _texts_of(result: Assessment, split: str) -> int:
+    """Texts of a part; of several labels a text the sum over labels is more."""
+    return int(dict[str, Any](result.task["texts"])[split])
+
+
+def _bars(counts: list[int], n_texts: int, names: list[str], order: list[int], colour: str, split: str) -> theme.Trace:
+    total = max(n_texts, 1)
     texts = [f"{hover(names[i])}<br><b>{counts[i]:,} {split} texts</b>, {counts[i] / total:.1%}" for i in order]
     shares, places = [counts[i] / total for i in order], list(range(len(order)))
     return theme.bars(shares, places, colour, orientation="h", **theme.hover_texts(texts))

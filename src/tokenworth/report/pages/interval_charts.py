@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _BASELINES = {"majority": 0, "bow": 1}
 _LOOKS = (("f1", "F1", -0.13, "circle"), ("accuracy", "accuracy", 0.16, "circle-open"))
 _ENDS = ("", "_low", "_high")
-_MARGIN = {"l": 60, "r": 20, "t": 6, "b": 40}
+_MARGIN = {"l": 20, "r": 20, "t": 6, "b": 40}
+_ABOVE, _GAP = -0.85, 0.27
+"""In rows: the upper end, and from a row up to its name."""
 _KIND_COLOURS = {"words": theme.GREY, "random": theme.SERIES[1], "trained": theme.ACCENT, "advised": theme.SERIES[2]}
 _KIND_WORDS = {
     "words": "no network",
@@ -29,10 +31,24 @@ _KIND_WORDS = {
 
 
 def _rows_figure(traces: list[Trace], names: list[str], ends: list[float | None], x_name: str) -> theme.Figure:
-    """Named rows from top to bottom, and an axis that shows all ends."""
-    ticks = {"tickvals": list(range(len(names))), "ticktext": names}
-    y = theme.axis(range=[len(names) - 0.5, -0.5], showgrid=False, **ticks)
-    return theme.figure(traces, theme.axis(name=x_name, nticks=7, range=theme.padded_range(ends)), y, margin=_MARGIN)
+    """Named rows from top to bottom, and an axis that shows all ends.
+
+    Names stand above their rows: beside them they took two thirds of the width of a telephone.
+    """
+    y = theme.axis(range=[_below(len(names)), _ABOVE], showgrid=False, showticklabels=False)
+    place = {"xref": "paper", "x": 0, "xanchor": "left", "yanchor": "bottom", "showarrow": False, "align": "left"}
+    named = [{**place, "y": row - _GAP, "text": name, "font": {"size": 11.5}} for row, name in enumerate(names)]
+    x = theme.axis(name=x_name, nticks=7, range=theme.padded_range(ends))
+    return theme.figure(traces, x, y, margin=_MARGIN, annotations=named)
+
+
+def _below(count: int) -> float:
+    """The lower end of so many rows."""
+    return count - 0.6
+
+
+def _named(name: object, f1: object) -> str:
+    return f"{label(name, 36)}  <b>{shown(f1)}</b>"
 
 
 def _interval_line(row: Row, key: str, height: float, **look: object) -> Trace:
@@ -47,7 +63,7 @@ def probes_panel(result: Assessment) -> Panel:
     if not any(number(probe.get("f1")) is not None for probe in probes):
         return panel.without("No probe was evaluated.")
     traces = [trace for look in _LOOKS for trace in _probe_dots(probes, *look)]
-    names = [f"{label(probe['name'], 34)}<br><b>{shown(probe.get('f1'))}</b>" for probe in probes]
+    names = [_named(probe["name"], probe.get("f1")) for probe in probes]
     ends = [number(probe.get(key + end)) for probe in probes for key in ("f1", "accuracy") for end in _ENDS]
     keys = (Key("dot", "F1"), Key("ring", "accuracy"), Key("dot", "baseline", theme.GREY))
     return panel.with_figure(_rows_figure(traces, names, ends, "score on the test texts"), keys, 66 + 46 * len(probes))
@@ -95,10 +111,7 @@ def _backbone_dots(rows: Sequence[Row], bow: Row) -> theme.Figure:
     )
     heights = list(range(len(rows)))
     tips = theme.dots(series(rows, "f1"), heights, size=11, marker=look, cliponaxis=False, **texts)
-    names = [
-        f"{label(short(row['name']), 30)}<br><b>{shown(row['f1'])}</b>{'  tied with the best' if is_tied(row) else ''}"
-        for row in rows
-    ]
+    names = [_named(short(row["name"]), row["f1"]) + ("  tied with the best" if is_tied(row) else "") for row in rows]
     ends = [number(row.get(f"f1{end}")) for row in [*rows, bow] for end in _ENDS]
     return _rows_figure([*_baseline(bow, len(rows)), *lines, tips], names, ends, "F1 on the test texts")
 
@@ -116,7 +129,7 @@ def story_panel(story: Story) -> Panel:
     hovers = theme.hover_texts([_measured_hover(row) for row in rows])
     heights = list(range(len(rows)))
     dots = theme.dots([row.f1 for row in rows], heights, size=12, marker=look, cliponaxis=False, **hovers)
-    names = [f"{label(row.name, 36)}<br><b>{shown(row.f1)}</b>" for row in rows]
+    names = [_named(row.name, row.f1) for row in rows]
     ends: theme.Values = [end for row in rows for end in (row.f1_low, row.f1, row.f1_high)]
     keys = [Key("dot", _KIND_WORDS[kind], _KIND_COLOURS[kind]) for kind in dict.fromkeys(row.kind for row in rows)]
     figure = _rows_figure([*lines, dots], names, ends, "weighted F1 on the test texts")
@@ -132,7 +145,7 @@ def _measured_hover(row: Measured) -> str:
 def _baseline(bow: Row, count: int) -> list[Trace]:
     """The bag of words through all rows, its interval as a grey strip."""
     f1, low, high = (number(bow.get(key)) for key in ("f1", "f1_low", "f1_high"))
-    top, bottom = -0.5, count - 0.5
+    top, bottom = _ABOVE, _below(count)
     grey = "rgba(139,147,157,0.14)"
     strip = theme.line(
         [low, low, high, high], [top, bottom, bottom, top], width=0, fill="toself", fillcolor=grey, hoverinfo="skip"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenworth.report.pages.theme import Panel
+
+if TYPE_CHECKING:
+    from tokenworth.adaptation import AdaptResult
 
 DIGITS = {"k90": 0}
 """Decimals of a column where they are not three."""
@@ -80,3 +83,8 @@ def panel_of(key: str, *, name: str = "", **values: str) -> Panel:
     words = _words()["panels"][key]
     title, says, trust = (words.get(part, "").format(**values) for part in ("title", "says", "trust"))
     return Panel(name or words.get("name", key), title, says, trust)
+
+
+def route_metric_names(result: AdaptResult) -> dict[str, str]:
+    """What the metrics of a route's result are called; of several labels a text there are more."""
+    return names_of("route_metrics") | (names_of("label_set_metrics") if result.several else {})

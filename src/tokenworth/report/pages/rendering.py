@@ -7,6 +7,7 @@ from a data set or a model could not act even if it were not escaped; it is esca
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FILTERS = (clean, cut, duration, facts, flat, short, shown, tight, tokens_text)
-_SOURCES = {"style": "style.css", "script": "page.js"}
 
 
 def write_page(html: str, path: Path) -> Path:
@@ -70,16 +70,30 @@ def _config(panel: Panel) -> dict[str, Any]:
 
 def render(template: str, title: str, **values: Any) -> str:
     """The whole page of a template, which takes what it shows from results and from modules of functions."""
-    from plotly.offline import get_plotlyjs
+    return _whole_page(template, title, values, scripts=("page.js",), library=_charts_library())
 
+
+def render_without_library(template: str, title: str, script: str, **values: Any) -> str:
+    """As `render`, of a page whose charts need no library, with a script of its own."""
+    return _whole_page(template, title, values, scripts=("page.js", script), library="")
+
+
+def _whole_page(template: str, title: str, values: Mapping[str, Any], *, scripts: Sequence[str], library: str) -> str:
     environment = _environment()
     main = environment.get_template(template).render(title=title, **values)
     nonce = hashlib.sha256(main.encode()).hexdigest()[:32]  # no text inside the page can know the hash of the page
     for start in ("<script>", '<script type="text/javascript">'):  # of charts, as two versions of plotly write them
         main = main.replace(start, f'<script nonce="{nonce}">')  # all other text is escaped
-    sources = {name: (_TEMPLATES / file).read_text(encoding="utf-8") for name, file in _SOURCES.items()}
-    around = {"title": title, "version": __version__, "plotly": get_plotlyjs(), **sources}
+    style, *sources = ((_TEMPLATES / file).read_text(encoding="utf-8") for file in ("style.css", *scripts))
+    around = {"title": title, "version": __version__, "style": style, "script": "\n".join(sources)}
+    around |= {"plotly": library}
     return environment.get_template("page.html.j2").render(main=main, nonce=nonce, **around)
+
+
+def _charts_library() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
 
 
 def _environment() -> Environment:
@@ -88,5 +102,5 @@ def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.loader = FileSystemLoader(_TEMPLATES)
     environment.filters |= {words.__name__: words for words in _FILTERS}
-    environment.filters |= {"draw": draw, "thousands": "{:,}".format}
+    environment.filters |= {"draw": draw, "thousands": "{:,}".format, "percent": "{:.2%}".format}
     return environment

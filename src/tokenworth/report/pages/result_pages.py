@@ -22,7 +22,7 @@ import tokenworth.report.pages.trace_charts as trace_charts
 import tokenworth.report.pages.trace_tables as trace_tables
 import tokenworth.report.result_values as result_values
 from tokenworth.report.displayed_values import clean, short
-from tokenworth.report.pages.panel_words import names_of
+from tokenworth.report.pages.panel_words import names_of, route_metric_names
 from tokenworth.report.pages.rendering import render
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def adapt_page(result: AdaptResult) -> str:
     task, backbone = clean(result.task["name"]), short(result.backbone["name"], 1) if result.backbone else ""
     what = f"{result.route}, {backbone}" if backbone else result.route
     kicker = names_of("route_kickers").get(result.route, "")
-    words = {"metric_names": names_of("route_metrics"), "diagnosed": names_of("diagnosed_scores"), "kicker": kicker}
+    words = {"metric_names": route_metric_names(result), "diagnosed": names_of("diagnosed_scores"), "kicker": kicker}
     names = {"task": task, "what": what, **words}
     title = f"{task} × {what}"  # noqa: RUF001
     return render("adapt.html.j2", title, result=result, adapted=adapted, classes=classes, **names)

@@ -25,7 +25,7 @@ def machine_facts(*, measure_anew: bool) -> dict[str, Any]:
     """
     device, store = resolve_device("auto"), default_store()
     return {
-        **describe_environment(),
+        **{name: value for name, value in describe_environment().items() if name != "command"},
         "device auto": str(device),
         **_auto_format(device, measure_anew=measure_anew),
         "memory": f"{memory() / 1e9:.0f} GB, {free_memory() / 1e9:.0f} GB of it free",

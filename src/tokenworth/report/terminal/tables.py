@@ -24,7 +24,7 @@ from tokenworth.report.displayed_values import (
     tight,
     tokens_text,
 )
-from tokenworth.report.pages.panel_words import names_of
+from tokenworth.report.pages.panel_words import names_of, route_metric_names
 from tokenworth.report.result_values import (
     ANSWERS,
     ROUTES,
@@ -164,7 +164,7 @@ def adapt_table(result: AdaptResult) -> Table:
     backbone = f", {cut(result.backbone['name'], 50)}" if result.backbone else ""
     title = f"{result.route}{backbone} on {cut(result.task['name'], 50)}"
     table = plain_table(title, ("metric", "test", "95 %", "train"), left=("metric", "95 %"))
-    for name, words in names_of("route_metrics").items():
+    for name, words in route_metric_names(result).items():
         between = tight(result.metrics.get(f"{name}_low"), result.metrics.get(f"{name}_high"))
         cells = (words, shown(result.metrics.get(name)), between, shown(result.train_metrics.get(name)))
         add_cells(table, cells, BEST if name == result.settings.get("metric") else "")

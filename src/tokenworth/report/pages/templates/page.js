@@ -1,6 +1,6 @@
 "use strict";
 // What is typed into a filter leaves the rows of its table that contain all of its words.
-for (const filter of document.querySelectorAll("input.filter")) {
+for (const filter of document.querySelectorAll("input.filter[data-table]")) {
   const rows = [...document.getElementById(filter.dataset.table).tBodies[0].rows];
   filter.addEventListener("input", () => {
     const words = filter.value.toLowerCase().split(/\s+/);
@@ -40,3 +40,23 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+// Tables and commands can be taken along: cells apart by tabs, as a spreadsheet takes them.
+const written = (part) => part.tagName !== "TABLE" ? part.textContent
+  : [...part.rows].filter((row) => !row.hidden).map((row) =>
+    [...row.cells].map((cell) => cell.innerText.trim().replace(/\s+/g, " ").replace(/ [↕↑↓]$/, "")).join("\t")).join("\n");
+for (const part of document.querySelectorAll("table[id], pre.command")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", part.tagName === "TABLE" ? "Copy the table" : "Copy the command");
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(written(part));
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  const frame = part.closest(".scroll") || part;
+  frame.before(button);
+}
+// On paper nothing can be opened.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
