@@ -23,8 +23,8 @@ from tokenworth.errors import BackboneError
 from tokenworth.measures import load_decoder
 
 READ_NO_WEIGHTS = {
-    "backbones", "cache clear", "cache list", "compare", "completion", "demo", "doctor", "index", "scaling fit", "scaling plan",
-    "study figures", "study list", "tasks", "tokenizer train",
+    "backbones", "cache clear", "cache list", "compare", "completion", "demo", "doctor", "index", "scaling fit",
+    "scaling plan", "study figures", "study list", "tasks", "tokenizer train",
 }  # fmt: skip
 """Commands that look at configurations, results and texts alone."""
 

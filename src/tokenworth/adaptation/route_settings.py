@@ -202,12 +202,12 @@ class AdaptConfig(EndpointSettings):
         return "last+mean" if self.pooling == "auto" else self.pooling
 
     def asdict(self) -> dict[str, Any]:
-        """As JSON writes it; settings of `_UNNAMED` are not named where they are off."""
-        named = {name: value for name, value in asdict(self).items() if name not in _UNNAMED or value != _UNNAMED[name]}
+        """As JSON writes it; settings of `OFF` are not named where they are off."""
+        named = {name: value for name, value in asdict(self).items() if name not in OFF or value != OFF[name]}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
 
 
-_UNNAMED = {**DEFAULTS, "keep_training": False, "thresholds": None}
+OFF = {**DEFAULTS, "keep_training": False, "thresholds": None}
 """Settings of an endpoint, of several labels and of what a probe keeps, with what they are where they are off."""
 
 Configuration = AdaptConfig | dict[str, Any] | str | Path | None
