@@ -114,11 +114,14 @@ return found;
 
 
 def cut_charts(driver) -> dict[int, list[str]]:
-    """By width of the page: charts that it cuts, and marks, ticks and names that lie outside of their chart."""
+    """By width of the page: whether it scrolls sideways, charts that it cuts, and marks, ticks and names outside of
+    their chart.
+    """
     found = {}
     for width in (1300, 800, 400):
         resize(driver, width=width)
-        found[width] = driver.execute_script(OUTSIDE)
+        scrolled = driver.execute_script("return document.documentElement.scrollWidth") > width
+        found[width] = driver.execute_script(OUTSIDE) + (["the page scrolls sideways"] if scrolled else [])
     return found
 
 

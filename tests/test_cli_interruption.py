@@ -75,7 +75,7 @@ def test_a_study_takes_its_workers_with_it(home, tmp_path):
 def test_what_hangs_in_a_library_is_ended_too(tmp_path):
     code = (
         "import hashlib, tokenworth.cli.app as app\n"
-        "app._run = lambda: (print('begun', flush=True), hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1))\n"
+        "app._run = lambda _words: (print('begun', flush=True), hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1))\n"
         "app.main()"
     )
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from browser import charts, chromium, complaints, cut_charts, open_page, requests, resize
+from browser import charts, chromium, complaints, cut_charts, open_page, requests
 from report_results import PWNED, adapted, assessment, decided, empty_assessment, pretrained, ranking
 from report_story import story
 from tokenworth.report import write_report
@@ -56,7 +56,6 @@ def seen(driver, pages, request):
     found["pwned"] = driver.execute_script("return window.pwned")
     found["markup"] = len(driver.find_elements("css selector", "main b b, main i i, main script:not([nonce])"))
     found["gaps"] = driver.execute_script(GAPS)
-    found["widths"] = {width: _body_width(driver, width) for width in (1280, 768, 400)}
     found["cut"] = cut_charts(driver)
     return request.param, found
 
@@ -66,11 +65,6 @@ const boxes = [...document.querySelectorAll(".panel")].map((panel) => panel.getB
 return boxes.flatMap((a) => boxes.filter((b) => b !== a && b.top >= a.top && b.left >= a.left)
     .map((b) => Math.max(b.left - a.right, b.top - a.bottom)));
 """
-
-
-def _body_width(driver, width):
-    resize(driver, width=width)
-    return driver.execute_script("return document.documentElement.scrollWidth")
 
 
 def test_every_chart_is_drawn(seen):
@@ -87,10 +81,6 @@ def test_the_console_is_silent_and_nothing_is_fetched(seen):
 def test_markup_in_names_is_text(seen):
     assert seen[1]["pwned"] is None
     assert seen[1]["markup"] == 0
-
-
-def test_the_body_never_scrolls_sideways(seen):
-    assert seen[1]["widths"] == {1280: 1280, 768: 768, 400: 400}
 
 
 def test_every_mark_lies_inside_its_chart_on_every_screen(seen):
