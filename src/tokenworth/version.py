@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-NUMERICS = 7
+NUMERICS = 8
 """Raised with every entry under "Changed numbers" in CHANGELOG.md.
 
 It is part of the key of everything that is kept (features, cells of studies and traces, runs with their trials, stages

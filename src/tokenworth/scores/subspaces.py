@@ -16,8 +16,11 @@ from tokenworth.scores.context import ContextMoments
 from tokenworth.scores.pooled import PooledMoments
 from tokenworth.scores.ridge import gcv_penalty, pooled_whitening
 from tokenworth.scores.whitening import (
+    RELATIVE_RIDGE,
     Resolved,
     Whitening,
+    float32_rounding,
+    least_eigenvalue,
     resolved_directions,
     ridged_cholesky,
     slight_cholesky,
@@ -56,8 +59,9 @@ def autoregressive(context: ContextMoments, *, target: Target = "plain", center:
     target="whitened" takes C1 Shh^-1 C1' instead: invariant to any invertible map of the states.  Cost O(D^3).
 
     Where prefixes fill fewer than D directions (few distinct tokens before the first block, repetitive texts) the
-    others hold the rounding of float32 products.  C0 is then not positive definite to its ridge, and V is looked for
-    among the directions above the rounding: those below enter V with 1e4 times their share and make a score of noise.
+    others hold the rounding of float32 products.  C0 is then not positive definite to its ridge, or by the luck of the
+    signs just so, and V is looked for among the directions above the rounding: those below enter V with 1e4 times their
+    share and make a score of noise.
 
     Raises:
         ValueError: no pair of prefix and next state was seen, or the whitened target was not collected.
@@ -71,12 +75,22 @@ def autoregressive(context: ContextMoments, *, target: Target = "plain", center:
     if target == "whitened":
         cross = _whiten_target(cross, shh)
     lower = slight_cholesky(c0, scale_D)
-    rounding = resolved_directions(c0, scale_D) if lower is None else None
+    rounding = _empty_directions(c0, scale_D, lower)
     directions, singular = _ordered(lower, cross) if rounding is None else _among(rounding, cross)
     rank = min(int((singular > 1e-9 * singular[0]).sum()), context.n_pairs)
     total = float(energy) if target == "plain" else float(len(c0))
     hidden = 0 if rounding is None or rounding.is_gap else rounding.hidden_DH.shape[1]
     return Autoregressive(directions / scale_D[:, None], singular.square(), rank, total, hidden)
+
+
+def _empty_directions(c0_DD: Tensor, scale_D: Tensor, lower_DD: Tensor | None) -> Resolved | None:
+    """C0 without its directions of rounding, where it has some; its eigenvectors are found only where it may."""
+    if lower_DD is None:
+        return resolved_directions(c0_DD, scale_D)
+    if least_eigenvalue(lower_DD) > float32_rounding(len(lower_DD)) + RELATIVE_RIDGE:
+        return None
+    found = resolved_directions(c0_DD, scale_D)
+    return found if found.is_gap and found.hidden_DH.shape[1] else None
 
 
 def _ordered(lower_DD: Tensor | None, cross_DD: Tensor) -> tuple[Tensor, Tensor]:
