@@ -26,6 +26,14 @@ def tokenworth(*arguments, cwd):
     return _ended([_started(arguments, cwd, {})])[0]
 
 
+def ending(*arguments, cwd, code=0):
+    """The same of a command that must end with a code, and without a traceback."""
+    found = tokenworth(*arguments, cwd=cwd)
+    assert found.code == code, found.err
+    assert "Traceback" not in found.err
+    return found
+
+
 def script(file, *arguments, cwd):
     """The same of a Python file."""
     return _ended([_started(arguments, cwd, {}, file)])[0]

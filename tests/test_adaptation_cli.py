@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import commands
+from commands import ending as tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.adaptation import AdaptConfig, adapt
@@ -19,13 +19,6 @@ from tokenworth.errors import SettingError
 pytestmark = pytest.mark.formats
 
 SETTINGS = "steps: 12\nlr: 0.001\nrank: 4\nmislabelled: false\npooling: last\nhead_bias: false\n"
-
-
-def tokenworth(*arguments, cwd, code=0):
-    found = commands.tokenworth(*arguments, cwd=cwd)
-    assert found.code == code, found.err
-    assert "Traceback" not in found.err
-    return found
 
 
 @pytest.fixture(scope="module")

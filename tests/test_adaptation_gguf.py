@@ -8,7 +8,7 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
-import commands
+from commands import ending as tokenworth
 from gguf_files import write_gguf, write_plain
 from planted import planted_task, rows_of, write_rows
 from tokenworth.adaptation import adapt, load_classifier
@@ -93,13 +93,6 @@ def test_an_adapter_finds_the_file_it_was_trained_on(home):
 def test_longer_contexts_need_the_plain_folder(home):
     with pytest.raises(SettingError, match="give the plain folder"):
         extend_checkpoint(str(home / "tiny.gguf"), home / "longer", factor=2)
-
-
-def tokenworth(*arguments, cwd):
-    found = commands.tokenworth(*arguments, cwd=cwd)
-    assert found.code == 0, found.err
-    assert "Traceback" not in found.err
-    return found
 
 
 @pytest.mark.formats

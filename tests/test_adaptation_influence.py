@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-import commands
+from commands import ending as tokenworth
 from planted import planted_task, rows_of, with_parts, write_rows
 from report_results import PWNED, adapted
 from routes import model_at
@@ -47,13 +47,6 @@ def runs(home):
     run(*probe, "--keep-training", out="kept")
     run(*probe, out="plain")
     run("--route", "bow", out="bow")
-
-
-def tokenworth(*arguments, cwd, code=0):
-    found = commands.tokenworth(*arguments, cwd=cwd)
-    assert found.code == code, found.err
-    assert "Traceback" not in found.err
-    return found
 
 
 def same_texts(one, other):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import commands
+from commands import ending as tokenworth
 from planted import planted_task, rows_of, write_rows
 from routes import model_at
 from tokenworth.adaptation import adapt, suggest
@@ -110,13 +110,6 @@ def home(tmp_path_factory):
     for route, out in ((probe, "probe"), (("--route", "bow"), "bow")):
         tokenworth("adapt", "reviews.csv", *route, "--out", out, "--quiet", cwd=home)
     return home
-
-
-def tokenworth(*arguments, cwd, code=0):
-    found = commands.tokenworth(*arguments, cwd=cwd)
-    assert found.code == code, found.err
-    assert "Traceback" not in found.err
-    return found
 
 
 def test_suggest_writes_a_file_that_is_ready_to_be_labelled(home):
