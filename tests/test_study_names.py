@@ -87,6 +87,16 @@ def test_a_study_goes_on_in_another_place(home, tmp_path):
     assert cells.groupby("backbone").size().tolist() == [2, 2]
 
 
+def test_a_link_has_the_name_that_was_given_to_it(home, tmp_path):
+    (tmp_path / "my-model").symlink_to(home / "one" / "llama")
+    shutil.copy(home / "reviews.csv", tmp_path)
+    (tmp_path / "study.yaml").write_text("backbones: [my-model]\ntasks: [reviews.csv]\nroutes: [assess]\n")
+    run_local(load_study(tmp_path / "study.yaml"), tmp_path / "study")
+    assert set(read_table(tmp_path / "study")["backbone"]) == {"my-model"}
+    backbone = tw.assess(str(tmp_path / "my-model"), str(tmp_path / "reviews.csv"), layers=[1]).backbone
+    assert backbone["name"] == "my-model"
+
+
 def test_a_decision_between_two_backbones_of_one_name(home):
     models = [str(home / name / "llama") for name in ("one", "two")]
     found = tw.decide(str(home / "reviews.csv"), models, config={"steps": 20, "max_length": 32})

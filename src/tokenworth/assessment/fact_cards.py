@@ -8,6 +8,7 @@ from tokenworth.assessment.assessment_result import BackboneCard, TaskCard, Toke
 from tokenworth.backbones import Backbone, dtype_name
 from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.encode import Tokens
+from tokenworth.settings.given_paths import as_named
 from tokenworth.tasks import Task
 
 
@@ -57,7 +58,7 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
 
 
 def short_name(backbone: Backbone) -> str:
-    """The name as given, a local folder or file by its last part."""
+    """The name as given, a local folder or file by its last part; a link has the name that somebody gave to it."""
     place = backbone.name.removesuffix(RANDOM_SUFFIX)
     twin = backbone.name[len(place) :]
-    return Path(place).resolve().name + twin if Path(place).exists() else backbone.name
+    return as_named(Path(place)).name + twin if Path(place).exists() else backbone.name

@@ -12,6 +12,7 @@ from tokenworth.adaptation.route_settings import ROUTES, make_config
 from tokenworth.base.keywords import known_keywords, line_of
 from tokenworth.errors import SettingError
 from tokenworth.settings import Seed, exists, quoted, read_settings, refusal, unknown_names, with_changes
+from tokenworth.settings.given_paths import as_named
 from tokenworth.settings.validation import convert_all, hints_of, with_line
 from tokenworth.settings.yaml_file import Section
 from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, WITHOUT_BACKBONE, Study
@@ -103,10 +104,13 @@ def _route_settings(route: str, section: Any, mistakes: list[str]) -> dict[str, 
 
 
 def _placed(places: list[Path], name: str) -> str:
-    """A path that lies in one of the places, seen from anywhere; names of the hub and of tasks stay."""
+    """A path that lies in one of the places, seen from anywhere; names of the hub and of tasks stay.
+
+    A link is not followed: what somebody calls a model in a folder of models is what it is called in the results.
+    """
     base, mark, rest = name.partition("@")
     path = next((place / base for place in places if exists(place / base)), None)
-    return f"{path.resolve()}{mark}{rest}" if path is not None else name
+    return f"{as_named(path)}{mark}{rest}" if path is not None else name
 
 
 def _mistakes(study: Study, values: Section) -> Iterator[str]:

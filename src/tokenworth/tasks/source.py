@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from tokenworth.errors import TaskError
+from tokenworth.settings.given_paths import as_named
 from tokenworth.tasks.columns import Columns
 from tokenworth.tasks.docstring_kinds import kind_table
 from tokenworth.tasks.docstring_sections import section_table
@@ -82,7 +83,7 @@ def _looks_like_path(source: str) -> bool:
 
 def _local(path: Path) -> Origin:
     if path.is_dir():
-        return _of_folder(path.resolve().name, path, read_folder(path), None)
+        return _of_folder(as_named(path).name, path, read_folder(path), None)
     if path.exists():
         return Origin(path.stem, str(path), {"train": read_table(path)})
     hint = f"there is no folder {path.parent} either"
