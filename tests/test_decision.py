@@ -23,11 +23,14 @@ from tokenworth.decision.indicators import INDICATORS, imbalance, indicators_of
 from tokenworth.decision.label_curves import beyond
 from tokenworth.decision.pilot import pilot_task
 from tokenworth.decision.route_costs import Cost, bow_cost, route_cost
-from tokenworth.decision.run_plan import BackboneSize, plan_for
+from tokenworth.decision.run_plan import plan_for
 from tokenworth.errors import BackboneError, SettingError
 from tokenworth.study import load_study, run_local
 
 pytestmark = pytest.mark.formats
+
+
+HERE = Machine("here", 1e9, measured=True, memory=1e12, price=None)
 
 
 def option(route, f1, seconds, spread=0.01):
@@ -71,6 +74,41 @@ def test_what_does_not_fit_into_the_machine_is_not_advised():
     assert "Beyond the budget" not in said, "more time would not make it fit"
     weigh(options, machine=named_machine("a100"))
     assert pick(options, 0.01).route == "full"
+
+
+def said_of(options, tolerance=0.01, **budget):
+    weigh(options, budget.get("budget"))
+    return describe(options, pick(options, tolerance), tolerance, budget.get("budget"), HERE)
+
+
+def measured(route, f1, seconds):
+    return replace(option(route, f1, seconds), source="measured", model=None if route == "bow" else "m")
+
+
+def test_advice_comes_in_stages():
+    """What one has, the cheapest run that is expected to bring more, the end; what is wide is not promised."""
+    has = [measured("bow", 0.70, 1), measured("probe", 0.785, 40)]
+    said = said_of([*has, option("lora", 0.826, 150, 0.03), option("full", 0.85, 7200, 0.02)])
+    assert said[0].startswith("Now: a probe on frozen states of m has weighted F1 0.785 (measured")
+    assert said[0].endswith("for 40 seconds ($0.01); a bag of words has 0.700 for about a second ($0.00).")
+    assert said[1].startswith("Next: LoRA of m, 4.1 points more: weighted F1 0.826 (predicted, 90 % interval 0.796 to")
+    assert said[2].startswith("In the end: training all weights of m, weighted F1 0.850")
+    wide = said_of([*has, option("lora", 0.826, 150, 0.10)])
+    assert "cannot be told beforehand" in wide[1]
+    assert wide[2] == "The run itself is the cheapest way to know."
+    long = said_of([*has, option("lora", 0.826, 3600, 0.10)])
+    assert long[2].startswith("A pilot (--pilot) of an eighth of its steps")
+    assert not any("In the end" in sentence for sentence in long)
+
+
+def test_where_nothing_is_expected_to_bring_more():
+    has = [measured("bow", 0.90, 1), measured("probe", 0.785, 40)]
+    said = said_of([*has, option("lora", 0.82, 150, 0.03)])
+    assert said[0].startswith("Now: a bag of words has weighted F1 0.900")
+    assert said[1:] == ["Nothing else that can be afforded is expected to bring more than 1.0 point more."]
+    able = said_of([*has, option("lora", 0.88, 150, 0.06)])
+    assert able[2].startswith("Next, where more is wanted: LoRA of m (expected 0.880")
+    assert "pilot" not in able[3]
 
 
 def test_what_ran_here_has_fitted():
@@ -151,7 +189,7 @@ def test_a_decision_has_every_route_with_its_cost(decided, home):
         (table["seconds"] < decided.recommended["seconds"]) & (table["route"] != decided.recommended["route"])
     ]
     assert (cheaper["shortfall"] > 0.01).all()
-    assert decided.sentences[0].startswith("Take ")
+    assert decided.sentences[0].startswith("Now: ")
     assert any("parameters" in warning and "calibrated from" in warning for warning in decided.warnings)
     again = Decision.load(home / "out")
     assert again.options == json.loads(decided.to_json())["options"]
@@ -203,75 +241,78 @@ def test_indicators_come_from_the_assessment(decided):
 
 
 def cells_with(*budgets):
-    cells = pd.DataFrame(budgets, columns=["route", "steps", "lr"]).assign(own=False, log_parameters=np.log(1e6))
+    cells = pd.DataFrame(budgets, columns=["route", "steps", "lr"]).assign(own=False)
     return cells.assign(log_rate=np.log(cells["lr"]).round(6))
 
 
 BUDGETS = cells_with(
-    ("lora", 1000, 0.003), ("lora", 1000, 0.003), ("lora", 5000, np.nan), ("lora", 5000, np.nan),
-    ("lora", 5000, np.nan), ("scratch", 1000, 0.0003),
-)  # fmt: skip
+    ("lora", 200, 0.001),
+    ("lora", 400, 0.003),
+    ("lora", 5000, np.nan),
+    ("lora", 5000, np.nan),
+    ("scratch", 1000, 0.0003),
+)
 
 
 TASK = planted_task(1000, 40)
+WIDTH = 1000
 
 
-def size(parameters=1e6, width=1000):
-    return BackboneSize(float(np.log(parameters)), width)
-
-
-def planned(plan, route, parameters=1e6):
-    own = plan.of(route, size(parameters))
+def planned(plan, route, width=WIDTH):
+    own = plan.of(route, width)
     return own.steps, own.lr
 
 
-def test_what_is_not_asked_for_is_planned_as_the_calibration_ran_it(tmp_path):
-    plan, sizes = plan_for(None, BUDGETS, TASK), {"m": size()}
-    assert (planned(plan, "lora"), planned(plan, "scratch")) == ((1000, 0.003), (1000, 0.0003))
-    assert plan.of("full", sizes["m"]).steps == 450, "nothing is known of it: four passes over nine tenths"
-    assert plan.of("lora", sizes["m"]).selection == "last", "as the calibration's runs"
-    assert plan.warnings(sizes) == []
-    assert plan.how_to_run("lora", sizes["m"]) == [
-        "As planned it is run by tokenworth adapt with --route lora --steps 1000 --lr 0.003."
+def test_a_plan_is_what_adapt_would_run_with_no_more_steps_than_were_measured(tmp_path):
+    plan, widths = plan_for(None, BUDGETS, TASK), {"m": WIDTH}
+    assert planned(plan, "lora") == (400, 6e-4), "four passes over nine tenths are 450"
+    assert planned(plan, "scratch") == (1000, 2e-4)
+    assert planned(plan, "full") == (450, 6e-5), "nothing is known of it: the rule"
+    assert plan.of("lora", WIDTH).selection == "lowest_loss", "ended early, as adapt ends it"
+    assert plan.warnings(widths) == []
+    assert plan.how_to_run("lora", WIDTH) == [
+        "As planned it is run by tokenworth adapt with --route lora --steps 400 --patience 3."
     ]
-    assert plan.how_to_run("probe", sizes["m"]) == []
+    assert plan.how_to_run("probe", WIDTH) == []
+    few = plan_for(None, BUDGETS, planted_task(400, 40))
+    assert few.of("lora", WIDTH) == resolve(make_config(), "lora", WIDTH, TaskSize(400, 396))[0]
+    assert few.how_to_run("lora", WIDTH) == ["As planned it is run by tokenworth adapt with --route lora."]
+    assert planned(few, "lora", 200) == (200, 3e-3)
+
+
+def test_what_is_asked_for_is_planned(tmp_path):
+    widths = {"m": WIDTH}
     other = plan_for({"rank": 8, "max_length": 128, "checkpoint_seconds": 5.0}, BUDGETS, TASK)
-    assert other.how_to_run("lora", sizes["m"])[0].endswith("--steps 1000 --lr 0.003 --rank 8 --max-length 128.")
-    assert other.how_to_run("scratch", sizes["m"])[0].endswith("--lr 0.0003 --max-length 128."), "it has no rank"
+    assert other.how_to_run("lora", WIDTH)[0].endswith("--steps 400 --patience 3 --rank 8 --max-length 128.")
+    assert other.how_to_run("scratch", WIDTH)[0].endswith("--patience 3 --max-length 128."), "it has no rank"
     filed = plan_for({"batch": 4, "pooling": "mean"}, BUDGETS, TASK)
-    assert filed.how_to_run("lora", sizes["m"])[0].endswith("--batch 4 and your file of settings (--config).")
+    assert filed.how_to_run("lora", WIDTH)[0].endswith("--batch 4 and your file of settings (--config).")
     plan = plan_for({"steps": 10_000}, BUDGETS, TASK)
-    assert planned(plan, "lora") == (10_000, 0.003)
-    assert "m: " in plan.warnings(sizes)[0]
-    assert "lora 1,000 steps at 0.003 (planned: 10,000 steps at 0.003), scratch 1,000" in plan.warnings(sizes)[0]
+    assert planned(plan, "lora") == (10_000, 6e-4)
+    assert plan.how_to_run("lora", WIDTH)[0].endswith("--route lora --steps 10000.")
+    assert "m: " in plan.warnings(widths)[0]
+    wanted = "lora 200 to 400 steps at 0.001 to 0.003 (planned: 10,000 steps at 0.0006), scratch 1,000 steps at 0.0003"
+    assert wanted in plan.warnings(widths)[0]
+    assert "at 0.1)" in plan_for({"lr": 0.1}, BUDGETS, TASK).warnings(widths)[0]
     (tmp_path / "run.yaml").write_text("lr: 1e-4\nrank: 4\n")
-    filed = plan_for(tmp_path / "run.yaml", BUDGETS, TASK).of("lora", sizes["m"])
-    assert (filed.steps, filed.lr, filed.rank) == (1000, 1e-4, 4)
+    filed = plan_for(tmp_path / "run.yaml", BUDGETS, TASK).of("lora", WIDTH)
+    assert (filed.steps, filed.lr, filed.rank) == (400, 1e-4, 4)
     published = plan_for({"protocol": True}, BUDGETS, TASK)
     assert planned(published, "lora") == (10_000, 1e-4), "all of it is asked for"
-    assert published.how_to_run("lora", sizes["m"])[0].endswith("--route lora --protocol.")
+    assert published.how_to_run("lora", WIDTH)[0].endswith("--route lora --protocol.")
 
 
 def test_own_studies_are_planned_by_before_the_packages():
-    own = cells_with(("lora", 5000, 1e-4)).assign(own=True)
+    own = cells_with(("lora", 300, 1e-4)).assign(own=True)
     plan = plan_for(None, pd.concat([own, BUDGETS], ignore_index=True), TASK)
-    assert (planned(plan, "lora"), planned(plan, "scratch")) == ((5000, 1e-4), (1000, 0.0003))
-
-
-def test_a_much_larger_backbone_is_planned_by_the_rule_that_adapt_follows():
-    plan, large = plan_for(None, BUDGETS, TASK), size(500e6)
-    assert planned(plan, "lora", 2.5e6) == planned(plan, "lora", 1e4) == (1000, 0.003)
-    assert plan.of("lora", large) == resolve(make_config(), "lora", 1000, TaskSize(1000, 996))[0]
-    assert planned(plan, "lora", 500e6) == (450, 6e-4)
-    assert "lora 1,000 steps at 0.003 (planned: 450 steps at 0.0006)" in plan.warnings({"m": large})[0]
-    assert plan.how_to_run("lora", large) == ["As planned it is run by tokenworth adapt with --route lora."]
+    assert (plan.of("lora", WIDTH).steps, plan.of("scratch", WIDTH).steps) == (300, 1000)
 
 
 def test_the_forecast_is_of_the_steps_that_adapt_will_run(home):
-    """A backbone beyond the calibration: cost, plan and run have the same steps."""
+    """Cost, plan and run have the same steps."""
     task, model = tw.load_task(str(home / "reviews.csv")), str(home / "llama")
-    plan = plan_for({"mislabelled": False}, BUDGETS.assign(log_parameters=0.0), task)
-    config = plan.of("full", BackboneSize(float(np.log(1e6)), account_of(model).width))
+    plan = plan_for({"mislabelled": False}, BUDGETS, task)
+    config = plan.of("full", account_of(model).width)
     machine = Machine("here", 1e10, measured=True, memory=1e9, price=None)
     forecast, half = (
         route_cost(model, task, "full", machine, replace(config, steps=steps)).flops
@@ -286,7 +327,7 @@ def test_the_forecast_is_of_the_steps_that_adapt_will_run(home):
 
 def test_a_decision_is_priced_as_it_is_predicted(home):
     found = tw.decide(str(home / "reviews.csv"), [str(home / "llama")])
-    assert found.settings["plan"]["llama"]["lora"] == {"steps": 1000, "lr": 0.003}
+    assert found.settings["plan"]["llama"]["lora"] == {"steps": 200, "lr": 0.003}
     assert not any("with other settings" in warning for warning in found.warnings)
     ten = tw.decide(str(home / "reviews.csv"), [str(home / "llama")], config={"steps": 10_000})
     assert any("with other settings" in warning for warning in ten.warnings)

@@ -1,8 +1,10 @@
-"""Conformal intervals whose errors come from whole tasks left out: a new task is what the predictor will meet.
+"""Conformal intervals from errors on what was left out whole: a predictor will meet a new task and a new backbone.
 
 Cells of one task are alike, so that tasks, not cells, are exchangeable.  Every task has weight 1 whatever its number of
 cells, and the task to come has weight 1 at infinity (Dunn, Wasserman, Ramdas 2023, pooling the distributions of
-groups); the interval is the quantile of the absolute errors (of log odds) under these weights.
+groups); the interval is the quantile of the absolute errors (of log odds) under these weights, each in units of the
+standard deviation that the predictor itself gave (Lei et al. 2018, section 5.2).  A cell is predicted from cells of
+other tasks on other backbones; backbones are too few to be promised anything about on their own.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import pandas as pd
 from scipy.special import expit
 
 from tokenworth.base.aliases import Floats
-from tokenworth.decision.predictors import Predictor, log_odds, predictor
+from tokenworth.decision.outcomes import log_odds
+from tokenworth.decision.predictors import Predictor, predictor
 
 Make = Callable[[], Predictor]
 
@@ -28,11 +31,14 @@ class Errors:
     predicted_N: Floats
     group_N: np.ndarray
     """The task of each."""
+    spread_N: Floats | None = None
+    """Standard deviations that the predictor gave; None where it gives none."""
 
     @property
     def error_N(self) -> Floats:  # noqa: N802  # the shape is in the name
-        """Log odds of the true F1 minus those of the predicted one."""
-        return log_odds(self.true_N) - log_odds(self.predicted_N)
+        """Log odds of the true F1 minus those of the predicted one, in units of the spread."""
+        spread_N = 1.0 if self.spread_N is None else self.spread_N
+        return np.asarray((log_odds(self.true_N) - log_odds(self.predicted_N)) / spread_N)
 
     def weights(self) -> Floats:
         """Of each error: 1 / (cells of its task); they add up to the number of tasks."""
@@ -44,7 +50,7 @@ class Errors:
         return float(np.average(np.abs(self.true_N - self.predicted_N), weights=self.weights()))
 
     def half_width(self, level: float = 0.9) -> float:
-        """Half the width of the interval in log odds; infinite where too few tasks are known for this level.
+        """Half the width of the interval in spreads of log odds; infinite where too few tasks are known for this level.
 
         With G tasks the quantile is taken at level (G + 1) / G, at most 1: an interval at level .9 needs 9 tasks.
         """
@@ -57,13 +63,13 @@ class Errors:
         place = int(np.searchsorted(reached, level * (groups + 1) / groups - 1e-9))
         return float(size_N[order][min(place, len(order) - 1)])
 
-    def interval(self, f1: float, level: float = 0.9) -> tuple[float, float]:
-        """Around a prediction, in [0, 1]."""
-        middle, half = float(log_odds(np.array([f1]))[0]), self.half_width(level)
+    def interval(self, f1: float, level: float = 0.9, spread: float = 1.0) -> tuple[float, float]:
+        """Around a prediction with its spread, in [0, 1]."""
+        middle, half = float(log_odds(np.array([f1]))[0]), self.half_width(level) * spread
         return float(expit(middle - half)), float(expit(middle + half))
 
-    def draw(self, f1: float, task_S: np.ndarray, rng: np.random.Generator) -> Floats:
-        """Outcomes of a prediction, (S): each with an error that was made on that task; where there is none, on any.
+    def draw(self, f1: float, task_S: np.ndarray, rng: np.random.Generator, spread: float = 1.0) -> Floats:
+        """Outcomes of a prediction with its spread, (S): each with an error that was made on that task, or else on any.
 
         Routes that are drawn with the same tasks are wrong together: a task on which training brings more than
         predicted is one for LoRA and for full training alike.
@@ -74,7 +80,7 @@ class Errors:
             own_N, here_S = self.error_N[self.group_N == task], task_S == task
             if len(own_N):
                 drawn_S[here_S] = rng.choice(own_N, size=int(here_S.sum()))
-        return np.asarray(expit(log_odds(np.array([f1])) + drawn_S))
+        return np.asarray(expit(log_odds(np.array([f1])) + spread * drawn_S))
 
 
 def tasks_drawn(cells: pd.DataFrame, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -82,32 +88,55 @@ def tasks_drawn(cells: pd.DataFrame, n: int, rng: np.random.Generator) -> np.nda
     return rng.choice(sorted(set(cells["task"])), size=n)
 
 
+BOTH = "task and backbone"
+"""Left out: what shares the task, and what shares the backbone."""
+
+
 def left_out(cells: pd.DataFrame, by: str = "task") -> list[tuple[np.ndarray, np.ndarray]]:
-    """Places of the cells without and of those with each value of a column."""
-    values = cells[by].to_numpy()
+    """Places of the cells that are learned from and of those that are predicted, part by part.
+
+    Args:
+        cells: of one route.
+        by: a column, each of whose values is left out whole; or BOTH: a cell is predicted from other tasks on other
+            backbones, or from other tasks where there is one backbone.
+    """
+    if by == BOTH and len(set(cells["backbone"])) > 1:
+        pairs = cells[["task", "backbone"]].drop_duplicates().itertuples(index=False)
+        found = []
+        for task, backbone in pairs:
+            is_task, is_backbone = cells["task"].to_numpy() == task, cells["backbone"].to_numpy() == backbone
+            found.append((np.flatnonzero(~is_task & ~is_backbone), np.flatnonzero(is_task & is_backbone)))
+        return found
+    values = cells["task" if by == BOTH else by].to_numpy()
     return [(np.flatnonzero(values != value), np.flatnonzero(values == value)) for value in sorted(set(values))]
 
 
 def held_out_predictions(make: Make, cells: pd.DataFrame, by: str = "task") -> Floats:
-    """F1 of every cell, predicted from the cells with other values of a column (N); NaN where there are none."""
-    predicted_N = np.full(len(cells), np.nan)
+    """F1 of every cell, predicted from the cells with others left out (N); NaN where none is left."""
+    return _held_out(make, cells, by)[0]
+
+
+def _held_out(make: Make, cells: pd.DataFrame, by: str) -> tuple[Floats, Floats]:
+    """F1 of every cell and the spread that the predictor gave (N, N)."""
+    predicted_N, spread_N = np.full(len(cells), np.nan), np.ones(len(cells))
     for others, held_out in left_out(cells, by):
         if len(others):
-            fitted = make()
+            fitted, own = make(), cells.iloc[held_out]
             fitted.fit(cells.iloc[others])
-            predicted_N[held_out] = fitted.predict(cells.iloc[held_out])
-    return predicted_N
+            predicted_N[held_out], spread_N[held_out] = fitted.predict(own), fitted.spread(own)
+    return predicted_N, spread_N
 
 
-def held_out_errors(make: Make, cells: pd.DataFrame) -> Errors:
-    """Errors on tasks left out, one after the other."""
-    predicted_N = held_out_predictions(make, cells)
+def held_out_errors(make: Make, cells: pd.DataFrame, by: str = BOTH) -> Errors:
+    """Errors on what was left out, one part after the other."""
+    predicted_N, spread_N = _held_out(make, cells, by)
     known = ~np.isnan(predicted_N)
-    return Errors(cells["f1"].to_numpy()[known], predicted_N[known], cells["task"].to_numpy()[known])
+    columns = (cells["f1"].to_numpy()[known], predicted_N[known], cells["task"].to_numpy()[known], spread_N[known])
+    return Errors(*columns)
 
 
 def learn(name: str, cells: pd.DataFrame) -> tuple[Predictor, Errors]:
-    """The predictor of a name, fitted on all cells, and its errors on tasks left out."""
+    """The predictor of a name, fitted on all cells, and its errors on tasks and backbones left out."""
     fitted = predictor(name)
     fitted.fit(cells)
-    return fitted, held_out_errors(lambda: predictor(name), cells)
+    return fitted, held_out_errors(fitted.anew, cells)

@@ -74,7 +74,7 @@ def decide(call: DecideCall) -> Decision:
         recommended=None if chosen is None else _shown(chosen),
         sentences=describe(options, chosen, tolerance, limit, machine, metric=metric)
         + _how_to_run(work, asked, chosen),
-        warnings=[*looked.failures, *plan.warnings(work.sizes()), *work.warnings()],
+        warnings=[*looked.failures, *plan.warnings(work.widths()), *work.warnings()],
         settings=_settings(call, work),
         explanation=work.explained,
         labels=work.label_curves(seen, max_length=plan.asked.max_length, **running) if call.labels else [],
@@ -151,7 +151,7 @@ def _settings(call: DecideCall, work: Work) -> dict[str, Any]:
         "max_texts": call.max_texts,
         "calibration": described(work.forecaster.cells),
         "config": work.plan.asked.asdict(),
-        "plan": work.plan.asdict(work.sizes()),
+        "plan": work.plan.asdict(work.widths()),
     }
 
 

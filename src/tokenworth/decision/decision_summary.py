@@ -1,12 +1,20 @@
-"""The advice in plain words: what to take, why, and what would change it."""
+"""The advice in stages, as a colleague would give it: what one has now, what to run next, what to expect in the end.
+
+No chance is stated in words: "another route is better by more than a point" was said with 14 % where it never was so
+(docs/results/decision.md).
+"""
 
 from __future__ import annotations
 
 from tokenworth.base.progress import duration
-from tokenworth.decision.advice import Option, pick, regret_of_missing
+from tokenworth.decision.advice import Option, pick
 from tokenworth.decision.budget import Budget, Machine
 from tokenworth.decision.decision_metric import DEFAULT_METRIC, IN_WORDS
 
+FIRST_RUNG = 1 / 8
+"""Of a route's steps: the shortest pilot."""
+_SHORT = 60.0
+"""Seconds: below this the whole run is as soon done as a pilot read."""
 _WORDS = {
     "bow": "a bag of words",
     "prompt": "a prompt",
@@ -33,22 +41,97 @@ def describe(
         return [
             f"Nothing fits into {limit}: the cheapest, {in_words(cheapest)}, would take {_cost(cheapest, machine)}."
         ]
-    within = [option for option in options if option.affordable]
-    interval = f"90 % interval {chosen.f1_low:.3f} to {chosen.f1_high:.3f}"
-    expected = f"{IN_WORDS[metric]} {chosen.f1:.3f} ({chosen.source}, {interval})"
+    now = _best_measured(options, tolerance)
+    first = now and _cheapest_that_pays(now, options, tolerance)
     return [
-        f"Take {in_words(chosen)}: {expected} for {_cost(chosen, machine)}{_beside_words(chosen, options, machine)}.",
-        *_reason(chosen, within[0], tolerance, machine),
-        *_doubt(chosen, options, tolerance),
+        *_now(now, options, metric, machine),
+        *_next(now, first, options, tolerance, metric, machine),
+        *_end(chosen, (now, first), metric, machine),
         *_changes(chosen, options, budget, machine),
-        *_too_large(within[0], options, machine),
+        *_too_large(next(option for option in options if option.affordable), options, machine),
     ]
 
 
-def _beside_words(chosen: Option, options: list[Option], machine: Machine) -> str:
+def _best_measured(options: list[Option], tolerance: float) -> Option | None:
+    """The cheapest that was measured and loses at most the tolerance against the best that was; None without any."""
+    measured = [option for option in options if option.affordable and option.source == "measured"]
+    best = max((option.f1 for option in measured), default=0.0)
+    near = [option for option in measured if option.f1 >= best - tolerance]
+    return min(near, key=lambda option: (option.cost.seconds, -option.f1)) if near else None
+
+
+def _cheapest_that_pays(now: Option, options: list[Option], tolerance: float) -> Option | None:
+    """Of what is expected to bring more than the tolerance beyond what one has; None where nothing is."""
+    pays = [o for o in options if o.affordable and o.source == "predicted" and o.f1 > now.f1 + tolerance]
+    return min(pays, key=lambda option: (option.cost.seconds, -option.f1)) if pays else None
+
+
+def _now(now: Option | None, options: list[Option], metric: str, machine: Machine) -> list[str]:
+    """What can be had at once, because it was measured."""
+    if now is None:
+        return []
+    words = _beside_words(now, options, machine)
+    return [f"Now: {in_words(now)} has {_expected(now, metric)} for {_cost(now, machine)}{words}."]
+
+
+def _next(
+    now: Option | None, first: Option | None, options: list[Option], tolerance: float, metric: str, machine: Machine
+) -> list[str]:
+    """The cheapest run that is expected to bring more than one has now, or else the one that might."""
+    if now is None:
+        return []
+    if first is None:
+        return _stay(now, options, tolerance, machine)
+    gain, cost = points(first.f1 - now.f1), _cost(first, machine)
+    sentence = f"Next: {in_words(first)}, {gain} more: {_expected(first, metric)} for {cost}."
+    if first.f1_low > now.f1 + tolerance:
+        return [sentence]
+    return [
+        f"{sentence} Whether it pays here cannot be told beforehand: its interval reaches below what one has now.",
+        _pilot(first, machine),
+    ]
+
+
+def _stay(now: Option, options: list[Option], tolerance: float, machine: Machine) -> list[str]:
+    """Nothing is expected to bring more; what may."""
+    said = f"Nothing else that can be afforded is expected to bring more than {points(tolerance)} more."
+    learned = [option for option in options if option.affordable and option.source == "predicted"]
+    able = [option for option in learned if option.f1_high > now.f1 + tolerance]
+    if not able:
+        return [said]
+    likely = max(able, key=lambda option: (option.f1, -option.cost.seconds))
+    reach = f"expected {likely.f1:.3f}, 90 % interval {likely.f1_low:.3f} to {likely.f1_high:.3f}"
+    wanted = f"Next, where more is wanted: {in_words(likely)} ({reach}) for {_cost(likely, machine)}."
+    return [said, wanted, _pilot(likely, machine)]
+
+
+def _pilot(option: Option, machine: Machine) -> str:
+    """What a short run before the whole one would cost, where it is worth the name."""
+    seconds = FIRST_RUNG * option.cost.seconds
+    if seconds < _SHORT:
+        return "The run itself is the cheapest way to know."
+    money = "" if option.cost.money is None else f" (${FIRST_RUNG * option.cost.money:,.2f})"
+    place = "" if machine.measured else f" on a {machine.name}"
+    cost = duration(seconds) + place + money
+    return f"A pilot (--pilot) of an eighth of its steps on four fifths of the training texts takes {cost}."
+
+
+def _end(chosen: Option, named: tuple[Option | None, ...], metric: str, machine: Machine) -> list[str]:
+    """The advised route, where no stage before has named it."""
+    if any(chosen is option for option in named):
+        return []
+    return [f"In the end: {in_words(chosen)}, {_expected(chosen, metric)} for {_cost(chosen, machine)}."]
+
+
+def _expected(option: Option, metric: str) -> str:
+    interval = f"90 % interval {option.f1_low:.3f} to {option.f1_high:.3f}"
+    return f"{IN_WORDS[metric]} {option.f1:.3f} ({option.source}, {interval})"
+
+
+def _beside_words(now: Option, options: list[Option], machine: Machine) -> str:
     """What every other route has to beat."""
     words = next((option for option in options if option.route == "bow"), None)
-    if words is None or words is chosen:
+    if words is None or words is now:
         return ""
     return f"; a bag of words has {words.f1:.3f} for {_cost(words, machine)}"
 
@@ -61,24 +144,6 @@ def in_words(option: Option) -> str:
 def route_in_words(route: str, model: str | None) -> str:
     """LoRA of MODEL; a bag of words, where there is no model."""
     return _WORDS[route] + ("" if model is None else f" of {model}")
-
-
-def _reason(chosen: Option, best: Option, tolerance: float, machine: Machine) -> list[str]:
-    if best is chosen:
-        return ["No other route that can be afforded is expected to bring more."]
-    times = best.cost.seconds / max(chosen.cost.seconds, 1e-9)
-    what = f"The best expected, {in_words(best)}, would bring {best.f1:.3f}"
-    more = f"{points(best.f1 - chosen.f1)} more, within the tolerance of {points(tolerance)}"
-    return [f"{what} ({more}) for {_cost(best, machine)}, {times:,.0f} times as much."]
-
-
-def _doubt(chosen: Option, options: list[Option], tolerance: float) -> list[str]:
-    chance = regret_of_missing(chosen, options, tolerance)
-    if chance < 0.005:
-        return []
-    likely = max((o for o in options if o.affordable and o is not chosen), key=lambda o: o.chance_best)
-    what = f"The chance that another route is better by more than {points(tolerance)} is {chance:.0%}"
-    return [f"{what}; the likeliest is {in_words(likely)}. Running it, or a pilot, would settle it."]
 
 
 def _changes(chosen: Option, options: list[Option], budget: Budget | None, machine: Machine) -> list[str]:

@@ -12,6 +12,7 @@ from tokenworth.base.aliases import Floats
 from tokenworth.decision.conformal import Errors, learn
 from tokenworth.decision.decision_result import PredictedBy
 from tokenworth.decision.indicators import INDICATORS
+from tokenworth.decision.pooled_line import Pooled
 from tokenworth.decision.predictors import DEFAULT, LogOdds, Predictor
 from tokenworth.errors import SettingError
 
@@ -58,15 +59,16 @@ class Forecaster:
             SettingError: too few calibration tasks have the route.
         """
         fitted, errors = self.learned(route)
-        f1 = float(fitted.predict(pd.DataFrame([{**said, "route": route, "task": ""}]))[0])
-        low, high = errors.interval(f1, LEVEL)
+        row = pd.DataFrame([{**said, "route": route, "task": ""}])
+        f1, spread = float(fitted.predict(row)[0]), float(fitted.spread(row)[0])
+        low, high = errors.interval(f1, LEVEL, spread)
         explanation: PredictedBy = {
             "predictor": self.name,
             "indicators": {name: said[name] for name in fitted.indicators},
-            "slopes": fitted.slopes() if isinstance(fitted, LogOdds) else {},
+            "slopes": fitted.slopes() if isinstance(fitted, LogOdds | Pooled) else {},
             "mean_absolute_error": errors.mean_absolute(),
         }
-        return Prediction(f1, low, high, errors.draw(f1, task_S, rng), explanation)
+        return Prediction(f1, low, high, errors.draw(f1, task_S, rng, spread), explanation)
 
     def learned(self, route: str) -> tuple[Predictor, Errors]:
         """The predictor of a route, and its errors on tasks left out.

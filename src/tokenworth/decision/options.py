@@ -23,7 +23,7 @@ from tokenworth.decision.indicators import indicators_of
 from tokenworth.decision.label_curves import beyond, part_sizes, predicted_curve, run_curve
 from tokenworth.decision.predictors import predictor as predictor_named
 from tokenworth.decision.route_costs import Cost, bow_cost, route_cost
-from tokenworth.decision.run_plan import BackboneSize, Plan, size_said
+from tokenworth.decision.run_plan import Plan, width_said
 from tokenworth.encode.text_loss import loss_of
 from tokenworth.errors import BackboneError, SettingError, TokenworthError
 from tokenworth.tasks import Task
@@ -129,15 +129,15 @@ class Work:
                 del self.said[name]
         return weighed
 
-    def sizes(self) -> dict[str, BackboneSize]:
-        """Parameters and width by the name of a backbone."""
-        return {name: size_said(said) for name, said in self.said.items()}
+    def widths(self) -> dict[str, int]:
+        """Numbers of a state by the name of a backbone."""
+        return {name: width_said(said) for name, said in self.said.items()}
 
     def how_to_run(self, chosen: Option | None) -> list[str]:
         """With which options, where a learned route is advised."""
         if chosen is None or chosen.model is None:
             return []
-        return self.plan.how_to_run(chosen.route, self.sizes()[chosen.model])
+        return self.plan.how_to_run(chosen.route, self.widths()[chosen.model])
 
     def _loss(self, name: str) -> dict[str, float]:
         """Of the task's texts under the backbone, by a pass of its own, where the predictor asks for it."""
@@ -147,7 +147,7 @@ class Work:
         return loss_of(self.assessed.models[name], texts, max_length=most, seed=self.seed)
 
     def _cost(self, name: str, route: str) -> Cost:
-        config = self.plan.of(route, self.sizes()[name])
+        config = self.plan.of(route, self.widths()[name])
         return route_cost(self.assessed.models[name], self.task, route, self.machine, config)
 
     def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:

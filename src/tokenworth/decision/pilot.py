@@ -17,14 +17,15 @@ from tokenworth.adaptation import adapt
 from tokenworth.decision.advice import Option
 from tokenworth.decision.conformal import held_out_errors
 from tokenworth.decision.decision_result import PilotRow
+from tokenworth.decision.decision_summary import FIRST_RUNG
 from tokenworth.decision.forecaster import LEVEL
 from tokenworth.decision.predictors import LogOdds
-from tokenworth.decision.run_plan import Plan, size_said
+from tokenworth.decision.run_plan import Plan, width_said
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Task
 from tokenworth.tasks.split import split
 
-SHARES = (1 / 8, 1 / 4)
+SHARES = (FIRST_RUNG, 1 / 4)
 """Of the steps, rung by rung."""
 _VALIDATION = 0.2
 _FEWEST_PAIRS = 5
@@ -143,7 +144,7 @@ class Pilots:
 
     def _run(self, option: Option, task: Task, rung: float) -> PilotRow:
         assert option.model is not None, "bow is never predicted"
-        whole = self.plan.of(option.route, size_said(self.said[option.model]))
+        whole = self.plan.of(option.route, width_said(self.said[option.model]))
         steps = max(1, round(rung * whole.steps))
         short = replace(whole, steps=steps, selection="last", patience=None, eval_steps=None, mislabelled=False)
         done = adapt(self.sources[option.model], task, option.route, seed=self.seed, config=short, **self.running)

@@ -12,72 +12,88 @@ from scipy.stats import spearmanr
 
 from tokenworth.base.aliases import Floats
 from tokenworth.decision.advice import DRAWS, Option, pick, regret_of_missing, weigh
-from tokenworth.decision.conformal import Errors, held_out_predictions, learn, left_out, tasks_drawn
+from tokenworth.decision.conformal import BOTH, Errors, learn, left_out, tasks_drawn
 from tokenworth.decision.predictors import Predictor, predictor
 from tokenworth.decision.route_costs import Cost
 
 RESAMPLES = 2000
 
 
-def predictor_row(name: str, cells: pd.DataFrame, by: str = "task", level: float = 0.9) -> dict[str, Any]:
+def predictor_row(name: str, cells: pd.DataFrame, by: str = BOTH, level: float = 0.9) -> dict[str, Any]:
     """Figures of one predictor on the cells of one route.
 
     Args:
         name: of the predictor.
         cells: of one route.
-        by: what is left out whole: "task" or "backbone".
+        by: what is left out whole: "task", "backbone" or `BOTH`.
         level: of the intervals.
 
     Returns:
-        error (mean absolute, F1), error_low and error_high (95 % bootstrap interval over tasks), spearman (of predicted
-        with true gain over the probe, mean over backbones), coverage with its interval, width (mean).
+        error (mean absolute, F1), error_low and error_high (95 % bootstrap interval over tasks), rmse, within_3 and
+        within_5 (share of cells off by at most so many points), spearman (of predicted with true gain over the probe,
+        mean over backbones), coverage with its interval, width (median).
     """
-    predicted_N = held_out_predictions(lambda: predictor(name), cells, by)
-    kept = ~np.isnan(predicted_N)
-    predicted = cells[kept].reset_index(drop=True)
-    errors = Errors(predicted["f1"].to_numpy(), predicted_N[kept], predicted["task"].to_numpy())
-    low, high = clustered(np.abs(errors.true_N - errors.predicted_N), errors.group_N)
+    told = held_out_intervals(name, cells, level, by)
+    off_N = (told["f1"] - told["predicted"]).abs().to_numpy()
+    low, high = clustered(off_N, told["task"].to_numpy())
     return {
         "predictor": name,
         "by": by,
-        "cells": len(predicted),
-        "error": errors.mean_absolute(),
+        "cells": len(told),
+        "error": _by_task(off_N, told),
         "error_low": low,
         "error_high": high,
+        "rmse": float(np.sqrt(_by_task(off_N**2, told))),
+        "within_3": _by_task(off_N <= 0.03, told),
+        "within_5": _by_task(off_N <= 0.05, told),
         # Means of the other tasks rank backwards by themselves: a task with a high gain lowers the mean of the others.
-        "spearman": gain_spearman(predicted, predicted_N[kept]) if predictor(name).indicators else float("nan"),
-        **(coverage(name, cells, level) if by == "task" else {}),
+        "spearman": gain_spearman(told) if predictor(name).indicators else float("nan"),
+        **coverage(told),
     }
 
 
-def gain_spearman(cells: pd.DataFrame, predicted_N: Floats) -> float:
+def held_out_intervals(name: str, cells: pd.DataFrame, level: float = 0.9, by: str = BOTH) -> pd.DataFrame:
+    """The cells of one route with what a predictor that has not seen them says: columns predicted, low and high.
+
+    Cells for which nothing is left to learn from are left out.
+    """
+    told_N3 = np.full((len(cells), 3), np.nan)
+    for others, held_out in left_out(cells, by):
+        if len(others):
+            own = cells.iloc[held_out]
+            fitted, errors = learn(name, cells.iloc[others].reset_index(drop=True))
+            said = zip(held_out, fitted.predict(own), fitted.spread(own), strict=True)
+            for place, guess, spread in said:
+                told_N3[place] = guess, *errors.interval(float(guess), level, float(spread))
+    told = cells.assign(predicted=told_N3[:, 0], low=told_N3[:, 1], high=told_N3[:, 2])
+    return told.dropna(subset=["predicted"]).reset_index(drop=True)
+
+
+def _by_task(value_N: Floats | np.ndarray, cells: pd.DataFrame) -> float:
+    """Mean in which tasks weigh the same."""
+    return float(pd.Series(value_N, dtype=float).groupby(cells["task"].to_numpy()).mean().mean())
+
+
+def gain_spearman(told: pd.DataFrame) -> float:
     """Spearman r of predicted and true gain over the probe within a backbone, mean over backbones."""
     correlations = []
-    for _, rows in cells.groupby("backbone"):
-        by_task = rows.assign(guess=predicted_N[rows.index] - rows["probe_f1"], gain=rows["f1"] - rows["probe_f1"])
+    for _, rows in told.groupby("backbone"):
+        by_task = rows.assign(guess=rows["predicted"] - rows["probe_f1"], gain=rows["f1"] - rows["probe_f1"])
         means = by_task.groupby("task")[["guess", "gain"]].mean()
         if len(means) > 2 and means["guess"].std() > 1e-12:
             correlations.append(float(spearmanr(means["guess"], means["gain"])[0]))
     return float(np.mean(correlations)) if correlations else float("nan")
 
 
-def coverage(name: str, cells: pd.DataFrame, level: float = 0.9) -> dict[str, float]:
-    """Share of cells of a task left out that lie in intervals made without it; tasks weigh the same."""
-    inside_N, width_N = np.zeros(len(cells)), np.zeros(len(cells))
-    for others, held_out in left_out(cells):
-        rest = cells.iloc[others].reset_index(drop=True)
-        fitted, errors = learn(name, rest)
-        for place, guess in zip(held_out, fitted.predict(cells.iloc[held_out]), strict=True):
-            low, high = errors.interval(float(guess), level)
-            inside_N[place] = low <= cells["f1"].iloc[place] <= high
-            width_N[place] = high - low
-    tasks_N = cells["task"].to_numpy()
-    low, high = clustered(inside_N, tasks_N)
-    means = pd.Series(inside_N).groupby(tasks_N).mean()
-    return {"coverage": float(means.mean()), "coverage_low": low, "coverage_high": high, "width": float(width_N.mean())}
+def coverage(told: pd.DataFrame) -> dict[str, float]:
+    """Share of cells that lie in their intervals, tasks weighing the same, with its interval; median width."""
+    inside_N = ((told["low"] <= told["f1"]) & (told["f1"] <= told["high"])).to_numpy(dtype=float)
+    low, high = clustered(inside_N, told["task"].to_numpy())
+    shares = {"coverage": _by_task(inside_N, told), "coverage_low": low, "coverage_high": high}
+    return shares | {"width": float((told["high"] - told["low"]).median())}
 
 
-def clustered(value_N: Floats, group_N: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
+def clustered(value_N: np.ndarray, group_N: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
     """95 % bootstrap interval of a mean over groups that are drawn whole."""
     means_G = pd.Series(value_N).groupby(group_N).mean().to_numpy()
     drawn_B = np.random.default_rng(seed).choice(means_G, (RESAMPLES, len(means_G))).mean(1)
@@ -151,17 +167,20 @@ Place = tuple[str, str, list[Option], dict[str, float]]
 
 
 def _held_out_places(cells: pd.DataFrame, name: str) -> Iterator[Place]:
-    """Every task and backbone, seen by a predictor that has not seen the task."""
+    """Every task and backbone, seen by a predictor that has seen neither; of the routes that others were run with."""
     means = cells.groupby(["task", "backbone", "route"], as_index=False).mean(numeric_only=True)
     rng = np.random.default_rng(0)
-    for task in sorted(set(cells["task"])):
-        others = cells[cells["task"] != task].reset_index(drop=True)
-        routes = sorted(set(means["route"]))
+    for (task, backbone), place in means.groupby(["task", "backbone"]):
+        other = cells["task"] != task
+        if len(set(cells["backbone"])) > 1:
+            other &= cells["backbone"] != backbone
+        others = cells[other].reset_index(drop=True)
+        routes = sorted(set(place["route"]) & set(others["route"]))
         learned = {route: learn(name, others[others["route"] == route].reset_index(drop=True)) for route in routes}
-        for backbone, place in means[means["task"] == task].groupby("backbone"):
-            options, true = _options(place, learned, tasks_drawn(others, DRAWS, rng), rng)
-            weigh(options)
-            yield task, str(backbone), options, true
+        known = place[place["route"].isin(routes)]
+        options, true = _options(known, learned, tasks_drawn(others, DRAWS, rng), rng)
+        weigh(options)
+        yield str(task), str(backbone), options, true
 
 
 def _options(
@@ -175,10 +194,11 @@ def _options(
     for index in range(len(place)):
         run = place.iloc[index]
         fitted, errors = learned[run["route"]]
-        guess = float(fitted.predict(place.iloc[[index]])[0])
-        low, high = errors.interval(guess)
+        own = place.iloc[[index]]
+        guess, spread = float(fitted.predict(own)[0]), float(fitted.spread(own)[0])
+        low, high = errors.interval(guess, spread=spread)
         cost = _cost(run["train_flops"], run["seconds"])
-        draws = errors.draw(guess, task_S, rng)
+        draws = errors.draw(guess, task_S, rng, spread)
         options.append(Option(run["backbone"], run["route"], "predicted", guess, low, high, cost, draws))
         true[run["route"]] = float(run["f1"])
     return options, true

@@ -6,7 +6,7 @@ odds predict ln(F1 / (1 - F1)), so that a point near 1 is not taken for a point 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,10 @@ from scipy.special import expit
 
 from tokenworth.base.aliases import Floats
 from tokenworth.decision.decide_settings import PREDICTOR
+from tokenworth.decision.outcomes import known_columns, log_odds, reference
+from tokenworth.decision.pooled_line import Pooled
 from tokenworth.errors import SettingError
 
-REFERENCE = {"prompt": "majority_f1", "lora": "probe_f1", "full": "probe_f1", "scratch": "probe_f1"}
-"""The figure known beforehand that the outcome of a route is seen against."""
-_EDGE = 0.005
 _PENALTY = 10.0
 
 
@@ -70,11 +69,42 @@ class Gain:
 
     def fit(self, cells: pd.DataFrame) -> None:
         """Learn the mean gain and its slopes."""
-        self._line.fit(_known(cells, self.indicators), cells["f1"].to_numpy() - reference(cells))
+        self._line.fit(known_columns(cells, self.indicators), cells["f1"].to_numpy() - reference(cells))
 
     def predict(self, cells: pd.DataFrame) -> Floats:
         """F1 in [0, 1] of each row."""
-        return np.clip(reference(cells) + self._line.predict(_known(cells, self.indicators)), 0.0, 1.0)
+        return np.clip(reference(cells) + self._line.predict(known_columns(cells, self.indicators)), 0.0, 1.0)
+
+    def spread(self, cells: pd.DataFrame) -> Floats:
+        """How unsure each prediction is beside the others (N): alike."""
+        return np.ones(len(cells))
+
+    def anew(self) -> Gain:
+        """One of the same indicators that has learned nothing."""
+        return Gain(self.name, self.indicators)
+
+
+@dataclass(slots=True)
+class Nothing:
+    """F1 = the reference: as if training brought nothing."""
+
+    name: str
+    indicators: tuple[str, ...] = ()
+
+    def fit(self, cells: pd.DataFrame) -> None:
+        """There is nothing to learn."""
+
+    def predict(self, cells: pd.DataFrame) -> Floats:
+        """F1 in [0, 1] of each row."""
+        return reference(cells)
+
+    def spread(self, cells: pd.DataFrame) -> Floats:
+        """How unsure each prediction is beside the others (N): alike."""
+        return np.ones(len(cells))
+
+    def anew(self) -> Nothing:
+        """The same."""
+        return self
 
 
 @dataclass(slots=True)
@@ -96,45 +126,28 @@ class LogOdds:
         weight_N = 1.0 / cells.groupby("task")["f1"].transform("size").to_numpy(dtype=float)
         self._line = Line(self.penalty)
         move_N = log_odds(cells["f1"].to_numpy()) - log_odds(reference(cells, self.against))
-        self._line.fit(_known(cells, self.indicators, odds=True), move_N, weight_N)
+        self._line.fit(known_columns(cells, self.indicators, odds=True), move_N, weight_N)
 
     def predict(self, cells: pd.DataFrame) -> Floats:
         """F1 in [0, 1] of each row."""
-        move_N = self._line.predict(_known(cells, self.indicators, odds=True))
+        move_N = self._line.predict(known_columns(cells, self.indicators, odds=True))
         return np.asarray(expit(log_odds(reference(cells, self.against)) + move_N))
+
+    def spread(self, cells: pd.DataFrame) -> Floats:
+        """How unsure each prediction is beside the others (N): alike."""
+        return np.ones(len(cells))
+
+    def anew(self) -> LogOdds:
+        """One of the same settings that has learned nothing."""
+        return replace(self)
 
     def slopes(self) -> dict[str, float]:
         """Change of the log odds by one standard deviation of each indicator: how the prediction is explained."""
         return dict(zip(self.indicators, map(float, self._line.slope_F), strict=True))
 
 
-Predictor = Gain | LogOdds
+Predictor = Nothing | Gain | LogOdds | Pooled
 """Learns from one table and predicts the F1 of the rows of another; both have the columns of a calibration."""
-
-
-def reference(cells: pd.DataFrame, column: str | None = None) -> Floats:
-    """The F1 known beforehand that the route of each row is seen against (N)."""
-    if column is not None:
-        return cells[column].to_numpy(dtype=float)
-    route_N, reference_N = cells["route"].to_numpy(), np.full(len(cells), np.nan)
-    for route in set(route_N):
-        here_N = route_N == route
-        reference_N[here_N] = cells[REFERENCE[route]].to_numpy(dtype=float)[here_N]
-    return reference_N
-
-
-def log_odds(f1: Floats) -> Floats:
-    """ln(F1 / (1 - F1)), F1 kept .005 away from 0 and 1."""
-    kept = np.clip(f1, _EDGE, 1 - _EDGE)
-    return np.asarray(np.log(kept / (1 - kept)))
-
-
-def _known(cells: pd.DataFrame, indicators: tuple[str, ...], *, odds: bool = False) -> Floats:
-    columns = []
-    for name in indicators:
-        column = cells[name].to_numpy(dtype=float)
-        columns.append(log_odds(column) if odds and name.endswith("_f1") else column)
-    return np.column_stack(columns) if columns else np.zeros((len(cells), 1))
 
 
 TASK = ("probe_f1", "bow_f1", "log_texts", "log_classes", "log_length")
@@ -144,18 +157,21 @@ SCORES = ("ntps_excess", "retained_auc", "label_r2", "hscore", "logme")
 def predictors() -> list[Predictor]:
     """All that are compared, fresh: baselines first."""
     return [
+        Nothing("no gain"),
         Gain("mean gain"),
         Gain("log tokens", ("log_tokens",)),
         Gain("headroom", ("probe_f1",)),
         Gain("published NTPS", ("ntps_published",)),
         Gain("NTPS", ("ntps",)),
         Gain("NTPS beyond chance", ("ntps_excess",)),
+        Gain("LogME", ("logme",)),
         LogOdds("probe and words", ("probe_f1", "bow_f1")),
         LogOdds("probe, words and classes", ("probe_f1", "bow_f1", "log_classes")),
         LogOdds("task", TASK),
         LogOdds("task and text loss", (*TASK, "nll", "bits_per_byte")),
         LogOdds("task and scores", TASK + SCORES),
         LogOdds("task, scores and budget", (*TASK, *SCORES, "log_epochs", "log_parameters")),
+        Pooled("partial pooling"),
     ]
 
 

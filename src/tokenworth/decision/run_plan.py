@@ -1,14 +1,12 @@
-"""What each learned route would be run with: what was asked for, and for the rest what the calibration's runs had.
+"""What each learned route would be run with: what `adapt` takes, and no more steps than calibration runs had.
 
-A prediction holds for runs like those it was learned from.  A plan of ten times their steps would be priced as one run
-and predicted as another; a pilot at another learning rate would be read as what it is not.  A learning rate does not
-carry over to much larger models, though: for those steps and rate follow the rule that `adapt` follows
-(`adaptation/recommended_settings.py`), and it is said.
+`adapt` chooses rate, steps and an early end by the model's width and the number of texts
+(`adaptation/recommended_settings.py`).  On many texts its bound is thousands of steps, which nobody waits for to hear
+whether they pay, and which no prediction was learned from: a plan ends at the longest run that was measured.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -30,135 +28,130 @@ from tokenworth.tasks import Task
 
 _FLAGS = ("batch", "rank", "max_length")
 """Settings beside steps and learning rate that commands take by name; others stand in a file."""
-_REACH = 3.0
-"""How many times larger than those of the calibration a backbone may be to be run as they were."""
+_NEAR = 3.0
+"""Rates that differ by less are those of one rule at other widths."""
 
 
-class Usual(NamedTuple):
-    """What most calibration runs of a route had."""
+class Measured(NamedTuple):
+    """What calibration runs of a route had, from the least to the most."""
 
-    steps: int
-    lr: float
-    """The highest learning rate."""
-    largest: float
-    """Natural logarithm of the parameters of their largest backbone."""
+    fewest: int
+    most: int
+    """Steps."""
+    lowest: float
+    highest: float
+    """Learning rates."""
+
+    def like(self, plan: ResolvedConfig) -> bool:
+        """Whether a plan lies among them."""
+        within = self.fewest <= plan.steps <= self.most
+        return within and self.lowest / _NEAR <= plan.lr <= self.highest * _NEAR
 
     def __str__(self) -> str:
         """For people."""
-        return _in_words(self.steps, self.lr)
+        return (
+            f"{_range(f'{self.fewest:,}', f'{self.most:,}')} steps at {_range(f'{self.lowest:g}', f'{self.highest:g}')}"
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class BackboneSize:
-    """What of a backbone a plan depends on."""
-
-    log_parameters: float
-    """Natural logarithm."""
-    width: int
-    """Numbers of a state."""
+def _range(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
-def size_said(said: Mapping[str, float]) -> BackboneSize:
-    """Of a backbone, from its indicators."""
-    return BackboneSize(said["log_parameters"], round(float(np.exp(said["log_width"]))))
+def width_said(said: Mapping[str, float]) -> int:
+    """Numbers of a state, from the indicators of a backbone."""
+    return round(float(np.exp(said["log_width"])))
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Settings by route and size of the backbone."""
+    """Settings by route and width of the backbone."""
 
     asked: AdaptConfig
     """What was asked for; the rest is open."""
-    usual: dict[str, Usual]
-    """What most calibration runs of a route had."""
+    measured: dict[str, Measured]
+    """By route."""
     task: TaskSize
     """What the rule reads of the task."""
 
-    def of(self, route: str, size: BackboneSize) -> ResolvedConfig:
-        """Settings of a route of a backbone of that size."""
-        usual, asked = self._known(route, size), self.asked
-        if usual is not None:
-            asked = replace(asked, steps=asked.steps or usual.steps, lr=asked.lr or usual.lr)
-        return resolve(asked, route, size.width, self.task)[0]
+    def of(self, route: str, width: int) -> ResolvedConfig:
+        """Settings of a route of a backbone of that width."""
+        plan = resolve(self.asked, route, width, self.task)[0]
+        return replace(plan, steps=self.measured[route].most) if self._is_cut(route, plan) else plan
 
-    def _known(self, route: str, size: BackboneSize) -> Usual | None:
-        """What runs of backbones of that size had; the papers' protocol asks for none of it."""
-        usual = None if self.asked.protocol else self.usual.get(route)
-        return None if usual is None or size.log_parameters > usual.largest + np.log(_REACH) else usual
+    def _is_cut(self, route: str, plan: ResolvedConfig) -> bool:
+        """Whether the rule would have more steps than were ever measured; what is asked for stays."""
+        is_open = self.asked.steps is None and not self.asked.protocol
+        return is_open and route in self.measured and plan.steps > self.measured[route].most
 
-    def warnings(self, sizes: Mapping[str, BackboneSize]) -> list[str]:
+    def warnings(self, widths: Mapping[str, int]) -> list[str]:
         """A sentence a backbone whose predictions are learned from runs with other steps or rates than are planned.
 
         Args:
-            sizes: by the name of a backbone.
+            widths: by the name of a backbone.
         """
         sentences = []
-        for name, size in sizes.items():
-            plans = self._by_route(size)
+        for name, width in widths.items():
             other = [
-                f"{route} {usual} (planned: {_in_words(plans[route].steps, plans[route].lr)})"
-                for route, usual in self.usual.items()
-                if (plans[route].steps, plans[route].lr) != (usual.steps, usual.lr)
+                f"{route} {runs} (planned: {plan.steps:,} steps at {plan.lr:g})"
+                for route, runs in self.measured.items()
+                if not runs.like(plan := self.of(route, width))
             ]
             if other:
-                runs = f"predicted from runs with other settings, {', '.join(other)}"
-                sentences.append(f"{name}: {runs}; costs are those of the plan")
+                said = f"predicted from runs with other settings, {', '.join(other)}"
+                sentences.append(f"{name}: {said}; costs are those of the plan")
         return sentences
 
-    def how_to_run(self, route: str, size: BackboneSize) -> list[str]:
+    def how_to_run(self, route: str, width: int) -> list[str]:
         """The options that make `adapt` run a learned route as it is planned."""
-        if route not in self.usual:
+        if route not in self.measured:
             return []
-        planned, asked, plain = self.of(route, size), self.asked, AdaptConfig()
+        planned, asked, plain = self.of(route, width), self.asked, AdaptConfig()
         other = {name for name in relevant_settings(route) if getattr(asked, name) != getattr(plain, name)}
-        usual = self._known(route, size) is not None
+        is_cut = self._is_cut(route, resolve(asked, route, width, self.task)[0])
         words = [f"--route {route}", *(["--protocol"] if asked.protocol else [])]
-        words += [f"--steps {planned.steps}"] if usual or asked.steps else []
-        words += [f"--lr {planned.lr:g}"] if usual or asked.lr else []
+        words += [f"--steps {planned.steps}"] if is_cut or asked.steps else []
+        words += [f"--patience {planned.patience}"] if is_cut and planned.patience else []
+        words += [f"--lr {planned.lr:g}"] if asked.lr else []
         words += [f"--{name.replace('_', '-')} {getattr(asked, name)}" for name in _FLAGS if name in other]
         file = " and your file of settings (--config)" if other - {"protocol", "steps", "lr", *_FLAGS} else ""
         return [f"As planned it is run by tokenworth adapt with {' '.join(words)}{file}."]
 
-    def asdict(self, sizes: Mapping[str, BackboneSize]) -> dict[str, dict[str, dict[str, Any]]]:
+    def asdict(self, widths: Mapping[str, int]) -> dict[str, dict[str, dict[str, Any]]]:
         """As JSON writes it: steps and learning rate by backbone and route."""
         return {
-            name: {route: {"steps": plan.steps, "lr": plan.lr} for route, plan in self._by_route(size).items()}
-            for name, size in sizes.items()
+            name: {route: _steps_and_rate(self.of(route, width)) for route in self.measured}
+            for name, width in widths.items()
         }
 
-    def _by_route(self, size: BackboneSize) -> dict[str, ResolvedConfig]:
-        return {route: self.of(route, size) for route in self.usual}
+
+def _steps_and_rate(plan: ResolvedConfig) -> dict[str, Any]:
+    return {"steps": plan.steps, "lr": plan.lr}
 
 
 def plan_for(config: Configuration, cells: pd.DataFrame, task: Task, seed: int = 0) -> Plan:
-    """Steps and learning rate of a route are those of most of its calibration runs where they are not asked for.
+    """Settings of the learned routes for a task.
 
     Args:
         config: what is asked for.
         cells: whole runs, as `cells_of` gives them; a route's runs of one's own go before those of the package.
-        task: its size decides the steps where the rule does.
+        task: its size decides the steps.
         seed: of a sample of the training texts, where train_size is asked for.
 
     Raises:
         SettingError: a setting that is not understood.
     """
     asked = make_config(config)
-    usual = {route: commonest for route in TRAINED if (commonest := _usual(cells[cells["route"] == route])) is not None}
-    return Plan(asked, usual, size_of(task, asked, seed))
+    known = {route: runs for route in TRAINED if (runs := _measured(cells[cells["route"] == route])) is not None}
+    return Plan(asked, known, size_of(task, asked, seed))
 
 
-def _usual(cells: pd.DataFrame) -> Usual | None:
-    """The commonest; None where the learning rate of no run is known."""
+def _measured(cells: pd.DataFrame) -> Measured | None:
+    """Of the runs of one's own, or else of all; None where the learning rate of no run is known."""
     known = cells[np.isfinite(cells["log_rate"].to_numpy(dtype=float))]
     known = known[known["own"]] if known["own"].any() else known
     if known.empty:
         return None
-    budgets = zip(known["steps"], known["log_rate"], strict=True)
     # cells are kept as logarithms of a few digits
-    counted = Counter((int(steps), float(f"{np.exp(rate):.3g}")) for steps, rate in budgets)
-    (steps, lr), _ = counted.most_common(1)[0]
-    return Usual(steps, lr, float(known["log_parameters"].max()))
-
-
-def _in_words(steps: int, lr: float) -> str:
-    return f"{steps:,} steps at {lr:g}"
+    rates = [float(f"{np.exp(rate):.3g}") for rate in known["log_rate"]]
+    return Measured(int(known["steps"].min()), int(known["steps"].max()), min(rates), max(rates))
