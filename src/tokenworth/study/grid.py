@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tokenworth.adaptation.route_settings import relevant_settings
+from tokenworth.backbones.model_names import model_name
 from tokenworth.endpoints.endpoint_settings import DEFAULTS, is_endpoint
 from tokenworth.errors import SettingError
 from tokenworth.settings import AsName, Count, FolderName, Names, Seed, quoted
@@ -57,7 +58,7 @@ class Cell:
     def __str__(self) -> str:
         """For people: task, backbone, route, seed and what is special."""
         special = "".join(f" {name}={value}" for name, value in sorted(self.settings.items()))
-        model = f" {Path(self.backbone).name}" if self.backbone else ""
+        model = f" {model_name(self.backbone)}" if self.backbone else ""
         return f"{Path(self.task).name}{model} {self.route} seed {self.seed}{special}".strip()
 
 
@@ -138,4 +139,4 @@ class Study:
 
 
 def _is_called(value: str, name: str) -> bool:
-    return name in (value, Path(value).name)
+    return name in (value, Path(value).name, model_name(value))

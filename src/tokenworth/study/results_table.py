@@ -16,6 +16,7 @@ import pandas as pd
 
 from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.assessment.short_names import short_names
+from tokenworth.backbones.model_names import model_name
 from tokenworth.base.keywords import known_keywords
 from tokenworth.base.sentences import nearest
 from tokenworth.base.versions import version_of
@@ -57,10 +58,10 @@ def names_by_contents(cells: Iterable[tuple[Cell, Contents]], *, moved: bool = T
         tasks.setdefault(cell.task, set()).update([texts] if texts else [])
         if cell.backbone is not None:
             backbones.setdefault(cell.backbone, set()).update([weights] if weights else [])
-    return Names(_called(tasks, lambda path: Path(path).stem, moved=moved), _called(backbones, None, moved=moved))
+    return Names(_called(tasks, lambda path: Path(path).stem, moved=moved), _called(backbones, model_name, moved=moved))
 
 
-def _called(prints: Mapping[str, set[str]], first: Callable[[str], str] | None, *, moved: bool) -> dict[str, str]:
+def _called(prints: Mapping[str, set[str]], first: Callable[[str], str], *, moved: bool) -> dict[str, str]:
     same = _same(prints) if moved else {place: place for place in prints}
     names = short_names(same.values(), first=first)
     return {place: names[named_as] for place, named_as in same.items()}

@@ -29,8 +29,8 @@ from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.backbones.accounting.block_calls import depth_and_width
 from tokenworth.backbones.accounting.meta_model import meta_named
 from tokenworth.backbones.accounting.shape_pass import without_weights
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.backbones.structure.text_attention import is_expected
 from tokenworth.encode.tokens import token_lengths
 from tokenworth.errors import SettingError
