@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.base.progress import duration
 from tokenworth.decision.advice import Option, pick, regret_of_missing
 from tokenworth.decision.budget import Budget, Machine
 from tokenworth.decision.decision_metric import DEFAULT_METRIC, IN_WORDS
-
-_WORDS = {
-    "bow": "a bag of words",
-    "prompt": "a prompt",
-    "probe": "a probe on frozen states",
-    "lora": "LoRA",
-    "full": "training all weights",
-    "scratch": "training from random weights",
-}
 
 
 def describe(
@@ -60,7 +52,7 @@ def in_words(option: Option) -> str:
 
 def route_in_words(route: str, model: str | None) -> str:
     """LoRA of MODEL; a bag of words, where there is no model."""
-    return _WORDS[route] + ("" if model is None else f" of {model}")
+    return ROUTES[route].phrase + ("" if model is None else f" of {model}")
 
 
 def _reason(chosen: Option, best: Option, tolerance: float, machine: Machine) -> list[str]:

@@ -21,6 +21,7 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.adaptation.route_settings import relevant_settings
 from tokenworth.backbones.model_names import model_name
 from tokenworth.endpoints.endpoint_settings import DEFAULTS, is_endpoint
@@ -33,7 +34,6 @@ COUNT = "count"
 """The route that only counts parameters: whole, and of adapters; needs no texts and no weights."""
 AS_PUBLISHED = "published"
 """The route that only looks, by the published code's own protocol."""
-WITHOUT_BACKBONE = frozenset({"bow"})
 PROMPT = "prompt"
 """The route for a model on a server."""
 _OF_A_PASS = frozenset({"pooling", "max_length", "dtype"})
@@ -100,10 +100,10 @@ class Study:
         seen: dict[str, Cell] = {}
         seeds = sorted({seed for route in self.routes for seed in self._seeds(route)})
         for seed, task, route, backbone in product(seeds, self.tasks or ("",), self.routes, self.backbones or (None,)):
-            if is_endpoint(backbone) and route not in WITHOUT_BACKBONE | {PROMPT}:
+            if is_endpoint(backbone) and route != PROMPT and needs_backbone(route):
                 continue  # nothing else can be done without its weights
             for settings in self._settings(route, backbone) if seed in self._seeds(route) else ():
-                model, texts = None if route in WITHOUT_BACKBONE else backbone, "" if route == COUNT else task
+                model, texts = backbone if needs_backbone(route) else None, "" if route == COUNT else task
                 cell = Cell(model, texts, route, seed, settings)
                 seen.setdefault(str((model, task, route, seed, sorted(settings.items(), key=str))), cell)
         return list(seen.values())
@@ -136,6 +136,11 @@ class Study:
         for point in product(*axes.values()):
             settings = fixed | dict(zip(axes, point, strict=True))
             yield {name: value for name, value in settings.items() if (name, value) != ("protocol", True)}  # as it is
+
+
+def needs_backbone(route: str) -> bool:
+    """Whether a cell of the route is of a model."""
+    return route not in ROUTES or ROUTES[route].of_model
 
 
 def _is_called(value: str, name: str) -> bool:

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from tokenworth.adaptation.evaluation.evaluation import NETWORK_TRAIN_TEXTS
 from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.forecast.training_memory import TrainingMemory, count_memory
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.adaptation.route_names import NETWORK_TRAIN_TEXTS
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
 from tokenworth.adaptation.routes.lora import add_lora
 from tokenworth.adaptation.run_settings import settings_for
