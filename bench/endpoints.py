@@ -57,7 +57,8 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=100)
     parser.add_argument("--dtype", default="bfloat16")
     options = parser.parse_args()
-    ROUTES["prompt"] = replace(
+    # Nothing learns, and a server is not asked about training texts at all.
+    ROUTES["prompt"] = replace(ROUTES["prompt"], train_texts=20)
         ROUTES["prompt"], train_texts=20
     )  # nothing learns, and a server is not asked about training texts at all
     tasks = {name: small_task(options.data / name, options.texts) for name in TASKS}
