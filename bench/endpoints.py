@@ -59,8 +59,6 @@ def main() -> None:
     options = parser.parse_args()
     # Nothing learns, and a server is not asked about training texts at all.
     ROUTES["prompt"] = replace(ROUTES["prompt"], train_texts=20)
-        ROUTES["prompt"], train_texts=20
-    )  # nothing learns, and a server is not asked about training texts at all
     tasks = {name: small_task(options.data / name, options.texts) for name in TASKS}
     results: dict[tuple[str, str, str], AdaptResult] = {}
     with servers(options) as urls:
