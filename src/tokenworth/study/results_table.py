@@ -182,7 +182,7 @@ _FIGURES = {RESULT: _adapted, ASSESSED: _assessed, PUBLISHED: _as_published, COU
 def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     """Means over seeds of a metric: a row a task, backbone and point of the axes, a column a route.
 
-    What needs no backbone (bow) stands in every row of its task.  Cells of several versions of the program, or computed
+    What needs no backbone (bow) stands in every row of its task.  Cells of several versions of the numbers, or computed
     in several number formats (two machines, dtype auto), stand in rows of their own: they are never averaged.
 
     Raises SettingError: no cell has such a figure.
