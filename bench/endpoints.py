@@ -18,16 +18,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-import tokenworth.adaptation.evaluation.evaluation as evaluation
 from pages import write_page
 from prompting import EXAMPLES, TASKS, TRAIN, small_task
-from tokenworth.adaptation import AdaptResult, adapt
+from tokenworth.adaptation import ROUTES, AdaptResult, adapt
 from tokenworth.tasks import Task
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "endpoints.md"
@@ -57,7 +57,8 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=100)
     parser.add_argument("--dtype", default="bfloat16")
     options = parser.parse_args()
-    evaluation.TRAIN_TEXTS["prompt"] = 20  # nothing learns, and a server is not asked about training texts at all
+    # Nothing learns, and a server is not asked about training texts at all.
+    ROUTES["prompt"] = replace(ROUTES["prompt"], train_texts=20)
     tasks = {name: small_task(options.data / name, options.texts) for name in TASKS}
     results: dict[tuple[str, str, str], AdaptResult] = {}
     with servers(options) as urls:

@@ -135,3 +135,17 @@ def test_commands_and_options_are_completed_in_a_shell(tmp_path):
     """
     done = subprocess.run(["bash", "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["assess", "--pooling"], done.stderr
+
+
+@pytest.mark.parametrize("words", [["decide", "m"], ["rank", "m"], ["assess", "--model", "m"]])
+def test_a_mistake_in_the_task_is_told_before_what_computes_is_loaded(words, tmp_path):
+    command = [words[0], "none.csv", *words[1:]]
+    code = (
+        "import sys; from tokenworth.cli import main; sys.argv[0] = 'tokenworth'\n"
+        "try: main()\nfinally: print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "none.csv: no such file or folder" in done.stderr
+    assert done.stdout.strip() == "[]"

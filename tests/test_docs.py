@@ -29,9 +29,10 @@ def test_python_of_the_pages_runs(tmp_path, monkeypatch, capsys):
     rows = [{"text": f"{word} number {i}", "label": word} for i in range(20) for word in ("good", "bad")]
     pd.DataFrame(rows).to_csv("reviews.csv", index=False)
     examples = blocks(ROOT / "README.md", "python")
-    assert len(examples) == 3
+    assert len(examples) == 1
     names = {}
     names_of_pages = (
+        "scores.md",
         "routes.md",
         "decision.md",
         "how-to/own-texts.md",

@@ -1,11 +1,13 @@
 """The worked examples of docs/extending run as they stand, and print what the pages say."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
 from commands import script
+from tokenworth.adaptation import ROUTES
 
 PAGES = Path(__file__).parents[1] / "docs" / "extending"
 NAMES = sorted(page.stem for page in PAGES.glob("*.md") if page.stem != "index")
@@ -33,3 +35,14 @@ def test_a_worked_example_prints_what_its_page_says(name, tmp_path):
     done = script(place, cwd=tmp_path)
     assert done.code == 0, done.err
     assert done.out == printed
+
+
+def test_what_routes_are_called_is_said_in_one_place():
+    """Beside it two tables have every route: what runs it, and the settings that matter to it."""
+    source, found = Path(__file__).parents[1] / "src", set()
+    for path in source.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            keys = node.keys if isinstance(node, ast.Dict) else []
+            if {key.value for key in keys if isinstance(key, ast.Constant)} >= ROUTES.keys():
+                found.add(path.name)
+    assert found == {"route_names.py", "adapt_route.py", "route_settings.py"}

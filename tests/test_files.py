@@ -231,7 +231,9 @@ def test_a_hundred_thousand_columns_end_in_a_sentence(tmp_path):
     """Names were once counted one by one: minutes."""
     names = [f"c{i}" for i in range(100_000)]
     (tmp_path / "a.csv").write_text("\n".join([",".join(names)] + [",".join("1" for _ in names)] * 2))
-    with pytest.raises(TaskError, match=r"no column has a usual name of the text; .* and 99,?980 more") as caught:
+    with pytest.raises(
+        TaskError, match=r"no column has a usual name of the text or of the label; .* and 99,?980 more"
+    ) as caught:
         load_task(tmp_path / "a.csv")
     assert len(str(caught.value)) < 1000
     assert in_corpus(tmp_path / "a.csv")[0] == []

@@ -1,6 +1,6 @@
 """The version, and that of the numbers, in a module of its own so that nothing has to import the package to read it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 NUMERICS = 8
 """Raised with every entry under "Changed numbers" in CHANGELOG.md.

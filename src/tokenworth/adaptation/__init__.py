@@ -7,7 +7,8 @@ from tokenworth.base.front_door import front_door
 if TYPE_CHECKING:
     from tokenworth.adaptation.adapt_route import adapt as adapt
     from tokenworth.adaptation.label_suggestions import suggest as suggest
-    from tokenworth.adaptation.route_settings import ROUTES as ROUTES
+    from tokenworth.adaptation.route_names import ROUTES as ROUTES
+    from tokenworth.adaptation.route_names import Route as Route
     from tokenworth.adaptation.route_settings import AdaptConfig as AdaptConfig
     from tokenworth.adaptation.route_settings import make_config as make_config
     from tokenworth.adaptation.storage.adapt_result import AdaptResult as AdaptResult
@@ -19,7 +20,8 @@ __getattr__, __dir__, __all__ = front_door(
     {
         ".adapt_route": "adapt",
         ".label_suggestions": "suggest",
-        ".route_settings": "AdaptConfig ROUTES make_config",
+        ".route_names": "ROUTES Route",
+        ".route_settings": "AdaptConfig make_config",
         ".storage.adapt_result": "AdaptResult",
         ".storage.saved_classifier": "Classifier load_classifier",
     },

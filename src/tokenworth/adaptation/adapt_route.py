@@ -6,6 +6,7 @@ task -> parts -> route (tuned, if asked) -> test split once -> classifier, predi
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,8 @@ from tokenworth.adaptation.export.card_usage import write_saved_card
 from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
-from tokenworth.adaptation.route_settings import ROUTES, AdaptCall, make_config
+from tokenworth.adaptation.route_names import ROUTES
+from tokenworth.adaptation.route_settings import AdaptCall, make_config
 from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, InfluenceOnTest, Mislabelled
@@ -52,7 +54,7 @@ def _fit_prompt(job: Job) -> Fitted:
     return served.fit_endpoint(job) if is_endpoint(job.model) else prompt.fit_prompt(job)
 
 
-FITS = {
+FITS: dict[str, Callable[[Job], Fitted]] = {
     "bow": bow.fit_bow,
     "prompt": _fit_prompt,
     "probe": probe.fit_probe,
@@ -60,7 +62,7 @@ FITS = {
     "full": finetune.fit_full,
     "scratch": finetune.fit_scratch,
 }
-assert tuple(FITS) == ROUTES, "every route has its fit"
+assert FITS.keys() == ROUTES.keys(), "every route has its fit"
 
 
 @keywords_of(AdaptCall)

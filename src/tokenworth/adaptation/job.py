@@ -13,7 +13,7 @@ from tokenworth.adaptation.predictor import Predictor, with_prefix
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.assessment.assessment_result import BackboneCard
 from tokenworth.backbones import Backbone, load_backbone
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.base.aliases import Floats, Ints, Progress
 from tokenworth.encode import Tokens, tokenise
 from tokenworth.errors import SettingError

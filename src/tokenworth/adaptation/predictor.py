@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tokenworth.backbones import Backbone, dtype_name, load_backbone
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.base.aliases import Floats
 from tokenworth.errors import AdaptError
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tokenworth.adaptation.label_words import PAIRS, word_pairs
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.assessment.assessment_settings import Model, ProgressCall, poolings
 from tokenworth.backbones.model_choice import ModelSource
 from tokenworth.endpoints.endpoint_settings import DEFAULTS, EndpointSettings
@@ -35,8 +36,6 @@ from tokenworth.settings import (
 )  # fmt: skip
 from tokenworth.tasks import Task
 
-ROUTES = ("bow", "prompt", "probe", "lora", "full", "scratch")
-"""The cheapest first."""
 TRAINED = ("lora", "full", "scratch")
 """The routes that run the training loop."""
 Tracker = Literal["tensorboard", "wandb"]
@@ -261,14 +260,16 @@ def relevant_settings(route: str) -> frozenset[str]:
         "keep_training",
     }
     trained = every - _PROMPT - set(DEFAULTS) - {"tokenizer", "states"} - _LORA
-    return {
+    known = {
         "bow": _DATA,
         "prompt": _TEXTS | _PROMPT | set(DEFAULTS),
         "probe": _TEXTS | {"pooling", "states"},
         "lora": trained | _LORA,
         "full": trained,
         "scratch": trained | {"tokenizer"},
-    }[route]
+    }
+    own = ROUTES[route].settings
+    return known[route] if own is None else own
 
 
 def make_config(config: Configuration = None, **changes: Any) -> AdaptConfig:

@@ -10,7 +10,7 @@ from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.adaptation.training.validation_split import size_of
 from tokenworth.backbones import Backbone, account_of, load_backbone
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.errors import BackboneError, SettingError
 from tokenworth.probes.label_set_metrics import ONLY_LABEL_SETS
 from tokenworth.tasks import Task

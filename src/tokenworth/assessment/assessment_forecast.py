@@ -15,7 +15,7 @@ import torch
 
 from tokenworth.assessment.assessment_settings import AssessCall
 from tokenworth.backbones import Account, account_of, resolve_device, resolve_dtype
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.encode.tokens import token_lengths
 from tokenworth.features.layer_groups import layer_groups, moment_memory
 from tokenworth.settings.signatures import keywords_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tokenworth.assessment.assessment_result import BackboneCard, TaskCard, TokenCounts
 from tokenworth.backbones import Backbone, dtype_name
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.backbones.model_names import RANDOM_SUFFIX, model_name
 from tokenworth.encode import Tokens
 from tokenworth.settings.given_paths import as_named
 from tokenworth.tasks import Task
@@ -58,7 +58,7 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
 
 
 def short_name(backbone: Backbone) -> str:
-    """The name as given, a local folder or file by its last part; a link has the name that somebody gave to it."""
+    """The name as given, of a local folder or file what people call it."""
     place = backbone.name.removesuffix(RANDOM_SUFFIX)
     twin = backbone.name[len(place) :]
-    return as_named(Path(place)).name + twin if Path(place).exists() else backbone.name
+    return model_name(f"{as_named(Path(place))}{twin}") if Path(place).exists() else backbone.name

@@ -46,9 +46,12 @@ def command_line() -> str | None:
 
 
 def version_of(environment: Mapping[str, Any]) -> str | None:
-    """The version a result came from, with that of the numbers behind it: results of two of them are not averaged."""
+    """The version of the numbers a result has: results of two of them are not averaged, those of two releases are.
+
+    Of results that were made before numbers had a version, the version of the program.
+    """
     version, numerics = environment.get("tokenworth"), environment.get("numerics")
-    return version if numerics is None else f"{version}+{numerics}"
+    return version if numerics is None else f"numbers {numerics}"
 
 
 def _version(package: str) -> str | None:

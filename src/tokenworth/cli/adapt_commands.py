@@ -10,7 +10,7 @@ from tokenworth.adaptation.export.export_settings import ExportSettings
 from tokenworth.adaptation.route_settings import AdaptCall, AdaptConfig
 from tokenworth.adaptation.suggest_settings import SuggestCall
 from tokenworth.backbones.model_choice import ModelSource
-from tokenworth.cli.assess_commands import TASK
+from tokenworth.cli.assess_commands import TASK, loaded_task
 from tokenworth.cli.console import is_main_process, print_json, print_lines, print_result, say, tell, write_page
 from tokenworth.cli.options import Given, Options, Output, said, takes
 from tokenworth.errors import SettingError
@@ -50,14 +50,14 @@ def adapt(
     retrain_tokenizer: _Retrained = False,
     options: Given,
 ) -> None:
-    from tokenworth.adaptation import adapt as run
     from tokenworth.adaptation import make_config
-    from tokenworth.tasks import load_task
 
     changes = options.of(AdaptConfig) | ({"selection": "best"} if best else {})
     settings = make_config(config, **changes, tokenizer="retrained" if retrain_tokenizer else None)
-    loaded = load_task(task, **options.of(TaskSource))
+    loaded = loaded_task(task, options)
     loaded = loaded.sample(max_texts, seed=options.get("seed", 0)) if max_texts is not None else loaded
+    from tokenworth.adaptation import adapt as run
+
     with progress_report(quiet=options.quiet) as progress:
         result = run(model, loaded, route, config=settings, progress=progress, **options.of(AdaptCall))
     if is_main_process():

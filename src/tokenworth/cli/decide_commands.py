@@ -7,13 +7,12 @@ from contextlib import nullcontext
 from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.backbones.model_choice import WeightChoice
 from tokenworth.cli.adapt_commands import ConfigFile, wished
-from tokenworth.cli.assess_commands import TASK, say_assessing
+from tokenworth.cli.assess_commands import TASK, loaded_task, say_assessing
 from tokenworth.cli.console import print_result, say, write_page
 from tokenworth.cli.options import Given, Options, Output, takes
 from tokenworth.decision.decide_settings import DecideCall
 from tokenworth.endpoints.endpoint_settings import DEFAULTS
 from tokenworth.report.terminal.progress import progress_report
-from tokenworth.tasks.task_source import TaskSource
 from tokenworth.tracing.trace_settings import TraceCall
 
 _OF_PROMPTS = ("shots", "examples", "chat", *(name for name in DEFAULTS if name != "budget"))
@@ -25,12 +24,12 @@ _OF_ROUTES = Options(
 @takes(Options(DecideCall, but=("max_length",)), _OF_ROUTES, TASK, Output)
 def decide(task: str, models: list[str], /, *, config: ConfigFile = None, options: Given) -> None:
     from tokenworth.base.locks import claimed
-    from tokenworth.decision import decide as run
-    from tokenworth.tasks import load_task
 
     settings = {"config": wished(config, options), **options.of(DecideCall)}
     with claimed(options.out) if options.out is not None else nullcontext():
-        loaded = load_task(task, **options.of(TaskSource))
+        loaded = loaded_task(task, options)
+        from tokenworth.decision import decide as run
+
         with progress_report(quiet=options.quiet) as progress:
             result = run(loaded, models, started=say_assessing, progress=progress, **settings)
         write_page(result, options.out)

@@ -20,7 +20,7 @@ _ROUTE = Options(AdaptConfig, "protocol", "steps", "batch", "rank")
 _FORECAST = Options(AssessCall, "max_length", "dtype", "device", "memory_gb", "tokenizer")
 
 
-@takes(Options(TaskSource, "data", "max_texts"), _FORECAST, _ROUTE, Options(Output, "json"))
+@takes(TaskSource, _FORECAST, _ROUTE, Options(Output, "json"))
 def doctor(
     *, model: _Model = None, task: _Task = None, route: _Wanted = None, measure_formats: _Measured = False,
     config: ConfigFile = None, options: Given,

@@ -6,6 +6,7 @@ No chance is stated in words: "another route is better by more than a point" was
 
 from __future__ import annotations
 
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.base.progress import duration
 from tokenworth.decision.advice import Option, pick
 from tokenworth.decision.budget import Budget, Machine
@@ -15,14 +16,6 @@ FIRST_RUNG = 1 / 8
 """Of a route's steps: the shortest pilot."""
 _SHORT = 60.0
 """Seconds: below this the whole run is as soon done as a pilot read."""
-_WORDS = {
-    "bow": "a bag of words",
-    "prompt": "a prompt",
-    "probe": "a probe on frozen states",
-    "lora": "LoRA",
-    "full": "training all weights",
-    "scratch": "training from random weights",
-}
 
 
 def describe(
@@ -143,7 +136,7 @@ def in_words(option: Option) -> str:
 
 def route_in_words(route: str, model: str | None) -> str:
     """LoRA of MODEL; a bag of words, where there is no model."""
-    return _WORDS[route] + ("" if model is None else f" of {model}")
+    return ROUTES[route].phrase + ("" if model is None else f" of {model}")
 
 
 def _changes(chosen: Option, options: list[Option], budget: Budget | None, machine: Machine) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenworth.adaptation.route_settings import ROUTES
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.assessment import Assessment, assess
 from tokenworth.assessment.assessment_result import ProbeRow
 from tokenworth.assessment.probe_table import bow_row

@@ -9,7 +9,7 @@ from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.route_settings import TRAINED
 from tokenworth.assessment.assessment_forecast import FORWARD_SHARE
 from tokenworth.backbones import account_of
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.decision.budget import Machine
 from tokenworth.encode.tokens import token_lengths
 from tokenworth.tasks import Task

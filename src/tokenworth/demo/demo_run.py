@@ -13,7 +13,7 @@ from tokenworth.assessment import rank
 from tokenworth.assessment.assessment_result import FittedProbe
 from tokenworth.assessment.probe_table import bow_row
 from tokenworth.assessment.ranking_result import Ranking
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.backbones.model_names import RANDOM_SUFFIX, model_name
 from tokenworth.base.aliases import Progress
 from tokenworth.base.progress import clock_time
 from tokenworth.decision import Decision, decide
@@ -198,7 +198,7 @@ class Demo:
             return None
         if model.endswith(RANDOM_SUFFIX):
             return "the same network with random weights"
-        return self.called or Path(model).name
+        return self.called or model_name(model)
 
     def _config(self) -> dict[str, Any]:
         cut = {} if self.max_length is None else {"max_length": self.max_length}

@@ -17,11 +17,11 @@ from torch.nn.functional import cross_entropy
 
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.backbones.loading.configuration_class import read_config
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.sources import find_source
 from tokenworth.backbones.loading.tokenizer import read_tokenizer
 from tokenworth.backbones.loading.weights import pretrained_model
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.backbones.twins import random_model
 from tokenworth.base.aliases import Floats
 from tokenworth.base.keywords import known_keywords

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tokenworth.adaptation.route_names import route_title
 from tokenworth.report.displayed_values import ABSENT, clean, flops_text, number, sentence, tokens_text
 from tokenworth.report.pages.panel_words import names_of
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from tokenworth.tracing.trace_result import Crossing, TaskEntry
 
 Row = Mapping[str, Any]
-ROUTES = {"probe": "probe", "lora": "LoRA"}
-REFERENCES = {"bow": "bag of words", "scratch": "scratch", "both": "both"}
+ROUTES = {name: route_title(name) for name in ("probe", "lora")}
+REFERENCES = {"bow": route_title("bow"), "scratch": "scratch", "both": "both"}
 ANSWERS = {"yes": "yes", "no": "no", "unclear": "cannot tell", "without": "no: random does"}
 
 

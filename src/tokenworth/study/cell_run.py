@@ -16,7 +16,8 @@ from tokenworth.adaptation import adapt, make_config
 from tokenworth.adaptation.storage.saved_classifier import MODEL
 from tokenworth.assessment import assess
 from tokenworth.backbones import account_of
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX, identity
+from tokenworth.backbones.loading.loader import identity
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.base.atomic_files import write_json, writing
 from tokenworth.base.locks import BusyError
 from tokenworth.base.run_record import OtherRunError

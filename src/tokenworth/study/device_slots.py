@@ -23,7 +23,7 @@ from tokenworth.adaptation.forecast.route_forecast import untrained
 from tokenworth.adaptation.forecast.training_memory import count_memory
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig, make_config
 from tokenworth.backbones import account_of
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.base.machine import free_memory, processors
 from tokenworth.encode.forward_pass import batch_tokens_on
 from tokenworth.endpoints.endpoint_settings import is_endpoint

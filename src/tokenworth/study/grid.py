@@ -21,7 +21,9 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.adaptation.route_settings import relevant_settings
+from tokenworth.backbones.model_names import model_name
 from tokenworth.endpoints.endpoint_settings import DEFAULTS, is_endpoint
 from tokenworth.errors import SettingError
 from tokenworth.settings import AsName, Count, FolderName, Names, Seed, quoted
@@ -32,7 +34,6 @@ COUNT = "count"
 """The route that only counts parameters: whole, and of adapters; needs no texts and no weights."""
 AS_PUBLISHED = "published"
 """The route that only looks, by the published code's own protocol."""
-WITHOUT_BACKBONE = frozenset({"bow"})
 PROMPT = "prompt"
 """The route for a model on a server."""
 _OF_A_PASS = frozenset({"pooling", "max_length", "dtype"})
@@ -57,7 +58,7 @@ class Cell:
     def __str__(self) -> str:
         """For people: task, backbone, route, seed and what is special."""
         special = "".join(f" {name}={value}" for name, value in sorted(self.settings.items()))
-        model = f" {Path(self.backbone).name}" if self.backbone else ""
+        model = f" {model_name(self.backbone)}" if self.backbone else ""
         return f"{Path(self.task).name}{model} {self.route} seed {self.seed}{special}".strip()
 
 
@@ -99,10 +100,10 @@ class Study:
         seen: dict[str, Cell] = {}
         seeds = sorted({seed for route in self.routes for seed in self._seeds(route)})
         for seed, task, route, backbone in product(seeds, self.tasks or ("",), self.routes, self.backbones or (None,)):
-            if is_endpoint(backbone) and route not in WITHOUT_BACKBONE | {PROMPT}:
+            if is_endpoint(backbone) and route != PROMPT and needs_backbone(route):
                 continue  # nothing else can be done without its weights
             for settings in self._settings(route, backbone) if seed in self._seeds(route) else ():
-                model, texts = None if route in WITHOUT_BACKBONE else backbone, "" if route == COUNT else task
+                model, texts = backbone if needs_backbone(route) else None, "" if route == COUNT else task
                 cell = Cell(model, texts, route, seed, settings)
                 seen.setdefault(str((model, task, route, seed, sorted(settings.items(), key=str))), cell)
         return list(seen.values())
@@ -137,5 +138,10 @@ class Study:
             yield {name: value for name, value in settings.items() if (name, value) != ("protocol", True)}  # as it is
 
 
+def needs_backbone(route: str) -> bool:
+    """Whether a cell of the route is of a model."""
+    return route not in ROUTES or ROUTES[route].of_model
+
+
 def _is_called(value: str, name: str) -> bool:
-    return name in (value, Path(value).name)
+    return name in (value, Path(value).name, model_name(value))

@@ -16,6 +16,7 @@ import pandas as pd
 
 from tokenworth.adaptation.storage.adapt_result import RESULT
 from tokenworth.assessment.short_names import short_names
+from tokenworth.backbones.model_names import model_name
 from tokenworth.base.keywords import known_keywords
 from tokenworth.base.sentences import nearest
 from tokenworth.base.versions import version_of
@@ -57,10 +58,10 @@ def names_by_contents(cells: Iterable[tuple[Cell, Contents]], *, moved: bool = T
         tasks.setdefault(cell.task, set()).update([texts] if texts else [])
         if cell.backbone is not None:
             backbones.setdefault(cell.backbone, set()).update([weights] if weights else [])
-    return Names(_called(tasks, lambda path: Path(path).stem, moved=moved), _called(backbones, None, moved=moved))
+    return Names(_called(tasks, lambda path: Path(path).stem, moved=moved), _called(backbones, model_name, moved=moved))
 
 
-def _called(prints: Mapping[str, set[str]], first: Callable[[str], str] | None, *, moved: bool) -> dict[str, str]:
+def _called(prints: Mapping[str, set[str]], first: Callable[[str], str], *, moved: bool) -> dict[str, str]:
     same = _same(prints) if moved else {place: place for place in prints}
     names = short_names(same.values(), first=first)
     return {place: names[named_as] for place, named_as in same.items()}
@@ -181,7 +182,7 @@ _FIGURES = {RESULT: _adapted, ASSESSED: _assessed, PUBLISHED: _as_published, COU
 def by_route(table: pd.DataFrame, metric: str = "weighted_f1") -> pd.DataFrame:
     """Means over seeds of a metric: a row a task, backbone and point of the axes, a column a route.
 
-    What needs no backbone (bow) stands in every row of its task.  Cells of several versions of the program, or computed
+    What needs no backbone (bow) stands in every row of its task.  Cells of several versions of the numbers, or computed
     in several number formats (two machines, dtype auto), stand in rows of their own: they are never averaged.
 
     Raises SettingError: no cell has such a figure.

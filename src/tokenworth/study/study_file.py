@@ -8,14 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tokenworth.adaptation.route_settings import ROUTES, make_config
+from tokenworth.adaptation.route_names import ROUTES
+from tokenworth.adaptation.route_settings import make_config
 from tokenworth.base.keywords import known_keywords, line_of
 from tokenworth.errors import SettingError
 from tokenworth.settings import Seed, exists, quoted, read_settings, refusal, unknown_names, with_changes
 from tokenworth.settings.given_paths import as_named
 from tokenworth.settings.validation import convert_all, hints_of, with_line
 from tokenworth.settings.yaml_file import Section
-from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, WITHOUT_BACKBONE, Study
+from tokenworth.study.grid import AS_PUBLISHED, ASSESS, COUNT, Study, needs_backbone
 
 _MOST_CELLS = 100_000
 _READING = {"source", "text", "text_pair", "label", "test", "delimiter", "label_columns"}
@@ -118,7 +119,7 @@ def _mistakes(study: Study, values: Section) -> Iterator[str]:
     for route in study.routes:
         if route not in (known := (ASSESS, AS_PUBLISHED, COUNT, *ROUTES)):
             yield f"{in_routes}route {quoted(route)} is not understood; choose from {', '.join(known)}"
-        elif route not in WITHOUT_BACKBONE and not study.backbones:
+        elif needs_backbone(route) and not study.backbones:
             yield f"{in_routes}the route {route} needs backbones; write 'backbones: [...]'"
     for name, how in study.variants.items():
         if not isinstance(how, dict) or not how.keys() <= _READING or not all(isinstance(v, str) for v in how.values()):

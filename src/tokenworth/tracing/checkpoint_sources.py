@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.backbones.loading.sources import Source, find_source
+from tokenworth.backbones.model_names import run_name
 from tokenworth.base.sentences import quoted
 from tokenworth.errors import BackboneError, SettingError
 from tokenworth.settings import exists
@@ -111,7 +112,7 @@ def _of_list(places: Sequence[str | Path], given: str = "") -> CheckpointSources
     _check_once([str(place) for place in places])
     sources = each_source([str(place) for place in places], find_source)
     last = sources[-1].folder.resolve()
-    return CheckpointSources(tuple(sources), without_count(last.name) or last.parent.name)
+    return CheckpointSources(tuple(sources), without_count(last.name) or run_name(last.parent))
 
 
 def _of_folder(folder: Path) -> CheckpointSources:
@@ -129,7 +130,7 @@ def _of_folder(folder: Path) -> CheckpointSources:
             "tokens-1000000"
         )
     sources = tuple(Source(str(path), path) for path in places)
-    return CheckpointSources(sources, folder.resolve().name, folder)
+    return CheckpointSources(sources, run_name(folder.resolve()), folder)
 
 
 def _within(folder: Path) -> list[Path]:

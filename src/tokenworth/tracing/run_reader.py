@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tokenworth.backbones import Account, account_of
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX, identity
+from tokenworth.backbones.loading.loader import identity
 from tokenworth.backbones.loading.sources import Source
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.base.schema import NUMBER, Shape, read_object
 from tokenworth.errors import BackboneError, SettingError, TokenworthError
 from tokenworth.settings import known_keywords

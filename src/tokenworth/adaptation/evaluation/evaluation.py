@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tokenworth.adaptation.job import Fitted, Job
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.adaptation.routes.endpoint_predictor import ENDPOINT
 from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME, Mistake, Mistakes
 from tokenworth.base.aliases import Floats, Ints
@@ -25,10 +26,6 @@ from tokenworth.probes.probability_metrics import (
 from tokenworth.tasks import Task
 from tokenworth.tasks.split import sample
 
-TRAIN_TEXTS = {"bow": 2000, "probe": 2000, "prompt": 200}
-"""Training texts on which the gap between train and test is measured, where that is not NETWORK_TRAIN_TEXTS."""
-NETWORK_TRAIN_TEXTS = 500
-"""A network must read each once more; an accuracy of 500 texts has a standard error of .022 at most."""
 FEW_CLASSES = 200
 """Up to so many classes the whole confusion matrix and all probabilities are kept."""
 
@@ -71,7 +68,7 @@ def evaluate_route(job: Job, fitted: Fitted) -> Evaluation:
 
 def most_train_texts(route: str) -> int:
     """Training texts at most on which a route is evaluated."""
-    return TRAIN_TEXTS.get(route, NETWORK_TRAIN_TEXTS)
+    return ROUTES[route].train_texts
 
 
 def _on_train(job: Job, fitted: Fitted, temperature: float) -> dict[str, float]:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.adaptation.storage.adapt_result import AdaptResult
 from tokenworth.probes.label_set_metrics import LABEL_SET_METRICS
 from tokenworth.probes.probability_metrics import METRICS
@@ -18,17 +19,6 @@ CARD = "README.md"
 _MOST_CLASSES = 50
 """Names of more are left to classifier.json."""
 _SETTINGS = ["class_weights", "max_length", "prefix", "calibrate", "tune", "protocol", "metric"]
-_OF_TRAINING = ["steps", "batch", "lr", "warmup_share", "weight_decay", "selection", "patience", "validation_share"]
-_OF_TRAINING += ["pooling", "head_bias"]
-_OF_ROUTES: dict[str, list[str]] = {
-    "bow": [],
-    "prompt": ["shots", "examples", "template"],
-    "probe": ["pooling", "states"],
-    "lora": [*_OF_TRAINING, "rank", "alpha", "targets", "quantise"],
-    "full": _OF_TRAINING,
-    "scratch": [*_OF_TRAINING, "tokenizer"],
-}
-"""Settings that the card has, of each route beside those of all."""
 _KNOWN_BEFORE = (
     "The test texts were read once, after every choice had been made; the intervals say what other test texts of the "
     "same source would give, not what another seed, another source or a later year would."
@@ -95,7 +85,7 @@ def _protocol(result: AdaptResult) -> list[list[str]]:
         rows += [["backbone", ", ".join(_plain(place) for place in places if place)]]
         rows += [["fingerprint of the backbone", f"`{card['fingerprint']}`"], ["number format", card["dtype"]]]
     rows += [[name, _plain(str(result.facts[name]))] for name in ("layer", "probe", "setting") if name in result.facts]
-    values = {name: result.settings.get(name) for name in (*_OF_ROUTES[result.route], *_SETTINGS)}
+    values = {name: result.settings.get(name) for name in (*ROUTES[result.route].on_card, *_SETTINGS)}
     rows += [[name, _plain(_listed(value))] for name, value in values.items() if value not in (None, "", False)]
     return [*rows, ["temperature", f"{result.temperature:.4g}"]]
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from tokenworth.adaptation.evaluation.evaluation import NETWORK_TRAIN_TEXTS
 from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.forecast.training_memory import TrainingMemory, count_memory
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
+from tokenworth.adaptation.route_names import NETWORK_TRAIN_TEXTS
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
 from tokenworth.adaptation.routes.lora import add_lora
 from tokenworth.adaptation.run_settings import settings_for
@@ -29,8 +29,8 @@ from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.backbones.accounting.block_calls import depth_and_width
 from tokenworth.backbones.accounting.meta_model import meta_named
 from tokenworth.backbones.accounting.shape_pass import without_weights
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
 from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.backbones.structure.text_attention import is_expected
 from tokenworth.encode.tokens import token_lengths
 from tokenworth.errors import SettingError

@@ -26,7 +26,7 @@ from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.backbones import LORA_TARGETS, Backbone, meta_model
 from tokenworth.backbones.accounting.shape_pass import text_inputs, without_weights
 from tokenworth.backbones.catalog import find_published
-from tokenworth.backbones.loading.loader import RANDOM_SUFFIX
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.errors import SettingError, first_line
 
 _USUAL_RANK = 256

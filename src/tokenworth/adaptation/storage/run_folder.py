@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.adaptation.storage.adapt_result import RESULT, AdaptResult
 from tokenworth.backbones import Backbone, dtype_name, resolve_device, resolve_dtype
 from tokenworth.base.run_record import note_or_compare, recorded_dtype
@@ -13,8 +14,6 @@ from tokenworth.endpoints.endpoint_settings import is_endpoint
 from tokenworth.version import NUMERICS
 
 RUN = "run.json"
-_AS_LOADED = frozenset({"prompt", "probe", "lora"})
-"""Routes that compute in the format of the backbone's weights; the others keep those in float32."""
 _FREE = frozenset({"checkpoint_seconds", "track", "key_variable", "budget", "concurrency", "timeout", "retries"})
 """Settings that change no number."""
 
@@ -24,9 +23,9 @@ def number_format(folder: Path | None, route: str, model: str | Backbone | None,
 
     Raises SettingError: the wished format or the device is not understood.
     """
-    if route == "bow" or is_endpoint(model):
+    if not ROUTES[route].of_model or is_endpoint(model):
         return wished  # nothing is computed in it
-    if isinstance(model, Backbone) and route in _AS_LOADED:
+    if isinstance(model, Backbone) and ROUTES[route].as_loaded:
         return dtype_name(model.dtype)
     begun = None if folder is None else recorded_dtype(folder / RUN, wished)
     if begun is not None:

@@ -16,13 +16,13 @@ from tokenworth.backbones.loading.text_model import body_of, text_model
 from tokenworth.backbones.loading.weight_files import weight_files
 from tokenworth.backbones.loading.weights import pretrained_model
 from tokenworth.backbones.model_choice import BackboneCall
+from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.backbones.structure.language_head import LanguageHead
 from tokenworth.backbones.twins import random_model
 from tokenworth.base.devices import dtype_name, resolve_device, resolve_dtype
 from tokenworth.errors import BackboneError, first_line
 from tokenworth.settings.signatures import keywords_of
 
-RANDOM_SUFFIX = "@random"
 _NARROW = frozenset({torch.bfloat16, torch.float16})
 
 

@@ -9,19 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tokenworth.adaptation.route_names import route_title
 from tokenworth.report.displayed_values import ABSENT, clean
 
-BOW, MAJORITY = "bag of words", "majority class"
+BOW, MAJORITY = route_title("bow"), "majority class"
 F1 = "weighted F1"
-ROUTES = {
-    "bow": BOW,
-    "prompt": "prompt",
-    "probe": "probe",
-    "lora": "LoRA",
-    "full": "full fine-tuning",
-    "scratch": "from random weights",
-}
-"""What routes are called, in reading order."""
 SECTIONS = ("Data", "Model", "Settings", "Versions", "Numbers")
 """Of an entry's facts, in reading order."""
 _LONGEST_FACT, _LARGEST, _LARGEST_COUNT, _LONGEST_LIST = 120, 1e300, 1e12, 6

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tokenworth.adaptation.route_names import route_title
 from tokenworth.base.schema import COUNT, FINITE, LEAF, NUMBER, OBJECT, TEXT, TRUTH, Each, Maybe, Shape
 from tokenworth.report.displayed_values import clean, number, short
 from tokenworth.report.index.index_entry import (
     BOW,
     F1,
     MAJORITY,
-    ROUTES,
     Described,
     Facts,
     Headline,
@@ -166,7 +166,7 @@ def run(content: Content, _folder: Path) -> Described:
 
 def titled(route: str, model: str | None) -> str:
     """A route and the model that it is of, as people say them."""
-    name = ROUTES.get(route, clean(route))
+    name = clean(route_title(route))
     return f"{name}, {short(model, 1)}" if model else name
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from tokenworth.adaptation.route_names import ROUTES, route_title
 from tokenworth.report.index.index_entry import (
     BOW,
     F1,
     MAJORITY,
-    ROUTES,
     Described,
     Entry,
     Headline,
@@ -70,7 +70,8 @@ def study_entry(study: StudyFolder, parts: Sequence[Entry]) -> Entry:
 
 
 def _route_names(means: Means) -> list[str]:
-    return [name for route, name in ROUTES.items() if route in means] + sorted(means.keys() - {*ROUTES, "majority"})
+    known = [route.title for name, route in ROUTES.items() if name in means]
+    return known + sorted(means.keys() - {*ROUTES, "majority"})
 
 
 def _means(parts: Iterable[Entry]) -> Means:
@@ -101,5 +102,5 @@ def _headline(means: Means) -> Headline | None:
     )
     over = f"mean over {len(tasks)} tasks, " if len(tasks) > 1 else ""
     return Headline(
-        F1, fmean(others[best][task] for task in tasks), references=beside, remark=f"{over}{ROUTES.get(best, best)}"
+        F1, fmean(others[best][task] for task in tasks), references=beside, remark=f"{over}{route_title(best)}"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from tokenworth.adaptation.route_names import route_title
 from tokenworth.base.schema import COUNT, FINITE, LEAF, NUMBER, OBJECT, TEXT, TRUTH, Each, Shape
 from tokenworth.report.displayed_values import clean, number, tokens_text
 from tokenworth.report.index.index_entry import BOW, F1, Curve, Described, Headline, Reference, facts_of
@@ -91,7 +92,7 @@ def _end(content: Content, task: Content) -> tuple[str, float | None]:
 
 
 def _means(tasks: list[Content]) -> tuple[Reference, ...]:
-    names = {"bow": BOW, "scratch": "from random weights"}
+    names = {name: route_title(name) for name in ("bow", "scratch")}
     shares = {name: [task["references"][name]["f1"] for task in tasks if name in task["references"]] for name in names}
     return tuple(Reference(names[name], fmean(f1)) for name, f1 in shares.items() if f1 and len(f1) == len(tasks))
 

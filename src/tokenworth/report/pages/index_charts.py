@@ -9,9 +9,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.report.displayed_values import cut, shown, tight, tokens_text
 from tokenworth.report.index.folder_reader import ResultIndex
-from tokenworth.report.index.index_entry import BOW, F1, MAJORITY, ROUTES, Curve, Entry
+from tokenworth.report.index.index_entry import BOW, F1, MAJORITY, Curve, Entry
 from tokenworth.report.pages.index_table import link_of
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW, _FOOT = 340.0, 128.0, 12.0, 8.0, 24.0, 24.0
@@ -153,7 +154,7 @@ def _task_drawing(task: str, entries: Sequence[Entry], scale: Scale, rows: dict[
         dots=tuple(_dot(entry, scale, places[entry.content.route], rows) for entry in entries),
         rules=(*_grid(scale, bottom), *lines),
         words=(
-            *(Words(_LEFT - 10, y + 4, ROUTES[route]) for route, y in places.items()),
+            *(Words(_LEFT - 10, y + 4, ROUTES[route].title) for route, y in places.items()),
             *(Words(scale(tick), bottom + 16, f"{tick:.1f}", "middle") for tick in _ticks(scale)),
         ),
     )

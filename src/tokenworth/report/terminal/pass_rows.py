@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
+from tokenworth.backbones.model_names import model_name
 from tokenworth.features.feature_store import Kept
 
 
@@ -14,7 +14,7 @@ def pass_rows(kept: Sequence[Kept]) -> list[dict[str, str]]:
     return [
         {
             "pass": one.name[:12],
-            "backbone": Path(one.backbone).name,
+            "backbone": model_name(one.backbone),
             "state": one.state,
             "texts": f"{one.texts:,}",
             "layers": str(one.layers),
