@@ -34,7 +34,7 @@ def test_both_drawings_and_the_list_hold_every_leaf():
     for made in (leaf() for leaf in LEAVES):
         for drawing in (wide, narrow):
             assert f'<a href="results/{made.page}.html">' in drawing
-        assert f"{made.do} {made.evidence} [The table](results/{made.page}.md)" in words
+        assert f"{made.do} {made.evidence} [{result_tables.title(made.page)}](results/{made.page}.md)" in words
 
 
 def test_what_the_tables_no_longer_bear_is_not_drawn():

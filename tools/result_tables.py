@@ -31,6 +31,11 @@ def table(page: str, heading: str = "", nth: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=head)
 
 
+def title(page: str) -> str:
+    """The heading of docs/results/PAGE.md."""
+    return (RESULTS / f"{page}.md").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+
+
 def number(cell: str) -> float:
     """The first number of a cell; NaN where there is none."""
     found = _NUMBER.search(re.sub(r"(?<=\d),(?=\d{3})", "", cell))

@@ -13,13 +13,14 @@ from pathlib import Path
 from textwrap import wrap
 
 sys.path.insert(0, str(Path(__file__).parent))
+from result_tables import title
 from route_evidence import QUESTIONS, Leaf, Question
 
 PLACE = "<!-- the chart -->"
 """Where it stands in the page."""
 _LINE, _PAD, _GAP, _SPINE = 17.0, 10.0, 30.0, 22.0
-_LETTER = 6.7
-"""Width of a letter at the size that site.css gives the chart, with room to spare."""
+_LETTER = {"asks": 8.3, "do": 8.3, "why": 7.3, "more": 7.3}
+"""Width of a letter by class of text, at the size that site.css gives the chart and in a wide font."""
 _SAYS = "Questions from top to bottom; every answer leads on, or to a route and the figure that speaks for it"
 
 
@@ -64,7 +65,7 @@ class Drawing:
 
     def _leaf(self, y: float, leaf: Leaf) -> float:
         width = self.width - self.leaf_x - 1
-        lines = _lines(width, do=leaf.do, why=leaf.evidence, more=f"results: {leaf.page}")
+        lines = _lines(width, do=leaf.do, why=leaf.evidence, more=title(leaf.page))
         self.parts.append(f'<a href="results/{leaf.page}.html">')
         height = self._box(self.leaf_x, y, width, lines, "leaf")
         self.parts.append("</a>")
@@ -92,7 +93,8 @@ class Drawing:
 
 def _lines(width: float, **texts: str) -> list[tuple[str, str]]:
     """Texts by their class, in lines that fit a box."""
-    return [(name, line) for name, text in texts.items() for line in wrap(text, int((width - 2 * _PAD) / _LETTER))]
+    room = {name: int((width - 2 * _PAD) / letter) for name, letter in _LETTER.items()}
+    return [(name, line) for name, text in texts.items() for line in wrap(text, room[name])]
 
 
 def checked(leaf: Leaf) -> Leaf:
@@ -124,7 +126,7 @@ def _listed(questions: tuple[Question, ...]) -> Iterator[str]:
         yield f"- **{question.asks}**" + (f" ({question.on}: go on)" if question.on else "")
         for answer, leaves in question.ends.items():
             for leaf in (find() for find in leaves):
-                yield f"    - *{answer}*: {leaf.do} {leaf.evidence} [The table](results/{leaf.page}.md)"
+                yield f"    - *{answer}*: {leaf.do} {leaf.evidence} [{title(leaf.page)}](results/{leaf.page}.md)"
 
 
 if __name__ == "__main__":
