@@ -49,9 +49,9 @@ class Drawing:
         at = top if self.beside else end + _GAP
         for answer, leaves in question.ends.items():
             for n, find in enumerate(leaves):
-                self._way_to_leaf(top, end, at, answer if n == 0 else "")
-                at += self._leaf(at, checked(find())) + _GAP / 2
-        self.bottom = max(end, at - _GAP / 2) + _GAP
+                self._way_to_leaf(top, end, at, "" if n else answer)
+                at += self._leaf(at, checked(find())) + _GAP
+        self.bottom = max(end + _GAP, at)
         if question.on:
             self._path(f"M{_SPINE} {end:g}V{self.bottom - 1:g}m-4 -6l4 6l4 -6")
             self._text("answer", _SPINE + 8, self.bottom - 10, question.on)
