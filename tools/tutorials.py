@@ -91,11 +91,14 @@ class Tutorial:
 
     def executed(self, kept: Path = KEPT) -> NotebookNode:
         """With outputs: as they are kept for this text and these versions, or as they are now."""
-        place = kept / f"{self.path.stem}-{content_key({'text': self.text, 'versions': self.versions})}.ipynb"
+        key = content_key({"text": self.text, "versions": self.versions})
+        place = kept / f"{self.path.stem}-{key}.ipynb"
         if place.is_file():
             return nbformat.read(place, as_version=4)
         notebook = self._run(self.notebook())
-        place.parent.mkdir(parents=True, exist_ok=True)
+        kept.mkdir(parents=True, exist_ok=True)
+        for earlier in kept.glob(f"{self.path.stem}-{'?' * len(key)}.ipynb"):
+            earlier.unlink()
         write_text(place, nbformat.writes(notebook))
         return notebook
 
