@@ -39,7 +39,7 @@ FOLDER, KEPT = ROOT / "docs" / "tutorials", ROOT / "out" / "tutorials"
 STYLE = Path(__file__).with_name("tutorials.matplotlibrc")
 LIBRARIES = ("torch", "transformers", "matplotlib")
 """Their versions stand below each tutorial, and another version executes it anew."""
-LONGEST = 900
+LONGEST = 1800
 """Seconds a block may take on a busy machine."""
 _FENCE = re.compile(r"^```python", re.MULTILINE)
 
