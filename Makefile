@@ -29,7 +29,8 @@ demo: $(STAMP)
 demo-pretrain: $(STAMP)
 	$(BIN)/tokenworth demo --pretrain --out out/demo-pretrain
 
-# The site, strictly and without a network; out/site/index.html opens without a server.
+# The site, strictly and without a network; out/site/index.html opens without a server.  The first time it executes the
+# tutorials, some minutes; their outputs are kept in out/tutorials.
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "out/site/index.html"

@@ -22,7 +22,16 @@ from browser import chromium, complaints, open_page, requests, resize
 ROOT = Path(__file__).parents[1]
 MISSING = [
     name
-    for name in ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers")
+    for name in (
+        "mkdocs",
+        "material",
+        "mkdocstrings",
+        "mkdocstrings_handlers",
+        "jupytext",
+        "nbclient",
+        "ipykernel",
+        "matplotlib",
+    )
     if importlib.util.find_spec(name) is None
 ]
 pytestmark = [
@@ -56,8 +65,8 @@ def site(tmp_path_factory):
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)]
     offline = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE)
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **offline}, capture_output=True, text=True, timeout=600, check=False
-    )
+        command, cwd=ROOT, env={**os.environ, **offline}, capture_output=True, text=True, timeout=3600, check=False
+    )  # tutorials whose text or versions are new are executed, too
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -136,6 +145,27 @@ def too_wide(driver, width):
 
 
 IMAGES = "return [...document.images].filter((i) => !i.complete || !i.naturalWidth).map((i) => i.src)"
+
+
+BEYOND = """
+const shown = [...document.querySelectorAll("svg.route")].filter((chart) => chart.getBoundingClientRect().width);
+if (shown.length !== 1) return [`${shown.length} charts are shown`];
+const boxes = [...shown[0].querySelectorAll("rect")].map((box) => box.getBoundingClientRect()), found = [];
+for (const text of shown[0].querySelectorAll("text:not(:empty)")) {
+  const { left, right, top, bottom } = text.getBoundingClientRect();
+  const within = boxes.some((box) => left > box.left && right < box.right && top > box.top && bottom < box.bottom + 1);
+  const beside = boxes.every((box) => right < box.left || left > box.right || bottom < box.top || top > box.bottom);
+  if (!(text.matches(".answer") ? beside : within)) found.push(text.textContent);
+  if (text.getBoundingClientRect().height < 11) found.push(`${text.textContent} is small`);
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("width", [1300, 800, 400])
+def test_the_words_of_the_flow_chart_stand_in_its_boxes(driver, site, width):
+    open_page(driver, site / "which-route.html", width=width)
+    assert driver.execute_script(BEYOND) == []
 
 
 @pytest.mark.parametrize("scheme", ["default", "slate"])

@@ -1,4 +1,4 @@
-"""What MkDocs does beside building docs/: the reference is written, and links out of docs/ are mended."""
+"""What MkDocs does beside building docs/: writes the reference, executes tutorials, draws charts, mends links."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from mkdocs.structure.files import File
 sys.path.insert(0, str(Path(__file__).parent))
 from reference_commands import command_entries, command_pages, file_entries, file_pages
 from reference_names import name_entries, name_pages
+from route_chart import PLACE, chart
+from tutorials import put_in, tutorials
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = {"commands": command_pages, "files": file_pages, "python": name_pages}
@@ -36,12 +38,16 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Generated pages join those of docs/."""
+    """Generated pages join those of docs/, and executed tutorials take the place of their text.
+
+    Raises PluginError: a block of a tutorial fails.
+    """
     pages = {f"reference/{part}/{name}": text for part, made in REFERENCE.items() for name, text in made().items()}
     pages |= {page: (ROOT / name).read_text(encoding="utf-8") for name, page in AT_ROOT.items()}
     pages[METHOD] = _method()
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
+    put_in(files, config, tutorials())
     return files
 
 
@@ -63,7 +69,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
             return f"[{text}]({os.path.relpath(inside, Path(page.file.src_uri).parent)}{anchor})"
         return f"[{text}]({config.repo_url}/blob/main/{at})" if config.repo_url else text
 
-    return _LINK.sub(mended, markdown)
+    return _LINK.sub(mended, markdown.replace(PLACE, chart()) if PLACE in markdown else markdown)
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:
