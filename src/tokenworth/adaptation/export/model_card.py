@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokenworth.adaptation.storage.adapt_result import AdaptResult
+from tokenworth.adaptation.tuning_settings import TUNING_DEFAULTS
 from tokenworth.probes.label_set_metrics import LABEL_SET_METRICS
 from tokenworth.probes.probability_metrics import METRICS
 
@@ -24,7 +25,7 @@ _OF_ROUTES: dict[str, list[str]] = {
     "bow": [],
     "prompt": ["shots", "examples", "template"],
     "probe": ["pooling", "states"],
-    "lora": [*_OF_TRAINING, "rank", "alpha", "targets", "quantise"],
+    "lora": [*_OF_TRAINING, "rank", "alpha", "targets", "quantise", *TUNING_DEFAULTS],
     "full": _OF_TRAINING,
     "scratch": [*_OF_TRAINING, "tokenizer"],
 }
@@ -45,7 +46,7 @@ def card_of(result: AdaptResult, usage: Sequence[str], more: Sequence[str] = ())
     """
     name, n_texts = _plain(result.task["name"]), result.task["texts"]["test"]
     head = "\n".join(["---", "pipeline_tag: text-classification", "tags:", "- tokenworth", f"- {result.route}", "---"])
-    title = f"# {name}: {result.route}" + (f" on {_plain(result.backbone['name'])}" if result.backbone else "")
+    title = f"# {name}: {result.made_by}" + (f" on {_plain(result.backbone['name'])}" if result.backbone else "")
     parts = [head, title, *(_plain(sentence) for sentence in result.sentences[:1])]
     parts += ["## Task", _table(_task(result)), "## Protocol", _table(_protocol(result))]
     parts += ["## Metrics", f"On {n_texts:,} test texts, with 95 % bootstrap intervals over texts."]
