@@ -204,12 +204,12 @@ def _mean(values: list[float]) -> float:
 
 READING = """## Reading
 
-- Run so far: one cell, a soft prompt on SmolLM2-135M and rotten_tomatoes, seed 0. It reached .719 in 60 steps at 1e-2 by
-  13,826 numbers, where the most frequent class has .333. That says that it learns, and nothing about which tuning is
+- Run so far: one cell, a soft prompt on SmolLM2-135M and rotten_tomatoes, seed 0. It reached .719 in 60 steps at 1e-2
+  by 13,826 numbers, where the most frequent class has .333. That says that it learns, and nothing about which tuning is
   better: no other row was run. The machine was shared with other studies, so its seconds mean nothing.
-- Not run: every other tuning, LoRA, full and the probe in the same setting; Gemma-3-270M; the other five tasks; intruder
-  dimensions before and after; other rates. `run` goes on where it stopped. Rates of the rule are those of the sources
-  named in routes.md, not of measurements here.
+- Not run: every other tuning, LoRA, full and the probe in the same setting; Gemma-3-270M; the other five tasks;
+  intruder dimensions before and after; other rates. `run` goes on where it stopped. Rates of the rule are those of the
+  sources named in routes.md, not of measurements here.
 """
 
 

@@ -34,7 +34,7 @@ from tokenworth.errors import AdaptError, SettingError
 V = 4
 TEXTS = [np.arange(4, 4 + n, dtype=np.int32) for n in (3, 9, 1, 14)]
 ROWS = np.arange(4)
-RATES = {"lora": 1e-2, "last_blocks": 3e-3, "soft_prompt": 3e-2, "prefix": 3e-2, "bias": 3e-2}
+RATES = {"lora": 1e-2, "last_blocks": 3e-3, "soft_prompt": 3e-2, "prefix": 3e-2}
 FAMILY_OF: dict[str, str] = dict.fromkeys(TUNINGS, "llama") | {"bias": "bert"}
 """Llama has no biases."""
 
