@@ -14,6 +14,7 @@ from typing import Any
 
 import tokenworth.adaptation.evaluation.diagnosis as diagnosis
 import tokenworth.adaptation.evaluation.harmful_texts as harmful
+import tokenworth.adaptation.evaluation.intruder_reduction as intruders
 import tokenworth.adaptation.evaluation.mislabelled as mislabelled
 import tokenworth.adaptation.routes.bag_of_words_route as bow
 import tokenworth.adaptation.routes.endpoint_route as served
@@ -23,6 +24,7 @@ import tokenworth.adaptation.routes.prompt_route as prompt
 import tokenworth.adaptation.routes.trained_routes as finetune
 import tokenworth.adaptation.storage.run_folder as record
 import tokenworth.adaptation.training.hyperparameter_search as tuning
+from tokenworth.adaptation.adapt_call import AdaptCall
 from tokenworth.adaptation.evaluation.evaluation import Evaluation, evaluate_route
 from tokenworth.adaptation.evaluation.label_set_evaluation import evaluate_label_sets
 from tokenworth.adaptation.export.card_usage import write_saved_card
@@ -30,7 +32,7 @@ from tokenworth.adaptation.forecast.cost_meter import Meter
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.route_names import ROUTES
-from tokenworth.adaptation.route_settings import AdaptCall, make_config
+from tokenworth.adaptation.route_settings import make_config
 from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, InfluenceOnTest, Mislabelled
@@ -141,6 +143,9 @@ def _after_tuning(job: Job, chosen: ResolvedConfig) -> Job:
 
 def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]) -> AdaptResult:
     """Evaluate, look closer where asked, save."""
+    if job.route == "lora" and job.config.reduce_intruders:
+        with meter.clock("reduce"):
+            fitted = intruders.reduce_intruders(job, fitted)
     with meter.clock("evaluate"):
         evaluation = (evaluate_label_sets if job.task.several else evaluate_route)(job, fitted)
     fitted = fitted.closed()

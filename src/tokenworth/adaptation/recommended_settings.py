@@ -10,6 +10,9 @@
 | full    |   0.06 | 2e-5 to 1e-3   |      4 |
 | scratch |    0.2 | 1e-4 to 1e-3   |     10 |
 
+Of tunings beside LoRA, last_blocks is as full; the others have one rate for any width: ia3 3e-3, soft_prompt and prefix
+1e-2, p_tuning and bias 1e-3, loreft 9e-4, and those with virtual tokens 10 passes.
+
 Where the figures are from; docs/results/settings.md has what was measured here.
 
 - 1 / width: the rate at which Adam-like updates change a layer's output as much whatever its width (Yang et al. 2022,
@@ -21,6 +24,11 @@ Where the figures are from; docs/results/settings.md has what was measured here.
 - scratch: 3e-4 was ahead of 1e-4 and of 1e-3 on three tasks at widths 576 and 640 here, whose product is .17 to .19;
   GPT-3 (Brown et al. 2020, table 2.1) was pretrained at .31 to .51, with batches of half a million tokens and more.  A
   model that knows nothing sees every text more often.
+- ia3: 3e-3 with Adafactor (Liu et al. 2022, T-Few).  prefix 1e-2, p_tuning 1e-3: peft's examples of sequence
+  classification (RoBERTa-large), which make 20 and 30 passes; ten are a judgement.  loreft: 9e-4 for LLaMA-7B (width
+  4096) and 6e-4 for RoBERTa (768) in the commands of its authors (pyreft, examples/loreft).  bias: the highest rate
+  that Ben Zaken et al. (2022) tried.  soft_prompt: Lester et al. (2021) have .3 for T5, beyond what a head that learns
+  at the same rate bears; that of prefix is taken.  None of these was compared with other rates here.
 - warm-up: 5 % of the steps, as the papers have it (RoBERTa, Liu et al. 2019: 6 %).
 - 10,000 steps: those of the papers.  200 steps, 1,000 validation texts at most, 20 at least and three evaluations are
   judgements: small tasks need many passes (Mosbach et al. 2021), and a loss on fewer texts says little.
@@ -34,6 +42,7 @@ from typing import Any
 
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
+from tokenworth.adaptation.tuning_settings import TUNINGS
 from tokenworth.settings.declarations import part_of
 
 PROTOCOL: dict[str, Any] = {"steps": 10_000, "lr": 1e-4, "selection": "last", "validation_share": 0.1}
@@ -49,8 +58,8 @@ PATIENCE = 3
 class RouteRule:
     """What a trained route is run with, by the width of the model."""
 
-    factor: float
-    """The rate is this over the width."""
+    factor: float | None
+    """The rate is this over the width; None: the lowest, which is the highest too, whatever the width."""
     lowest: float
     highest: float
     passes: int
@@ -58,7 +67,8 @@ class RouteRule:
 
     def rate(self, width: int) -> float:
         """The highest learning rate, of two digits."""
-        return float(f"{min(self.highest, max(self.lowest, self.factor / width)):.1e}")
+        wanted = self.lowest if self.factor is None else self.factor / width
+        return float(f"{min(self.highest, max(self.lowest, wanted)):.1e}")
 
     def steps(self, n_texts: int, batch: int) -> int:
         """Optimiser steps at most, for so many texts to learn from."""
@@ -71,6 +81,23 @@ RULES = {
     "scratch": RouteRule(0.2, 1e-4, 1e-3, 10),
 }
 assert tuple(RULES) == TRAINED, "every trained route has its rule"
+TUNING_RULES = {
+    "lora": RULES["lora"],
+    "ia3": RouteRule(None, 3e-3, 3e-3, 4),
+    "soft_prompt": RouteRule(None, 1e-2, 1e-2, 10),
+    "prefix": RouteRule(None, 1e-2, 1e-2, 10),
+    "p_tuning": RouteRule(None, 1e-3, 1e-3, 10),
+    "loreft": RouteRule(None, 9e-4, 9e-4, 4),
+    "last_blocks": RULES["full"],
+    "bias": RouteRule(None, 1e-3, 1e-3, 4),
+}
+"""Of what learns under the route lora."""
+assert tuple(TUNING_RULES) == TUNINGS, "every tuning has its rule"
+
+
+def rule_of(config: AdaptConfig, route: str) -> RouteRule:
+    """Of a trained route, under lora that of its tuning."""
+    return TUNING_RULES[config.tuning] if route == "lora" else RULES[route]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +131,11 @@ def resolve(
     """
     if config.protocol or route not in TRAINED:
         return as_published(config), {}
-    values: dict[str, Any] = {}
+    rule, values = rule_of(config, route), dict[str, Any]()
     reasons: dict[str, str] = {}
     if config.lr is None:
         assert width is not None, "the caller asks for the width where a rate is chosen"
-        values["lr"], reasons["lr"] = _rate(RULES[route], width)
+        values["lr"], reasons["lr"] = _rate(rule, width, config.tuning)
     share = _validation_share(task.n_texts) if config.validation_share is None else config.validation_share
     n_validation = min(round(share * task.n_texts), task.n_spare)
     values["validation_share"] = share
@@ -116,8 +143,8 @@ def resolve(
         stops = _stopping(config, n_validation)
         cut = config.selection not in (None, "last") or config.calibrate or config.thresholds == "chosen"
         used = n_validation if stops or cut else 0
-        values["steps"] = RULES[route].steps(task.n_texts - used, config.batch)
-        reasons["steps"] = _steps_reason(RULES[route].passes, task.n_texts - used, config.batch)
+        values["steps"] = rule.steps(task.n_texts - used, config.batch)
+        reasons["steps"] = _steps_reason(rule.passes, task.n_texts - used, config.batch)
         if stops:
             values |= stops
             reasons["patience"] = f"{stops['patience']} of ten evaluations, on {n_validation:,} validation texts"
@@ -129,8 +156,10 @@ def needs_width(config: AdaptConfig, route: str) -> bool:
     return config.lr is None and not config.protocol and route in TRAINED
 
 
-def _rate(rule: RouteRule, width: int) -> tuple[float, str]:
+def _rate(rule: RouteRule, width: int, tuning: str) -> tuple[float, str]:
     rate = rule.rate(width)
+    if rule.factor is None:
+        return rate, f"that of tuning {tuning} for any width"
     bounds = "" if rule.lowest < rule.factor / width < rule.highest else f", within {rule.lowest:g} to {rule.highest:g}"
     return rate, f"{rule.factor:g} / width {width}{bounds}"
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tokenworth.adaptation.tuning_settings import TUNING_DEFAULTS
+
 NETWORK_TRAIN_TEXTS = 500
 """A network must read each once more; an accuracy of 500 texts has a standard error of .022 at most."""
 
@@ -74,7 +76,7 @@ ROUTES: dict[str, Route] = {
         phrase="LoRA",
         subject="LoRA",
         as_loaded=True,
-        on_card=(*_OF_TRAINING, "rank", "alpha", "targets", "quantise"),
+        on_card=(*_OF_TRAINING, "rank", "alpha", "targets", "quantise", *TUNING_DEFAULTS),
     ),
     "full": Route(
         title="full fine-tuning",

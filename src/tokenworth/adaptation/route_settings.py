@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from tokenworth.adaptation.label_words import PAIRS, word_pairs
 from tokenworth.adaptation.route_names import ROUTES
-from tokenworth.assessment.assessment_settings import Model, ProgressCall, poolings
-from tokenworth.backbones.model_choice import ModelSource
-from tokenworth.endpoints.endpoint_settings import DEFAULTS, EndpointSettings
+from tokenworth.adaptation.tuning_settings import TUNING_DEFAULTS, TuningSettings
+from tokenworth.assessment.assessment_settings import poolings
+from tokenworth.endpoints.endpoint_settings import DEFAULTS
 from tokenworth.errors import SettingError
 from tokenworth.settings import (
     ByComma,
@@ -25,16 +25,13 @@ from tokenworth.settings import (
     Natural,
     NonNegative,
     OneOf,
-    OutFolder,
     Positive,
-    Seed,
     check_fields,
     make,
     quoted,
     read_settings,
     with_changes,
 )  # fmt: skip
-from tokenworth.tasks import Task
 
 TRAINED = ("lora", "full", "scratch")
 """The routes that run the training loop."""
@@ -50,7 +47,7 @@ def _metrics() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AdaptConfig(EndpointSettings):
+class AdaptConfig(TuningSettings):
     """Everything about a route but the model, the task and the seed."""
 
     # Training
@@ -107,7 +104,7 @@ class AdaptConfig(EndpointSettings):
     """Linear maps that carry LoRA, by their names: q_proj,v_proj; auto: those of the papers for their backbones, else
     all that can carry it."""
     peft: Annotated[dict[str, Any], Finite()] = field(default_factory=dict)
-    """Further fields of peft's LoraConfig, such as use_dora or use_rslora."""
+    """Further fields of peft's LoraConfig, such as use_dora or use_rslora, or of the configuration of the tuning."""
 
     # Prompt
     shots: Natural = 0
@@ -188,6 +185,7 @@ class AdaptConfig(EndpointSettings):
             )
         if self.contextual and self.label_shares:
             raise SettingError("contextual and label_shares both shift the classes; choose one of them")
+        self.check_tuning(quantise=self.quantise is not None, diagnose=self.diagnose)
         object.__setattr__(self, "label_words", self.words_of_classes or None)  # a mapping, however it was given
 
     @property
@@ -206,38 +204,12 @@ class AdaptConfig(EndpointSettings):
         return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
 
 
-OFF = {**DEFAULTS, "keep_training": False, "thresholds": None}
-"""Settings of an endpoint, of several labels and of what a probe keeps, with what they are where they are off."""
+OFF = {**DEFAULTS, **TUNING_DEFAULTS, "keep_training": False, "thresholds": None}
+"""Settings of an endpoint, of tunings beside LoRA, of several labels and of what a probe keeps, with what they are
+where they are off."""
 
 Configuration = AdaptConfig | dict[str, Any] | str | Path | None
 """Settings of routes, a mapping of those that are given, or a YAML file of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdaptCall(ModelSource):
-    """What `adapt` takes."""
-
-    model: Model | None = field(kw_only=False)
-    """Folder, GGUF file, hub id or published name; endpoint:NAME for one on a server (the route prompt, with url); none
-    for bow; in Python also a Backbone, which is left as it is."""
-    task: str | Task = field(kw_only=False)
-    """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
-    in Python also a Task."""
-    route: str = field(kw_only=False)
-    """bow, prompt, probe, lora, full or scratch."""
-    device: str = "auto"
-    """auto (cuda, then mps, then cpu), cpu, cuda or mps."""
-    seed: Seed = 0
-    """Of samples, order, head, adapters, dropout and random weights."""
-    config: Configuration = None
-    """Settings, a mapping of those that are given, or a YAML file of them."""
-    out: OutFolder = None
-    """Folder for result.json, predictions.parquet, the classifier and checkpoints; by default none are written."""
-    cache: str | Path | bool = True
-    """Folder where features of the route probe and answers of servers are kept for reuse; by default TOKENWORTH_CACHE
-    or ~/.cache."""
-    progress: ProgressCall = None
-    """Called as progress(what, done, total)."""
 
 
 _DATA = frozenset(
@@ -245,7 +217,7 @@ _DATA = frozenset(
     | {"thresholds"}
 )
 _TEXTS = _DATA | {"max_length", "prefix", "dtype"}
-_LORA = frozenset({"rank", "alpha", "lora_dropout", "targets", "peft", "quantise"})
+_LORA = frozenset({"rank", "alpha", "lora_dropout", "targets", "peft", "quantise"} | set(TUNING_DEFAULTS))
 _PROMPT = frozenset(
     {"shots", "examples", "template", "chat", "system", "label_words", "label_likelihood", "contextual", "label_shares"}
 )

@@ -7,6 +7,7 @@ from typing import Any
 from tokenworth.adaptation.evaluation.evaluation import Evaluation
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.route_names import ROUTES
+from tokenworth.adaptation.routes.tunings import KINDS
 
 _WORDS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "ece": "ECE"}
 _WORDS |= {"micro_f1": "micro F1", "samples_f1": "samples F1"}
@@ -19,7 +20,7 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
     thing = "label" if job.task.several else "class"
     metric = _WORDS.get(name, name.replace("_", " "))
     reached = (
-        f"{ROUTES[job.route].subject} reached {metric} {metrics[name]:.3f} (95 % interval {between}) on "
+        f"{_did(job)} reached {metric} {metrics[name]:.3f} (95 % interval {between}) on "
         f"{len(job.task.test):,} test texts; always saying the most frequent {thing} gives weighted F1 "
         f"{evaluation.majority['weighted_f1']:.3f}."
     )
@@ -37,6 +38,10 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
             f"Its confidence is off by {metrics['ece']:.2f} on average (ECE); calibrate: true fits a temperature."
         )
     return said + list(fitted.notes)
+
+
+def _did(job: Job) -> str:
+    return KINDS[job.config.tuning].words if job.route == "lora" else ROUTES[job.route].subject
 
 
 def _of_labels(job: Job, evaluation: Evaluation) -> list[str]:

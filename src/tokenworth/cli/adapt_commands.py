@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+from tokenworth.adaptation.adapt_call import AdaptCall
 from tokenworth.adaptation.answer_settings import AnswerSettings
 from tokenworth.adaptation.export.export_settings import ExportSettings
-from tokenworth.adaptation.route_settings import AdaptCall, AdaptConfig
+from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.adaptation.suggest_settings import SuggestCall
 from tokenworth.backbones.model_choice import ModelSource
 from tokenworth.cli.assess_commands import TASK, loaded_task

@@ -46,7 +46,7 @@ def decide(call: DecideCall) -> Decision:
     Raises:
         TaskError, BackboneError, SettingError: what is given cannot be used.
     """
-    seed, tolerance, pilot, asked = call.seed, call.tolerance, call.pilot, make_config(call.config)
+    seed, tolerance, pilot, asked = call.seed, call.tolerance, call.pilot, _asked(call)
     task = _task_of(call)
     limit = _limit(call, asked)
     check_share(pilot)
@@ -102,6 +102,17 @@ def _assessment_settings(call: DecideCall, plan: Plan) -> dict[str, Any]:
     """What every backbone is assessed with; texts are cut where the plan's runs cut them."""
     settings = {name: value for name, value in values_of(AssessKeywords, call).items() if name not in _OF_DECISION}
     return settings if call.max_length is not None else settings | {"max_length": plan.asked.max_length}
+
+
+def _asked(call: DecideCall) -> AdaptConfig:
+    """Settings of the learned routes.  Raises SettingError: a tuning of which there are no runs to learn from."""
+    asked = make_config(call.config)
+    if asked.tuning != "lora":
+        raise SettingError(
+            f"what decide predicts of the route lora rests on finished runs of LoRA, none of tuning {asked.tuning}; "
+            "leave it out, and run tokenworth adapt with it beside the advice"
+        )
+    return asked
 
 
 def _limit(call: DecideCall, asked: AdaptConfig) -> Budget | None:

@@ -60,7 +60,7 @@ def _row(
         difference, low, high = paired_difference(true_N, own_N, first_N, len(names))
     return {
         "run": name,
-        "route": result.route,
+        "route": result.made_by,
         "backbone": None if result.backbone is None else result.backbone["name"],
         "seed": result.seed,
         metric: result.metrics[metric],

@@ -43,8 +43,7 @@ def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
     predictor = fitted.predictor
     assert isinstance(predictor, TunedPredictor), "the trained routes end in one"
     fact = f"{job.route} {job.seed} {fitted.training['losses'][-1]}"
-    adapter = copy.deepcopy(predictor.adapter)  # it is merged into its weights
-    model: nn.Module = predictor.classifier.model if adapter is None else adapter.merge_and_unload()
+    model = replace(predictor, adapter=copy.deepcopy(predictor.adapter)).merged()  # into weights of its own
     after = with_model(predictor.backbone, model.eval(), fact)
     backbones = {"before": _before(job, predictor), "after": after}
     task = _part_of(job)
@@ -117,6 +116,15 @@ def effective_rank(values_R: Tensor) -> float:
 
 def intruder_dimensions(old: Tensor, new: Tensor, *, strongest: int = STRONGEST, threshold: float = THRESHOLD) -> int:
     """How many of the strongest left singular vectors of `new` resemble none of `old`."""
-    u_old, u_new = (torch.linalg.svd(matrix, full_matrices=False)[0] for matrix in (old, new))
-    cosine = (u_old.T @ u_new[:, :strongest]).abs().amax(0)
+    return unlike(left_directions(old), new, strongest=strongest, threshold=threshold)
+
+
+def left_directions(matrix: Tensor) -> Tensor:
+    """Left singular vectors (out, least of out and in) of a matrix (out, in), the strongest first."""
+    return torch.linalg.svd(matrix.double(), full_matrices=False)[0]
+
+
+def unlike(old_directions: Tensor, new: Tensor, *, strongest: int = STRONGEST, threshold: float = THRESHOLD) -> int:
+    """The same count from the left singular vectors of the old matrix."""
+    cosine = (old_directions.T @ left_directions(new)[:, :strongest]).abs().amax(0)
     return int((cosine < threshold).sum())

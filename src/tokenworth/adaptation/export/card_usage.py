@@ -10,6 +10,7 @@ from tokenworth.adaptation.export.onnx_export import GRAPH_8, Compared
 from tokenworth.adaptation.export.onnx_usage import load_onnx
 from tokenworth.adaptation.export.plain_folder import MODULE, write_module
 from tokenworth.adaptation.storage.adapt_result import AdaptResult
+from tokenworth.adaptation.tuning_settings import BESIDE_WEIGHTS
 from tokenworth.base.atomic_files import write_text
 
 _CALLED = ["class_probabilities = load_onnx('.')", "print(class_probabilities(['A text.', 'Another.']))"]
@@ -24,6 +25,10 @@ def write_saved_card(folder: Path, kind: str, result: AdaptResult) -> None:
     if "by_label" in result.confusion:
         usage.append(
             "Without it: what trained a network, by `tokenworth export OUT FOLDER`, where transformers has its class."
+        )
+    elif result.route == "lora" and result.settings.get("tuning") in BESIDE_WEIGHTS:
+        usage.append(
+            "Without it: peft reads adapter/ of a soft prompt, a prefix or P-tuning; head.safetensors is the rest."
         )
     elif kind in {"probe", "tuned"}:
         write_module(folder)

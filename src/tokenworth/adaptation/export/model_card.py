@@ -35,7 +35,7 @@ def card_of(result: AdaptResult, usage: Sequence[str], more: Sequence[str] = ())
     """
     name, n_texts = _plain(result.task["name"]), result.task["texts"]["test"]
     head = "\n".join(["---", "pipeline_tag: text-classification", "tags:", "- tokenworth", f"- {result.route}", "---"])
-    title = f"# {name}: {result.route}" + (f" on {_plain(result.backbone['name'])}" if result.backbone else "")
+    title = f"# {name}: {result.made_by}" + (f" on {_plain(result.backbone['name'])}" if result.backbone else "")
     parts = [head, title, *(_plain(sentence) for sentence in result.sentences[:1])]
     parts += ["## Task", _table(_task(result)), "## Protocol", _table(_protocol(result))]
     parts += ["## Metrics", f"On {n_texts:,} test texts, with 95 % bootstrap intervals over texts."]

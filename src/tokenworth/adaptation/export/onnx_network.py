@@ -57,8 +57,7 @@ def network_of(predictor: ProbePredictor | TunedPredictor) -> Network:
             head.weight.copy_(torch.from_numpy(linear.weights_DC.T.copy()))
             head.bias.copy_(torch.from_numpy(linear.intercept_C))
         return Network(backbone, predictor.layer, predictor.reading, head)
-    classifier, adapter = predictor.classifier, predictor.adapter
-    model = classifier.model if adapter is None else adapter.merge_and_unload().eval()
+    classifier, model = predictor.classifier, predictor.merged()
     if model is not backbone.model:
         backbone = with_model(backbone, model, "float32")
     head = copy.deepcopy(classifier.head).double()

@@ -70,6 +70,11 @@ def adapted(classifier: Classifier) -> TunedPredictor:
     predictor = classifier.predictor
     if not isinstance(predictor, TunedPredictor) or predictor.adapter is None:
         raise AdaptError("only the route lora trains an adapter; export this classifier with --format onnx")
+    if predictor.tuning != "lora":
+        raise AdaptError(
+            f"--format peft writes LoRA for servers of adapters, and tuning {predictor.tuning} is none; its own folder "
+            "model/adapter of the run is what peft reads, or choose another --format"
+        )
     return tuned(classifier)
 
 

@@ -100,7 +100,7 @@ def fill_head(head: Any, learned: nn.Linear, temperature: float) -> None:
 
 
 def _sequence_classifier(predictor: TunedPredictor, classifier: Classifier) -> Any:
-    base: Any = predictor.classifier.model if predictor.adapter is None else predictor.adapter.merge_and_unload()
+    base: Any = predictor.merged()
     model, name = empty_classifier(base.config, replace(classifier, predictor=predictor))
     model.base_model.load_state_dict(base.state_dict(), strict=False)
     fill_head(getattr(model, name), predictor.classifier.head, classifier.temperature)

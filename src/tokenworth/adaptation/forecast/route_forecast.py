@@ -20,7 +20,7 @@ from tokenworth.adaptation.forecast.training_memory import TrainingMemory, count
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.route_names import NETWORK_TRAIN_TEXTS
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
-from tokenworth.adaptation.routes.lora import add_lora
+from tokenworth.adaptation.routes.tunings import KINDS
 from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, heads_of, plan_groups, prices
 from tokenworth.adaptation.training.text_order import Order
@@ -126,8 +126,8 @@ def forecast_route(
     hardware = hardware or Hardware()
     model, head = untrained(name, route, config, n_classes)
     with without_weights(model):
-        usual = round(float(train_lengths_N.mean()))
-        cost = count_training(model, head, head.in_features, torch.device("meta"), length=usual)
+        usual = {"length": round(float(train_lengths_N.mean())), "longest": int(train_lengths_N.max())}
+        cost = count_training(model, head, head.in_features, torch.device("meta"), **usual)
     training = replace(cost.training, by_text=config.packing and is_expected(model, hardware.device))
     price = _price(name, model, head, training, hardware.device)
     weights = [*model.parameters(), *head.parameters()]
@@ -189,7 +189,7 @@ def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tup
     _, width = depth_and_width(model)
     if route == "lora":
         with quiet_transformers():
-            add_lora(model, name, config, seed=0)
+            KINDS[config.tuning].attach(model, name, config, 0)
     pooled = width * (1 + config.head_pooling.count("+"))
     return model, nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
 

@@ -31,13 +31,20 @@ class TrainingCost:
 
 
 def count_training(
-    model: nn.Module, head: nn.Module, pooled_width: int, device: torch.device, *, length: int = _USUAL
+    model: nn.Module,
+    head: nn.Module,
+    pooled_width: int,
+    device: torch.device,
+    *,
+    length: int = _USUAL,
+    longest: int | None = None,
 ) -> TrainingCost:
     """Count a base model, adapters included, with a head on D or 2 D numbers, as it would train now.
 
-    The device is where the model lies, and may be meta; `length` is the tokens of a usual text.
+    The device is where the model lies, and may be meta; `length` is the tokens of a usual text, `longest` of one that
+    the model still reads.
     """
-    usual = max(length, _USUAL)
+    usual = max(length if longest is None else min(length, 2 * longest // 3), _USUAL)  # half as many more are counted
     lengths = (usual // 2, usual, usual + usual // 2)
     counts = [_count(model, head, pooled_width, tokens, device) for tokens in lengths]
     forward, training = (StepCost.through(lengths, [count[i] for count in counts]) for i in (0, 1))

@@ -47,7 +47,7 @@ def target_modules(model: nn.Module, name: str, wanted: tuple[str, ...]) -> list
     if wanted == ("auto",):
         usual = LORA_TARGETS if find_published(name.removesuffix(RANDOM_SUFFIX)) else ()
         return sorted([own for own in usual if own in there] or automatic_targets(model))
-    paths = [path for path, module in model.named_modules() if _is_linear(module)]
+    paths = linear_paths(model)
     for map_name in wanted:
         if not any(path == map_name or path.endswith(f".{map_name}") for path in paths):
             listed = ", ".join(f"{other} ({count})" for other, count in sorted(there.items()))
@@ -57,7 +57,12 @@ def target_modules(model: nn.Module, name: str, wanted: tuple[str, ...]) -> list
 
 def linear_maps(model: nn.Module) -> Counter[str]:
     """How many linear maps there are of each own name."""
-    return Counter(_own_name(path) for path, module in model.named_modules() if _is_linear(module))
+    return Counter(_own_name(path) for path in linear_paths(model))
+
+
+def linear_paths(model: nn.Module) -> list[str]:
+    """Paths of the linear maps, in the model's order."""
+    return [path for path, module in model.named_modules() if _is_linear(module)]
 
 
 def add_lora(model: nn.Module, name: str, config: AdaptConfig, seed: int) -> Any:

@@ -14,11 +14,13 @@ import tokenworth.adaptation.training.batch_packing as packing
 from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.predictor import origin, with_prefix
-from tokenworth.adaptation.routes.lora import add_lora, quantise
-from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, TunedPredictor, trainable
+from tokenworth.adaptation.routes.lora import quantise
+from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, TunedPredictor, shortened, trainable
+from tokenworth.adaptation.routes.tunings import KINDS
 from tokenworth.adaptation.training.batch_cuts import StepCost
 from tokenworth.adaptation.training.lora_products import join_products
 from tokenworth.adaptation.training.route_training import RouteLearner, RoutePosition, TrainingData
+from tokenworth.adaptation.tuning_settings import OWN_WEIGHTS
 from tokenworth.backbones import Backbone, dtype_name, resolve_device, resolve_dtype
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import random_model, retokenised, with_model
@@ -46,11 +48,14 @@ class Network:
     base: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def tuning(self) -> str:
+        """Of the adapter."""
+        return (self.base or {}).get("tuning", "lora")
+
     def predictor(self, job: Job) -> TunedPredictor:
         """With the head of the protocol."""
         config = job.config
-        if self.adapter is None:
-            self.backbone.model.requires_grad_(True)
         classifier = TextClassifier(
             self.backbone,
             job.n_classes,
@@ -64,13 +69,13 @@ class Network:
 
 
 def fit_lora(job: Job) -> Fitted:
-    """Low-rank updates of the pretrained weights."""
-    return _fit(job, _lora)
+    """Low-rank updates of the pretrained weights, or another tuning that leaves most of them as they are."""
+    return _fit(job, _part_of_weights if job.config.tuning in OWN_WEIGHTS else _adapted)
 
 
 def fit_full(job: Job) -> Fitted:
     """All weights, from the pretrained checkpoint."""
-    return _fit(job, lambda job: Network(_changeable(job, job.backbone(dtype="float32")), _products(job)))
+    return _fit(job, _all_weights)
 
 
 def fit_scratch(job: Job) -> Fitted:
@@ -78,16 +83,41 @@ def fit_scratch(job: Job) -> Fitted:
     return _fit(job, _scratch)
 
 
-def _lora(job: Job) -> Network:
-    backbone = _changeable(job, job.backbone())
-    base = {**origin(backbone, job.loading.get("tokenizer"), job.seed), "quantise": job.config.quantise}
-    if job.config.quantise is not None:
-        quantise(backbone, job.config.quantise)
+def _all_weights(job: Job) -> Network:
+    backbone = _changeable(job, job.backbone(dtype="float32"))
+    backbone.model.requires_grad_(True)
+    return Network(backbone, _products(job))
+
+
+def _part_of_weights(job: Job) -> Network:
+    """As all weights, with those frozen that do not learn."""
+    _refuse_sharding(job)
+    network = _all_weights(job)
+    KINDS[job.config.tuning].attach(network.backbone.model, network.backbone.name, job.config, job.seed)
+    return network
+
+
+def _adapted(job: Job) -> Network:
+    backbone, config = _changeable(job, job.backbone()), job.config
+    base = {**origin(backbone, job.loading.get("tokenizer"), job.seed), "quantise": config.quantise}
+    if config.quantise is not None:
+        quantise(backbone, config.quantise)
+    backbone = shortened(backbone, config.virtual_tokens if KINDS[config.tuning].lengthens else 0)
     with quiet_transformers():
-        adapter = add_lora(backbone.model, backbone.name, job.config, job.seed)
+        adapter = KINDS[config.tuning].attach(backbone.model, backbone.name, config, job.seed)
+    if config.tuning != "lora":
+        _refuse_sharding(job)
+        base["tuning"] = config.tuning
     if not job.devices.sharded:  # FSDP asks for a map's weights as the map is called
         join_products(backbone)
     return Network(backbone, backbone.dtype, adapter, base)
+
+
+def _refuse_sharding(job: Job) -> None:
+    if job.devices.sharded:
+        raise SettingError(
+            f"shard spreads LoRA and all weights over processes, not tuning {job.config.tuning}; leave it out"
+        )
 
 
 def _scratch(job: Job) -> Network:
@@ -98,6 +128,7 @@ def _scratch(job: Job) -> Network:
     if job.config.tokenizer == "retrained":
         texts = with_prefix(job.train.texts, job.config.prefix)
         backbone = retokenised(backbone, retrained_tokenizer(backbone.tokenizer, texts), job.seed)
+    backbone.model.requires_grad_(True)
     return Network(backbone, _products(job), facts={"vocabulary": backbone.structure.n_embeddings})
 
 
@@ -135,10 +166,12 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
     tokens = job.tokens(backbone, job.train.texts)
     mean_length = float(tokens.lengths.mean())
     head = classifier.head
-    cost = count_training(backbone.model, head, head.in_features, backbone.device, length=round(mean_length))
+    lengths = {"length": round(mean_length), "longest": backbone.max_length}
+    cost = count_training(backbone.model, head, head.in_features, backbone.device, **lengths)
     learning = sum(weights.numel() for weights in trainable(classifier).values())
     # weights packed in 4 bits hide how many they are; the loaded backbone knows
-    total = learning + (0 if network.adapter is None else backbone.n_parameters)
+    frozen = sum(weights.numel() for weights in classifier.parameters() if not weights.requires_grad)
+    total = learning + (frozen if network.adapter is None else backbone.n_parameters)
     data = _data(job, network, predictor, tokens, cost.training)
     keep_freed_memory(backbone.device)
     compute = Compute(job.devices, backbone.device, network.dtype)
@@ -159,13 +192,14 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
         cost=_spent(position),
         flops_per_text=mean_length * cost.forward.token + mean_length**2 * cost.forward.pair + cost.forward.text,
         resumed_from_step=resumed,
-        notes=() if packs or not job.config.packing else (_padding_note(backbone, position),),
+        notes=() if packs or not job.config.packing else (_padding_note(backbone, position, network),),
     )
 
 
 def _data(job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens, cost: StepCost) -> TrainingData:
     config, backbone, part = job.config, network.backbone, job.validation
-    packs = packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch) if config.packing else None
+    may_pack = config.packing and not KINDS[network.tuning].lengthens
+    packs = packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch) if may_pack else None
 
     def values() -> dict[str, float]:
         assert part is not None, "there is nothing to evaluate on"
@@ -207,7 +241,7 @@ def _spent(position: RoutePosition) -> dict[str, float]:
     }
 
 
-def _padding_note(backbone: Backbone, position: RoutePosition) -> str:
+def _padding_note(backbone: Backbone, position: RoutePosition, network: Network) -> str:
     """What it cost that texts could not share rows as was asked for."""
     if backbone.structure.reads_padding:
         return (
@@ -215,7 +249,7 @@ def _padding_note(backbone: Backbone, position: RoutePosition) -> str:
             "many small passes."
         )
     computed = position.places / max(1, position.tokens)
-    return (
-        f"{backbone.name} gives texts in one row other states than alone, so batches were padded: "
-        f"{computed:.2f} tokens were computed for each of the texts'."
-    )
+    why = f"{backbone.name} gives texts in one row other states than alone"
+    if KINDS[network.tuning].lengthens:
+        why = "A text with virtual tokens before it shares no row with others"
+    return f"{why}, so batches were padded: {computed:.2f} tokens were computed for each of the texts'."

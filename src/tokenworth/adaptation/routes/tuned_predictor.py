@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tokenworth.adaptation.predictor import known_backbone, with_prefix
 from tokenworth.adaptation.routes.lora import quantise
+from tokenworth.adaptation.routes.tunings import KINDS
 from tokenworth.adaptation.training.batch_packing import TextBatch, padded_batch
 from tokenworth.adaptation.training.lora_products import join_products
 from tokenworth.backbones import Backbone, dtype_name, load_backbone
@@ -26,7 +27,7 @@ from tokenworth.backbones.twins import with_model
 from tokenworth.base.aliases import Floats
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import default_batch_tokens, plan_batches, tokenise
-from tokenworth.errors import AdaptError, first_line
+from tokenworth.errors import AdaptError, SettingError, first_line
 
 
 class TextClassifier(nn.Module):
@@ -56,6 +57,21 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
 
 
+def shortened(backbone: Backbone, n_virtual: int) -> Backbone:
+    """The backbone, whose texts are shorter by virtual tokens that stand before them.
+
+    Raises SettingError: they leave no place for a text.
+    """
+    if not n_virtual:
+        return backbone
+    if backbone.max_length <= n_virtual:
+        raise SettingError(
+            f"{n_virtual:,} virtual tokens leave no place for a text, as {backbone.name} reads {backbone.max_length:,} "
+            "in all; give fewer --virtual-tokens"
+        )
+    return replace(backbone, max_length=backbone.max_length - n_virtual)
+
+
 @dataclass(eq=False, slots=True)
 class TunedPredictor:
     """A classifier with the tokenizer that goes before it."""
@@ -71,6 +87,26 @@ class TunedPredictor:
     base: dict[str, Any] | None = None
     """Where the adapter's backbone lies."""
     kind: str = "tuned"
+
+    @property
+    def tuning(self) -> str:
+        """Of the adapter."""
+        return str((self.base or {}).get("tuning", "lora"))
+
+    def merged(self) -> nn.Module:
+        """The base model with the adapter in its weights; the adapter's own model is changed.
+
+        Raises AdaptError: the tuning moves no weights.
+        """
+        if self.adapter is None:
+            return self.classifier.model
+        if not KINDS[self.tuning].merges:
+            raise AdaptError(
+                f"tuning {self.tuning} acts on texts or states and moves no weight, so no network of the backbone's "
+                "shape holds it; predict with tokenworth, or train with tuning lora"
+            )
+        model: nn.Module = self.adapter.merge_and_unload()
+        return model.eval()
 
     def scores(self, texts: list[str]) -> Floats:
         """Logits (N, C), texts of like length together."""
@@ -138,17 +174,19 @@ def load_tuned(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> 
     """
     adapter = None
     if facts["base"] is not None:
-        from peft import PeftModel
-
         backbone = known_backbone(facts["base"], loading)
         if isinstance(loading.get("model"), Backbone):  # adapters are put into the model itself
             backbone = with_model(backbone, copy.deepcopy(backbone.model), "copy")
         if facts["base"].get("quantise"):
             quantise(backbone, facts["base"]["quantise"])
         try:
+            tuning = facts["base"].get("tuning", "lora")
             with quiet_transformers():
-                adapter = PeftModel.from_pretrained(backbone.model, folder / "adapter")
+                adapter = KINDS[tuning].load(backbone.model, folder / "adapter")
             join_products(backbone)
+            backbone = shortened(
+                backbone, adapter.active_peft_config.num_virtual_tokens if KINDS[tuning].lengthens else 0
+            )
         except (RuntimeError, ValueError, OSError, KeyError) as error:
             raise AdaptError(
                 f"the adapter in {folder / 'adapter'} does not fit {backbone.name} ({first_line(error)}); it belongs "

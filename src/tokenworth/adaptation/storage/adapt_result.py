@@ -208,6 +208,12 @@ class AdaptResult(Result):
         """Whether texts may have several labels."""
         return "by_label" in self.confusion
 
+    @property
+    def made_by(self) -> str:
+        """The route, with its tuning where that is not LoRA."""
+        tuning = self.settings.get("tuning")
+        return f"{self.route} ({tuning})" if self.route == "lora" and tuning else self.route
+
     def tables(self) -> dict[str, pd.DataFrame]:
         """predictions.parquet."""
         return {PREDICTIONS: self.predictions}

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import tokenworth.adaptation.training.batch_cuts as cuts
+from tokenworth.adaptation.training.text_spans import Spans, spans_told
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.structure.agreement import agree
 from tokenworth.backbones.structure.bounded_indices import bounded_indices
@@ -47,13 +48,15 @@ class TextBatch:
     """Real tokens."""
     places: int
     """Tokens computed, padding included."""
+    spans: Spans
+    """Where each text lies."""
     tree: Tree | None = None
     """Who sees whom, where several texts share a row."""
 
     def states(self, model: nn.Module) -> Tensor:
         """Last states (rows, tokens of a row, D) of a base model, its adapters and wrappers included."""
         attention = nullcontext() if self.tree is None else tree_attention(self.tree)
-        with attention:
+        with attention, spans_told(self.spans):
             states: Tensor = model(**self.inputs).last_hidden_state
         return states
 
@@ -61,8 +64,10 @@ class TextBatch:
 def padded_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
     """Texts padded on the right to the longest of them."""
     batch = make_batch(backbone, ids, rows, "right")
-    tokens = int(sum(len(ids[row]) for row in rows))
-    return TextBatch(batch.inputs, lambda x_BTD, how: pool(x_BTD, batch.mask_BT, how), tokens, batch.mask_BT.numel())
+    length_B = np.array([len(ids[row]) for row in rows], dtype=np.int64)
+    spans = Spans(np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64), length_B)
+    read, places = lambda x_BTD, how: pool(x_BTD, batch.mask_BT, how), batch.mask_BT.numel()
+    return TextBatch(batch.inputs, read, int(length_B.sum()), places, spans)
 
 
 def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
@@ -74,8 +79,9 @@ def packed_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) ->
     place_S = torch.arange(len(text_S), device=backbone.device) - starts_B[text_S]
     ids_S = torch.from_numpy(np.concatenate([ids[row] for row in rows]).astype(np.int64)).to(backbone.device)
     tree = Tree(text_S[None] + 1, place_S[None], lengths.tolist())
+    spans = Spans(np.zeros(len(rows), dtype=np.int64), (lengths.cumsum(0) - lengths).numpy(), lengths.numpy())
     read = partial(_pool_segments, text_S, starts_B, ends_B)
-    return TextBatch(tree_inputs(backbone, ids_S[None], tree), read, len(text_S), len(text_S), tree)
+    return TextBatch(tree_inputs(backbone, ids_S[None], tree), read, len(text_S), len(text_S), spans, tree)
 
 
 def tree_inputs(backbone: Backbone, ids_BT: Tensor, tree: Tree) -> dict[str, Any]:
@@ -123,7 +129,7 @@ def can_pack(backbone: Backbone, ids: list[np.ndarray], most: int = 16) -> Packi
     try:
         with torch.inference_mode(), bounded_indices(backbone.device):
             packed = packed_batch(backbone, ids, rows)
-            with tree_attention(cast("Tree", packed.tree)) as by_text:
+            with tree_attention(cast("Tree", packed.tree)) as by_text, spans_told(packed.spans):
                 states = backbone.model(**packed.inputs).last_hidden_state
             together = packed.read(states, "last+mean")[_ASKED]
             singles = [padded_batch(backbone, ids, rows[[place]]) for place in _ASKED]

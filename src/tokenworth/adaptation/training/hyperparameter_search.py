@@ -40,7 +40,7 @@ def candidates(config: ResolvedConfig, route: str, seed: int) -> list[ResolvedCo
     from sklearn.model_selection import ParameterSampler
 
     steps = [max(1, round(config.steps * share)) for share in STEP_SHARES]
-    ranks = {"rank": list(RANKS)} if route == "lora" else {}
+    ranks = {"rank": list(RANKS)} if route == "lora" and config.tuning == "lora" else {}
     space: dict[str, Any] = {"lr": loguniform(*RATES), "steps": steps, **ranks}
     plain = replace(config, tune=0, selection="last", patience=None, calibrate=False)
     drawn = ParameterSampler(space, n_iter=max(1, config.tune - 1), random_state=seed)

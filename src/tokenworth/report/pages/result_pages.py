@@ -70,7 +70,7 @@ def ranking_page(ranking: Ranking) -> str:
 def adapt_page(result: AdaptResult) -> str:
     """An AdaptResult."""
     task, backbone = clean(result.task["name"]), short(result.backbone["name"], 1) if result.backbone else ""
-    what = f"{result.route}, {backbone}" if backbone else result.route
+    what = f"{result.made_by}, {backbone}" if backbone else result.made_by
     kicker = names_of("route_kickers").get(result.route, "")
     words = {"metric_names": route_metric_names(result), "diagnosed": names_of("diagnosed_scores"), "kicker": kicker}
     names = {"task": task, "what": what, **words}

@@ -162,7 +162,7 @@ def ranking_table(ranking: Ranking) -> Table:
 def adapt_table(result: AdaptResult) -> Table:
     """One line a metric: test split with its interval, and training texts."""
     backbone = f", {cut(result.backbone['name'], 50)}" if result.backbone else ""
-    title = f"{result.route}{backbone} on {cut(result.task['name'], 50)}"
+    title = f"{result.made_by}{backbone} on {cut(result.task['name'], 50)}"
     table = plain_table(title, ("metric", "test", "95 %", "train"), left=("metric", "95 %"))
     for name, words in route_metric_names(result).items():
         between = tight(result.metrics.get(f"{name}_low"), result.metrics.get(f"{name}_high"))
