@@ -60,32 +60,31 @@ def test_lora_learns_ten_times_as_fast_as_all_weights_between_the_bounds():
         assert RULES["lora"].rate(width) == pytest.approx(10 * RULES["full"].rate(width), rel=0.02)
 
 
-@pytest.mark.parametrize(("size", "steps", "share", "stops"), [
-    (TaskSize(8530, 8526), 3839, 0.1, True),  # 4 x 7,677 / 8
-    (TaskSize(10**6, 10**6), 10_000, 1e-3, True),
-    (TaskSize(400, 396), 200, 0.1, True),
-    (TaskSize(190, 186), 200, 0.1, False),  # 19 texts to validate on say too little
-    (TaskSize(600, 4), 300, 0.1, False),  # nearly every text is the last of its class
+@pytest.mark.parametrize(("size", "steps", "validated"), [
+    (TaskSize(8530, 8526), 3199, 2879),  # 3 x 8,530 / 8; 3 x 7,677 / 8
+    (TaskSize(10**6, 10**6), 10_000, 10_000),
+    (TaskSize(400, 396), 200, 200),
+    (TaskSize(600, 4), 225, 224),  # nearly every text is the last of its class
 ])  # fmt: skip
-def test_steps_are_passes_over_the_texts_and_end_early_where_they_can_be_judged(size, steps, share, stops):
+def test_steps_are_passes_over_the_texts_that_are_learned_from(size, steps, validated):
     config, reasons = resolve(make_config(), "lora", 576, size)
-    assert (config.steps, config.validation_share) == (steps, share)
-    assert (config.selection, config.patience) == (("lowest_loss", 3) if stops else ("last", None))
-    assert reasons.keys() == {"lr", "steps", *(["patience"] if stops else [])}
+    assert (config.steps, config.selection, config.patience, config.needs_validation) == (steps, "last", None, False)
+    assert reasons.keys() == {"lr", "steps"}
+    for asked in ({"patience": 3}, {"selection": "best"}, {"calibrate": True}):
+        assert resolve(make_config(asked), "lora", 576, size)[0].steps == validated, asked
 
 
 def test_scratch_sees_every_text_more_often():
     steps = {route: resolve(make_config(), route, 576, TaskSize(2000, 1996))[0].steps for route in RULES}
-    assert steps == {"lora": 900, "full": 900, "scratch": 2250}
+    assert steps == {"lora": 750, "full": 750, "scratch": 2500}
 
 
 def test_what_is_given_goes_before_the_rule():
     config, reasons = resolve(make_config({"lr": 7e-4}), "lora", None, LARGE)
-    assert (config.lr, config.steps, reasons.keys()) == (7e-4, 3839, {"steps", "patience"})
+    assert (config.lr, config.steps, reasons.keys()) == (7e-4, 3199, {"steps"})
     config, reasons = resolve(make_config({"steps": 50}), "lora", 576, LARGE)
     assert (config.steps, config.lr, config.selection, config.patience) == (50, 1e-3, "last", None)
     assert reasons.keys() == {"lr"}
-    assert resolve(make_config({"selection": "last"}), "lora", 576, LARGE)[0].steps == 4265, "no text is cut off"
     best = resolve(make_config({"selection": "best", "patience": 5}), "lora", 576, LARGE)[0]
     assert (best.selection, best.patience) == ("best", 5)
     stopping = resolve(make_config({"steps": 50, "patience": 2}), "full", 576, LARGE)[0]
@@ -121,7 +120,7 @@ def test_records_name_neither_the_protocol_nor_what_is_off():
     kept = as_published(AdaptConfig()).asdict()
     assert "protocol" not in kept
     assert "patience" not in kept
-    assert resolve(make_config(), "lora", 576, LARGE)[0].asdict()["patience"] == 3
+    assert resolve(make_config({"patience": 3}), "lora", 576, LARGE)[0].asdict()["patience"] == 3
     assert kept.keys() == {s.name for s in declared_settings(AdaptConfig)} - {"protocol", "patience", *OFF}
     assert as_published(AdaptConfig(url="http://host/v1")).asdict()["url"] == "http://host/v1"
 

@@ -265,14 +265,12 @@ def planned(plan, route, width=WIDTH):
 
 def test_a_plan_is_what_adapt_would_run_with_no_more_steps_than_were_measured(tmp_path):
     plan, widths = plan_for(None, BUDGETS, TASK), {"m": WIDTH}
-    assert planned(plan, "lora") == (400, 6e-4), "four passes over nine tenths are 450"
+    assert planned(plan, "lora") == (375, 6e-4), "three passes"
     assert planned(plan, "scratch") == (1000, 2e-4)
     assert planned(plan, "full") == (450, 6e-5), "nothing is known of it: the rule"
     assert plan.of("lora", WIDTH).selection == "lowest_loss", "ended early, as adapt ends it"
     assert plan.warnings(widths) == []
-    assert plan.how_to_run("lora", WIDTH) == [
-        "As planned it is run by tokenworth adapt with --route lora --steps 400 --patience 3."
-    ]
+    assert plan.how_to_run("lora", WIDTH) == ["As planned it is run by tokenworth adapt with --route lora --steps 400."]
     assert plan.how_to_run("probe", WIDTH) == []
     few = plan_for(None, BUDGETS, planted_task(400, 40))
     assert few.of("lora", WIDTH) == resolve(make_config(), "lora", WIDTH, TaskSize(400, 396))[0]
@@ -283,7 +281,7 @@ def test_a_plan_is_what_adapt_would_run_with_no_more_steps_than_were_measured(tm
 def test_what_is_asked_for_is_planned(tmp_path):
     widths = {"m": WIDTH}
     other = plan_for({"rank": 8, "max_length": 128, "checkpoint_seconds": 5.0}, BUDGETS, TASK)
-    assert other.how_to_run("lora", WIDTH)[0].endswith("--steps 400 --patience 3 --rank 8 --max-length 128.")
+    assert other.how_to_run("lora", WIDTH)[0].endswith("--steps 400 --rank 8 --max-length 128.")
     assert other.how_to_run("scratch", WIDTH)[0].endswith("--patience 3 --max-length 128."), "it has no rank"
     filed = plan_for({"batch": 4, "pooling": "mean"}, BUDGETS, TASK)
     assert filed.how_to_run("lora", WIDTH)[0].endswith("--batch 4 and your file of settings (--config).")

@@ -54,7 +54,7 @@ class AdaptConfig(TuningSettings):
     protocol: bool = False
     """Run the papers' protocol where nothing else is given: 10,000 steps at 1e-4, the last of which is kept."""
     steps: Count | None = None
-    """Optimiser steps; by default by the rule: passes over the texts, ended early on a validation part."""
+    """Optimiser steps; by default by the rule: passes over the texts, 200 to 10,000."""
     batch: Count = 8
     """Texts of a step, over all processes."""
     lr: Positive | None = None
@@ -134,12 +134,11 @@ class AdaptConfig(TuningSettings):
     """none, or balanced: every class weighs the same in the loss, however many texts it has."""
     selection: Selection | None = None
     """Which step is kept: the last, as published, the best by the metric, or the one of lowest loss, both on a
-    validation part cut from train; by default lowest_loss where the rule sets the steps, else last."""
+    validation part cut from train; by default the last, or lowest_loss with patience."""
     eval_steps: Count | None = None
     """Steps between evaluations on the validation part; by default a tenth of all."""
     patience: Count | None = None
-    """Evaluations in a row without a better one after which training ends; by default by the rule where it sets the
-    steps, else never."""
+    """Evaluations in a row without a better one after which training ends; by default it does not end early."""
     validation_share: Fraction | None = None
     """Share of train cut off where a validation part is needed; by default a tenth, at most 1,000 texts by the rule."""
     calibrate: bool = False

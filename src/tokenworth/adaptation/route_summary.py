@@ -78,7 +78,7 @@ def _chosen(job: Job, fitted: Fitted) -> list[str]:
     """What the rule of settings chose and why, and where training ended by it."""
     config, sentences = job.config, list[str]()
     if job.by_rule:
-        values = {"lr": f"lr {config.lr:g}", "steps": f"at most {config.steps:,} steps", "patience": "an early end"}
+        values = {"lr": f"lr {config.lr:g}", "steps": f"{config.steps:,} steps"}
         chosen = [f"{values[name]} ({reason})" for name, reason in job.by_rule.items()]
         sentences.append(f"Not given and so chosen by rule: {'; '.join(chosen)}.")
     if config.patience is not None and fitted.training.get("best_step"):

@@ -1,8 +1,8 @@
 """What each learned route would be run with: what `adapt` takes, and no more steps than calibration runs had.
 
-`adapt` chooses rate, steps and an early end by the model's width and the number of texts
-(`adaptation/recommended_settings.py`).  On many texts its bound is thousands of steps, which nobody waits for to hear
-whether they pay, and which no prediction was learned from: a plan ends at the longest run that was measured.
+`adapt` chooses rate and steps by the model's width and the number of texts (`adaptation/recommended_settings.py`).  On
+many texts these are thousands of steps, which nobody waits for to hear whether they pay, and which no prediction was
+learned from: a plan ends at the longest run that was measured.
 """
 
 from __future__ import annotations
@@ -111,7 +111,6 @@ class Plan:
         is_cut = self._is_cut(route, resolve(asked, route, width, self.task)[0])
         words = [f"--route {route}", *(["--protocol"] if asked.protocol else [])]
         words += [f"--steps {planned.steps}"] if is_cut or asked.steps else []
-        words += [f"--patience {planned.patience}"] if is_cut and planned.patience else []
         words += [f"--lr {planned.lr:g}"] if asked.lr else []
         words += [f"--{name.replace('_', '-')} {getattr(asked, name)}" for name in _FLAGS if name in other]
         file = " and your file of settings (--config)" if other - {"protocol", "steps", "lr", *_FLAGS} else ""
