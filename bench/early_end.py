@@ -59,10 +59,10 @@ def _runs(folder: Path) -> pd.DataFrame:
 def _page(pairs: pd.DataFrame) -> str:
     lines = [
         "# Ended early, or run to the end?\n",
-        "Weighted F1 (log-loss) on test texts of the same cells: 600 texts of each part, cut at 128 tokens, LoRA with",
-        "200 steps of 8 and scratch with 400, rates by the rule, one seed. *Ended early*: a tenth of the training texts",
-        "is cut off, after three of ten evaluations without a lower loss training ends, the step of the lowest is kept.",
-        "*To the end*: all training texts, all steps, the last one kept.\n",
+        "Weighted F1 (log-loss) on test texts of the same cells: 600 texts of each part, cut at 128 tokens, LoRA",
+        "with 200 steps of 8 and scratch with 400, rates by the rule, one seed. *Ended early*: a tenth of the",
+        "training texts is cut off, after three of ten evaluations without a lower loss training ends, the step of",
+        "the lowest is kept. *To the end*: all training texts, all steps, the last one kept.\n",
         "    python bench/early_end.py        # from docs/results/early_end.csv\n",
         "| route | backbone | task | ended early | step kept, of | to the end | points |",
         "|---|---|---|--:|--:|--:|--:|",

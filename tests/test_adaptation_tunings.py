@@ -60,7 +60,12 @@ def attached(backbone, config):
 # -- every tuning ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def some(tunings, quick):
+    """Tunings as parameters; all but those named are slow tests, since they go one way."""
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in tunings]
+
+
+@pytest.mark.parametrize("dtype", some(["float32", "bfloat16"], ["float32"]))
 @pytest.mark.parametrize("tuning", [tuning for tuning in TUNINGS if tuning != "lora"])
 def test_a_tuning_learns_and_what_is_saved_predicts_the_same_to_the_bit(models, tmp_path, tuning, dtype):
     settings = {"n_train": 160, "steps": 60, "lr": RATES.get(tuning, 1e-2), "virtual_tokens": V}
@@ -76,7 +81,7 @@ def test_a_tuning_learns_and_what_is_saved_predicts_the_same_to_the_bit(models, 
     assert not result.facts["packs"] or not KINDS[tuning].lengthens
 
 
-@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("tuning", some(TUNINGS, ["soft_prompt", "loreft"]))
 def test_a_tuning_that_was_interrupted_goes_on_to_equal_numbers(models, tmp_path, monkeypatch, tuning):
     """As after a power cut; the weights of the best step and the optimiser's sums are in the checkpoint."""
     import tokenworth.training.loop as loop
@@ -125,7 +130,7 @@ def test_killed_the_run_ends_with_equal_numbers(models, tmp_path, tuning):
     assert result.metrics == whole.metrics
 
 
-@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("tuning", some(TUNINGS, ["ia3", "soft_prompt", "last_blocks"]))
 def test_parameters_and_flops_are_forecast_as_they_happen(models, tuning):
     name, task = models[FAMILY_OF[tuning]], planted_task(60, 20)
     settings = AdaptConfig(steps=10, rank=4, mislabelled=False, tuning=tuning, virtual_tokens=V, dtype="float32")

@@ -40,6 +40,11 @@ class Errors:
         spread_N = 1.0 if self.spread_N is None else self.spread_N
         return np.asarray((log_odds(self.true_N) - log_odds(self.predicted_N)) / spread_N)
 
+    def part(self, kept_N: np.ndarray) -> Errors:
+        """Those at the places that are kept."""
+        spread_N = None if self.spread_N is None else self.spread_N[kept_N]
+        return Errors(self.true_N[kept_N], self.predicted_N[kept_N], self.group_N[kept_N], spread_N)
+
     def weights(self) -> Floats:
         """Of each error: 1 / (cells of its task); they add up to the number of tasks."""
         _, place_N, count_G = np.unique(self.group_N, return_inverse=True, return_counts=True)
@@ -113,11 +118,11 @@ def left_out(cells: pd.DataFrame, by: str = "task") -> list[tuple[np.ndarray, np
 
 def held_out_predictions(make: Make, cells: pd.DataFrame, by: str = "task") -> Floats:
     """F1 of every cell, predicted from the cells with others left out (N); NaN where none is left."""
-    return _held_out(make, cells, by)[0]
+    return held_out(make, cells, by)[0]
 
 
-def _held_out(make: Make, cells: pd.DataFrame, by: str) -> tuple[Floats, Floats]:
-    """F1 of every cell and the spread that the predictor gave (N, N)."""
+def held_out(make: Make, cells: pd.DataFrame, by: str = BOTH) -> tuple[Floats, Floats]:
+    """F1 of every cell, and the spread that the predictor gave (N, N); NaN where nothing is left to learn from."""
     predicted_N, spread_N = np.full(len(cells), np.nan), np.ones(len(cells))
     for others, held_out in left_out(cells, by):
         if len(others):
@@ -129,7 +134,7 @@ def _held_out(make: Make, cells: pd.DataFrame, by: str) -> tuple[Floats, Floats]
 
 def held_out_errors(make: Make, cells: pd.DataFrame, by: str = BOTH) -> Errors:
     """Errors on what was left out, one part after the other."""
-    predicted_N, spread_N = _held_out(make, cells, by)
+    predicted_N, spread_N = held_out(make, cells, by)
     known = ~np.isnan(predicted_N)
     columns = (cells["f1"].to_numpy()[known], predicted_N[known], cells["task"].to_numpy()[known], spread_N[known])
     return Errors(*columns)

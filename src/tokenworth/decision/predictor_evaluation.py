@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 
 from tokenworth.base.aliases import Floats
 from tokenworth.decision.advice import DRAWS, Option, pick, regret_of_missing, weigh
-from tokenworth.decision.conformal import BOTH, Errors, learn, left_out, tasks_drawn
-from tokenworth.decision.predictors import Predictor, predictor
+from tokenworth.decision.conformal import BOTH, Errors, held_out, left_out, tasks_drawn
+from tokenworth.decision.predictors import predictor
 from tokenworth.decision.route_costs import Cost
 
 RESAMPLES = 2000
@@ -53,20 +53,27 @@ def predictor_row(name: str, cells: pd.DataFrame, by: str = BOTH, level: float =
 
 
 def held_out_intervals(name: str, cells: pd.DataFrame, level: float = 0.9, by: str = BOTH) -> pd.DataFrame:
-    """The cells of one route with what a predictor that has not seen them says: columns predicted, low and high.
+    """The cells of one route with what a predictor that has not seen them says: columns predicted, spread, low, high.
 
-    Cells for which nothing is left to learn from are left out.
+    The interval of a cell is made of the errors on cells that share nothing with it that is left out (cross-conformal:
+    Vovk 2015); cells for which nothing is left to learn from are dropped.
     """
-    told_N3 = np.full((len(cells), 3), np.nan)
-    for others, held_out in left_out(cells, by):
-        if len(others):
-            own = cells.iloc[held_out]
-            fitted, errors = learn(name, cells.iloc[others].reset_index(drop=True))
-            said = zip(held_out, fitted.predict(own), fitted.spread(own), strict=True)
-            for place, guess, spread in said:
-                told_N3[place] = guess, *errors.interval(float(guess), level, float(spread))
-    told = cells.assign(predicted=told_N3[:, 0], low=told_N3[:, 1], high=told_N3[:, 2])
-    return told.dropna(subset=["predicted"]).reset_index(drop=True)
+    told, errors = _told(name, cells, by)
+    ends_N2 = np.zeros((len(told), 2))
+    for others, held_out_places in left_out(told, by):
+        rest = errors.part(others)
+        for place in held_out_places:
+            guess, spread = told["predicted"].iloc[place], told["spread"].iloc[place]
+            ends_N2[place] = rest.interval(float(guess), level, float(spread))
+    return told.assign(low=ends_N2[:, 0], high=ends_N2[:, 1])
+
+
+def _told(name: str, cells: pd.DataFrame, by: str) -> tuple[pd.DataFrame, Errors]:
+    """Cells of one route with predicted and spread, and the errors of these, in the same order."""
+    predicted_N, spread_N = held_out(lambda: predictor(name), cells, by)
+    told = cells.assign(predicted=predicted_N, spread=spread_N).dropna(subset=["predicted"]).reset_index(drop=True)
+    columns = (told[column].to_numpy() for column in ("f1", "predicted", "task", "spread"))
+    return told, Errors(*columns)
 
 
 def _by_task(value_N: Floats | np.ndarray, cells: pd.DataFrame) -> float:
@@ -169,39 +176,47 @@ Place = tuple[str, str, list[Option], dict[str, float]]
 def _held_out_places(cells: pd.DataFrame, name: str) -> Iterator[Place]:
     """Every task and backbone, seen by a predictor that has seen neither; of the routes that others were run with."""
     means = cells.groupby(["task", "backbone", "route"], as_index=False).mean(numeric_only=True)
+    by_route = {route: _told(name, own.reset_index(drop=True), BOTH) for route, own in means.groupby("route")}
     rng = np.random.default_rng(0)
-    for (task, backbone), place in means.groupby(["task", "backbone"]):
-        other = cells["task"] != task
-        if len(set(cells["backbone"])) > 1:
-            other &= cells["backbone"] != backbone
-        others = cells[other].reset_index(drop=True)
-        routes = sorted(set(place["route"]) & set(others["route"]))
-        learned = {route: learn(name, others[others["route"] == route].reset_index(drop=True)) for route in routes}
-        known = place[place["route"].isin(routes)]
-        options, true = _options(known, learned, tasks_drawn(others, DRAWS, rng), rng)
-        weigh(options)
-        yield str(task), str(backbone), options, true
+    for task, backbone in sorted(set(zip(means["task"], means["backbone"], strict=True))):
+        others = means[(means["task"] != task)]
+        options, true = _options(task, backbone, by_route, tasks_drawn(others, DRAWS, rng), rng)
+        if options:
+            weigh(options)
+            yield str(task), str(backbone), options, true
 
 
 def _options(
-    place: pd.DataFrame, learned: dict[str, tuple[Predictor, Errors]], task_S: np.ndarray, rng: np.random.Generator
+    task: str,
+    backbone: str,
+    by_route: Mapping[Any, tuple[pd.DataFrame, Errors]],
+    task_S: np.ndarray,
+    rng: np.random.Generator,
 ) -> tuple[list[Option], dict[str, float]]:
     """Options of one task and backbone as `decide` would see them, and the true F1 of each route."""
-    row = place.iloc[0]
-    forward = 2 * float(np.exp(row["log_parameters"] + row["log_tokens"]))
-    options = [_known("bow", row["bow_f1"], 0.0, 1.0), _known("probe", row["probe_f1"], forward, 2.0)]
-    true = {"bow": float(row["bow_f1"]), "probe": float(row["probe_f1"])}
-    for index in range(len(place)):
-        run = place.iloc[index]
-        fitted, errors = learned[run["route"]]
-        own = place.iloc[[index]]
-        guess, spread = float(fitted.predict(own)[0]), float(fitted.spread(own)[0])
-        low, high = errors.interval(guess, spread=spread)
+    options, true = list[Option](), dict[str, float]()
+    for route, (told, errors) in by_route.items():
+        own = told[(told["task"] == task) & (told["backbone"] == backbone)]
+        if own.empty:
+            continue
+        run, several = own.iloc[0], len(set(told["backbone"])) > 1
+        kept = (told["task"] != task) & ((told["backbone"] != backbone) | (not several))
+        rest, guess, spread = errors.part(kept.to_numpy()), float(run["predicted"]), float(run["spread"])
+        low, high = rest.interval(guess, spread=spread)
         cost = _cost(run["train_flops"], run["seconds"])
-        draws = errors.draw(guess, task_S, rng, spread)
-        options.append(Option(run["backbone"], run["route"], "predicted", guess, low, high, cost, draws))
-        true[run["route"]] = float(run["f1"])
+        draws = rest.draw(guess, task_S, rng, spread)
+        if not options:
+            options, true = _measured(run)
+        options.append(Option(backbone, str(route), "predicted", guess, low, high, cost, draws))
+        true[str(route)] = float(run["f1"])
     return options, true
+
+
+def _measured(run: pd.Series) -> tuple[list[Option], dict[str, float]]:
+    """bow and probe, which run with the assessment."""
+    forward = 2 * float(np.exp(run["log_parameters"] + run["log_tokens"]))
+    options = [_known("bow", run["bow_f1"], 0.0, 1.0), _known("probe", run["probe_f1"], forward, 2.0)]
+    return options, {"bow": float(run["bow_f1"]), "probe": float(run["probe_f1"])}
 
 
 def _known(route: str, f1: float, flops: float, seconds: float) -> Option:
