@@ -86,8 +86,8 @@ def _head(cells: pd.DataFrame) -> str:
     return f"""# Is pretraining worth its cost, for real models?
 
 Weighted F1 on test texts. Study `worth-real`: at most 600 texts of each part, cut at 128 tokens, one seed; learning
-rates by the rule of `adapt` (width), LoRA and full at most 200 steps of 8 texts, scratch 400, each ended by its
-validation loss; bow and probe on the same texts. Tasks that were run: {runs}.
+rates by the rule of `adapt` (width), LoRA and full 200 steps of 8 texts, scratch 400; bow and probe on the same texts.
+Not every cell has been run yet: {runs}.
 
     python bench/worth.py        # from the cells that come with the package"""
 
@@ -160,7 +160,7 @@ def _gap(places: pd.DataFrame) -> str:
     lines = [
         "## The gap to random weights, against the task's tokens\n",
         "LoRA less scratch, mean over backbones, against log10 of the training tokens. *Printed*: the same fit on the",
-        "first paper's Table 1, with the tokens of our copies of its tasks.\n",
+        "first paper's Table 1, with the tokens of our copies of its tasks, which have at most 20,000 training texts.\n",
         "| runs | tasks | points a decade of tokens | R2 | 95 % | p |",
         "|---|--:|--:|--:|--:|--:|",
     ]

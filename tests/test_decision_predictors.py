@@ -84,6 +84,17 @@ def test_a_line_is_that_of_scikit_learn(penalty):
     assert line.slope_F == pytest.approx(theirs[-1].coef_, rel=1e-9, abs=1e-12)
 
 
+def test_scratch_knows_nothing_of_the_pretrained_probe():
+    cells = planted_cells(lambda row, rng: row["bow_f1"] * 0.9, routes=("scratch", "lora"), tasks=20)
+    asks = {}
+    for route in ("scratch", "lora"):
+        fitted, own = predictor(), cells[cells["route"] == route].reset_index(drop=True)
+        fitted.fit(own)
+        asks[route] = np.abs(fitted.predict(own.assign(probe_f1=0.9)) - fitted.predict(own)).max()
+    assert asks["scratch"] == 0
+    assert asks["lora"] > 0.01
+
+
 def test_no_task_is_predicted_from_itself():
     cells = planted_cells(lambda row, rng: 0.5)
     cells.loc[cells["task"] == "t05", "f1"] = 0.9

@@ -15,7 +15,7 @@ from tokenworth.settings import Count, Fraction, NonNegative, OutFolder, Positiv
 from tokenworth.settings.declarations import NoOption
 
 METRIC = "weighted_f1"
-PREDICTOR = "probe, words and classes"
+PREDICTOR = "what a route can know"
 """The default one of `predictors`."""
 
 

@@ -10,6 +10,8 @@ from tokenworth.base.aliases import Floats
 REFERENCE = {"prompt": "majority_f1", "lora": "probe_f1", "full": "probe_f1", "scratch": "bow_f1"}
 """The figure known beforehand that the outcome of a route is seen against.  Training from random weights begins with
 nothing that a pretrained network knows, so that it is seen against a bag of words and not against the probe."""
+WITHOUT_PROBE = {"scratch": ("bow_f1", "majority_f1", "log_classes", "log_texts", "log_length")}
+"""What predicts a route that begins with random weights: the task alone."""
 _EDGE = 0.005
 
 

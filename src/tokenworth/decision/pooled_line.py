@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from tokenworth.base.aliases import Floats
-from tokenworth.decision.outcomes import known_columns, log_odds, reference
+from tokenworth.decision.outcomes import WITHOUT_PROBE, known_columns, log_odds, reference
 
 _WIDE = 25.0
 """Variance of the intercept: log odds of -10 to 10."""
@@ -135,8 +135,6 @@ def _likeliest(parts: list[Floats], y_N: Floats) -> Variances:
 
 
 _OF_PRETRAINED = ("probe_f1", "bow_f1", "log_classes", "log_texts", "log_length")
-_OF_ROUTE = {"scratch": ("bow_f1", "majority_f1", "log_classes", "log_texts", "log_length")}
-"""Training from random weights knows nothing of what a probe of the pretrained network says."""
 
 
 @dataclass(slots=True)
@@ -149,7 +147,7 @@ class Pooled:
 
     def fit(self, cells: pd.DataFrame) -> None:
         """Learn from the cells of one route."""
-        self.indicators = _OF_ROUTE.get(cells["route"].iloc[0], _OF_PRETRAINED)
+        self.indicators = WITHOUT_PROBE.get(cells["route"].iloc[0], _OF_PRETRAINED)
         self._line = PooledLine(self._line.variances)
         move_N = log_odds(cells["f1"].to_numpy(dtype=float)) - log_odds(reference(cells))
         self._line.fit(known_columns(cells, self.indicators, odds=True), move_N, _groups(cells))

@@ -6,6 +6,7 @@ odds predict ln(F1 / (1 - F1)), so that a point near 1 is not taken for a point 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.special import expit
 
 from tokenworth.base.aliases import Floats
 from tokenworth.decision.decide_settings import PREDICTOR
-from tokenworth.decision.outcomes import known_columns, log_odds, reference
+from tokenworth.decision.outcomes import WITHOUT_PROBE, known_columns, log_odds, reference
 from tokenworth.decision.pooled_line import Pooled
 from tokenworth.errors import SettingError
 
@@ -119,10 +120,13 @@ class LogOdds:
     penalty: float = _PENALTY
     against: str | None = None
     """Column of the reference; None takes that of the route."""
+    of_route: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Indicators of routes that have others."""
     _line: Line = field(default_factory=Line)
 
     def fit(self, cells: pd.DataFrame) -> None:
         """Learn slopes and mean; every task weighs the same, however many cells it has."""
+        self.indicators = self.of_route.get(cells["route"].iloc[0], self.indicators)
         weight_N = 1.0 / cells.groupby("task")["f1"].transform("size").to_numpy(dtype=float)
         self._line = Line(self.penalty)
         move_N = log_odds(cells["f1"].to_numpy()) - log_odds(reference(cells, self.against))
@@ -171,6 +175,7 @@ def predictors() -> list[Predictor]:
         LogOdds("task and text loss", (*TASK, "nll", "bits_per_byte")),
         LogOdds("task and scores", TASK + SCORES),
         LogOdds("task, scores and budget", (*TASK, *SCORES, "log_epochs", "log_parameters")),
+        LogOdds("what a route can know", ("probe_f1", "bow_f1"), of_route=WITHOUT_PROBE),
         Pooled("partial pooling"),
     ]
 
