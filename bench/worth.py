@@ -159,8 +159,8 @@ def _gap(places: pd.DataFrame) -> str:
     """Figure 1 of the first paper: LoRA less scratch against the logarithm of the task's tokens."""
     lines = [
         "## The gap to random weights, against the task's tokens\n",
-        "LoRA less scratch, mean over backbones, against log10 of the training tokens. *Printed*: the same fit on the",
-        "first paper's Table 1, with the tokens of our copies of its tasks, which have at most 20,000 training texts.\n",
+        "LoRA less scratch, mean over backbones, against log10 of the training tokens. *Printed*: the same fit on",
+        "the first paper's Table 1, with the tokens of our copies of its tasks, of at most 20,000 training texts.\n",
         "| runs | tasks | points a decade of tokens | R2 | 95 % | p |",
         "|---|--:|--:|--:|--:|--:|",
     ]

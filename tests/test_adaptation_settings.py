@@ -129,7 +129,7 @@ def test_the_rule_reads_width_and_texts_from_model_and_task(model):
     task = planted_task(400, 40)
     config, reasons = settings_for(make_config({"train_size": 300}), "full", f"{model}@random", task, 0)
     assert config.lr == RULES["full"].rate(account_of(model).width)
-    assert reasons["steps"].startswith("4 passes over 270 texts in batches of 8")
+    assert reasons["steps"].startswith("3 passes over 300 texts in batches of 8")
     assert size_of(task, make_config({"train_size": 300}), 0) == TaskSize(300, 296)
 
 
@@ -203,11 +203,13 @@ def test_adapt_follows_the_rule_and_says_so(home):
     result = adapted(home, "--no-mislabelled", "--out", "rule")
     width = account_of(str(home / "llama")).width
     assert result.settings["lr"] == RULES["full"].rate(width)
-    assert result.settings["selection"] == "lowest_loss"
-    assert result.task["texts"]["validation"] >= 20
-    assert result.facts["by_rule"].keys() == {"lr", "steps", "patience"}
+    assert result.settings["selection"] == "last"
+    assert not result.task["texts"].get("validation"), "all texts are learned from"
+    assert result.facts["by_rule"].keys() == {"lr", "steps"}
     assert any("chosen by rule: lr 0.001 (0.06 / width" in sentence for sentence in result.sentences)
-    assert any("the weights of step" in sentence for sentence in result.sentences)
+    early = adapted(home, "--no-mislabelled", "--patience", "3")
+    assert early.task["texts"]["validation"] >= 20
+    assert any("the weights of step" in sentence for sentence in early.sentences)
     record = json.loads((home / "rule" / "run.json").read_text(encoding="utf-8"))
     assert record["lr"] == result.settings["lr"], "a record holds what was resolved"
 

@@ -247,7 +247,7 @@ def cells_with(*budgets):
 
 BUDGETS = cells_with(
     ("lora", 200, 0.001),
-    ("lora", 400, 0.003),
+    ("lora", 350, 0.003),
     ("lora", 5000, np.nan),
     ("lora", 5000, np.nan),
     ("scratch", 1000, 0.0003),
@@ -265,12 +265,12 @@ def planned(plan, route, width=WIDTH):
 
 def test_a_plan_is_what_adapt_would_run_with_no_more_steps_than_were_measured(tmp_path):
     plan, widths = plan_for(None, BUDGETS, TASK), {"m": WIDTH}
-    assert planned(plan, "lora") == (375, 6e-4), "three passes"
+    assert planned(plan, "lora") == (350, 6e-4), "three passes over 1,000 texts are 375"
     assert planned(plan, "scratch") == (1000, 2e-4)
-    assert planned(plan, "full") == (450, 6e-5), "nothing is known of it: the rule"
+    assert planned(plan, "full") == (375, 6e-5), "nothing is known of it: the rule"
     assert plan.of("lora", WIDTH).selection == "lowest_loss", "ended early, as adapt ends it"
     assert plan.warnings(widths) == []
-    assert plan.how_to_run("lora", WIDTH) == ["As planned it is run by tokenworth adapt with --route lora --steps 400."]
+    assert plan.how_to_run("lora", WIDTH) == ["As planned it is run by tokenworth adapt with --route lora --steps 350."]
     assert plan.how_to_run("probe", WIDTH) == []
     few = plan_for(None, BUDGETS, planted_task(400, 40))
     assert few.of("lora", WIDTH) == resolve(make_config(), "lora", WIDTH, TaskSize(400, 396))[0]
@@ -281,20 +281,20 @@ def test_a_plan_is_what_adapt_would_run_with_no_more_steps_than_were_measured(tm
 def test_what_is_asked_for_is_planned(tmp_path):
     widths = {"m": WIDTH}
     other = plan_for({"rank": 8, "max_length": 128, "checkpoint_seconds": 5.0}, BUDGETS, TASK)
-    assert other.how_to_run("lora", WIDTH)[0].endswith("--steps 400 --rank 8 --max-length 128.")
-    assert other.how_to_run("scratch", WIDTH)[0].endswith("--patience 3 --max-length 128."), "it has no rank"
+    assert other.how_to_run("lora", WIDTH)[0].endswith("--steps 350 --rank 8 --max-length 128.")
+    assert other.how_to_run("scratch", WIDTH)[0].endswith("--steps 1000 --max-length 128."), "it has no rank"
     filed = plan_for({"batch": 4, "pooling": "mean"}, BUDGETS, TASK)
     assert filed.how_to_run("lora", WIDTH)[0].endswith("--batch 4 and your file of settings (--config).")
     plan = plan_for({"steps": 10_000}, BUDGETS, TASK)
     assert planned(plan, "lora") == (10_000, 6e-4)
     assert plan.how_to_run("lora", WIDTH)[0].endswith("--route lora --steps 10000.")
     assert "m: " in plan.warnings(widths)[0]
-    wanted = "lora 200 to 400 steps at 0.001 to 0.003 (planned: 10,000 steps at 0.0006), scratch 1,000 steps at 0.0003"
+    wanted = "lora 200 to 350 steps at 0.001 to 0.003 (planned: 10,000 steps at 0.0006), scratch 1,000 steps at 0.0003"
     assert wanted in plan.warnings(widths)[0]
     assert "at 0.1)" in plan_for({"lr": 0.1}, BUDGETS, TASK).warnings(widths)[0]
     (tmp_path / "run.yaml").write_text("lr: 1e-4\nrank: 4\n")
     filed = plan_for(tmp_path / "run.yaml", BUDGETS, TASK).of("lora", WIDTH)
-    assert (filed.steps, filed.lr, filed.rank) == (400, 1e-4, 4)
+    assert (filed.steps, filed.lr, filed.rank) == (350, 1e-4, 4)
     published = plan_for({"protocol": True}, BUDGETS, TASK)
     assert planned(published, "lora") == (10_000, 1e-4), "all of it is asked for"
     assert published.how_to_run("lora", WIDTH)[0].endswith("--route lora --protocol.")
@@ -330,7 +330,7 @@ def test_a_decision_is_priced_as_it_is_predicted(home):
     ten = tw.decide(str(home / "reviews.csv"), [str(home / "llama")], config={"steps": 10_000})
     assert any("with other settings" in warning for warning in ten.warnings)
     own, other = ({row["route"]: row["flops"] for row in one.options} for one in (found, ten))
-    assert other["full"] / own["full"] == pytest.approx(10, rel=0.05)
+    assert other["full"] / own["full"] == pytest.approx(50, rel=0.05)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
@@ -422,7 +422,7 @@ def test_the_command_line(home):
         "$5", "--price", 2, "--hardware", "a100", "--out", "page", cwd=home,
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert "- Take " in done.out
+    assert "- Now: " in done.out
     assert (home / "page" / "report.html").stat().st_size > 1_000_000
     assert json.loads((home / "page" / "decision.json").read_text())["settings"]["machine"]["name"] == "a100"
     done = tokenworth("decide", "reviews.csv", "llama", "--budget", "soon", cwd=home)

@@ -66,7 +66,7 @@ class RouteRule:
     lowest: float
     highest: float
     passes: int
-    """Over the training texts, at most."""
+    """Over the training texts."""
 
     def rate(self, width: int) -> float:
         """The highest learning rate, of two digits."""
@@ -79,20 +79,20 @@ class RouteRule:
 
 
 RULES = {
-    "lora": RouteRule(0.6, 1e-4, 3e-3, 4),
-    "full": RouteRule(0.06, 2e-5, 1e-3, 4),
+    "lora": RouteRule(0.6, 1e-4, 3e-3, 3),
+    "full": RouteRule(0.06, 2e-5, 1e-3, 3),
     "scratch": RouteRule(0.2, 1e-4, 1e-3, 10),
 }
 assert tuple(RULES) == TRAINED, "every trained route has its rule"
 TUNING_RULES = {
     "lora": RULES["lora"],
-    "ia3": RouteRule(None, 3e-3, 3e-3, 4),
+    "ia3": RouteRule(None, 3e-3, 3e-3, 3),
     "soft_prompt": RouteRule(None, 1e-2, 1e-2, 10),
     "prefix": RouteRule(None, 1e-2, 1e-2, 10),
     "p_tuning": RouteRule(None, 1e-3, 1e-3, 10),
-    "loreft": RouteRule(None, 9e-4, 9e-4, 4),
+    "loreft": RouteRule(None, 9e-4, 9e-4, 3),
     "last_blocks": RULES["full"],
-    "bias": RouteRule(None, 1e-3, 1e-3, 4),
+    "bias": RouteRule(None, 1e-3, 1e-3, 3),
 }
 """Of what learns under the route lora."""
 assert tuple(TUNING_RULES) == TUNINGS, "every tuning has its rule"

@@ -42,9 +42,9 @@ class Measured(NamedTuple):
     highest: float
     """Learning rates."""
 
-    def like(self, plan: ResolvedConfig) -> bool:
-        """Whether a plan lies among them."""
-        within = self.fewest <= plan.steps <= self.most
+    def like(self, plan: ResolvedConfig, *, chosen: bool) -> bool:
+        """Whether a plan lies among them; fewer steps do, where the rule chose them because the texts are few."""
+        within = plan.steps <= self.most and (chosen or plan.steps >= self.fewest)
         return within and self.lowest / _NEAR <= plan.lr <= self.highest * _NEAR
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ class Plan:
             other = [
                 f"{route} {runs} (planned: {plan.steps:,} steps at {plan.lr:g})"
                 for route, runs in self.measured.items()
-                if not runs.like(plan := self.of(route, width))
+                if not runs.like(plan := self.of(route, width), chosen=self.asked.steps is None)
             ]
             if other:
                 said = f"predicted from runs with other settings, {', '.join(other)}"
