@@ -268,7 +268,7 @@ def test_a_plan_is_what_adapt_would_run_with_no_more_steps_than_were_measured(tm
     assert planned(plan, "lora") == (350, 6e-4), "three passes over 1,000 texts are 375"
     assert planned(plan, "scratch") == (1000, 2e-4)
     assert planned(plan, "full") == (375, 6e-5), "nothing is known of it: the rule"
-    assert plan.of("lora", WIDTH).selection == "lowest_loss", "ended early, as adapt ends it"
+    assert plan.of("lora", WIDTH).selection == "last"
     assert plan.warnings(widths) == []
     assert plan.how_to_run("lora", WIDTH) == ["As planned it is run by tokenworth adapt with --route lora --steps 350."]
     assert plan.how_to_run("probe", WIDTH) == []

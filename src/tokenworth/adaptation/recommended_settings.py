@@ -31,7 +31,7 @@ Where the figures are from; docs/results/settings.md has what was measured here.
   at the same rate bears; that of prefix is taken.  None of these was compared with other rates here.
 - warm-up: 5 % of the steps, as the papers have it (RoBERTa, Liu et al. 2019: 6 %).
 - The end: until version 0.2 training ended after three of ten evaluations without a lower loss.  At 200 steps on 600
-  texts that was below the whole schedule on most tasks, by more than 3 points in the mean and up to 19
+  texts that was below the whole schedule on most tasks, LoRA by 2.6 points in the mean and up to 19, scratch by 9.1
   (docs/results/early_end.md): the loss of a validation part is lowest while the rate is high, and what the falling
   rate brings is never reached.
 - passes: LoRA and full were measured at 2.7 of them; Devlin et al. have 2 to 4.  10,000 steps: those of the papers.
