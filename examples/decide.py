@@ -6,8 +6,9 @@ Bag of words and probe are known from the assessment (of `tokenworth assess`, or
 bring is predicted from the cells, finished runs on other tasks; what it would take is counted on the model without its
 weights.  The advice is the cheapest route that is expected to lose at most the tolerance.
 
-    ln odds F1 = ln odds F1 of the probe + a line in (F1 of the probe, F1 of words, ln classes)
-    interval   = +- the 90 % quantile of the errors on tasks that were left out, one after the other
+    ln odds F1 = ln odds F1 of the probe + a line in (F1 of the probe, F1 of words); from random weights that of words
+                 + a line in (F1 of words, F1 of the most frequent class, ln classes, ln texts, ln length)
+    interval   = +- the 90 % quantile of the errors on cells whose task and model were left out
 
 Predictions, costs of training and advice are those of `tokenworth decide` with packing: false on a card of this rate.
 It also weighs memory, budgets and chances, and runs pilots.  How good it is: docs/results/decision.md.
@@ -34,8 +35,10 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
 BATCH, RANK = 8, 32  # of the protocol
-FORWARD_SHARE, TRAINING_SHARE = 0.8, 0.6  # of the rate of large products, that runs keep up
-ATTENTION_WEIGHT = 1.4  # how much longer a FLOP of attention takes
+FORWARD_SHARE, TRAINING_SHARE, ATTENTION_WEIGHT = 0.8, 0.6, 1.4  # of the rate of products; of a FLOP's time
+TASK = ("bow_f1", "majority_f1", "log_classes", "log_texts", "log_length")  # the first: what outcomes are seen against
+KNOWN = {"lora": ("probe_f1", "bow_f1"), "full": ("probe_f1", "bow_f1"), "scratch": TASK}
+RULES = {"lora": (0.6, 1e-4, 3e-3, 3), "full": (0.06, 2e-5, 1e-3, 3), "scratch": (0.2, 1e-4, 1e-3, 10)}
 SECONDS_PER_TENSOR = {"lora": 6e-4, "full": 3e-4, "scratch": 3e-4}  # of a step, for each tensor that learns
 Row = dict[str, Any]
 
@@ -46,24 +49,22 @@ def main(task: Path, name: str, assessment: Path, cells: Path, rate: float, tole
     said = json.loads(assessment.read_text("utf-8"))
     f1 = {key: row["f1"] for row in said["probes"] for key in (row["kind"], row["name"])}
     n_classes, bow_f1, probe_f1 = len({row["label"] for row in train}), f1["bow"], f1[said["confusion"]["probe"]]
-    here = {"probe_f1": probe_f1, "bow_f1": bow_f1, "log_classes": math.log(n_classes)}
+    length = token_lengths(name, [row["text"] for row in train]).mean()
+    sizes = {"log_classes": math.log(n_classes), "log_texts": math.log(len(train)), "log_length": math.log(length)}
+    here = {"probe_f1": probe_f1, "bow_f1": bow_f1, "majority_f1": f1["majority"]} | sizes
     seconds = 5e-6 * sum(len(row["text"]) for row in train) * (1 + n_classes / 10)  # as 17 tasks took, roughly
-    options: list[Row] = [{"route": "bow", "f1": bow_f1, "seconds": seconds}]
     lengths_L = token_lengths(name, [row["text"] for row in train + test])
-    options.append(
-        {"route": "probe", "f1": probe_f1, "seconds": forward_flops(name, lengths_L) / (FORWARD_SHARE * rate)}
-    )
+    options: list[Row] = [{"route": "bow", "f1": bow_f1, "seconds": seconds}]
+    options += [{"route": "probe", "f1": probe_f1, "seconds": forward_flops(name, lengths_L) / FORWARD_SHARE / rate}]
     for route in SECONDS_PER_TENSOR:
         runs = longest_runs(read(cells), route)
         cost = training_cost(name, route, runs, n_classes, np.split(lengths_L, [len(train)]), rate)
-        options.append({"route": route} | predicted(runs, here) | cost)
+        options.append({"route": route} | predicted(runs, here, KNOWN[route]) | cost)
     options.sort(key=lambda option: -option["f1"])
     for option in options:
         option |= {"gain": option["f1"] - probe_f1, "shortfall": options[0]["f1"] - option["f1"]}
         interval = f" ({option['f1_low']:.3f} to {option['f1_high']:.3f})" if "f1_low" in option else ""
-        print(
-            f"{option['route']:8} F1 {option['f1']:.3f}{interval}, {option['gain']:+.3f} in {option['seconds']:.3g} s"
-        )
+        print(f"{option['route']:8} {option['f1']:.3f}{interval}, {option['gain']:+.3f} in {option['seconds']:.3g} s")
     chosen = min((row for row in options if row["shortfall"] <= tolerance), key=lambda option: option["seconds"])
     print(f"take {chosen['route']}: the cheapest that is expected to lose at most {tolerance:g}")
     if out:
@@ -77,41 +78,41 @@ def read(path: Path) -> list[Row]:
 
 def longest_runs(cells: list[Row], route: str) -> list[Row]:
     """Of a route on each task and backbone the runs with the most steps, as numbers."""
-    names = ("f1", "steps", "log_rate", "log_parameters", "probe_f1", "bow_f1", "log_classes")
+    names = ("f1", "steps", *KNOWN[route])
     runs = [cell | {name: float(cell[name]) for name in names} for cell in cells if cell["route"] == route]
     most = {(run["task"], run["backbone"]): run["steps"] for run in sorted(runs, key=lambda run: run["steps"])}
     return [run for run in runs if run["steps"] == most[run["task"], run["backbone"]]]
 
 
-def predicted(runs: list[Row], here: Row) -> dict[str, float]:
-    """F1 with its 90 % interval: a new task is what the line will meet, so its errors are those on tasks left out."""
-    tasks, errors = sorted({run["task"] for run in runs}), []  # errors of log odds beside their weight, 1 a task
-    for task in tasks:
-        line, own = fitted([run for run in runs if run["task"] != task]), [run for run in runs if run["task"] == task]
-        errors += [(abs(log_odds(run["f1"]) - log_odds(expit(line(run)))), 1 / len(own)) for run in own]
+def predicted(runs: list[Row], here: Row, known: tuple[str, ...]) -> dict[str, float]:
+    """F1 with its 90 % interval: the line will meet a new task and model, so errors are those where both are out."""
+    tasks, errors = Counter(run["task"] for run in runs), []  # errors of log odds beside their weight, 1 a task
+    for run in runs:
+        rest = [o for o in runs if o["task"] != run["task"] and o["backbone"] != run["backbone"]]
+        errors += [(abs(log_odds(run["f1"]) - log_odds(expit(fitted(rest, known)(run)))), 1 / tasks[run["task"]])]
     size_N, weight_N = np.array(sorted(errors)).T
     level = 0.9 * (len(tasks) + 1) / len(tasks)  # the task to come may be the worst: Dunn, Wasserman and Ramdas (2023)
     half = size_N[np.searchsorted(weight_N.cumsum() / len(tasks), level - 1e-9)]
-    odds = fitted(runs)(here)
+    odds = fitted(runs, known)(here)
     return {"f1": expit(odds), "f1_low": expit(odds - half), "f1_high": expit(odds + half)}
 
 
-def fitted(runs: list[Row], penalty: float = 10.0) -> Callable[[Row], float]:
-    """Log odds of F1 as a function of a row: those of the probe + ridge on standard scores of indicators."""
-    x_NF, tasks = np.array([indicators(run) for run in runs]), Counter(run["task"] for run in runs)
-    move_N = np.array([log_odds(run["f1"]) - log_odds(run["probe_f1"]) for run in runs])
+def fitted(runs: list[Row], known: tuple[str, ...], penalty: float = 10.0) -> Callable[[Row], float]:
+    """Log odds of F1 as a function of a row: those of the reference + ridge on standard scores of indicators."""
+    x_NF, tasks = np.array([indicators(run, known) for run in runs]), Counter(run["task"] for run in runs)
+    move_N = np.array([log_odds(run["f1"]) - log_odds(run[known[0]]) for run in runs])
     weight_N = np.array([1 / tasks[run["task"]] for run in runs])  # tasks weigh alike, however many their runs
     mean_F, std_F = x_NF.mean(0), x_NF.std(0)
-    middle_F, level = np.average((x_NF - mean_F) / std_F, 0, weight_N), np.average(move_N, None, weight_N)
-    z_NF = (x_NF - mean_F) / std_F - middle_F
-    gram_FF = (z_NF.T * weight_N) @ z_NF + penalty * np.eye(len(mean_F))
-    slope_F = np.linalg.solve(gram_FF, z_NF.T @ (weight_N * (move_N - level)))
-    return lambda row: log_odds(row["probe_f1"]) + level + ((indicators(row) - mean_F) / std_F - middle_F) @ slope_F
+    z_NF = (x_NF - mean_F) / std_F
+    middle_F, level = np.average(z_NF, 0, weight_N), np.average(move_N, None, weight_N)
+    gram_FF = ((z_NF - middle_F).T * weight_N) @ (z_NF - middle_F) + penalty * np.eye(len(mean_F))
+    slope_F = np.linalg.solve(gram_FF, (z_NF - middle_F).T @ (weight_N * (move_N - level))) / std_F
+    return lambda row: log_odds(row[known[0]]) + level + (indicators(row, known) - mean_F - middle_F * std_F) @ slope_F
 
 
-def indicators(row: Row) -> np.ndarray:
+def indicators(row: Row, known: tuple[str, ...]) -> np.ndarray:
     """What the line reads."""
-    return np.array([log_odds(row["probe_f1"]), log_odds(row["bow_f1"]), row["log_classes"]])
+    return np.array([log_odds(row[name]) if name.endswith("_f1") else row[name] for name in known])
 
 
 def log_odds(f1: float) -> float:
@@ -144,11 +145,9 @@ def training_cost(name: str, route: str, runs: list[Row], n_classes: int, parts:
     """Of batches as the run will draw and pad them, and of reading test texts and 2,000 training texts at the end."""
     model, (train_L, test_L) = without_weights(name, route), parts
     head = nn.Linear(2 * model.config.hidden_size, n_classes, device="meta")
-    budgets = Counter((int(run["steps"]), float(f"{math.exp(run['log_rate']):.3g}")) for run in runs)
-    steps, lr = budgets.most_common(1)[0][0]  # predictions hold for such runs; a larger model is run by the protocol
-    size = sum(weights.numel() for path, weights in model.named_parameters() if ".lora." not in path)
-    if size > 3 * math.exp(max(run["log_parameters"] for run in runs)):
-        steps, lr = 10_000, 1e-4
+    factor, low, high, passes = RULES[route]  # of adapt, with no more steps than a run had that predictions hold for
+    lr = float(f"{min(high, max(low, factor / model.config.hidden_size)):.1e}")
+    steps = min(int(max(run["steps"] for run in runs)), 10_000, max(200, math.ceil(passes * len(train_L) / BATCH)))
     (token, pair, _), (a, b, c) = counted(model, head, round(float(train_L.mean())))
     order = (row for number in count() for row in np.random.default_rng([0, number]).permutation(len(train_L)))
     batch, drawn = min(BATCH, len(train_L)), min(steps, 300)
