@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from browser import chromium, complaints, open_page, requests, resize
+from tokenworth.base.machine import CACHE
 
 ROOT = Path(__file__).parents[1]
 MISSING = [
@@ -64,8 +65,15 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)]
     offline = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE)
+    own = {CACHE: str(tmp_path_factory.mktemp("cache"))}  # in which this machine decides on a number format by itself
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **offline}, capture_output=True, text=True, timeout=3600, check=False
+        command,
+        cwd=ROOT,
+        env={**os.environ, **offline, **own},
+        capture_output=True,
+        text=True,
+        timeout=3600,
+        check=False,
     )  # tutorials whose text or versions are new are executed, too
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
