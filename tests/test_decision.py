@@ -93,6 +93,8 @@ def test_advice_comes_in_stages():
     assert said[0].endswith("for 40 seconds ($0.01); a bag of words has 0.700 for about a second ($0.00).")
     assert said[1].startswith("Next: LoRA of m, 4.1 points more: weighted F1 0.826 (predicted, 90 % interval 0.796 to")
     assert said[2].startswith("In the end: training all weights of m, weighted F1 0.850")
+    known = said_of([*has, option("lora", 0.826, 150, 0.03), option("full", 0.83, 140, 0.2)])
+    assert known[1].startswith("Next: LoRA of m"), "of two that take about as long the one that more is known of"
     wide = said_of([*has, option("lora", 0.826, 150, 0.10)])
     assert "cannot be told beforehand" in wide[1]
     assert wide[2] == "The run itself is the cheapest way to know."

@@ -54,9 +54,15 @@ def _best_measured(options: list[Option], tolerance: float) -> Option | None:
 
 
 def _cheapest_that_pays(now: Option, options: list[Option], tolerance: float) -> Option | None:
-    """Of what is expected to bring more than the tolerance beyond what one has; None where nothing is."""
+    """Of what is expected to bring more than the tolerance beyond what one has; None where nothing is.
+
+    Among those that take at most twice as long as the quickest the one that most is known of: a time is forecast no
+    better than that.
+    """
     pays = [o for o in options if o.affordable and o.source == "predicted" and o.f1 > now.f1 + tolerance]
-    return min(pays, key=lambda option: (option.cost.seconds, -option.f1)) if pays else None
+    quickest = min((option.cost.seconds for option in pays), default=0.0)
+    near = [option for option in pays if option.cost.seconds <= 2 * quickest]
+    return min(near, key=lambda option: (option.f1_high - option.f1_low, -option.f1)) if near else None
 
 
 def _now(now: Option | None, options: list[Option], metric: str, machine: Machine) -> list[str]:
