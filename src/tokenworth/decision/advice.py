@@ -11,6 +11,8 @@ from tokenworth.decision.budget import Budget, Machine
 from tokenworth.decision.route_costs import Cost
 
 DRAWS = 4000
+FIRST_RUNG = 1 / 8
+"""Share of a route's steps that its shortest pilot makes."""
 
 
 @dataclass(slots=True)

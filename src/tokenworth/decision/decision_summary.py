@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.base.progress import duration
-from tokenworth.decision.advice import Option, pick
+from tokenworth.decision.advice import FIRST_RUNG, Option, pick
 from tokenworth.decision.budget import Budget, Machine
 from tokenworth.decision.decision_metric import DEFAULT_METRIC, IN_WORDS
 
-FIRST_RUNG = 1 / 8
-"""Of a route's steps: the shortest pilot."""
 _SHORT = 60.0
 """Seconds: below this the whole run is as soon done as a pilot read."""
 

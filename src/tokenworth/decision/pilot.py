@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from tokenworth.adaptation import adapt
-from tokenworth.decision.advice import Option
+from tokenworth.decision.advice import FIRST_RUNG, Option
 from tokenworth.decision.conformal import held_out_errors
 from tokenworth.decision.decision_result import PilotRow
-from tokenworth.decision.decision_summary import FIRST_RUNG
 from tokenworth.decision.forecaster import LEVEL
+from tokenworth.decision.outcomes import WITHOUT_PROBE
 from tokenworth.decision.predictors import LogOdds
 from tokenworth.decision.run_plan import Plan, width_said
 from tokenworth.errors import SettingError
@@ -63,7 +63,8 @@ class Piloted:
 
     @staticmethod
     def _line() -> LogOdds:
-        return LogOdds("pilot", ("pilot_f1", "probe_f1", "bow_f1", "log_classes"))
+        own = {route: ("pilot_f1", *known) for route, known in WITHOUT_PROBE.items()}
+        return LogOdds("pilot", ("pilot_f1", "probe_f1", "bow_f1", "log_classes"), of_route=own)
 
     def sharpen(
         self, option: Option, said: dict[str, float], pilot_f1: float, task_S: np.ndarray, rng: np.random.Generator

@@ -175,6 +175,7 @@ def predictors() -> list[Predictor]:
         LogOdds("task and text loss", (*TASK, "nll", "bits_per_byte")),
         LogOdds("task and scores", TASK + SCORES),
         LogOdds("task, scores and budget", (*TASK, *SCORES, "log_epochs", "log_parameters")),
+        LogOdds("probe as reference", ("probe_f1", "bow_f1", "log_classes"), against="probe_f1"),
         LogOdds("what a route can know", ("probe_f1", "bow_f1"), of_route=WITHOUT_PROBE),
         Pooled("partial pooling"),
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenworth.errors import SettingError
+from tokenworth.settings.given_paths import as_named
 from tokenworth.study.grid import Study
 from tokenworth.study.results_table import begun_table, cell_table
 from tokenworth.study.study_file import load_study
@@ -49,4 +50,4 @@ def view_study(name: str, choice: StudyChoice) -> StudyView:
             f"{name} is the folder of a study, of which everything is shown; "
             "--out, --only, --data and --models go with a study file"
         )
-    return StudyView(folder.resolve().name, folder, begun_table(folder), None)
+    return StudyView(as_named(folder).name, folder, begun_table(folder), None)
