@@ -11,13 +11,15 @@ a run of `adapt` with the steps given, the last of which is kept, at the rate of
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from cell_lines import Cell, parser_of, read_cells, run_cells
 
 NAMES = ("model", "task", "method", "lr", "seed", "steps", "texts", "max_length")
 """What a cell is; a rate of None is that of the rule."""
@@ -51,46 +53,21 @@ test texts an F1 has a standard error of about .03: differences below that, from
 
 def main() -> None:
     """Run cells, or print the page of those that were run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    run_parser, page_parser = commands.add_parser("run"), commands.add_parser("page")
-    for command in (run_parser, page_parser):
-        command.add_argument("cells", type=Path)
-    run_parser.add_argument("--data", type=Path, required=True)
-    run_parser.add_argument("--models", type=Path, nargs="+", required=True)
-    run_parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    parser, run_parser = parser_of(__doc__, TASKS, 300)
     run_parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     run_parser.add_argument("--rates", type=float, nargs="+", default=[None], help="instead of those of the rule")
-    run_parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    run_parser.add_argument("--steps", type=int, default=60)
-    run_parser.add_argument("--texts", type=int, default=300, help="of each part")
-    run_parser.add_argument("--max-length", type=int, default=64)
     options = parser.parse_args()
     if options.command == "run":
-        run(options)
+        run_cells(options, _grid(options), measured)
     else:
-        print(page(_read(options.cells)))
+        print(page(read_cells(options.cells)))
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The cells of a file; a last line that was cut short is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def run(options: argparse.Namespace) -> None:
-    """Run every cell that is not there yet, a line each."""
-    grid = product(options.seeds, options.models, options.tasks, options.methods, options.rates)
-    known = {tuple(row[name] for name in NAMES) for row in _read(options.cells)}
-    for seed, model, task, method, rate in grid:
-        values = (model.name, task, method, rate, seed, options.steps, options.texts, options.max_length)
-        if values in known:
-            continue
-        cell = dict(zip(NAMES, values, strict=True))
-        row = cell | measured(model, options.data, cell)
-        with options.cells.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+def _grid(options: argparse.Namespace) -> Iterator[tuple[Path, Cell]]:
+    """What was asked for, model by model."""
+    sizes = (options.steps, options.texts, options.max_length)
+    for seed, model, *rest in product(options.seeds, options.models, options.tasks, options.methods, options.rates):
+        yield model, dict(zip(NAMES, (model.name, *rest, seed, *sizes), strict=True))
 
 
 def measured(model: Path, data: Path, cell: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,6 +80,21 @@ def test_a_tuning_learns_and_what_is_saved_predicts_the_same_to_the_bit(models, 
     found_NC = load_classifier(tmp_path).predict_proba(planted_task(160).test.texts)
     assert np.array_equal(found_NC, result.predictions[["p_class 0", "p_class 1"]].to_numpy())
     assert not result.facts["packs"] or not KINDS[tuning].lengthens
+    long_NC = load_classifier(tmp_path).predict_proba([" ".join(["w1"] * 500)])
+    assert long_NC.sum() == pytest.approx(1, abs=1e-4), "longer than what the model reads"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("route", ["lora", "full", "scratch"])
+def test_an_encoder_learns_from_texts_as_long_as_it_reads(models, route, dtype):
+    """Its FLOPs were counted on a text half as long again, of which it has no positions."""
+    task = planted_task(16, 8)
+    texts = tuple(" ".join([f"w{1 + n % 2}"] * 100) for n in range(len(task.train)))
+    longer = replace(task, train=replace(task.train, texts=texts))
+    settings = {"steps": 2, "mislabelled": False, "dtype": dtype}
+    result = adapt(models["bert"], longer, route, config=settings)
+    assert result.cost["train_flops"] > 0
+    assert result.cost["tokens"] >= 2 * 8 * 30, "40 tokens are read"
 
 
 @pytest.mark.parametrize("tuning", some(TUNINGS, ["soft_prompt", "loreft"]))
