@@ -215,7 +215,7 @@ def _chances(whole: pd.DataFrame) -> str:
 def _pilots(cells: pd.DataFrame) -> str:
     lines = [
         "## What a pilot adds\n",
-        "Error of the whole run's F1 as predicted from a short run of the same cell, tasks left out.\n",
+        "Error of the whole run's F1 as predicted from a short run of the same cell; other tasks and backbones.\n",
         "| route | share of the steps | pairs | error | error of taking the pilot's F1 as it is |",
         "|---|--:|--:|--:|--:|",
     ]
