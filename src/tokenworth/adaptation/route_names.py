@@ -35,17 +35,8 @@ class Route:
     """Names of the settings that can change what it finds; None for those that `relevant_settings` knows."""
 
 
-_OF_TRAINING: tuple[str, ...] = (
-    "steps",
-    "batch",
-    "lr",
-    "warmup_share",
-    "weight_decay",
-    "selection",
-    "patience",
-    "validation_share",
-)
-_OF_TRAINING += ("pooling", "head_bias")
+_SCHEDULE = ("steps", "batch", "lr", "warmup_share", "weight_decay", "selection", "patience", "validation_share")
+_OF_TRAINING = (*_SCHEDULE, "pooling", "head_bias")
 
 ROUTES: dict[str, Route] = {
     "bow": Route(
