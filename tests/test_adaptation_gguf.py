@@ -95,6 +95,7 @@ def test_longer_contexts_need_the_plain_folder(home):
         extend_checkpoint(str(home / "tiny.gguf"), home / "longer", factor=2)
 
 
+@pytest.mark.slow
 @pytest.mark.formats
 def test_the_command_line_from_ranking_to_predictions(home):
     ranked = tokenworth("rank", "reviews.csv", "tiny.gguf", "tiny.gguf@random", "--out", "ranking", cwd=home)

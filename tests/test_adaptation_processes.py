@@ -38,6 +38,7 @@ def adapt(home, route, out, *more, processes=1):
     return json.loads((home / out / "result.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.formats
 def test_torchrun_starts_what_the_other_tests_fork(home):
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "tokenworth"]

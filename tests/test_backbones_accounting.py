@@ -60,6 +60,7 @@ def test_table_2_is_the_one_on_record(shared):
             assert (cell, in_words(cell)) == (exact, printed)
 
 
+@pytest.mark.slow
 def test_true_counts_and_configurations(shared):
     reference = json.loads((shared / "reference" / "backbones.json").read_text())["models"]
     assert {entry.hub for entry in CATALOG.values()} == set(reference)

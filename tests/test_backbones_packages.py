@@ -83,6 +83,7 @@ def test_the_encoder_of_a_package():
     assert (backbone.n_layers, backbone.width, backbone.causal) == (6, 384, False)
 
 
+@pytest.mark.slow
 @pytest.mark.formats
 def test_a_real_decoder_is_what_the_library_unpacks():
     """SmolLM2-135M-Instruct: weights, words and chat template as transformers itself reads the file."""

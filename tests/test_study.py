@@ -301,6 +301,7 @@ def test_two_commands_and_a_kill_lose_nothing_and_do_nothing_twice(home):
     pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
 
 
+@pytest.mark.slow
 def test_cells_end_with_their_command(home):
     """Ended by a signal to itself alone, which its cells do not get."""
     (home / "long.yaml").write_text(
@@ -323,6 +324,7 @@ def waited_for(condition, seconds=120):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written(home):
     (home / "tiny.yaml").write_text("tasks: [reviews.csv]\nroutes: [bow]\n")
     done = tokenworth("study", "run", "tiny.yaml", "--out", "reviews.csv", cwd=home)

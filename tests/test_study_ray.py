@@ -141,6 +141,7 @@ def test_more_workers_of_a_pass_than_processors(home, cluster):
     assert not (home / "ray").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pass_workers", [1, 2])
 def test_a_worker_without_the_files_keeps_the_sentence(home, cluster, monkeypatch, pass_workers):
     """The driver saw the weights, the worker does not."""
