@@ -5,7 +5,8 @@
     python bench/worth.py --layers out/study/worth-real                                 # the layers, for this page
     python bench/worth.py                                                               # the page, from what is shipped
 
-Writes docs/results/worth.md; with --layers first docs/results/worth_layers.csv.
+Writes docs/results/worth.md; with --layers first docs/results/worth_layers.csv, where those that it holds of other
+assessments stay: a study need not be run on one machine at one time.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--layers", type=Path, help="folder of the study whose layers are to be kept")
     options = parser.parse_args()
     if options.layers is not None:
-        _layers_of(options.layers).to_csv(LAYERS, index=False)
+        _beside_kept(_layers_of(options.layers)).to_csv(LAYERS, index=False)
     cells = full_length(shipped_calibration())
     cells = cells[cells["backbone"].isin(REAL)].reset_index(drop=True)
     places = _places(cells)
@@ -64,8 +65,15 @@ def _layers_of(folder: Path) -> pd.DataFrame:
             task, backbone = names.of(cell)
             layers = pd.read_parquet(place / "layers.parquet")
             rows.append(layers[["layer", *LAYER_FIGURES]].assign(backbone=backbone, task=task))
-    table = pd.concat(rows, ignore_index=True).drop_duplicates(["backbone", "task", "layer"])
-    return table.sort_values(["backbone", "task", "layer"]).round(5)[["backbone", "task", "layer", *LAYER_FIGURES]]
+    return pd.concat(rows, ignore_index=True)
+
+
+def _beside_kept(layers: pd.DataFrame) -> pd.DataFrame:
+    """These, and of what the file holds the assessments that are not among them."""
+    kept = [pd.read_csv(LAYERS)] if LAYERS.is_file() else []
+    place = ["backbone", "task", "layer"]
+    table = pd.concat([layers, *kept], ignore_index=True).drop_duplicates(place)
+    return table.sort_values(place).round(5)[[*place, *LAYER_FIGURES]]
 
 
 def _places(cells: pd.DataFrame) -> pd.DataFrame:

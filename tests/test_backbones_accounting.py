@@ -91,6 +91,7 @@ def test_a_decoder_by_hand():
     assert {block.parameters for block in found.blocks} == {linear + width + 2 * kv + 2 * width}
     pairs = 4 * 200 * width / 2  # scores and values, half of the pairs
     assert found.flops_per_token() == 24 * (2 * linear + pairs)
+    assert found.flops_per_token(layer=7) == 7 * (2 * linear + pairs)
     assert found.cache_bytes_per_token(2) == 24 * 2 * kv * 2
     assert found.moment_bytes() == 25 * 16 * width**2
 

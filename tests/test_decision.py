@@ -360,6 +360,9 @@ def test_costs_are_counted(home):
     assert found["full"].trainable > found["lora"].trainable > found["probe"].trainable
     assert found["lora"].storage_bytes == 4 * found["lora"].trainable
     assert found["lora"].million_flops == found["probe"].million_flops
+    below = route_cost(str(home / "llama"), task, "probe", machine, config, layer=0)
+    assert below.million_flops == 0  # the state before the first block is read from a table
+    assert below.flops == found["probe"].flops
     assert found["full"].money == pytest.approx(found["full"].seconds / 1000)
     doubled = route_cost(str(home / "llama"), task, "full", machine, replace(config, steps=20))
     assert doubled.flops > 1.5 * found["full"].flops

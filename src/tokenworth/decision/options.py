@@ -120,8 +120,9 @@ class Work:
         for name, assessment in zip(self.assessed.models, self.assessed.assessments, strict=True):
             self.said[name] = indicators_of(assessment, self._loss(name), metric=self.metric)
             try:
-                cost = self._cost(name, "probe")
-                probe = _measured(name, "probe", assessment.best_probe(), self.metric, cost, rng)
+                best = assessment.best_probe()
+                cost = self._cost(name, "probe", layer=best["layer"])
+                probe = _measured(name, "probe", best, self.metric, cost, rng)
                 known = () if self.task.several else self.forecaster.routes()
                 weighed += [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
             except BackboneError as error:
@@ -146,9 +147,9 @@ class Work:
         texts, most = self.task.train.texts, self.plan.asked.max_length
         return loss_of(self.assessed.models[name], texts, max_length=most, seed=self.seed)
 
-    def _cost(self, name: str, route: str) -> Cost:
+    def _cost(self, name: str, route: str, layer: int | None = None) -> Cost:
         config = self.plan.of(route, self.widths()[name])
-        return route_cost(self.assessed.models[name], self.task, route, self.machine, config)
+        return route_cost(self.assessed.models[name], self.task, route, self.machine, config, layer=layer)
 
     def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
         guess = self.forecaster.predict(route, self.said[name], task_S=self.task_S, rng=rng)

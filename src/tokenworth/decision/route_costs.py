@@ -50,8 +50,12 @@ def bow_cost(task: Task, machine: Machine) -> Cost:
     return Cost(0, seconds, machine.money(seconds), weights, 8 * weights, 0, predicting, machine.money(predicting), 0)
 
 
-def route_cost(model: str, task: Task, route: str, machine: Machine, config: ResolvedConfig) -> Cost:
+def route_cost(
+    model: str, task: Task, route: str, machine: Machine, config: ResolvedConfig, *, layer: int | None = None
+) -> Cost:
     """Of prompt, probe, lora, full or scratch, from counts; only configuration and tokenizer are read.
+
+    `layer` is the one that a probe reads: it takes a pass of all blocks to choose it, and those below to predict.
 
     Raises:
         BackboneError: the backbone is not found.
@@ -73,7 +77,7 @@ def route_cost(model: str, task: Task, route: str, machine: Machine, config: Res
         flops = texts * read * a_token
         seconds, memory = flops / rate, bytes_a_weight * account.parameters
         trainable = account.width * task.n_classes if route == "probe" else 0
-    many = MILLION * read * a_token
+    many = MILLION * read * account.flops_per_token(layer)
     return Cost(
         flops=flops,
         seconds=seconds,

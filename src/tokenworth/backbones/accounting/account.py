@@ -89,9 +89,11 @@ class Account:
         """Parameters that LoRA of a rank adds on the linear maps of these names."""
         return rank * sum(count for name, count in self.lora.items() if name in targets)
 
-    def flops_per_token(self) -> float:
-        """FLOPs of the forward pass a token, in a text of `context` tokens."""
-        parts = (*self.blocks, self.rest)
+    def flops_per_token(self, layer: int | None = None) -> float:
+        """FLOPs of the forward pass a token, in a text of `context` tokens; up to the state of a layer, if it is given:
+        the blocks above it are not run.
+        """
+        parts = (*self.blocks[:layer], self.rest)
         return sum(part.flops_per_token(self.context, causal=self.causal) for part in parts)
 
     def moment_flops_per_token(self) -> float:
