@@ -11,15 +11,14 @@ that come with it now and are not in the studies: a study need not be run on one
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pages import write_page
-from tokenworth.decision.calibration import calibration_of, full_length, published_cells, read_calibration, with_runs_of
-from tokenworth.decision.conformal import held_out_errors
+from published_evidence import lora_evidence, scratch_evidence
+from tokenworth.decision.calibration import calibration_of, full_length, read_calibration, with_runs_of
 from tokenworth.decision.pilot import SHARES, Piloted, pilot_pairs
 from tokenworth.decision.predictor_evaluation import (
     chance_table,
@@ -30,7 +29,7 @@ from tokenworth.decision.predictor_evaluation import (
     regret_table,
     seed_noise,
 )
-from tokenworth.decision.predictors import DEFAULT, LogOdds, predictor, predictors
+from tokenworth.decision.predictors import DEFAULT, predictors
 from tokenworth.errors import SettingError
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +61,8 @@ def main() -> None:
         _real(whole),
         _regret(whole),
         _chances(whole),
-        _published(whole),
+        lora_evidence(whole),
+        scratch_evidence(whole, REAL),
         _pilots(cells),
     ]
     write_page(options.page, ["\n\n".join(parts)])
@@ -231,42 +231,6 @@ def _pilots(cells: pd.DataFrame) -> str:
                 f"| {route} | {share:g} | {len(pairs)} | {100 * known.errors.mean_absolute():.1f} | {100 * plain:.1f} |"
             )
     return "\n".join(lines) if len(lines) > 4 else "## What a pilot adds\n\nNo short runs among these cells."
-
-
-def _published(whole: pd.DataFrame) -> str:
-    """Can the cells of small decoders predict the runs of large ones, and do these help?"""
-    ours, theirs = whole[whole["route"] == "lora"].reset_index(drop=True), published_cells()
-    known = "probe and classes"
-
-    def make() -> LogOdds:
-        return LogOdds(known, ("probe_f1", "log_texts", "log_classes"))
-
-    alone = make()
-    alone.fit(ours)
-    errors = {
-        "theirs, learned from ours alone": np.abs(alone.predict(theirs) - theirs["f1"]).mean(),
-        "theirs, learned from their other tasks": held_out_errors(make, theirs).mean_absolute(),
-        "theirs, mean gain of their other tasks": held_out_errors(
-            lambda: predictor("mean gain"), theirs
-        ).mean_absolute(),
-        "ours, learned from our other tasks": held_out_errors(make, ours).mean_absolute(),
-        "ours, learned from our other tasks and theirs": _with_theirs(make, ours, theirs),
-    }
-    lines = [f"| {what} | {100 * error:.1f} |" for what, error in errors.items()]
-    return (
-        "## The published LoRA runs\n\n96 runs of eight backbones (.3 to 8 B parameters) on 12 tasks; accuracy. "
-        "Predictor: probe, texts and classes, all that is known of them.\n\n| predicted | error |\n|---|--:|\n"
-        + "\n".join(lines)
-    )
-
-
-def _with_theirs(make: Callable[[], LogOdds], ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
-    found = []
-    for task in sorted(set(ours["task"])):
-        line, own = make(), ours[ours["task"] == task]
-        line.fit(pd.concat([part[part["task"] != task] for part in (ours, theirs)], ignore_index=True))
-        found.append(np.abs(line.predict(own) - own["f1"]).mean())
-    return float(np.mean(found))
 
 
 if __name__ == "__main__":
