@@ -61,10 +61,10 @@ def ranking_headline(ranking: Ranking) -> Headline:
 def adapt_headline(result: AdaptResult) -> Headline:
     """An AdaptResult."""
     model = f" of {short(result.backbone['name'], 1)}" if result.backbone else ""
-    route = result.made_by.replace(result.route, route_title(result.route), 1)
+    route = capital(route_title(result.route)) if result.made_by == result.route else result.made_by
     common = f"always the most frequent {'label' if result.several else 'class'}"
     majority = (result.facts.get("majority") or {}).get("weighted_f1")
-    about = f"{capital(route)}{model} on {clean(result.task['name'])}"
+    about = f"{route}{model} on {clean(result.task['name'])}"
     return Headline(about, beside(_F1, result.metrics.get("weighted_f1"), common, majority))
 
 
