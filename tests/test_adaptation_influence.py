@@ -175,7 +175,7 @@ def test_the_page_lists_what_harms_beside_what_is_suspicious(tmp_path):
     section = section[: section.index("</section>")]
     assert "0.40%" in section
     assert "2.50%" in section
-    assert "<td>yes</td>" in section  # row 3 is suspicious, too
+    assert 'data-head="Also suspicious">yes</td>' in section  # row 3 is, too
     assert PWNED not in page
     without = write_report(adapted(route="probe", whole=False), tmp_path / "other.html").read_text(encoding="utf-8")
     assert "Training texts that harm" not in without

@@ -75,7 +75,7 @@ def _which_layer(backbone: BackboneCard, choice: LayerChoice, row: LayerRow, nes
 def _retained(row: LayerRow) -> list[str]:
     area = row["retained_auc"]
     if math.isnan(area):
-        return ["How much label signal next-token directions keep cannot be said here (see the flags)."]
+        return ["How much label signal next-token directions keep cannot be said here; the reason stands below."]
     low, high = row["retained_auc_low"], row["retained_auc_high"]
     interval = "" if math.isnan(low) else f" ({low:.2f} to {high:.2f})"
     k90 = "" if math.isnan(row["k90_low"]) else f" (between {row['k90_low']:.0f} and {row['k90_high']:.0f})"

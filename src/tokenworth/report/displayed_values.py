@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import textwrap
 import unicodedata
 from collections import Counter
@@ -121,7 +122,17 @@ def clean(text: Any) -> str:
 def sentence(text: Any) -> str:
     """Clean text with a capital letter and a full stop, for reasons that were written to follow a colon."""
     text = clean(text)
-    return text[:1].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+    return capital(text) + ("" if text[-1] in ".!?…" else ".")
+
+
+def capital(text: str) -> str:
+    """With a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def bound(text: Any) -> str:
+    """For narrow columns: a number and its percent sign stay on one line."""
+    return re.sub(r"(?<=\d) (?=%)", "\u00a0", str(text))
 
 
 def cut(text: Any, limit: int = 28) -> str:

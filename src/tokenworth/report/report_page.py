@@ -115,16 +115,18 @@ def write_study_page(
     path: str | Path,
     *,
     choices: Sequence[Choice] = (),
+    metric: str = "weighted_f1",
 ) -> Path:
     """Writes the page of a study and returns its path.
 
     `table` has one row a cell, as `cell_table` makes it; `routes` a metric by task, backbone and route, `means` the
-    same over tasks; `relations` are figures against figures, `choices` layers and k chosen for a figure.
+    same over tasks; `relations` are figures against figures, `choices` layers and k chosen for a figure; `metric` is
+    what routes are compared by, a column of `table`.
 
     Raises:
         TokenworthError: the file cannot be written.
     """
-    return write_page(pages.study_page(name, table, routes, means, relations, choices), Path(path))
+    return write_page(pages.study_page(name, table, routes, means, relations, choices, metric), Path(path))
 
 
 def write_corpus_page(report: CorpusReport, path: str | Path) -> Path:

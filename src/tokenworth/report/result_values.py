@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 ROUTES = {name: route_title(name) for name in ("probe", "lora")}
-REFERENCES = {"bow": route_title("bow"), "scratch": "scratch", "both": "both"}
+REFERENCES = {"bow": route_title("bow"), "scratch": f"training {route_title('scratch')}", "both": "both"}
 ANSWERS = {"yes": "yes", "no": "no", "unclear": "cannot tell", "without": "no: random does"}
 
 

@@ -26,4 +26,4 @@ def write_figures(view: StudyView, metric: str) -> tuple[list[Path], Path]:
     figures = save_figures(drawn, place / "figures")
     routes = beside_published(table) if metric == "weighted_f1" else by_route(table, metric)
     means, path = row_means(table, metric), place / "report.html"
-    return figures, write_study_page(view.name, table, routes, means, drawn, path, choices=choices)
+    return figures, write_study_page(view.name, table, routes, means, drawn, path, choices=choices, metric=metric)

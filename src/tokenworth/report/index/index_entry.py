@@ -76,6 +76,8 @@ class Described:
 
     title: str
     """Of which model, route or corpus it is."""
+    best: str = ""
+    """Where it is of several models, the one that its headline is of."""
     task: str = ""
     headline: Headline | None = None
     sentence: str = ""

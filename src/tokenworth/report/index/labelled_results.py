@@ -98,7 +98,8 @@ def ranking(content: Content, _folder: Path) -> Described:
     first = done[0] if done else {}
     prefix = "best_" if number(first.get("best_f1")) is not None else "probe_"
     references = _reference(BOW, content["baseline"].get("f1"))
-    remark = f"best of {len(content['rows'])}: {short(first['name'], 1)}" if done else "every model failed"
+    best = short(first["name"], 1) if done else ""
+    remark = f"best of {len(content['rows'])}: {best}" if done else "every model failed"
     seconds = [time for time in (number(row.get("seconds")) for row in done) if time is not None]
     numbers = {
         f"{row['name']}: {name.removeprefix('best_')}": row.get(name)
@@ -108,6 +109,7 @@ def ranking(content: Content, _folder: Path) -> Described:
     }
     return Described(
         title=", ".join(short(row["name"], 1) for row in content["rows"][:3]) + (", …" * (len(content["rows"]) > 3)),
+        best=best,
         headline=_headline(
             F1, {"f1": first.get(f"{prefix}f1"), **_ends(first, f"{prefix}f1")}, "f1", references, remark
         ),

@@ -44,6 +44,12 @@ def _spent(cost: dict[str, Any]) -> tuple[str, ...]:
     return (f"{flops:.1e} FLOPs of training" if flops else "no training",)
 
 
+def result_panels(result: AdaptResult) -> list[Panel]:
+    """Loss, where a network was trained; confidence and abstention."""
+    trained = [loss_panel(result)] if result.training.get("losses") else []
+    return [*trained, reliability_panel(result), abstention_panel(result)]
+
+
 def loss_panel(result: AdaptResult) -> Panel:
     """Training loss by step."""
     panel = panel_of("training-loss")
@@ -105,7 +111,7 @@ def diagnosis_panel(result: AdaptResult) -> Panel:
     panel = panel_of("diagnosis")
     rows = (result.diagnosis or {}).get("layers") or []
     if not rows:
-        return panel.without("Not looked at; --diagnose does for lora, full and scratch.")
+        return panel.without("Not looked at; --diagnose does for routes that train a network.")
     layers = [row["layer"] for row in rows]
     traces = [
         theme.line(layers, [number(row.get(f"probe_accuracy_{when}")) for row in rows], colour=colour)

@@ -26,13 +26,13 @@ def assessment_cards(result: Assessment) -> list[Card]:
     """Quality beside what it has to beat, then where it sits and what it took."""
     probe, bow, majority = best_probe(result), probe_of_kind(result, "bow"), probe_of_kind(result, "majority")
     size = f"{parameters(result.backbone.get('n_parameters'))} parameters"
-    return [
+    cards = [
         _quality(f"F1, {cut(probe.get('name', 'probe'), 40)}", probe, accent=True),
         _quality("F1, bag of words", bow, f"majority class {shown(majority.get('f1'))}" if majority else ""),
         _layer(result),
-        _retained(result),
-        Card("Time", duration(_total(result)), (size,)),
     ]
+    retained = number(row_at(result, result.best_layer).get("retained_auc")) is not None
+    return [*cards, *([_retained(result)] if retained else []), Card("Time", duration(_total(result)), (size,))]
 
 
 def _quality(name: str, probe: Row, more: str = "", accent: bool = False) -> Card:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import clean, cut, label
 from tokenworth.report.pages.cards import Card
+from tokenworth.report.pages.corpus_words import added, amounts_read, looked_for_tasks, size_text
 from tokenworth.report.pages.page_tables import Cell, Table, TableRow, count_cell, table_of, value_cell, word_cell
 from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
@@ -23,39 +24,22 @@ _MARGIN = {"l": 56, "r": 14, "t": 8, "b": 44}
 
 def corpus_cards(report: CorpusReport) -> list[Card]:
     """What came out, of what, and what was done on the way."""
-    read, output = _read(report), report["output"]
+    read, output = amounts_read(report), report["output"]
     personal, contamination = report["facts"].get("personal", {}), report["contamination"]
     near = {name: row["documents"] - row["clusters"] for name, row in report["clusters"].items()}
     spoilt = sum(row["documents"] for row in contamination if row["split"] == "test")
-    where = f"{spoilt:,} documents with test texts" if contamination else "none looked for or found"
+    found = f"{spoilt:,} documents with test texts" if contamination else "none in any document"
+    where = found if looked_for_tasks(report) else "not looked for"
     frequent = sorted(personal.items(), key=lambda item: -item[1])[:3]
     kinds = ", ".join(f"{clean(name)} {count:,}" for name, count in frequent)
-    sizes = (f"of {_size(read['bytes'])} read", f"{output['files']} files")
+    sizes = (f"of {size_text(read['bytes'])} read", f"in {output['files']:,} file{'s' * (output['files'] != 1)}")
     return [
         Card("Documents written", f"{output['documents']:,}", (f"of {read['documents']:,} read",), accent=True),
-        Card("Text", _size(output["bytes"]), sizes),
+        Card("Text", size_text(output["bytes"]), sizes),
         Card("Duplicates dropped", f"{sum(near.values()):,}", tuple(f"{name} {n:,}" for name, n in near.items())),
-        Card("Personal data replaced", f"{sum(personal.values()):,}", (kinds,) if personal else ()),
+        Card("Personal data replaced", f"{sum(personal.values()):,}", (kinds or "none found",)),
         Card("Task texts found", f"{sum(row['texts'] for row in contamination):,}", (where,)),
     ]
-
-
-def _size(size: float) -> str:
-    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
-        if size >= scale:
-            return f"{size / scale:,.2f} {unit}"
-    return f"{size / 1e3:,.1f} kB"
-
-
-def _added(amounts: Sequence[AmountRow]) -> AmountRow:
-    return {
-        "documents": sum(amount["documents"] for amount in amounts),
-        "bytes": sum(amount["bytes"] for amount in amounts),
-    }
-
-
-def _read(report: CorpusReport) -> AmountRow:
-    return _added([row["taken"] for row in report["stages"] if row["stage"] == "read"])
 
 
 class _Flow:
@@ -70,7 +54,7 @@ class _Flow:
         self.nodes.setdefault(start, theme.ACCENT)
         self.nodes.setdefault(end, theme.GREY if lost else theme.ACCENT)
         source, target = (list(self.nodes).index(name) for name in (start, end))
-        words = f"{amount['documents']:,} documents, {_size(amount['bytes'])}"
+        words = f"{amount['documents']:,} documents, {size_text(amount['bytes'])}"
         link = {"source": source, "target": target, "value": amount["documents"], "customdata": words}
         if amount["documents"]:
             self.links.append({**link, "color": _LOST if lost else _LINK})
@@ -92,7 +76,7 @@ def flow_panel(report: CorpusReport) -> Panel:
         if row["stage"] == "read":
             flow.add(row["source"], "read", row["taken"])
     stages = list(dict.fromkeys(row["stage"] for row in rows))
-    left = _read(report)
+    left = amounts_read(report)
     for stage, after in zip(stages, [*stages[1:], "ready"], strict=True):
         for reason, lost in _lost(rows, stage).items():
             flow.add(stage, f"{stage}: {reason}", lost, lost=True)
@@ -112,17 +96,19 @@ def _lost(rows: Sequence[StageRow], stage: str) -> dict[str, AmountRow]:
         if row["stage"] == stage:
             for reason, amount in row["dropped"].items():
                 amounts.setdefault(reason, []).append(amount)
-    total = {reason: _added(parts) for reason, parts in amounts.items()}
+    total = {reason: added(parts) for reason, parts in amounts.items()}
     ordered = sorted(total.items(), key=lambda item: -item[1]["documents"])
     rest = [amount for _, amount in ordered[_FEW:]]
-    return dict(ordered[:_FEW]) | ({"other reasons": _added(rest)} if rest else {})
+    return dict(ordered[:_FEW]) | ({"other reasons": added(rest)} if rest else {})
 
 
 def count_panels(report: CorpusReport) -> list[Panel]:
     """The mix, bits a byte, languages and lengths."""
     facts = report["facts"]
     languages = dict(sorted(facts.get("languages", {}).items(), key=lambda item: -item[1])[:20])
-    lengths = {_size(size): count for size, count in sorted((int(n), count) for n, count in report["lengths"].items())}
+    lengths = {
+        size_text(size): count for size, count in sorted((int(n), count) for n, count in report["lengths"].items())
+    }
     bits = facts.get("bits per byte", {})
     bits = {edge: bits[edge] for edge in sorted(bits, key=lambda edge: (edge[0].isalpha(), len(edge), edge))}
     predicted = _bars("bits", "Bits a byte under the model", bits, "Before the limits; each bar from its number on.")
@@ -181,7 +167,7 @@ def stage_table(report: CorpusReport) -> Table:
 
 def count_tables(report: CorpusReport) -> list[tuple[str, str, Table]]:
     """Name, title and table of tokens, personal data, clusters and contamination, where there are any."""
-    clusters = [(name, *size) for name, row in report["clusters"].items() for size in row["sizes"].items()]
+    clusters = [(name, *size) for name, row in report["clusters"].items() for size in row["sizes"].items() if size[1]]
     counts = ("source", "tokens", "held_out_tokens", "documents", "shards")
     packed: list[Row] = [*report["tokens"]]
     tokens = [(*(row[key] for key in counts), _two(row["bytes_per_token"])) for row in packed]

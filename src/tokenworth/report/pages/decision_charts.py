@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
+from tokenworth.adaptation.route_names import route_title
 from tokenworth.report.displayed_values import (
     ABSENT,
     bytes_text,
@@ -22,18 +23,25 @@ from tokenworth.report.displayed_values import (
     tight,
 )
 from tokenworth.report.pages.cards import Card
+from tokenworth.report.pages.headlines import words_row
 from tokenworth.report.pages.page_tables import Cell, Table, table_of, word_cell
-from tokenworth.report.pages.panel_words import names_of, panel_of
+from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
 from tokenworth.report.result_values import Row, is_advised, kept_out, metric_word
 
 if TYPE_CHECKING:
     from tokenworth.decision import Decision
 
+ROUTE_TABLE_LEAD = (
+    "Click a head to sort. Loses: points of F1 expected below the best that can be afforded. To keep: what the route "
+    "adds to the backbone."
+)
 _SLOWEST_CHART = 0.1
 """Seconds; what is faster stands at this end of the axis."""
 _ALIKE = 0.7
 """Dots whose times differ by less than this in natural logarithm (a factor of two) would write over each other."""
+_NARROWEST = 640
+"""Pixels; names of routes beside their dots write over each other on less."""
 _TICKS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36_000: "10 h", 360_000: "4 d"}
 
 
@@ -68,7 +76,7 @@ def route_table(decision: Decision) -> Table:
 
 def _route(row: Row) -> str:
     """In words."""
-    return names_of("routes").get(row["route"], clean(row["route"]))
+    return clean(route_title(row["route"]))
 
 
 def _code(row: Row) -> tuple[str, ...]:
@@ -96,21 +104,26 @@ def decision_cards(decision: Decision) -> list[Card]:
         return [Card("Advice", "nothing fits", (f"budget {budget}",), accent=True), calibration]
     model = clean(short(advised["model"], 1) if advised["model"] else "no backbone")
     between = f"{tight(advised['f1_low'], advised['f1_high'])} (90 %)"
-    best, million = decision.options[0], duration(advised["million_seconds"])
+    words, million = words_row(decision), duration(advised["million_seconds"])
     return [
         Card("Advice", _route(advised), (model,), accent=True),
-        Card(_head(decision), shown(advised["f1"]), (between, advised["source"])),
-        Card("Time", duration(advised["seconds"]), (f"the best expected: {duration(best['seconds'])}",)),
-        Card("A million predictions", million, (f"the best expected: {duration(best['million_seconds'])}",)),
+        Card(_head(decision), shown(advised["f1"]), (between, advised["source"], *_words("f1", words, shown))),
+        Card("Time", duration(advised["seconds"]), _words("seconds", words, duration)),
+        Card("A million predictions", million, _words("million_seconds", words, duration)),
         calibration,
     ]
+
+
+def _words(key: str, row: Row, said: Callable[[Any], str]) -> tuple[str, ...]:
+    """The same figure of the bag of words, where there is one."""
+    return () if number(row.get(key)) is None else (f"{_route(row)}: {said(row[key])}",)
 
 
 def decision_panel(decision: Decision) -> Panel:
     """The metric with its interval against the time it takes to get it."""
     panel = panel_of("routes", metric=_head(decision))
     keys = (Key("dot", "advised"), Key("ring", "measured"), Key("ring", "predicted", theme.SERIES[1]))
-    return panel.with_figure(_scatter(decision), keys, 330)
+    return panel.with_figure(_scatter(decision), keys, 330, min_width=_NARROWEST)
 
 
 def _scatter(decision: Decision) -> theme.Figure:

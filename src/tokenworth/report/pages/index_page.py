@@ -18,7 +18,7 @@ from tokenworth.report.pages.rendering import render_without_library
 from tokenworth.report.pages.theme import ACCENT, GREY, Key
 
 _MOST_SENTENCES = 6
-_MEASURED = ("assessment", "run")
+_MEASURED = ("assessment", "ranking", "run")
 KEYS = (
     Key("dot", "a network as it was trained, or words alone", ACCENT),
     Key("ring", "random weights", ACCENT),
@@ -45,7 +45,8 @@ class TaskAnswer:
     def sentence(self) -> str:
         """In words."""
         between = interval(self.headline.low, self.headline.high)
-        best = f"{self.task}: the best is {self.best.content.title} with {F1} {shown(self.headline.value)}"
+        name = self.best.content.best or self.best.content.title
+        best = f"{self.task}: the best is {name} with {F1} {shown(self.headline.value)}"
         best += f" ({between})" if between else ""
         if self.bow is None:
             return f"{best}; no bag of words was measured on these texts, so this cannot be judged."
@@ -78,6 +79,7 @@ def index_page(index: ResultIndex, *, reload_seconds: int | None = None) -> str:
         cells=row_cells,
         link_of=link_of,
         identity=identity,
+        says=_says(index),
         answers=list(_sentences(index)),
         cards=_cards(index),
         kinds=_kinds(index),
@@ -110,16 +112,32 @@ def _answer(task: str, entries: list[Entry]) -> TaskAnswer:
 
 def _sentences(index: ResultIndex) -> Iterator[str]:
     answers = task_answers(index)
-    judged = [answer for answer in answers if answer.bow is not None]
+    ahead, judged = _count(answers)
     if judged:
-        ahead = sum(answer.beats_words for answer in judged)
-        tasks = "task" if len(judged) == 1 else "tasks"
-        yield f"A bag of words is beaten beyond the interval on {ahead:,} of {len(judged):,} {tasks}."
+        yield f"A bag of words is beaten beyond the interval on {_tasks(ahead, judged)}."
     elif not index.entries:
         yield "There is no result below this folder yet."
     yield from (answer.sentence() for answer in answers[:_MOST_SENTENCES])
     if len(answers) > _MOST_SENTENCES:
-        yield f"The table has {len(answers) - _MOST_SENTENCES:,} more tasks."
+        more = len(answers) - _MOST_SENTENCES
+        yield f"The table has {more:,} more task{'s' * (more != 1)}."
+
+
+def _count(answers: list[TaskAnswer]) -> tuple[int, int]:
+    """Tasks on which the bag of words is beaten, and those that have one."""
+    judged = [answer for answer in answers if answer.bow is not None]
+    return sum(answer.beats_words for answer in judged), len(judged)
+
+
+def _tasks(ahead: int, judged: int) -> str:
+    return f"{ahead:,} of {judged:,} task{'s' * (judged != 1)}"
+
+
+def _says(index: ResultIndex) -> str:
+    """The head of the page."""
+    own = sum(not entry.part_of for entry in index.entries)
+    results, (ahead, judged) = f"{own:,} result{'s' * (own != 1)}", _count(task_answers(index))
+    return f"{results}, a bag of words beaten on {_tasks(ahead, judged)}" if judged else results
 
 
 def _cards(index: ResultIndex) -> list[Card]:

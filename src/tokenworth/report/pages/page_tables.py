@@ -105,12 +105,14 @@ def layer_table(result: Assessment) -> Table:
 
 def ranking_rows(ranking: Ranking) -> Table:
     """One row a backbone, failed ones with their reason; the best and those tied with it are marked."""
-    scores = {"F1": "f1", "Accuracy": "accuracy", "Retained area": "retained_auc", "H-score": "hscore"}
     columns: dict[str, Callable[[Row], Cell]] = {
         "Rank": lambda row: number_cell(row.get("rank"), 0),
         "Backbone": _backbone_cell,
+        "F1": partial(_ranked_cell, key="f1"),
+        "Accuracy": partial(_ranked_cell, key="accuracy"),
         "Best layer": lambda row: number_cell(row.get("best_layer"), 0),
-        **{head: partial(_ranked_cell, key=key) for head, key in scores.items()},
+        "Retained area": partial(_ranked_cell, key="retained_auc"),
+        "H-score": partial(_ranked_cell, key="hscore"),
         "LogME": lambda row: score_cell(row, "logme"),
         "Parameters": lambda row: Cell(parameters(row.get("n_parameters")), number(row.get("n_parameters"))),
         "Time": lambda row: Cell(duration(row.get("seconds")), number(row.get("seconds"))),

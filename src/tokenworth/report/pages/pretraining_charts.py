@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tokenworth.report.pages.theme as theme
 from tokenworth.report.displayed_values import clean, duration, flat, parameters, shown
 from tokenworth.report.pages.cards import Card
+from tokenworth.report.pages.headlines import bits_before
 from tokenworth.report.pages.loss_curves import batch_loss_traces, source_panel, stretch_means
 from tokenworth.report.pages.page_tables import Cell, Table, count_cell, number_cell, table_of, word_cell
 from tokenworth.report.pages.panel_words import panel_of
@@ -25,12 +26,21 @@ def pretrain_cards(page: PretrainPage) -> list[Card]:
     run = page.run
     training, flops = run.settings["training"], run.train_flops_per_token * run.tokens
     bits = {name: shown(held["bits_per_byte"]) for name, held in run.held_out.items()}
-    by_source = tuple(clean(f"{name} {value}") for name, value in bits.items())
+    first = bits_before(page)
+    by_source = tuple(
+        clean(f"{name} {value}") + (f", before {shown(first[name])}" if name in first else "")
+        for name, value in bits.items()
+    )
     counts = run.parameters
     size = [f"{parameters(counts['non_embedding'])} in the blocks"]
     size += [f"{parameters(counts['active'])} active a token"] if counts["active"] != counts["total"] else []
     return [
-        Card("Bits a byte, held out", next(iter(bits.values()), shown(None)), by_source, accent=True),
+        Card(
+            f"Bits a byte, held-out {clean(next(iter(bits), 'text'))}",
+            next(iter(bits.values()), shown(None)),
+            by_source,
+            accent=True,
+        ),
         Card("Parameters", parameters(counts["total"]), tuple(size)),
         Card("Tokens", f"{run.tokens / 1e6:,.2f} M", (f"of {training['tokens'] / 1e6:,.2f} M asked for",)),
         Card("FLOPs", f"{flops:.1e}", (f"{run.train_flops_per_token:.2e} a token",)),
@@ -43,9 +53,9 @@ def pretrain_sentences(page: PretrainPage) -> list[str]:
     run = page.run
     if not run.finished:
         return ["The run is not finished; the same command goes on where it stopped."]
-    first: Row = next((row["held_out"] for row in page.journal if "held_out" in row and row["tokens"] == 0), {})
+    first = bits_before(page)
     gains = [
-        f"{clean(name)}: {shown(first[name]['bits_per_byte'])} bits a byte before, {shown(held['bits_per_byte'])} "
+        f"{clean(name)}: {shown(first[name])} bits a byte before, {shown(held['bits_per_byte'])} "
         f"after {run.tokens:,} tokens."
         for name, held in run.held_out.items()
         if name in first
@@ -108,6 +118,7 @@ def source_table(page: PretrainPage) -> Table:
         "Nats a token": lambda row: number_cell(row.get("nll")),
         "Perplexity": lambda row: number_cell(row.get("perplexity")),
         "Bits a byte": lambda row: number_cell(row.get("bits_per_byte")),
+        "Before the run": lambda row: number_cell(row["before"]),
     }
     return table_of(columns, (_source_row(page, name, source) for name, source in page.run.sources.items()))
 
@@ -115,7 +126,15 @@ def source_table(page: PretrainPage) -> Table:
 def _source_row(page: PretrainPage, name: str, source: Row) -> dict[str, Any]:
     both = {kind: source[f"train_{kind}"] + source[f"held_{kind}"] for kind in ("documents", "tokens", "bytes")}
     seen = f"{source['passes']:.3g} times" if source["train_tokens"] else "held out"
-    return {"name": name, **both, "seen": seen, "passes": source["passes"], **page.run.held_out.get(name, {})}
+    before = bits_before(page).get(name)
+    return {
+        "name": name,
+        "before": before,
+        **both,
+        "seen": seen,
+        "passes": source["passes"],
+        **page.run.held_out.get(name, {}),
+    }
 
 
 def run_details(page: PretrainPage) -> dict[str, dict[str, Any]]:

@@ -13,8 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokenworth.adaptation.route_names import route_title
 from tokenworth.errors import TokenworthError
-from tokenworth.report.displayed_values import clean, cut, duration, facts, flat, short, shown, tight, tokens_text
+from tokenworth.report.displayed_values import (
+    bound,
+    capital,
+    clean,
+    cut,
+    duration,
+    facts,
+    flat,
+    short,
+    shown,
+    tight,
+    tokens_text,
+)
+from tokenworth.report.pages.page_order import DOUBTS, PROVENANCE, is_ordered, roles_of
 from tokenworth.report.pages.theme import Panel
 from tokenworth.version import __version__
 
@@ -22,7 +36,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_FILTERS = (clean, cut, duration, facts, flat, short, shown, tight, tokens_text)
+_FILTERS = (bound, capital, clean, cut, duration, facts, flat, route_title, short, shown, tight, tokens_text)
 
 
 def write_page(html: str, path: Path) -> Path:
@@ -81,6 +95,7 @@ def render_without_library(template: str, title: str, script: str, **values: Any
 def _whole_page(template: str, title: str, values: Mapping[str, Any], *, scripts: Sequence[str], library: str) -> str:
     environment = _environment()
     main = environment.get_template(template).render(title=title, **values)
+    assert is_ordered(roles_of(main)), f"{template}: {roles_of(main)}"
     nonce = hashlib.sha256(main.encode()).hexdigest()[:32]  # no text inside the page can know the hash of the page
     for start in ("<script>", '<script type="text/javascript">'):  # of charts, as two versions of plotly write them
         main = main.replace(start, f'<script nonce="{nonce}">')  # all other text is escaped
@@ -101,6 +116,7 @@ def _environment() -> Environment:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.loader = FileSystemLoader(_TEMPLATES)
+    environment.globals |= {"DOUBTS": DOUBTS, "PROVENANCE": PROVENANCE}
     environment.filters |= {words.__name__: words for words in _FILTERS}
     environment.filters |= {"draw": draw, "thousands": "{:,}".format, "percent": "{:.2%}".format}
     return environment

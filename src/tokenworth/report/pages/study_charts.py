@@ -1,4 +1,4 @@
-"""A study as figures (PNG and SVG files) and as one page with tables that sort and filter."""
+"""The relations of a study as charts of its page and as figures (PNG and SVG files)."""
 
 from __future__ import annotations
 
@@ -8,53 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
 from tokenworth.errors import SettingError
-from tokenworth.report.displayed_values import clean, hover, number, short, shown, tight
-from tokenworth.report.pages.cards import Card
-from tokenworth.report.pages.page_tables import Cell, Table, number_cell, table_of, word_cell
+from tokenworth.report.displayed_values import clean, hover, short
 from tokenworth.report.pages.theme import Key, Panel
-from tokenworth.report.result_values import Row
 
 if TYPE_CHECKING:
-    from tokenworth.study.layer_and_k import Choice
     from tokenworth.study.published_relations import Relation
 
 PUBLISHED = "published"
 _INCHES = (6.4, 4.2)
-
-
-def frame_rows(frame: Any) -> Table:
-    """A pandas table for the page: numbers sort as numbers, the best of a row's routes is not marked."""
-    columns = [
-        (str(column).removeprefix("setting "), lambda row, place=place: _frame_cell(row[place]))
-        for place, column in enumerate(frame.columns)
-    ]
-    return table_of(columns, frame.itertuples(index=False))
-
-
-def _frame_cell(value: Any) -> Cell:
-    if isinstance(value, str):
-        return word_cell(value)
-    known = number(value)
-    whole = isinstance(value, int) or (getattr(value, "dtype", None) is not None and value.dtype.kind == "i")
-    return Cell(f"{known:,.0f}", known) if whole and known is not None else number_cell(known)
-
-
-def cell_rows(table: Any) -> Table:
-    """Every cell without its intervals."""
-    columns = [column for column in table.columns if not str(column).endswith(("_low", "_high"))]
-    return frame_rows(table[columns].dropna(axis=1, how="all"))
-
-
-def study_cards(table: Any) -> list[Card]:
-    """How far it is, and what it is made of."""
-    states = table["state"].value_counts().to_dict()
-    unfinished = [f"{count} {state}" for state, count in states.items() if state != "finished"]
-    finished = (f"of {sum(states.values())}", *unfinished)
-    kinds = {"Tasks": "task", "Backbones": "backbone", "Routes": "route", "Seeds": "seed"}
-    return [
-        Card("Cells finished", f"{states.get('finished', 0)}", finished, accent=True),
-        *(Card(name, str(len(set(table[column].dropna())))) for name, column in kinds.items()),
-    ]
 
 
 def relation_panels(relations: Sequence[Relation]) -> list[Panel]:
@@ -100,46 +61,9 @@ def _says(relation: Relation) -> str:
 
 def _trust(relation: Relation) -> str:
     n = min(row["n"] for row in relation.statistics)
-    return f"{n} points or more a cloud: an r is known to about ±{1.96 / max(n - 3, 1) ** 0.5:.2f}."
-
-
-def _p_cell(value: float) -> Cell:
-    return Cell(f"{value:.2g}", value)
-
-
-def statistics_table(relations: Sequence[Relation]) -> Table:
-    """Every correlation with its p-value and interval."""
-    columns = {
-        "Relation": lambda row: Cell(row["title"], row["title"]),
-        "Source": lambda row: Cell(row["source"], row["source"]),
-        "Backbone": lambda row: Cell(clean(short(row["backbone"])), clean(row["backbone"])),
-        "Points": lambda row: Cell(str(row["n"]), row["n"]),
-        "r": lambda row: number_cell(row["r"], 2),
-        "95 %": _interval_cell,
-        "p": lambda row: _p_cell(row["p"]),
-    }
-    rows = ({**row, "title": relation.title} for relation in relations for row in relation.statistics)
-    return table_of(columns, rows)
-
-
-def _interval_cell(row: Row) -> Cell:
-    return Cell(tight(row["low"], row["high"], 2) + (" (of R2)" if "r2" in row else ""), number(row["low"]))
-
-
-def choices_table(choices: Sequence[Choice]) -> Table:
-    """Layers and k chosen for a figure, with r and p as published and as they ought to be."""
-    columns = {
-        "Figure": lambda choice: Cell(clean(choice.figure), choice.figure),
-        "Backbone": lambda choice: Cell(clean(short(choice.backbone)), clean(choice.backbone)),
-        "Tasks": lambda choice: Cell(str(choice.tasks), choice.tasks),
-        "Layer": lambda choice: Cell(str(choice.layer), choice.layer),
-        "k": lambda choice: Cell(shown(choice.share, 2), choice.share),
-        "r": lambda choice: Cell(shown(choice.r, 2), choice.r),
-        "p as published": lambda choice: _p_cell(choice.p),
-        "p, choosing counted": lambda choice: _p_cell(choice.p_chosen),
-        "r elsewhere": lambda choice: Cell(shown(choice.r_elsewhere, 2), choice.r_elsewhere),
-    }
-    return table_of(columns, choices)
+    half = 1.96 / max(n - 3, 1) ** 0.5
+    known = f"an r is known to about ±{half:.2f}" if half < 1 else "too few for an r to say anything"
+    return f"{n} points or more a cloud: {known}."
 
 
 def save_figures(relations: Sequence[Relation], folder: Path) -> list[Path]:

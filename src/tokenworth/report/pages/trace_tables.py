@@ -16,7 +16,7 @@ from tokenworth.report.result_values import ANSWERS, ROUTES, Row, crossing_flops
 if TYPE_CHECKING:
     from tokenworth.tracing import Trace
 
-_ROUTES = {"Probe": "probe", "LoRA": "lora", "Bag of words": "bow", "Scratch": "scratch"}
+_ROUTES = {"Probe": "probe", "LoRA": "lora", "Bag of words": "bow", "From random weights": "scratch"}
 
 
 def trace_cards(trace: Trace) -> list[Card]:

@@ -55,8 +55,33 @@ for (const part of document.querySelectorAll("table[id], pre.command")) {
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
-  const frame = part.closest(".scroll") || part;
-  frame.before(button);
+  const frame = part.closest(".scroll") || part, panel = part.closest(".panel");
+  if (panel) panel.firstElementChild.append(button);
+  else frame.before(button);
 }
-// On paper nothing can be opened.
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
+// On paper nothing can be opened or scrolled: charts are drawn as wide as the sheet, wide tables shrink to it.
+const plotted = [...document.querySelectorAll(".plotly-graph-div")];
+const flows = (chart) => (chart.data || []).some((trace) => trace.type === "sankey");  // drawn in steps, too late here
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details").forEach((part) => { part.open = true; });
+  document.documentElement.classList.add("paper");
+  document.querySelectorAll(".chart").forEach((frame) => { frame.style.minWidth = "0"; });
+  for (const chart of plotted) {
+    const room = chart.closest(".scroll").clientWidth;
+    if (flows(chart)) chart.style.zoom = String(Math.min(1, room / chart.querySelector("svg").clientWidth));
+    else Plotly.relayout(chart, {autosize: false, width: room});
+  }
+  for (const table of document.querySelectorAll(".scroll > table")) {
+    const room = table.parentElement.clientWidth, wanted = table.scrollWidth;
+    if (room && wanted > room) table.style.zoom = String(Math.floor(1000 * room / wanted) / 1000);
+  }
+});
+addEventListener("afterprint", () => {
+  document.documentElement.classList.remove("paper");
+  document.querySelectorAll(".scroll > table").forEach((table) => { table.style.zoom = ""; });
+  document.querySelectorAll(".chart").forEach((frame) => { frame.style.minWidth = frame.dataset.narrowest || ""; });
+  for (const chart of plotted) {
+    if (flows(chart)) chart.style.zoom = "";
+    else Plotly.relayout(chart, {autosize: true, width: null});
+  }
+});
