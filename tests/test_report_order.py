@@ -18,6 +18,7 @@ from tokenworth.corpus.output.build_report import describe
 from tokenworth.report import write_index, write_report
 from tokenworth.report.pages.headlines import beside
 from tokenworth.report.pages.page_order import DOUBTS, NEEDED, PROVENANCE, ROLES, is_ordered, roles_of
+from tokenworth.report.pages.study_tables import study_says
 from tokenworth.report.report_page import views, write_corpus_page, write_study_page
 from traces import planted_part, planted_run, planted_trace, rising
 
@@ -143,6 +144,12 @@ def test_a_study_says_on_how_many_tasks_a_route_is_ahead(pages):
     assert ">64<" in text.replace("\n", ""), "a count stays one where some cells have none"
     for head in ("LoRA", "Bag of words", "Max length"):
         assert f">{head}<" in text
+
+
+def test_the_head_of_a_study_begins_with_the_winner():
+    table = study_frame()
+    table.loc[table["route"] == "bow", "weighted_f1"] = 0.9
+    assert study_says(table, "weighted_f1").startswith("a bag of words wins, mean weighted F1 0.900; of backbones")
 
 
 WIDER = """

@@ -64,14 +64,15 @@ def metric_name(metric: str) -> str:
 
 
 def study_says(table: Any, metric: str) -> str:
-    """The head of the page: the best route beside the bag of words."""
+    """The head of the page: the best route beside the bag of words, which comes first where it is ahead."""
     best = next(iter(standings(table, metric)), None)
     if best is None:
         return "no route that learns is finished"
+    route, figure = route_title(best.route), f"mean {metric_name(metric)}"
+    if best.words is not None and best.words >= best.mean:
+        return f"a bag of words wins, {figure} {best.words:.3f}; of backbones the best is {route}, {best.mean:.3f}"
     words = "" if best.words is None else f", a bag of words {best.words:.3f}"
-    return (
-        f"the best route of a backbone is {route_title(best.route)}, mean {metric_name(metric)} {best.mean:.3f}{words}"
-    )
+    return f"the best route of a backbone is {route}, {figure} {best.mean:.3f}{words}"
 
 
 def study_sentences(table: Any, metric: str) -> list[str]:
