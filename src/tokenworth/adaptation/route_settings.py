@@ -189,8 +189,8 @@ class AdaptConfig(TuningSettings):
             raise SettingError("contextual and label_shares both shift the classes; choose one of them")
         if self.diagnose and self.long in ("chunks", "choose"):
             raise SettingError(
-                f"diagnose assesses a model, and an assessment knows no long {self.long}; choose first, last or ends, or "
-                "leave diagnose out"
+                f"diagnose assesses a model, and an assessment knows no long {self.long}; choose first, last or ends, "
+                "or leave diagnose out"
             )
         if self.shard and self.long in ("chunks", "choose"):
             raise SettingError(

@@ -62,9 +62,9 @@ def _of_labels(job: Job, evaluation: Evaluation) -> list[str]:
 
 
 _READ = {
-    "first": "their first tokens were read",
-    "last": "their last tokens were read",
-    "ends": "their first and their last tokens were read, half of each",
+    "first": "of each the first were read",
+    "last": "of each the last were read",
+    "ends": "of each the first and the last were read, half and half",
     "chunks": "each was read in pieces, of which the mean counts",
 }
 

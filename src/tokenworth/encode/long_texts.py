@@ -24,7 +24,8 @@ import numpy as np
 Long = Literal["first", "last", "ends", "chunks"]
 LONG: tuple[Long, ...] = get_args(Long)
 """From the cheapest to the dearest; the first is what tokenizers do."""
-_PROBES = ("a", "1", "the")
+_WORDS = "a 1 the"
+"""More than one token, and none of them special."""
 
 
 class ReadLengths(NamedTuple):
@@ -51,11 +52,11 @@ class Surround(NamedTuple):
 def surround_of(tokenizer: Any, text: str) -> Surround | None:
     """Where the tokens of a text lie between special ones; None where they do not lie together.
 
-    Asked with short words first: a text that is itself made of special tokens could be taken for them.
+    Asked with plain words first: a text that is itself made of special tokens could be taken for them.
     """
-    for word in (*_PROBES, text):
+    for words in (_WORDS, text):
         whole, alone = (
-            list(tokenizer(word, add_special_tokens=special, verbose=False)["input_ids"]) for special in (True, False)
+            list(tokenizer(words, add_special_tokens=special, verbose=False)["input_ids"]) for special in (True, False)
         )
         for before in range(len(whole) - len(alone) + 1):
             if alone and whole[before : before + len(alone)] == alone:

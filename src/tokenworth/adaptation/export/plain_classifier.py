@@ -63,7 +63,7 @@ class PlainClassifier:
 
     def _surround(self) -> tuple[int, int]:
         """How many special tokens stand before and behind a text."""
-        whole, alone = (self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        whole, alone = (self.tokenizer("a 1 the", add_special_tokens=special)["input_ids"] for special in (True, False))
         places = range(len(whole) - len(alone) + 1)
         before = next(place for place in places if whole[place : place + len(alone)] == alone)
         return before, len(whole) - before - len(alone)

@@ -135,22 +135,10 @@ def fit_probe(job: Job) -> Fitted:
         for part, split in parts.items():
             known |= dict(zip(split.texts, features.part(part, *best.place), strict=True))
         training = _training(job, features, best.place)
-    place = origin(backbone, job.loading.get("tokenizer"), job.seed)
-    cut = (config.max_length, config.prefix)
     n = best.linear.weights_DC.size + best.linear.intercept_C.size
     reused = bool(features.facts["reused"])  # then no tokens are spent
     return Fitted(
-        predictor=ProbePredictor(
-            backbone,
-            *best.place,
-            best.linear,
-            *cut,
-            place,
-            known,
-            training,
-            config.keep_training,
-            long=config.read_of_long,
-        ),
+        predictor=_predictor(job, backbone, best, known, training),
         backbone=backbone,
         read=ReadTexts.of(tokens["train"]),
         parameters={"trainable": n, "total": n + backbone.n_parameters},
@@ -167,6 +155,16 @@ def fit_probe(job: Job) -> Fitted:
             "padded_tokens": 0 if reused else features.facts["padded_tokens"],
         },
         notes=() if job.n_classes <= MAX_LOGISTIC_CLASSES else ("Too many classes for logistic regression.",),
+    )
+
+
+def _predictor(
+    job: Job, backbone: Backbone, best: _Candidate, known: dict[str, np.ndarray], training: TrainingTexts | None
+) -> ProbePredictor:
+    config, place = job.config, origin(backbone, job.loading.get("tokenizer"), job.seed)
+    cut, keeps, long = (config.max_length, config.prefix), config.keep_training, config.read_of_long
+    return ProbePredictor(
+        backbone, *best.place, best.linear, *cut, place, known, training, keeps_training=keeps, long=long
     )
 
 
