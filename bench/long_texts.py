@@ -3,9 +3,9 @@
     python bench/long_texts.py run docs/results/long_texts.jsonl --data FOLDER --models FOLDER...
     python bench/long_texts.py page docs/results/long_texts.jsonl > docs/results/long_texts.md
 
-`run` adds a line a cell (model, task, method, seed, sizes) and leaves out those that are there, so that it goes on after
-an interruption; `page` makes the tables of all that is there.  A cell is a run of `adapt` and keeps which test texts it
-got right: ways are compared text by text.
+`run` adds a line a cell (model, task, method, seed, sizes) and leaves out those that are there, so that it goes on
+after an interruption; `page` makes the tables of all that is there.  A cell is a run of `adapt` and keeps which test
+texts it got right: ways are compared text by text.
 """
 
 from __future__ import annotations

@@ -103,9 +103,8 @@ def test_pieces_hold_every_token_once_and_are_even(special):
     text = words(300) if backbone.tokenizer.is_fast else "ab" * 150
     found = tokenise(backbone, [text], long="chunks")
     inner = [ids[len(before) : len(ids) - len(behind)].tolist() for ids in found.ids]
-    assert [i for piece in inner for i in piece] == list(
-        backbone.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    )
+    body = backbone.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    assert [i for piece in inner for i in piece] == list(body)
     assert np.ptp(found.lengths) <= 1
 
 

@@ -44,7 +44,7 @@ class Tokens:
     one_token: int  # texts of one token in all, which add nothing to the context moments
     max_length: int  # longest text allowed, in tokens
     counts_N: np.ndarray | None = None
-    """Where texts are read in pieces: pieces of each, whose ids follow one another; N is then less than arrays."""
+    """Where some text is read in several pieces: those of each, whose ids follow one another; N is then less than P."""
 
     def mean(self, values_P: np.ndarray) -> np.ndarray:
         """What was found of each array of ids (P, ...) as one row a text (N, ...): the mean over its pieces."""
@@ -95,7 +95,7 @@ def tokenise(
     ids = [row if len(row) else filler for row in ids]
     _check_ids(backbone, ids)
     ids = [row.astype(np.int32) for row in ids]
-    counts_N = np.array(counts, dtype=np.int64) if long == "chunks" else None
+    counts_N = np.array(counts, dtype=np.int64) if len(ids) > len(counts) else None
     return Tokens(ids, truncated, empty, sum(len(row) == 1 for row in ids), limit, counts_N)
 
 
