@@ -27,6 +27,7 @@ from tokenworth.adaptation.routes.tuned_predictor import TextClassifier
 from tokenworth.adaptation.training.batch_packing import padded_batch
 from tokenworth.assessment import assess
 from tokenworth.backbones import load_backbone
+from tokenworth.decision import decide
 from tokenworth.encode import normalised, pool, tokenise
 from tokenworth.encode.long_texts import LONG, ReadLengths
 from tokenworth.errors import AdaptError, SettingError, TaskError
@@ -286,7 +287,7 @@ def test_killed_the_run_ends_with_equal_numbers(models, tmp_path, long):
     process = multiprocessing.get_context("forkserver").Process(target=_paced, args=(models["llama"], folder, config))
     process.start()
     while process.is_alive() and not killed:
-        if list((folder / "checkpoints").glob("step-*")):
+        if any(place.suffix != ".part" for place in (folder / "checkpoints").glob("step-*")):
             os.kill(process.pid, signal.SIGKILL)
             killed = True
         process.join(0.05)
@@ -441,6 +442,12 @@ def test_a_prompt_keeps_the_beginning_and_a_bag_of_words_all(models, task):
     result = adapt(None, task, "bow", config={"long": "choose", "mislabelled": False})
     assert "long" not in result.settings
     assert result.task["texts"]["validation"] == 0
+
+
+def test_decide_knows_no_such_runs(models, task):
+    for asked in ({"config": {"long": "chunks"}}, {"long": "ends"}):
+        with pytest.raises(SettingError, match="rests on finished runs that read the beginning of long texts"):
+            decide(task, [models["llama"]], **asked)
 
 
 def test_a_choice_needs_texts_to_choose_on(models):

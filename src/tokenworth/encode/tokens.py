@@ -105,13 +105,12 @@ def token_lengths(model: str, task: Task, max_length: int | None = None, tokeniz
     Of the model (folder, hub id or published name) only the tokenizer is read, or another ``tokenizer``; a
     ``max_length`` of None keeps what that says the model can read.  Raises BackboneError: it is not found.
     """
-    return lengths_by_part(model, task, max_length, tokenizer)[0].lengths_P
+    return lengths_by_part(model, task, max_length, tokenizer, "first")[0].lengths_P
 
 
 def lengths_by_part(
-    model: str, task: Task, max_length: int | None = None, tokenizer: str | None = None, *, long: Long = "first",
-    virtual: int = 0,
-) -> tuple[ReadLengths, ReadLengths, ReadLengths]:  # fmt: skip
+    model: str, task: Task, max_length: int | None, tokenizer: str | None, long: Long, *, virtual: int = 0
+) -> tuple[ReadLengths, ReadLengths, ReadLengths]:
     """The same of all texts, of training texts and of test texts, with the pieces of each where they are read in such.
 
     ``virtual``: tokens that are put before every text, or piece, and take places of what the model reads.
