@@ -118,8 +118,8 @@ def _asked(call: DecideCall) -> AdaptConfig:
     long = asked.long if call.long == "first" else call.long
     if long != "first":
         raise SettingError(
-            f"what decide predicts rests on finished runs that read the beginning of long texts, none with long {long}; "
-            "leave it out, and run tokenworth adapt with it beside the advice"
+            f"what decide predicts rests on finished runs that read the beginning of long texts, none with long "
+            f"{long}; leave it out, and run tokenworth adapt with it beside the advice"
         )
     return asked
 
