@@ -458,6 +458,7 @@ def test_a_choice_needs_texts_to_choose_on(models):
 # -- the command line -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.formats
 def test_the_command_chooses_predicts_and_forecasts(models, tmp_path):
     task = late_task(80, 30)
@@ -472,9 +473,14 @@ def test_the_command_chooses_predicts_and_forecasts(models, tmp_path):
     assert predicted == load_classifier(tmp_path / "run").predict([row[0] for row in rows_of(task)])
     told = ending("adapt", "late.csv", "--route", "prompt", *plain, "--long", "last", cwd=tmp_path, code=2)
     assert "keeps its beginning" in " ".join(told.err.split())
+
+
+@pytest.mark.formats
+def test_doctor_counts_the_tokens_of_all_pieces(models, tmp_path):
+    """Of a model whose tokenizer names no limit."""
+    write_rows(tmp_path / "late.csv", rows_of(late_task(80, 30)))
     asked = ("doctor", "--model", models["llama"], "--task", "late.csv", "--route", "lora", "--steps", 9, "--json")
     tokens = [
-        json.loads(tokenworth(*asked, *more, cwd=tmp_path).out)["lora tokens"]
-        for more in ((), ("--long", "ends"), ("--long", "chunks"), ("--long", "choose"))
+        json.loads(tokenworth(*asked, "--long", long, cwd=tmp_path).out)["lora tokens"] for long in ("ends", "chunks")
     ]
-    assert tokens[0] == tokens[1] < tokens[2] == tokens[3]
+    assert tokens[0] == 9 * 8 * READS < tokens[1], "all texts are longer than the model reads"

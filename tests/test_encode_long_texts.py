@@ -113,7 +113,7 @@ def test_lengths_are_known_without_the_model(tmp_path, long):
     backbone = load_backbone(str(write_folder(tmp_path, "bert")), dtype="float32")
     task = planted_task(20, 9, longest=150)
     read = [tokenise(backbone, texts, max_length=30, long=long) for texts in (task.train.texts, task.test.texts)]
-    whole, *parts = lengths_by_part(str(tmp_path), task, 30, long=long)
+    whole, *parts = lengths_by_part(str(tmp_path), task, 30, None, long)
     assert sorted(whole.lengths_P) == sorted(n for tokens in read for n in tokens.lengths)
     assert sorted(whole.lengths_P) == sorted(n for part in parts for n in part.lengths_P)
     if long == "chunks":

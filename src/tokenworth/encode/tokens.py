@@ -109,17 +109,14 @@ def token_lengths(model: str, task: Task, max_length: int | None = None, tokeniz
 
 
 def lengths_by_part(
-    model: str, task: Task, max_length: int | None, tokenizer: str | None, long: Long, *, virtual: int = 0
+    model: str, task: Task, max_length: int | None, tokenizer: str | None, long: Long
 ) -> tuple[ReadLengths, ReadLengths, ReadLengths]:
-    """The same of all texts, of training texts and of test texts, with the pieces of each where they are read in such.
-
-    ``virtual``: tokens that are put before every text, or piece, and take places of what the model reads.
-    """
+    """The same of all texts, of training texts and of test texts; where they are read in pieces, those of each."""
     words, _ = tokenizer_of(model.removesuffix("@random"), tokenizer)
     texts = [*task.train.texts, *task.test.texts]
     chosen = np.random.default_rng(0).permutation(len(texts))[:_TEXTS_SAMPLED]
     lengths = [len(ids) for ids in words([texts[i] for i in chosen], verbose=False)["input_ids"]]
-    limit = int(min(max_length or words.model_max_length, words.model_max_length - virtual, 10**9))
+    limit = int(min(max_length or words.model_max_length, words.model_max_length, 10**9))
     n_special = int(words.num_special_tokens_to_add(pair=False))
     lengths_N, n_train = np.resize(np.array(lengths, dtype=np.int64), len(texts)), len(task.train.texts)
     parts = (lengths_N, lengths_N[:n_train], lengths_N[n_train:])

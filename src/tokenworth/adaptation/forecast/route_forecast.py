@@ -29,10 +29,12 @@ from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.backbones.accounting.block_calls import depth_and_width
 from tokenworth.backbones.accounting.meta_model import meta_named
 from tokenworth.backbones.accounting.shape_pass import without_weights
+from tokenworth.backbones.loading.assembly import context_length
 from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.backbones.loading.tokenizer import tokenizer_of
 from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.backbones.structure.text_attention import is_expected
-from tokenworth.encode.long_texts import ReadLengths, piece_rows
+from tokenworth.encode.long_texts import Long, ReadLengths, piece_rows
 from tokenworth.encode.tokens import lengths_by_part
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Task
@@ -88,7 +90,7 @@ def forecast_run(
     place = resolve_device(device)
     precision = resolve_dtype(dtype, place)
     config = settings_for(config, route, model, task, seed=0)[0]
-    parts = lengths_by_part(model, task, config.max_length, tokenizer, **read_of(config, route))[1:]
+    parts = lengths_by_part(model, task, _limit(model, route, config, tokenizer), tokenizer, dearest(config))[1:]
     return forecast_route(
         model.removesuffix(RANDOM_SUFFIX),
         route,
@@ -171,11 +173,17 @@ def _with_shares(held: TrainingMemory, name: str, model: Any, head: nn.Linear, h
     return held._replace(kept=replace(held.kept, pair=held.kept.pair or shares, by_text=True))
 
 
-def read_of(config: AdaptConfig, route: str) -> dict[str, Any]:
-    """What of long texts a route reads, as `lengths_by_part` takes it."""
-    lengthens = route == "lora" and KINDS[config.tuning].lengthens
-    long = "chunks" if config.long == "choose" else config.long
-    return {"long": long, "virtual": config.virtual_tokens if lengthens else 0}
+def dearest(config: AdaptConfig) -> Long:
+    """What of long texts is read; of what is chosen the dearest way."""
+    return "chunks" if config.long == "choose" else config.long
+
+
+def _limit(model: str, route: str, config: AdaptConfig, tokenizer: str | None) -> int:
+    """Tokens that are read at once: what is asked for, and no more than model, tokenizer and virtual tokens allow."""
+    words, _ = tokenizer_of(model.removesuffix(RANDOM_SUFFIX), tokenizer)
+    longest, _ = context_length(meta_named(model.removesuffix(RANDOM_SUFFIX)), words)
+    longest -= config.virtual_tokens if route == "lora" and KINDS[config.tuning].lengthens else 0
+    return min(config.max_length or longest, longest)
 
 
 def _read(texts: np.ndarray | ReadLengths) -> ReadLengths:
