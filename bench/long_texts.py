@@ -172,7 +172,23 @@ def _right(cell: Cell) -> np.ndarray:
 
 READING = """## Reading
 
-- Nothing was read yet.
+- **Reading all is worth most where most texts are long.** On imdb, where nine texts of ten are longer than 128
+  tokens, chunks are right on 5.2 ± 1.2 percent more texts than first under a probe of MiniLM (three seeds), and on
+  5.0 ± 2.0 under LoRA (one seed), at two and a half times the tokens.
+- **Last or ends cost nothing and are worth half of it, on some tasks.** On imdb they bring the probe of MiniLM 3
+  percent, and LoRA nothing that one seed shows. On yelp_review_full, five grades, they lose: last is 7.2 ± 3.1
+  percent behind, ends 4.2 ± 2.8, while chunks are 3.0 ± 1.9 ahead. Which end holds the verdict is a matter of the
+  task: look, or `choose`.
+- On wiki_toxic one text of seven is longer; chunks had 3.0 ± 1.2 percent more right than first there, last 2.2 ± 1.3.
+- **A decoder**: with 200 texts of each part all that is seen of SmolLM2-135M on imdb is that ends had 6.0 ± 3.1
+  percent more than first, and last and chunks about as many as it.
+- **Loss of every piece or of the mean?** Under LoRA each piece by itself had 0.7 ± 1.2 percent fewer texts right than
+  the loss of the mean, and the same log-loss (.334 and .335): no difference that one seed and 300 texts show. So
+  pieces learn by themselves, and memory holds a few of them however long a text is.
+- The bag of words reads whole texts, and on imdb no probe of MiniLM is ahead of it (chunks: 0.6 ± 1.3 percent fewer).
+- Standard errors are over test texts; another draw of training texts would move the figures more. Everything was run
+  at 128 tokens, fewer than these models read, so that many texts are long. Not run: LoRA on other tasks, seeds or
+  models. The machine was shared with many processes: the seconds say nothing.
 """
 
 
