@@ -351,6 +351,7 @@ def test_an_assessment_reads_no_pieces(models, task):
         assess(models["llama"], task, long="chunks")
 
 
+@pytest.mark.slow
 def test_a_study_crosses_the_ways(models, tmp_path):
     write_rows(tmp_path / "late.csv", rows_of(late_task(60)))
     more = "axes: {long: [first, ends, chunks]}\nsettings: {protocol: false, dtype: float32, mislabelled: false}\n"
@@ -403,6 +404,7 @@ def test_what_no_checkpoint_says_leaves_with_the_module(finished, tmp_path, form
     np.testing.assert_allclose(found, load_classifier(finished / "ends").predict_proba([LONG_TEXT]), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_graph_keeps_last_tokens_and_no_pieces(finished, tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
