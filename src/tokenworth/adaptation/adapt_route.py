@@ -37,6 +37,7 @@ from tokenworth.adaptation.route_summary import summarise
 from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, InfluenceOnTest, Mislabelled
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
+from tokenworth.adaptation.training.long_text_choice import choose_long
 from tokenworth.adaptation.training.validation_split import divide
 from tokenworth.assessment.fact_cards import backbone_card
 from tokenworth.backbones import Backbone
@@ -118,6 +119,10 @@ def adapt(call: AdaptCall) -> AdaptResult:
 
 def _run(job: Job, meter: Meter) -> AdaptResult:
     trials: list[dict[str, Any]] = []
+    if job.config.long == "choose":
+        with meter.clock("choose"):
+            chosen, choice = choose_long(job, FITS[job.route])
+        job = replace(_after_tuning(job, chosen), long_choice=choice)
     if job.config.tune:
         with meter.clock("tune"):
             chosen, trials = tuning.tune(job, FITS[job.route])
@@ -180,7 +185,7 @@ def _result(
         **meter.read(),
         **fitted.cost,
         "flops_per_prediction": fitted.flops_per_text,
-        "tuning_flops": sum(trial["train_flops"] for trial in trials),
+        "tuning_flops": sum(trial["train_flops"] for trial in trials) + job.long_choice.get("train_flops", 0),
         "processes": job.devices.processes.size,
     }
     return AdaptResult(
@@ -195,7 +200,7 @@ def _result(
         temperature=evaluation.temperature,
         parameters=fitted.parameters,
         training=fitted.training,
-        facts={**fitted.facts, "majority": evaluation.majority, **({"by_rule": job.by_rule} if job.by_rule else {})},
+        facts={**fitted.facts, "majority": evaluation.majority, **_chosen_facts(job, fitted)},
         cost=cost,
         resumed_from_step=fitted.resumed_from_step,
         confusion=evaluation.confusion,
@@ -207,6 +212,14 @@ def _result(
         environment=describe_environment(),
         predictions=evaluation.predictions,
     )
+
+
+def _chosen_facts(job: Job, fitted: Fitted) -> dict[str, Any]:
+    """What the rule chose, and what was read of long texts where that is not their beginning as ever."""
+    facts: dict[str, Any] = {"by_rule": job.by_rule} if job.by_rule else {}
+    if job.config.long != "first" or job.long_choice:
+        facts["long_texts"] = {"read": job.config.long, **fitted.read._asdict()}
+    return facts | ({"long_choice": job.long_choice} if job.long_choice else {})
 
 
 def _task_facts(job: Job) -> AdaptTask:

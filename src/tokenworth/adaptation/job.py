@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class Job:
     progress: Progress | None = None
     by_rule: dict[str, str] = field(default_factory=dict)
     """Why, for each setting that the rule chose."""
+    long_choice: dict[str, Any] = field(default_factory=dict)
+    """What each way to read long texts had on the validation part, where one was chosen."""
 
     @property
     def n_classes(self) -> int:
@@ -75,7 +77,9 @@ class Job:
 
     def tokens(self, backbone: Backbone, texts: list[str]) -> Tokens:
         """Texts as the backbone gets them."""
-        return tokenise(backbone, with_prefix(texts, self.config.prefix), max_length=self.config.max_length)
+        config = self.config
+        texts = with_prefix(texts, config.prefix)
+        return tokenise(backbone, texts, max_length=config.max_length, long=config.read_of_long)
 
     def class_weights(self) -> Floats:
         """(C,) weights in the loss: 1, or N / (C n_c) for balanced classes; of several labels (N - n_c) / n_c of having
@@ -88,6 +92,26 @@ class Job:
             return np.asarray(np.maximum(len(self.train) - has_C, 1) / has_C)
         counts_C = np.bincount(self.train.labels, minlength=self.n_classes)
         return np.asarray(len(self.train) / (self.n_classes * np.maximum(counts_C, 1)))
+
+
+class ReadTexts(NamedTuple):
+    """Texts by how much of them a model reads at once; none where a route reads whole texts."""
+
+    texts: int = 0
+    longer: int = 0
+    """Texts of more tokens than `limit`."""
+    limit: int = 0
+    """Tokens that are read at once."""
+    pieces: int = 0
+    """What was read, one after the other: as many as there are texts, or more where they are read in pieces."""
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> ReadTexts:
+        """Counts of tokenised texts."""
+        return cls(tokens.n_texts, tokens.truncated, tokens.max_length, len(tokens.ids))
+
+
+NOTHING_READ = ReadTexts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +135,8 @@ class Fitted:
     """Losses, evaluations and counts of the training loop."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the route found or chose, in plain data."""
+    read: ReadTexts = NOTHING_READ
+    """How long the training texts were."""
     resumed_from_step: int = 0
     cost: dict[str, float] = field(default_factory=dict)
     """tokens, padded_tokens, train_flops, train_seconds."""

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tokenworth.adaptation.predictor import with_prefix
 from tokenworth.adaptation.routes.probe_route import ProbePredictor
 from tokenworth.adaptation.storage.adapt_result import PREDICTIONS
 from tokenworth.adaptation.storage.saved_classifier import Classifier, load_classifier
@@ -23,7 +22,6 @@ from tokenworth.adaptation.suggest_settings import SuggestCall
 from tokenworth.base.aliases import Floats, Ints
 from tokenworth.base.atomic_files import read_table
 from tokenworth.base.processes import Processes
-from tokenworth.encode import tokenise
 from tokenworth.errors import SettingError, TaskError
 from tokenworth.features import PassSettings, gather_features, open_store
 from tokenworth.files import same_form
@@ -110,7 +108,7 @@ def _looked_at(call: SuggestCall, classifier: Classifier, texts: list[str]) -> t
     predictor = classifier.predictor
     if not isinstance(predictor, ProbePredictor):
         return Pool(evened(classifier.predicted_probabilities(texts))), classifier
-    tokens = tokenise(predictor.backbone, with_prefix(texts, predictor.prefix), max_length=predictor.max_length)
+    tokens = predictor.tokens(texts)
     wanted = PassSettings(layers=(predictor.layer,), readings=(predictor.reading,))
     with open_store(call.cache, Processes()) as store:
         passed = gather_features(predictor.backbone, {"pool": tokens}, wanted, store, progress=call.progress)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenworth.adaptation.route_settings import AdaptConfig, Selection
+from tokenworth.encode.long_texts import Long
 from tokenworth.settings import Count, Fraction, Positive
 
 
@@ -21,7 +22,15 @@ class ResolvedConfig(AdaptConfig):
     @property
     def needs_validation(self) -> bool:
         """Whether a validation part is cut from train."""
-        return self.keeps_best or self.calibrate or self.tune > 0 or self.thresholds == "chosen"
+        return (
+            self.keeps_best or self.calibrate or self.tune > 0 or self.thresholds == "chosen" or self.long == "choose"
+        )
+
+    @property
+    def read_of_long(self) -> Long:
+        """What is read of long texts, once that is chosen."""
+        assert self.long != "choose", "chosen before anything is read"
+        return self.long
 
     @property
     def keeps_best(self) -> bool:

@@ -84,6 +84,9 @@ class AdaptConfig(TuningSettings):
     """Whether the head has an intercept; plain sequence-classification checkpoints have none."""
     max_length: Count | None = None
     """Tokens kept of a text; by default what the model reads."""
+    long: Literal["first", "last", "ends", "chunks", "choose"] = "first"
+    """What is read of a text that is longer: its first tokens, its last, both ends, half of each, or all of it in even
+    chunks of that length, of which the mean counts; choose: what is best on a validation part."""
     prefix: str = ""
     """Put before every text, for encoders that were trained with one, such as 'query: '."""
     dtype: str = "auto"
@@ -184,6 +187,16 @@ class AdaptConfig(TuningSettings):
             )
         if self.contextual and self.label_shares:
             raise SettingError("contextual and label_shares both shift the classes; choose one of them")
+        if self.diagnose and self.long in ("chunks", "choose"):
+            raise SettingError(
+                f"diagnose assesses a model, and an assessment knows no long {self.long}; choose first, last or ends, "
+                "or leave diagnose out"
+            )
+        if self.shard and self.long in ("chunks", "choose"):
+            raise SettingError(
+                f"shard needs as many passes of every process, and under long {self.long} texts have unlike numbers of "
+                "pieces; choose first, last or ends, or train without --shard"
+            )
         self.check_tuning(quantise=self.quantise is not None, diagnose=self.diagnose)
         object.__setattr__(self, "label_words", self.words_of_classes or None)  # a mapping, however it was given
 
@@ -203,9 +216,9 @@ class AdaptConfig(TuningSettings):
         return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
 
 
-OFF = {**DEFAULTS, **TUNING_DEFAULTS, "keep_training": False, "thresholds": None}
-"""Settings of an endpoint, of tunings beside LoRA, of several labels and of what a probe keeps, with what they are
-where they are off."""
+OFF = {**DEFAULTS, **TUNING_DEFAULTS, "keep_training": False, "thresholds": None, "long": "first"}
+"""Settings of an endpoint, of tunings beside LoRA, of several labels, of long texts and of what a probe keeps, with
+what they are where they are off."""
 
 Configuration = AdaptConfig | dict[str, Any] | str | Path | None
 """Settings of routes, a mapping of those that are given, or a YAML file of them."""
@@ -234,7 +247,7 @@ def relevant_settings(route: str) -> frozenset[str]:
     known = {
         "bow": _DATA,
         "prompt": _TEXTS | _PROMPT | set(DEFAULTS),
-        "probe": _TEXTS | {"pooling", "states"},
+        "probe": _TEXTS | {"pooling", "states", "long"},
         "lora": trained | _LORA,
         "full": trained,
         "scratch": trained | {"tokenizer"},

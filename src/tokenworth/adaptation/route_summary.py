@@ -14,7 +14,7 @@ _WORDS |= {"micro_f1": "micro F1", "samples_f1": "samples F1"}
 
 
 def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, Any]) -> list[str]:
-    """Two to seven sentences: what it reached, against what, at what cost, by which settings, and what to doubt."""
+    """Two to nine sentences: what it reached, against what, at what cost, by which settings, and what to doubt."""
     metrics, name = evaluation.metrics, job.config.metric
     between = f"{metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f}"
     thing = "label" if job.task.several else "class"
@@ -30,7 +30,7 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
             f"It trained {fitted.parameters['trainable']:,} of {fitted.parameters['total']:,} parameters on "
             f"{cost['tokens']:,} tokens: {cost['train_flops']:.2e} FLOPs in {cost['loop_seconds']:,.0f} s."
         )
-    said += _chosen(job, fitted)
+    said += [*_of_long_texts(job, fitted), *_chosen(job, fitted)]
     if fitted.training.get("halvings"):
         said.append(f"Memory ran short; steps were made in passes of {fitted.training['micro_batch']} texts.")
     if metrics["ece"] > 0.1:
@@ -59,6 +59,36 @@ def _of_labels(job: Job, evaluation: Evaluation) -> list[str]:
     part = f"{len(job.validation_rows):,} validation texts"
     between = f"a probability of {low:.2f}" if low == high else f"probabilities of {low:.2f} to {high:.2f}"
     return [exact, f"Labels are predicted from {between} on, chosen on {part} by F1."]
+
+
+_READ = {
+    "first": "of each the first were read",
+    "last": "of each the last were read",
+    "ends": "of each the first and the last were read, half and half",
+    "chunks": "each was read in pieces, of which the mean counts",
+}
+
+
+def _of_long_texts(job: Job, fitted: Fitted) -> list[str]:
+    """How many were longer than what is read at once, where they are not few, and what was read of them."""
+    read, long = fitted.read, job.config.read_of_long
+    if job.long_choice:
+        scores = ", ".join(f"{way} {value:.3f}" for way, value in job.long_choice["had"].items())
+        metric = _WORDS.get(job.long_choice["metric"], job.long_choice["metric"].replace("_", " "))
+        part = f"{metric} on {job.long_choice['texts']:,} validation texts"
+        if not read.longer:
+            return [f"No training text is longer than the {read.limit:,} tokens that are read, so all are read whole."]
+        chosen = [f"Of long texts {long} is read, chosen by {part}: {scores}."]
+    else:
+        chosen = []
+    if long == "first" and read.longer < _NOT_FEW * read.texts:
+        return chosen
+    counted = f"{read.longer:,} of {read.texts:,} training texts are longer than the {read.limit:,} tokens read at once"
+    return [f"{counted}; {_READ[long]}.", *chosen] if read.longer else chosen
+
+
+_NOT_FEW = 0.05
+"""Share of long texts from which on it is said that their beginning alone was read."""
 
 
 def _on_training_texts(evaluation: Evaluation, n_train: int) -> list[str]:

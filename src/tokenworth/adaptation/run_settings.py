@@ -27,14 +27,28 @@ def settings_for(
     """Settings of a run, and why for each that the rule chose; `loading` is device, revision and the like.
 
     Raises:
-        SettingError: train_size leaves fewer texts than classes; see `with_thresholds`.
+        SettingError: train_size leaves fewer texts than classes; see `with_long` and `with_thresholds`.
         BackboneError: the model is not found or cannot be loaded; a run whose rate is given does not ask for it.
     """
-    wished = with_thresholds(wished, task)
+    wished = with_thresholds(with_long(wished, route), task)
     if model is None:
         return as_published(wished), {}
     width = width_of(model, loading or {}) if needs_width(wished, route) else None
     return resolve(wished, route, width, size_of(task, wished, seed))
+
+
+def with_long(wished: AdaptConfig, route: str) -> AdaptConfig:
+    """Without a word on long texts where a route reads whole ones.
+
+    Raises:
+        SettingError: the route is a prompt, which keeps the beginning of a text whatever is said here.
+    """
+    if wished.long != "first" and route == "prompt":
+        raise SettingError(
+            f"the route prompt asks one question about one text and keeps its beginning; long {wished.long} is for "
+            "probe, lora, full and scratch, so leave it out"
+        )
+    return replace(wished, long="first") if route == "bow" else wished
 
 
 def with_thresholds(wished: AdaptConfig, task: Task) -> AdaptConfig:

@@ -70,7 +70,7 @@ def _assess(backbone: Backbone, task: Task, call: AssessCall, processes: Process
     folds_N = _folds(task, settings)
     with clock("tokenise"):
         tokens = {
-            part: tokenise(backbone, split.texts, max_length=settings.max_length)
+            part: tokenise(backbone, split.texts, max_length=settings.max_length, long=settings.long)
             for part, split in (("train", task.train), ("test", task.test))
         }
     with open_store(call.cache, processes) as store:
@@ -137,7 +137,7 @@ def _score(
     return Assessment(
         task=task_facts,
         backbone=backbone_facts,
-        settings={**asdict(settings), "layers": list(settings.layers)},
+        settings=_named(settings),
         layers=[scored.rows[layer] for layer in settings.layers],
         **choice_facts(scored, task, nested),
         curves=_lists(scored.scores[best.layer].curves),
@@ -151,6 +151,12 @@ def _score(
         forward_pass=features.facts,
         environment=describe_environment(),
     )
+
+
+def _named(settings: AssessSettings) -> dict[str, Any]:
+    """As they are kept: of long texts no word where their beginning is read, as ever."""
+    kept = {**asdict(settings), "layers": list(settings.layers)}
+    return {name: value for name, value in kept.items() if (name, value) != ("long", "first")}
 
 
 def _inside_encode(facts: dict[str, Any]) -> dict[str, float]:

@@ -50,6 +50,8 @@ class AssessOptions(Settings):
     """Encoded prefix of the context moments: sum, as published, or mean."""
     max_length: int | None = None
     """Tokens kept of a text; by default what the model reads."""
+    long: Literal["first", "last", "ends"] = "first"
+    """Which tokens of longer texts: their first, their last, or both ends, half of each."""
     batch_tokens: Count | None = None
     """Padded tokens of a batch; by default as the device takes them."""
     folds: Count = 10

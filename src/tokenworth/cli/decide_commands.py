@@ -21,7 +21,7 @@ _OF_ROUTES = Options(
 )
 
 
-@takes(Options(DecideCall, but=("max_length",)), _OF_ROUTES, TASK, Output)
+@takes(Options(DecideCall, but=("max_length", "long")), _OF_ROUTES, TASK, Output)
 def decide(task: str, models: list[str], /, *, config: ConfigFile = None, options: Given) -> None:
     from tokenworth.base.locks import claimed
 

@@ -105,12 +105,21 @@ def _assessment_settings(call: DecideCall, plan: Plan) -> dict[str, Any]:
 
 
 def _asked(call: DecideCall) -> AdaptConfig:
-    """Settings of the learned routes.  Raises SettingError: a tuning of which there are no runs to learn from."""
+    """Settings of the learned routes.
+
+    Raises SettingError: a tuning, or a way to read long texts, of which there are no runs to learn from.
+    """
     asked = make_config(call.config)
     if asked.tuning != "lora":
         raise SettingError(
             f"what decide predicts of the route lora rests on finished runs of LoRA, none of tuning {asked.tuning}; "
             "leave it out, and run tokenworth adapt with it beside the advice"
+        )
+    long = asked.long if call.long == "first" else call.long
+    if long != "first":
+        raise SettingError(
+            f"what decide predicts rests on finished runs that read the beginning of long texts, none with long "
+            f"{long}; leave it out, and run tokenworth adapt with it beside the advice"
         )
     return asked
 

@@ -23,6 +23,7 @@ from tokenworth.base.cell_store import CellStore, content_hash, content_key
 from tokenworth.base.checksums import has_hooks, model_checksum
 from tokenworth.base.processes import Processes
 from tokenworth.encode import Reading, Tokens, default_batch_tokens
+from tokenworth.encode.long_texts import mean_of_pieces
 from tokenworth.errors import EncodeError, SettingError
 from tokenworth.features.feature_store import Store
 from tokenworth.features.layer_groups import layer_groups, moment_memory
@@ -70,6 +71,8 @@ class Features:
     entry: Entry
     settings: PassSettings
     places: dict[str, np.ndarray]  # by part: where its texts stand in the entry
+    counts: dict[str, np.ndarray | None]
+    """By part: pieces of each text, where texts were read in pieces."""
     facts: dict[str, Any]
     """How the pass went: reused, resumed, passes, processes, batches, halvings, tokens, padded_tokens, seconds, ..."""
 
@@ -79,8 +82,12 @@ class Features:
         return int(self.entry.manifest["width"])
 
     def part(self, name: str, layer: int, reading: Reading | None = None) -> np.ndarray:
-        """Pooled features of a part at a layer: (M, D) float32, or (M, 2 D) for "last+mean"; by the first reading."""
-        return self.entry.features(layer, reading or self.settings.readings[0], self.places[name])
+        """Pooled features of a part at a layer: (M, D) float32, or (M, 2 D) for "last+mean"; by the first reading.
+
+        Of a text that was read in pieces the mean over them, each as much as the others: they are of one length.
+        """
+        found_P = self.entry.features(layer, reading or self.settings.readings[0], self.places[name])
+        return mean_of_pieces(found_P, self.counts[name])
 
     def context(self, layer: int) -> ContextMoments | None:
         """Context moments of a layer; None where the first reading changes the width."""
@@ -119,7 +126,8 @@ def gather_features(
     entry = passes.once(pass_key(backbone, texts, settings, passes.processes), passes.run)
     if not passes.was_run:
         _log.info("the features of these texts are already here, no forward pass is needed (%s)", entry.folder)
-    return Features(entry, settings, places, {**entry.manifest.get("facts", {}), "reused": not passes.was_run})
+    counts = {name: part.counts_N for name, part in parts.items()}
+    return Features(entry, settings, places, counts, {**entry.manifest.get("facts", {}), "reused": not passes.was_run})
 
 
 def pass_key(backbone: Backbone, texts: TextSet, settings: PassSettings, processes: Processes) -> str:

@@ -1,5 +1,7 @@
 """Texts as a set without order: the same texts split or labelled in another way are the same set.
 
+A piece of a text that is read in pieces is a text of its own here.
+
 Axes: N texts of the set, M texts asked for.
 """
 
@@ -35,6 +37,7 @@ class TextSet:
             truncated=sum(part.truncated for part in parts),
             empty=sum(part.empty for part in parts),
             one_token=sum(part.one_token for part in parts),
+            counts_N=None,
         )
         return cls(merged, digests_N[order])
 

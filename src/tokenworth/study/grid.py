@@ -37,7 +37,7 @@ AS_PUBLISHED = "published"
 PROMPT = "prompt"
 """The route for a model on a server."""
 _OF_A_PASS = frozenset({"pooling", "max_length", "dtype"})
-_OWN_SETTINGS = {ASSESS: _OF_A_PASS | {"states"}, AS_PUBLISHED: _OF_A_PASS, COUNT: frozenset({"rank"})}
+_OWN_SETTINGS = {ASSESS: _OF_A_PASS | {"states", "long"}, AS_PUBLISHED: _OF_A_PASS, COUNT: frozenset({"rank"})}
 
 
 @dataclass(frozen=True, slots=True)

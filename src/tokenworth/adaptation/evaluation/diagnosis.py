@@ -46,9 +46,10 @@ def diagnose(job: Job, fitted: Fitted) -> Diagnosis:
     model = replace(predictor, adapter=copy.deepcopy(predictor.adapter)).merged()  # into weights of its own
     after = with_model(predictor.backbone, model.eval(), fact)
     backbones = {"before": _before(job, predictor), "after": after}
-    task = _part_of(job)
+    task, long = _part_of(job), job.config.read_of_long
+    assert long != "chunks", "refused with the settings"
     scores = {
-        when: assess(backbone, task, max_length=job.config.max_length, seed=job.seed, cache=False)
+        when: assess(backbone, task, max_length=job.config.max_length, long=long, seed=job.seed, cache=False)
         for when, backbone in backbones.items()
     }
     layers: list[dict[str, Any]] = [{"layer": row["layer"]} for row in scores["before"].layers]

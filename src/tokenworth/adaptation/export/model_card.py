@@ -18,7 +18,7 @@ from tokenworth.probes.probability_metrics import METRICS
 CARD = "README.md"
 _MOST_CLASSES = 50
 """Names of more are left to classifier.json."""
-_SETTINGS = ["class_weights", "max_length", "prefix", "calibrate", "tune", "protocol", "metric"]
+_SETTINGS = ["class_weights", "max_length", "long", "prefix", "calibrate", "tune", "protocol", "metric"]
 _KNOWN_BEFORE = (
     "The test texts were read once, after every choice had been made; the intervals say what other test texts of the "
     "same source would give, not what another seed, another source or a later year would."

@@ -23,6 +23,7 @@ from tokenworth.adaptation.storage.saved_classifier import FACTS, Classifier
 from tokenworth.backbones import Backbone, dtype_name
 from tokenworth.base.aliases import Floats, Ints
 from tokenworth.base.atomic_files import write_json
+from tokenworth.encode.long_texts import Long
 from tokenworth.errors import AdaptError, first_line
 from tokenworth.probes.probability_metrics import metric_value, softmax
 
@@ -101,7 +102,7 @@ def _written(
     from tokenworth.adaptation.export.onnx_network import network_of, widened, write_graph
 
     backbone = predictor.backbone
-    how = _write_tokenizer(backbone, predictor.max_length, folder / "tokenizer.json")
+    how = _write_tokenizer(backbone, predictor.max_length, predictor.long, folder / "tokenizer.json")
     wide = widened(predictor)
     wide_NC = softmax(wide.scores(texts) / classifier.temperature)
     write_graph(network_of(wide), classifier.temperature, folder / GRAPH)
@@ -113,11 +114,20 @@ def _written(
 _BAG = {"trained_in": "float64", "one_length": False}
 
 
-def _write_tokenizer(backbone: Backbone, max_length: int | None, path: Path) -> dict[str, Any]:
+_SIDES = {"last": "left"}
+"""Where tokenizer.json cuts a text off, to keep what is read of it; first is the side that the tokenizer names."""
+
+
+def _write_tokenizer(backbone: Backbone, max_length: int | None, long: Long, path: Path) -> dict[str, Any]:
     """tokenizer.json, which cuts texts as we do; returns what is to be known beside it."""
     from tokenizers import Tokenizer
 
     tokenizer: Any = backbone.tokenizer
+    if long not in ("first", *_SIDES):
+        raise AdaptError(
+            f"tokenizer.json cuts long texts at one end, and this classifier was trained with long {long}; export with "
+            "--format transformers, or adapt with --long first or last"
+        )
     if not tokenizer.is_fast:
         raise AdaptError(
             f"the tokenizer of {backbone.name} is one that only Python implements, so no file can stand for it; "
@@ -125,7 +135,7 @@ def _write_tokenizer(backbone: Backbone, max_length: int | None, path: Path) -> 
         )
     alone = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     alone.no_padding()
-    alone.enable_truncation(max_length or backbone.max_length, direction=tokenizer.truncation_side)
+    alone.enable_truncation(max_length or backbone.max_length, direction=_SIDES.get(long, tokenizer.truncation_side))
     alone.save(str(path))
     starts = (tokenizer.bos_token_id, tokenizer.eos_token_id)
     empty = next((int(token) for token in starts if token is not None), backbone.pad_id)

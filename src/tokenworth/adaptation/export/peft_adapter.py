@@ -22,6 +22,7 @@ from tokenworth.adaptation.export.sequence_classifier import (
     empty_classifier,
     fill_head,
     in_float32,
+    refuse_long,
     tuned,
 )
 from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor, in_order
@@ -44,6 +45,7 @@ def write_adapter(classifier: Classifier, folder: Path, *, base: Path | None) ->
     Raises AdaptError: no adapter was trained, the architecture's class has another head, or computes something else.
     """
     predictor = adapted(classifier)
+    refuse_long(predictor)
     name = str(base) if base is not None else _loadable(predictor)
     with quiet_transformers():
         wide = in_float32(predictor)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,37 @@ class PlainClassifier:
 
     def class_probabilities(self, texts: list[str]) -> Tensor:
         """Probabilities (N, C) of texts, columns in the order of `label_names`."""
-        return torch.stack([self._logits(text) / self.temperature for text in texts]).softmax(-1)
+        return torch.stack([self._text_logits(text) / self.temperature for text in texts]).softmax(-1)
 
-    def _logits(self, text: str) -> Tensor:
-        longest = self.facts["max_length"] or self.facts.get("longest")
-        cut: dict[str, Any] = {"truncation": longest is not None, "max_length": longest}
-        ids = self.tokenizer(self.facts["prefix"] + text, **cut)["input_ids"] or [self._start()]
+    def _text_logits(self, text: str) -> Tensor:
+        """Of a long text that is read in pieces the mean over them: that of states read out, for the head is linear."""
+        return torch.stack([self._logits(ids) for ids in self._read(self.facts["prefix"] + text)]).mean(0)
+
+    def _read(self, text: str) -> list[list[int]]:
+        """Token ids of what is read of a text: one row, or those of its pieces."""
+        longest, long = self.facts["max_length"] or self.facts.get("longest"), self.facts.get("long", "first")
+        if longest is None or long == "first":
+            cut: dict[str, Any] = {"truncation": longest is not None, "max_length": longest}
+            return [self.tokenizer(text, **cut)["input_ids"] or [self._start()]]
+        whole, (before, behind) = self.tokenizer(text)["input_ids"], self._surround()
+        if len(whole) <= longest:
+            return [whole or [self._start()]]
+        end, room = len(whole) - behind, longest - before - behind
+        n, tail = end - before, {"last": room, "ends": room // 2}.get(long, 0)
+        cuts = [before + n * i // -(-n // room) for i in range(-(-n // room) + 1)]
+        parts = [whole[a:b] for a, b in pairwise(cuts)]
+        if long != "chunks":
+            parts = [whole[before : before + room - tail] + whole[end - tail : end]]
+        return [whole[:before] + part + whole[end:] for part in parts]
+
+    def _surround(self) -> tuple[int, int]:
+        """How many special tokens stand before and behind a text."""
+        whole, alone = (self.tokenizer("a 1 the", add_special_tokens=special)["input_ids"] for special in (True, False))
+        places = range(len(whole) - len(alone) + 1)
+        before = next(place for place in places if whole[place : place + len(alone)] == alone)
+        return before, len(whole) - before - len(alone)
+
+    def _logits(self, ids: list[int]) -> Tensor:
         with torch.inference_mode():
             states_TD = self._states(torch.tensor([ids]))
         how = {"mean": states_TD.mean(0), "last": states_TD[-1], "cls": states_TD[0]}

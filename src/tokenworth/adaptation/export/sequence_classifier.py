@@ -42,9 +42,11 @@ def sequence_classifier(classifier: Classifier) -> tuple[Any, float]:
     with `pooling: last` and `head_bias: false`.  Compared in float32, whatever format the route computed in: rounding
     to bfloat16 would hide a difference, and lose small updates of the weights.  Logits are divided by the temperature.
 
-    Raises AdaptError: the route trains no network, the architecture has no such class, or it computes something else.
+    Raises AdaptError: the route trains no network, the architecture has no such class, or it computes something else;
+        or the classifier reads other parts of long texts than their beginning.
     """
     predictor = tuned(classifier)
+    refuse_long(predictor)
     with quiet_transformers():
         wide = in_float32(predictor)
         wanted = torch.from_numpy(wide.scores(list(SAMPLES))) / classifier.temperature
@@ -65,6 +67,15 @@ def tuned(classifier: Classifier) -> TunedPredictor:
     if not isinstance(classifier.predictor, TunedPredictor):
         raise AdaptError("only the routes lora, full and scratch train a network that can be exported")
     return classifier.predictor
+
+
+def refuse_long(predictor: TunedPredictor) -> None:
+    """Raises AdaptError: it reads something else of long texts than their beginning."""
+    if predictor.long != "first":
+        raise AdaptError(
+            "a plain checkpoint reads the beginning of long texts, and this classifier was trained with long "
+            f"{predictor.long}; adapt with --long first for one"
+        )
 
 
 def empty_classifier(config: Any, classifier: Classifier) -> tuple[Any, str]:

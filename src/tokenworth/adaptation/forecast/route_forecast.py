@@ -29,10 +29,13 @@ from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.backbones.accounting.block_calls import depth_and_width
 from tokenworth.backbones.accounting.meta_model import meta_named
 from tokenworth.backbones.accounting.shape_pass import without_weights
+from tokenworth.backbones.loading.assembly import context_length
 from tokenworth.backbones.loading.quiet import quiet_transformers
+from tokenworth.backbones.loading.tokenizer import tokenizer_of
 from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.backbones.structure.text_attention import is_expected
-from tokenworth.encode.tokens import token_lengths
+from tokenworth.encode.long_texts import Long, ReadLengths, piece_rows
+from tokenworth.encode.tokens import lengths_by_part
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Task
 
@@ -87,15 +90,13 @@ def forecast_run(
     place = resolve_device(device)
     precision = resolve_dtype(dtype, place)
     config = settings_for(config, route, model, task, seed=0)[0]
-    lengths_N = token_lengths(model, task, config.max_length, tokenizer)
-    n_train = len(task.train)
+    parts = lengths_by_part(model, task, _limit(model, route, config, tokenizer), tokenizer, dearest(config))[1:]
     return forecast_route(
         model.removesuffix(RANDOM_SUFFIX),
         route,
         config,
         task.n_classes,
-        lengths_N[:n_train],
-        lengths_N[n_train:],
+        *parts,
         measure_rates(place, precision).forward,
         hardware=Hardware(place.type, precision.itemsize),
     )
@@ -106,14 +107,15 @@ def forecast_route(
     route: str,
     config: ResolvedConfig,
     n_classes: int,
-    train_lengths_N: np.ndarray,
-    test_lengths_M: np.ndarray,
+    train: np.ndarray | ReadLengths,
+    test: np.ndarray | ReadLengths,
     rate: float,
     *,
     hardware: Hardware | None = None,
 ) -> RouteForecast:
     """The forecast of lora, full or scratch, from the tokens of each text; of the model only its configuration is read.
 
+    `train` and `test` are tokens of texts, or of their pieces; `long: choose` is forecast as its dearest way, chunks.
     `rate` is that of matrix products in FLOP/s on the device, in the format of the products; without `hardware` it is a
     processor's, in float32.
 
@@ -123,18 +125,18 @@ def forecast_route(
     """
     if route not in TRAINED:
         raise SettingError(f"a forecast is made of {', '.join(TRAINED)}; the route {route} trains no network")
-    hardware = hardware or Hardware()
+    hardware, (train_lengths_P, counts_N) = hardware or Hardware(), _read(train)
     model, head = untrained(name, route, config, n_classes)
     with without_weights(model):
-        usual = {"length": round(float(train_lengths_N.mean())), "longest": int(train_lengths_N.max())}
+        usual = {"length": round(float(train_lengths_P.mean())), "longest": int(train_lengths_P.max())}
         cost = count_training(model, head, head.in_features, torch.device("meta"), **usual)
     training = replace(cost.training, by_text=config.packing and is_expected(model, hardware.device))
     price = _price(name, model, head, training, hardware.device)
     weights = [*model.parameters(), *head.parameters()]
     learning = sum(weight.numel() for weight in weights if weight.requires_grad)
     held = _held(name, model, head, config, hardware)
-    tokens, flops, priced, most_bytes = _steps(config, train_lengths_N, training, price, held)
-    evaluated = _evaluated(config, train_lengths_N, test_lengths_M)
+    tokens, flops, priced, most_bytes = _steps(config, _read(train), training, price, held)
+    evaluated = _evaluated(config, train_lengths_P, _read(test).lengths_P, counts_N)
     evaluating = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
     tensors = sum(weight.requires_grad for weight in model.parameters())
     return RouteForecast(
@@ -147,7 +149,7 @@ def forecast_route(
         evaluate_flops=evaluating,
         evaluate_seconds=evaluating / (TRAINING_SHARE * rate),
         memory_bytes=round(most_bytes),
-        least_memory_bytes=round(held.of(train_lengths_N.max(keepdims=True))),
+        least_memory_bytes=round(held.of(train_lengths_P.max(keepdims=True))),
         checkpoint_bytes=_BYTES_KEPT * learning * (2 if config.keeps_best else 1),
     )
 
@@ -171,11 +173,32 @@ def _with_shares(held: TrainingMemory, name: str, model: Any, head: nn.Linear, h
     return held._replace(kept=replace(held.kept, pair=held.kept.pair or shares, by_text=True))
 
 
-def _evaluated(config: ResolvedConfig, train_lengths_N: np.ndarray, test_lengths_M: np.ndarray) -> np.ndarray:
-    """Tokens of every text that is read for an evaluation: at the end, and if training does not end before."""
-    texts = round(config.validation_share * len(train_lengths_N)) if config.keeps_best else 0
+def dearest(config: AdaptConfig) -> Long:
+    """What of long texts is read; of what is chosen the dearest way."""
+    return "chunks" if config.long == "choose" else config.long
+
+
+def _limit(model: str, route: str, config: AdaptConfig, tokenizer: str | None) -> int:
+    """Tokens that are read at once: what is asked for, and no more than model, tokenizer and virtual tokens allow."""
+    words, _ = tokenizer_of(model.removesuffix(RANDOM_SUFFIX), tokenizer)
+    longest, _ = context_length(meta_named(model.removesuffix(RANDOM_SUFFIX)), words)
+    longest -= config.virtual_tokens if route == "lora" and KINDS[config.tuning].lengthens else 0
+    return min(config.max_length or longest, longest)
+
+
+def _read(texts: np.ndarray | ReadLengths) -> ReadLengths:
+    return texts if isinstance(texts, ReadLengths) else ReadLengths(texts)
+
+
+def _evaluated(
+    config: ResolvedConfig, train_lengths_P: np.ndarray, test_lengths_P: np.ndarray, counts_N: np.ndarray | None
+) -> np.ndarray:
+    """Tokens of all that is read for an evaluation: at the end, and if training does not end before."""
+    n_train = len(train_lengths_P if counts_N is None else counts_N)
+    texts = round(config.validation_share * n_train) if config.keeps_best else 0
     times = ceil(config.steps / config.steps_between_evaluations)
-    parts = [test_lengths_M, train_lengths_N[:NETWORK_TRAIN_TEXTS], np.tile(train_lengths_N[:texts], times)]
+    ends = [n if counts_N is None else int(counts_N[:n].sum()) for n in (NETWORK_TRAIN_TEXTS, texts)]
+    parts = [test_lengths_P, train_lengths_P[: ends[0]], np.tile(train_lengths_P[: ends[1]], times)]
     return np.concatenate(parts).astype(np.float64)
 
 
@@ -200,17 +223,19 @@ def _price(name: str, model: Any, head: nn.Linear, cost: StepCost, device: str) 
 
 
 def _steps(
-    config: ResolvedConfig, lengths_N: np.ndarray, cost: StepCost, price: Prices, held: TrainingMemory
+    config: ResolvedConfig, read: ReadLengths, cost: StepCost, price: Prices, held: TrainingMemory
 ) -> tuple[int, float, float, float]:
     """Tokens, FLOPs, FLOPs as they are priced, and bytes of the largest pass, from some of the batches to be drawn."""
-    order, drawn = Order(len(lengths_N), config.batch, seed=0), min(config.steps, _STEPS_DRAWN)
+    lengths_P, counts_N = read
+    n_texts = len(lengths_P if counts_N is None else counts_N)
+    order, drawn = Order(n_texts, config.batch, seed=0), min(config.steps, _STEPS_DRAWN)
     tokens, flops, priced, most_bytes = 0, 0.0, 0.0, 0.0
     for step in range(drawn):
-        rows = order.rows(step)
-        tokens += int(lengths_N[rows].sum())
+        rows = order.rows(step) if counts_N is None else piece_rows(order.rows(step), counts_N)
+        tokens += int(lengths_P[rows].sum())
         most = config.micro_batch or config.batch
-        for group in plan_groups(rows, lengths_N, price, most=most, packing=config.packing):
-            lengths_B = lengths_N[group.rows]
+        for group in plan_groups(rows, lengths_P, price, most=most, packing=config.packing):
+            lengths_B = lengths_P[group.rows]
             flops += cost.of(lengths_B, packed=group.packed)
             priced += price.cost.of(lengths_B, packed=group.packed)
             most_bytes = max(most_bytes, held.of(lengths_B, packed=group.packed))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from tokenworth.adaptation.job import Fitted, Job
+from tokenworth.adaptation.job import Fitted, Job, ReadTexts
 from tokenworth.adaptation.predictor import known_backbone, origin, with_prefix
 from tokenworth.adaptation.routes.label_set_readouts import logistic_readout, ridge_readout
 from tokenworth.adaptation.routes.training_texts import TrainingTexts, load_training
@@ -23,7 +23,8 @@ from tokenworth.assessment.layer_scores import Labels, layer_moments, layer_prob
 from tokenworth.assessment.probe_search import candidate_readings, losses_of, search
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
-from tokenworth.encode import Reading, encode, normalised, pool, tokenise
+from tokenworth.encode import Reading, Tokens, encode, normalised, pool, tokenise
+from tokenworth.encode.long_texts import Long
 from tokenworth.errors import SettingError
 from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.probes import Linear, RidgeProbe, grouped_folds, logistic_probe
@@ -54,6 +55,8 @@ class ProbePredictor:
     """What it has learnt from, where that is looked at or was kept."""
     keeps_training: bool = False
     """Whether `save` writes these down."""
+    long: Long = "first"
+    """What is read of longer texts than the model takes."""
     kind: str = "probe"
 
     def scores(self, texts: list[str]) -> Floats:
@@ -71,23 +74,27 @@ class ProbePredictor:
         return replace(self, known=self.known | dict(zip(texts, self.features(texts), strict=True)))
 
     def _encoded(self, texts: list[str]) -> np.ndarray:
-        tokens = tokenise(self.backbone, with_prefix(texts, self.prefix), max_length=self.max_length)
+        tokens = self.tokens(texts)
         width = self.backbone.width * (1 + self.reading.pooling.count("+"))
-        features_ND = np.empty((len(texts), width), dtype=np.float32)
+        features_PD = np.empty((len(tokens.ids), width), dtype=np.float32)
 
         def keep(_layer: int, states_BTD: torch.Tensor, mask_BT: torch.Tensor, rows: np.ndarray) -> None:
             read_BTD = normalised(states_BTD) if self.reading.states == "normalised" else states_BTD
-            features_ND[rows] = pool(read_BTD, mask_BT, self.reading.pooling).cpu().numpy()
+            features_PD[rows] = pool(read_BTD, mask_BT, self.reading.pooling).cpu().numpy()
 
         encode(self.backbone, tokens, keep, layers=[self.layer])
-        return features_ND
+        return tokens.mean(features_PD)
+
+    def tokens(self, texts: list[str]) -> Tokens:
+        """Texts as the model gets them."""
+        return tokenise(self.backbone, with_prefix(texts, self.prefix), max_length=self.max_length, long=self.long)
 
     def save(self, folder: Path) -> dict[str, Any]:
         """probe.safetensors, and where asked for the training texts; the backbone stays where it is."""
         arrays = {"weights": self.linear.weights_DC, "intercept": self.linear.intercept_C}
         save_file(arrays, folder / "probe.safetensors")
         facts = {name: getattr(self, name) for name in ("layer", "max_length", "prefix")}
-        facts |= {"longest": self.backbone.max_length}
+        facts |= {"longest": self.backbone.max_length, **({} if self.long == "first" else {"long": self.long})}
         kept = self.training.save(folder) if self.training is not None and self.keeps_training else None
         return {**facts, **self.reading._asdict(), "base": self.origin, **({"training": kept} if kept else {})}
 
@@ -99,7 +106,8 @@ def load_probe(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> 
     cut = (facts["max_length"], facts["prefix"])
     reading = Reading(facts["pooling"], facts.get("states", "raw"))  # raw: saved before there was a choice
     training = load_training(folder, facts.get("training"))
-    return ProbePredictor(backbone, facts["layer"], reading, linear, *cut, facts["base"], {}, training)
+    long = facts.get("long", "first")
+    return ProbePredictor(backbone, facts["layer"], reading, linear, *cut, facts["base"], {}, training, long=long)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -127,15 +135,12 @@ def fit_probe(job: Job) -> Fitted:
         for part, split in parts.items():
             known |= dict(zip(split.texts, features.part(part, *best.place), strict=True))
         training = _training(job, features, best.place)
-    place = origin(backbone, job.loading.get("tokenizer"), job.seed)
-    cut = (config.max_length, config.prefix)
     n = best.linear.weights_DC.size + best.linear.intercept_C.size
     reused = bool(features.facts["reused"])  # then no tokens are spent
     return Fitted(
-        predictor=ProbePredictor(
-            backbone, *best.place, best.linear, *cut, place, known, training, config.keep_training
-        ),
+        predictor=_predictor(job, backbone, best, known, training),
         backbone=backbone,
+        read=ReadTexts.of(tokens["train"]),
         parameters={"trainable": n, "total": n + backbone.n_parameters},
         facts={
             "probe": best.name,
@@ -150,6 +155,16 @@ def fit_probe(job: Job) -> Fitted:
             "padded_tokens": 0 if reused else features.facts["padded_tokens"],
         },
         notes=() if job.n_classes <= MAX_LOGISTIC_CLASSES else ("Too many classes for logistic regression.",),
+    )
+
+
+def _predictor(
+    job: Job, backbone: Backbone, best: _Candidate, known: dict[str, np.ndarray], training: TrainingTexts | None
+) -> ProbePredictor:
+    config, place = job.config, origin(backbone, job.loading.get("tokenizer"), job.seed)
+    cut, keeps, long = (config.max_length, config.prefix), config.keep_training, config.read_of_long
+    return ProbePredictor(
+        backbone, *best.place, best.linear, *cut, place, known, training, keeps_training=keeps, long=long
     )
 
 

@@ -12,7 +12,7 @@ import torch
 
 import tokenworth.adaptation.training.batch_packing as packing
 from tokenworth.adaptation.forecast.training_flops import count_training
-from tokenworth.adaptation.job import Fitted, Job
+from tokenworth.adaptation.job import Fitted, Job, ReadTexts
 from tokenworth.adaptation.predictor import origin, with_prefix
 from tokenworth.adaptation.routes.lora import quantise
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, TunedPredictor, shortened, trainable
@@ -65,7 +65,7 @@ class Network:
             seed=job.seed,
         )
         cut = (config.max_length, config.prefix)
-        return TunedPredictor(classifier, self.backbone, *cut, self.dtype, self.adapter, self.base)
+        return TunedPredictor(classifier, self.backbone, *cut, self.dtype, self.adapter, self.base, config.read_of_long)
 
 
 def fit_lora(job: Job) -> Fitted:
@@ -164,7 +164,7 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
     predictor = network.predictor(job)
     backbone, classifier = network.backbone, predictor.classifier
     tokens = job.tokens(backbone, job.train.texts)
-    mean_length = float(tokens.lengths.mean())
+    mean_length, pieces = float(tokens.lengths.mean()), len(tokens.ids) / tokens.n_texts
     head = classifier.head
     lengths = {"length": round(mean_length), "longest": backbone.max_length}
     cost = count_training(backbone.model, head, head.in_features, backbone.device, **lengths)
@@ -190,7 +190,9 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
         training={name: getattr(position, name) for name in kept},
         facts={"packs": packs, "products_in": data.identity["number format"], **network.facts},
         cost=_spent(position),
-        flops_per_text=mean_length * cost.forward.token + mean_length**2 * cost.forward.pair + cost.forward.text,
+        read=ReadTexts.of(tokens),
+        flops_per_text=pieces
+        * (mean_length * cost.forward.token + mean_length**2 * cost.forward.pair + cost.forward.text),
         resumed_from_step=resumed,
         notes=() if packs or not job.config.packing else (_padding_note(backbone, position, network),),
     )
@@ -210,6 +212,7 @@ def _data(job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens,
     return TrainingData(
         packing.Packer(backbone, tokens.ids, cost, packing=packs),
         job.train.labels,
+        tokens.counts_N,
         torch.from_numpy(job.class_weights()).float(),
         None if part is None else values,
         {

@@ -27,6 +27,7 @@ from tokenworth.backbones.twins import with_model
 from tokenworth.base.aliases import Floats
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import default_batch_tokens, plan_batches, tokenise
+from tokenworth.encode.long_texts import Long
 from tokenworth.errors import AdaptError, SettingError, first_line
 
 
@@ -86,6 +87,8 @@ class TunedPredictor:
     """peft's wrapper where only an adapter learnt."""
     base: dict[str, Any] | None = None
     """Where the adapter's backbone lies."""
+    long: Long = "first"
+    """What is read of longer texts than the model takes."""
     kind: str = "tuned"
 
     @property
@@ -109,9 +112,9 @@ class TunedPredictor:
         return model.eval()
 
     def scores(self, texts: list[str]) -> Floats:
-        """Logits (N, C), texts of like length together."""
-        tokens = tokenise(self.backbone, with_prefix(texts, self.prefix), max_length=self.max_length)
-        return self.scores_of(tokens.ids)
+        """Logits (N, C), texts of like length together; of a text in pieces the mean of theirs."""
+        tokens = tokenise(self.backbone, with_prefix(texts, self.prefix), max_length=self.max_length, long=self.long)
+        return tokens.mean(self.scores_of(tokens.ids))
 
     def scores_of(self, ids: list[np.ndarray]) -> Floats:
         """Logits (N, C) of tokenised texts."""
@@ -154,6 +157,7 @@ class TunedPredictor:
             "longest": self.backbone.max_length,
             "dtype": dtype_name(self.dtype),
             "base": self.base,
+            **({} if self.long == "first" else {"long": self.long}),
         }
 
 
@@ -199,4 +203,5 @@ def load_tuned(folder: Path, facts: dict[str, Any], loading: dict[str, Any]) -> 
     classifier = TextClassifier(backbone, n_classes, pooling=pooling, dropout=0.0, bias=facts["bias"], seed=0)
     classifier.head.load_state_dict(head)
     cut, dtype = (facts["max_length"], facts["prefix"]), getattr(torch, facts["dtype"])
-    return TunedPredictor(classifier.eval(), backbone, *cut, dtype, adapter, facts["base"])
+    long = facts.get("long", "first")
+    return TunedPredictor(classifier.eval(), backbone, *cut, dtype, adapter, facts["base"], long)

@@ -23,7 +23,20 @@ from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats
 from tokenworth.base.atomic_files import whole_folder
-from tokenworth.base.schema import COUNT, FINITE, OBJECT, TEXT, TRUTH, WHOLE, Maybe, Shape, mistake_in, read_object
+from tokenworth.base.schema import (
+    COUNT,
+    FINITE,
+    OBJECT,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    Kind,
+    Maybe,
+    Shape,
+    mistake_in,
+    read_object,
+)
+from tokenworth.encode.long_texts import LONG
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.probes.label_set_metrics import sigmoid
 from tokenworth.probes.probability_metrics import evened, predicted_classes, softmax
@@ -50,9 +63,10 @@ _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, Runtime
 """AttributeError and RuntimeError: tensors of other shapes or names than the facts promise."""
 SHAPE: Shape = {"format": WHOLE, "kind": TEXT, "label_names": [TEXT], "temperature": FINITE, "predictor": OBJECT}
 SHAPE |= {"thresholds?": Maybe([FINITE])}
+_LONG = Kind(f"one of {', '.join(LONG)}", lambda value: value in LONG)
 _WHERE: Shape = {"name": TEXT, "revision": Maybe(TEXT), "fingerprint": TEXT, "tokenizer": Maybe(TEXT)}
 _BASE: Shape = {**_WHERE, "dtype": TEXT, "seed?": WHOLE, "quantise?": Maybe(TEXT), "tuning?": TEXT}
-_CUT: Shape = {"max_length": Maybe(COUNT), "prefix": TEXT, "longest?": COUNT}
+_CUT: Shape = {"max_length": Maybe(COUNT), "prefix": TEXT, "longest?": COUNT, "long?": _LONG}
 _TRAINING: Shape = {"texts": [TEXT], "penalty": FINITE}
 _NEAREST: Shape = {"layer": COUNT, "pooling": TEXT, "shots": COUNT, "texts": [TEXT]}
 _PROMPT: Shape = {"pattern": TEXT, "words": [TEXT], "examples": [[TEXT]], "prior": Maybe([FINITE])}

@@ -20,7 +20,7 @@ from tokenworth.adaptation.route_settings import TRAINED
 from tokenworth.base.aliases import Facts
 from tokenworth.base.atomic_files import write_json
 from tokenworth.base.cell_store import CellStore
-from tokenworth.base.schema import FINITE, WHOLE, read_object
+from tokenworth.base.schema import FINITE, WHOLE, Shape, read_object
 from tokenworth.errors import SettingError, TokenworthError
 from tokenworth.probes.label_set_metrics import value_of_scores
 from tokenworth.probes.probability_metrics import LOWER_IS_BETTER
@@ -51,15 +51,15 @@ def candidates(config: ResolvedConfig, route: str, seed: int) -> list[ResolvedCo
 class Trials(CellStore[Path | None, Facts, Facts]):
     """Trials of a run, each by the folder it works in; with a folder of None nothing is kept."""
 
-    metric: str
+    shape: dict[str, Shape]
+    """Of what is kept of a trial."""
 
     def find(self, name: Path | None) -> Facts | None:
         """A trial that was run before; None also where what it left is damaged, so that it is run again."""
         if name is None or not (name / TRIAL).is_file():
             return None
-        numbers = dict.fromkeys(("lr", self.metric, "train_flops", "loop_seconds"), FINITE)
         try:
-            return read_object(name / TRIAL, {**numbers, "rank": WHOLE, "steps": WHOLE}, "trial", "it is run again")
+            return read_object(name / TRIAL, self.shape, "trial", "it is run again")
         except TokenworthError as error:
             _log.warning("%s", error)
             return None
@@ -84,7 +84,8 @@ def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[ResolvedConfig, list[F
     if job.route not in TRAINED:
         raise SettingError(f"tune searches over learning rate, rank and steps; the route {job.route} has none of them")
     metric, trials = job.config.metric, list[Facts]()
-    store = Trials(metric)
+    numbers = dict.fromkeys(("lr", metric, "train_flops", "loop_seconds"), FINITE)
+    store = Trials({**numbers, "rank": WHOLE, "steps": WHOLE})
     for number, config in enumerate(candidates(job.config, job.route, job.seed)):
         folder = None if job.folder is None else job.folder / "tuning" / f"trial-{number}"
         trial = store.once(folder, partial(_trial, job, fit, config))

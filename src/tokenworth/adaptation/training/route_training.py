@@ -22,6 +22,7 @@ from tokenworth.adaptation.training.batch_packing import Packer
 from tokenworth.adaptation.training.label_losses import summed_loss, text_weights
 from tokenworth.adaptation.training.text_order import Order, learning_rate
 from tokenworth.base.run_record import OtherRunError
+from tokenworth.encode.long_texts import piece_rows
 from tokenworth.errors import AdaptError, first_line
 from tokenworth.probes.probability_metrics import is_better
 from tokenworth.training.checkpoints import read_weights, write_weights
@@ -52,6 +53,8 @@ class TrainingData:
     packer: Packer
     labels_N: np.ndarray
     """Classes, or 0 and 1 of several labels a text (N, C)."""
+    counts_N: np.ndarray | None
+    """Pieces of each text, in which the packer has them; None: texts are read whole."""
     class_weight_C: Tensor
     evaluate: Callable[[], dict[str, float]] | None
     """Metrics on the validation part, that it is judged by first; None where there is none."""
@@ -60,7 +63,11 @@ class TrainingData:
 
 
 class RouteLearner(Learner):
-    """A text classifier that learns from labelled texts; a row is the number of a text."""
+    """A text classifier that learns from labelled texts; a row is the number of a text, or of a piece of one.
+
+    A step takes all pieces of its texts.  Each is to be given the label of its text, by itself, and counts as its share
+    of the text (docs/routes.md has why), so that memory holds few of them at a time however long the text is.
+    """
 
     what, failure, other_run = "train", AdaptError, OtherRunError
     remedy = "choose dtype float32, or look at these texts"
@@ -72,7 +79,12 @@ class RouteLearner(Learner):
         self.classifier, self.data, self.config, self.seed = classifier, data, config, seed
         self.compute, self.identity = compute, data.identity
         self.order = Order(len(data.labels_N), config.batch, seed)
-        self.labels_N = torch.from_numpy(data.labels_N).to(compute.device)
+        counts_N = np.ones(len(data.labels_N), dtype=np.int64) if data.counts_N is None else data.counts_N
+        self.text_P = np.repeat(np.arange(len(counts_N)), counts_N)
+        self.labels_P = torch.from_numpy(data.labels_N[self.text_P]).to(compute.device)
+        self.share_P = None
+        if data.counts_N is not None:
+            self.share_P = torch.from_numpy(1 / counts_N[self.text_P]).float().to(compute.device)
         self.weights_C = data.class_weight_C.to(compute.device)
         self.model = compute.devices.prepare(classifier)
         if compute.devices.sharded:
@@ -87,12 +99,15 @@ class RouteLearner(Learner):
         self._counted = torch.zeros(3, dtype=torch.float64)  # tokens, places and FLOPs of the step
 
     def rows(self, step: int) -> np.ndarray:
-        """Numbers of the texts of a step."""
-        return self.order.rows(step)
+        """Numbers of the texts of a step, or of all their pieces."""
+        rows, counts_N = self.order.rows(step), self.data.counts_N
+        return rows if counts_N is None else piece_rows(rows, counts_N)
 
     def prepare(self, rows: np.ndarray, local: np.ndarray) -> None:
         """A text counts by the weight of its class; a process without one takes part in the exchange with weight 0."""
-        total = float(text_weights(self.labels_N[torch.from_numpy(rows)], self.weights_C).sum())
+        places = torch.from_numpy(rows)
+        weights_B = text_weights(self.labels_P[places], self.weights_C)
+        total = float((weights_B if self.share_P is None else weights_B * self.share_P[places]).sum())
         self._share = 1 / total if len(local) else 0.0
         self._counted.zero_()
         # Dropout depends on seed, step and process alone, not on what came before.
@@ -109,8 +124,9 @@ class RouteLearner(Learner):
         batch = self.data.packer.batch(group)
         with self.compute.autocast(next(iter(self.parameters.values())).dtype):
             logits_BC = self.model(batch)
-        targets_B = self.labels_N[torch.from_numpy(group.rows).to(self.compute.device)]
-        loss: Tensor = self._share * summed_loss(logits_BC, targets_B, self.weights_C)
+        places = torch.from_numpy(group.rows).to(self.compute.device)
+        shares_B = None if self.share_P is None else self.share_P[places]
+        loss: Tensor = self._share * summed_loss(logits_BC, self.labels_P[places], self.weights_C, shares_B)
         if self._share:
             flops = self.data.packer.flops(group)
             self._counted += torch.tensor([batch.tokens, batch.places, flops], dtype=torch.float64)
@@ -202,4 +218,5 @@ class RouteLearner(Learner):
 
     def named(self, rows: np.ndarray) -> str:
         """The texts to look at."""
-        return f"the batch of training texts {', '.join(map(str, rows.tolist()))}"
+        texts = dict.fromkeys(self.text_P[rows].tolist())
+        return f"the batch of training texts {', '.join(map(str, texts))}"

@@ -64,7 +64,7 @@ class Parts:
 
     def assemble(self, name: str, model: Any, place: torch.device, *, random: bool) -> Backbone:
         """The backbone of a model, examined once on a short text.  Raises BackboneError: its kind does not run here."""
-        max_length, notes = _context_length(model, self.tokenizer)
+        max_length, notes = context_length(model, self.tokenizer)
         n_embeddings = model.get_input_embeddings().num_embeddings
         structure = examine(model, n_embeddings, max_length, place, pad_id=padding_id(self.tokenizer, n_embeddings))
         if structure.blocks is None:
@@ -172,7 +172,7 @@ def _published(entry: Published, tokenizer: str | None, facts: tuple[str, ...]) 
     return Parts(config, read_tokenizer(words), None, origin, words.matching(TOKENIZER_PATTERNS), facts, notes)
 
 
-def _context_length(model: Any, tokenizer: Any) -> tuple[int, tuple[str, ...]]:
+def context_length(model: Any, tokenizer: Any) -> tuple[int, tuple[str, ...]]:
     """Longest text in tokens: what tokenizer and position table both allow, and a note where neither says."""
     text_config = model.config.get_text_config()
     positions = next((n for key in _LENGTH_KEYS if (n := getattr(text_config, key, None))), None)
