@@ -120,7 +120,7 @@ class Work:
         for name, assessment in zip(self.assessed.models, self.assessed.assessments, strict=True):
             self.said[name] = indicators_of(assessment, self._loss(name), metric=self.metric)
             try:
-                cost = self._cost(name, "probe")
+                cost = self.cost(name, "probe")
                 probe = _measured(name, "probe", assessment.best_probe(), self.metric, cost, rng)
                 known = () if self.task.several else self.forecaster.routes()
                 weighed += [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
@@ -146,14 +146,15 @@ class Work:
         texts, most = self.task.train.texts, self.plan.asked.max_length
         return loss_of(self.assessed.models[name], texts, max_length=most, seed=self.seed)
 
-    def _cost(self, name: str, route: str) -> Cost:
+    def cost(self, name: str, route: str) -> Cost:
+        """Of a route of a backbone, as it is planned.  Raises BackboneError: it cannot be counted."""
         config = self.plan.of(route, self.widths()[name])
         return route_cost(self.assessed.models[name], self.task, route, self.machine, config)
 
     def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
         guess = self.forecaster.predict(route, self.said[name], task_S=self.task_S, rng=rng)
         self.explained.append({"model": name, "route": route, **guess.explanation})
-        return Option(name, route, "predicted", guess.f1, guess.low, guess.high, self._cost(name, route), guess.draws)
+        return Option(name, route, "predicted", guess.f1, guess.low, guess.high, self.cost(name, route), guess.draws)
 
     def warnings(self) -> list[str]:
         """Where an assessment lies beyond the calibration."""

@@ -51,7 +51,7 @@ def bow_cost(task: Task, machine: Machine) -> Cost:
 
 
 def route_cost(model: str, task: Task, route: str, machine: Machine, config: ResolvedConfig) -> Cost:
-    """Of prompt, probe, lora, full or scratch, from counts; only configuration and tokenizer are read.
+    """Of a route of a model, from counts; only configuration and tokenizer are read.
 
     Raises:
         BackboneError: the backbone is not found.

@@ -7,6 +7,7 @@ for every block and step; docs/routes.md compares them with runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -18,12 +19,21 @@ from torch import nn
 from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.forecast.training_memory import TrainingMemory, count_memory
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
-from tokenworth.adaptation.route_names import NETWORK_TRAIN_TEXTS
+from tokenworth.adaptation.route_names import NETWORK_TRAIN_TEXTS, ROUTES
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
 from tokenworth.adaptation.routes.tunings import KINDS
 from tokenworth.adaptation.run_settings import settings_for
-from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, heads_of, plan_groups, prices
+from tokenworth.adaptation.training.batch_cuts import (
+    PROHIBITIVE,
+    Group,
+    Prices,
+    StepCost,
+    heads_of,
+    plan_groups,
+    prices,
+)
 from tokenworth.adaptation.training.text_order import Order
+from tokenworth.adaptation.training.text_pairs import TextPairs
 from tokenworth.assessment.assessment_forecast import measure_rates
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.backbones.accounting.block_calls import depth_and_width
@@ -38,7 +48,7 @@ from tokenworth.tasks import Task
 
 TRAINING_SHARE = 0.6
 """Share of the matrix rate (measured in a burst on large products) that training keeps up on a CPU."""
-SECONDS_PER_TENSOR = {"lora": 6e-4, "full": 3e-4, "scratch": 3e-4}
+SECONDS_PER_TENSOR = {"lora": 6e-4, "full": 3e-4, "contrastive": 3e-4, "scratch": 3e-4}
 """Of a step, for every tensor that learns, whatever its size: calls of the library, dropout, the optimiser."""
 _BYTES_KEPT = 4
 _STEPS_DRAWN = 300
@@ -112,10 +122,10 @@ def forecast_route(
     *,
     hardware: Hardware | None = None,
 ) -> RouteForecast:
-    """The forecast of lora, full or scratch, from the tokens of each text; of the model only its configuration is read.
+    """The forecast of a trained route, from the tokens of each text; of the model only its configuration is read.
 
     `rate` is that of matrix products in FLOP/s on the device, in the format of the products; without `hardware` it is a
-    processor's, in float32.
+    processor's, in float32.  The texts that the route contrastive pairs are drawn as from classes of like size.
 
     Raises:
         SettingError: a route that trains nothing.
@@ -133,9 +143,9 @@ def forecast_route(
     weights = [*model.parameters(), *head.parameters()]
     learning = sum(weight.numel() for weight in weights if weight.requires_grad)
     held = _held(name, model, head, config, hardware)
-    tokens, flops, priced, most_bytes = _steps(config, train_lengths_N, training, price, held)
-    evaluated = _evaluated(config, train_lengths_N, test_lengths_M)
-    evaluating = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
+    passes = _passes(route, config, train_lengths_N, n_classes, price)
+    tokens, flops, priced, most_bytes = _steps(config, train_lengths_N, (training, price.cost, held), passes)
+    evaluating = _evaluated(config, train_lengths_N, test_lengths_M, cost.forward)
     tensors = sum(weight.requires_grad for weight in model.parameters())
     return RouteForecast(
         route=route,
@@ -147,7 +157,7 @@ def forecast_route(
         evaluate_flops=evaluating,
         evaluate_seconds=evaluating / (TRAINING_SHARE * rate),
         memory_bytes=round(most_bytes),
-        least_memory_bytes=round(held.of(train_lengths_N.max(keepdims=True))),
+        least_memory_bytes=round(held.of(np.repeat(train_lengths_N.max(), ROUTES[route].texts_a_row))),
         checkpoint_bytes=_BYTES_KEPT * learning * (2 if config.keeps_best else 1),
     )
 
@@ -171,12 +181,15 @@ def _with_shares(held: TrainingMemory, name: str, model: Any, head: nn.Linear, h
     return held._replace(kept=replace(held.kept, pair=held.kept.pair or shares, by_text=True))
 
 
-def _evaluated(config: ResolvedConfig, train_lengths_N: np.ndarray, test_lengths_M: np.ndarray) -> np.ndarray:
-    """Tokens of every text that is read for an evaluation: at the end, and if training does not end before."""
+def _evaluated(
+    config: ResolvedConfig, train_lengths_N: np.ndarray, test_lengths_M: np.ndarray, cost: StepCost
+) -> float:
+    """FLOPs of every text that is read for an evaluation: at the end, and if training does not end before."""
     texts = round(config.validation_share * len(train_lengths_N)) if config.keeps_best else 0
     times = ceil(config.steps / config.steps_between_evaluations)
     parts = [test_lengths_M, train_lengths_N[:NETWORK_TRAIN_TEXTS], np.tile(train_lengths_N[:texts], times)]
-    return np.concatenate(parts).astype(np.float64)
+    lengths_E = np.concatenate(parts).astype(np.float64)
+    return float((lengths_E * cost.token + lengths_E**2 * cost.pair).sum())
 
 
 def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tuple[nn.Module, nn.Linear]:
@@ -190,7 +203,8 @@ def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tup
     if route == "lora":
         with quiet_transformers():
             KINDS[config.tuning].attach(model, name, config, 0)
-    pooled = width * (1 + config.head_pooling.count("+"))
+    pooling = ROUTES[route].pooling if config.pooling == "auto" else config.pooling
+    pooled = width * (1 + pooling.count("+"))
     return model, nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
 
 
@@ -199,20 +213,41 @@ def _price(name: str, model: Any, head: nn.Linear, cost: StepCost, device: str) 
     return prices(cost, device, blocks, heads_of(model.config, head.in_features))
 
 
+def _passes(
+    route: str, config: ResolvedConfig, lengths_N: np.ndarray, n_classes: int, price: Prices
+) -> Callable[[int], list[Group]]:
+    """The passes of a step, as the run will make them; texts that are compared go through one."""
+    paired, n = ROUTES[route].texts_a_row > 1, len(lengths_N)
+    pairs = TextPairs(np.arange(n) % n_classes, seed=0) if paired else None
+    order, most = Order(n, config.batch, seed=0), config.micro_batch or config.batch
+    whole = replace(price, one_pass=PROHIBITIVE)
+
+    def passes(step: int) -> list[Group]:
+        rows = order.rows(step)
+        if pairs is None:
+            return plan_groups(rows, lengths_N, price, most=most, packing=config.packing)
+        read = [pairs.texts(step, rows[start : start + most]) for start in range(0, len(rows), most)]
+        cut = [plan_groups(rows_U, lengths_N, whole, most=len(rows_U), packing=config.packing) for rows_U in read]
+        return [group for groups in cut for group in groups]
+
+    return passes
+
+
 def _steps(
-    config: ResolvedConfig, lengths_N: np.ndarray, cost: StepCost, price: Prices, held: TrainingMemory
+    config: ResolvedConfig,
+    lengths_N: np.ndarray,
+    costs: tuple[StepCost, StepCost, TrainingMemory],
+    passes: Callable[[int], list[Group]],
 ) -> tuple[int, float, float, float]:
     """Tokens, FLOPs, FLOPs as they are priced, and bytes of the largest pass, from some of the batches to be drawn."""
-    order, drawn = Order(len(lengths_N), config.batch, seed=0), min(config.steps, _STEPS_DRAWN)
+    drawn, (cost, price, held) = min(config.steps, _STEPS_DRAWN), costs
     tokens, flops, priced, most_bytes = 0, 0.0, 0.0, 0.0
     for step in range(drawn):
-        rows = order.rows(step)
-        tokens += int(lengths_N[rows].sum())
-        most = config.micro_batch or config.batch
-        for group in plan_groups(rows, lengths_N, price, most=most, packing=config.packing):
+        for group in passes(step):
             lengths_B = lengths_N[group.rows]
+            tokens += int(lengths_B.sum())
             flops += cost.of(lengths_B, packed=group.packed)
-            priced += price.cost.of(lengths_B, packed=group.packed)
+            priced += price.of(lengths_B, packed=group.packed)
             most_bytes = max(most_bytes, held.of(lengths_B, packed=group.packed))
     share = config.steps / drawn
     return round(tokens * config.steps / drawn), flops * share, priced * share, most_bytes

@@ -105,7 +105,7 @@ def diagnosis_panel(result: AdaptResult) -> Panel:
     panel = panel_of("diagnosis")
     rows = (result.diagnosis or {}).get("layers") or []
     if not rows:
-        return panel.without("Not looked at; --diagnose does for lora, full and scratch.")
+        return panel.without("Not looked at; --diagnose does for lora, full, contrastive and scratch.")
     layers = [row["layer"] for row in rows]
     traces = [
         theme.line(layers, [number(row.get(f"probe_accuracy_{when}")) for row in rows], colour=colour)
