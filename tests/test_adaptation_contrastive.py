@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from commands import tokenworth
+from commands import together, tokenworth
 from number_formats import AUTO, unit
 from planted import planted_task, rows_of, with_parts, write_rows
 from routes import SHORT, model_at, paced_run, run
@@ -217,3 +217,18 @@ def test_what_it_does_not_do_is_one_sentence(encoder, tmp_path):
         adapt(None, planted_task(40), "contrastive", config=SHORT)
     with pytest.raises(SettingError, match="the route contrastive compares texts of one class"):
         adapt(encoder, "docstring-sections", "contrastive", config={**SHORT, "train_size": 100})
+
+
+@pytest.mark.slow
+def test_processes_share_batches_and_find_the_losses_of_one(encoder, tmp_path):
+    """8 texts with their partners over 2 processes; weights spread over them are refused."""
+    write_rows(tmp_path / "reviews.csv", rows_of(planted_task(60, 40)))
+    (tmp_path / "run.yaml").write_text("steps: 8\nlr: 0.001\nmislabelled: false\ndtype: float32\n")
+    flags = ("adapt", "reviews.csv", "--model", encoder, "--route", "contrastive", "--config", "run.yaml")
+    tokenworth(*flags, "--out", "one", cwd=tmp_path)
+    assert [done.code for done in together(2, *flags, "--out", "two", cwd=tmp_path)] == [0, 0]
+    one, two = (AdaptResult.load(tmp_path / name) for name in ("one", "two"))
+    assert two.cost["processes"] == 2
+    assert two.training["losses"] == pytest.approx(one.training["losses"], rel=1e-4)
+    refused = together(2, *flags, "--out", "spread", "--shard", cwd=tmp_path)
+    assert any("does not spread weights over processes" in done.err for done in refused)
