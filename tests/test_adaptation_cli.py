@@ -107,10 +107,11 @@ def test_doctor_forecasts_a_route(home):
     assert facts["lora seconds"] > 0
 
 
-@pytest.mark.parametrize("route", ["lora", "full"])
+@pytest.mark.parametrize("route", ["lora", "full", "contrastive"])
 def test_the_forecast_of_flops_and_parameters_is_what_happens(tmp_path, route):
     """All steps are drawn beforehand as they will be drawn, so counts are equal and only seconds are guesses."""
-    name, task = model_at(tmp_path), planted_task(60, 20)
+    name = model_at(tmp_path, "bert" if route == "contrastive" else "llama")
+    task = planted_task(60, 20)
     config = as_published(AdaptConfig(steps=30, rank=4, mislabelled=False))
     backbone = load_backbone(name, dtype="float32")
     train_N, test_M = (tokenise(backbone, part.texts).lengths for part in (task.train, task.test))
@@ -118,8 +119,9 @@ def test_the_forecast_of_flops_and_parameters_is_what_happens(tmp_path, route):
     result = adapt(name, task, route, config=config)
     assert planned.trainable == result.parameters["trainable"]
     assert planned.total == result.parameters["total"]
-    assert planned.tokens == result.cost["tokens"]
-    assert planned.train_flops == pytest.approx(result.cost["train_flops"], rel=1e-6)
+    near = 0.05 if route == "contrastive" else 1e-6  # partners are drawn as from classes of like size
+    assert planned.tokens == pytest.approx(result.cost["tokens"], rel=near)
+    assert planned.train_flops == pytest.approx(result.cost["train_flops"], rel=near)
 
 
 def test_routes_without_training_are_not_forecast(tmp_path):

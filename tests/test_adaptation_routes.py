@@ -70,8 +70,9 @@ def test_a_planted_token_is_found(tmp_path, route):
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_shuffled_labels_stay_at_chance(model, route):
+def test_shuffled_labels_stay_at_chance(tmp_path, model, route):
     """120 balanced test texts: the standard deviation of an accuracy at chance is .046."""
+    model = model_at(tmp_path, "bert") if route == "contrastive" else model
     result = adapt(None if route == "bow" else model, shuffled(planted_token()), route, config=LEARNS | {"steps": 100})
     assert abs(result.metrics["accuracy"] - 0.5) < 0.16
 
@@ -79,8 +80,8 @@ def test_shuffled_labels_stay_at_chance(model, route):
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("family", ["llama", "bert"])
 def test_what_is_saved_predicts_the_same(tmp_path, model, route, family):
-    if family == "bert" and route == "prompt":
-        pytest.skip("an encoder predicts no next tokens; see the test of that")
+    if (family, route) in {("bert", "prompt"), ("llama", "contrastive")}:
+        pytest.skip("an encoder predicts no next tokens, and a decoder is not trained by pairs; see the tests of that")
     name = model if family == "llama" else model_at(tmp_path, family)
     task = planted_task(40, 30, 3)
     result = adapt(None if route == "bow" else name, task, route, out=tmp_path / "out", config=SHORT)

@@ -76,7 +76,7 @@ def test_steps_are_passes_over_the_texts_that_are_learned_from(size, steps, vali
 
 def test_scratch_sees_every_text_more_often():
     steps = {route: resolve(make_config(), route, 576, TaskSize(2000, 1996))[0].steps for route in RULES}
-    assert steps == {"lora": 750, "full": 750, "scratch": 2500}
+    assert steps == {"lora": 750, "full": 750, "contrastive": 1250, "scratch": 2500}
 
 
 def test_what_is_given_goes_before_the_rule():

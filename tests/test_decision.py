@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from tokenworth.decision import Decision, calibration_of
 from tokenworth.decision.advice import DRAWS, Option, pick, weigh
 from tokenworth.decision.budget import Machine, named_machine, parse_budget
 from tokenworth.decision.decision_summary import describe
+from tokenworth.decision.few_labels import few_label_sentences
 from tokenworth.decision.indicators import INDICATORS, imbalance, indicators_of
 from tokenworth.decision.label_curves import beyond
 from tokenworth.decision.pilot import pilot_task
@@ -433,3 +435,18 @@ def test_the_command_line(home):
     done = tokenworth("decide", "reviews.csv", "llama", "--budget", "soon", cwd=home)
     assert done.code == 2
     assert "write it as 2h" in done.err
+
+
+def test_contrastive_training_is_said_to_be_measured_where_labels_are_few(tmp_path):
+    """Of an encoder alone, which no package cells know; not where labels are many or own studies have the route."""
+    task, encoder = planted_task(40, 30), model_at(tmp_path, "bert")
+    found = tw.decide(task, [encoder], config={"max_length": 32})
+    said = [sentence for sentence in found.sentences if "contrastive" in sentence]
+    assert len(said) == 1
+    assert said[0].startswith("Labels are few (20 a class): what contrastive training of bert brings cannot be told")
+    assert said[0].endswith("(tokenworth adapt with --route contrastive).")
+    assert "contrastive" not in set(found.table()["route"])
+    many = SimpleNamespace(task=planted_task(140, 30))
+    assert few_label_sentences(many) == []
+    known = SimpleNamespace(task=task, forecaster=SimpleNamespace(routes=lambda: ["contrastive"]))
+    assert few_label_sentences(known) == []

@@ -23,7 +23,7 @@ class AdaptCall(ModelSource):
     """A file (.csv, .tsv, .jsonl, .parquet), a folder of train and test files, a hub id, a published name, docstrings;
     in Python also a Task."""
     route: str = field(kw_only=False)
-    """bow, prompt, probe, lora, full or scratch."""
+    """bow, prompt, probe, lora, full, contrastive or scratch."""
     device: str = "auto"
     """auto (cuda, then mps, then cpu), cpu, cuda or mps."""
     seed: Seed = 0

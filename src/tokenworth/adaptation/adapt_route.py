@@ -17,6 +17,7 @@ import tokenworth.adaptation.evaluation.harmful_texts as harmful
 import tokenworth.adaptation.evaluation.intruder_reduction as intruders
 import tokenworth.adaptation.evaluation.mislabelled as mislabelled
 import tokenworth.adaptation.routes.bag_of_words_route as bow
+import tokenworth.adaptation.routes.contrastive_route as contrastive
 import tokenworth.adaptation.routes.endpoint_route as served
 import tokenworth.adaptation.routes.label_prompt_route as labelled
 import tokenworth.adaptation.routes.probe_route as probe
@@ -63,6 +64,7 @@ FITS: dict[str, Callable[[Job], Fitted]] = {
     "probe": probe.fit_probe,
     "lora": finetune.fit_lora,
     "full": finetune.fit_full,
+    "contrastive": contrastive.fit_contrastive,
     "scratch": finetune.fit_scratch,
 }
 assert FITS.keys() == ROUTES.keys(), "every route has its fit"
@@ -70,7 +72,7 @@ assert FITS.keys() == ROUTES.keys(), "every route has its fit"
 
 @keywords_of(AdaptCall)
 def adapt(call: AdaptCall) -> AdaptResult:
-    """Run a route: bow, prompt, probe, lora, full or scratch.
+    """Run a route: bow, prompt, probe, lora, full, contrastive or scratch.
 
     The same seed gives the same order of texts, head and dropout, whatever the route; the test split is read once, at
     the end.  With `out` a run that was interrupted goes on when the same call is made again, and one that is finished

@@ -1,14 +1,15 @@
 """Settings that suit a model's size: what a trained route is run with where nothing is given.
 
     rate    factor / width, within bounds                                     width: numbers of a state of the model
-    steps   passes over the training texts, 200 to 10,000, at a batch's texts a step
+    steps   passes over the training texts, 200 (contrastive: 60) to 10,000, at a batch's texts a step
     end     with the schedule: all training texts are learned from, and the last step is kept
 
-| route   | factor | rate within    | passes |
-|---------|-------:|----------------|-------:|
-| lora    |    0.6 | 1e-4 to 3e-3   |      3 |
-| full    |   0.06 | 2e-5 to 1e-3   |      3 |
-| scratch |    0.2 | 1e-4 to 1e-3   |     10 |
+| route       | factor | rate within    | passes |
+|-------------|-------:|----------------|-------:|
+| lora        |    0.6 | 1e-4 to 3e-3   |      3 |
+| full        |   0.06 | 2e-5 to 1e-3   |      3 |
+| contrastive |   0.06 | 2e-5 to 1e-3   |      5 |
+| scratch     |    0.2 | 1e-4 to 1e-3   |     10 |
 
 Of tunings beside LoRA, last_blocks is as full; the others have one rate for any width: ia3 3e-3, soft_prompt and prefix
 1e-2, p_tuning and bias 1e-3, loreft 9e-4, and those with virtual tokens 10 passes.
@@ -24,6 +25,9 @@ Where the figures are from; docs/results/settings.md has what was measured here.
 - scratch: 3e-4 was ahead of 1e-4 and of 1e-3 on three tasks at widths 576 and 640 here, whose product is .17 to .19;
   GPT-3 (Brown et al. 2020, table 2.1) was pretrained at .31 to .51, with batches of half a million tokens and more.  A
   model that knows nothing sees every text more often.
+- contrastive: the rate of full; Tunstall et al. (2022, SetFit) have 2e-5 for widths of 384 to 1024.  They draw 20 pairs
+  of each kind a text; a step here reads three texts for each of its batch, and 20 steps were behind 60 where 64 texts
+  were there, and not behind where there were 16 (docs/log.md).
 - ia3: 3e-3 with Adafactor (Liu et al. 2022, T-Few).  prefix 1e-2, p_tuning 1e-3: peft's examples of sequence
   classification (RoBERTa-large), which make 20 and 30 passes; ten are a judgement.  loreft: 9e-4 for LLaMA-7B (width
   4096) and 6e-4 for RoBERTa (768) in the commands of its authors (pyreft, examples/loreft).  bias: the highest rate
@@ -67,6 +71,8 @@ class RouteRule:
     highest: float
     passes: int
     """Over the training texts."""
+    least: int = LEAST_STEPS
+    """Steps, however few texts there are."""
 
     def rate(self, width: int) -> float:
         """The highest learning rate, of two digits."""
@@ -75,12 +81,13 @@ class RouteRule:
 
     def steps(self, n_texts: int, batch: int) -> int:
         """Optimiser steps at most, for so many texts to learn from."""
-        return min(MOST_STEPS, max(LEAST_STEPS, ceil(self.passes * n_texts / batch)))
+        return min(MOST_STEPS, max(self.least, ceil(self.passes * n_texts / batch)))
 
 
 RULES = {
     "lora": RouteRule(0.6, 1e-4, 3e-3, 3),
     "full": RouteRule(0.06, 2e-5, 1e-3, 3),
+    "contrastive": RouteRule(0.06, 2e-5, 1e-3, 5, least=60),
     "scratch": RouteRule(0.2, 1e-4, 1e-3, 10),
 }
 assert tuple(RULES) == TRAINED, "every trained route has its rule"
@@ -144,7 +151,7 @@ def resolve(
     if config.steps is None:
         used = task.n_texts - (min(round(share * task.n_texts), task.n_spare) if _validates(config) else 0)
         values["steps"] = rule.steps(used, config.batch)
-        reasons["steps"] = _steps_reason(rule.passes, used, config.batch)
+        reasons["steps"] = _steps_reason(rule, used, config.batch)
     return as_published(part_of(AdaptConfig, config, **values)), reasons
 
 
@@ -172,7 +179,6 @@ def _validation_share(n_texts: int) -> float:
     return tenth if tenth * n_texts <= MOST_VALIDATION else MOST_VALIDATION / n_texts
 
 
-def _steps_reason(passes: int, n_texts: int, batch: int) -> str:
-    return (
-        f"{passes} passes over {n_texts:,} texts in batches of {batch}, within {LEAST_STEPS:,} to {MOST_STEPS:,} steps"
-    )
+def _steps_reason(rule: RouteRule, n_texts: int, batch: int) -> str:
+    within = f"{rule.least:,} to {MOST_STEPS:,}"
+    return f"{rule.passes} passes over {n_texts:,} texts in batches of {batch}, within {within} steps"

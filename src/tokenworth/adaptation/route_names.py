@@ -27,6 +27,10 @@ class Route:
     """Whether it needs a model."""
     as_loaded: bool = False
     """Whether it computes in the number format of the model's weights; the others keep those in float32."""
+    pooling: str = "last+mean"
+    """What the head of a trained network reads under `pooling: auto`."""
+    texts_a_row: int = 1
+    """Texts that a pass of training reads at most for each text of a batch: itself, and partners."""
     train_texts: int = NETWORK_TRAIN_TEXTS
     """Training texts on which the gap between train and test is measured."""
     on_card: tuple[str, ...] = ()
@@ -74,6 +78,14 @@ ROUTES: dict[str, Route] = {
         phrase="training all weights",
         subject="Fine-tuning all weights",
         on_card=_OF_TRAINING,
+    ),
+    "contrastive": Route(
+        title="contrastive",
+        phrase="contrastive training",
+        subject="Contrastive training of all weights, then logistic regression,",
+        pooling="mean",
+        texts_a_row=3,
+        on_card=(*_SCHEDULE, "pooling"),
     ),
     "scratch": Route(
         title="from random weights",

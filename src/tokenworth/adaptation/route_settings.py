@@ -33,7 +33,7 @@ from tokenworth.settings import (
     with_changes,
 )  # fmt: skip
 
-TRAINED = ("lora", "full", "scratch")
+TRAINED = ("lora", "full", "contrastive", "scratch")
 """The routes that run the training loop."""
 Tracker = Literal["tensorboard", "wandb"]
 Selection = Literal["last", "best", "lowest_loss"]
@@ -250,6 +250,7 @@ def relevant_settings(route: str) -> frozenset[str]:
         "probe": _TEXTS | {"pooling", "states", "long"},
         "lora": trained | _LORA,
         "full": trained,
+        "contrastive": trained - {"dropout"},
         "scratch": trained | {"tokenizer"},
     }
     own = ROUTES[route].settings

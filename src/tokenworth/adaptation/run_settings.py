@@ -41,12 +41,18 @@ def with_long(wished: AdaptConfig, route: str) -> AdaptConfig:
     """Without a word on long texts where a route reads whole ones.
 
     Raises:
-        SettingError: the route is a prompt, which keeps the beginning of a text whatever is said here.
+        SettingError: the route is a prompt, which keeps the beginning of a text whatever is said here, or contrastive,
+            whose pairs are of texts and not of pieces.
     """
     if wished.long != "first" and route == "prompt":
         raise SettingError(
             f"the route prompt asks one question about one text and keeps its beginning; long {wished.long} is for "
             "probe, lora, full and scratch, so leave it out"
+        )
+    if wished.long in ("chunks", "choose") and route == "contrastive":
+        raise SettingError(
+            f"the route contrastive compares whole texts in pairs, and long {wished.long} reads them in pieces; choose "
+            "long first, last or ends"
         )
     return replace(wished, long="first") if route == "bow" else wished
 

@@ -14,7 +14,7 @@ from tokenworth.tasks.task_source import TaskSource
 
 _Model = Annotated[str | None, said("Forecast an assessment of this backbone.")]
 _Task = Annotated[str | None, said("On this task.")]
-_Wanted = Annotated[str | None, said("Also forecast lora, full or scratch.")]
+_Wanted = Annotated[str | None, said("Also forecast lora, full, contrastive or scratch.")]
 _Measured = Annotated[bool, said("Measure anew which number format dtype auto stands for.")]
 _ROUTE = Options(AdaptConfig, "protocol", "steps", "batch", "rank", "long")
 _FORECAST = Options(AssessCall, "max_length", "dtype", "device", "memory_gb", "tokenizer")

@@ -23,7 +23,7 @@ from tokenworth.study.published_relations import published
 from tokenworth.study.results_table import names_by_contents
 from tokenworth.study.study_store import ASSESSED, Contents, read_result
 
-LEARNED = ("prompt", "lora", "full", "scratch")
+LEARNED = ("prompt", "lora", "full", "contrastive", "scratch")
 """Routes of which the outcome is predicted; bow and probe are run with the assessment itself."""
 BUDGET = ("steps", "log_epochs", "log_rate")
 """What a run was given: optimiser steps, passes over the training texts, learning rate (natural logarithms)."""

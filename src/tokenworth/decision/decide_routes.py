@@ -22,6 +22,7 @@ from tokenworth.decision.decision_metric import metric_named, under
 from tokenworth.decision.decision_result import Decision, OptionRow
 from tokenworth.decision.decision_summary import describe
 from tokenworth.decision.endpoint_options import endpoint_options
+from tokenworth.decision.few_labels import few_label_sentences
 from tokenworth.decision.forecaster import LEVEL, Forecaster
 from tokenworth.decision.options import AssessedBackbones, Work, assess_backbones
 from tokenworth.decision.pilot import Pilots, check_share
@@ -72,8 +73,7 @@ def decide(call: DecideCall) -> Decision:
         task=looked.assessments[0].task,
         options=[_shown(option) for option in options],
         recommended=None if chosen is None else _shown(chosen),
-        sentences=describe(options, chosen, tolerance, limit, machine, metric=metric)
-        + _how_to_run(work, asked, chosen),
+        sentences=describe(options, chosen, tolerance, limit, machine, metric=metric) + _further(work, asked, chosen),
         warnings=[*looked.failures, *plan.warnings(work.widths()), *work.warnings()],
         settings=_settings(call, work),
         explanation=work.explained,
@@ -149,6 +149,11 @@ def _served(
     )
     failures += failed
     return options
+
+
+def _further(work: Work, asked: AdaptConfig, chosen: Option | None) -> list[str]:
+    """How the advice is followed, and what it cannot say."""
+    return [*_how_to_run(work, asked, chosen), *few_label_sentences(work)]
 
 
 def _how_to_run(work: Work, asked: AdaptConfig, chosen: Option | None) -> list[str]:

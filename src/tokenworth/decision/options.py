@@ -121,7 +121,7 @@ class Work:
             self.said[name] = indicators_of(assessment, self._loss(name), metric=self.metric)
             try:
                 best = assessment.best_probe()
-                cost = self._cost(name, "probe", layer=best["layer"])
+                cost = self.cost(name, "probe", layer=best["layer"])
                 probe = _measured(name, "probe", best, self.metric, cost, rng)
                 known = () if self.task.several else self.forecaster.routes()
                 weighed += [probe, *(self._predicted(name, route, rng) for route in ROUTES if route in known)]
@@ -147,14 +147,18 @@ class Work:
         texts, most = self.task.train.texts, self.plan.asked.max_length
         return loss_of(self.assessed.models[name], texts, max_length=most, seed=self.seed)
 
-    def _cost(self, name: str, route: str, layer: int | None = None) -> Cost:
+    def cost(self, name: str, route: str, layer: int | None = None) -> Cost:
+        """Of a route of a backbone, as it is planned; of a probe that reads a layer, where it is given.
+
+        Raises BackboneError: it cannot be counted.
+        """
         config = self.plan.of(route, self.widths()[name])
         return route_cost(self.assessed.models[name], self.task, route, self.machine, config, layer=layer)
 
     def _predicted(self, name: str, route: str, rng: np.random.Generator) -> Option:
         guess = self.forecaster.predict(route, self.said[name], task_S=self.task_S, rng=rng)
         self.explained.append({"model": name, "route": route, **guess.explanation})
-        return Option(name, route, "predicted", guess.f1, guess.low, guess.high, self._cost(name, route), guess.draws)
+        return Option(name, route, "predicted", guess.f1, guess.low, guess.high, self.cost(name, route), guess.draws)
 
     def warnings(self) -> list[str]:
         """Where an assessment lies beyond the calibration."""

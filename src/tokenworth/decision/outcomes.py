@@ -7,7 +7,7 @@ import pandas as pd
 
 from tokenworth.base.aliases import Floats
 
-REFERENCE = {"prompt": "majority_f1", "lora": "probe_f1", "full": "probe_f1", "scratch": "bow_f1"}
+REFERENCE = {"prompt": "majority_f1", **dict.fromkeys(("lora", "full", "contrastive"), "probe_f1"), "scratch": "bow_f1"}
 """The figure known beforehand that the outcome of a route is seen against.  Training from random weights begins with
 nothing that a pretrained network knows, so that it is seen against a bag of words and not against the probe."""
 WITHOUT_PROBE = {"scratch": ("bow_f1", "majority_f1", "log_classes", "log_texts", "log_length")}

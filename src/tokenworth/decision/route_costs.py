@@ -53,7 +53,7 @@ def bow_cost(task: Task, machine: Machine) -> Cost:
 def route_cost(
     model: str, task: Task, route: str, machine: Machine, config: ResolvedConfig, *, layer: int | None = None
 ) -> Cost:
-    """Of prompt, probe, lora, full or scratch, from counts; only configuration and tokenizer are read.
+    """Of a route of a model, from counts; only configuration and tokenizer are read.
 
     `layer` is the one that a probe reads: it takes a pass of all blocks to choose it, and those below to predict.
 

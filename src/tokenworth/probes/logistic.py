@@ -93,6 +93,26 @@ def logistic_probe(
     return LogisticProbe(predicted_M, INVERSE_PENALTIES[best], accuracy[best], converged, linear)
 
 
+def unit_logistic(train_ND: Floats, labels_N: Ints, weight_C: Floats, *, intercept: bool = True) -> Linear:
+    """Logistic regression at inverse penalty 1 of features scaled by one number, to a mean length of 1.
+
+    What SetFit fits on sentence embeddings (scikit-learn's defaults), whose lengths are 1 there.
+
+    Args:
+        train_ND: features, of any scale.
+        labels_N: at least two classes among them.
+        weight_C: of a text in the loss, by class.
+        intercept: whether there is one.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    length = max(float(np.linalg.norm(train_ND, axis=1).mean()), 1e-30)
+    weights = dict(enumerate(weight_C.tolist()))
+    model = LogisticRegression(max_iter=1000, fit_intercept=intercept, class_weight=weights)
+    model.fit(train_ND / length, labels_N)
+    return from_logistic(model, len(weight_C), scale_D=np.full(train_ND.shape[1], length))
+
+
 def standardised(rows_ND: Features) -> tuple[Features, Features, Features]:
     """Features with mean 0 and standard deviation 1, the mean and the deviation (D,); what does not vary stays."""
     mean, scale = rows_ND.mean(0), rows_ND.std(0)

@@ -69,7 +69,8 @@ class Study:
     name: Annotated[str, AsName(), FolderName()]
     """Of its folder, too."""
     routes: Names
-    """assess, published, count, bow, prompt, probe, lora, full, scratch; or each with settings of its own below it."""
+    """assess, published, count, bow, prompt, probe, lora, full, contrastive, scratch; or each with settings of its own
+    below it."""
     tasks: Names = ()
     """Files, folders, hub ids or published names."""
     backbones: Names = ()

@@ -65,7 +65,7 @@ def sequence_classifier(classifier: Classifier) -> tuple[Any, float]:
 def tuned(classifier: Classifier) -> TunedPredictor:
     """The predictor of a route that trains a network.  Raises AdaptError: it is another's."""
     if not isinstance(classifier.predictor, TunedPredictor):
-        raise AdaptError("only the routes lora, full and scratch train a network that can be exported")
+        raise AdaptError("only the routes lora, full, contrastive and scratch train a network that can be exported")
     return classifier.predictor
 
 

@@ -8,22 +8,21 @@ for every block and step; docs/routes.md compares them with runs.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from tokenworth.adaptation.forecast.drawn_steps import draw_steps, evaluation_flops
 from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.forecast.training_memory import TrainingMemory, count_memory
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
-from tokenworth.adaptation.route_names import NETWORK_TRAIN_TEXTS
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.adaptation.route_settings import TRAINED, AdaptConfig
 from tokenworth.adaptation.routes.tunings import KINDS
 from tokenworth.adaptation.run_settings import settings_for
-from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, heads_of, plan_groups, prices
-from tokenworth.adaptation.training.text_order import Order
+from tokenworth.adaptation.training.batch_cuts import Prices, StepCost, heads_of, prices
 from tokenworth.assessment.assessment_forecast import measure_rates
 from tokenworth.backbones import resolve_device, resolve_dtype
 from tokenworth.backbones.accounting.block_calls import depth_and_width
@@ -34,17 +33,16 @@ from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.tokenizer import tokenizer_of
 from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.backbones.structure.text_attention import is_expected
-from tokenworth.encode.long_texts import Long, ReadLengths, piece_rows
+from tokenworth.encode.long_texts import Long, ReadLengths
 from tokenworth.encode.tokens import lengths_by_part
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Task
 
 TRAINING_SHARE = 0.6
 """Share of the matrix rate (measured in a burst on large products) that training keeps up on a CPU."""
-SECONDS_PER_TENSOR = {"lora": 6e-4, "full": 3e-4, "scratch": 3e-4}
+SECONDS_PER_TENSOR = {"lora": 6e-4, "full": 3e-4, "contrastive": 3e-4, "scratch": 3e-4}
 """Of a step, for every tensor that learns, whatever its size: calls of the library, dropout, the optimiser."""
 _BYTES_KEPT = 4
-_STEPS_DRAWN = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +111,11 @@ def forecast_route(
     *,
     hardware: Hardware | None = None,
 ) -> RouteForecast:
-    """The forecast of lora, full or scratch, from the tokens of each text; of the model only its configuration is read.
+    """The forecast of a trained route, from the tokens of each text; of the model only its configuration is read.
 
     `train` and `test` are tokens of texts, or of their pieces; `long: choose` is forecast as its dearest way, chunks.
     `rate` is that of matrix products in FLOP/s on the device, in the format of the products; without `hardware` it is a
-    processor's, in float32.
+    processor's, in float32.  The texts that the route contrastive pairs are drawn as from classes of like size.
 
     Raises:
         SettingError: a route that trains nothing.
@@ -125,7 +123,8 @@ def forecast_route(
     """
     if route not in TRAINED:
         raise SettingError(f"a forecast is made of {', '.join(TRAINED)}; the route {route} trains no network")
-    hardware, (train_lengths_P, counts_N) = hardware or Hardware(), _read(train)
+    hardware, read, tested = hardware or Hardware(), _read(train), _read(test)
+    train_lengths_P = read.lengths_P
     model, head = untrained(name, route, config, n_classes)
     with without_weights(model):
         usual = {"length": round(float(train_lengths_P.mean())), "longest": int(train_lengths_P.max())}
@@ -135,21 +134,20 @@ def forecast_route(
     weights = [*model.parameters(), *head.parameters()]
     learning = sum(weight.numel() for weight in weights if weight.requires_grad)
     held = _held(name, model, head, config, hardware)
-    tokens, flops, priced, most_bytes = _steps(config, _read(train), training, price, held)
-    evaluated = _evaluated(config, train_lengths_P, _read(test).lengths_P, counts_N)
-    evaluating = float((evaluated * cost.forward.token + evaluated**2 * cost.forward.pair).sum())
+    drawn = draw_steps(route, config, read, n_classes, training, price, held)
+    evaluating = evaluation_flops(config, read, tested, cost.forward)
     tensors = sum(weight.requires_grad for weight in model.parameters())
     return RouteForecast(
         route=route,
         trainable=learning,
         total=sum(weight.numel() for weight in weights),
-        tokens=tokens,
-        train_flops=flops,
-        train_seconds=priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
+        tokens=drawn.tokens,
+        train_flops=drawn.flops,
+        train_seconds=drawn.priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
         evaluate_flops=evaluating,
         evaluate_seconds=evaluating / (TRAINING_SHARE * rate),
-        memory_bytes=round(most_bytes),
-        least_memory_bytes=round(held.of(train_lengths_P.max(keepdims=True))),
+        memory_bytes=round(drawn.most_bytes),
+        least_memory_bytes=round(held.of(np.repeat(train_lengths_P.max(), ROUTES[route].texts_a_row))),
         checkpoint_bytes=_BYTES_KEPT * learning * (2 if config.keeps_best else 1),
     )
 
@@ -190,18 +188,6 @@ def _read(texts: np.ndarray | ReadLengths) -> ReadLengths:
     return texts if isinstance(texts, ReadLengths) else ReadLengths(texts)
 
 
-def _evaluated(
-    config: ResolvedConfig, train_lengths_P: np.ndarray, test_lengths_P: np.ndarray, counts_N: np.ndarray | None
-) -> np.ndarray:
-    """Tokens of all that is read for an evaluation: at the end, and if training does not end before."""
-    n_train = len(train_lengths_P if counts_N is None else counts_N)
-    texts = round(config.validation_share * n_train) if config.keeps_best else 0
-    times = ceil(config.steps / config.steps_between_evaluations)
-    ends = [n if counts_N is None else int(counts_N[:n].sum()) for n in (NETWORK_TRAIN_TEXTS, texts)]
-    parts = [test_lengths_P, train_lengths_P[: ends[0]], np.tile(train_lengths_P[: ends[1]], times)]
-    return np.concatenate(parts).astype(np.float64)
-
-
 def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tuple[nn.Module, nn.Linear]:
     """What a trained route would train, without weights: the base model with its adapters, and the head.
 
@@ -213,31 +199,11 @@ def untrained(name: str, route: str, config: AdaptConfig, n_classes: int) -> tup
     if route == "lora":
         with quiet_transformers():
             KINDS[config.tuning].attach(model, name, config, 0)
-    pooled = width * (1 + config.head_pooling.count("+"))
+    pooling = ROUTES[route].pooling if config.pooling == "auto" else config.pooling
+    pooled = width * (1 + pooling.count("+"))
     return model, nn.Linear(pooled, n_classes, bias=config.head_bias, device="meta")
 
 
 def _price(name: str, model: Any, head: nn.Linear, cost: StepCost, device: str) -> Prices:
     blocks, _ = depth_and_width(meta_named(name))
     return prices(cost, device, blocks, heads_of(model.config, head.in_features))
-
-
-def _steps(
-    config: ResolvedConfig, read: ReadLengths, cost: StepCost, price: Prices, held: TrainingMemory
-) -> tuple[int, float, float, float]:
-    """Tokens, FLOPs, FLOPs as they are priced, and bytes of the largest pass, from some of the batches to be drawn."""
-    lengths_P, counts_N = read
-    n_texts = len(lengths_P if counts_N is None else counts_N)
-    order, drawn = Order(n_texts, config.batch, seed=0), min(config.steps, _STEPS_DRAWN)
-    tokens, flops, priced, most_bytes = 0, 0.0, 0.0, 0.0
-    for step in range(drawn):
-        rows = order.rows(step) if counts_N is None else piece_rows(order.rows(step), counts_N)
-        tokens += int(lengths_P[rows].sum())
-        most = config.micro_batch or config.batch
-        for group in plan_groups(rows, lengths_P, price, most=most, packing=config.packing):
-            lengths_B = lengths_P[group.rows]
-            flops += cost.of(lengths_B, packed=group.packed)
-            priced += price.cost.of(lengths_B, packed=group.packed)
-            most_bytes = max(most_bytes, held.of(lengths_B, packed=group.packed))
-    share = config.steps / drawn
-    return round(tokens * config.steps / drawn), flops * share, priced * share, most_bytes

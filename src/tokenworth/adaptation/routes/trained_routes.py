@@ -14,6 +14,7 @@ import tokenworth.adaptation.training.batch_packing as packing
 from tokenworth.adaptation.forecast.training_flops import count_training
 from tokenworth.adaptation.job import Fitted, Job, ReadTexts
 from tokenworth.adaptation.predictor import origin, with_prefix
+from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.adaptation.routes.lora import quantise
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, TunedPredictor, shortened, trainable
 from tokenworth.adaptation.routes.tunings import KINDS
@@ -68,22 +69,43 @@ class Network:
         return TunedPredictor(classifier, self.backbone, *cut, self.dtype, self.adapter, self.base, config.read_of_long)
 
 
+ReadOut = Callable[[Job, TunedPredictor], None]
+
+
+def _no_read_out(_job: Job, _predictor: TunedPredictor) -> None:
+    """The head has learnt with the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a network is trained for."""
+
+    learner: type[RouteLearner] = RouteLearner
+    read_out: ReadOut = _no_read_out
+    """Fits the head before the network is evaluated or kept."""
+
+
+CLASSES = Objective()
+"""Cross-entropy of the classes, in which the head learns with the rest."""
+
+
 def fit_lora(job: Job) -> Fitted:
     """Low-rank updates of the pretrained weights, or another tuning that leaves most of them as they are."""
-    return _fit(job, _part_of_weights if job.config.tuning in OWN_WEIGHTS else _adapted)
+    return fit_network(job, _part_of_weights if job.config.tuning in OWN_WEIGHTS else _adapted)
 
 
 def fit_full(job: Job) -> Fitted:
     """All weights, from the pretrained checkpoint."""
-    return _fit(job, _all_weights)
+    return fit_network(job, all_weights)
 
 
 def fit_scratch(job: Job) -> Fitted:
     """All weights, from the configuration's own random initialisation."""
-    return _fit(job, _scratch)
+    return fit_network(job, _scratch)
 
 
-def _all_weights(job: Job) -> Network:
+def all_weights(job: Job) -> Network:
+    """The pretrained backbone, of which every weight learns."""
     backbone = _changeable(job, job.backbone(dtype="float32"))
     backbone.model.requires_grad_(True)
     return Network(backbone, _products(job))
@@ -92,7 +114,7 @@ def _all_weights(job: Job) -> Network:
 def _part_of_weights(job: Job) -> Network:
     """As all weights, with those frozen that do not learn."""
     _refuse_sharding(job)
-    network = _all_weights(job)
+    network = all_weights(job)
     KINDS[job.config.tuning].attach(network.backbone.model, network.backbone.name, job.config, job.seed)
     return network
 
@@ -159,7 +181,8 @@ def _products(job: Job) -> torch.dtype:
     return dtype
 
 
-def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
+def fit_network(job: Job, build: Callable[[Job], Network], objective: Objective = CLASSES) -> Fitted:
+    """Train a network under the protocol; `build` makes one in which what learns requires gradients."""
     network = build(job)
     predictor = network.predictor(job)
     backbone, classifier = network.backbone, predictor.classifier
@@ -172,11 +195,12 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
     # weights packed in 4 bits hide how many they are; the loaded backbone knows
     frozen = sum(weights.numel() for weights in classifier.parameters() if not weights.requires_grad)
     total = learning + (frozen if network.adapter is None else backbone.n_parameters)
-    data = _data(job, network, predictor, tokens, cost.training)
+    data = _data(job, network, predictor, tokens, cost.training, objective.read_out)
     keep_freed_memory(backbone.device)
     compute = Compute(job.devices, backbone.device, network.dtype)
-    learner = RouteLearner(classifier, data, job.config, seed=job.seed, compute=compute)
+    learner = objective.learner(classifier, data, job.config, seed=job.seed, compute=compute)
     resumed = _train(job, learner)
+    objective.read_out(job, predictor)
     if job.devices.sharded:  # put together in a network of its own, which one process alone can use
         weights = whole_state(classifier)
         predictor = build(job).predictor(job)
@@ -198,13 +222,17 @@ def _fit(job: Job, build: Callable[[Job], Network]) -> Fitted:
     )
 
 
-def _data(job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens, cost: StepCost) -> TrainingData:
+def _data(
+    job: Job, network: Network, predictor: TunedPredictor, tokens: Tokens, cost: StepCost, read_out: ReadOut
+) -> TrainingData:
     config, backbone, part = job.config, network.backbone, job.validation
     may_pack = config.packing and not KINDS[network.tuning].lengthens
-    packs = packing.can_pack(backbone, tokens.ids, config.micro_batch or config.batch) if may_pack else None
+    most = ROUTES[job.route].texts_a_row * (config.micro_batch or config.batch)
+    packs = packing.can_pack(backbone, tokens.ids, most) if may_pack else None
 
     def values() -> dict[str, float]:
         assert part is not None, "there is nothing to evaluate on"
+        read_out(job, predictor)
         scores_NC = predictor.scores(part.texts)
         names = dict.fromkeys((config.judged_by, *CURVES))
         return {name: value_of_scores(name, part.labels, scores_NC) for name in names}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import with_model
 from tokenworth.base.aliases import Floats
 from tokenworth.base.machine import is_out_of_memory
-from tokenworth.encode import default_batch_tokens, plan_batches, tokenise
+from tokenworth.encode import Tokens, default_batch_tokens, plan_batches, tokenise
 from tokenworth.encode.long_texts import Long
 from tokenworth.errors import AdaptError, SettingError, first_line
 
@@ -45,9 +46,13 @@ class TextClassifier(nn.Module):
             head = nn.Linear(backbone.width * (1 + pooling.count("+")), n_classes, bias=bias)
         self.head = head.to(backbone.device)
 
+    def pooled(self, batch: TextBatch) -> Tensor:
+        """What the head reads: texts (B, D or 2 D), float32."""
+        return batch.read(batch.states(self.model), self.pooling)
+
     def forward(self, batch: TextBatch) -> Tensor:
         """Logits (B, C) in float32."""
-        pooled: Tensor = batch.read(batch.states(self.model), self.pooling)
+        pooled = self.pooled(batch)
         with torch.autocast(pooled.device.type, enabled=False):
             logits: Tensor = self.head(self.dropout(pooled))
         return logits
@@ -113,13 +118,25 @@ class TunedPredictor:
 
     def scores(self, texts: list[str]) -> Floats:
         """Logits (N, C), texts of like length together; of a text in pieces the mean of theirs."""
-        tokens = tokenise(self.backbone, with_prefix(texts, self.prefix), max_length=self.max_length, long=self.long)
+        tokens = self._tokenised(texts)
         return tokens.mean(self.scores_of(tokens.ids))
 
     def scores_of(self, ids: list[np.ndarray]) -> Floats:
         """Logits (N, C) of tokenised texts."""
+        return self._computed(ids, self.classifier, self.classifier.head.out_features)
+
+    def pooled(self, texts: list[str]) -> Floats:
+        """What the head reads: texts (N, D or 2 D); of a text in pieces the mean of theirs."""
+        tokens = self._tokenised(texts)
+        return tokens.mean(self._computed(tokens.ids, self.classifier.pooled, self.classifier.head.in_features))
+
+    def _tokenised(self, texts: list[str]) -> Tokens:
+        return tokenise(self.backbone, with_prefix(texts, self.prefix), max_length=self.max_length, long=self.long)
+
+    def _computed(self, ids: list[np.ndarray], compute: Callable[[TextBatch], Tensor], width: int) -> Floats:
+        """What is computed of each text (N, width), texts of like length together."""
         self.classifier.eval()
-        logits_NC = np.empty((len(ids), self.classifier.head.out_features))
+        found_NW = np.empty((len(ids), width))
         device, one_length = self.backbone.device.type, self.backbone.structure.reads_padding
         narrow = self.dtype not in {torch.float32, torch.float64}
         todo = plan_batches([len(text) for text in ids], default_batch_tokens(self.backbone), one_length=one_length)
@@ -128,13 +145,13 @@ class TunedPredictor:
             rows = todo.pop()
             try:
                 with torch.inference_mode(), torch.autocast(device, dtype=self.dtype, enabled=narrow):
-                    logits: Tensor = self.classifier(padded_batch(self.backbone, ids, rows))
-                logits_NC[rows] = logits.double().cpu().numpy()
+                    found_BW = compute(padded_batch(self.backbone, ids, rows))
+                found_NW[rows] = found_BW.double().cpu().numpy()
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or len(rows) == 1:
                     raise
                 todo += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
-        return logits_NC
+        return found_NW
 
     def save(self, folder: Path) -> dict[str, Any]:
         """head.safetensors, and adapter/ or backbone/."""

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier, trainable
 from tokenworth.adaptation.training.adafactor import make_optimiser, sparse_embeddings
 from tokenworth.adaptation.training.batch_cuts import Group
-from tokenworth.adaptation.training.batch_packing import Packer
+from tokenworth.adaptation.training.batch_packing import Packer, TextBatch
 from tokenworth.adaptation.training.label_losses import summed_loss, text_weights
 from tokenworth.adaptation.training.text_order import Order, learning_rate
 from tokenworth.base.run_record import OtherRunError
@@ -86,7 +86,7 @@ class RouteLearner(Learner):
         if data.counts_N is not None:
             self.share_P = torch.from_numpy(1 / counts_N[self.text_P]).float().to(compute.device)
         self.weights_C = data.class_weight_C.to(compute.device)
-        self.model = compute.devices.prepare(classifier)
+        self.model = compute.devices.prepare(self.called())
         if compute.devices.sharded:
             data.packer.in_one_pass()
         if not compute.devices.wrapped:
@@ -97,6 +97,10 @@ class RouteLearner(Learner):
         self.best: dict[str, Tensor] = {}
         self._share = 0.0
         self._counted = torch.zeros(3, dtype=torch.float64)  # tokens, places and FLOPs of the step
+
+    def called(self) -> nn.Module:
+        """What a pass goes through."""
+        return self.classifier
 
     def rows(self, step: int) -> np.ndarray:
         """Numbers of the texts of a step, or of all their pieces."""
@@ -127,10 +131,14 @@ class RouteLearner(Learner):
         places = torch.from_numpy(group.rows).to(self.compute.device)
         shares_B = None if self.share_P is None else self.share_P[places]
         loss: Tensor = self._share * summed_loss(logits_BC, self.labels_P[places], self.weights_C, shares_B)
+        self._count(batch, group)
+        return loss, loss.detach()
+
+    def _count(self, batch: TextBatch, group: Group) -> None:
+        """Add a pass to the counts of the step, unless it only takes part in the exchange."""
         if self._share:
             flops = self.data.packer.flops(group)
             self._counted += torch.tensor([batch.tokens, batch.places, flops], dtype=torch.float64)
-        return loss, loss.detach()
 
     def rate(self, step: int) -> float:
         """A linear rise, then half a cosine."""
