@@ -215,6 +215,8 @@ def test_what_it_does_not_do_is_one_sentence(encoder, tmp_path):
         adapt(model_at(tmp_path), planted_task(40), "contrastive", config=SHORT)
     with pytest.raises(SettingError, match="needs a backbone"):
         adapt(None, planted_task(40), "contrastive", config=SHORT)
+    with pytest.raises(SettingError, match=r"compares whole texts in pairs.*choose long first, last or ends"):
+        adapt(encoder, planted_task(40), "contrastive", config={**SHORT, "long": "choose"})
     with pytest.raises(SettingError, match="the route contrastive compares texts of one class"):
         adapt(encoder, "docstring-sections", "contrastive", config={**SHORT, "train_size": 100})
 
