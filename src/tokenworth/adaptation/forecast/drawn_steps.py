@@ -33,9 +33,14 @@ class DrawnSteps:
 
 
 def draw_steps(
-    route: str, config: ResolvedConfig, read: ReadLengths, n_classes: int, cost: StepCost, price: Prices,
+    route: str,
+    config: ResolvedConfig,
+    read: ReadLengths,
+    n_classes: int,
+    cost: StepCost,
+    price: Prices,
     held: TrainingMemory,
-) -> DrawnSteps:  # fmt: skip
+) -> DrawnSteps:
     """Of all steps, from the first `STEPS_DRAWN`; classes are taken to be of like size."""
     drawn, lengths_P = min(config.steps, STEPS_DRAWN), read.lengths_P
     tokens, flops, priced, most_bytes = 0, 0.0, 0.0, 0.0
