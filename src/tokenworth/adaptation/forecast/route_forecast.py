@@ -2,7 +2,7 @@
 
 The model is built without weights, with its adapters, and its FLOPs are counted as in the run itself; batches are drawn
 as the run will draw them.  Seconds are the FLOPs at a share of the matrix rate measured on this machine, and a constant
-for every block and step; docs/routes.md compares them with runs.
+for every step and for every tensor that learns; docs/benchmarks.md compares them with runs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ from tokenworth.tasks import Task
 
 TRAINING_SHARE = 0.6
 """Share of the matrix rate (measured in a burst on large products) that training keeps up on a CPU."""
-SECONDS_PER_TENSOR = {"lora": 6e-4, "full": 3e-4, "contrastive": 3e-4, "scratch": 3e-4}
+SECONDS_PER_STEP = 0.04
+"""On a CPU whatever is computed: drawing, packing, the loop around it."""
+SECONDS_PER_TENSOR = 3e-4
 """Of a step, for every tensor that learns, whatever its size: calls of the library, dropout, the optimiser."""
 _BYTES_KEPT = 4
 
@@ -136,20 +138,24 @@ def forecast_route(
     held = _held(name, model, head, config, hardware)
     drawn = draw_steps(route, config, read, n_classes, training, price, held)
     evaluating = evaluation_flops(config, read, tested, cost.forward)
-    tensors = sum(weight.requires_grad for weight in model.parameters())
     return RouteForecast(
         route=route,
         trainable=learning,
         total=sum(weight.numel() for weight in weights),
         tokens=drawn.tokens,
         train_flops=drawn.flops,
-        train_seconds=drawn.priced / (TRAINING_SHARE * rate) + config.steps * tensors * SECONDS_PER_TENSOR[route],
+        train_seconds=drawn.priced / (TRAINING_SHARE * rate) + config.steps * _beside_products(model),
         evaluate_flops=evaluating,
         evaluate_seconds=evaluating / (TRAINING_SHARE * rate),
         memory_bytes=round(drawn.most_bytes),
         least_memory_bytes=round(held.of(np.repeat(train_lengths_P.max(), ROUTES[route].texts_a_row))),
         checkpoint_bytes=_BYTES_KEPT * learning * (2 if config.keeps_best else 1),
     )
+
+
+def _beside_products(model: nn.Module) -> float:
+    """Seconds of a step that are not spent in products."""
+    return SECONDS_PER_STEP + SECONDS_PER_TENSOR * sum(weight.requires_grad for weight in model.parameters())
 
 
 def _held(name: str, model: Any, head: nn.Linear, config: ResolvedConfig, hardware: Hardware) -> TrainingMemory:
