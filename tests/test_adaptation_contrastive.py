@@ -12,7 +12,7 @@ import torch
 from commands import together, tokenworth
 from number_formats import AUTO, unit
 from planted import planted_task, rows_of, with_parts, write_rows
-from routes import SHORT, model_at, paced_run, run
+from routes import SHORT, has_checkpoint, model_at, paced_run, run
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier
 from tokenworth.adaptation.recommended_settings import TaskSize, resolve
 from tokenworth.adaptation.training.text_order import Order
@@ -165,7 +165,7 @@ def test_killed_in_training_it_ends_with_equal_numbers(encoder, tmp_path):
     whole = run(encoder, "contrastive", tmp_path / "whole", **settings)
     process = context.Process(target=paced_run, args=(encoder, "contrastive", tmp_path / "killed", 0.1, settings))
     process.start()
-    while not list((tmp_path / "killed" / "checkpoints").glob("step-*3")) and process.is_alive():
+    while not has_checkpoint(tmp_path / "killed" / "checkpoints") and process.is_alive():
         process.join(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.join()

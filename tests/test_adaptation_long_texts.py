@@ -16,7 +16,7 @@ from commands import ending, tokenworth
 from label_sets import planted_labels
 from number_formats import assert_near
 from planted import planted_task, rows_of, with_parts, write_rows
-from routes import SHORT, model_at
+from routes import SHORT, has_checkpoint, model_at
 from small_models import WORDS
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier, make_config
 from tokenworth.adaptation.export.export_run import export_run
@@ -287,7 +287,7 @@ def test_killed_the_run_ends_with_equal_numbers(models, tmp_path, long):
     process = multiprocessing.get_context("forkserver").Process(target=_paced, args=(models["llama"], folder, config))
     process.start()
     while process.is_alive() and not killed:
-        if any(place.suffix != ".part" for place in (folder / "checkpoints").glob("step-*")):
+        if has_checkpoint(folder / "checkpoints"):
             os.kill(process.pid, signal.SIGKILL)
             killed = True
         process.join(0.05)

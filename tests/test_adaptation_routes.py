@@ -436,7 +436,7 @@ def test_what_cannot_be_exported_says_why(tmp_path, model):
     with pytest.raises(AdaptError, match="train with pooling: last and head_bias: false, which it computes too"):
         export_classifier(load_classifier(tmp_path / "full"), tmp_path / "plain")
     adapt(None, planted_task(40), "bow", out=tmp_path / "bow")
-    with pytest.raises(AdaptError, match="only the routes lora, full and scratch"):
+    with pytest.raises(AdaptError, match="only the routes lora, full, contrastive and scratch"):
         export_classifier(load_classifier(tmp_path / "bow"), tmp_path / "plain")
 
 
@@ -489,7 +489,7 @@ def test_texts_longer_than_the_context_are_cut(model):
 def test_routes_without_their_backbone_say_so(model_name):
     with pytest.raises(SettingError, match="needs a backbone; name one with --model"):
         adapt(model_name, planted_task(40), "lora")
-    with pytest.raises(SettingError, match="choose one of bow, prompt, probe, lora, full, scratch"):
+    with pytest.raises(SettingError, match="choose one of bow, prompt, probe, lora, full, contrastive, scratch"):
         adapt(model_name, planted_task(40), "lorra")
 
 
