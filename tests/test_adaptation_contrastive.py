@@ -14,7 +14,8 @@ from number_formats import AUTO, unit
 from planted import planted_task, rows_of, with_parts, write_rows
 from routes import SHORT, has_checkpoint, model_at, paced_run, run
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier
-from tokenworth.adaptation.recommended_settings import TaskSize, resolve
+from tokenworth.adaptation.forecast.route_forecast import forecast_route
+from tokenworth.adaptation.recommended_settings import TaskSize, as_published, resolve
 from tokenworth.adaptation.training.text_order import Order
 from tokenworth.adaptation.training.text_pairs import TextPairs
 from tokenworth.backbones import load_backbone
@@ -191,6 +192,19 @@ def test_the_commands_from_a_file_to_predictions(encoder, tmp_path):
     forecast = tokenworth("doctor", "--task", "reviews.csv", *flags[:6], "--json", cwd=tmp_path).out
     facts = json.loads(forecast)
     assert facts["contrastive train_flops"] == pytest.approx(result.cost["train_flops"], rel=0.2)
+
+
+@pytest.mark.parametrize(("selection", "fits"), [("last", 1), ("best", 3)])
+def test_texts_that_a_head_is_fitted_to_are_forecast(encoder, selection, fits):
+    """Beside what full reads: the training texts that are learnt from, once at the end and for each evaluation."""
+    settings = {"steps": 8, "eval_steps": 4, "selection": selection, "lr": 1e-3, "pooling": "mean", "dtype": "float32"}
+    config, lengths_N = as_published(AdaptConfig(**settings)), np.arange(3, 33)
+    learnt_N = lengths_N[round(0.1 * 30) if selection == "best" else 0 :]
+    read = {
+        route: forecast_route(encoder, route, config, 2, lengths_N, test, 1e9).evaluate_flops
+        for route, test in (("full", np.concatenate([lengths_N, np.tile(learnt_N, fits)])), ("contrastive", lengths_N))
+    }
+    assert read["contrastive"] == pytest.approx(read["full"], rel=1e-9)
 
 
 # -- refusals -------------------------------------------------------------------------------------------------------
