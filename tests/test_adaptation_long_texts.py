@@ -461,6 +461,8 @@ def test_a_damaged_classifier_is_refused_when_it_is_read(finished, tmp_path):
     ({"long": "middle"}, "long.*middle"),
     ({"long": "chunks", "diagnose": True}, "an assessment knows no long chunks"),
     ({"long": "choose", "shard": True}, "unlike numbers of pieces"),
+    *[({"long": way, "prefix": "query: "}, f"long {way} would read parts of it without; choose first or ends")
+      for way in ("last", "chunks", "choose")],
 ])  # fmt: skip
 def test_what_does_not_go_together_is_a_sentence(settings, words):
     with pytest.raises(SettingError, match=words):
