@@ -379,6 +379,14 @@ def test_calibration_fits_a_temperature(model):
     assert result.task["texts"]["validation"] > 0
 
 
+def test_a_temperature_is_offered_where_none_was_fitted():
+    for calibrate in (False, True):
+        result = adapt(None, planted_task(20, 8), "bow", config={"calibrate": calibrate, "mislabelled": False})
+        assert result.metrics["ece"] > 0.1
+        said = next(sentence for sentence in result.sentences if "(ECE)" in sentence)
+        assert said.endswith("(ECE)." if calibrate else "(ECE); calibrate: true fits a temperature.")
+
+
 def test_runs_are_compared_on_the_same_texts(model):
     task = planted_token(200)
     good, bad = adapt(None, task, "bow"), adapt(model, task, "full", config={**SHORT, "steps": 1})
