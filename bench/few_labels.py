@@ -30,10 +30,10 @@ FEW = (8, 16, 32, 64)
 METHODS = ("bow", "probe", "contrastive", "lora", "setfit")
 HEAD = """# Few labels: which route wins
 
-Weighted F1 on 300 test texts after learning from 8, 16, 32 or 64 texts of each class, cut at 64 tokens; each route at
-the steps and rate of the rule (`adaptation/recommended_settings.py`). What contrastive training is, is told in
-[routes.md](../routes.md#contrastive-training-where-labels-are-few). A seed draws its own training texts; the test texts
-are the same for all. A dash: not run.
+Weighted F1 on 300 test texts after learning from a few texts of each class, cut at 64 tokens; each route at the steps
+and rate of the rule (`adaptation/recommended_settings.py`). What contrastive training is, is told in
+[routes.md](../routes.md#contrastive-training-where-labels-are-few). A seed draws its own training texts; the test
+texts are the same for all. A dash: not run.
 
     python bench/few_labels.py run docs/results/few_labels.jsonl --data TASKS --models MODEL --seeds 0 1
     python bench/few_labels.py page docs/results/few_labels.jsonl > docs/results/few_labels.md

@@ -21,6 +21,11 @@ def run(model, route: str, folder, *, n_train: int = 40, seed: int = 0, progress
     return adapt(model, planted_task(n_train), route, seed=seed, out=folder, config=config, progress=progress)
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run has a whole checkpoint there; one that is still written has another name."""
+    return any(place.suffix != ".part" for place in folder.glob("step-*"))
+
+
 def paced_run(model, route: str, folder, seconds_a_step: float, settings):
     """For a process that will be killed: a fast machine must not be done before."""
 

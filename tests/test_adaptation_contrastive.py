@@ -12,9 +12,10 @@ import torch
 from commands import together, tokenworth
 from number_formats import AUTO, unit
 from planted import planted_task, rows_of, with_parts, write_rows
-from routes import SHORT, model_at, paced_run, run
+from routes import SHORT, has_checkpoint, model_at, paced_run, run
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier
-from tokenworth.adaptation.recommended_settings import TaskSize, resolve
+from tokenworth.adaptation.forecast.route_forecast import forecast_route
+from tokenworth.adaptation.recommended_settings import TaskSize, as_published, resolve
 from tokenworth.adaptation.training.text_order import Order
 from tokenworth.adaptation.training.text_pairs import TextPairs
 from tokenworth.backbones import load_backbone
@@ -165,7 +166,7 @@ def test_killed_in_training_it_ends_with_equal_numbers(encoder, tmp_path):
     whole = run(encoder, "contrastive", tmp_path / "whole", **settings)
     process = context.Process(target=paced_run, args=(encoder, "contrastive", tmp_path / "killed", 0.1, settings))
     process.start()
-    while not list((tmp_path / "killed" / "checkpoints").glob("step-*3")) and process.is_alive():
+    while not has_checkpoint(tmp_path / "killed" / "checkpoints") and process.is_alive():
         process.join(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
@@ -191,6 +192,19 @@ def test_the_commands_from_a_file_to_predictions(encoder, tmp_path):
     forecast = tokenworth("doctor", "--task", "reviews.csv", *flags[:6], "--json", cwd=tmp_path).out
     facts = json.loads(forecast)
     assert facts["contrastive train_flops"] == pytest.approx(result.cost["train_flops"], rel=0.2)
+
+
+@pytest.mark.parametrize(("selection", "fits"), [("last", 1), ("best", 3)])
+def test_texts_that_a_head_is_fitted_to_are_forecast(encoder, selection, fits):
+    """Beside what full reads: the training texts that are learnt from, once at the end and for each evaluation."""
+    settings = {"steps": 8, "eval_steps": 4, "selection": selection, "lr": 1e-3, "pooling": "mean", "dtype": "float32"}
+    config, lengths_N = as_published(AdaptConfig(**settings)), np.arange(3, 33)
+    learnt_N = lengths_N[round(0.1 * 30) if selection == "best" else 0 :]
+    read = {
+        route: forecast_route(encoder, route, config, 2, lengths_N, test, 1e9).evaluate_flops
+        for route, test in (("full", np.concatenate([lengths_N, np.tile(learnt_N, fits)])), ("contrastive", lengths_N))
+    }
+    assert read["contrastive"] == pytest.approx(read["full"], rel=1e-9)
 
 
 # -- refusals -------------------------------------------------------------------------------------------------------

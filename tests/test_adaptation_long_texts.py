@@ -12,11 +12,11 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 import tokenworth.training.loop as loop
-from commands import ending, tokenworth
+from commands import ending, together, tokenworth
 from label_sets import planted_labels
 from number_formats import assert_near
 from planted import planted_task, rows_of, with_parts, write_rows
-from routes import SHORT, model_at
+from routes import SHORT, has_checkpoint, model_at
 from small_models import WORDS
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier, make_config
 from tokenworth.adaptation.export.export_run import export_run
@@ -25,8 +25,10 @@ from tokenworth.adaptation.forecast.route_forecast import forecast_route
 from tokenworth.adaptation.recommended_settings import as_published
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier
 from tokenworth.adaptation.training.batch_packing import padded_batch
+from tokenworth.adaptation.training.hyperparameter_search import Trials
 from tokenworth.assessment import assess
 from tokenworth.backbones import load_backbone
+from tokenworth.base.schema import FINITE
 from tokenworth.decision import decide
 from tokenworth.encode import normalised, pool, tokenise
 from tokenworth.encode.long_texts import LONG, ReadLengths
@@ -272,6 +274,33 @@ def test_an_interrupted_choice_makes_no_trial_twice(models, tmp_path, monkeypatc
     assert tried == ["first", "last", "cut", "ends", "chunks"]
 
 
+def test_of_processes_that_share_a_run_one_keeps_a_trial(tmp_path):
+    for writes in (False, True):
+        store = Trials({"lr": FINITE}, writes)
+        assert store.keep(tmp_path / "trial", {"lr": 0.5}) == {"lr": 0.5}
+        assert store.find(tmp_path / "trial") == ({"lr": 0.5} if writes else None)
+
+
+@pytest.mark.slow
+def test_processes_that_share_batches_of_pieces_choose_and_search_as_one(models, tmp_path):
+    write_rows(tmp_path / "late.csv", rows_of(late_task(60)))
+    settings = {**SHORT, "steps": 4, "dtype": "float32", "dropout": 0.0, "lora_dropout": 0.0}
+    (tmp_path / "run.yaml").write_text(json.dumps({**settings, "long": "choose", "tune": 2}))
+    flags = ("adapt", "late.csv", "--model", models["llama"], "--route", "lora", "--config", "run.yaml")
+    tokenworth(*flags, "--out", "one", cwd=tmp_path)
+    assert [done.code for done in together(2, *flags, "--out", "two", cwd=tmp_path)] == [0, 0]
+    one, two = (AdaptResult.load(tmp_path / name) for name in ("one", "two"))
+    assert two.cost["processes"] == 2
+    assert two.facts["long_choice"]["had"] == pytest.approx(one.facts["long_choice"]["had"], abs=1e-3)
+    assert two.facts["long_texts"] == one.facts["long_texts"]
+    chunks = ("--long", "chunks", "--tune", 0)
+    tokenworth(*flags, *chunks, "--out", "alone", cwd=tmp_path)
+    assert [done.code for done in together(2, *flags, *chunks, "--out", "shared", cwd=tmp_path)] == [0, 0]
+    alone, shared = (AdaptResult.load(tmp_path / name) for name in ("alone", "shared"))
+    assert shared.cost["tokens"] == alone.cost["tokens"]
+    assert shared.training["losses"] == pytest.approx(alone.training["losses"], rel=1e-4)
+
+
 def _paced(model, folder, config):
     import time
 
@@ -287,7 +316,7 @@ def test_killed_the_run_ends_with_equal_numbers(models, tmp_path, long):
     process = multiprocessing.get_context("forkserver").Process(target=_paced, args=(models["llama"], folder, config))
     process.start()
     while process.is_alive() and not killed:
-        if any(place.suffix != ".part" for place in (folder / "checkpoints").glob("step-*")):
+        if has_checkpoint(folder / "checkpoints"):
             os.kill(process.pid, signal.SIGKILL)
             killed = True
         process.join(0.05)
@@ -432,6 +461,8 @@ def test_a_damaged_classifier_is_refused_when_it_is_read(finished, tmp_path):
     ({"long": "middle"}, "long.*middle"),
     ({"long": "chunks", "diagnose": True}, "an assessment knows no long chunks"),
     ({"long": "choose", "shard": True}, "unlike numbers of pieces"),
+    *[({"long": way, "prefix": "query: "}, f"long {way} would read parts of it without; choose first or ends")
+      for way in ("last", "chunks", "choose")],
 ])  # fmt: skip
 def test_what_does_not_go_together_is_a_sentence(settings, words):
     with pytest.raises(SettingError, match=words):
@@ -439,7 +470,7 @@ def test_what_does_not_go_together_is_a_sentence(settings, words):
 
 
 def test_a_prompt_keeps_the_beginning_and_a_bag_of_words_all(models, task):
-    with pytest.raises(SettingError, match=r"route prompt asks one question .* long ends is for probe, lora"):
+    with pytest.raises(SettingError, match=r"route prompt asks one question .* long ends is for probe and the"):
         adapt(models["llama"], task, "prompt", config={"long": "ends"})
     result = adapt(None, task, "bow", config={"long": "choose", "mislabelled": False})
     assert "long" not in result.settings

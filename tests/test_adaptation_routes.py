@@ -379,6 +379,14 @@ def test_calibration_fits_a_temperature(model):
     assert result.task["texts"]["validation"] > 0
 
 
+def test_a_temperature_is_offered_where_none_was_fitted():
+    for calibrate in (False, True):
+        result = adapt(None, planted_task(20, 8), "bow", config={"calibrate": calibrate, "mislabelled": False})
+        assert result.metrics["ece"] > 0.1
+        said = next(sentence for sentence in result.sentences if "(ECE)" in sentence)
+        assert said.endswith("(ECE)." if calibrate else "(ECE); calibrate: true fits a temperature.")
+
+
 def test_runs_are_compared_on_the_same_texts(model):
     task = planted_token(200)
     good, bad = adapt(None, task, "bow"), adapt(model, task, "full", config={**SHORT, "steps": 1})
@@ -436,7 +444,7 @@ def test_what_cannot_be_exported_says_why(tmp_path, model):
     with pytest.raises(AdaptError, match="train with pooling: last and head_bias: false, which it computes too"):
         export_classifier(load_classifier(tmp_path / "full"), tmp_path / "plain")
     adapt(None, planted_task(40), "bow", out=tmp_path / "bow")
-    with pytest.raises(AdaptError, match="only the routes lora, full and scratch"):
+    with pytest.raises(AdaptError, match="only the routes lora, full, contrastive and scratch"):
         export_classifier(load_classifier(tmp_path / "bow"), tmp_path / "plain")
 
 
@@ -489,7 +497,7 @@ def test_texts_longer_than_the_context_are_cut(model):
 def test_routes_without_their_backbone_say_so(model_name):
     with pytest.raises(SettingError, match="needs a backbone; name one with --model"):
         adapt(model_name, planted_task(40), "lora")
-    with pytest.raises(SettingError, match="choose one of bow, prompt, probe, lora, full, scratch"):
+    with pytest.raises(SettingError, match="choose one of bow, prompt, probe, lora, full, contrastive, scratch"):
         adapt(model_name, planted_task(40), "lorra")
 
 

@@ -18,7 +18,7 @@ import tokenworth.adaptation.training.route_training as training
 import tokenworth.training.loop as loop
 from number_formats import AUTO, unit
 from planted import planted_task, with_parts
-from routes import SHORT, model_at, paced_run, run
+from routes import SHORT, has_checkpoint, model_at, paced_run, run
 from small_models import FAMILIES, write_folder
 from tokenworth.adaptation import AdaptResult, adapt
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier
@@ -276,7 +276,7 @@ def test_killed_at_random_moments_the_run_ends_with_equal_numbers(model, tmp_pat
 
 def _wait_for(folder, process):
     limit = time.monotonic() + 60
-    while not list(folder.glob("step-*")) and process.is_alive() and time.monotonic() < limit:
+    while not has_checkpoint(folder) and process.is_alive() and time.monotonic() < limit:
         time.sleep(0.005)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
-from routes import model_at, paced_run, run
+from routes import has_checkpoint, model_at, paced_run, run
 from small_models import write_folder
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier, make_config
 from tokenworth.adaptation.evaluation.diagnosis import intruder_dimensions
@@ -134,7 +134,7 @@ def test_killed_the_run_ends_with_equal_numbers(models, tmp_path, tuning):
     process = context.Process(target=paced_run, args=(models["llama"], "lora", folder, 0.1, settings))
     process.start()
     while process.is_alive() and not killed:
-        if list((folder / "checkpoints").glob("step-*")):
+        if has_checkpoint(folder / "checkpoints"):
             os.kill(process.pid, signal.SIGKILL)
             killed = True
         process.join(0.05)

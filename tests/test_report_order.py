@@ -18,7 +18,7 @@ from tokenworth.corpus.output.build_report import describe
 from tokenworth.report import write_index, write_report
 from tokenworth.report.pages.headlines import beside
 from tokenworth.report.pages.page_order import DOUBTS, NEEDED, PROVENANCE, ROLES, is_ordered, roles_of
-from tokenworth.report.pages.study_tables import study_says
+from tokenworth.report.pages.study_tables import study_says, study_sentences
 from tokenworth.report.report_page import views, write_corpus_page, write_study_page
 from traces import planted_part, planted_run, planted_trace, rising
 
@@ -150,6 +150,20 @@ def test_the_head_of_a_study_begins_with_the_winner():
     table = study_frame()
     table.loc[table["route"] == "bow", "weighted_f1"] = 0.9
     assert study_says(table, "weighted_f1").startswith("a bag of words wins, mean weighted F1 0.900; of backbones")
+
+
+def test_of_a_loss_the_least_is_the_best():
+    """Log-loss of LoRA .8 and .5, of a probe .3 and .4, of the bag of words .5 and .7."""
+    table = study_frame().rename(columns={"weighted_f1": "log_loss"})
+    probe = table[table["route"] == "lora"].assign(route="probe", log_loss=[0.3, 0.4])
+    table = pd.concat([table, probe], ignore_index=True)
+    assert study_says(table, "log_loss") == (
+        "the best route of a backbone is probe, mean log-loss 0.350, a bag of words 0.600"
+    )
+    lora = "LoRA: mean log-loss 0.650 over 2 tasks, where a bag of words has 0.600; ahead on 1 of 2."
+    assert study_sentences(table, "log_loss")[1] == lora
+    without = table[table["route"] != "probe"]
+    assert study_says(without, "log_loss").startswith("a bag of words wins, mean log-loss 0.600;")
 
 
 WIDER = """

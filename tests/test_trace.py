@@ -142,6 +142,8 @@ def test_wishes_that_cannot_be_met():
         choose_adapted("7", [0, 10])
     with pytest.raises(SettingError, match="did you mean 'steps'"):
         budget({"stps": 3}, None)
+    with pytest.raises(SettingError, match="LoRA with long chunks would read something else; leave long out"):
+        budget({"long": "chunks"}, None)
 
 
 def test_a_task_is_given_once(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tokenworth.adaptation.label_words import PAIRS, word_pairs
+from tokenworth.adaptation.long_text_settings import check_long
 from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.adaptation.tuning_settings import TUNING_DEFAULTS, TuningSettings
 from tokenworth.assessment.assessment_settings import poolings
@@ -187,16 +188,7 @@ class AdaptConfig(TuningSettings):
             )
         if self.contextual and self.label_shares:
             raise SettingError("contextual and label_shares both shift the classes; choose one of them")
-        if self.diagnose and self.long in ("chunks", "choose"):
-            raise SettingError(
-                f"diagnose assesses a model, and an assessment knows no long {self.long}; choose first, last or ends, "
-                "or leave diagnose out"
-            )
-        if self.shard and self.long in ("chunks", "choose"):
-            raise SettingError(
-                f"shard needs as many passes of every process, and under long {self.long} texts have unlike numbers of "
-                "pieces; choose first, last or ends, or train without --shard"
-            )
+        check_long(self.long, prefix=self.prefix, diagnose=self.diagnose, shard=self.shard)
         self.check_tuning(quantise=self.quantise is not None, diagnose=self.diagnose)
         object.__setattr__(self, "label_words", self.words_of_classes or None)  # a mapping, however it was given
 

@@ -34,9 +34,8 @@ def summarise(job: Job, fitted: Fitted, evaluation: Evaluation, cost: dict[str, 
     if fitted.training.get("halvings"):
         said.append(f"Memory ran short; steps were made in passes of {fitted.training['micro_batch']} texts.")
     if metrics["ece"] > 0.1:
-        said.append(
-            f"Its confidence is off by {metrics['ece']:.2f} on average (ECE); calibrate: true fits a temperature."
-        )
+        remedy = "" if job.config.calibrate else "; calibrate: true fits a temperature"
+        said.append(f"Its confidence is off by {metrics['ece']:.2f} on average (ECE){remedy}.")
     return said + list(fitted.notes)
 
 

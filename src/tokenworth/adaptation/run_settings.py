@@ -47,7 +47,7 @@ def with_long(wished: AdaptConfig, route: str) -> AdaptConfig:
     if wished.long != "first" and route == "prompt":
         raise SettingError(
             f"the route prompt asks one question about one text and keeps its beginning; long {wished.long} is for "
-            "probe, lora, full and scratch, so leave it out"
+            "probe and the routes that train a network, so leave it out"
         )
     if wished.long in ("chunks", "choose") and route == "contrastive":
         raise SettingError(

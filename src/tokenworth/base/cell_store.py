@@ -5,7 +5,7 @@ when it is whole, and is not made again.  Stores differ in what a whole cell loo
 
     study       cells/KEY/run/ with a result file; error.json beside it     `study.study_store.StudyStore`
     trace       cells/KEY.json with a checksum of its own                   `tracing.trace_cells.Cells`
-    search      tuning/trial-N/trial.json                                   `hyperparameter_search.Trials` of adaptation
+    search      tuning/trial-N/trial.json, tuning/long-WAY/trial.json       `hyperparameter_search.Trials` of adaptation
     corpus      KEY/... whose last file says that the others are whole      `corpus.engine.shard_store.WorkFolder`
     features    KEY-COVER/ with pass.json and a checksum of every file      `features.gather.Passes`
 """

@@ -21,7 +21,7 @@ from tokenworth.base.keywords import known_keywords
 from tokenworth.base.sentences import nearest
 from tokenworth.base.versions import version_of
 from tokenworth.errors import SettingError
-from tokenworth.probes.probability_metrics import METRICS
+from tokenworth.probes.probability_metrics import LOWER_IS_BETTER, METRICS
 from tokenworth.study.cell_results import COUNTED, PUBLISHED
 from tokenworth.study.cell_run import keyed_cells
 from tokenworth.study.grid import Cell, Study
@@ -172,6 +172,14 @@ def _as_published(result: dict[str, Any]) -> dict[str, Any]:
 def _counted(result: dict[str, Any]) -> dict[str, Any]:
     counts = {name: result[name] for name in ("printed", "parameters", "trainable")}
     return {**counts, "version": version_of(result["environment"])}
+
+
+_LESS = LOWER_IS_BETTER | {"trainable", "parameters", "train_tokens", "train_flops", "seconds", "train_squared_error"}
+
+
+def less_is_better(figure: str) -> bool:
+    """Whether the best cell has the least of a figure: a loss, or what a run takes."""
+    return figure in _LESS
 
 
 _FIGURES = {RESULT: _adapted, ASSESSED: _assessed, PUBLISHED: _as_published, COUNTED: _counted}

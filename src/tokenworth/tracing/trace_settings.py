@@ -121,8 +121,16 @@ def _ends(tokens: list[int]) -> list[int]:
 
 
 def budget(config: Configuration, max_length: int | None) -> ResolvedConfig:
-    """Settings of LoRA and scratch: the protocol with fewer steps, and what is given on top."""
+    """Settings of LoRA and scratch: the protocol with fewer steps, and what is given on top.
+
+    Raises SettingError: another way to read long texts than that of the assessments beside them.
+    """
     wished = make_config(config)
+    if wished.long != "first":
+        raise SettingError(
+            f"a trace assesses checkpoints on the beginning of long texts, and LoRA with long {wished.long} would read "
+            "something else; leave long out"
+        )
     steps = STEPS if wished.steps is None and not wished.protocol else wished.steps
     kept = wished.max_length if max_length is None else max_length
     return as_published(replace(wished, steps=steps, max_length=kept, mislabelled=False, diagnose=False))

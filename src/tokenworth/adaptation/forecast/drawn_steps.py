@@ -74,13 +74,19 @@ def _passes(
             yield from plan_groups(compared, lengths_P, whole, most=len(compared), packing=packing)
 
 
-def evaluation_flops(config: ResolvedConfig, train: ReadLengths, test: ReadLengths, forward: StepCost) -> float:
-    """FLOPs of all that is read for an evaluation: at the end, and if training does not end before."""
+def evaluation_flops(
+    route: str, config: ResolvedConfig, train: ReadLengths, test: ReadLengths, forward: StepCost
+) -> float:
+    """FLOPs of all that is read for an evaluation: at the end, and if training does not end before.
+
+    Where texts are compared, the head is fitted to all training texts before each.
+    """
     lengths_P, counts_N = train
     n_train = len(lengths_P if counts_N is None else counts_N)
     texts = round(config.validation_share * n_train) if config.keeps_best else 0
-    times = ceil(config.steps / config.steps_between_evaluations)
-    ends = [n if counts_N is None else int(counts_N[:n].sum()) for n in (NETWORK_TRAIN_TEXTS, texts)]
-    parts = [test.lengths_P, lengths_P[: ends[0]], np.tile(lengths_P[: ends[1]], times)]
-    lengths_E = np.concatenate(parts).astype(np.float64)
+    times = ceil(config.steps / config.steps_between_evaluations) if config.keeps_best else 0
+    gap, validation = (n if counts_N is None else int(counts_N[:n].sum()) for n in (NETWORK_TRAIN_TEXTS, texts))
+    fits = 1 + times if ROUTES[route].texts_a_row > 1 else 0
+    repeated = [np.tile(lengths_P[:validation], times), np.tile(lengths_P[validation:], fits)]
+    lengths_E = np.concatenate([test.lengths_P, lengths_P[:gap], *repeated]).astype(np.float64)
     return float((lengths_E * forward.token + lengths_E**2 * forward.pair).sum())

@@ -137,7 +137,7 @@ def forecast_route(
     learning = sum(weight.numel() for weight in weights if weight.requires_grad)
     held = _held(name, model, head, config, hardware)
     drawn = draw_steps(route, config, read, n_classes, training, price, held)
-    evaluating = evaluation_flops(config, read, tested, cost.forward)
+    evaluating = evaluation_flops(route, config, read, tested, cost.forward)
     return RouteForecast(
         route=route,
         trainable=learning,

@@ -1,4 +1,4 @@
-"""Routes lora, full and scratch: the same head, loop and data; they differ in what learns and where it starts."""
+"""Routes lora, full and scratch, and what contrastive shares: they differ in what learns, for what, and from where."""
 
 from __future__ import annotations
 

@@ -53,6 +53,8 @@ class Trials(CellStore[Path | None, Facts, Facts]):
 
     shape: dict[str, Shape]
     """Of what is kept of a trial."""
+    writes: bool = True
+    """Whether this process keeps what it finds: of those that share a run one, so that no two write one file."""
 
     def find(self, name: Path | None) -> Facts | None:
         """A trial that was run before; None also where what it left is damaged, so that it is run again."""
@@ -70,7 +72,7 @@ class Trials(CellStore[Path | None, Facts, Facts]):
 
     def keep(self, name: Path | None, result: Facts) -> Facts:
         """Beside the trial's own checkpoints."""
-        if name is not None:
+        if name is not None and self.writes:
             name.mkdir(parents=True, exist_ok=True)
             write_json(name / TRIAL, result, indent=None)
         return result
@@ -85,7 +87,7 @@ def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[ResolvedConfig, list[F
         raise SettingError(f"tune searches over learning rate, rank and steps; the route {job.route} has none of them")
     metric, trials = job.config.metric, list[Facts]()
     numbers = dict.fromkeys(("lr", metric, "train_flops", "loop_seconds"), FINITE)
-    store = Trials({**numbers, "rank": WHOLE, "steps": WHOLE})
+    store = Trials({**numbers, "rank": WHOLE, "steps": WHOLE}, job.devices.processes.is_main)
     for number, config in enumerate(candidates(job.config, job.route, job.seed)):
         folder = None if job.folder is None else job.folder / "tuning" / f"trial-{number}"
         trial = store.once(folder, partial(_trial, job, fit, config))

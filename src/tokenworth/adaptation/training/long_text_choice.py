@@ -16,7 +16,7 @@ from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.training.hyperparameter_search import Trials
 from tokenworth.base.aliases import Facts
-from tokenworth.base.schema import FINITE, WHOLE
+from tokenworth.base.schema import FINITE, WHOLE, Shape
 from tokenworth.encode.long_texts import LONG, Long
 from tokenworth.probes.label_set_metrics import value_of_scores
 from tokenworth.probes.probability_metrics import LOWER_IS_BETTER
@@ -30,7 +30,8 @@ def choose_long(job: Job, fit: Callable[[Job], Fitted]) -> tuple[ResolvedConfig,
     Where no training text is longer than what is read, all ways are one, and the first is not compared with others.
     """
     metric, had = job.config.metric, dict[Long, float]()
-    store, flops = Trials({metric: FINITE, "train_flops": FINITE, "longer": WHOLE}), 0.0
+    shape: dict[str, Shape] = {metric: FINITE, "train_flops": FINITE, "longer": WHOLE}
+    store, flops = Trials(shape, job.devices.processes.is_main), 0.0
     for long in LONG:
         folder = None if job.folder is None else job.folder / "tuning" / f"long-{long}"
         trial = store.once(folder, partial(_trial, job, fit, long))

@@ -26,7 +26,16 @@ class Standing(NamedTuple):
     """The bag of words' mean on the same tasks; None where no task has one."""
     tasks: int
     ahead: int
-    """Tasks on which the mean over its cells is above the bag of words."""
+    """Tasks on which the mean over its cells is better than the bag of words."""
+    less: bool = False
+    """Whether less is better."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the bag of words has as good a mean, or a better one."""
+        if self.words is None:
+            return False
+        return self.words <= self.mean if self.less else self.words >= self.mean
 
     def sentence(self, metric: str) -> str:
         """In words."""
@@ -41,21 +50,25 @@ class Standing(NamedTuple):
 
 def standings(table: Any, metric: str) -> list[Standing]:
     """Every route but the bag of words, the best first: means over backbones, settings and seeds, then over tasks."""
+    from tokenworth.study.results_table import less_is_better
+
     if metric not in table:
         return []
     done = table[(table["state"] == "finished") & table[metric].notna()]
     by_task = done.groupby(["route", "task"])[metric].mean()
     words = by_task.get("bow")
-    routes = [route for route in ROUTES if route in by_task and route != "bow"]
-    return sorted((_standing(route, by_task[route], words) for route in routes), key=lambda one: -one.mean)
+    routes, less = [route for route in ROUTES if route in by_task and route != "bow"], less_is_better(metric)
+    found = [_standing(route, by_task[route], words, less=less) for route in routes]
+    return sorted(found, key=lambda one: one.mean, reverse=not less)
 
 
-def _standing(route: str, reached: Any, words: Any) -> Standing:
+def _standing(route: str, reached: Any, words: Any, *, less: bool) -> Standing:
     shared = reached.index if words is None else reached.index.intersection(words.index)
     if words is None or not len(shared):
-        return Standing(route, float(reached.mean()), None, len(reached), 0)
+        return Standing(route, float(reached.mean()), None, len(reached), 0, less)
     mean, compared = float(reached[shared].mean()), float(words[shared].mean())
-    return Standing(route, mean, compared, len(shared), int((reached[shared] > words[shared]).sum()))
+    ahead = (reached[shared] < words[shared]) if less else (reached[shared] > words[shared])
+    return Standing(route, mean, compared, len(shared), int(ahead.sum()), less)
 
 
 def metric_name(metric: str) -> str:
@@ -69,7 +82,7 @@ def study_says(table: Any, metric: str) -> str:
     if best is None:
         return "no route that learns is finished"
     route, figure = route_title(best.route), f"mean {metric_name(metric)}"
-    if best.words is not None and best.words >= best.mean:
+    if best.is_behind:
         return f"a bag of words wins, {figure} {best.words:.3f}; of backbones the best is {route}, {best.mean:.3f}"
     words = "" if best.words is None else f", a bag of words {best.words:.3f}"
     return f"the best route of a backbone is {route}, {figure} {best.mean:.3f}{words}"
