@@ -28,10 +28,11 @@ from tokenworth.adaptation.training.batch_packing import padded_batch
 from tokenworth.adaptation.training.hyperparameter_search import Trials
 from tokenworth.assessment import assess
 from tokenworth.backbones import load_backbone
+from tokenworth.base.aliases import LONG
 from tokenworth.base.schema import FINITE
 from tokenworth.decision import decide
 from tokenworth.encode import normalised, pool, tokenise
-from tokenworth.encode.long_texts import LONG, ReadLengths
+from tokenworth.encode.long_texts import ReadLengths
 from tokenworth.errors import AdaptError, SettingError, TaskError
 from tokenworth.study import load_study, run_local
 from tokenworth.study.cell_run import keyed_cells

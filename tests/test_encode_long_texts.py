@@ -13,8 +13,9 @@ from small_models import WORDS, write_folder, write_model
 from tokenworth.adaptation.route_settings import AdaptConfig
 from tokenworth.assessment.assessment_settings import AssessOptions
 from tokenworth.backbones import load_backbone
+from tokenworth.base.aliases import LONG
 from tokenworth.encode import tokenise
-from tokenworth.encode.long_texts import LONG, mean_of_pieces, piece_rows, surround_of
+from tokenworth.encode.long_texts import mean_of_pieces, piece_rows, surround_of
 from tokenworth.encode.tokens import lengths_by_part, token_lengths
 from tokenworth.errors import EncodeError, SettingError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenworth.adaptation.route_settings import AdaptConfig, Selection
-from tokenworth.encode.long_texts import Long
+from tokenworth.base.aliases import Long
 from tokenworth.settings import Count, Fraction, Positive
 
 

@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
-Long = Literal["first", "last", "ends", "chunks"]
-LONG: tuple[Long, ...] = get_args(Long)
-"""From the cheapest to the dearest; the first is what tokenizers do."""
+from tokenworth.base.aliases import Long
+
 _WORDS = "a 1 the"
 """More than one token, and none of them special."""
 

@@ -11,15 +11,8 @@ import numpy as np
 
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.loading.tokenizer import tokenizer_of
-from tokenworth.encode.long_texts import (
-    Long,
-    ReadLengths,
-    Surround,
-    mean_of_pieces,
-    read_lengths,
-    read_parts,
-    surround_of,
-)
+from tokenworth.base.aliases import Long
+from tokenworth.encode.long_texts import ReadLengths, Surround, mean_of_pieces, read_lengths, read_parts, surround_of
 from tokenworth.errors import BackboneError, EncodeError, SettingError, first_line, is_panic
 
 if TYPE_CHECKING:

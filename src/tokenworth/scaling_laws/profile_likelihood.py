@@ -23,6 +23,8 @@ Residuals = Callable[[Floats], tuple[Floats, Floats]]
 
 FINEST = 1e-5
 """Relative error of losses below which they are rounding: runs report four or five digits."""
+MOST_TRIALS = 2000
+"""Of a refit: one that is given up in a flat valley looks like the end of the interval (978 were needed once)."""
 _HALVINGS = 8
 
 
@@ -110,6 +112,6 @@ class _Walk:
         moved_R = slopes_RP[:, self.index] * (value - near_P[self.index])
         others_RQ = np.delete(slopes_RP, self.index, axis=1)
         begin = np.delete(near_P, self.index) - np.linalg.lstsq(others_RQ, moved_R, rcond=1e-9)[0]
-        settings = {"loss": "huber", "f_scale": self.huber, "x_scale": "jac", "max_nfev": 100}
+        settings = {"loss": "huber", "f_scale": self.huber, "x_scale": "jac", "max_nfev": MOST_TRIALS}
         end = least_squares(off, begin, slopes, ftol=1e-10, xtol=1e-12, gtol=1e-15, **settings)
         return _loss(off(end.x), self.huber), np.insert(end.x, self.index, value)

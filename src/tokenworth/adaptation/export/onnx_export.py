@@ -21,9 +21,8 @@ from tokenworth.adaptation.routes.probe_route import ProbePredictor
 from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor
 from tokenworth.adaptation.storage.saved_classifier import FACTS, Classifier
 from tokenworth.backbones import Backbone, dtype_name
-from tokenworth.base.aliases import Floats, Ints
+from tokenworth.base.aliases import Floats, Ints, Long
 from tokenworth.base.atomic_files import write_json
-from tokenworth.encode.long_texts import Long
 from tokenworth.errors import AdaptError, first_line
 from tokenworth.probes.probability_metrics import metric_value, softmax
 

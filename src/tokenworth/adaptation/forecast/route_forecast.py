@@ -33,7 +33,8 @@ from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.loading.tokenizer import tokenizer_of
 from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.backbones.structure.text_attention import is_expected
-from tokenworth.encode.long_texts import Long, ReadLengths
+from tokenworth.base.aliases import Long
+from tokenworth.encode.long_texts import ReadLengths
 from tokenworth.encode.tokens import lengths_by_part
 from tokenworth.errors import SettingError
 from tokenworth.tasks import Task

@@ -22,9 +22,8 @@ from tokenworth.assessment.layer_choice import Candidate, choose_layer
 from tokenworth.assessment.layer_scores import Labels, layer_moments, layer_probe, numbered
 from tokenworth.assessment.probe_search import candidate_readings, losses_of, search
 from tokenworth.backbones import Backbone
-from tokenworth.base.aliases import Floats
+from tokenworth.base.aliases import Floats, Long
 from tokenworth.encode import Reading, Tokens, encode, normalised, pool, tokenise
-from tokenworth.encode.long_texts import Long
 from tokenworth.errors import SettingError
 from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.probes import Linear, RidgeProbe, grouped_folds, logistic_probe

@@ -25,10 +25,9 @@ from tokenworth.adaptation.training.lora_products import join_products
 from tokenworth.backbones import Backbone, dtype_name, load_backbone
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import with_model
-from tokenworth.base.aliases import Floats
+from tokenworth.base.aliases import Floats, Long
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import Tokens, default_batch_tokens, plan_batches, tokenise
-from tokenworth.encode.long_texts import Long
 from tokenworth.errors import AdaptError, SettingError, first_line
 
 

@@ -21,7 +21,7 @@ from tokenworth.adaptation.routes.prompt_predictor import load_prompt
 from tokenworth.adaptation.routes.tuned_predictor import load_tuned
 from tokenworth.adaptation.storage.adapt_result import NO_CLASS_NAME
 from tokenworth.backbones import Backbone
-from tokenworth.base.aliases import Floats
+from tokenworth.base.aliases import LONG, Floats
 from tokenworth.base.atomic_files import whole_folder
 from tokenworth.base.schema import (
     COUNT,
@@ -36,7 +36,6 @@ from tokenworth.base.schema import (
     mistake_in,
     read_object,
 )
-from tokenworth.encode.long_texts import LONG
 from tokenworth.errors import AdaptError, TokenworthError, first_line
 from tokenworth.probes.label_set_metrics import sigmoid
 from tokenworth.probes.probability_metrics import evened, predicted_classes, softmax

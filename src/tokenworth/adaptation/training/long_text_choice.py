@@ -15,9 +15,8 @@ from typing import Any
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.resolved_settings import ResolvedConfig
 from tokenworth.adaptation.training.hyperparameter_search import Trials
-from tokenworth.base.aliases import Facts
+from tokenworth.base.aliases import LONG, Facts, Long
 from tokenworth.base.schema import FINITE, WHOLE, Shape
-from tokenworth.encode.long_texts import LONG, Long
 from tokenworth.probes.label_set_metrics import value_of_scores
 from tokenworth.probes.probability_metrics import LOWER_IS_BETTER
 
