@@ -39,7 +39,7 @@ FORWARD_SHARE, TRAINING_SHARE, ATTENTION_WEIGHT = 0.8, 0.6, 1.4  # of the rate o
 TASK = ("bow_f1", "majority_f1", "log_classes", "log_texts", "log_length")  # the first: what outcomes are seen against
 KNOWN = {"lora": ("probe_f1", "bow_f1"), "full": ("probe_f1", "bow_f1"), "scratch": TASK}
 RULES = {"lora": (0.6, 1e-4, 3e-3, 3), "full": (0.06, 2e-5, 1e-3, 3), "scratch": (0.2, 1e-4, 1e-3, 10)}
-SECONDS_PER_STEP, SECONDS_PER_TENSOR = 0.04, 3e-4  # whatever is computed; for each tensor that learns
+SECONDS_PER_STEP, SECONDS_PER_TENSOR = 0.01, 3e-4  # whatever is computed; for each tensor that learns
 Row = dict[str, Any]
 
 

@@ -41,7 +41,7 @@ from tokenworth.tasks import Task
 
 TRAINING_SHARE = 0.6
 """Share of the matrix rate (measured in a burst on large products) that training keeps up on a CPU."""
-SECONDS_PER_STEP = 0.04
+SECONDS_PER_STEP = 0.01
 """On a CPU whatever is computed: drawing, packing, the loop around it."""
 SECONDS_PER_TENSOR = 3e-4
 """Of a step, for every tensor that learns, whatever its size: calls of the library, dropout, the optimiser."""
