@@ -11,6 +11,8 @@ from typing import Any
 Cell = dict[str, Any]
 Measure = Callable[[Path, Path, Cell], Cell]
 """Figures of one cell, from the folder of the model, that of the tasks, and what the cell is."""
+Grid = Callable[[argparse.Namespace], Iterable[tuple[Path, Cell]]]
+"""What a command line asks for: models, each with what its cell is."""
 
 
 def parser_of(doc: str, tasks: Sequence[str], texts: int) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -52,3 +54,11 @@ def run_cells(options: argparse.Namespace, grid: Iterable[tuple[Path, Cell]], me
         with options.cells.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
+
+
+def run_or_show(options: argparse.Namespace, grid: Grid, measure: Measure, page: Callable[[list[Cell]], str]) -> None:
+    """What a command line of `parser_of` asks for: run cells of a grid, or print the page of those there are."""
+    if options.command == "run":
+        run_cells(options, grid(options), measure)
+    else:
+        print(page(read_cells(options.cells)))

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from cell_lines import Cell, parser_of, read_cells, run_cells
+from cell_lines import Cell, parser_of, run_or_show
 
 NAMES = ("model", "task", "method", "few", "seed", "texts", "max_length")
 """What a cell is; `few` texts a class are learnt from, and tested is on `texts`."""
@@ -45,11 +45,7 @@ def main() -> None:
     parser, run_parser = parser_of(__doc__, TASKS, 300)
     run_parser.add_argument("--methods", nargs="+", default=list(METHODS[:-1]), choices=METHODS)
     run_parser.add_argument("--few", type=int, nargs="+", default=list(FEW))
-    options = parser.parse_args()
-    if options.command == "run":
-        run_cells(options, _grid(options), measured)
-    else:
-        print(page(read_cells(options.cells)))
+    run_or_show(parser.parse_args(), _grid, measured, page)
 
 
 def _grid(options: argparse.Namespace) -> Iterator[tuple[Path, Cell]]:

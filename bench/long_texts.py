@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cell_lines import Cell, parser_of, read_cells, run_cells
+from cell_lines import Cell, parser_of, run_or_show
 
 NAMES = ("model", "task", "method", "seed", "steps", "texts", "max_length")
 TASKS = ("imdb", "yelp_review_full", "wiki_toxic")
@@ -51,11 +51,7 @@ def main() -> None:
     """Run cells, or print the page of those that were run."""
     parser, run_parser = parser_of(__doc__, TASKS, 400)
     run_parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    options = parser.parse_args()
-    if options.command == "run":
-        run_cells(options, _grid(options), measured)
-    else:
-        print(page(read_cells(options.cells)))
+    run_or_show(parser.parse_args(), _grid, measured, page)
 
 
 def _grid(options: argparse.Namespace) -> Iterator[tuple[Path, Cell]]:

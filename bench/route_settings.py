@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from cell_lines import Cell, parser_of, read_cells, run_cells
+from cell_lines import Cell, parser_of, run_or_show
 
 NAMES = ("model", "task", "route", "lr", "seed", "steps", "texts", "max_length")
 """What a cell is."""
@@ -71,11 +71,7 @@ def main() -> None:
     parser, run_parser = parser_of(__doc__, TASKS, 480)
     run_parser.add_argument("--routes", nargs="+", default=["lora"])
     run_parser.add_argument("--rates", type=float, nargs="+", required=True)
-    options = parser.parse_args()
-    if options.command == "run":
-        run_cells(options, _grid(options), measured)
-    else:
-        print(page(read_cells(options.cells)))
+    run_or_show(parser.parse_args(), _grid, measured, page)
 
 
 def _grid(options: argparse.Namespace) -> Iterator[tuple[Path, Cell]]:

@@ -2,9 +2,7 @@
 
 import json
 import multiprocessing
-import os
 import runpy
-import signal
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from commands import ending, together, tokenworth
 from label_sets import planted_labels
 from number_formats import assert_near
 from planted import planted_task, rows_of, with_parts, write_rows
-from routes import SHORT, has_checkpoint, model_at
+from routes import SHORT, killed_once_kept, model_at
 from small_models import WORDS
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier, make_config
 from tokenworth.adaptation.export.export_run import export_run
@@ -313,16 +311,9 @@ def _paced(model, folder, config):
 def test_killed_the_run_ends_with_equal_numbers(models, tmp_path, long):
     config = {**SHORT, "long": long, "steps": 20, "checkpoint_seconds": 0, "dtype": "float32"}
     whole = adapt(models["llama"], late_task(60), "lora", config=config, out=tmp_path / "whole")
-    folder, killed = tmp_path / "killed", False
+    folder = tmp_path / "killed"
     process = multiprocessing.get_context("forkserver").Process(target=_paced, args=(models["llama"], folder, config))
-    process.start()
-    while process.is_alive() and not killed:
-        if has_checkpoint(folder / "checkpoints"):
-            os.kill(process.pid, signal.SIGKILL)
-            killed = True
-        process.join(0.05)
-    process.join()
-    assert killed
+    assert killed_once_kept(process, folder / "checkpoints")
     result = adapt(models["llama"], late_task(60), "lora", config=config, out=folder)
     assert result.resumed_from_step > 0
     assert result.training["losses"] == whole.training["losses"]

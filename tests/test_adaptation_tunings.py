@@ -2,8 +2,6 @@
 
 import json
 import multiprocessing
-import os
-import signal
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +10,7 @@ import torch
 
 from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
-from routes import has_checkpoint, model_at, paced_run, run
+from routes import killed_once_kept, model_at, paced_run, run
 from small_models import write_folder
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier, make_config
 from tokenworth.adaptation.evaluation.diagnosis import intruder_dimensions
@@ -130,16 +128,9 @@ def test_killed_the_run_ends_with_equal_numbers(models, tmp_path, tuning):
     context = multiprocessing.get_context("forkserver")
     settings = {"tuning": tuning, "steps": 30, "checkpoint_seconds": 0, "virtual_tokens": V, "dtype": "float32"}
     whole = run(models["llama"], "lora", tmp_path / "whole", **settings)
-    folder, killed = tmp_path / "killed", False
+    folder = tmp_path / "killed"
     process = context.Process(target=paced_run, args=(models["llama"], "lora", folder, 0.1, settings))
-    process.start()
-    while process.is_alive() and not killed:
-        if has_checkpoint(folder / "checkpoints"):
-            os.kill(process.pid, signal.SIGKILL)
-            killed = True
-        process.join(0.05)
-    process.join()
-    assert killed
+    assert killed_once_kept(process, folder / "checkpoints")
     result = run(models["llama"], "lora", folder, **settings)
     assert result.resumed_from_step > 0
     assert result.training["losses"] == whole.training["losses"]
