@@ -129,6 +129,19 @@ def test_few_texts_are_enough_for_planted_words_and_classes_come_apart(tmp_path)
     assert alike_NN[same_NN].mean() > alike_NN[~same_NN].mean() + 0.3
 
 
+@pytest.mark.parametrize("long", ["first", "last", "ends"])
+def test_texts_longer_than_the_model_reads_are_cut_as_they_are_asked_to_be(encoder, tmp_path, long):
+    """The planted words stand at both ends; whatever is cut, what a pass reads fits."""
+    task = planted_task(40, 12, own=0.7)
+    texts = [f"{text} {'filling ' * 400}{text}" for text in task.train.texts]
+    longer = with_parts(task, train={"texts": texts, "labels": task.train.labels})
+    result = adapt(encoder, longer, "contrastive", out=tmp_path / "out", config={**SHORT, "steps": 5, "long": long})
+    assert np.isfinite(result.training["losses"]).all()
+    predictor = load_classifier(tmp_path / "out").predictor
+    assert predictor.long == long
+    assert np.isfinite(predictor.scores(texts[:3])).all()
+
+
 def test_a_seed_gives_the_same_numbers_and_another_one_others(tmp_path):
     model = model_at(tmp_path, "bert")  # with dropout
     first, second, third = (run(model, "contrastive", None, seed=seed) for seed in (1, 1, 2))
