@@ -12,7 +12,7 @@ from browser import charts, chromium, complaints, cut_charts, open_page, request
 from report_results import PWNED, adapted, assessment, decided, empty_assessment, pretrained, ranking
 from report_story import story
 from tokenworth.report import write_report
-from tokenworth.report.displayed_values import ABSENT
+from tokenworth.report.displayed_values import ABSENT, duration
 from tokenworth.report.report_page import write_study_page
 
 DEPTH = {f"chart-depth-{key}" for key in ("probe_f1", "knn_accuracy", "cv_accuracy", "label_r2", "hscore", "logme",
@@ -227,12 +227,20 @@ def test_examples_are_read_below_each_other_on_a_telephone(driver, pages):
     assert tops == sorted(set(tops))
 
 
-def test_routes_that_cost_alike_are_named_on_different_sides(driver, pages):
+def test_routes_stand_below_each_other_with_their_time_the_quickest_on_top(driver, pages):
     at(driver, pages["decision"])
-    dots = driver.execute_script("return document.getElementById('chart-routes').data.at(-1)")
-    sides = dict(zip(dots["text"], dots["textposition"], strict=True))
-    assert sides["LoRA"] != sides["from random weights"]
-    assert sides["bag of words"] == "middle right"
+    shown = driver.execute_script("return document.getElementById('chart-routes').layout.annotations")
+    names = [note["text"] for note in sorted(shown, key=lambda note: note["y"])]
+    options = sorted(PAGES["decision"][0].options, key=lambda row: row["seconds"])
+    assert all(name.endswith(duration(row["seconds"])) for name, row in zip(names, options, strict=True))
+    assert names[0].startswith("bag of words")
+    assert any(name.startswith("LoRA") for name in names[1:])
+
+
+def test_the_chart_of_a_decision_fits_a_telephone(driver, pages):
+    open_page(driver, pages["decision"], width=400)
+    frame = "document.getElementById('chart-routes').closest('.scroll')"
+    assert driver.execute_script(f"return {frame}.scrollWidth - {frame}.clientWidth") == 0
 
 
 def test_backbones_of_one_depth_share_an_axis_of_layers(driver, pages):

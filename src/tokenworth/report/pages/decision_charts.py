@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tokenworth.report.pages.theme as theme
@@ -24,6 +23,7 @@ from tokenworth.report.displayed_values import (
 )
 from tokenworth.report.pages.cards import Card
 from tokenworth.report.pages.headlines import words_row
+from tokenworth.report.pages.interval_charts import baseline, interval_line, row_name, rows_figure
 from tokenworth.report.pages.page_tables import Cell, Table, table_of, word_cell
 from tokenworth.report.pages.panel_words import panel_of
 from tokenworth.report.pages.theme import Key, Panel
@@ -36,13 +36,6 @@ ROUTE_TABLE_LEAD = (
     "Click a head to sort. Loses: points of F1 expected below the best that can be afforded. To keep: what the route "
     "adds to the backbone."
 )
-_SLOWEST_CHART = 0.1
-"""Seconds; what is faster stands at this end of the axis."""
-_ALIKE = 0.7
-"""Dots whose times differ by less than this in natural logarithm (a factor of two) would write over each other."""
-_NARROWEST = 640
-"""Pixels; names of routes beside their dots write over each other on less."""
-_TICKS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36_000: "10 h", 360_000: "4 d"}
 
 
 def _head(decision: Decision) -> str:
@@ -120,36 +113,33 @@ def _words(key: str, row: Row, said: Callable[[Any], str]) -> tuple[str, ...]:
 
 
 def decision_panel(decision: Decision) -> Panel:
-    """The metric with its interval against the time it takes to get it."""
-    panel = panel_of("routes", metric=_head(decision))
-    keys = (Key("dot", "advised"), Key("ring", "measured"), Key("ring", "predicted", theme.SERIES[1]))
-    return panel.with_figure(_scatter(decision), keys, 330, min_width=_NARROWEST)
+    """The metric of every route with its interval, a row each, those that take least time on top."""
+    rows = sorted(decision.options, key=lambda row: number(row["seconds"]) or 0.0)
+    panel, words = panel_of("routes", metric=_head(decision)), words_row(decision)
+    keys = [Key("dot", "advised"), Key("ring", "measured"), Key("ring", "predicted", theme.SERIES[1])]
+    if number(words.get("f1")) is not None:
+        keys.append(Key("line", f"bag of words {shown(words['f1'])}", theme.GREY))
+    return panel.with_figure(_dots(decision, rows, words), keys, 80 + 44 * len(rows))
 
 
-def _scatter(decision: Decision) -> theme.Figure:
-    rows = decision.options
-    x = [max(number(row["seconds"]) or 0.0, _SLOWEST_CHART) for row in rows]
+def _dots(decision: Decision, rows: Sequence[Row], words: Row) -> theme.Figure:
     colours = [theme.ACCENT if row["source"] == "measured" else theme.SERIES[1] for row in rows]
-    bars = [
-        theme.line([at, at], [number(row["f1_low"]), number(row["f1_high"])], colour=colour, width=2, hoverinfo="skip")
-        for at, row, colour in zip(x, rows, colours, strict=True)
-    ]
+    bars = [interval_line(row, "f1", at, colour=colours[at], width=2) for at, row in enumerate(rows)]
     symbols = ["circle" if is_advised(decision, row) else "circle-open" for row in rows]
     look = {"symbol": symbols, "color": colours, "line": {"width": 2, "color": colours}}
-    words = {"text": [_route(row) for row in rows], "textposition": _places(x), "textfont": {"size": 11}}
-    more = {**words, **theme.hover_texts([_hover(row) for row in rows]), "mode": "markers+text", "cliponaxis": False}
-    points = theme.dots(x, [number(row["f1"]) for row in rows], size=11, marker=look, **more)
+    texts = theme.hover_texts([_hover(row) for row in rows])
+    f1 = [number(row["f1"]) for row in rows]
+    points = theme.dots(f1, list(range(len(rows))), size=11, marker=look, cliponaxis=False, **texts)
     ends = [number(end) for row in rows for end in (row["f1"], row["f1_low"], row["f1_high"])]
-    y = theme.axis(name=metric_word(decision), range=theme.padded_range(ends), nticks=6)
-    x_axis = theme.axis(name="time to get it", type="log", tickvals=[*_TICKS], ticktext=[*_TICKS.values()])
-    return theme.figure([*bars, points], x_axis, y, margin={"l": 46, "r": 60, "t": 8, "b": 40})
+    several = len({row["model"] for row in rows if row["model"]}) > 1
+    names = [_name(row, several) for row in rows]
+    return rows_figure([*baseline(words, len(rows)), *bars, points], names, ends, metric_word(decision))
 
 
-def _places(seconds: list[float]) -> list[str]:
-    """Where the words of each dot stand: those of dots that cost alike above, below and left of each other."""
-    sides = ("middle right", "top left", "bottom left", "middle left", "top right", "bottom right")
-    near = [sum(abs(math.log(at / other)) < _ALIKE for other in seconds[:place]) for place, at in enumerate(seconds)]
-    return [sides[count % len(sides)] for count in near]
+def _name(row: Row, several: bool) -> str:
+    """Route, its model where there are several, the figure and the time it takes."""
+    model = f" of {short(row['model'], 1)}" if several and row["model"] else ""
+    return f"{row_name(_route(row) + model, row['f1'])}  {duration(row['seconds'])}"
 
 
 def _hover(row: Row) -> str:

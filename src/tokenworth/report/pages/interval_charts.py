@@ -30,16 +30,16 @@ _KIND_WORDS = {
 }
 
 
-def _rows_figure(traces: list[Trace], names: list[str], ends: list[float | None], x_name: str) -> theme.Figure:
+def rows_figure(traces: list[Trace], names: list[str], ends: list[float | None], x_name: str) -> theme.Figure:
     """Named rows from top to bottom, and an axis that shows all ends.
 
     Names stand above their rows: beside them they took two thirds of the width of a telephone.
     """
     y = theme.axis(range=[_below(len(names)), _ABOVE], showgrid=False, showticklabels=False)
     place = {"xref": "paper", "x": 0, "xanchor": "left", "yanchor": "bottom", "showarrow": False, "align": "left"}
-    named = [{**place, "y": row - _GAP, "text": name, "font": {"size": 11.5}} for row, name in enumerate(names)]
+    notes = [{**place, "y": row - _GAP, "text": name, "font": {"size": 11.5}} for row, name in enumerate(names)]
     x = theme.axis(name=x_name, nticks=7, range=theme.padded_range(ends))
-    return theme.figure(traces, x, y, margin=_MARGIN, annotations=named)
+    return theme.figure(traces, x, y, margin=_MARGIN, annotations=notes)
 
 
 def _below(count: int) -> float:
@@ -47,11 +47,13 @@ def _below(count: int) -> float:
     return count - 0.6
 
 
-def _named(name: object, f1: object) -> str:
+def row_name(name: object, f1: object) -> str:
+    """What stands above a row: a name, cut where it is long, and its F1 in bold type."""
     return f"{label(name, 36)}  <b>{shown(f1)}</b>"
 
 
-def _interval_line(row: Row, key: str, height: float, **look: object) -> Trace:
+def interval_line(row: Row, key: str, height: float, **look: object) -> Trace:
+    """The bar between `{key}_low` and `{key}_high` of a row at a height."""
     ends = [number(row.get(f"{key}_low")), number(row.get(f"{key}_high"))]
     return theme.line(ends, [height, height], hoverinfo="skip", **look)
 
@@ -63,10 +65,10 @@ def probes_panel(result: Assessment) -> Panel:
     if not any(number(probe.get("f1")) is not None for probe in probes):
         return panel.without("No probe was evaluated.")
     traces = [trace for look in _LOOKS for trace in _probe_dots(probes, *look)]
-    names = [_named(probe["name"], probe.get("f1")) for probe in probes]
+    names = [row_name(probe["name"], probe.get("f1")) for probe in probes]
     ends = [number(probe.get(key + end)) for probe in probes for key in ("f1", "accuracy") for end in _ENDS]
     keys = (Key("dot", "F1"), Key("ring", "accuracy"), Key("dot", "baseline", theme.GREY))
-    return panel.with_figure(_rows_figure(traces, names, ends, "score on the test texts"), keys, 66 + 46 * len(probes))
+    return panel.with_figure(rows_figure(traces, names, ends, "score on the test texts"), keys, 66 + 46 * len(probes))
 
 
 def _probe_dots(probes: Sequence[Row], key: str, name: str, offset: float, symbol: str) -> list[Trace]:
@@ -74,7 +76,7 @@ def _probe_dots(probes: Sequence[Row], key: str, name: str, offset: float, symbo
     colours = [theme.GREY if probe.get("kind") in _BASELINES else theme.ACCENT for probe in probes]
     width = 3 if key == "f1" else 1.2
     lines = [
-        _interval_line(probe, key, height, colour=colour, width=width)
+        interval_line(probe, key, height, colour=colour, width=width)
         for probe, height, colour in zip(probes, heights, colours, strict=True)
     ]
     texts = theme.hover_texts([f"{hover(probe['name'])}<br><b>{name} {_with_interval(probe, key)}" for probe in probes])
@@ -103,7 +105,7 @@ def ranking_panel(ranking: Ranking) -> Panel:
 
 
 def _backbone_dots(rows: Sequence[Row], bow: Row) -> theme.Figure:
-    lines = [_interval_line(row, "f1", height, width=3) for height, row in enumerate(rows)]
+    lines = [interval_line(row, "f1", height, width=3) for height, row in enumerate(rows)]
     symbols = ["circle" if is_tied(row) or row.get("rank") == 1 else "circle-open" for row in rows]
     look = {"symbol": symbols, "line": {"width": 2, "color": theme.ACCENT}}
     texts = theme.hover_texts(
@@ -111,9 +113,9 @@ def _backbone_dots(rows: Sequence[Row], bow: Row) -> theme.Figure:
     )
     heights = list(range(len(rows)))
     tips = theme.dots(series(rows, "f1"), heights, size=11, marker=look, cliponaxis=False, **texts)
-    names = [_named(short(row["name"]), row["f1"]) + ("  tied with the best" if is_tied(row) else "") for row in rows]
+    names = [row_name(short(row["name"]), row["f1"]) + ("  tied with the best" if is_tied(row) else "") for row in rows]
     ends = [number(row.get(f"f1{end}")) for row in [*rows, bow] for end in _ENDS]
-    return _rows_figure([*_baseline(bow, len(rows)), *lines, tips], names, ends, "F1 on the test texts")
+    return rows_figure([*baseline(bow, len(rows)), *lines, tips], names, ends, "F1 on the test texts")
 
 
 def story_panel(story: Story) -> Panel:
@@ -129,10 +131,10 @@ def story_panel(story: Story) -> Panel:
     hovers = theme.hover_texts([_measured_hover(row) for row in rows])
     heights = list(range(len(rows)))
     dots = theme.dots([row.f1 for row in rows], heights, size=12, marker=look, cliponaxis=False, **hovers)
-    names = [_named(row.name, row.f1) for row in rows]
+    names = [row_name(row.name, row.f1) for row in rows]
     ends: theme.Values = [end for row in rows for end in (row.f1_low, row.f1, row.f1_high)]
     keys = [Key("dot", _KIND_WORDS[kind], _KIND_COLOURS[kind]) for kind in dict.fromkeys(row.kind for row in rows)]
-    figure = _rows_figure([*lines, dots], names, ends, "weighted F1 on the test texts")
+    figure = rows_figure([*lines, dots], names, ends, "weighted F1 on the test texts")
     return panel.with_figure(figure, keys, 70 + 46 * len(rows))
 
 
@@ -142,7 +144,7 @@ def _measured_hover(row: Measured) -> str:
     return f"{hover(row.name)}<br><b>F1 {shown(row.f1)}</b><br>{between}<br>{learnt}"
 
 
-def _baseline(bow: Row, count: int) -> list[Trace]:
+def baseline(bow: Row, count: int) -> list[Trace]:
     """The bag of words through all rows, its interval as a grey strip."""
     f1, low, high = (number(bow.get(key)) for key in ("f1", "f1_low", "f1_high"))
     top, bottom = _ABOVE, _below(count)
