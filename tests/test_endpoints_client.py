@@ -66,6 +66,31 @@ def test_a_fault_is_asked_again(fault):
     assert asked.ledger.retries == 1
 
 
+def test_a_server_gets_the_bound_on_tokens_under_the_name_it_wants(tmp_path):
+    def newer(path, body):
+        if "max_tokens" in body:
+            return 400, {"error": {"message": "Unsupported parameter 'max_tokens': use 'max_completion_tokens'."}}
+        return by_word(path, body)
+
+    texts = ["good", "bad", "good one", "bad one"]
+    with Server(newer) as server:
+        asked = endpoint(server, tmp_path, concurrency=2)
+        replies = asked.ask([question(text) for text in texts])
+        assert [reply.text for reply in replies] == ["good", "bad", "good", "bad"]
+        bounds = [body for _, body in server.questions if "max_completion_tokens" in body]
+        assert [body["max_completion_tokens"] for body in bounds] == [10] * 4
+        assert len(server.questions) <= 4 + 2  # those that were under way when the first was refused
+        assert endpoint(server, tmp_path).unanswered([question(text) for text in texts]) == []
+
+
+def test_a_refused_bound_is_renamed_once():
+    refusal = (400, {"error": {"message": "neither max_tokens nor max_completion_tokens is known here"}})
+    with Server(lambda *_: refusal) as server:
+        (answer,) = endpoint(server).ask([question("good")])
+        assert isinstance(answer, Refusal)
+        assert len(server.questions) == 2
+
+
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_fault_that_stays_is_one_sentence(fault):
     with Server(lambda *_: fault) as server, pytest.raises(GivenUpError) as error:

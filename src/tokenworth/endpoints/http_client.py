@@ -2,7 +2,8 @@
 
 Asked again after 408, 425, 429, 5xx, a time-out, a broken connection or an answer that is cut or none, after pauses of
 .5, 1, 2, 4, ... seconds (times a random share from a half to one), or as long as the server says (Retry-After).  Other
-statuses are the server's last word on a question.
+statuses are the server's last word on a question, but for one: a server that wants the bound on an answer's tokens under
+its newer name, max_completion_tokens, as OpenAI does for models that think first, gets it under that from then on.
 
 The library is httpx; the client of the package openai has such retries too, but reads variables of the environment of
 its own, tells the server what system it runs on, and leaves whether an answer is whole to its caller all the same.
@@ -34,6 +35,7 @@ _SHORTEST_KEY = 6
 """A shorter one would be found in any text."""
 _MOST_BYTES = 16_000_000
 """Of an answer."""
+_BOUND, _NEWER_BOUND = "max_tokens", "max_completion_tokens"
 
 
 class GivenUpError(EndpointError):
@@ -56,6 +58,7 @@ class Client:
         self._key = address.key()
         self._stack = AsyncExitStack()
         self.retries = 0
+        self._bound = _BOUND
 
     async def __aenter__(self) -> Self:
         library = _library()
@@ -122,7 +125,11 @@ class Client:
 
     async def _answer(self, path: str, body: dict[str, Any]) -> Reply | Refusal:
         begun = time.perf_counter()
-        status, text, pause = await self._sent("POST", path, body)
+        sent = {self._bound if name == _BOUND else name: value for name, value in body.items()}
+        status, text, pause = await self._sent("POST", path, sent)
+        if status == 400 and _BOUND in sent and _NEWER_BOUND in text:
+            self._bound = _NEWER_BOUND
+            return await self._answer(path, body)
         if status in _AGAIN or status >= 500:
             raise BusyServerError(f"{status}: {self._said(text)}", pause)
         self._refuse_key(status, text)
