@@ -26,10 +26,12 @@ from cell_lines import Cell, parser_of, run_or_show
 NAMES = ("model", "task", "method", "seed", "steps", "texts", "max_length")
 TASKS = ("imdb", "yelp_review_full", "wiki_toxic")
 WAYS = ("first", "last", "ends", "chunks")
+CHOICE = "probe, choose"
 WHOLE_LOSS = "lora, chunks, loss of the mean"
 METHODS: dict[str, tuple[str, str]] = {
     "bow": ("bow", "first"),
     **{f"{route}, {way}": (route, way) for route in ("probe", "lora") for way in WAYS},
+    CHOICE: ("probe", "choose"),
     WHOLE_LOSS: ("lora", "chunks"),
 }
 """Rows of the tables: route, and what is read of long texts.  The bag of words reads all."""
@@ -80,6 +82,7 @@ def measured(model: Path, data: Path, cell: Cell) -> Cell:
         "log_loss": result.metrics["log_loss"],
         "long_texts": result.facts.get("long_texts"),
         "tokens": result.cost.get("tokens"),
+        "chosen": result.settings["long"] if way == "choose" else None,
         "seconds": round(result.cost["stages"]["fit"], 1),
         "train": len(task.train),
         "test": len(task.test),
@@ -149,7 +152,9 @@ def _line(method: str, cells: list[Cell], first: dict[int, Cell]) -> list[str]:
     f1 = f"{np.mean([cell['f1'] for cell in cells]):.3f}"
     tokens = [cell["tokens"] for cell in cells if cell["tokens"]]
     spent = f"{np.mean(tokens):,.0f}" if tokens else "—"
-    return [method, long, pieces, f1, _more(cells, first), spent, f"{np.mean([c['seconds'] for c in cells]):.0f}"]
+    chosen = f": {', '.join(cell['chosen'] for cell in cells)}" if method == CHOICE else ""
+    seconds = f"{np.mean([cell['seconds'] for cell in cells]):.0f}"
+    return [method + chosen, long, pieces, f1, _more(cells, first), spent, seconds]
 
 
 def _more(cells: list[Cell], first: dict[int, Cell]) -> str:
