@@ -179,7 +179,8 @@ READING = """## Reading
 - **Last or ends cost nothing and are worth half of it, on some tasks.** On imdb they bring the probe of MiniLM 3
   percent, and LoRA nothing that one seed shows. On yelp_review_full, five grades, they lose: last is 7.2 ± 3.1
   percent behind, ends 4.2 ± 2.8, while chunks are 3.0 ± 1.9 ahead. Which end holds the verdict is a matter of the
-  task: look, or `choose`.
+  task: look, or `choose`, which took chunks on imdb and on yelp_review_full (one seed each), the best of the four on
+  both; tokens and seconds of its row are those of the run that was chosen, not of the four trials before it.
 - On wiki_toxic one text of seven is longer; chunks had 3.0 ± 1.2 percent more right than first there, last 2.2 ± 1.3.
 - **A decoder**: with 200 texts of each part all that is seen of SmolLM2-135M on imdb is that ends had 6.0 ± 3.1
   percent more than first, and last and chunks about as many as it.
