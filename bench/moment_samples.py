@@ -4,9 +4,9 @@
                                    [--max-length 128] [--layers 0,8,15,22,30]
 
 The texts are dealt into twenty parts at random and the context moments of each are kept; pooled texts and labels are
-always all of them.  A row a share: tokens for each of the D directions, and for each score the root mean square of its
-difference from that of all texts over draws of so many parts, the worst layer, beside the half-width of the score's
-95 % interval (which is over labelled texts) at that layer.
+always all of them.  A row a share: tokens for each of the D directions, and for each score its difference from that of
+all texts, mean and standard deviation over draws of so many parts, at the layer where the mean is largest, beside the
+half-width of the score's 95 % interval (which is over labelled texts) there.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def table(layers: dict[int, Layer], tokens_a_direction: float) -> None:
     rng = np.random.default_rng(1)
     whole = {layer: held.scores(list(range(PARTS))) for layer, held in layers.items()}
     names = [name for name in SCORES if name in next(iter(whole.values()))]
-    print("| share | tokens a direction |", " | ".join(f"{name}: off / of half-interval" for name in names), "|")
+    print("| share | tokens a direction |", " | ".join(f"{name}: off / of the half-interval" for name in names), "|")
     print("|--:|--:|" + "--:|" * len(names))
     for share in SHARES:
         draws = [rng.permutation(PARTS)[:share].tolist() for _ in range(DRAWS)]
@@ -102,16 +102,15 @@ def table(layers: dict[int, Layer], tokens_a_direction: float) -> None:
 
 
 def worst(name: str, whole: dict[int, dict[str, float]], off: dict[int, list[dict[str, float]]]) -> str:
-    """Root mean square over draws at the worst layer, absolute and beside the interval there."""
-    apart = {
-        layer: math.sqrt(np.mean([(one[name] - whole[layer][name]) ** 2 for one in ones]))
-        for layer, ones in off.items()
-    }
-    layer = max(apart, key=lambda layer: apart[layer] if math.isfinite(apart[layer]) else -1)
+    """Mean and standard deviation over draws at the layer that is furthest off, and its share of the interval."""
+    apart = {layer: np.array([one[name] - whole[layer][name] for one in ones]) for layer, ones in off.items()}
+    known = {layer: off_N for layer, off_N in apart.items() if np.isfinite(off_N).all()}
+    if not known:
+        return "-"
+    layer = max(known, key=lambda layer: abs(known[layer].mean()))
     half = (whole[layer].get(f"{name}_high", math.nan) - whole[layer].get(f"{name}_low", math.nan)) / 2
-    return (
-        f"{apart[layer]:.4f} / {apart[layer] / half:.2f}" if math.isfinite(half) and half else f"{apart[layer]:.4f} / -"
-    )
+    share = f"{abs(known[layer].mean()) / half:.2f}" if math.isfinite(half) and half else "-"
+    return f"{known[layer].mean():+.4f} ± {known[layer].std(ddof=1):.4f} / {share}"
 
 
 if __name__ == "__main__":

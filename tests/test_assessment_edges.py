@@ -11,6 +11,7 @@ import tokenworth as tw
 from planted import planted_task, rows_of, with_parts, write_rows
 from small_models import write_folder
 from tokenworth.assessment.assessment_settings import parse_layers
+from tokenworth.assessment.flags import FEW_TOKENS
 from tokenworth.errors import EncodeError, SettingError, TaskError
 
 
@@ -192,6 +193,17 @@ def test_an_encoder_is_flagged_as_not_autoregressive(tmp_path, task):
 
 def test_a_decoder_is_not_flagged(llama, task):
     assert not any("autoregressive" in flag["reason"] for flag in assess(llama, task).flags)
+
+
+def test_scores_of_the_next_token_say_from_how_few_tokens_they_are(tmp_path, llama, task):
+    few, enough = assess(llama, task), assess(llama, planted_task(1000, 40))
+    tokens, width = few.forward_pass["tokens"], few.backbone["width"]
+    said = f"from {tokens:,} tokens, {tokens / width:.0f} for each of the {width} directions"
+    assert all(any(said in reason for reason in reasons(few, score).values()) for score in ("ar_r2", "retained"))
+    assert enough.forward_pass["tokens"] / enough.backbone["width"] > FEW_TOKENS
+    assert not any("directions of a state" in flag["reason"] for flag in enough.flags)
+    encoder = assess(write_folder(tmp_path, "bert"), task, layers="3")
+    assert not any("directions of a state" in reason for reason in reasons(encoder, "ar_r2").values())
 
 
 def test_labels_that_use_every_direction_saturate(tmp_path):

@@ -36,6 +36,15 @@ def index(home):
     return FolderReader(home).read()
 
 
+@pytest.mark.parametrize(("tuning", "begins"), [("soft_prompt", "LoRA (soft_prompt)"), (None, "LoRA,"), (3, "LoRA,")])
+def test_a_run_is_called_by_its_tuning(tmp_path, tuning, begins):
+    content = json.loads(run_text())
+    content["settings"]["tuning"] = tuning
+    write_result(tmp_path / "run", "result.json", json.dumps(content))
+    (entry,) = FolderReader(tmp_path).read().entries
+    assert entry.content.title.startswith(begins)
+
+
 @pytest.fixture
 def own(home, tmp_path):
     """A copy to change."""

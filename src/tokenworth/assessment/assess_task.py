@@ -14,7 +14,7 @@ from tokenworth.assessment.assessment_result import Assessment
 from tokenworth.assessment.assessment_settings import AssessCall, AssessSettings, PassLimits, parse_layers
 from tokenworth.assessment.assessment_summary import summarise
 from tokenworth.assessment.fact_cards import backbone_card, task_card
-from tokenworth.assessment.flags import find_flags, massive_activations
+from tokenworth.assessment.flags import few_tokens, find_flags, massive_activations
 from tokenworth.assessment.layer_scores import (
     layer_moments,
     prepare_labels,
@@ -133,12 +133,14 @@ def _score(
         pooled = pooled_spectrum(layer_moments(best_ND, labels).total)
     task_facts, backbone_facts = task_card(task, tokens), backbone_card(backbone)
     flags = find_flags(task, backbone, {layer: scored.scores[layer].reasons for layer in settings.layers})
+    rows = [scored.rows[layer] for layer in settings.layers]
+    flags += few_tokens(features.facts["tokens"] // features.facts["passes"], backbone, rows)
     flags += massive_activations(features.entry.largest_states(), settings.states)
     return Assessment(
         task=task_facts,
         backbone=backbone_facts,
         settings=_named(settings),
-        layers=[scored.rows[layer] for layer in settings.layers],
+        layers=rows,
         **choice_facts(scored, task, nested),
         curves=_lists(scored.scores[best.layer].curves),
         spectrum=_lists({**scored.scores[best.layer].spectra, "pooled": pooled}),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from tokenworth.assessment.assessment_result import Flag
 from tokenworth.backbones import Backbone
@@ -13,6 +14,8 @@ from tokenworth.tasks.split import texts_of_each
 
 SMALL_TEST = 200
 SMALL_CLASS = 10
+FEW_TOKENS = 200
+"""For each direction of a state.  Two real tasks and SmolLM2, `bench/moment_samples.py`: docs/benchmarks.md."""
 NOT_AUTOREGRESSIVE = "not autoregressive: this backbone has seen the next token, so it is not ranked against decoders"
 
 SEVERAL = (
@@ -37,6 +40,31 @@ def find_flags(task: Task, backbone: Backbone, reasons: dict[int, dict[str, str]
     for layer, by_score in reasons.items():
         flags += [(layer, score, reason) for score, reason in by_score.items() if reason]
     return [{"layer": layer, "score": score, "reason": reason} for layer, score, reason in flags]
+
+
+def few_tokens(n_tokens: int, backbone: Backbone, rows: Sequence[Mapping[str, float]]) -> list[Flag]:
+    """Flags of what is fitted to the next token, where so few tokens were read that more would move it.
+
+    Args:
+        n_tokens: that the pass read.
+        backbone: whose states they have.
+        rows: of the layers, with their scores: what none of them has needs no flag.
+    """
+    each = n_tokens / backbone.width
+    if each >= FEW_TOKENS:
+        return []
+    read = f"from {n_tokens:,} tokens, {each:.0f} for each of the {backbone.width:,} directions of a state"
+    said = [
+        ("retained", "retained_auc", f"the order of directions is read {read}: more texts of the kind would move it")
+    ]
+    if backbone.causal:
+        fewer = f"fitted and measured {read}: the fewer, the higher, so compare it at equal numbers of them"
+        said.append(("ar_r2", "ar_r2", fewer))
+    return [
+        {"layer": None, "score": score, "reason": reason}
+        for score, column, reason in said
+        if any(math.isfinite(row[column]) for row in rows)
+    ]
 
 
 def massive_activations(largest: Sequence[LargestState], states: States) -> list[Flag]:

@@ -2,8 +2,8 @@
 
 Asked again after 408, 425, 429, 5xx, a time-out, a broken connection or an answer that is cut or none, after pauses of
 .5, 1, 2, 4, ... seconds (times a random share from a half to one), or as long as the server says (Retry-After).  Other
-statuses are the server's last word on a question, but for one: a server that wants the bound on an answer's tokens under
-its newer name, max_completion_tokens, as OpenAI does for models that think first, gets it under that from then on.
+statuses are the server's last word on a question, but for one: a server that wants the bound on an answer's tokens
+under its newer name, max_completion_tokens, as OpenAI does for models that think first, gets it so from then on.
 
 The library is httpx; the client of the package openai has such retries too, but reads variables of the environment of
 its own, tells the server what system it runs on, and leaves whether an answer is whole to its caller all the same.

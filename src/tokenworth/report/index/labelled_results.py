@@ -155,7 +155,7 @@ def run(content: Content, _folder: Path) -> Described:
     cost = {name: fact for name, fact in content["cost"].items() if name != "stages"}
     numbers = {**metrics, **_named("parameters", content.get("parameters", {})), **_named("cost", cost)}
     return Described(
-        title=titled(route, backbone and backbone["name"]),
+        title=titled(route, backbone and backbone["name"], _tuning(content)),
         headline=_headline(F1, metrics, "weighted_f1", references),
         facts=_sections(content, numbers, {"route": route, "seed": content["seed"]}),
         seconds=number(content["cost"]["seconds"]),
@@ -166,9 +166,15 @@ def run(content: Content, _folder: Path) -> Described:
     )
 
 
-def titled(route: str, model: str | None) -> str:
-    """A route and the model that it is of, as people say them."""
-    name = clean(route_title(route))
+def _tuning(content: Content) -> str | None:
+    settings = content.get("settings")
+    tuning = settings.get("tuning") if isinstance(settings, Mapping) else None
+    return tuning if isinstance(tuning, str) else None
+
+
+def titled(route: str, model: str | None, tuning: str | None = None) -> str:
+    """A route, its tuning where that is not LoRA, and the model that it is of, as people say them."""
+    name = clean(route_title(route) + (f" ({tuning})" if route == "lora" and tuning else ""))
     return f"{name}, {short(model, 1)}" if model else name
 
 
