@@ -129,13 +129,12 @@ def _score(
     with clock("probes"):
         probes = probe_table(features, task, choice, scored.rows, scored.probes[best], settings, baseline)
     with clock("scores"):
-        _, best_ND, _ = layer_texts(features, best.layer)
-        pooled = pooled_spectrum(layer_moments(best_ND, labels).total)
+        pooled = pooled_spectrum(layer_moments(layer_texts(features, best.layer)[1], labels).total)
     task_facts, backbone_facts = task_card(task, tokens), backbone_card(backbone)
     flags = find_flags(task, backbone, {layer: scored.scores[layer].reasons for layer in settings.layers})
     rows = [scored.rows[layer] for layer in settings.layers]
-    flags += few_tokens(features.facts["tokens"] // features.facts["passes"], backbone, rows)
     flags += massive_activations(features.entry.largest_states(), settings.states)
+    flags += few_tokens(features.facts["tokens"] // features.facts["passes"], backbone, rows)
     return Assessment(
         task=task_facts,
         backbone=backbone_facts,
