@@ -240,6 +240,20 @@ def test_without_adaptation_the_bag_of_words_is_what_there_is_to_beat(tmp_path):
     write_report(found, tmp_path / "page.html")
 
 
+def test_the_length_of_loras_settings_is_that_of_the_assessments(tmp_path):
+    run = write_run(tmp_path / "run", (0, 1000))
+    write_rows(tmp_path / "reviews.csv", rows_of(planted_task(60, 40)))
+    named = {"in_config": {"config": {"max_length": 4}}, "asked": {"max_length": 4}, "whole": {}}
+    found = {
+        name: [(row["probe_f1"], row["ntps"]) for row in tw.trace(
+            run, str(tmp_path / "reviews.csv"), adapt="none", out=tmp_path / name, cache=False, **given
+        ).rows]
+        for name, given in named.items()
+    }  # fmt: skip
+    assert found["in_config"] == found["asked"]
+    assert found["in_config"] != found["whole"]
+
+
 def test_a_trace_stays_in_the_format_it_was_begun_in(tmp_path, auto):
     """Its checkpoints are compared with each other, so one more is not computed in another format."""
     task, both = planted_task(40, 30), (0, 1000)

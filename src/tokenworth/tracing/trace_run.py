@@ -5,6 +5,7 @@ run or list -> checkpoints -> for each task: bow, assessments, LoRA and scratch 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tokenworth.backbones import dtype_name, resolve_device, resolve_dtype
@@ -38,11 +39,13 @@ def trace(call: TraceCall) -> Trace:
         BackboneError: a checkpoint that cannot be read or is of another configuration.
         TaskError, EncodeError, AdaptError: see their docstrings; one sentence each.
     """
+    config = budget(call.config, call.max_length)
+    call = replace(call, max_length=config.max_length)  # also where the settings of LoRA alone say it
     read = read_run(call.run, part_of(CheckpointChoice, call), seed=call.seed)
     place = default_folder(call.run, call.revisions) if call.out is None else Path(call.out)
     settings = TraceSettings(
         adapted=choose_adapted(call.adapt, read.tokens), seeds=seeds_from(call.seed, call.seeds),
-        config=budget(call.config, call.max_length), seed=call.seed, max_texts=call.max_texts,
+        config=config, seed=call.seed, max_texts=call.max_texts,
         max_length=call.max_length,
     )  # fmt: skip
     loaded, held_out = _load(call), None if call.texts is None else held_out_texts(call.texts)
