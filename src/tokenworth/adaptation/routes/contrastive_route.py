@@ -12,7 +12,8 @@ import torch
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.adaptation.route_names import ROUTES
-from tokenworth.adaptation.routes.trained_routes import Network, Objective, all_weights, fit_network
+from tokenworth.adaptation.routes.route_networks import Network, all_weights
+from tokenworth.adaptation.routes.trained_routes import Objective, fit_network
 from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor
 from tokenworth.adaptation.training.contrastive_training import ContrastiveLearner
 from tokenworth.errors import AdaptError, SettingError
