@@ -106,7 +106,7 @@ def head(tasks: dict[str, Task]) -> list[str]:
         "",
         *said,
         "",
-        "    python bench/several_labels.py --models MODEL",
+        "    python bench/several_labels.py --models TINYSTORIES,all-minilm-l6-v2=probe+lora+full,smollm2-135m=probe+lora",
         "",
     ]
 
