@@ -29,6 +29,8 @@ from tokenworth.tasks.task import count
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "several_labels.md"
 SEEDS = range(10)
 FIGURES = ("micro_f1", "macro_f1", "samples_f1", "weighted_f1", "accuracy")
+MODELS = "TINYSTORIES,all-minilm-l6-v2=probe+lora+full,smollm2-135m=probe+lora"
+"""What the page was made with."""
 CHEAP = ("bow", "probe")
 """Routes that the made-up task is tried with: of splits and thresholds it tells much, of models little."""
 HEADS = ("micro F1", "macro F1", "samples F1", "weighted F1", "all right")
@@ -106,7 +108,7 @@ def head(tasks: dict[str, Task]) -> list[str]:
         "",
         *said,
         "",
-        "    python bench/several_labels.py --models TINYSTORIES,all-minilm-l6-v2=probe+lora+full,smollm2-135m=probe+lora",
+        f"    python bench/several_labels.py --models {MODELS}",
         "",
     ]
 
