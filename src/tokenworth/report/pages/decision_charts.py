@@ -64,6 +64,8 @@ def route_table(decision: Decision) -> Table:
     }
     if not any(number(row.get("money")) is not None for row in decision.options):
         del columns["Price"], columns["Their price"]
+    if not _several_models(decision.options):  # the head of the page names it, and on a screen the last column fits
+        del columns["Backbone"]
     return table_of(columns, decision.options, lambda row: is_advised(decision, row))
 
 
@@ -131,9 +133,13 @@ def _dots(decision: Decision, rows: Sequence[Row], words: Row) -> theme.Figure:
     f1 = [number(row["f1"]) for row in rows]
     points = theme.dots(f1, list(range(len(rows))), size=11, marker=look, cliponaxis=False, **texts)
     ends = [number(end) for row in rows for end in (row["f1"], row["f1_low"], row["f1_high"])]
-    several = len({row["model"] for row in rows if row["model"]}) > 1
+    several = _several_models(rows)
     names = [_name(row, several) for row in rows]
     return rows_figure([*baseline(words, len(rows)), *bars, points], names, ends, metric_word(decision))
+
+
+def _several_models(rows: Sequence[Row]) -> bool:
+    return len({row["model"] for row in rows if row["model"]}) > 1
 
 
 def _name(row: Row, several: bool) -> str:
