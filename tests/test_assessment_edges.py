@@ -199,7 +199,7 @@ def test_scores_of_the_next_token_say_from_how_few_tokens_they_are(tmp_path, lla
     few, enough = assess(llama, task), assess(llama, planted_task(1000, 40))
     tokens, width = few.forward_pass["tokens"], few.backbone["width"]
     said = f"from {tokens:,} tokens, {tokens / width:.0f} for each of the {width} directions"
-    assert all(any(said in reason for reason in reasons(few, score).values()) for score in ("ar_r2", "retained"))
+    assert all(any(said in reason for reason in reasons(few, score).values()) for score in ("ar_r2", "retained_auc"))
     assert enough.forward_pass["tokens"] / enough.backbone["width"] > FEW_TOKENS
     assert not any("directions of a state" in flag["reason"] for flag in enough.flags)
     encoder = assess(write_folder(tmp_path, "bert"), task, layers="3")

@@ -263,6 +263,18 @@ def test_a_table_of_many_layers_scrolls_under_its_head(driver, tmp_path):
     assert driver.execute_script(f"return {ticks}") == [str(4 * place) for place in range(8)]
 
 
+def test_what_is_said_alike_of_all_backbones_is_said_once(tmp_path):
+    one, two = (
+        replace(result, sentences=[f"Of {place}.", "Of all alike."])
+        for place, result in enumerate(ranking().assessments[:2])
+    )
+    text = write_report(replace(ranking(), assessments=[one, two]), tmp_path / "two.html").read_text(encoding="utf-8")
+    assert [text.count(said) for said in ("Of 0.", "Of 1.", "Of all: Of all alike.", "Of all alike.")] == [1] * 4
+    alone = write_report(replace(ranking(), assessments=[one]), tmp_path / "one.html").read_text(encoding="utf-8")
+    assert "Of all:" not in alone
+    assert "Of all alike." in alone
+
+
 def test_a_ranking_marks_ties_and_names_failures(driver, pages):
     at(driver, pages["ranking"])
     rows = [row.text for row in driver.find_elements("css selector", "#backbones tbody tr")]

@@ -54,16 +54,14 @@ def few_tokens(n_tokens: int, backbone: Backbone, rows: Sequence[Mapping[str, fl
     if each >= FEW_TOKENS:
         return []
     read = f"from {n_tokens:,} tokens, {each:.0f} for each of the {backbone.width:,} directions of a state"
-    said = [
-        ("retained", "retained_auc", f"the order of directions is read {read}: more texts of the kind would move it")
-    ]
+    said = [("retained_auc", f"the order of directions is read {read}: more texts of the kind would move it")]
     if backbone.causal:
         fewer = f"fitted and measured {read}: the fewer, the higher, so compare it at equal numbers of them"
-        said.append(("ar_r2", "ar_r2", fewer))
+        said.append(("ar_r2", fewer))
     return [
         {"layer": None, "score": score, "reason": reason}
-        for score, column, reason in said
-        if any(math.isfinite(row[column]) for row in rows)
+        for score, reason in said
+        if any(math.isfinite(row[score]) for row in rows)
     ]
 
 

@@ -11,7 +11,7 @@ from tokenworth.report.displayed_values import ABSENT, clean, flops_text, number
 from tokenworth.report.pages.panel_words import names_of
 
 if TYPE_CHECKING:
-    from tokenworth.assessment import Assessment
+    from tokenworth.assessment import Assessment, Ranking
     from tokenworth.decision import Decision
     from tokenworth.tracing import Trace
     from tokenworth.tracing.trace_result import Crossing, TaskEntry
@@ -95,6 +95,12 @@ class Doubt:
     score: str
     where: str
     reason: str
+
+
+def shared_sentences(ranking: Ranking) -> list[str]:
+    """What is said alike of every backbone of a ranking, to be read once; nothing where there is one backbone."""
+    first, *others = [result.sentences for result in ranking.assessments] or [[]]
+    return [said for said in first if others and all(said in sentences for sentences in others)]
 
 
 def doubts(result: Assessment) -> list[Doubt]:

@@ -45,6 +45,7 @@ _SCORES = {
     "intervals": intervals,
     "tables": tables,
     "doubts_of": result_values.doubts,
+    "shared_sentences": result_values.shared_sentences,
 }
 
 
