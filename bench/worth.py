@@ -64,7 +64,7 @@ def _layers_of(folder: Path) -> pd.DataFrame:
         if cell.route == ASSESS and (place / ASSESSED).is_file() and "@" not in str(cell.backbone):
             task, backbone = names.of(cell)
             layers = pd.read_parquet(place / "layers.parquet")
-            rows.append(layers[["layer", *LAYER_FIGURES]].assign(backbone=backbone, task=task))
+            rows.append(layers.reindex(columns=["layer", *LAYER_FIGURES]).assign(backbone=backbone, task=task))
     return pd.concat(rows, ignore_index=True)
 
 
