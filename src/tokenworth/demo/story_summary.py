@@ -93,7 +93,7 @@ class Findings:
     def _advised(self, run: AdaptResult) -> Measured:
         """The route as it was run."""
         return Measured(
-            name=f"advised: {route_in_words(run.route, None if run.backbone is None else self.name)}",
+            name=f"advised: {route_in_words(run.route, None)}",  # of the one model of the page: with it, names are cut
             kind="advised",
             texts=run.task["texts"]["train"],
             f1=float(run.metrics["weighted_f1"]),
