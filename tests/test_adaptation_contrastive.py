@@ -190,6 +190,7 @@ def test_killed_in_training_it_ends_with_equal_numbers(encoder, tmp_path):
     assert result.metrics == whole.metrics
 
 
+@pytest.mark.slow
 def test_the_commands_from_a_file_to_predictions(encoder, tmp_path):
     task = of_each(planted_task(60, 30, own=0.7), 12, 12)
     write_rows(tmp_path / "reviews.csv", rows_of(task))

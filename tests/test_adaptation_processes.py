@@ -52,7 +52,7 @@ def test_torchrun_starts_what_the_other_tests_fork(home):
     assert found["training"]["losses"] == adapt(home, "lora", "forked", processes=2)["training"]["losses"]
 
 
-@pytest.mark.parametrize("route", ["lora", "full"])
+@pytest.mark.parametrize("route", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_processes_share_batches_and_find_the_numbers_of_one(home, route):
     """8 texts over 3 processes: uneven shares, one gradient; the schedule advances once a step."""
     one = adapt(home, route, f"one-{route}")

@@ -70,6 +70,7 @@ def without_the_package(place):
     return said, written, ended(started(place, *command))
 
 
+@pytest.mark.slow
 def test_without_the_package_a_small_decoder_is_pretrained_and_that_is_said(without_the_package):
     said, _, (out, err) = without_the_package
     sentence = (
@@ -80,11 +81,13 @@ def test_without_the_package_a_small_decoder_is_pretrained_and_that_is_said(with
     assert "the small decoder" in out
 
 
+@pytest.mark.slow
 def test_a_killed_demo_goes_on(place, without_the_package):
     _, written, _ = without_the_package
     assert (place / DECODER / "model.safetensors").stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_it_ends_with_one_page_and_those_of_its_parts(place, without_the_package):
     _, _, (_, err) = without_the_package
     page = (place / "demo" / "report.html").read_text(encoding="utf-8")
@@ -94,6 +97,7 @@ def test_it_ends_with_one_page_and_those_of_its_parts(place, without_the_package
     assert err.splitlines()[-1] == f"report: {(place / 'demo' / 'report.html').resolve()}"
 
 
+@pytest.mark.slow
 def test_the_advice_is_followed_and_every_figure_is_the_parts_own(place, without_the_package):
     demo = place / "demo"
     decision = json.loads((demo / "decision" / "decision.json").read_text())

@@ -68,7 +68,7 @@ def assert_moments_equal(found, expected):
             assert (a - b).norm() <= 1e-6 * b.norm()
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("shard", [False, True], ids=["replicas", "sharded"])
 def test_processes_merge_to_the_numbers_of_one(context, model, whole, tmp_path, size, shard):
     assert together(context, model, tmp_path, size, shard=shard)

@@ -172,6 +172,7 @@ return parts.filter((part) => part.scrollWidth > part.clientWidth + 1).map((part
 """
 
 
+@pytest.mark.slow
 def test_on_paper_nothing_is_wider_than_the_sheet(pages, tmp_path):
     with chromium(tmp_path / "profile") as driver:
         for name, path in pages.items():
