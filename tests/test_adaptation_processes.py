@@ -79,6 +79,8 @@ def test_sharding_one_process_is_refused(home):
         tw.adapt(str(home / "llama"), planted_task(40), "full", config={"shard": True})
 
 
-@pytest.mark.parametrize("route", ["bow", "probe", "prompt"])
+@pytest.mark.parametrize(
+    "route", [pytest.param("bow", marks=pytest.mark.slow), "probe", pytest.param("prompt", marks=pytest.mark.slow)]
+)
 def test_routes_without_a_loop_end_in_every_process(home, route):
     assert adapt(home, route, f"two-{route}", processes=2)["metrics"]["accuracy"] >= 0.4

@@ -80,6 +80,7 @@ def test_processes_merge_to_the_numbers_of_one(context, model, whole, tmp_path, 
     assert_moments_equal(found, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard", [False, True], ids=["replicas", "sharded"])
 def test_more_processes_than_batches(context, model, tmp_path, shard):
     parts = {"train": ["w1 w2 w3", "w4 w5 w6 w7"], "test": ["w8 w9"]}

@@ -147,6 +147,7 @@ def test_workers_see_the_variables_of_now(home, monkeypatch, day):
     assert [json.loads(place.read_text())["facts"]["products_in"] for place in places] == [day] * 2
 
 
+@pytest.mark.slow
 def test_a_failed_cell_keeps_its_error_and_can_be_tried_again(home):
     (home / "small.yaml").write_text(SMALL + "max_texts: 40\n")
     study = load_study(home / "small.yaml").only(["assess", "bow", "probe"])
