@@ -178,14 +178,19 @@ def _regret(whole: pd.DataFrame) -> str:
     ]
     for name in dict.fromkeys((DEFAULT, "mean gain", "headroom", "log tokens", "published NTPS", "probe and words")):
         table = regret_table(whole, name)
-        for rule in sorted(set(table["rule"])) if name == DEFAULT else ["the advice"]:
-            own = table[table["rule"] == rule]
-            low, high = clustered(own["regret"].to_numpy(), own["task"].to_numpy())
-            lines.append(
-                f"| {name} | {rule} | {100 * own['regret'].mean():.2f} | {100 * low:.2f}-{100 * high:.2f} "
-                f"| {100 * own['regret'].max():.1f} | {own['spent'].mean():.1%} |"
-            )
+        rules = sorted(set(table["rule"])) if name == DEFAULT else ["the advice"]
+        lines += [f"| {name} | {rule} {_regret_cells(table[table['rule'] == rule])}" for rule in rules]
+    advised = regret_table(whole, DEFAULT).query("rule == 'the advice'")
+    lines += ["", "The advice by backbone:\n", "| backbone | places | regret | 95 % | worst | spent |"]
+    lines.append("|---|--:|--:|--:|--:|--:|")
+    lines += [f"| {name} | {len(own)} {_regret_cells(own)}" for name, own in advised.groupby("backbone")]
     return "\n".join(lines)
+
+
+def _regret_cells(own: pd.DataFrame) -> str:
+    low, high = clustered(own["regret"].to_numpy(), own["task"].to_numpy())
+    mean, worst = 100 * own["regret"].mean(), 100 * own["regret"].max()
+    return f"| {mean:.2f} | {100 * low:.2f}-{100 * high:.2f} | {worst:.1f} | {own['spent'].mean():.1%} |"
 
 
 def _chances(whole: pd.DataFrame) -> str:
