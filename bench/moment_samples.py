@@ -11,16 +11,15 @@ half-width of the score's 95 % interval (which is over labelled texts) there.
 
 from __future__ import annotations
 
-import argparse
 import math
 from functools import reduce
 from operator import add
-from pathlib import Path
 
 import numpy as np
 import torch
 
 import tokenworth as tw
+from layer_options import layer_options
 from tokenworth.assessment.assessment_settings import AssessSettings
 from tokenworth.assessment.layer_scores import layer_moments, prepare_labels, score_row
 from tokenworth.backbones import load_backbone
@@ -36,17 +35,7 @@ SCORES = ("ntps", "ntps_auc", "retained_auc", "k90", "ar_r2")
 
 def main() -> None:
     """Print a table a model and task."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--task", default="rotten_tomatoes")
-    parser.add_argument("--texts", type=int, default=1500, help="of each part")
-    parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument("--layers", default="0,8,15,22,30")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    task = tw.load_task(options.task, data=options.data, max_texts=options.texts)
-    layers = [int(layer) for layer in options.layers.split(",")]
+    options, task, layers = layer_options(__doc__, 1500)
     backbone = load_backbone(options.model)
     texts = tokenise(backbone, [*task.train.texts, *task.test.texts], max_length=options.max_length)
     part_N = np.random.default_rng(0).permutation(len(texts.ids)) % PARTS

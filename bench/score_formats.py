@@ -9,14 +9,11 @@ half-width of the score's 95 % interval at the same layer, where it has one.
 
 from __future__ import annotations
 
-import argparse
 import math
-from pathlib import Path
 from typing import Any
 
-import torch
-
 import tokenworth as tw
+from layer_options import layer_options
 
 FORMATS = ("float32", "bfloat16")
 _PARTS = ("_low", "_high", "_chance", "_chance_low", "_chance_high")
@@ -24,17 +21,7 @@ _PARTS = ("_low", "_high", "_chance", "_chance_low", "_chance_high")
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--task", default="rotten_tomatoes")
-    parser.add_argument("--texts", type=int, default=300, help="of each part")
-    parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument("--layers", default="0,8,15,22,30")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    task = tw.load_task(options.task, data=options.data, max_texts=options.texts)
-    layers = [int(layer) for layer in options.layers.split(",")]
+    options, task, layers = layer_options(__doc__, 300)
     found = {
         name: tw.assess(
             options.model, task, dtype=name, layers=layers, max_length=options.max_length, cache=False, conventions=True
