@@ -39,6 +39,7 @@ from tokenworth.adaptation.run_settings import settings_for
 from tokenworth.adaptation.storage.adapt_result import AdaptResult, AdaptTask, Diagnosis, InfluenceOnTest, Mislabelled
 from tokenworth.adaptation.storage.saved_classifier import MODEL, Classifier
 from tokenworth.adaptation.training.long_text_choice import choose_long
+from tokenworth.adaptation.training.rate_restart import RESTART
 from tokenworth.adaptation.training.validation_split import divide
 from tokenworth.assessment.fact_cards import backbone_card
 from tokenworth.backbones import Backbone
@@ -128,7 +129,7 @@ def _run(job: Job, meter: Meter) -> AdaptResult:
     if job.config.tune:
         with meter.clock("tune"):
             chosen, trials = tuning.tune(job, FITS[job.route])
-        job = _after_tuning(job, chosen)
+        job = replace(_after_tuning(job, chosen), by_rule={})
     with meter.clock("fit"):
         fitted = FITS[job.route](job)
     processes = job.devices.processes
@@ -175,7 +176,7 @@ def _finish(job: Job, fitted: Fitted, meter: Meter, trials: list[dict[str, Any]]
     if job.folder is not None:
         write_saved_card(job.folder / MODEL, fitted.predictor.kind, result)
         result.save(job.folder)
-        for name in ("checkpoints", "tuning"):  # the run is whole without them
+        for name in ("checkpoints", "tuning", RESTART):  # the run is whole without them
             shutil.rmtree(job.folder / name, ignore_errors=True)
     return result
 

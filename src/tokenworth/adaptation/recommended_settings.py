@@ -33,6 +33,7 @@ Where the figures are from; docs/results/settings.md has what was measured here.
   4096) and 6e-4 for RoBERTa (768) in the commands of its authors (pyreft, examples/loreft).  bias: the highest rate
   that Ben Zaken et al. (2022) tried.  soft_prompt: Lester et al. (2021) have .3 for T5, beyond what a head that learns
   at the same rate bears; that of prefix is taken.  None of these was compared with other rates here.
+- a rate that taught nothing: lora and full are run once more at a quarter of it (`training/rate_restart.py`).
 - warm-up: 5 % of the steps, as the papers have it (RoBERTa, Liu et al. 2019: 6 %).
 - The end: until version 0.2 training ended after three of ten evaluations without a lower loss.  At 200 steps on 600
   texts that was below the whole schedule on most tasks, LoRA by 2.6 points in the mean and up to 19, scratch by 9.1

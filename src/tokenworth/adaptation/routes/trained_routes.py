@@ -22,6 +22,7 @@ from tokenworth.adaptation.routes.route_networks import (
 from tokenworth.adaptation.routes.tuned_predictor import TunedPredictor, trainable
 from tokenworth.adaptation.routes.tunings import KINDS
 from tokenworth.adaptation.training.batch_cuts import StepCost
+from tokenworth.adaptation.training.rate_restart import with_restart
 from tokenworth.adaptation.training.route_training import RouteLearner, RoutePosition, TrainingData
 from tokenworth.adaptation.tuning_settings import OWN_WEIGHTS
 from tokenworth.backbones import Backbone, dtype_name
@@ -59,12 +60,13 @@ CLASSES = Objective()
 
 def fit_lora(job: Job) -> Fitted:
     """Low-rank updates of the pretrained weights, or another tuning that leaves most of them as they are."""
-    return fit_network(job, part_of_weights if job.config.tuning in OWN_WEIGHTS else adapted)
+    build = part_of_weights if job.config.tuning in OWN_WEIGHTS else adapted
+    return with_restart(job, lambda job: fit_network(job, build))
 
 
 def fit_full(job: Job) -> Fitted:
     """All weights, from the pretrained checkpoint."""
-    return fit_network(job, all_weights)
+    return with_restart(job, lambda job: fit_network(job, all_weights))
 
 
 def fit_scratch(job: Job) -> Fitted:

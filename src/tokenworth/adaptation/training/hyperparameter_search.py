@@ -102,7 +102,7 @@ def tune(job: Job, fit: Callable[[Job], Fitted]) -> tuple[ResolvedConfig, list[F
 def _trial(job: Job, fit: Callable[[Job], Fitted], config: ResolvedConfig, work: Path) -> Facts:
     part, folder = job.validation, None if job.folder is None else work
     assert part is not None, "a search has a validation part"
-    fitted = fit(replace(job, config=config, folder=folder, validation_rows=job.validation_rows[:0]))
+    fitted = fit(replace(job, config=config, folder=folder, validation_rows=job.validation_rows[:0], by_rule={}))
     return {
         "lr": config.lr,
         "rank": config.rank,
