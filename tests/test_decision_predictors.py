@@ -175,11 +175,17 @@ def test_regret_of_rules_in_a_world_where_lora_always_wins():
     )
     cells.loc[cells["route"] == "scratch", "f1"] -= 0.1
     table = regret_table(cells, "probe and words", tolerance=0.0)
-    means = table.groupby("rule")["regret"].mean()
+    means = table.groupby("rule")["alone"].mean()
     assert means["always lora"] == pytest.approx(0, abs=1e-12)
     assert means["always bow"] > 0.05
     assert means["always scratch"] == pytest.approx(0.1, abs=1e-9)
+    best = cells[cells["route"] == "lora"].set_index(["task", "backbone"])
+    kept = table[table["rule"] == "always scratch"].set_index(["task", "backbone"])["regret"]
+    measured = best[["bow_f1", "probe_f1"]].max(axis=1)
+    lost = best["f1"] - np.maximum(measured, best["f1"] - 0.1)
+    assert kept.sort_index().to_numpy() == pytest.approx(lost.sort_index().to_numpy()), "bow or probe was kept"
     assert (table["regret"] >= -1e-12).all()
+    assert (table["regret"] <= table["alone"] + 1e-12).all()
     assert table[table["rule"] == "always bow"]["spent"].max() == 0
 
 

@@ -1,4 +1,11 @@
-"""From what routes bring and cost to the one to take: the cheapest that is expected to lose little."""
+"""From what routes bring and cost to the one to run: the cheapest that is expected to lose little.
+
+Whoever runs a route still has what was measured before, and keeps the better.  So a route is worth
+
+    E[max(F, m)],   F: its F1, m: the best that was measured
+
+and one whose F1 is expected below m may be the one to run all the same, where it is unsure enough.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +41,10 @@ class Option:
     """Into the machine's memory."""
     affordable: bool = True
     """Whether it fits and the budget allows it."""
+    f1_kept: float = float("nan")
+    """Expected F1 where it is run and the better of it and what was measured is kept; of what was measured its F1."""
     shortfall: float = float("nan")
-    """Expected F1 lost against the affordable option of the highest expectation."""
+    """How far f1_kept is below the highest one that can be afforded."""
     chance_best: float = float("nan")
     """Share of draws in which it is the best affordable one."""
 
@@ -60,15 +69,28 @@ def weigh(options: list[Option], budget: Budget | None = None, machine: Machine 
         option.fits = machine is None or ran_here or cost.memory_bytes <= machine.memory
         option.affordable = option.fits and allowed
     options.sort(key=lambda option: -option.f1)
-    within = [option for option in options if option.affordable]
+    within, had = [option for option in options if option.affordable], best_measured(options)
+    for option in options:
+        option.f1_kept = option.f1 if option.source == "measured" else float(kept_draws(option, had).mean())
     best_S = np.argmax([option.draws for option in within], axis=0) if within else np.zeros(0)
     for place, option in enumerate(within):
-        option.shortfall = within[0].f1 - option.f1
+        option.shortfall = max(other.f1_kept for other in within) - option.f1_kept
         option.chance_best = float((best_S == place).mean())
 
 
+def best_measured(options: list[Option]) -> Option | None:
+    """What one has: of the affordable options that were measured the best; None where there is none."""
+    measured = [option for option in options if option.affordable and option.source == "measured"]
+    return max(measured, key=lambda option: option.f1, default=None)
+
+
+def kept_draws(option: Option, had: Option | None) -> Floats:
+    """(DRAWS) F1s of what is kept after an option was run: its own, or what one had where that is better."""
+    return option.draws if had is None or option.source == "measured" else np.maximum(option.draws, had.f1)
+
+
 def pick(options: list[Option], tolerance: float) -> Option | None:
-    """The cheapest affordable option (by seconds to get it) that is expected to lose at most the tolerance.
+    """The cheapest affordable option (by seconds to get it) whose shortfall is at most the tolerance.
 
     Args:
         options: weighed.
@@ -82,6 +104,6 @@ def pick(options: list[Option], tolerance: float) -> Option | None:
 
 
 def regret_of_missing(chosen: Option, options: list[Option], tolerance: float) -> float:
-    """Chance that some affordable option is better than the chosen one by more than the tolerance."""
+    """Chance that some affordable option is better by more than the tolerance than what is kept of the chosen one."""
     within = np.stack([option.draws for option in options if option.affordable])
-    return float((within.max(0) > chosen.draws + tolerance).mean())
+    return float((within.max(0) > kept_draws(chosen, best_measured(options)) + tolerance).mean())

@@ -189,5 +189,6 @@ def _machine(call: DecideCall) -> Machine:
 
 
 def _shown(option: Option) -> OptionRow:
-    names = ("model", "route", "source", "f1", "f1_low", "f1_high", "fits", "affordable", "shortfall", "chance_best")
-    return cast("OptionRow", {name: getattr(option, name) for name in names} | asdict(option.cost))
+    names = ("model", "route", "source", "f1", "f1_low", "f1_high", "fits", "affordable")
+    weighed = ("f1_kept", "shortfall", "chance_best")
+    return cast("OptionRow", {name: getattr(option, name) for name in names + weighed} | asdict(option.cost))

@@ -44,7 +44,10 @@ class OptionRow(CostRow):
     """90 %."""
     fits: bool
     affordable: bool
+    f1_kept: NotRequired[Number]
+    """Expected where it is run and the better of it and what was measured is kept."""
     shortfall: NotRequired[Number]
+    """How far that is below the most that can be afforded."""
     chance_best: NotRequired[Number]
     failed: NotRequired[str | None]
 

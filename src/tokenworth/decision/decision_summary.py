@@ -14,6 +14,8 @@ from tokenworth.decision.decision_metric import DEFAULT_METRIC, IN_WORDS
 
 _SHORT = 60.0
 """Seconds: below this the whole run is as soon done as a pilot read."""
+_SHOWN = 0.0005
+"""The least difference that is not 0.0 points in words."""
 
 
 def describe(
@@ -32,7 +34,7 @@ def describe(
         return [
             f"Nothing fits into {limit}: the cheapest, {in_words(cheapest)}, would take {_cost(cheapest, machine)}."
         ]
-    now = _best_measured(options, tolerance)
+    now = _cheapest_measured(options, tolerance)
     first = now and _cheapest_that_pays(now, options, tolerance)
     return [
         *_now(now, options, metric, machine),
@@ -43,7 +45,7 @@ def describe(
     ]
 
 
-def _best_measured(options: list[Option], tolerance: float) -> Option | None:
+def _cheapest_measured(options: list[Option], tolerance: float) -> Option | None:
     """The cheapest that was measured and loses at most the tolerance against the best that was; None without any."""
     measured = [option for option in options if option.affordable and option.source == "measured"]
     best = max((option.f1 for option in measured), default=0.0)
@@ -52,12 +54,12 @@ def _best_measured(options: list[Option], tolerance: float) -> Option | None:
 
 
 def _cheapest_that_pays(now: Option, options: list[Option], tolerance: float) -> Option | None:
-    """Of what is expected to bring more than the tolerance beyond what one has; None where nothing is.
+    """Of what leaves one with more than the tolerance beyond what one has, the better kept; None where nothing does.
 
     Among those that take at most twice as long as the quickest the one that most is known of: a time is forecast no
     better than that.
     """
-    pays = [o for o in options if o.affordable and o.source == "predicted" and o.f1 > now.f1 + tolerance]
+    pays = [o for o in options if o.affordable and o.source == "predicted" and o.f1_kept > now.f1 + tolerance]
     quickest = min((option.cost.seconds for option in pays), default=0.0)
     near = [option for option in pays if option.cost.seconds <= 2 * quickest]
     return min(near, key=lambda option: (option.f1_high - option.f1_low, -option.f1)) if near else None
@@ -79,14 +81,15 @@ def _next(
         return []
     if first is None:
         return _stay(now, options, tolerance, machine)
-    gain, cost = points(first.f1 - now.f1), _cost(first, machine)
-    sentence = f"Next: {in_words(first)}, {gain} more: {_expected(first, metric)} for {cost}."
+    what = f"{_expected(first, metric)} for {_cost(first, machine)}"
     if first.f1_low > now.f1 + tolerance:
-        return [sentence]
-    return [
-        f"{sentence} Whether it pays here cannot be told beforehand: its interval reaches below what one has now.",
-        _pilot(first, machine),
-    ]
+        return [f"Next: {in_words(first)}, {points(first.f1 - now.f1)} more: {what}."]
+    unsure = (
+        f"Next: {in_words(first)}, {what}. Whether it pays here cannot be told beforehand: its interval reaches below "
+        "what one has now. Where the better of the two is kept, running it is expected to bring "
+        f"{points(first.f1_kept - now.f1)} more."
+    )
+    return [unsure, _pilot(first, machine)]
 
 
 def _stay(now: Option, options: list[Option], tolerance: float, machine: Machine) -> list[str]:
@@ -146,11 +149,9 @@ def route_in_words(route: str, model: str | None) -> str:
 def _changes(chosen: Option, options: list[Option], budget: Budget | None, machine: Machine) -> list[str]:
     sentences = []
     best = next(option for option in options if option.affordable)
-    if best is not chosen:
-        other = pick(options, max(0.0, chosen.shortfall - 1e-9)) or chosen
-        sentences.append(
-            f"A tolerance below {points(best.f1 - chosen.f1)} would change the advice to {in_words(other)}."
-        )
+    other = pick(options, max(0.0, chosen.shortfall - 1e-9)) or chosen
+    if other is not chosen and chosen.shortfall >= _SHOWN:
+        sentences.append(f"A tolerance below {points(chosen.shortfall)} would change the advice to {in_words(other)}.")
     beyond = [option for option in options if option.fits and not option.affordable and option.f1 > best.f1]
     if beyond and budget is not None:
         sentences.append(

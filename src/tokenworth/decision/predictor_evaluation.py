@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from tokenworth.base.aliases import Floats
-from tokenworth.decision.advice import DRAWS, Option, pick, regret_of_missing, weigh
+from tokenworth.decision.advice import DRAWS, Option, best_measured, pick, regret_of_missing, weigh
 from tokenworth.decision.conformal import BOTH, Errors, held_out, left_out, tasks_drawn
 from tokenworth.decision.predictors import predictor
 from tokenworth.decision.route_costs import Cost
@@ -135,38 +135,47 @@ def _first(options: list[Option], route: str) -> Option | None:
 def regret_table(cells: pd.DataFrame, name: str, tolerance: float = 0.01) -> pd.DataFrame:
     """One row a task, backbone and rule: F1 lost by following it on a task the predictor has not seen, FLOPs spent.
 
-    The routes of a place are bow, the probe and the learned routes with finished cells (means over seeds).  spent is
-    the share of the FLOPs of running all of them.
+    The routes of a place are bow, the probe and the learned routes with finished cells (means over seeds).  regret is
+    what is lost where the better of the route and what was measured (bow, probe) is kept, by the test texts; alone,
+    where the route is taken whatever it has; spent, the share of the FLOPs of running all routes.
     """
     rows = []
     for task, backbone, options, true in _held_out_places(cells, name):
         best, everything = max(true.values()), sum(option.cost.flops for option in options)
         for rule, choose in rules(tolerance).items():
             if (chosen := choose(options)) is not None:
-                regret, spent = best - true[chosen.route], chosen.cost.flops / everything
-                figures = {"rule": rule, "route": chosen.route, "regret": regret, "spent": spent}
-                rows.append({"task": task, "backbone": backbone, **figures})
+                alone, regret = best - true[chosen.route], best - _kept(chosen, options, true)
+                figures = {"rule": rule, "route": chosen.route, "regret": regret, "alone": alone}
+                spent = chosen.cost.flops / everything
+                rows.append({"task": task, "backbone": backbone, **figures, "spent": spent})
     return pd.DataFrame(rows)
 
 
 def chance_table(cells: pd.DataFrame, name: str, tolerance: float = 0.01) -> pd.DataFrame:
     """What was said on a task the predictor has not seen, with the chance that was given to it, and whether it was so.
 
-    Rows: one a place with statement "better", that another route is better than the advised one by more than the
-    tolerance; one a place and route with statement "best", that it is the best.  Columns: task, backbone, statement,
-    chance in [0, 1], true.
+    Rows: one a place with statement "better", that another route is better by more than the tolerance than what is kept
+    of the advised one; one a place and route with statement "best", that it is the best.  Columns: task, backbone,
+    statement, chance in [0, 1], true.
     """
     rows = []
     for task, backbone, options, true in _held_out_places(cells, name):
         chosen, best = pick(options, tolerance), max(true.values())
         assert chosen is not None, "without a budget there is one"
-        said = [("better", regret_of_missing(chosen, options, tolerance), best > true[chosen.route] + tolerance)]
+        kept = _kept(chosen, options, true)
+        said = [("better", regret_of_missing(chosen, options, tolerance), best > kept + tolerance)]
         said += [("best", option.chance_best, true[option.route] == best) for option in options]
         rows += [
             {"task": task, "backbone": backbone, "statement": what, "chance": chance, "true": bool(was)}
             for what, chance, was in said
         ]
     return pd.DataFrame(rows)
+
+
+def _kept(chosen: Option, options: list[Option], true: Mapping[str, float]) -> float:
+    """F1 that is left where the better of a route and what was measured is kept."""
+    had = best_measured(options)
+    return true[chosen.route] if had is None else max(true[chosen.route], true[had.route])
 
 
 Place = tuple[str, str, list[Option], dict[str, float]]

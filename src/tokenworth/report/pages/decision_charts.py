@@ -33,9 +33,13 @@ if TYPE_CHECKING:
     from tokenworth.decision import Decision
 
 ROUTE_TABLE_LEAD = (
-    "Click a head to sort. Loses: points of F1 expected below the best that can be afforded. To keep: what the route "
-    "adds to the backbone."
+    "Click a head to sort. Left: what one is expected to be left with where the better of a run and what was measured "
+    "is kept, and how many points that is below the most that can be afforded. To keep: what the route adds to the "
+    "backbone."
 )
+
+_SHOWN = 0.0005
+"""The least difference that is not 0.0 points."""
 
 
 def _head(decision: Decision) -> str:
@@ -51,7 +55,7 @@ def route_table(decision: Decision) -> Table:
         _head(decision): lambda row: Cell(
             shown(row["f1"]), number(row["f1"]), (tight(row["f1_low"], row["f1_high"]), row["source"])
         ),
-        "Loses": _amount("shortfall", lambda share: f"{100 * share:.1f}"),
+        "Left": _left,
         "Best with chance": _amount("chance_best", lambda share: f"{share:.0%}"),
         "FLOPs": _amount("flops", flops_text),
         "Time": _amount("seconds", duration),
@@ -79,6 +83,13 @@ def _code(row: Row) -> tuple[str, ...]:
     return () if _route(row).casefold() == row["route"] else (row["route"],)
 
 
+def _left(row: Row) -> Cell:
+    """What one is expected to be left with, and the points below the most."""
+    left, below = number(row.get("f1_kept")), number(row.get("shortfall"))
+    less = () if below is None or below < _SHOWN else (f"{100 * below:.1f} below",)
+    return Cell(ABSENT if left is None else shown(left), left, less)
+
+
 def _amount(key: str, words: Callable[[float], str]) -> Callable[[Row], Cell]:
     """A column of numbers in words of their own."""
 
@@ -102,11 +113,18 @@ def decision_cards(decision: Decision) -> list[Card]:
     words, million = words_row(decision), duration(advised["million_seconds"])
     return [
         Card("Advice", _route(advised), (model,), accent=True),
-        Card(_head(decision), shown(advised["f1"]), (between, advised["source"], *_words("f1", words, shown))),
+        Card(_head(decision), shown(advised["f1"]), (between, *_source(advised), *_words("f1", words, shown))),
         Card("Time", duration(advised["seconds"]), _words("seconds", words, duration)),
         Card("A million predictions", million, _words("million_seconds", words, duration)),
         calibration,
     ]
+
+
+def _source(advised: Row) -> tuple[str, ...]:
+    """Whether it was measured or predicted, and what keeping the better brings beyond it."""
+    left, f1 = number(advised.get("f1_kept")), number(advised["f1"])
+    more = left is not None and f1 is not None and left >= f1 + _SHOWN
+    return (advised["source"], *((f"{shown(left)} if the better is kept",) if more else ()))
 
 
 def _words(key: str, row: Row, said: Callable[[Any], str]) -> tuple[str, ...]:

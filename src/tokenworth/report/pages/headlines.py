@@ -76,7 +76,14 @@ def decision_headline(decision: Decision) -> Headline:
     model = f" of {clean(short(advised['model'], 1))}" if advised["model"] else ""
     words = None if advised["route"] == "bow" else words_row(decision).get("f1")
     figures = beside(metric_word(decision), advised["f1"], _WORDS, words, advised["source"])
-    return Headline(task, f"the advice is {route_title(advised['route'])}{model}, {figures}")
+    run = "to try " if _may_be_behind(decision, advised) else ""
+    return Headline(task, f"the advice is {run}{route_title(advised['route'])}{model}, {figures}")
+
+
+def _may_be_behind(decision: Decision, advised: Row) -> bool:
+    """Whether what was measured is expected to be no worse than the advised run, which may be better all the same."""
+    had = [number(row["f1"]) or 0.0 for row in decision.options if row["source"] == "measured" and row["affordable"]]
+    return advised["source"] == "predicted" and (number(advised["f1"]) or 0.0) <= max(had, default=0.0)
 
 
 def words_row(decision: Decision) -> Row:

@@ -210,9 +210,12 @@ def decision_table(decision: Decision) -> Table:
     """One line a route, best expected F1 first; the advised one is marked."""
     money = any(number(row.get("money")) is not None for row in decision.options)
     names, costs = ("", "route", "backbone"), ("FLOPs", "time", "a million predictions", "learns")
-    heads = (*names, metric_word(decision), "90 %", "", *costs, *(("price", "of a million") if money else ()))
+    heads = (*names, metric_word(decision), "90 %", "left", "", *costs, *(("price", "of a million") if money else ()))
     title = f"routes for {cut(decision.task['name'], 60)}"
-    caption = "* advised; measured: run with the assessment; predicted: from finished cells of studies"
+    caption = (
+        "* advised; left: expected where the better of a run and what was measured is kept; measured: run with the "
+        "assessment; predicted: from finished cells of studies"
+    )
     table = plain_table(title, heads, left=names, folded=("backbone",), caption=caption)
     for row in decision.options:
         advised = is_advised(decision, row)
@@ -230,6 +233,7 @@ def _option_cells(row: Row) -> Iterator[str]:
     yield cut(row["model"] or ABSENT, 40)
     yield shown(row["f1"])
     yield tight(row["f1_low"], row["f1_high"])
+    yield shown(row.get("f1_kept"))
     yield ", ".join((row["source"], *kept_out(row)))
     yield flops_text(row["flops"])
     yield duration(row["seconds"])
