@@ -21,6 +21,7 @@ from tokenworth.decision.decision_metric import under
 from tokenworth.decision.outcomes import log_odds
 from tokenworth.decision.pilot import Piloted, pilot_pairs
 from tokenworth.decision.predictor_evaluation import (
+    HINDSIGHT,
     chance_table,
     clustered,
     coverage,
@@ -184,6 +185,9 @@ def test_regret_of_rules_in_a_world_where_lora_always_wins():
     measured = best[["bow_f1", "probe_f1"]].max(axis=1)
     lost = best["f1"] - np.maximum(measured, best["f1"] - 0.1)
     assert kept.sort_index().to_numpy() == pytest.approx(lost.sort_index().to_numpy()), "bow or probe was kept"
+    best_of_all = table[table["rule"] == HINDSIGHT]
+    assert (best_of_all["route"] == "lora").all()
+    assert best_of_all["regret"].to_numpy() == pytest.approx(0, abs=1e-12)
     assert (table["regret"] >= -1e-12).all()
     assert (table["regret"] <= table["alone"] + 1e-12).all()
     assert table[table["rule"] == "always bow"]["spent"].max() == 0
