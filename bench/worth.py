@@ -3,10 +3,11 @@
     tokenworth study run worth-real --models FOLDER --data FOLDER
     python bench/decision.py --studies out/study/worth-real --beside-shipped --ship     # the cells, which decide reads
     python bench/worth.py --layers out/study/worth-real                                 # the layers, for this page
+    python bench/worth.py --twins out/study/worth-real          # after study run worth-real-twins: their probes
     python bench/worth.py                                                               # the page, from what is shipped
 
-Writes docs/results/worth.md; with --layers first docs/results/worth_layers.csv, where those that it holds of other
-assessments stay: a study need not be run on one machine at one time.
+Writes docs/results/worth.md; with --layers and --twins first docs/results/worth_layers.csv and worth_twins.csv, where
+what they hold of other assessments stays: a study need not be run on one machine at one time.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from tokenworth.study.published_relations import published
 from tokenworth.study.results_table import named_cells
 from tokenworth.study.study_store import ASSESSED
 from worth_scores import LAYER_FIGURES, layer_choice, ntps_claims, predicts_gain
+from worth_twins import twin_table, twins_of
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-PAGE, LAYERS = RESULTS / "worth.md", RESULTS / "worth_layers.csv"
+PAGE, LAYERS, TWINS = RESULTS / "worth.md", RESULTS / "worth_layers.csv", RESULTS / "worth_twins.csv"
 REAL = ("smollm2-135m", "gemma3-270m", "all-minilm-l6-v2")
 CARD, PRICE = "a100", 2.5
 """What a million-dollar question is priced on: data sheet and share of it as in `decide`, dollars an hour."""
@@ -41,13 +43,19 @@ def main() -> None:
     """Read what is shipped, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", type=Path, help="folder of the study whose layers are to be kept")
+    parser.add_argument("--twins", type=Path, help="folder of the study whose random twins are to be kept")
     options = parser.parse_args()
     if options.layers is not None:
-        _beside_kept(_layers_of(options.layers)).to_csv(LAYERS, index=False)
+        layers = _beside_kept(_layers_of(options.layers), LAYERS, ["backbone", "task", "layer"])
+        layers.round(5)[["backbone", "task", "layer", *LAYER_FIGURES]].to_csv(LAYERS, index=False)
+    if options.twins is not None:
+        _beside_kept(twins_of(options.twins), TWINS, ["backbone", "task"]).to_csv(TWINS, index=False)
     cells = full_length(shipped_calibration())
     cells = cells[cells["backbone"].isin(REAL)].reset_index(drop=True)
     places = _places(cells)
-    parts = [_head(cells), _table(places), _worth(places), _gap(places), _cost(cells)]
+    parts = [_head(cells), _table(places), _worth(places)]
+    parts += [twin_table(pd.read_csv(TWINS), places)] if TWINS.is_file() else []
+    parts += [_gap(places), _cost(cells)]
     parts += [ntps_claims(places), predicts_gain(places)]
     if LAYERS.is_file():
         parts.append(layer_choice(pd.read_csv(LAYERS), places))
@@ -56,24 +64,22 @@ def main() -> None:
 
 
 def _layers_of(folder: Path) -> pd.DataFrame:
-    """Scores and probes of every layer of every assessment of the study, random twins left out."""
+    """Scores and probes of every layer of every assessment of the real backbones."""
     store, rows = StudyStore(folder), []
     cells, names = named_cells(None, store)
     for cell, key in cells:
         place = store.run_folder(key)
-        if cell.route == ASSESS and (place / ASSESSED).is_file() and "@" not in str(cell.backbone):
-            task, backbone = names.of(cell)
+        task, backbone = names.of(cell)
+        if cell.route == ASSESS and (place / ASSESSED).is_file() and backbone in REAL:
             layers = pd.read_parquet(place / "layers.parquet")
             rows.append(layers.reindex(columns=["layer", *LAYER_FIGURES]).assign(backbone=backbone, task=task))
     return pd.concat(rows, ignore_index=True)
 
 
-def _beside_kept(layers: pd.DataFrame) -> pd.DataFrame:
-    """These, and of what the file holds the assessments that are not among them."""
-    kept = [pd.read_csv(LAYERS)] if LAYERS.is_file() else []
-    place = ["backbone", "task", "layer"]
-    table = pd.concat([layers, *kept], ignore_index=True).drop_duplicates(place)
-    return table.sort_values(place).round(5)[[*place, *LAYER_FIGURES]]
+def _beside_kept(found: pd.DataFrame, file: Path, place: list[str]) -> pd.DataFrame:
+    """These rows, and of what the file holds those of other places."""
+    kept = [pd.read_csv(file)] if file.is_file() else []
+    return pd.concat([found, *kept], ignore_index=True).drop_duplicates(place).sort_values(place)
 
 
 def _places(cells: pd.DataFrame) -> pd.DataFrame:
