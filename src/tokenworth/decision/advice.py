@@ -89,18 +89,51 @@ def kept_draws(option: Option, had: Option | None) -> Floats:
     return option.draws if had is None or option.source == "measured" else np.maximum(option.draws, had.f1)
 
 
+def at_hand(options: list[Option], tolerance: float) -> Option | None:
+    """What one has: the quickest that was measured and is at most the tolerance below the best that was."""
+    best = best_measured(options)
+    if best is None:
+        return None
+    near = [o for o in options if o.affordable and o.source == "measured" and o.f1 >= best.f1 - tolerance]
+    return min(near, key=lambda option: (option.cost.seconds, -option.f1))
+
+
+def next_run(options: list[Option], tolerance: float) -> Option | None:
+    """The quickest run expected to leave one with more than the tolerance beyond what one has; None without any.
+
+    Among those that take at most twice as long as the quickest the one that most is known of: a time is forecast no
+    better than that, and the widest interval promises most.
+    """
+    has = at_hand(options, tolerance)
+    pays = [] if has is None else [o for o in _learned(options) if o.f1_kept > has.f1 + tolerance]
+    quickest = min((option.cost.seconds for option in pays), default=0.0)
+    near = [option for option in pays if option.cost.seconds <= 2 * quickest]
+    return min(near, key=lambda option: (option.f1_high - option.f1_low, -option.f1), default=None)
+
+
 def pick(options: list[Option], tolerance: float) -> Option | None:
-    """The cheapest affordable option (by seconds to get it) whose shortfall is at most the tolerance.
+    """The option to run: the next one that pays, or what one has; a dearer one where its own expectation asks for it.
+
+    A dearer one is asked for where it is expected to bring more than the tolerance beyond what one is left with by
+    then.  Its chance to be better than expected is not counted a second time: the routes are wrong together, so that
+    the run before tells most of it.
 
     Args:
         options: weighed.
         tolerance: F1 that may be lost for a lower cost.
 
     Returns:
-        None where nothing can be afforded; of equal cost the better.
+        None where nothing can be afforded.
     """
-    near = [option for option in options if option.affordable and option.shortfall <= tolerance + 1e-12]
-    return min(near, key=lambda option: (option.cost.seconds, option.shortfall)) if near else None
+    first = next_run(options, tolerance) or at_hand(options, tolerance)
+    more = [o for o in options if o.affordable and (first is None or o.f1 > first.f1_kept + tolerance)]
+    best = max((option.f1 for option in more), default=0.0)
+    near = [option for option in more if option.f1 >= best - tolerance - 1e-12]
+    return min(near, key=lambda option: (option.cost.seconds, -option.f1), default=first)
+
+
+def _learned(options: list[Option]) -> list[Option]:
+    return [option for option in options if option.affordable and option.source == "predicted"]
 
 
 def regret_of_missing(chosen: Option, options: list[Option], tolerance: float) -> float:

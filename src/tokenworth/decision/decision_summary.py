@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tokenworth.adaptation.route_names import ROUTES
 from tokenworth.base.progress import duration
-from tokenworth.decision.advice import FIRST_RUNG, Option, pick
+from tokenworth.decision.advice import FIRST_RUNG, Option, at_hand, next_run, pick
 from tokenworth.decision.budget import Budget, Machine
 from tokenworth.decision.decision_metric import DEFAULT_METRIC, IN_WORDS
 
@@ -34,35 +34,14 @@ def describe(
         return [
             f"Nothing fits into {limit}: the cheapest, {in_words(cheapest)}, would take {_cost(cheapest, machine)}."
         ]
-    now = _cheapest_measured(options, tolerance)
-    first = now and _cheapest_that_pays(now, options, tolerance)
+    now, first = at_hand(options, tolerance), next_run(options, tolerance)
     return [
         *_now(now, options, metric, machine),
         *_next(now, first, options, tolerance, metric, machine),
         *_end(chosen, (now, first), metric, machine),
-        *_changes(chosen, options, budget, machine),
+        *_changes(chosen, options, tolerance, budget, machine),
         *_too_large(next(option for option in options if option.affordable), options, machine),
     ]
-
-
-def _cheapest_measured(options: list[Option], tolerance: float) -> Option | None:
-    """The cheapest that was measured and loses at most the tolerance against the best that was; None without any."""
-    measured = [option for option in options if option.affordable and option.source == "measured"]
-    best = max((option.f1 for option in measured), default=0.0)
-    near = [option for option in measured if option.f1 >= best - tolerance]
-    return min(near, key=lambda option: (option.cost.seconds, -option.f1)) if near else None
-
-
-def _cheapest_that_pays(now: Option, options: list[Option], tolerance: float) -> Option | None:
-    """Of what leaves one with more than the tolerance beyond what one has, the better kept; None where nothing does.
-
-    Among those that take at most twice as long as the quickest the one that most is known of: a time is forecast no
-    better than that.
-    """
-    pays = [o for o in options if o.affordable and o.source == "predicted" and o.f1_kept > now.f1 + tolerance]
-    quickest = min((option.cost.seconds for option in pays), default=0.0)
-    near = [option for option in pays if option.cost.seconds <= 2 * quickest]
-    return min(near, key=lambda option: (option.f1_high - option.f1_low, -option.f1)) if near else None
 
 
 def _now(now: Option | None, options: list[Option], metric: str, machine: Machine) -> list[str]:
@@ -120,7 +99,9 @@ def _end(chosen: Option, named: tuple[Option | None, ...], metric: str, machine:
     """The advised route, where no stage before has named it."""
     if any(chosen is option for option in named):
         return []
-    return [f"In the end: {in_words(chosen)}, {_expected(chosen, metric)} for {_cost(chosen, machine)}."]
+    more = chosen.source == "predicted" and chosen.f1_kept >= chosen.f1 + _SHOWN
+    kept = f"; {chosen.f1_kept:.3f} is expected where the better of it and what one has is kept" if more else ""
+    return [f"In the end: {in_words(chosen)}, {_expected(chosen, metric)} for {_cost(chosen, machine)}{kept}."]
 
 
 def _expected(option: Option, metric: str) -> str:
@@ -146,12 +127,13 @@ def route_in_words(route: str, model: str | None) -> str:
     return ROUTES[route].phrase + ("" if model is None else f" of {model}")
 
 
-def _changes(chosen: Option, options: list[Option], budget: Budget | None, machine: Machine) -> list[str]:
+def _changes(
+    chosen: Option, options: list[Option], tolerance: float, budget: Budget | None, machine: Machine
+) -> list[str]:
     sentences = []
     best = next(option for option in options if option.affordable)
-    other = pick(options, max(0.0, chosen.shortfall - 1e-9)) or chosen
-    if other is not chosen and chosen.shortfall >= _SHOWN:
-        sentences.append(f"A tolerance below {points(chosen.shortfall)} would change the advice to {in_words(other)}.")
+    for least, other in _other_advice(options, chosen, tolerance):
+        sentences.append(f"A tolerance below {points(least)} would change the advice to {in_words(other)}.")
     beyond = [option for option in options if option.fits and not option.affordable and option.f1 > best.f1]
     if beyond and budget is not None:
         sentences.append(
@@ -159,6 +141,17 @@ def _changes(chosen: Option, options: list[Option], budget: Budget | None, machi
             f"{_cost(beyond[0], machine)}."
         )
     return sentences
+
+
+def _other_advice(options: list[Option], chosen: Option, tolerance: float) -> list[tuple[float, Option]]:
+    """The highest tolerance below the given one under which something else is advised, and what; at most one."""
+    within = [option for option in options if option.affordable]
+    gaps = {more - less.f1_kept for option in within for more in (option.f1, option.f1_kept) for less in within}
+    for least in sorted((gap for gap in gaps if _SHOWN <= gap <= tolerance), reverse=True):
+        other = pick(options, least - 1e-9)
+        if other is not None and other is not chosen:
+            return [(least, other)]
+    return []
 
 
 def _too_large(best: Option, options: list[Option], machine: Machine) -> list[str]:
