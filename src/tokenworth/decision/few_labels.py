@@ -12,7 +12,7 @@ from tokenworth.errors import BackboneError
 
 ROUTE = "contrastive"
 FEW = 64
-"""Texts a class, in the mean; with more than half as many it was not measured (docs/results/few_labels.md)."""
+"""Texts a class, in the mean, up to which it was measured (docs/results/few_labels.md)."""
 
 
 def few_label_sentences(work: Work) -> list[str]:
