@@ -183,7 +183,11 @@ def _regret(whole: pd.DataFrame) -> str:
         rules = sorted(set(table["rule"])) if name == DEFAULT else ["the advice"]
         lines += [f"| {name} | {rule} {_regret_cells(table[table['rule'] == rule])}" for rule in rules]
     advised = regret_table(whole, DEFAULT).query("rule == 'the advice'")
-    lines += ["", "The advice by backbone:\n", "| backbone | places | regret | 95 % | worst | taken as it is | spent |"]
+    lines += [
+        "",
+        "### The advice by backbone\n",
+        "| backbone | places | regret | 95 % | worst | taken as it is | spent |",
+    ]
     lines.append("|---|--:|--:|--:|--:|--:|--:|")
     lines += [f"| {name} | {len(own)} {_regret_cells(own)}" for name, own in advised.groupby("backbone")]
     return "\n".join(lines)

@@ -230,9 +230,9 @@ READING = """## Reading
 - **Over the probe** no interval leaves out 0: 2.6 (-.7 to 5.8), 4.4, 4.8 and 5.2 (-6.0 to 16.3), in 50 of 72 runs.
   Most of it is emotion, more with every label (7.6, 17.5, 23.8 and 26.5 points); without it 1.6, 1.8, 1.0 and .9. Of
   the others rotten_tomatoes gains at every size (3.2 to 4.5). Read the probe first, and train where it knows little.
-- **LoRA**, 200 steps where contrastive takes 60 to 147 of three times the texts, is 1.3, 2.2 and 2.9 points behind it and
-  level at 64 (-.1): ahead in 5, 7, 5 and 9 of 18 runs, at a fifth of the training FLOPs of contrastive at 64. All
-  intervals hold 0.
+- **LoRA**, 200 steps where contrastive takes 60 to 147 of three times the texts, is 1.3, 2.2 and 2.9 points behind
+  it and level at 64 (-.1): ahead in 5, 7, 5 and 9 of 18 runs, at a fifth of the training FLOPs of contrastive at 64.
+  All intervals hold 0.
 - **One draw says more than it knows**: with the first draw of 8 texts a class alone contrastive was 7.1 points over the
   probe (.3 to 13.8), where three draws have 2.6.
 - snli is hardly read by anything so few labels teach: .44 to .49 of three classes at 64.

@@ -17,6 +17,8 @@ from tokenworth.study.results_table import named_cells
 from tokenworth.study.study_store import ASSESSED
 
 COLUMNS = ("backbone", "task", "twin")
+_FEWEST = 3
+"""Tasks, for a mean with an interval."""
 
 
 def twins_of(folder: Path) -> pd.DataFrame:
@@ -42,6 +44,8 @@ def twin_table(twins: pd.DataFrame, places: pd.DataFrame) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for backbone, own in places.merge(twins, on=["backbone", "task"]).groupby("backbone"):
+        if len(own) < _FEWEST:
+            continue
         means = " | ".join(f"{100 * own[name].mean():.1f}" for name in ("bow", "twin", "probe"))
         gains = " | ".join(_difference(own, *pair) for pair in (("probe", "twin"), ("twin", "bow")))
         lines.append(f"| {backbone} | {len(own)} | {means} | {gains} |")
