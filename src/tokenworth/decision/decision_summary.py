@@ -14,6 +14,8 @@ from tokenworth.decision.decision_metric import DEFAULT_METRIC, IN_WORDS
 
 _SHORT = 60.0
 """Seconds: below this the whole run is as soon done as a pilot read."""
+_TOLD = 0.005
+"""The least tolerance that is told."""
 _SHOWN = 0.0005
 """The least difference that is not 0.0 points in words."""
 
@@ -144,10 +146,13 @@ def _changes(
 
 
 def _other_advice(options: list[Option], chosen: Option, tolerance: float) -> list[tuple[float, Option]]:
-    """The highest tolerance below the given one under which something else is advised, and what; at most one."""
+    """The highest tolerance below the given one under which something else is advised, and what; at most one.
+
+    One below half a point is not told: any unsure run is worth a little where the better is kept.
+    """
     within = [option for option in options if option.affordable]
     gaps = {more - less.f1_kept for option in within for more in (option.f1, option.f1_kept) for less in within}
-    for least in sorted((gap for gap in gaps if _SHOWN <= gap <= tolerance), reverse=True):
+    for least in sorted((gap for gap in gaps if _TOLD <= gap <= tolerance), reverse=True):
         other = pick(options, least - 1e-9)
         if other is not None and other is not chosen:
             return [(least, other)]
