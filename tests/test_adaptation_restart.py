@@ -29,6 +29,7 @@ def too_high(monkeypatch):
         monkeypatch.setitem(rule.RULES, route, RouteRule(1e9, FAR_TOO_HIGH, FAR_TOO_HIGH, 3))
     monkeypatch.setitem(rule.TUNING_RULES, "lora", rule.RULES["lora"])
     monkeypatch.setattr(restart, "LOWERED_BY", TO_WHAT_LEARNS)
+    monkeypatch.setattr(restart, "FEWEST", STEPS["steps"])
 
 
 def _shares(labels_N, weight_C):
@@ -83,6 +84,11 @@ def test_a_search_is_told_of_each_rate_as_it_is(model, too_high):
     result = adapt(model, planted_task(120), "full", config={**STEPS, "steps": 20, "tune": 2})
     assert "restart" not in result.facts
     assert "by_rule" not in result.facts, "the search chose the rate"
+
+
+def test_a_few_steps_are_no_sign_of_a_rate(model, too_high):
+    result = adapt(model, planted_task(120), "full", config={**STEPS, "steps": STEPS["steps"] - 1})
+    assert "restart" not in result.facts
 
 
 def test_random_weights_are_not_started_anew(model):

@@ -45,7 +45,7 @@ def source(name):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_is_short_and_needs_only_the_libraries(name):
-    assert len(source(name).splitlines()) < 200
+    assert len(source(name).splitlines()) < 220
     found = set()
     for node in ast.walk(ast.parse(source(name))):
         if isinstance(node, ast.Import):
@@ -181,6 +181,8 @@ def test_decide_predicts_costs_and_advises_as_the_package_does(work):
         for name in row.keys() & other.keys() - {"route"}:
             assert row[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), (row["route"], name)
     assert ours["recommended"]["route"] == theirs.recommended["route"]
+    kept = {row["route"]: row["f1_kept"] for row in theirs.options}
+    assert {row["route"]: row["kept"] for row in ours["options"]} == pytest.approx(kept, abs=2e-3), "4,000 draws"
     plan = theirs.settings["plan"]["llama"]
     trained = {row["route"]: row for row in ours["options"] if row["route"] in plan}
     assert {route: {"steps": row["steps"], "lr": row["lr"]} for route, row in trained.items()} == plan

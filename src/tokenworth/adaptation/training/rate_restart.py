@@ -6,7 +6,8 @@
 H is the loss of saying how frequent the classes are, whatever the text: the least without reading it.  Fine-tuning of
 pretrained weights fails so now and then where the rate is high for the model (Mosbach et al. 2021, On the Stability of
 Fine-tuning BERT, whose failed runs end at the most frequent class), and a rule by width alone cannot know.  Of 40 runs
-of lora, full and scratch with three real backbones one had more than .71 H (docs/log.md).  A rate that was given stays.
+of lora, full and scratch with three real backbones one had more than .71 H (docs/log.md).  A rate that was given stays,
+and fewer than `FEWEST` steps are no sign of a rate.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ LOWERED_BY = 4
 """The rule's rate over that of the second run."""
 RESTART = "restart"
 """Folder, within that of the run, of the second one's checkpoints."""
+FEWEST = 100
+"""Steps of a run that is judged, half of the least that the rule chooses."""
 _LAST = 5
 _NOTHING = 0.98
 
@@ -34,7 +37,7 @@ def with_restart(job: Job, fit: Callable[[Job], Fitted]) -> Fitted:
     if not _may_restart(job):
         return fitted
     losses, least = fitted.training["losses"], entropy_of_classes(job.train.labels, job.class_weights())
-    if not learned_nothing(losses, least):
+    if len(losses) < FEWEST or not learned_nothing(losses, least):
         return fitted
     spent, before = fitted.cost, last_loss(losses)
     del fitted  # memory holds one network
