@@ -125,6 +125,14 @@ def test_advice_comes_in_stages():
     assert not any("In the end" in sentence for sentence in long)
 
 
+def test_a_tolerance_that_would_change_the_advice_is_told():
+    has = [measured("bow", 0.70, 1), measured("probe", 0.785, 40)]
+    said = said_of([*has, option("lora", 0.792, 150, 0.001)])
+    assert said[-1] == "A tolerance below 0.7 points would change the advice to LoRA of m."
+    said = said_of([*has, option("lora", 0.788, 150, 0.001)])
+    assert not any("tolerance" in sentence for sentence in said), "below half a point anything unsure is worth a try"
+
+
 def test_where_nothing_is_expected_to_bring_more():
     has = [measured("bow", 0.90, 1), measured("probe", 0.785, 40)]
     said = said_of([*has, option("lora", 0.82, 150, 0.03)])

@@ -19,7 +19,7 @@ _QUESTION = "Is next-token pretraining, and the adaptation after it, worth its c
 COMMANDS = {
     "assess": "Assess one backbone on a task in one forward pass: every layer, every score, one page.",
     "rank": "Compare backbones on one task; ties within the noise are marked, a backbone that fails is reported.",
-    "decide": "Which route is worth its cost: predicted F1 and cost of each, and the cheapest that loses little.",
+    "decide": "Which route is worth its cost: predicted F1 and cost of each, and the run that pays.",
     "adapt": "Run one route on a task; the same command goes on with a run that was interrupted.",
     "predict": "Predict the classes of new texts with what adapt saved.",
     "suggest": "Which texts of a pool to label next, for a classifier that adapt saved: unsure ones unlike each other.",
