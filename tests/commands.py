@@ -1,10 +1,9 @@
 """The command line in processes of its own, one or several.
 
-Starting Python and its libraries costs seconds, so they are forked from a server that has imported them.  That the
-command starts from nothing too is what test_cli_process sees, and under torchrun the tests of several processes.
+They are forked from a server that has imported the libraries (processes.py).  That the command starts from nothing too
+is what test_cli_process sees, and under torchrun the tests of several processes.
 """
 
-import multiprocessing
 import os
 import runpy
 import socket
@@ -13,10 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
-PRELOADED = [
-    "commands", "tokenworth.cli", "tokenworth.assessment", "tokenworth.adaptation", "tokenworth.study",
-    "tokenworth.report", "transformers", "transformers.models.llama.modeling_llama", "peft", "sklearn.linear_model",
-]  # fmt: skip
+from processes import forked
+
 _PLAIN = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
 _LIMIT = 300
 
@@ -55,11 +52,9 @@ def free_port():
 
 def _started(arguments, cwd, more, file=None):
     environment = {**os.environ, **_PLAIN, **{name: str(value) for name, value in more.items()}}
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     folder = TemporaryDirectory()
     printed = [Path(folder.name) / name for name in ("out", "err")]
-    process = context.Process(target=_run, args=(list(map(str, arguments)), str(cwd), environment, printed, file))
+    process = forked(_run, list(map(str, arguments)), str(cwd), printed, file, environment=environment)
     process.start()
     return process, folder, printed
 
@@ -77,10 +72,8 @@ def _ended(started):
     return found
 
 
-def _run(arguments, cwd, environment, printed, file):
+def _run(arguments, cwd, printed, file):
     """What the process does: take the place of a fresh one, then call what the console script calls, or run a file."""
-    os.environ.clear()
-    os.environ.update(environment)
     os.chdir(cwd)
     for stream, path in zip((sys.stdout, sys.stderr), printed, strict=True):
         stream.flush()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import multiprocessing
 import os
 import random
 import sys
@@ -174,24 +173,13 @@ def in_two_processes(work: Callable[[Path], None], home: Path) -> None:
     """Call a function in two processes that know of each other as torchrun's do."""
     import torch
 
-    from commands import PRELOADED, free_port
+    from commands import free_port
+    from processes import forked
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    facts = {
-        **os.environ,
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-    }
-    ranks = [
-        context.Process(
-            target=_in_rank,
-            args=(work, home, {**facts, "RANK": str(rank), "LOCAL_RANK": str(rank)}, torch.get_num_threads()),
-        )
-        for rank in range(2)
-    ]
+    port, threads = str(free_port()), torch.get_num_threads()
+    group = {**os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    facts = [{**group, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    ranks = [forked(_in_rank, work, home, i, threads, environment=rank) for i, rank in enumerate(facts)]
     for process in ranks:
         process.start()
     while any(process.is_alive() for process in ranks) and not any(process.exitcode for process in ranks):
@@ -203,12 +191,10 @@ def in_two_processes(work: Callable[[Path], None], home: Path) -> None:
     assert codes == [0, 0], f"the two processes ended with {codes}"
 
 
-def _in_rank(work: Callable[[Path], None], home: Path, facts: dict[str, str], threads: int) -> None:
+def _in_rank(work: Callable[[Path], None], home: Path, rank: int, threads: int) -> None:
     """Ends at once afterwards: threads of gloo that outlive the interpreter would end the process by a signal."""
     import torch
 
-    os.environ.clear()
-    os.environ.update(facts)
     torch.set_num_threads(threads)
     try:
         work(home)
@@ -216,7 +202,7 @@ def _in_rank(work: Callable[[Path], None], home: Path, facts: dict[str, str], th
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
-    (home / f"rank {facts['RANK']} is done").touch()
+    (home / f"rank {rank} is done").touch()
     while not all((home / f"rank {rank} is done").exists() for rank in range(2)):
         time.sleep(0.01)
     os._exit(0)

@@ -1,7 +1,5 @@
 """What the tests of the routes share: short settings, a model that learns fast, and a run to be killed."""
 
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -21,23 +19,6 @@ def run(model, route: str, folder, *, n_train: int = 40, seed: int = 0, progress
     """A short run on the planted task."""
     config = {**SHORT, **settings}
     return adapt(model, planted_task(n_train), route, seed=seed, out=folder, config=config, progress=progress)
-
-
-def has_checkpoint(folder: Path) -> bool:
-    """Whether a run has a whole checkpoint there; one that is still written has another name."""
-    return any(place.suffix != ".part" for place in folder.glob("step-*"))
-
-
-def killed_once_kept(process, folder: Path) -> bool:
-    """Start a process and kill it when a checkpoint is whole; whether there was one before it had done."""
-    process.start()
-    while process.is_alive():
-        if has_checkpoint(folder):
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-            return True
-        process.join(0.05)
-    return False
 
 
 def paced_run(model, route: str, folder, seconds_a_step: float, settings):

@@ -1,9 +1,6 @@
 """Contrastive training: pairs, loss and head as they are by definition; learning, stops, commands, refusals."""
 
 import json
-import multiprocessing
-import os
-import signal
 
 import numpy as np
 import pytest
@@ -12,7 +9,8 @@ import torch
 from commands import together, tokenworth
 from number_formats import AUTO, unit
 from planted import planted_task, rows_of, with_parts, write_rows
-from routes import SHORT, has_checkpoint, model_at, paced_run, run
+from processes import forked, killed_once_kept
+from routes import SHORT, model_at, paced_run, run
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier
 from tokenworth.adaptation.forecast.route_forecast import forecast_route
 from tokenworth.adaptation.recommended_settings import TaskSize, as_published, resolve
@@ -174,16 +172,10 @@ def test_what_the_rule_chooses():
 
 
 def test_killed_in_training_it_ends_with_equal_numbers(encoder, tmp_path):
-    context = multiprocessing.get_context("forkserver")
     settings = {"steps": 30, "checkpoint_seconds": 0}
     whole = run(encoder, "contrastive", tmp_path / "whole", **settings)
-    process = context.Process(target=paced_run, args=(encoder, "contrastive", tmp_path / "killed", 0.1, settings))
-    process.start()
-    while not has_checkpoint(tmp_path / "killed" / "checkpoints") and process.is_alive():
-        process.join(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    process = forked(paced_run, encoder, "contrastive", tmp_path / "killed", 0.1, settings)
+    assert killed_once_kept(process, tmp_path / "killed" / "checkpoints")
     result = run(encoder, "contrastive", tmp_path / "killed", **settings)
     assert 0 < result.resumed_from_step < 30
     assert result.training["losses"] == whole.training["losses"]

@@ -1,9 +1,6 @@
 """lora, full and scratch on texts of several labels: binary losses, several runs' ends, and what is exported."""
 
 import json
-import multiprocessing
-import os
-import signal
 import time
 
 import numpy as np
@@ -11,6 +8,7 @@ import pytest
 import torch
 
 from label_sets import planted_labels
+from processes import forked, killed_once_kept
 from routes import SHORT, model_at
 from tokenworth.adaptation import adapt, load_classifier
 from tokenworth.adaptation.export.sequence_classifier import export_classifier
@@ -79,14 +77,8 @@ def test_a_killed_run_ends_with_the_same_numbers(model, tmp_path):
     """A checkpoint after every step; killed once there is one, and run again."""
     settings = {**SETTINGS, "steps": 40, "checkpoint_seconds": 0}
     whole = adapt(model, planted_labels(), "lora", config=settings)
-    context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=paced, args=(model, tmp_path / "killed", settings))
-    process.start()
-    while process.is_alive() and not (tmp_path / "killed" / "checkpoints").is_dir():
-        time.sleep(0.01)
-    assert process.is_alive(), "it was done, or failed, before it could be killed"
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    process = forked(paced, model, tmp_path / "killed", settings)
+    assert killed_once_kept(process, tmp_path / "killed" / "checkpoints")
     result = adapt(model, planted_labels(), "lora", config=settings, out=tmp_path / "killed")
     assert result.training["losses"] == whole.training["losses"]
     assert result.metrics == whole.metrics

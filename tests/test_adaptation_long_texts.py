@@ -1,7 +1,6 @@
 """Routes on texts that are longer than the model reads: right, learnt from, chosen, kept, gone on with and refused."""
 
 import json
-import multiprocessing
 import runpy
 
 import numpy as np
@@ -14,7 +13,8 @@ from commands import ending, together, tokenworth
 from label_sets import planted_labels
 from number_formats import assert_near
 from planted import planted_task, rows_of, with_parts, write_rows
-from routes import SHORT, killed_once_kept, model_at
+from processes import forked, killed_once_kept
+from routes import SHORT, model_at
 from small_models import WORDS
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier, make_config
 from tokenworth.adaptation.export.export_run import export_run
@@ -312,7 +312,7 @@ def test_killed_the_run_ends_with_equal_numbers(models, tmp_path, long):
     config = {**SHORT, "long": long, "steps": 20, "checkpoint_seconds": 0, "dtype": "float32"}
     whole = adapt(models["llama"], late_task(60), "lora", config=config, out=tmp_path / "whole")
     folder = tmp_path / "killed"
-    process = multiprocessing.get_context("forkserver").Process(target=_paced, args=(models["llama"], folder, config))
+    process = forked(_paced, models["llama"], folder, config)
     assert killed_once_kept(process, folder / "checkpoints")
     result = adapt(models["llama"], late_task(60), "lora", config=config, out=folder)
     assert result.resumed_from_step > 0

@@ -6,7 +6,8 @@ import pytest
 import tokenworth.adaptation.recommended_settings as rule
 import tokenworth.adaptation.training.rate_restart as restart
 from planted import planted_task
-from routes import has_checkpoint, model_at
+from processes import has_checkpoint
+from routes import model_at
 from tokenworth.adaptation import adapt
 from tokenworth.adaptation.recommended_settings import RouteRule
 from tokenworth.adaptation.training.rate_restart import entropy_of_classes, learned_nothing

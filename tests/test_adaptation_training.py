@@ -18,7 +18,8 @@ import tokenworth.adaptation.training.route_training as training
 import tokenworth.training.loop as loop
 from number_formats import AUTO, unit
 from planted import planted_task, with_parts
-from routes import SHORT, has_checkpoint, model_at, paced_run, run
+from processes import forked, has_checkpoint
+from routes import SHORT, model_at, paced_run, run
 from small_models import FAMILIES, write_folder
 from tokenworth.adaptation import AdaptResult, adapt
 from tokenworth.adaptation.routes.tuned_predictor import TextClassifier
@@ -247,14 +248,12 @@ def test_balanced_class_weights_are_those_of_the_formula(model):
 
 def test_killed_at_random_moments_the_run_ends_with_equal_numbers(model, tmp_path):
     """A checkpoint after every step, killed wherever it is; losses and metrics must be equal, bit for bit."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["routes", "tokenworth.adaptation", "transformers.models.llama.modeling_llama"])
     settings = {"steps": 45, "checkpoint_seconds": 0, "selection": "best", "eval_steps": 15}
     whole = run(model, "lora", tmp_path / "whole", **settings)
     rng, kills = random.Random(0), 0
     folder = tmp_path / "killed"
     while kills < 6:
-        process = context.Process(target=paced_run, args=(model, "lora", folder, 0.025, settings))
+        process = forked(paced_run, model, "lora", folder, 0.025, settings)
         process.start()
         _wait_for(folder / "checkpoints", process)
         process.join(rng.uniform(0.0, 0.5))

@@ -1,7 +1,6 @@
 """Tunings beside LoRA: each learns, is what its definition says, is counted, kept, gone on with and refused."""
 
 import json
-import multiprocessing
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,8 @@ import torch
 
 from commands import tokenworth
 from planted import planted_task, rows_of, write_rows
-from routes import killed_once_kept, model_at, paced_run, run
+from processes import forked, killed_once_kept
+from routes import model_at, paced_run, run
 from small_models import write_folder
 from tokenworth.adaptation import AdaptConfig, AdaptResult, adapt, load_classifier, make_config
 from tokenworth.adaptation.evaluation.diagnosis import intruder_dimensions
@@ -125,11 +125,10 @@ def test_a_tuning_that_was_interrupted_goes_on_to_equal_numbers(models, tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["p_tuning", "loreft", "last_blocks"])
 def test_killed_the_run_ends_with_equal_numbers(models, tmp_path, tuning):
-    context = multiprocessing.get_context("forkserver")
     settings = {"tuning": tuning, "steps": 30, "checkpoint_seconds": 0, "virtual_tokens": V, "dtype": "float32"}
     whole = run(models["llama"], "lora", tmp_path / "whole", **settings)
     folder = tmp_path / "killed"
-    process = context.Process(target=paced_run, args=(models["llama"], "lora", folder, 0.1, settings))
+    process = forked(paced_run, models["llama"], "lora", folder, 0.1, settings)
     assert killed_once_kept(process, folder / "checkpoints")
     result = run(models["llama"], "lora", folder, **settings)
     assert result.resumed_from_step > 0

@@ -1,6 +1,5 @@
 """kill -9 at any moment, a full disk, a damaged checkpoint: what was done stays done, and the numbers are the same."""
 
-import multiprocessing
 import os
 import random
 import resource
@@ -14,6 +13,7 @@ import torch
 
 from passes import contents, run_pass, slow_pass, store_at, texts_of
 from planted import planted_task, rows_of, write_rows
+from processes import forked, server
 from small_models import write_folder
 from tokenworth.errors import EncodeError
 from tokenworth.features.layer_groups import moment_bytes
@@ -27,18 +27,10 @@ def model(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("model") / "llama", "llama")
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """Makes processes from a clean one that has the libraries loaded: a kill then costs milliseconds, not seconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["passes", "tokenworth.features", "transformers.models.llama.modeling_llama"])
-    return context
-
-
-def start(processes, model, folder, settings):
+def start(model, folder, settings):
     """A slow pass in a process of its own, and the number of its batches so far."""
-    batches = processes.Value("i", 0)
-    process = processes.Process(target=slow_pass, args=(model, folder, 0.02, batches, settings))
+    batches = server().Value("i", 0)
+    process = forked(slow_pass, model, folder, 0.02, batches, settings)
     process.start()
     return process, batches
 
@@ -55,12 +47,12 @@ def kill(process, batches, *, at=1, seconds=0.0):
     return alive
 
 
-def test_killed_at_random_moments_the_pass_ends_with_equal_numbers(model, tmp_path, processes):
+def test_killed_at_random_moments_the_pass_ends_with_equal_numbers(model, tmp_path):
     """Two groups of layers, so that kills fall into both passes and between them."""
     whole = contents(run_pass(model, tmp_path / "whole", **TWO_GROUPS))
     moments, killed, positions = random.Random(0), 0, set()
     while killed < KILLS:
-        process, batches = start(processes, model, tmp_path / "killed", TWO_GROUPS)
+        process, batches = start(model, tmp_path / "killed", TWO_GROUPS)
         assert kill(process, batches, seconds=moments.uniform(0, 0.12)), f"done after {killed} kills: make it slower"
         killed += 1
         positions |= {path.stat().st_mtime_ns for path in (tmp_path / "killed").rglob("checkpoint.safetensors")}
@@ -74,8 +66,8 @@ def test_killed_at_random_moments_the_pass_ends_with_equal_numbers(model, tmp_pa
     assert last.facts["tokens"] == 2 * last.entry.manifest["n_tokens"], "no batch is counted twice"
 
 
-def test_a_pass_killed_halfway_does_not_start_over(model, tmp_path, processes):
-    assert kill(*start(processes, model, tmp_path, {}), at=14)
+def test_a_pass_killed_halfway_does_not_start_over(model, tmp_path):
+    assert kill(*start(model, tmp_path, {}), at=14)
     assert [one.state for one in store_at(tmp_path).kept()] == ["interrupted"]
     done = []
     features = run_pass(model, tmp_path, progress=lambda _part, tokens, total: done.append(tokens / total))
@@ -146,13 +138,13 @@ def pass_with_small_files(model, folder, limit, said):
 
 
 @pytest.mark.parametrize("limit", [10_000, 50_000], ids=["features", "checkpoint"])
-def test_a_full_disk_is_one_sentence_and_nothing_is_lost(model, tmp_path, processes, limit):
+def test_a_full_disk_is_one_sentence_and_nothing_is_lost(model, tmp_path, limit):
     _interrupt(model, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("checkpoint.safetensors")}
     assert before
     folder = tmp_path if limit > 20_000 else tmp_path / "new"
-    said = processes.Queue()
-    process = processes.Process(target=pass_with_small_files, args=(model, folder, limit, said))
+    said = server().Queue()
+    process = forked(pass_with_small_files, model, folder, limit, said)
     process.start()
     sentence = said.get(timeout=60)
     process.join()

@@ -1,7 +1,6 @@
 """Several processes, really started: they merge to the numbers of one, uneven shares included, and fail together."""
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import torch
 from commands import free_port
 from passes import contents, run_pass, shared_pass, store_at
 from planted import planted_task, rows_of, write_rows
+from processes import forked
 from small_models import write_folder
 from tokenworth.features.layer_groups import moment_bytes
 
@@ -27,19 +27,10 @@ def whole(model, tmp_path_factory):
     return run_pass(model, tmp_path_factory.mktemp("whole"))
 
 
-@pytest.fixture(scope="module")
-def context():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["passes", "tokenworth.features", "transformers.models.llama.modeling_llama"])
-    return context
-
-
-def together(context, model, folder, size, kill=None, **settings):
+def together(model, folder, size, kill=None, **settings):
     """Run a pass in several processes; kill them all so many seconds later, if asked."""
     port = free_port()
-    ours = [
-        context.Process(target=shared_pass, args=(model, folder, rank, size, port, settings)) for rank in range(size)
-    ]
+    ours = [forked(shared_pass, model, folder, rank, size, port, settings) for rank in range(size)]
     for process in ours:
         process.start()
     ours[0].join(kill or 100)
@@ -70,8 +61,8 @@ def assert_moments_equal(found, expected):
 
 @pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("shard", [False, True], ids=["replicas", "sharded"])
-def test_processes_merge_to_the_numbers_of_one(context, model, whole, tmp_path, size, shard):
-    assert together(context, model, tmp_path, size, shard=shard)
+def test_processes_merge_to_the_numbers_of_one(model, whole, tmp_path, size, shard):
+    assert together(model, tmp_path, size, shard=shard)
     found = run_pass(model, tmp_path)
     assert found.facts["reused"], "one process finds what several have made"
     assert found.facts["processes"] == size
@@ -82,29 +73,29 @@ def test_processes_merge_to_the_numbers_of_one(context, model, whole, tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", [False, True], ids=["replicas", "sharded"])
-def test_more_processes_than_batches(context, model, tmp_path, shard):
+def test_more_processes_than_batches(model, tmp_path, shard):
     parts = {"train": ["w1 w2 w3", "w4 w5 w6 w7"], "test": ["w8 w9"]}
-    assert together(context, model, tmp_path / "two", 2, parts=parts, batch_tokens=1000, shard=shard)
+    assert together(model, tmp_path / "two", 2, parts=parts, batch_tokens=1000, shard=shard)
     found, one = (run_pass(model, tmp_path / name, parts=parts, batch_tokens=1000) for name in ("two", "one"))
     assert found.facts["reused"]
     assert_equal(found, one)
     assert_moments_equal(found, one)
 
 
-def test_further_passes_of_several_processes(context, model, whole, tmp_path):
+def test_further_passes_of_several_processes(model, whole, tmp_path):
     memory = moment_bytes(2, 32)
-    assert together(context, model, tmp_path, 2, memory=memory)
+    assert together(model, tmp_path, 2, memory=memory)
     found = run_pass(model, tmp_path)
     assert (found.facts["passes"], found.facts["processes"]) == (2, 2)
     assert_equal(found, whole)
     assert_moments_equal(found, whole)
 
 
-def test_several_processes_killed_go_on(context, model, whole, tmp_path):
+def test_several_processes_killed_go_on(model, whole, tmp_path):
     """Paced, so that a fast machine is not done before the first kill."""
     paced, kills = {"memory": moment_bytes(2, 32), "checkpoint_seconds": 0.0, "seconds_a_batch": 0.05}, 0
     for seconds in (0.9, 1.0, 1.1, 1.2, 100):
-        kills += not together(context, model, tmp_path, 2, kill=seconds, **paced)
+        kills += not together(model, tmp_path, 2, kill=seconds, **paced)
     assert kills
     found = run_pass(model, tmp_path)
     assert found.facts["reused"]
@@ -113,11 +104,11 @@ def test_several_processes_killed_go_on(context, model, whole, tmp_path):
     assert_moments_equal(found, whole)
 
 
-def test_what_fails_in_one_fails_in_all(context, model, tmp_path):
+def test_what_fails_in_one_fails_in_all(model, tmp_path):
     name = run_pass(model, tmp_path).entry.folder.name
     store_at(tmp_path).clear()
     with store_at(tmp_path).writing(name):
-        assert together(context, model, tmp_path, 2)
+        assert together(model, tmp_path, 2)
     said = [(tmp_path / f"failure-{rank}").read_text() for rank in (0, 1)]
     assert "another run is passing the same texts" in said[0]
     assert said[0] == said[1]

@@ -1,7 +1,6 @@
 """Whole pretraining runs: exact resume after kill -9, several processes, experts, pages, and what stops a run."""
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -17,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from commands import tokenworth
 from corpora import config_of, run_file
+from processes import forked
 from tokenworth.base.locks import BusyError, only_writer
 from tokenworth.base.processes import leave_processes
 from tokenworth.errors import SettingError
@@ -99,14 +99,10 @@ def _run(home, out, seconds_a_step=0.0):
 
 def test_killed_at_random_moments_the_run_ends_with_equal_numbers(home):
     """A checkpoint after every step; killed wherever it is: losses, figures and weights are equal, bit for bit."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["corpora", "tokenworth.pretraining.pretrain_run", "transformers.models.llama.modeling_llama"]
-    )
     rng, kills, out, whole = random.Random(0), 0, home / "killed", home / "long"
     pretrain(config_of(home, tokens=LONG), whole)
     while kills < 6:
-        process = context.Process(target=_run, args=(home, out, 0.02))
+        process = forked(_run, home, out, 0.02)
         process.start()
         _wait_for(out / "state", process)
         process.join(rng.uniform(0.0, 1.2))
