@@ -16,6 +16,7 @@ import torch
 import tokenworth as tw
 from tokenworth.assessment.assessment_forecast import measure_rates
 from tokenworth.backbones import load_backbone, resolve_dtype
+from tokenworth.base.float32_products import float32_products
 
 CPU = torch.device("cpu")
 FORMATS = ("float32", "bfloat16")
@@ -47,7 +48,7 @@ def _row(name: str, values: list[float], form: str) -> None:
 def _forward(model: str, dtype: str) -> float:
     network: Any = load_backbone(model, dtype=dtype, device="cpu").model
     ids = torch.randint(0, network.config.vocab_size, (68, 30))
-    with torch.inference_mode():
+    with torch.inference_mode(), float32_products():
         return float(np.median(timeit.repeat(lambda: network(input_ids=ids, use_cache=False), number=1, repeat=7)))
 
 

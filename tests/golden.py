@@ -79,6 +79,8 @@ def facts_of_machine() -> dict[str, Any]:
     import torch
     from threadpoolctl import threadpool_info
 
+    from tokenworth.base.float32_products import product_decision
+
     assert np.eye(2) @ np.eye(2) is not None
     assert scipy.linalg.__name__
     pools = ("internal_api", "version", "architecture", "num_threads")
@@ -89,6 +91,7 @@ def facts_of_machine() -> dict[str, Any]:
         "torch uses": torch.backends.cpu.get_cpu_capability(),
         "limits": {name: os.environ.get(name, "") for name in limits},
         "threads": torch.get_num_threads(),
+        "float32 products": product_decision().library,
         "libraries": sorted(
             {" ".join(str(pool[name]) for name in pools if name in pool) for pool in threadpool_info()}
         ),

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import tokenworth.base.number_format as formats
+import tokenworth.base.processor as processor
 from tokenworth.backbones import resolve_dtype
 
 CPU = torch.device("cpu")
@@ -76,9 +77,10 @@ def test_a_near_tie_does_not_change_a_decision(machine, first, gain, expected):
 def test_what_torch_or_the_processor_changes_makes_it_void(machine, monkeypatch):
     formats.decision()
     places = {formats.decision_file()}
-    for name, value in (("_processor", lambda: "another"), ("cpu_flags", lambda: {"amx_bf16"})):
-        monkeypatch.setattr(formats, name, value)
-        places.add(formats.decision_file())
+    monkeypatch.setattr(processor, "processor_name", lambda: "another")
+    places.add(formats.decision_file())
+    monkeypatch.setattr(formats, "cpu_flags", lambda: {"amx_bf16"})
+    places.add(formats.decision_file())
     monkeypatch.setattr(torch, "__version__", "3.0")
     places.add(formats.decision_file())
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")

@@ -16,6 +16,7 @@ import torch
 from tokenworth.assessment.assessment_settings import AssessCall
 from tokenworth.backbones import Account, account_of, resolve_device, resolve_dtype
 from tokenworth.backbones.model_names import RANDOM_SUFFIX
+from tokenworth.base.float32_products import float32_products
 from tokenworth.encode.tokens import token_lengths
 from tokenworth.features.layer_groups import layer_groups, moment_memory
 from tokenworth.settings.signatures import keywords_of
@@ -140,8 +141,9 @@ def measure_rates(device: torch.device, dtype: torch.dtype) -> Rates:
 def _rate(device: torch.device, dtype: torch.dtype, size: int = 1024, seconds: float = 0.3) -> float:
     a = torch.randn(size, size, device=device).to(dtype)
     times: list[float] = []
-    while sum(times) < seconds or len(times) < 3:
-        start = perf_counter()
-        _ = (a @ a)[0, 0].item()  # waits for the device
-        times.append(perf_counter() - start)
+    with float32_products():
+        while sum(times) < seconds or len(times) < 3:
+            start = perf_counter()
+            _ = (a @ a)[0, 0].item()  # waits for the device
+            times.append(perf_counter() - start)
     return float(2 * size**3 / np.median(times))

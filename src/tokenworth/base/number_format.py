@@ -9,24 +9,20 @@ read it.
 from __future__ import annotations
 
 import json
-import logging
 import math
-import os
-import platform
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 
-from tokenworth.base.cell_store import content_hash
-from tokenworth.base.machine import cache_folder
+from tokenworth.base.float32_products import float32_products
+from tokenworth.base.kept_measurement import keep, measurement_file
+from tokenworth.base.processor import cpu_flags, processor_facts
 
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # what `auto` chooses from
 LEAST_GAIN = 1.5  # far from both measured gains; less would not repay the casts
@@ -35,7 +31,6 @@ _FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _TOKENS, _WIDTH, _INNER = 256, 768, 3072
 """The first product of the feed-forward part of a model of 768 coordinates, for the tokens of a small batch."""
 _REPEATS = 9
-_log = logging.getLogger("tokenworth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +69,7 @@ def renewed_decision() -> Decision:
 
 def decision_file() -> Path:
     """Where the decision of this processor and this torch is kept; machines may share the folder."""
-    return cache_folder() / f"number-format-{content_hash(_facts())[:12]}.json"
+    return measurement_file("number-format", _facts())
 
 
 @cache
@@ -99,40 +94,11 @@ def _read(place: Path) -> Decision | None:
 
 
 def _keep(measured: Decision, place: Path, *, anew: bool) -> Decision:
-    """Write a decision down, whole or not at all; returns the one that stands then, which may be another process's."""
-    text = json.dumps({name: value for name, value in asdict(measured).items() if name != "kept"}, indent=1)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        written = place.with_name(f".{place.name}.{uuid4().hex}")
-        try:
-            written.write_text(text, encoding="utf-8")
-            _publish(written, place, anew=anew)
-        finally:
-            written.unlink(missing_ok=True)
-    except OSError as error:
-        _log.warning(
-            "what dtype auto means here (%s) cannot be kept in %s (%s), so every process measures it anew; set "
-            "TOKENWORTH_CACHE to a folder that can be written",
-            measured.dtype,
-            place.parent,
-            error.strerror,
-        )
+    """Write a decision down; returns the one that stands then, which may be another process's."""
+    record = {name: value for name, value in asdict(measured).items() if name != "kept"}
+    if not keep(record, place, anew=anew, what=f"what dtype auto means here ({measured.dtype})"):
         return measured
     return _read(place) or replace(measured, kept=str(place))
-
-
-def _publish(written: Path, place: Path, *, anew: bool) -> None:
-    """Give a whole file its name; the first one stays unless it is decided anew."""
-    try:
-        if not anew:
-            place.hardlink_to(written)  # unlike a rename it fails where another process was first
-            return
-    except FileExistsError:
-        return
-    except OSError:  # a file system without links
-        anew = not place.exists()
-    if anew:
-        written.replace(place)
 
 
 def _measured(before: Decision | None = None) -> Decision:
@@ -161,7 +127,7 @@ def _product_seconds() -> dict[str, float]:
             name: (torch.ones(_TOKENS, _WIDTH, dtype=dtype), torch.ones(_WIDTH, _INNER, dtype=dtype))
             for name, dtype in FORMATS.items()
         }
-        with torch.inference_mode():
+        with torch.inference_mode(), float32_products():
             for _, (name, (left, right)) in product(range(_REPEATS), factors.items()):
                 start = time.thread_time()
                 torch.matmul(left, right)
@@ -173,34 +139,4 @@ def _product_seconds() -> dict[str, float]:
 
 def _facts() -> dict[str, Any]:
     """What a decision depends on."""
-    return {
-        "processor": _processor(),
-        "flags": sorted(_FLAGS & cpu_flags()),
-        "torch": torch.__version__,
-        "torch uses": torch.backends.cpu.get_cpu_capability(),
-        "onednn limit": os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "",
-    }
-
-
-def _processor() -> str:
-    """Name, family, model and stepping, as far as the system tells them."""
-    kernel = _kernel_facts()
-    names = ("model name", "cpu family", "model", "stepping")
-    return " ".join([platform.machine(), *(kernel[name] for name in names if name in kernel)])
-
-
-def cpu_flags() -> set[str]:
-    """Instruction sets of this CPU, from torch where its version tells them, else from the kernel."""
-    capabilities = getattr(torch.cpu, "get_capabilities", None)
-    if capabilities is not None:
-        return {flag for flag, there in capabilities().items() if there is True}
-    return set(_kernel_facts().get("flags", "").split())
-
-
-def _kernel_facts() -> dict[str, str]:
-    """What the kernel says of the first processor."""
-    text = ""
-    with suppress(OSError):
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in lines}
+    return {**processor_facts(), "flags": sorted(_FLAGS & cpu_flags()), "float32": "by BLAS or by oneDNN"}

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from tokenworth.base.float32_products import product_decision
 from tokenworth.version import NUMERICS, __version__
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "accelerate", "scikit-learn", "numpy", "pandas")
@@ -33,6 +34,7 @@ def describe_environment() -> dict[str, Any]:
         "processor": platform.processor() or platform.machine(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "float32 products": product_decision().library,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 

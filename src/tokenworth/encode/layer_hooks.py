@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.structure.structure import block_input
+from tokenworth.base.float32_products import float32_products, short_attention
 from tokenworth.encode.batches import Batch
 from tokenworth.errors import EncodeError
 
@@ -73,7 +74,8 @@ class Delivery:
 def run_batch(backbone: Backbone, batch: Batch, delivery: Delivery) -> None:
     """Run the model on a batch until the last layer asked for has been handed over."""
     # Sharded weights are exchanged in tensors that inference mode cannot make.
-    with torch.no_grad() if backbone.sharded else torch.inference_mode():
+    ungraded = torch.no_grad() if backbone.sharded else torch.inference_mode()
+    with ungraded, float32_products(), short_attention(batch.mask_BT.shape[1], backbone.dtype):
         if backbone.structure.blocks is None:
             _from_record(backbone, batch, delivery)
         else:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from tokenworth.backbones import Backbone, load_backbone
+from tokenworth.base.float32_products import float32_products
 from tokenworth.encode.batches import plan_batches
 from tokenworth.encode.forward_pass import default_batch_tokens
 from tokenworth.encode.tokens import tokenise
@@ -72,7 +73,7 @@ def text_losses(backbone: Backbone, texts: Sequence[str], *, max_length: int | N
     ids = tokenise(backbone, texts, max_length=max_length).ids
     rows = np.array([row for row, text in enumerate(ids) if len(text) > 1], dtype=np.int64)
     nats_N, bytes_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=np.int64)
-    with torch.inference_mode():
+    with torch.inference_mode(), float32_products():
         for batch in plan_batches([len(ids[row]) for row in rows], default_batch_tokens(backbone)):
             nats_N[rows[batch]] = _batch_loss(backbone, [ids[row] for row in rows[batch]])
     words = (backbone.tokenizer.decode(ids[row][1:].tolist(), skip_special_tokens=True) for row in rows)

@@ -15,6 +15,7 @@ from time import perf_counter
 import torch
 
 from tokenworth.base.aliases import Progress
+from tokenworth.base.float32_products import float32_products
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.training.checkpoints import (
     Checkpoint,
@@ -51,7 +52,8 @@ class Loop:
         if resumed == 0:
             self._watch()
         kept_at = perf_counter()
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        kept_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+        with kept_state, float32_products():
             while not learner.is_done:
                 began = perf_counter()
                 self._step()

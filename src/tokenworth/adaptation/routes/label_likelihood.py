@@ -28,6 +28,7 @@ from tokenworth.backbones.structure.agreement import agree
 from tokenworth.backbones.structure.bounded_indices import bounded_indices
 from tokenworth.backbones.structure.tree_attention import Tree, tree_attention
 from tokenworth.base.aliases import Floats
+from tokenworth.base.float32_products import float32_products
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import default_batch_tokens, plan_batches
 from tokenworth.errors import AdaptError
@@ -82,7 +83,7 @@ def mean_log_likelihoods(backbone: Backbone, prompts: list[list[int]], labels: l
     if not prompts:
         return means_NC
     tokens, ends = [token for ids in labels for token in ids], np.cumsum([len(ids) for ids in labels])
-    with torch.inference_mode():
+    with torch.inference_mode(), float32_products():
         reader = choose_reader(backbone, prompts, Labels(labels))
         lengths = [reader.places(ids) for ids in prompts]
         for rows in plan_batches(lengths, default_batch_tokens(backbone)):

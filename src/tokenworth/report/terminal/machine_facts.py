@@ -11,6 +11,7 @@ import torch
 
 import tokenworth.base.number_format as formats
 from tokenworth.backbones import dtype_name, resolve_device, resolve_dtype
+from tokenworth.base.float32_products import product_decision, renewed_product_decision
 from tokenworth.base.machine import free_memory, memory
 from tokenworth.base.versions import describe_environment
 from tokenworth.features import default_store
@@ -40,8 +41,15 @@ def _auto_format(device: torch.device, *, measure_anew: bool) -> dict[str, Any]:
     """What dtype auto stands for, and why."""
     if device.type != "cpu":
         return {"dtype auto": dtype_name(resolve_dtype("auto", device))}
+    products = renewed_product_decision() if measure_anew else product_decision()
     decision = formats.renewed_decision() if measure_anew else formats.decision()
-    shown: dict[str, Any] = {"dtype auto": decision.dtype}
+    shown: dict[str, Any] = {"float32 products": products.library}  # those of the environment, unless renewed
+    if products.gflops:
+        shown["float32 products measured"] = ", ".join(
+            f"{rate:g} GFLOP/s by {name} with a relative error of {products.errors[name]:.1e}"
+            for name, rate in products.gflops.items()
+        )
+    shown["dtype auto"] = decision.dtype
     if decision.gflops is not None:
         rates = ", ".join(f"{rate:g} GFLOP/s in {name}" for name, rate in decision.gflops.items())
         shown["dtype auto measured"] = f"{rates} on one thread, {decision.measured}"
