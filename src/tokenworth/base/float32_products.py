@@ -79,12 +79,14 @@ def float32_products() -> Iterator[None]:
 def short_attention(tokens: int, dtype: torch.dtype) -> Iterator[None]:
     """Within it PyTorch's attention is whole products, where that is faster: in float32 by oneDNN, texts being short.
 
+    A backward pass that computes activations again has to be inside too.
+
     Args:
         tokens: of the longest text, padding included.
-        dtype: of the states.
+        dtype: that attention is computed in.
     """
     switch = _Switch.here()
-    short = dtype == torch.float32 and not torch.is_autocast_enabled("cpu") and tokens <= SHORT_TEXTS
+    short = dtype == torch.float32 and tokens <= SHORT_TEXTS
     if switch is None or not switch.open or not short:
         yield
         return

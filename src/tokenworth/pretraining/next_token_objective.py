@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokenworth.base.float32_products import short_attention
 from tokenworth.pretraining.ring_attention import RING, own_part
 
 _CHUNK = 512
@@ -66,8 +65,7 @@ class NextToken(nn.Module):
             ids_BT, targets_BT, positions_BT = (own_part(x) for x in (ids_BT, targets_BT, positions_BT))
         else:
             more["attention_mask"] = document_mask(documents_BT)
-        with short_attention(ids_BT.shape[1], self._head.dtype):
-            output = self.model.base_model(input_ids=ids_BT, position_ids=positions_BT, use_cache=False, **more)
+        output = self.model.base_model(input_ids=ids_BT, position_ids=positions_BT, use_cache=False, **more)
         return output, targets_BT
 
     def _balance(self, output: Any) -> Tensor:

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tokenworth.base.aliases import Progress
 from tokenworth.base.devices import dtype_name, resolve_device, resolve_dtype
+from tokenworth.base.float32_products import float32_products, short_attention
 from tokenworth.base.locks import claimed
 from tokenworth.base.machine import keep_freed_memory
 from tokenworth.base.processes import Processes
@@ -104,7 +105,8 @@ def _train(
     track = config.training.track if is_main else None
     with closing(make_tracker(track, folder / "logs", "pretrain", asdict(config.training))) as tracker:
         loop = Loop(learner, Checkpoints(folder / "state", PretrainError), tracker, progress)
-        resumed = loop.run()
+        with float32_products(), short_attention(config.training.context, compute.dtype):
+            resumed = loop.run()
         loop.keep()
     looks = [row["held_out"] for row in read_journal(folder / "metrics.jsonl") if "held_out" in row]
     position, tokens = learner.position, learner.tokens
