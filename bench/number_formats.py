@@ -90,7 +90,7 @@ def _forward(networks: dict[str, Any], size: tuple[int, int], dtype: str) -> flo
     backbone, (texts, tokens) = networks[dtype], size
     ids = torch.randint(0, backbone.model.config.vocab_size, (texts, tokens))
     mask = torch.ones_like(ids)
-    with torch.inference_mode(), float32_products(), short_attention(tokens, backbone.dtype):
+    with torch.inference_mode(), float32_products(), short_attention(tokens, backbone.dtype, CPU):
         return median(_timed(lambda: backbone.model(input_ids=ids, attention_mask=mask)) for _ in range(3))
 
 

@@ -21,6 +21,7 @@ from tokenworth.base.float32_products import float32_products, product_decision,
 from tokenworth.encode.text_loss import text_losses
 from tokenworth.pretraining import pretrain
 
+CPU = torch.device("cpu")
 FINE, ROUNDED = {"BLAS": 3e-7, "oneDNN": 6e-7}, {"BLAS": 3e-7, "oneDNN": 3e-3}
 FASTER, EVEN = {"BLAS": 2.0, "oneDNN": 1.0}, {"BLAS": 1.1, "oneDNN": 1.0}
 
@@ -151,7 +152,7 @@ def test_what_the_caller_has_set_stays(decided):
 def test_a_pytorch_without_it_computes_as_it_does(monkeypatch):
     monkeypatch.setattr(products._Switch, "here", staticmethod(lambda: None))
     assert products._measured().library == "BLAS"
-    with float32_products(), short_attention(8, torch.float32):
+    with float32_products(), short_attention(8, torch.float32, CPU):
         assert torch.ones(2, 2) @ torch.ones(2, 2) is not None
 
 
@@ -166,9 +167,22 @@ def test_attention_of_short_texts_is_the_same(decided, tokens, dtype):
     mask = torch.rand(2, 1, tokens, tokens) > 0.3
     mask |= torch.eye(tokens, dtype=torch.bool)
     usual = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    with float32_products(), short_attention(tokens, dtype):
+    with float32_products(), short_attention(tokens, dtype, CPU):
         found = scaled_dot_product_attention(q, k, v, attn_mask=mask)
     assert (found - usual).norm() < 10 * torch.finfo(dtype).eps * usual.norm()
+
+
+@pytest.mark.parametrize(("tokens", "dtype", "device", "whole"), [
+    (128, torch.float32, "cpu", True), (129, torch.float32, "cpu", False), (8, torch.bfloat16, "cpu", False),
+    (8, torch.float32, "cuda", False),
+])  # fmt: skip
+def test_the_kernel_is_left_only_where_it_is_slower(decided, tokens, dtype, device, whole):
+    decided("oneDNN")
+    with float32_products(), short_attention(tokens, dtype, torch.device(device)):
+        assert torch.backends.cuda.flash_sdp_enabled() != whole
+    with short_attention(tokens, dtype, torch.device(device)):
+        assert torch.backends.cuda.flash_sdp_enabled(), "BLAS multiplies"
+    assert torch.backends.cuda.flash_sdp_enabled()
 
 
 def test_a_pass_finds_the_same_within_float32(decided, tmp_path):

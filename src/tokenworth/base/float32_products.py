@@ -76,7 +76,7 @@ def float32_products() -> Iterator[None]:
 
 
 @contextmanager
-def short_attention(tokens: int, dtype: torch.dtype) -> Iterator[None]:
+def short_attention(tokens: int, dtype: torch.dtype, device: torch.device) -> Iterator[None]:
     """Within it PyTorch's attention is whole products, where that is faster: in float32 by oneDNN, texts being short.
 
     A backward pass that computes activations again has to be inside too.
@@ -84,10 +84,11 @@ def short_attention(tokens: int, dtype: torch.dtype) -> Iterator[None]:
     Args:
         tokens: of the longest text, padding included.
         dtype: that attention is computed in.
+        device: likewise; nothing changes on any but a CPU.
     """
     switch = _Switch.here()
-    short = dtype == torch.float32 and tokens <= SHORT_TEXTS
-    if switch is None or not switch.open or not short:
+    slower = device.type == "cpu" and dtype == torch.float32 and tokens <= SHORT_TEXTS
+    if switch is None or not switch.open or not slower:
         yield
         return
     with sdpa_kernel(SDPBackend.MATH):

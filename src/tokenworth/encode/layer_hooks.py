@@ -75,7 +75,7 @@ def run_batch(backbone: Backbone, batch: Batch, delivery: Delivery) -> None:
     """Run the model on a batch until the last layer asked for has been handed over."""
     # Sharded weights are exchanged in tensors that inference mode cannot make.
     ungraded = torch.no_grad() if backbone.sharded else torch.inference_mode()
-    with ungraded, float32_products(), short_attention(batch.mask_BT.shape[1], backbone.dtype):
+    with ungraded, float32_products(), short_attention(batch.mask_BT.shape[1], backbone.dtype, backbone.device):
         if backbone.structure.blocks is None:
             _from_record(backbone, batch, delivery)
         else:

@@ -105,7 +105,7 @@ def _train(
     track = config.training.track if is_main else None
     with closing(make_tracker(track, folder / "logs", "pretrain", asdict(config.training))) as tracker:
         loop = Loop(learner, Checkpoints(folder / "state", PretrainError), tracker, progress)
-        with float32_products(), short_attention(config.training.context, compute.dtype):
+        with float32_products(), short_attention(config.training.context, compute.dtype, compute.device):
             resumed = loop.run()
         loop.keep()
     looks = [row["held_out"] for row in read_journal(folder / "metrics.jsonl") if "held_out" in row]

@@ -137,14 +137,14 @@ class TunedPredictor:
         """What is computed of each text (N, width), texts of like length together."""
         self.classifier.eval()
         found_NW = np.empty((len(ids), width))
-        device, one_length = self.backbone.device.type, self.backbone.structure.reads_padding
+        device, one_length = self.backbone.device, self.backbone.structure.reads_padding
         narrow = self.dtype not in {torch.float32, torch.float64}
         todo = plan_batches([len(text) for text in ids], default_batch_tokens(self.backbone), one_length=one_length)
         todo.reverse()
 
         def of(rows: np.ndarray) -> Tensor:
-            attention = short_attention(max(len(ids[row]) for row in rows), self.dtype)
-            with torch.inference_mode(), torch.autocast(device, dtype=self.dtype, enabled=narrow), attention:
+            attention = short_attention(max(len(ids[row]) for row in rows), self.dtype, device)
+            with torch.inference_mode(), torch.autocast(device.type, dtype=self.dtype, enabled=narrow), attention:
                 return compute(padded_batch(self.backbone, ids, rows))
 
         with float32_products():
