@@ -34,7 +34,7 @@ def precision():
 def decided(tmp_path, monkeypatch):
     """Called with a library, this process measures that it is the faster one, with these errors of both."""
     if products._Switch.here() is None:
-        pytest.skip("this PyTorch does not give products in float32 to oneDNN")
+        pytest.skip("this PyTorch was built without oneDNN")
     monkeypatch.setenv("TOKENWORTH_CACHE", str(tmp_path / "cache of products"))
 
     def as_measured(library, errors=FINE):
@@ -90,7 +90,7 @@ def test_what_is_measured_here_is_the_time_and_the_rounding_of_both():
     """Whatever this processor is: a library that rounds to bfloat16 is a thousand times further from float64."""
     switch, threads = products._Switch.here(), torch.get_num_threads()
     if switch is None:
-        pytest.skip("this PyTorch does not give products in float32 to oneDNN")
+        pytest.skip("this PyTorch was built without oneDNN")
     seconds, errors = products._seconds_and_errors(switch)
     assert set(seconds) == set(errors) == {"BLAS", "oneDNN"}
     assert all(0 < value < 60 for value in seconds.values())
@@ -149,7 +149,7 @@ def test_what_the_caller_has_set_stays(decided):
         settings.fp32_precision = before
 
 
-def test_a_pytorch_without_it_computes_as_it_does(monkeypatch):
+def test_a_pytorch_without_onednn_computes_as_it_does(monkeypatch):
     monkeypatch.setattr(products._Switch, "here", staticmethod(lambda: None))
     assert products._measured().library == "BLAS"
     with float32_products(), short_attention(8, torch.float32, CPU):
