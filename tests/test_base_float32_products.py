@@ -55,8 +55,7 @@ def decided(tmp_path, monkeypatch):
 def test_onednn_is_taken_where_it_is_faster_and_rounds_like_float32(decided, faster, errors, library):
     decided(faster, errors)
     assert product_decision().library == library
-    (kept,) = products.measurement_file("x", {}).parent.glob("float32-products-*.json")
-    assert json.loads(kept.read_text())["library"] == library
+    assert json.loads(products._file().read_text())["library"] == library
 
 
 def test_a_decision_stands_until_it_is_renewed(decided):
@@ -71,7 +70,7 @@ def test_a_decision_stands_until_it_is_renewed(decided):
 @pytest.mark.parametrize("text", ["", "[]", '{"library": "cuBLAS", "gflops": {}, "errors": {}, "facts": {}}', "{}"])
 def test_a_damaged_decision_is_made_anew(decided, text):
     decided("oneDNN")
-    place = products.measurement_file("float32-products", products.processor_facts())
+    place = products._file()
     place.parent.mkdir(parents=True)
     place.write_text(text)
     assert product_decision().library == "oneDNN"
@@ -108,6 +107,7 @@ def test_the_leave_is_open_only_inside_and_once_for_all(decided):
     before = precision()
     with float32_products():
         assert precision() == "bf16"
+        assert product_decision().library == "oneDNN"
         with float32_products():
             pass
         assert precision() == "bf16", "the inner one ends nothing"
@@ -145,13 +145,15 @@ def test_what_the_caller_has_set_stays(decided):
         with float32_products():
             assert precision() == "tf32"
         assert precision() == "tf32"
+        assert product_decision().library == products.renewed_product_decision().library == "as set for PyTorch: tf32"
+        assert not products._file().exists(), "what is of one process is not kept for all"
     finally:
         settings.fp32_precision = before
 
 
 def test_a_pytorch_without_onednn_computes_as_it_does(monkeypatch):
     monkeypatch.setattr(products._Switch, "here", staticmethod(lambda: None))
-    assert products._measured().library == "BLAS"
+    assert product_decision().library == products.renewed_product_decision().library == "BLAS"
     with float32_products(), short_attention(8, torch.float32, CPU):
         assert torch.ones(2, 2) @ torch.ones(2, 2) is not None
 

@@ -33,6 +33,7 @@ MOST_ERROR = 8.0
 SHORT_TEXTS = 128
 """Tokens up to which attention goes faster by whole products than by PyTorch's kernel, whose blocks are too small for
 oneDNN: .4 against 6.7 ms for 32 texts of 16 tokens, 2.0 against 3.7 for 4 of 128, 3.7 against 3.3 for 2 of 256."""
+_UNSET = ("none", "ieee")
 _TOKENS, _WIDTH, _INNER, _REPEATS = 256, 768, 3072, 9
 
 
@@ -40,7 +41,7 @@ _TOKENS, _WIDTH, _INNER, _REPEATS = 256, 768, 3072, 9
 class ProductDecision:
     """Which library multiplies in float32 on this processor, and the measurement it rests on."""
 
-    library: str  # BLAS or oneDNN
+    library: str  # BLAS or oneDNN, or what the caller has set for PyTorch
     gflops: dict[str, float]
     """10^9 FLOPs a second of CPU time on one thread, by library."""
     errors: dict[str, float]
@@ -49,14 +50,19 @@ class ProductDecision:
 
 
 def product_decision() -> ProductDecision:
-    """The decision of this machine: the one that is kept, else a new one, which is then kept."""
-    return _decided(measurement_file("float32-products", processor_facts()))
+    """The decision of this machine: the one that is kept, else a new one, which is then kept.
+
+    Nothing is decided, or kept, where the caller has set a precision for PyTorch: that stays.
+    """
+    return _given() or _decided(_file())
 
 
 def renewed_product_decision() -> ProductDecision:
     """Measure again and keep the result."""
-    place, measured = measurement_file("float32-products", processor_facts()), _measured()
-    keep(asdict(measured), place, anew=True, what=_what(measured))
+    if given := _given():
+        return given
+    measured = _measured()
+    keep(asdict(measured), _file(), anew=True, what=_what(measured))
     _decided.cache_clear()
     return measured
 
@@ -65,10 +71,10 @@ def renewed_product_decision() -> ProductDecision:
 def float32_products() -> Iterator[None]:
     """Within it this process's products in float32 on a CPU are those of the library that was decided for.
 
-    A precision that the caller has set for PyTorch stays.  Several may be open at once, in several threads.
+    Several may be open at once, in several threads.
     """
     switch = _Switch.here()
-    if switch is None or product_decision().library == BLAS:
+    if switch is None or product_decision().library != ONEDNN:
         yield
         return
     with switch.on():
@@ -111,18 +117,32 @@ class _Switch:
     @contextmanager
     def on(self) -> Iterator[None]:
         with self._lock:
-            ours = self.open > 0 or self.settings.fp32_precision in {"none", "ieee"}
-            if ours and not self.open:
+            if not self.open:
                 self._before = self.settings.fp32_precision
                 self.settings.fp32_precision = "bf16"
-            self.open += ours
+            self.open += 1
         try:
             yield
         finally:
             with self._lock:
-                self.open -= ours
-                if ours and not self.open:
+                self.open -= 1
+                if not self.open:
                     self.settings.fp32_precision = self._before
+
+
+def _given() -> ProductDecision | None:
+    """What is not to be measured: PyTorch has no choice, the caller has made it, or it is made and in force."""
+    switch = _Switch.here()
+    if switch is None:
+        return ProductDecision(BLAS, {}, {}, {})
+    if switch.open:
+        return ProductDecision(ONEDNN, {}, {}, {})
+    set_to = switch.settings.fp32_precision
+    return None if set_to in _UNSET else ProductDecision(f"as set for PyTorch: {set_to}", {}, {}, {})
+
+
+def _file() -> Path:
+    return measurement_file("float32-products", processor_facts())
 
 
 @cache
@@ -150,14 +170,13 @@ def _read(place: Path) -> ProductDecision | None:
 
 
 def _measured() -> ProductDecision:
-    switch, facts = _Switch.here(), processor_facts()
-    if switch is None or switch.open or switch.settings.fp32_precision not in {"none", "ieee"}:
-        return ProductDecision(BLAS, {}, {}, facts)
+    switch = _Switch.here()
+    assert switch is not None, "asked only where there is a choice"
     seconds, errors = _seconds_and_errors(switch)
     gflops = {name: round(2e-9 * _TOKENS * _WIDTH * _INNER / value, 1) for name, value in seconds.items()}
     faster = gflops[ONEDNN] > LEAST_GAIN * gflops[BLAS]
     library = ONEDNN if faster and errors[ONEDNN] < MOST_ERROR * errors[BLAS] else BLAS
-    return ProductDecision(library, gflops, errors, facts)
+    return ProductDecision(library, gflops, errors, processor_facts())
 
 
 def _seconds_and_errors(switch: _Switch) -> tuple[dict[str, float], dict[str, float]]:

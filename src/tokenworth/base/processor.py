@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ def cpu_flags() -> set[str]:
     return set(_kernel_facts().get("flags", "").split())
 
 
+@cache
 def _kernel_facts() -> dict[str, str]:
-    """What the kernel says of the first processor."""
+    """What the kernel says of the first processor; with many of them its file takes long to read."""
     text = ""
     with suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
