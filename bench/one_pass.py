@@ -25,6 +25,7 @@ from torch import Tensor
 
 from tokenworth.backbones import Backbone
 from tokenworth.backbones.structure.structure import examine
+from tokenworth.base.float32_products import float32_products, short_attention
 from tokenworth.encode import Tokens, encode, pool
 from tokenworth.encode.batches import make_batch, plan_batches
 from tokenworth.encode.layer_hooks import Consume
@@ -198,19 +199,22 @@ def products(s_PD: Tensor, h_PD: Tensor) -> tuple[Tensor, Tensor]:
 def median_seconds(step: Callable[[], object]) -> float:
     """CPU seconds of a step, median of five."""
     times = []
-    for _ in range(5):
-        start = process_time()
-        step()
-        times.append(process_time() - start)
+    with float32_products():
+        for _ in range(5):
+            start = process_time()
+            step()
+            times.append(process_time() - start)
     return statistics.median(times)
 
 
 def bare_forward(backbone: Backbone, tokens: Tokens) -> float:
     """CPU seconds of the model on the same batches, nothing caught."""
     start = process_time()
-    with torch.inference_mode():
+    with torch.inference_mode(), float32_products():
         for rows in plan_batches(tokens.lengths, 2048):
-            backbone.model(**make_batch(backbone, tokens.ids, rows, "right").inputs)
+            batch = make_batch(backbone, tokens.ids, rows, "right")
+            with short_attention(batch.mask_BT.shape[1], backbone.dtype, backbone.device):
+                backbone.model(**batch.inputs)
     return process_time() - start
 
 
