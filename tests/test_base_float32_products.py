@@ -235,6 +235,28 @@ def test_passes_losses_and_prompts_are_inside(decided, tmp_path):
         assert seen == {"bf16"}
 
 
+@pytest.mark.parametrize("packing", [True, False])
+def test_short_texts_leave_the_kernel_wherever_they_are_padded(decided, tmp_path, monkeypatch, packing):
+    """In passes, losses, training and predictions; packed texts have products of their own."""
+    decided("oneDNN")
+    kernel, usual = [], torch.nn.functional.scaled_dot_product_attention
+
+    def attend(*arguments, **options):
+        if torch.backends.mkldnn.matmul.fp32_precision == "bf16":
+            kernel.append(torch.backends.cuda.flash_sdp_enabled())
+        return usual(*arguments, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
+    model = model_at(tmp_path, tie_word_embeddings=True)
+    backbone = load_backbone(model, dtype="float32", lm_head=True)
+    run_pass(backbone, tmp_path / "pass")
+    text_losses(backbone, ["w1 w2 w3", "w4 w5"])
+    config = {"steps": 3, "lr": 1e-3, "dtype": "float32", "mislabelled": False, "packing": packing}
+    adapt(model, planted_task(40), "full", config=config)
+    assert kernel
+    assert not any(kernel)
+
+
 @pytest.mark.parametrize("route", ["lora", "full", "scratch"])
 def test_training_and_predictions_are_inside(decided, tmp_path, route):
     decided("oneDNN")

@@ -89,11 +89,12 @@ def short_attention(tokens: int, dtype: torch.dtype, device: torch.device) -> It
 
     Args:
         tokens: of the longest text, padding included.
-        dtype: that attention is computed in.
+        dtype: of the states, where autocast is off.
         device: likewise; nothing changes on any but a CPU.
     """
     switch = _Switch.here()
-    slower = device.type == "cpu" and dtype == torch.float32 and tokens <= SHORT_TEXTS
+    wide = dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    slower = device.type == "cpu" and wide and tokens <= SHORT_TEXTS
     if switch is None or not switch.open or not slower:
         yield
         return

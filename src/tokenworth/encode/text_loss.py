@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tokenworth.backbones import Backbone, load_backbone
-from tokenworth.base.float32_products import float32_products
+from tokenworth.base.float32_products import float32_products, short_attention
 from tokenworth.encode.batches import plan_batches
 from tokenworth.encode.forward_pass import default_batch_tokens
 from tokenworth.encode.tokens import tokenise
@@ -110,7 +110,8 @@ def _batch_loss(backbone: Backbone, ids: list[np.ndarray]) -> np.ndarray:
         mask_BT[row, : len(text)] = 1
     ids_BT, mask_BT = ids_BT.to(backbone.device), mask_BT.to(backbone.device)
     model: Any = backbone.model
-    states_BTD = model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
+    with short_attention(longest, backbone.dtype, backbone.device):
+        states_BTD = model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
     kept = mask_BT[:, 1:].bool()
     states_ND, wanted_N = states_BTD[:, :-1][kept], ids_BT[:, 1:][kept]
     size, parts = max(1, _LOGITS_AT_ONCE // backbone.structure.n_embeddings), []

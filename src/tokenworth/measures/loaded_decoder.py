@@ -24,7 +24,7 @@ from tokenworth.backbones.loading.weights import pretrained_model
 from tokenworth.backbones.model_names import RANDOM_SUFFIX
 from tokenworth.backbones.twins import random_model
 from tokenworth.base.aliases import Floats
-from tokenworth.base.float32_products import float32_products
+from tokenworth.base.float32_products import float32_products, short_attention
 from tokenworth.base.keywords import known_keywords
 from tokenworth.errors import SettingError
 from tokenworth.measures.measure_settings import DecoderChoice
@@ -120,7 +120,8 @@ def decoder_of(model: Any, tokenizer: Any, name: str = "model") -> Decoder:
 def token_nll(decoder: Decoder, ids_NT: Tensor) -> Floats:
     """-log q(token | those before it in its row), nats: (N, T - 1) of whole rows without padding."""
     nll_NT = np.empty((ids_NT.shape[0], ids_NT.shape[1] - 1))
-    with torch.inference_mode(), float32_products():
+    attention = short_attention(ids_NT.shape[1], decoder.model.dtype, decoder.device)
+    with torch.inference_mode(), float32_products(), attention:
         for rows in batches(decoder, ids_NT):
             batch_BT = ids_NT[rows].to(decoder.device)
             logits_BTV = wide(decoder.model(input_ids=batch_BT, use_cache=False).logits[:, :-1])

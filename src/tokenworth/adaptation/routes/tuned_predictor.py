@@ -26,7 +26,7 @@ from tokenworth.backbones import Backbone, dtype_name, load_backbone
 from tokenworth.backbones.loading.quiet import quiet_transformers
 from tokenworth.backbones.twins import with_model
 from tokenworth.base.aliases import Floats, Long
-from tokenworth.base.float32_products import float32_products, short_attention
+from tokenworth.base.float32_products import float32_products
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import Tokens, default_batch_tokens, plan_batches, tokenise
 from tokenworth.errors import AdaptError, SettingError, first_line
@@ -137,25 +137,21 @@ class TunedPredictor:
         """What is computed of each text (N, width), texts of like length together."""
         self.classifier.eval()
         found_NW = np.empty((len(ids), width))
-        device, one_length = self.backbone.device, self.backbone.structure.reads_padding
+        device, one_length = self.backbone.device.type, self.backbone.structure.reads_padding
         narrow = self.dtype not in {torch.float32, torch.float64}
         todo = plan_batches([len(text) for text in ids], default_batch_tokens(self.backbone), one_length=one_length)
         todo.reverse()
-
-        def of(rows: np.ndarray) -> Tensor:
-            attention = short_attention(max(len(ids[row]) for row in rows), self.dtype, device)
-            with torch.inference_mode(), torch.autocast(device.type, dtype=self.dtype, enabled=narrow), attention:
-                return compute(padded_batch(self.backbone, ids, rows))
-
-        with float32_products():
-            while todo:
-                rows = todo.pop()
-                try:
-                    found_NW[rows] = of(rows).double().cpu().numpy()
-                except (RuntimeError, MemoryError) as error:
-                    if not is_out_of_memory(error) or len(rows) == 1:
-                        raise
-                    todo += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+        while todo:
+            rows = todo.pop()
+            autocast = torch.autocast(device, dtype=self.dtype, enabled=narrow)
+            try:
+                with torch.inference_mode(), autocast, float32_products():
+                    found_BW = compute(padded_batch(self.backbone, ids, rows))
+                found_NW[rows] = found_BW.double().cpu().numpy()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or len(rows) == 1:
+                    raise
+                todo += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
         return found_NW
 
     def save(self, folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ Axes: B texts, T tokens of the longest, S tokens of all, D width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, cast
@@ -26,6 +26,7 @@ from tokenworth.backbones import Backbone
 from tokenworth.backbones.structure.agreement import agree
 from tokenworth.backbones.structure.bounded_indices import bounded_indices
 from tokenworth.backbones.structure.tree_attention import Tree, TreeError, tree_attention
+from tokenworth.base.float32_products import short_attention
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import pool
 from tokenworth.encode.batches import make_batch
@@ -55,10 +56,19 @@ class TextBatch:
 
     def states(self, model: nn.Module) -> Tensor:
         """Last states (rows, tokens of a row, D) of a base model, its adapters and wrappers included."""
-        attention = nullcontext() if self.tree is None else tree_attention(self.tree)
-        with attention, spans_told(self.spans):
+        with self._attention(model), spans_told(self.spans):
             states: Tensor = model(**self.inputs).last_hidden_state
         return states
+
+    def _attention(self, model: nn.Module) -> AbstractContextManager[Any]:
+        if self.tree is not None:
+            return tree_attention(self.tree)
+        return short_attention(self.inputs["input_ids"].shape[1], *_kind(model))
+
+
+def _kind(model: nn.Module) -> tuple[torch.dtype, torch.device]:
+    weight = next(model.parameters())
+    return weight.dtype, weight.device
 
 
 def padded_batch(backbone: Backbone, ids: list[np.ndarray], rows: np.ndarray) -> TextBatch:
