@@ -216,11 +216,24 @@ WAYS = {
 }
 
 
+_PROGRAM = """
+import pathlib, test_pretrain_runs
+home = pathlib.Path({home!r})
+
+class Kept:
+    def __del__(self, file=home / "taken apart", write=pathlib.Path.write_text):
+        write(file, "Python has been taken apart")
+
+kept = Kept()
+test_pretrain_runs.runs_of_two(home)
+"""
+
+
 def runs_of_two(home):
     """All ways one after the other, in each of the processes that torchrun has started."""
     for name in WAYS:
         pretrain(home / f"{name}.yaml", home / name)
-    leave_processes()  # as the command does: threads of gloo that outlive the interpreter end the process by a signal
+    leave_processes()  # as the command does
 
 
 @pytest.fixture(scope="module")
@@ -228,8 +241,7 @@ def two(home, whole):
     """Two processes, really started by torchrun, once for all ways: starting them is what takes long."""
     for name, way in WAYS.items():
         run_file(home, **way).rename(home / f"{name}.yaml")
-    program = f"import pathlib, test_pretrain_runs as t; t.runs_of_two(pathlib.Path({str(home)!r}))"
-    (home / "program.py").write_text(program, encoding="utf-8")
+    (home / "program.py").write_text(_PROGRAM.format(home=str(home)), encoding="utf-8")
     tests = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": tests}
     start = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
@@ -238,6 +250,11 @@ def two(home, whole):
     )
     assert done.returncode == 0, done.stderr.decode()[-3000:]
     return home
+
+
+def test_processes_of_a_group_end_before_python_is_taken_apart(two):
+    """Threads of the group live on, and one that lets go of a tensor then aborts its process."""
+    assert not (two / "taken apart").exists()
 
 
 @pytest.mark.parametrize("way", ["replicas", "fsdp2", "ring"])

@@ -6,9 +6,12 @@ is used as it is.  Text travels as bytes in tensors: nothing is pickled.
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -111,9 +114,34 @@ def join_processes() -> Processes:
 
 
 def leave_processes() -> None:
-    """Take leave of the others, if this process was in a group."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+    """Take leave of the others and end this process, if it was in a group: the last that it does.
+
+    It ends as Python would after the exception in flight, if any, but Python is not taken apart before.  DDP and FSDP
+    keep the threads of a group after it is destroyed (torch 2.13), and one that lets go of a tensor while Python is
+    taken apart aborts the process: "terminate called without an active exception" (pytorch/pytorch#179291).
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    code = _exit_code(sys.exc_info()[1])
+    dist.destroy_process_group()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a reader that has left, a stream that is closed
+            stream.flush()
+    os._exit(code)
+
+
+def _exit_code(error: BaseException | None) -> int:
+    """What Python would end with; what it would print is printed."""
+    if error is None:
+        return 0
+    if not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+        return 1
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    sys.stderr.write(f"{error.code}\n")
+    return 1
 
 
 def _device() -> torch.device:

@@ -102,6 +102,13 @@ app = _command_line()
 
 def main() -> None:
     """Run the command line; what users can mend ends in one sentence, not in a traceback."""
+    try:
+        _main()
+    finally:
+        _leave_processes()
+
+
+def _main() -> None:
     streams.take_any_letter()
     with printing_safely(), interruptible(_say_interrupted) as interruption:
         try:
@@ -112,7 +119,6 @@ def main() -> None:
             _say_interrupted()
             sys.exit(interruption.code)
         finally:
-            _leave_processes()
             streams.flush()
 
 

@@ -120,7 +120,7 @@ def decoder_of(model: Any, tokenizer: Any, name: str = "model") -> Decoder:
 def token_nll(decoder: Decoder, ids_NT: Tensor) -> Floats:
     """-log q(token | those before it in its row), nats: (N, T - 1) of whole rows without padding."""
     nll_NT = np.empty((ids_NT.shape[0], ids_NT.shape[1] - 1))
-    attention = short_attention(ids_NT.shape[1], decoder.model.dtype, decoder.device)
+    attention = short_attention(ids_NT.shape[1], next(decoder.model.parameters()).dtype, decoder.device)
     with torch.inference_mode(), float32_products(), attention:
         for rows in batches(decoder, ids_NT):
             batch_BT = ids_NT[rows].to(decoder.device)
