@@ -92,7 +92,7 @@ def package_values(
     values = {name: value.value for name, value in layer.values.items()} | context_values(context, total)
     if len(features) <= total.dim + 1:
         values["retained_crossfit_auc"] = values.get("retained_auc", math.nan)
-    probe = ridge_probe(features, labels, folds, features, groups=groups, total=total)
+    probe = ridge_probe(features, labels, folds, features, total=total)
     known, asked = features[folds > 0], features[folds == 0]
     nearest, similarity = nearest_labels(known, asked)
     voted = vote(labels[folds > 0], nearest, similarity, total.n_classes)

@@ -141,7 +141,7 @@ def fit(place: Path, facts: dict[str, Any], rows: list[int], read: Callable[[Row
         for fold in range(FOLDS)
     ]
     total = add_up(groups).with_texts(train)
-    fitted = ridge_probe(train, labels[:n], folds, texts[n:], groups=groups, total=total)
+    fitted = ridge_probe(train, labels[:n], folds, texts[n:], total=total)
     right, hits = (fitted.crossfit_N == labels[:n]).numpy(), float((fitted.test_M == labels[n:]).double().mean())
     return fitted.loss_N.numpy(), right, hits, logme(total), hscore(total)
 

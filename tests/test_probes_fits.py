@@ -25,13 +25,12 @@ def moments_of(z, labels, n_classes=3):
 
 
 def fit_ridge(train, labels, folds, test, shuffled=()):
-    groups = [moments_of(train[folds == fold], labels[folds == fold]) for fold in range(folds.max() + 1)]
     return ridge_probe(
         torch.tensor(train),
         torch.tensor(labels),
         torch.tensor(folds),
         torch.tensor(test),
-        groups=groups,
+        total=moments_of(train, labels),
         shuffled=[moments_of(train, other) for other in shuffled],
     )
 
@@ -39,9 +38,11 @@ def fit_ridge(train, labels, folds, test, shuffled=()):
 # --- ridge.  scikit-learn penalises the sum of squares, the package the mean: alpha = N penalty.
 
 
-def peer_decision(fit_z, fit_labels, z, penalty):
-    scaler = StandardScaler().fit(fit_z)
-    peer = Ridge(alpha=penalty * len(fit_z)).fit(scaler.transform(fit_z), np.eye(3)[fit_labels])
+def peer_decision(fit_z, fit_labels, z, penalty, every_z=None):
+    """Fitted to some texts, in the units and at the penalty of all."""
+    every_z = fit_z if every_z is None else every_z
+    scaler = StandardScaler().fit(every_z)
+    peer = Ridge(alpha=penalty * len(every_z)).fit(scaler.transform(fit_z), np.eye(3)[fit_labels])
     return peer.predict(scaler.transform(z))
 
 
@@ -56,7 +57,7 @@ def test_the_ridge_probe_is_scikit_learns_on_standardised_features(mean):
     assert (found.test_M.numpy() == other).mean() > 0.6
     for fold in range(5):
         out = folds == fold
-        decision = peer_decision(train[~out], labels[~out], train[out], found.penalty)
+        decision = peer_decision(train[~out], labels[~out], train[out], found.penalty, train)
         assert found.crossfit_N[out].tolist() == decision.argmax(1).tolist()
         loss = ((decision - np.eye(3)[labels[out]]) ** 2).sum(1)
         np.testing.assert_allclose(found.loss_N[out], loss, rtol=0, atol=1e-8)

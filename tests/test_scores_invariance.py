@@ -19,7 +19,6 @@ from tokenworth.scores import (
     retained,
     ridge,
 )
-from tokenworth.scores.ridge import ridge_at
 
 # The relative ridge of 1e-8 acts on coordinates, which a map changes: 1e-8 times the condition of C0 and of the map.
 TOLERANCE = 1e-5
@@ -108,7 +107,7 @@ def test_a_coordinate_a_thousand_times_the_others(scale, every):
     z, z2 = torch.tensor(SAMPLE.z), torch.tensor(mapped.z)
     assert ridge(pooled2).penalty == ridge(pooled).penalty
     np.testing.assert_allclose(ridge(pooled2).decision(z2), ridge(pooled).decision(z), rtol=0, atol=1e-8)
-    weights, weights2 = (ridge_at(p, 0.1)[0] for p in (pooled, pooled2))
+    weights, weights2 = (ridge(p, penalty=0.1).weights_DC for p in (pooled, pooled2))
     np.testing.assert_allclose(z2 @ weights2, z @ weights, rtol=0, atol=1e-8)
     for k in (2, 6):  # not invariant to such a map, but right
         assert ntps(context2, pooled2, k) == pytest.approx(slow.ntps(mapped, k), abs=TOLERANCE)

@@ -56,7 +56,7 @@ def test_at_a_given_lambda_a_replicate_is_the_evidence_of_the_texts_left(shape, 
             for c, log_lambda in enumerate(points.log_lambda_P[1] for _, points in replicates.classes)
         ]
         expected = sum(heights) / len(heights) / int(left.sum())
-        assert replicates.without(rows[g], truth[g]) == pytest.approx(expected, rel=1e-6, abs=1e-7)
+        assert replicates.without(replicates.along(rows[g]), truth[g]) == pytest.approx(expected, rel=1e-6, abs=1e-7)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -64,7 +64,8 @@ def test_the_parabola_finds_the_maximum_over_lambda(shape):
     z, labels = texts(*shape)
     groups, rows, truth = grouped(z, labels, shape[2])
     total = add_up(groups)
-    quick = torch.tensor([LogmeReplicates.of(total).without(*group) for group in zip(rows, truth, strict=True)])
+    replicates = LogmeReplicates.of(total)
+    quick = torch.tensor([replicates.without(replicates.along(z), y) for z, y in zip(rows, truth, strict=True)])
     exact = torch.tensor([logme(total - group) for group in groups])
     error = interval(torch.tensor(logme(total)), exact).error
     assert (quick - exact).abs().max() < 0.02 * error
@@ -77,7 +78,8 @@ def test_a_class_that_leaves_with_its_group_is_not_among_the_classes():
     labels = labels.clone()
     labels[:1] = 2
     groups, rows, truth = grouped(z, labels, 3)
-    got = LogmeReplicates.of(add_up(groups)).without(rows[0], truth[0])
+    replicates = LogmeReplicates.of(add_up(groups))
+    got = replicates.without(replicates.along(rows[0]), truth[0])
     assert got == pytest.approx(logme(add_up(groups) - groups[0]), abs=2e-3)
 
 
@@ -118,6 +120,6 @@ def test_where_the_texts_left_give_the_labels_exactly_there_is_no_interval_eithe
     z[0, :2] = 0.5
     groups, rows, truth = grouped(torch.tensor(z), labels, 2)
     replicates = LogmeReplicates.of(add_up(groups))
-    assert np.isnan(replicates.without(rows[0], truth[0]))
-    assert np.isfinite(replicates.without(rows[1], truth[1]))
+    assert np.isnan(replicates.without(replicates.along(rows[0]), truth[0]))
+    assert np.isfinite(replicates.without(replicates.along(rows[1]), truth[1]))
     assert np.isnan(logme(add_up(groups) - groups[0])), "as decompositions say"

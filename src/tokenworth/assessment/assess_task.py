@@ -16,8 +16,8 @@ from tokenworth.assessment.assessment_summary import summarise
 from tokenworth.assessment.fact_cards import backbone_card, task_card
 from tokenworth.assessment.flags import few_tokens, find_flags, massive_activations
 from tokenworth.assessment.layer_scores import (
-    layer_moments,
     prepare_labels,
+    probe_moments,
 )
 from tokenworth.assessment.probe_search import candidate_readings, nested_accuracy
 from tokenworth.assessment.probe_table import probe_table
@@ -129,7 +129,7 @@ def _score(
     with clock("probes"):
         probes = probe_table(features, task, choice, scored.rows, scored.probes[best], settings, baseline)
     with clock("scores"):
-        pooled = pooled_spectrum(layer_moments(layer_texts(features, best.layer)[1], labels).total)
+        pooled = pooled_spectrum(probe_moments(layer_texts(features, best.layer)[1], labels).total)
     task_facts, backbone_facts = task_card(task, tokens), backbone_card(backbone)
     flags = find_flags(task, backbone, {layer: scored.scores[layer].reasons for layer in settings.layers})
     rows = [scored.rows[layer] for layer in settings.layers]

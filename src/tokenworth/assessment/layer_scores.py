@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from tokenworth.scores import PooledMoments
 from tokenworth.scores.layer import LayerScores
 from tokenworth.scores.layer_statistics import Value
 from tokenworth.scores.pooled import add_up
+from tokenworth.scores.ridge_folds import groups_pay
 from tokenworth.scores.whitening import unit_scale
 from tokenworth.tasks import Task
 
@@ -81,9 +82,9 @@ class LayerMoments:
     """Of each fold."""
     shuffled: list[PooledMoments]
     """Of all texts under each shuffle of the labels; what is found of `total` serves them too."""
-    rows: list[Tensor]
+    rows: list[Tensor] = field(default_factory=list)
     """Pooled texts (N_g, D) of each fold."""
-    labels: list[Tensor] | None
+    labels: list[Tensor] | None = None
     """Of the same texts (N_g,); None of sets, which no class-wise update knows."""
 
 
@@ -92,29 +93,47 @@ def layer_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
 
     Raises EncodeError: pooled texts that are infinite.
     """
+    wide_ND = _wide(features_ND)
+    shift_D = wide_ND.mean(0)
+    folds = [labels.folds_N == fold for fold in range(int(labels.folds_N.max()) + 1)]
+    of_fold = [labels.train_N[rows_N] for rows_N in folds]
+    groups = [_moments(wide_ND[rows_N], each_N, labels, shift_D) for rows_N, each_N in zip(folds, of_fold, strict=True)]
+    moments = _with_shuffles(add_up(groups), groups, wide_ND, labels)
+    of_classes = None if labels.sets_LC is not None else of_fold
+    return replace(moments, rows=[features_ND[rows_N] for rows_N in folds], labels=of_classes)
+
+
+def probe_moments(features_ND: Tensor, labels: Labels) -> LayerMoments:
+    """The same without the folds where a ridge probe does not ask for them.
+
+    Raises EncodeError: pooled texts that are infinite.
+    """
+    if groups_pay(*features_ND.shape):
+        return layer_moments(features_ND, labels)
+    wide_ND = _wide(features_ND)
+    return _with_shuffles(_moments(wide_ND, labels.train_N, labels, wide_ND.mean(0)), [], wide_ND, labels)
+
+
+def _wide(features_ND: Tensor) -> Tensor:
     if not torch.isfinite(features_ND).all():
         raise EncodeError(
             "the sum of a text's states is beyond float32 at a layer, so they cannot be pooled; check the weights of "
             "the model, or leave the layer out (--layers)"
         )
-    wide_ND, n_classes = features_ND.to(torch.float64), labels.n_classes
-    shift_D, width = wide_ND.mean(0), features_ND.shape[1]
-    folds = [labels.folds_N == fold for fold in range(int(labels.folds_N.max()) + 1)]
-    groups = [
-        PooledMoments(width, n_classes, shift_D=shift_D, sets_LC=labels.sets_LC).update(
-            wide_ND[in_fold_N], labels.train_N[in_fold_N]
-        )
-        for in_fold_N in folds
-    ]
-    total = add_up(groups).with_texts(wide_ND)
-    counts_C = torch.bincount(labels.train_N, minlength=n_classes).to(torch.float64)
-    none_CD = torch.zeros(n_classes, width, dtype=torch.float64)
-    shuffled = [
-        total.relabel(none_CD.index_add(0, shuffled_N, wide_ND).T, counts_C) for shuffled_N in labels.shuffled_BN
-    ]
-    rows = [features_ND[in_fold_N] for in_fold_N in folds]
-    of_rows = None if labels.sets_LC is not None else [labels.train_N[in_fold_N] for in_fold_N in folds]
-    return LayerMoments(total, groups, shuffled, rows, of_rows)
+    return features_ND.to(torch.float64)
+
+
+def _moments(wide_ND: Tensor, labels_N: Tensor, labels: Labels, shift_D: Tensor) -> PooledMoments:
+    empty = PooledMoments(wide_ND.shape[1], labels.n_classes, shift_D=shift_D, sets_LC=labels.sets_LC)
+    return empty.update(wide_ND, labels_N)
+
+
+def _with_shuffles(total: PooledMoments, groups: list[PooledMoments], wide_ND: Tensor, labels: Labels) -> LayerMoments:
+    total = total.with_texts(wide_ND)
+    counts_C = torch.bincount(labels.train_N, minlength=labels.n_classes).to(torch.float64)
+    none_CD = torch.zeros(labels.n_classes, wide_ND.shape[1], dtype=torch.float64)
+    sums = (none_CD.index_add(0, shuffled_N, wide_ND).T for shuffled_N in labels.shuffled_BN)
+    return LayerMoments(total, groups, [total.relabel(zy_DC, counts_C) for zy_DC in sums])
 
 
 def score_row(layer: int, scores: LayerScores) -> dict[str, Any]:
@@ -138,9 +157,9 @@ def layer_probe(train_ND: Tensor, test_MD: Tensor, moments: LayerMoments, labels
         labels.train_N,
         labels.folds_N,
         test_MD,
+        total=moments.total,
         groups=moments.groups,
         shuffled=moments.shuffled,
-        total=moments.total,
     )
 
 

@@ -17,6 +17,7 @@ from tokenworth.assessment.layer_scores import (
     neighbour_columns,
     pooled_scale,
     probe_columns,
+    probe_moments,
     score_row,
 )
 from tokenworth.assessment.probe_search import losses_of, search
@@ -78,7 +79,7 @@ def score_layers(features: Features, labels: Labels, settings: AssessSettings, c
 
     def fit(candidate: Candidate) -> RidgeProbe:
         train_ND, test_MD = (torch.from_numpy(features.part(part, *candidate)) for part in ("train", "test"))
-        return layer_probe(train_ND, test_MD, layer_moments(train_ND, labels), labels)
+        return layer_probe(train_ND, test_MD, probe_moments(train_ND, labels), labels)
 
     with side_by_side(features.width) as each, clock.shared() as shares:
         layers = each(work, settings.layers)

@@ -1,11 +1,11 @@
 """The ridge probe: every layer gets one, because it is a closed form of the moments.
 
-Penalty by GCV and quality by cross-fitting over groups, both on training texts; the test texts are only predicted.
+Penalty by GCV and quality by cross-fitting over folds, both on training texts; the test texts are only predicted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from tokenworth.probes.label_thresholds import shared_threshold
 from tokenworth.scores import PooledMoments, ridge
-from tokenworth.scores.pooled import add_up
-from tokenworth.scores.ridge import ridge_at
+from tokenworth.scores.ridge import shuffled_decisions
+from tokenworth.scores.ridge_folds import held_out_decisions
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -30,7 +30,7 @@ class RidgeProbe:
     test_M: Tensor
     """Class predicted for each test text."""
     crossfit_N: Tensor
-    """Class predicted for each training text by the probe that never saw its group."""
+    """Class predicted for each training text by the probe that never saw its fold."""
     loss_N: Tensor
     """Squared error over one-hot labels of the same predictions."""
     shuffled_BM: Tensor
@@ -43,59 +43,33 @@ def ridge_probe(
     folds_N: Tensor,
     test_MD: Tensor,
     *,
-    groups: Sequence[PooledMoments],
-    shuffled: Sequence[PooledMoments] = (),
-    total: PooledMoments | None = None,
-) -> RidgeProbe:
-    """Fit on all training texts, and once without each fold (0 .. G - 1) at the same penalty.
-
-    ``groups`` are pooled moments of each fold, ``total`` their sum if it is there, and ``shuffled`` those of all
-    training texts under shuffled labels.  Where they know label sets, labels are numbers of sets.
-    """
-    total = add_up(groups) if total is None else total
-    if total.sets_LC is not None:
-        return _label_probe(train_ND, total.sets_LC[labels_N], folds_N, test_MD, groups, shuffled, total)
-    fitted = ridge(total)
-    crossfit, loss = torch.empty_like(labels_N), torch.empty(len(labels_N), dtype=torch.float64)
-    for rows, decision in crossfit_decisions(train_ND, folds_N, groups, total, fitted.penalty):
-        one_hot = torch.nn.functional.one_hot(labels_N[rows], decision.shape[1])
-        crossfit[rows], loss[rows] = decision.argmax(1), (decision - one_hot).square().sum(1)
-    chance = [_decision(test_MD, moments, fitted.penalty).argmax(1) for moments in shuffled]
-    empty = torch.empty(0, len(test_MD), dtype=torch.int64)
-    return RidgeProbe(fitted.penalty, fitted.predict(test_MD), crossfit, loss, torch.stack(chance) if chance else empty)
-
-
-def _label_probe(
-    train_ND: Tensor,
-    labels_NC: Tensor,
-    folds_N: Tensor,
-    test_MD: Tensor,
-    groups: Sequence[PooledMoments],
-    shuffled: Sequence[PooledMoments],
     total: PooledMoments,
+    groups: Sequence[PooledMoments] = (),
+    shuffled: Sequence[PooledMoments] = (),
 ) -> RidgeProbe:
-    """Of several labels a text: predicted from the one decision on that gives cross-fitted texts the best micro F1."""
-    fitted = ridge(total)
-    decision_NC = torch.empty_like(labels_NC)
-    for rows, decision in crossfit_decisions(train_ND, folds_N, groups, total, fitted.penalty):
-        decision_NC[rows] = decision
-    threshold = shared_threshold(labels_NC.numpy().astype(np.int64), decision_NC.numpy())
-    said = [decision_MC >= threshold for decision_MC in (fitted.decision(test_MD), decision_NC)]
-    chance = [_decision(test_MD, moments, fitted.penalty) >= threshold for moments in shuffled]
-    loss_N = (decision_NC - labels_NC).square().sum(1)
-    empty = torch.empty(0, *said[0].shape, dtype=torch.bool)
-    return RidgeProbe(fitted.penalty, said[0], said[1], loss_N, torch.stack(chance) if chance else empty)
+    """Fit on all training texts, and once without each fold, named by its number, at the same penalty.
+
+    ``total`` are pooled moments of the training texts, ``groups`` those of each fold (of many texts they save time),
+    ``shuffled`` those of all under shuffled labels, best made by `relabel`.  Where moments know label sets, labels are
+    numbers of sets.
+    """
+    fitted, several = ridge(total), total.sets_LC is not None
+    truth_NC = as_columns(labels_N, total)
+    held_out_NC = held_out_decisions(train_ND, truth_NC, folds_N, total, fitted, groups)
+    loss_N = (held_out_NC - truth_NC).square().sum(1)
+    decisions = [fitted.decision(test_MD), held_out_NC]
+    if shuffled:
+        decisions += shuffled_decisions(test_MD, shuffled, fitted.penalty).unbind(1)
+    if several:  # predicted from the one decision on that gives cross-fitted texts the best micro F1
+        threshold = shared_threshold(truth_NC.numpy().astype(np.int64), held_out_NC.numpy())
+        test_M, crossfit_N, *chance = [decision >= threshold for decision in decisions]
+    else:
+        test_M, crossfit_N, *chance = [decision.argmax(1) for decision in decisions]
+    return RidgeProbe(fitted.penalty, test_M, crossfit_N, loss_N, torch.stack(chance) if chance else test_M[None][:0])
 
 
-def crossfit_decisions(
-    train_ND: Tensor, folds_N: Tensor, groups: Sequence[PooledMoments], total: PooledMoments, penalty: float
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each fold: which texts are in it (N,) bool, and what the read-out fitted without it says of them (n, C)."""
-    for fold, group in enumerate(groups):
-        rows = folds_N == fold
-        yield rows, _decision(train_ND[rows], total - group, penalty)
-
-
-def _decision(pooled_BD: Tensor, moments: PooledMoments, penalty: float) -> Tensor:
-    weights_DC, intercept_C = ridge_at(moments, penalty)
-    return pooled_BD.to(torch.float64) @ weights_DC + intercept_C
+def as_columns(labels_N: Tensor, total: PooledMoments) -> Tensor:
+    """Labels as 0 and 1 (N, C), float64: one-hot of classes, or the labels of each set that moments know."""
+    if total.sets_LC is not None:
+        return total.sets_LC[labels_N].to(torch.float64)
+    return torch.nn.functional.one_hot(labels_N, total.n_classes).to(torch.float64)

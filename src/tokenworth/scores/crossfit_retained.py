@@ -75,7 +75,7 @@ class _HeldOut:
         every k.  From as many directions on as the fit can tell apart, least squares has no one answer, and the curve
         stays where it is.
         """
-        held_out, fit = self.groups[place], self.total - self.groups[place]
+        held_out, fit = self.groups[place], self.total.labels_without(self.groups[place])
         fit_FK, held_out_NK = self._along(place, fit)
         length_K = fit_FK.norm(dim=0).clamp(min=torch.finfo(fit_FK.dtype).tiny)
         upper_KK = torch.linalg.qr(fit_FK / length_K, mode="r").R
@@ -84,7 +84,7 @@ class _HeldOut:
         upper_QQ, length_Q, along_DQ = upper_KK[:count, :count], length_K[:count], self.along_DK[:, :count]
         about_DC = held_out.class_sums(fit.mean())
         cross_DC = held_out.of_labels(about_DC) - torch.outer(about_DC.sum(1), fit.label_shares())
-        sides_Q2C = along_DQ.T @ torch.cat([fit.second_moments(center=True)[1], cross_DC], 1) / length_Q[:, None]
+        sides_Q2C = along_DQ.T @ torch.cat([fit.label_moments()[0], cross_DC], 1) / length_Q[:, None]
         weights_QC, cross_QC = torch.linalg.solve_triangular(upper_QQ.T, sides_Q2C, upper=False).chunk(2, dim=1)
         seen_NQ = held_out_NK[:, :count] / length_Q
         seen_NQ = torch.linalg.solve_triangular(upper_QQ, seen_NQ, upper=True, left=False)

@@ -49,14 +49,14 @@ class Frame:
 
     def without(self, total: PooledMoments, group: PooledMoments, rows_ND: Tensor | None = None) -> Replicate:
         """What all texts but a group say in these coordinates; rows_ND, the group's pooled texts, make it cheaper."""
-        fit = total - group
+        fit = total.labels_without(group)
         gram_RR, sum_R = _sums_in(self.coordinates_DR, total.mean(), group, rows_ND)
         inner_RR = gram_RR.mul_(-1 / fit.n_texts)
         inner_RR.diagonal().add_(total.n_texts / fit.n_texts)
         return self._replicate(fit, torch.addr(inner_RR, sum_R, sum_R, alpha=-1 / fit.n_texts**2))
 
     def _replicate(self, pooled: PooledMoments, inner_RR: Tensor | None) -> Replicate:
-        _, szy, syy = pooled.second_moments(center=True)
+        szy, syy = pooled.label_moments()
         cross_RC = (szy.T @ self.coordinates_DR).T  # a tenth of the time of K' Szy: K is read row by row
         return Replicate(self, pooled, inner_RR, cross_RC, float(syy.trace()))
 

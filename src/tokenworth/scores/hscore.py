@@ -18,10 +18,14 @@ def ledoit_wolf_shrinkage(pooled: PooledMoments) -> float:
 
     Source: Ledoit and Wolf (2004), Journal of Multivariate Analysis 88(2), 365-411.
     """
-    szz, _, _ = pooled.second_moments(center=True)
-    dim, energy = pooled.dim, szz.square().sum()
-    distance = energy - szz.trace().square() / dim
-    error = (pooled.quartic() - energy) / max(pooled.n_texts, 1)
+    szz = pooled.second_moments(center=True)[0]
+    return shrinkage_of(szz.square().sum(), szz.trace(), pooled.quartic(), pooled.dim, pooled.n_texts)
+
+
+def shrinkage_of(energy: Tensor, trace: Tensor, quartic: Tensor, dim: int, n_texts: int) -> float:
+    """The same from the squared Frobenius norm of S, its trace, and the mean of |z - mean|^4."""
+    distance = energy - trace.square() / dim
+    error = (quartic - energy) / max(n_texts, 1)
     if not distance > 0:
         return 0.0
     return float((error / distance).clamp(0, 1))
@@ -42,18 +46,18 @@ def hscore(pooled: PooledMoments, *, shrink: bool = True) -> float:
     Sources: Bao et al. (2019), ICIP; Ibrahim, Ponomareva and Mazumder (2022), ECML PKDD.
     """
     fixed = pooled.known(f"hscore {shrink}", lambda: _Shrunk.of(pooled, shrink=shrink))
-    szy = pooled.second_moments(center=True)[1]
-    between_DC = _standardised(pooled, szy) / fixed.scale_D[:, None]
+    szy, _ = pooled.label_moments()
+    between_DC = standardised(pooled, szy) / fixed.scale_D[:, None]
     return (1 - fixed.alpha) * float((between_DC * fixed.solve(between_DC)).sum())
 
 
-def _standardised(pooled: PooledMoments, szy_DC: Tensor) -> Tensor:
+def standardised(pooled: PooledMoments, szy_DC: Tensor) -> Tensor:
     """Szy Syy^-1/2 (D, C): of the mean text of each class, or of labels made uncorrelated."""
     if pooled.sets_LC is None:
         share_C = pooled.label_shares()
         weight_C = torch.where(share_C > 0, share_C.rsqrt(), 0.0)  # a class without texts (one group left out): nothing
         return szy_DC * weight_C
-    values_C, vectors_CC = torch.linalg.eigh(pooled.second_moments(center=True)[2])
+    values_C, vectors_CC = torch.linalg.eigh(pooled.label_moments()[1])
     kept_C = values_C > 1e-10 * values_C[-1].clamp(min=torch.finfo(torch.float64).tiny)
     return szy_DC @ vectors_CC[:, kept_C] / values_C[kept_C].sqrt()
 

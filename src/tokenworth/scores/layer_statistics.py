@@ -16,6 +16,7 @@ from torch import Tensor
 from tokenworth.scores.curves import SHARE, resolve_k
 from tokenworth.scores.frame import Frame, Replicate
 from tokenworth.scores.hscore import hscore
+from tokenworth.scores.hscore_replicates import hscore_without
 from tokenworth.scores.jackknife import Interval, interval
 from tokenworth.scores.logme import logme
 from tokenworth.scores.logme_replicates import LogmeReplicates
@@ -68,20 +69,25 @@ class Statistics:
 
     def without(self, total: PooledMoments, group: TextGroup) -> dict[str, Tensor]:
         """The same without a group of texts, as far as it has an interval."""
-        replicate = None if self.fixed is None else self.fixed.without(total, group.moments, group.rows_ND)
-        moments = total - group.moments if replicate is None else replicate.pooled
-        statistics = {"hscore": _scalar(hscore(moments))}
-        evidence = self._logme_without(group)
-        if math.isnan(evidence) and moments.dim <= LOGME_INTERVAL_MAX_WIDTH:
-            evidence = logme(moments)
-        if not math.isnan(evidence) or moments.dim <= LOGME_INTERVAL_MAX_WIDTH:
+        separation, evidence = self._at_low_rank(total, group)
+        within = total.dim <= LOGME_INTERVAL_MAX_WIDTH
+        if math.isnan(separation) or (within and math.isnan(evidence)):
+            fit = total - group.moments
+            separation = hscore(fit) if math.isnan(separation) else separation
+            evidence = logme(fit) if within and math.isnan(evidence) else evidence
+        statistics = {"hscore": _scalar(separation)}
+        if within or not math.isnan(evidence):
             statistics["logme"] = _scalar(evidence)
-        return statistics if replicate is None else statistics | _curves(replicate)
+        if self.fixed is None:
+            return statistics
+        return statistics | _curves(self.fixed.without(total, group.moments, group.rows_ND))
 
-    def _logme_without(self, group: TextGroup) -> float:
+    def _at_low_rank(self, total: PooledMoments, group: TextGroup) -> tuple[float, float]:
+        """H-score and LogME from the decomposition of all texts; NaN where that does not pay or rounding hides them."""
         if self.replicates is None or group.rows_ND is None or group.labels_N is None:
-            return math.nan
-        return self.replicates.without(group.rows_ND, group.labels_N)
+            return math.nan, math.nan
+        rows_NR = self.replicates.along(group.rows_ND)
+        return hscore_without(total, group.moments, rows_NR), self.replicates.without(rows_NR, group.labels_N)
 
     def _weighted(self, moments: PooledMoments) -> float:
         assert self.fixed is not None, "asked for only beside the published code, which needs a context"

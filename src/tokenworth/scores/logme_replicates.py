@@ -101,16 +101,19 @@ class LogmeReplicates:
         one = 3 * n**2 * (2 * len(self.mean_S) + n) + _CALLS
         return len(self.classes) * one < _EIGEN * self.total.dim**3
 
-    def without(self, rows_ND: Tensor, labels_N: Tensor) -> float:
-        """LogME of all texts but these (N, D) with their labels (N,); NaN where rounding hides it."""
-        rows_NR = (rows_ND.to(self.mean_S) - self.total.mean()) @ centred_spectrum(self.total).vectors_DR
+    def along(self, rows_ND: Tensor) -> Tensor:
+        """Some of the texts (N, D), about the mean of all, along the eigenvectors of their spectrum (N, R)."""
+        return (rows_ND.to(self.mean_S) - self.total.mean()) @ centred_spectrum(self.total).vectors_DR
+
+    def without(self, rows_NR: Tensor, labels_N: Tensor) -> float:
+        """LogME of all texts but these, as `along` gives them, with labels (N,); NaN where rounding hides it."""
         rows_NS = torch.nn.functional.pad(rows_NR, (0, 1)) + self.mean_S
         heights = []
         for of_class, points in self.classes:
             truth_N = (labels_N == of_class.label).to(rows_NS)
             if truth_N.sum() < of_class.count:  # of a class that leaves with the group nothing is asked
                 heights.append(self._peak(of_class, points, rows_NS, truth_N))
-        return float(torch.stack(heights).mean()) / (self.total.n_texts - len(rows_ND)) if heights else math.nan
+        return float(torch.stack(heights).mean()) / (self.total.n_texts - len(rows_NR)) if heights else math.nan
 
     def _peak(self, of_class: _OfClass, points: _Points, rows_NS: Tensor, truth_N: Tensor) -> Tensor:
         """Largest evidence of one class (scalar); NaN where it still rises at the last lambda that was tried."""

@@ -134,6 +134,10 @@ class PooledMoments:
     def __sub__(self, other: PooledMoments) -> PooledMoments:
         return self._combine(other, -1.0)
 
+    def labels_without(self, group: PooledMoments) -> PooledMoments:
+        """These texts without a group of them, for `label_moments` alone: nothing of the size D x D is made."""
+        return PooledMoments._of(self.sums.labels_without(group.sums), self.sets_LC)
+
     def _combine(self, other: PooledMoments, sign: float) -> PooledMoments:
         if (self.dim, self.n_classes) != (other.dim, other.n_classes):
             raise ValueError(
@@ -168,15 +172,18 @@ class PooledMoments:
 
         Szz is computed once and shared: do not write to it.
         """
-        szz = self.known(f"szz {center}", lambda: self._szz(center))
+        return self.known(f"szz {center}", lambda: self._szz(center)), *self.label_moments(center=center)
+
+    def label_moments(self, *, center: bool = True) -> tuple[Tensor, Tensor]:
+        """Szy (D, C) and Syy (C, C) of the same."""
         mean, share = self.mean(), self.sums.count_C / self._n
         moved = self.sums.shift_D - mean if center else self.sums.shift_D
         szy = (self.sums.zy_DC + torch.outer(moved, self.sums.count_C)) / self._n
         # With z centred the mean of y drops out of Szy.
         if (sets_LC := self.sets_LC) is not None:
             about_C = share @ sets_LC if center else torch.zeros_like(sets_LC[0])
-            return szz, szy @ sets_LC, (sets_LC.T * share) @ sets_LC - torch.outer(about_C, about_C)
-        return szz, szy, share.diag() - torch.outer(share, share) if center else share.diag()
+            return szy @ sets_LC, (sets_LC.T * share) @ sets_LC - torch.outer(about_C, about_C)
+        return szy, share.diag() - torch.outer(share, share) if center else share.diag()
 
     def _szz(self, center: bool) -> Tensor:
         sums, n = self.sums, self._n

@@ -73,12 +73,20 @@ class PooledSums:
 
     def combine(self, other: PooledSums, sign: float) -> PooledSums:
         """Sums over both sets of texts (sign 1), or over those of self without those of other (sign -1)."""
+        return self._combined(other, sign, tuple(field.name for field in fields(self)))
+
+    def labels_without(self, other: PooledSums) -> PooledSums:
+        """What says something of labels, without the texts of other; the sums of z alone are empty (0,)."""
+        return self._combined(other, -1.0, ("count_C", "zy_DC"))
+
+    def _combined(self, other: PooledSums, sign: float, names: tuple[str, ...]) -> PooledSums:
         shift = self.shift_D if self.count_C.sum() else other.shift_D
         mine, theirs = self.about(shift), other.to(self.shift_D.device).about(shift)
         added = {
-            name: tensor + sign * getattr(theirs, name) for name, tensor in mine.tensors().items() if name != "shift_D"
+            name: tensor + sign * getattr(theirs, name) if name in names else tensor.new_empty(0)
+            for name, tensor in mine.tensors().items()
         }
-        return PooledSums(shift_D=shift, **added)
+        return PooledSums(**{**added, "shift_D": shift})
 
 
 def add_batch(sums: PooledSums, pooled: Tensor, labels: Tensor) -> PooledSums:

@@ -8,13 +8,14 @@ freedom may be spent; docs/results/repeated_texts.md has what they are worth.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tokenworth.scores.pooled import PooledMoments
-from tokenworth.scores.whitening import Whitening, unit_scale, whiten, whiten_rows
+from tokenworth.scores.whitening import Whitening, whiten, whiten_rows
 
 PENALTIES = torch.logspace(-8, 4, 61, dtype=torch.float64)
 """The path searched, relative to unit-variance coordinates."""
@@ -85,8 +86,7 @@ class _Path:
 
 def _path(pooled: PooledMoments, whitening: Whitening, *, center: bool) -> _Path:
     _, szy, syy = pooled.second_moments(center=center)
-    loadings = whitening.vectors_DR.T @ (szy / whitening.scale_D[:, None])
-    return _Path(whitening.values_R, loadings, syy.trace(), pooled.n_distinct, int(center))
+    return _Path(whitening.values_R, _loadings(whitening, szy), syy.trace(), pooled.n_distinct, int(center))
 
 
 def raw_diagonal(pooled: PooledMoments, szz_DD: Tensor) -> Tensor:
@@ -103,54 +103,59 @@ def pooled_whitening(pooled: PooledMoments, *, center: bool) -> Whitening:
     return whiten(szz, floor_D=raw_diagonal(pooled, szz))
 
 
+def whitening_of(pooled: PooledMoments) -> Whitening:
+    """The same of centred moments, found once for texts and all their relabellings."""
+    return pooled.known("whitening True", lambda: pooled_whitening(pooled, center=True))
+
+
 def gcv_penalty(pooled: PooledMoments, whitening: Whitening, *, center: bool = True) -> float:
     """The penalty of the path with the least GCV, of those that spend at most SPENT_AT_MOST."""
     return _path(pooled, whitening, center=center).best(PENALTIES.to(whitening.values_R.device))
 
 
 def ridge(pooled: PooledMoments, *, penalty: float | None = None) -> Ridge:
-    """Ridge regression of one-hot labels with an intercept; penalty None chooses by GCV.  Cost O(D^3).
+    """Ridge regression of one-hot labels with an intercept; penalty None chooses by GCV.
+
+    Cost O(D^3); of the same texts under other labels (`PooledMoments.relabel`) only O(D^2 C).
 
     Raises:
         ValueError: no texts.
     """
     if not pooled.n_texts:
         raise ValueError("no texts were added to the pooled moments")
-    whitening = pooled.known("whitening True", lambda: pooled_whitening(pooled, center=True))
+    whitening = whitening_of(pooled)
     path = _path(pooled, whitening, center=True)
     if penalty is None:
         penalty = gcv_penalty(pooled, whitening)
     gcv = float(path.gcv(torch.tensor([penalty], dtype=torch.float64, device=path.values_R.device)))
-    shrunk = path.loadings_RC / (path.values_R + penalty)[:, None]
-    weights = whitening.vectors_DR @ shrunk / whitening.scale_D[:, None]
+    weights = _weights(whitening, path.loadings_RC, penalty)
     variance = max(float(path.variance), 1e-300)
     return Ridge(weights, _intercept(pooled, weights), penalty, gcv, 1 - gcv / variance)
 
 
-def ridge_at(pooled: PooledMoments, penalty: float) -> tuple[Tensor, Tensor]:
-    """Weights (D, C) and intercept (C,) at a given penalty by one Cholesky factorisation: what refitting without a
-    group of texts, or under shuffled labels, costs.
+def shuffled_decisions(pooled_BD: Tensor, shuffled: Sequence[PooledMoments], penalty: float) -> Tensor:
+    """Scores (B, S, C) of texts (B, D) by the read-outs of the same texts under several labels, all in two products.
 
-    The penalty acts on coordinates of unit variance, as in `ridge`.
+    Args:
+        pooled_BD: the texts asked about.
+        shuffled: moments of one set of texts under the labels of each shuffle (`PooledMoments.relabel`).
+        penalty: of coordinates of unit variance.
     """
-    scale_D, lower = pooled.known(f"ridge at {penalty}", lambda: _factor(pooled, penalty))
-    szy = pooled.second_moments(center=True)[1]
-    weights = torch.cholesky_solve(szy / scale_D[:, None], lower) / scale_D[:, None]
-    return weights, _intercept(pooled, weights)
+    whitening = whitening_of(shuffled[0])
+    szy_DX = torch.cat([moments.label_moments()[0] for moments in shuffled], 1)
+    weights_DX = _weights(whitening, _loadings(whitening, szy_DX), penalty)
+    share_X = torch.cat([moments.label_shares() for moments in shuffled])
+    decision_BX = (pooled_BD.to(torch.float64) - shuffled[0].mean()) @ weights_DX + share_X
+    return decision_BX.view(len(pooled_BD), len(shuffled), -1)
 
 
-def _factor(pooled: PooledMoments, penalty: float) -> tuple[Tensor, Tensor]:
-    """Scale (D,) and lower Cholesky factor (D, D) of Szz in unit variance with the penalty added."""
-    szz = pooled.second_moments(center=True)[0]
-    scale_D = unit_scale(szz.diagonal(), raw_diagonal(pooled, szz))
-    scaled = (szz / scale_D).div_(scale_D[:, None])
-    # 1e-12 keeps exactly singular moments factorable; it is far below any penalty that GCV can choose.
-    scaled.diagonal().add_(max(penalty, 1e-12))
-    lower, failed = torch.linalg.cholesky_ex(scaled)
-    if failed:
-        scaled.diagonal().add_(1e-8)
-        lower = torch.linalg.cholesky(scaled)
-    return scale_D, lower
+def _loadings(whitening: Whitening, szy_DC: Tensor) -> Tensor:
+    return whitening.vectors_DR.T @ (szy_DC / whitening.scale_D[:, None])
+
+
+def _weights(whitening: Whitening, loadings_RC: Tensor, penalty: float) -> Tensor:
+    shrunk_RC = loadings_RC / (whitening.values_R + penalty)[:, None]
+    return whitening.vectors_DR @ shrunk_RC / whitening.scale_D[:, None]
 
 
 def _intercept(pooled: PooledMoments, weights_DC: Tensor) -> Tensor:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tokenworth.assessment.layer_scores import Labels, layer_moments
+from tokenworth.assessment.layer_scores import Labels, probe_moments
 from tokenworth.base.aliases import Floats, Ints
 from tokenworth.probes import Linear
 from tokenworth.probes.label_set_logistic import label_set_probe
 from tokenworth.probes.label_set_metrics import label_set_value, sigmoid
 from tokenworth.probes.label_thresholds import shared_threshold
-from tokenworth.probes.ridge import crossfit_decisions
 from tokenworth.scores import ridge
+from tokenworth.scores.ridge_folds import held_out_decisions
 from tokenworth.tasks import Split
 
 _INVERSE_PENALTY = 1.0
@@ -28,11 +28,9 @@ def ridge_readout(train_ND: torch.Tensor, labels_NC: Ints, labels: Labels) -> tu
     A decision of ridge becomes log-odds by a line of its own for every label, fitted to decisions about texts that the
     fit never saw (Platt 1999, Probabilistic Outputs for Support Vector Machines).
     """
-    moments = layer_moments(train_ND, labels)
-    fitted = ridge(moments.total)
-    decision_NC = torch.empty(labels_NC.shape, dtype=torch.float64)
-    for rows, decision in crossfit_decisions(train_ND, labels.folds_N, moments.groups, moments.total, fitted.penalty):
-        decision_NC[rows] = decision
+    moments = probe_moments(train_ND, labels)
+    fitted, truth_NC = ridge(moments.total), torch.from_numpy(labels_NC)
+    decision_NC = held_out_decisions(train_ND, truth_NC, labels.folds_N, moments.total, fitted, moments.groups)
     held_out_NC = decision_NC.numpy()
     slope_C, offset_C = log_odds_lines(held_out_NC, labels_NC)
     linear = Linear(fitted.weights_DC.numpy() * slope_C, fitted.intercept_C.numpy() * slope_C + offset_C)

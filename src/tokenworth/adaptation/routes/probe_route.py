@@ -19,7 +19,7 @@ from tokenworth.adaptation.predictor import known_backbone, origin, with_prefix
 from tokenworth.adaptation.routes.label_set_readouts import logistic_readout, ridge_readout
 from tokenworth.adaptation.routes.training_texts import TrainingTexts, load_training
 from tokenworth.assessment.layer_choice import Candidate, choose_layer
-from tokenworth.assessment.layer_scores import Labels, layer_moments, layer_probe, numbered
+from tokenworth.assessment.layer_scores import Labels, layer_probe, numbered, probe_moments
 from tokenworth.assessment.probe_search import candidate_readings, losses_of, search
 from tokenworth.backbones import Backbone
 from tokenworth.base.aliases import Floats, Long
@@ -28,8 +28,9 @@ from tokenworth.errors import SettingError
 from tokenworth.features import Features, PassSettings, gather_features, open_store
 from tokenworth.probes import Linear, RidgeProbe, grouped_folds, logistic_probe
 from tokenworth.probes.probability_metrics import fit_temperature
-from tokenworth.probes.ridge import crossfit_decisions
+from tokenworth.probes.ridge import as_columns
 from tokenworth.scores import ridge
+from tokenworth.scores.ridge_folds import held_out_decisions
 
 LOGISTIC_LAYERS = 3
 MAX_LOGISTIC_CLASSES = 500
@@ -177,7 +178,7 @@ def _best(job: Job, features: Features) -> tuple[_Candidate, dict[int, float]]:
 
     def fit(place: Candidate) -> RidgeProbe:
         train_ND = _train(job, features, place)
-        return layer_probe(train_ND, train_ND[:0], layer_moments(train_ND, labels), labels)
+        return layer_probe(train_ND, train_ND[:0], probe_moments(train_ND, labels), labels)
 
     probes = search(fit, features.settings.layers, features.settings.readings, width=features.width)
     choice = choose_layer(losses_of(probes), folds_N)
@@ -223,11 +224,9 @@ def _train(job: Job, features: Features, place: Candidate) -> torch.Tensor:
 
 def _ridge(train_ND: torch.Tensor, labels: Labels) -> Linear:
     """The ridge read-out, scaled so that its softmax is a probability: by the temperature of held-out decisions."""
-    moments = layer_moments(train_ND, labels)
-    fitted = ridge(moments.total)
-    decision_NC = torch.empty(len(train_ND), labels.n_classes, dtype=torch.float64)
-    for rows, decision in crossfit_decisions(train_ND, labels.folds_N, moments.groups, moments.total, fitted.penalty):
-        decision_NC[rows] = decision
+    moments = probe_moments(train_ND, labels)
+    fitted, truth_NC = ridge(moments.total), as_columns(labels.train_N, moments.total)
+    decision_NC = held_out_decisions(train_ND, truth_NC, labels.folds_N, moments.total, fitted, moments.groups)
     temperature = fit_temperature(labels.train_N.numpy(), decision_NC.numpy())
     return Linear(fitted.weights_DC.numpy() / temperature, fitted.intercept_C.numpy() / temperature)
 
