@@ -24,8 +24,8 @@ from tokenworth.scores.pooled import PooledMoments
 from tokenworth.scores.ridge import Ridge, whitening_of
 
 _MANY = 5
-"""Texts to a direction from which on a factor of D x D for each fold costs less than the texts along E: a probe of 8,000
-texts of width 384 with ten folds takes .12 against .23 s so, one of 1,500 texts .05 against .04 s."""
+"""Texts to a direction from which on a factor of D x D for each fold costs less than the texts along E: a probe of
+8,000 texts of width 384 with ten folds takes .12 against .23 s so, one of 1,500 texts .05 against .04 s."""
 
 
 def held_out_decisions(

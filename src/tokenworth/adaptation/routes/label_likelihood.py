@@ -28,7 +28,7 @@ from tokenworth.backbones.structure.agreement import agree
 from tokenworth.backbones.structure.bounded_indices import bounded_indices
 from tokenworth.backbones.structure.tree_attention import Tree, tree_attention
 from tokenworth.base.aliases import Floats
-from tokenworth.base.float32_products import float32_products
+from tokenworth.base.float32_products import float32_products, short_attention
 from tokenworth.base.machine import is_out_of_memory
 from tokenworth.encode import default_batch_tokens, plan_batches
 from tokenworth.errors import AdaptError
@@ -87,7 +87,10 @@ def mean_log_likelihoods(backbone: Backbone, prompts: list[list[int]], labels: l
         reader = choose_reader(backbone, prompts, Labels(labels))
         lengths = [reader.places(ids) for ids in prompts]
         for rows in plan_batches(lengths, default_batch_tokens(backbone)):
-            for row, states_PD in zip(rows, reader.states([prompts[row] for row in rows]), strict=True):
+            longest = max(reader.n_kept + lengths[row] for row in rows)
+            with short_attention(longest, backbone.dtype, backbone.device):
+                states = reader.states([prompts[row] for row in rows])
+            for row, states_PD in zip(rows, states, strict=True):
                 values_P = _log_probabilities(backbone, states_PD, tokens)
                 means_NC[row] = [part.mean() for part in np.split(values_P, ends[:-1])]
     return means_NC
@@ -201,6 +204,8 @@ class TreeReader:
 
 class SingleReader:
     """Every prompt with every label, padded on the right, for models that take no trees."""
+
+    n_kept = 0
 
     def __init__(self, backbone: Backbone, labels: Labels) -> None:
         self.backbone, self.labels = backbone, labels
