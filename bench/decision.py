@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from pages import write_page
+from pilots import pilot_lines
 from published_evidence import lora_evidence, scratch_evidence
 from tokenworth.decision.calibration import calibration_of, full_length, read_calibration, with_runs_of
-from tokenworth.decision.pilot import SHARES, Piloted, pilot_pairs
 from tokenworth.decision.predictor_evaluation import (
     chance_table,
     clustered,
@@ -30,7 +30,6 @@ from tokenworth.decision.predictor_evaluation import (
     seed_noise,
 )
 from tokenworth.decision.predictors import DEFAULT, predictors
-from tokenworth.errors import SettingError
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results" / "decision.md"
@@ -63,7 +62,7 @@ def main() -> None:
         _chances(whole),
         lora_evidence(whole),
         scratch_evidence(whole, REAL),
-        _pilots(cells),
+        pilot_lines(cells, REAL),
     ]
     write_page(options.page, ["\n\n".join(parts)])
     print(options.page)
@@ -222,27 +221,6 @@ def _chances(whole: pd.DataFrame) -> str:
             f"| {often * (1 - often):.3f} |"
         )
     return "\n".join(lines)
-
-
-def _pilots(cells: pd.DataFrame) -> str:
-    lines = [
-        "## What a pilot adds\n",
-        "Error of the whole run's F1 as predicted from a short run of the same cell; other tasks and backbones.\n",
-        "| route | share of the steps | pairs | error | error of taking the pilot's F1 as it is |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    for route in sorted(set(cells["route"])):
-        for share in SHARES:
-            try:
-                known = Piloted(cells, route, share)
-            except SettingError:
-                continue
-            pairs = pilot_pairs(cells, route, share)
-            plain = (pairs["f1"] - pairs["pilot_f1"]).abs().mean()
-            lines.append(
-                f"| {route} | {share:g} | {len(pairs)} | {100 * known.errors.mean_absolute():.1f} | {100 * plain:.1f} |"
-            )
-    return "\n".join(lines) if len(lines) > 4 else "## What a pilot adds\n\nNo short runs among these cells."
 
 
 if __name__ == "__main__":

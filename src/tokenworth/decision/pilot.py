@@ -29,6 +29,8 @@ SHARES = (FIRST_RUNG, 1 / 4)
 """Of the steps, rung by rung."""
 _VALIDATION = 0.2
 _FEWEST_PAIRS = 5
+BESIDE = ("probe_f1", "bow_f1", "log_classes")
+"""What a line through a pilot's F1 knows beside it."""
 
 
 def pilot_task(task: Task, seed: int) -> Task:
@@ -47,6 +49,12 @@ def pilot_pairs(cells: pd.DataFrame, route: str, share: float) -> pd.DataFrame:
     return joined[near].reset_index(drop=True)
 
 
+def pilot_line() -> LogOdds:
+    """A line through the log odds of the short run's F1 and what is known without it."""
+    own = {route: ("pilot_f1", *known) for route, known in WITHOUT_PROBE.items()}
+    return LogOdds("pilot", ("pilot_f1", *BESIDE), of_route=own)
+
+
 class Piloted:
     """What short runs of a route say of whole ones."""
 
@@ -57,14 +65,9 @@ class Piloted:
                 f"the calibration has no runs of {share:g} of the steps for the route {route} to learn from; run them "
                 "as a study, or leave the pilot out"
             )
-        self.line = self._line()
+        self.line = pilot_line()
         self.line.fit(self.pairs)
-        self.errors = held_out_errors(self._line, self.pairs)
-
-    @staticmethod
-    def _line() -> LogOdds:
-        own = {route: ("pilot_f1", *known) for route, known in WITHOUT_PROBE.items()}
-        return LogOdds("pilot", ("pilot_f1", "probe_f1", "bow_f1", "log_classes"), of_route=own)
+        self.errors = held_out_errors(pilot_line, self.pairs)
 
     def sharpen(
         self, option: Option, said: dict[str, float], pilot_f1: float, task_S: np.ndarray, rng: np.random.Generator

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from tokenworth.base.aliases import Floats
 from tokenworth.decision.advice import DRAWS, Option, best_measured, pick, regret_of_missing, weigh
-from tokenworth.decision.conformal import BOTH, Errors, held_out, left_out, tasks_drawn
+from tokenworth.decision.conformal import BOTH, Errors, Make, held_out, left_out, tasks_drawn
 from tokenworth.decision.predictors import predictor
 from tokenworth.decision.route_costs import Cost
 
@@ -58,7 +58,12 @@ def held_out_intervals(name: str, cells: pd.DataFrame, level: float = 0.9, by: s
     The interval of a cell is made of the errors on cells that share nothing with it that is left out (cross-conformal:
     Vovk 2015); cells for which nothing is left to learn from are dropped.
     """
-    told, errors = _told(name, cells, by)
+    return intervals_of(partial(predictor, name), cells, level, by)
+
+
+def intervals_of(make: Make, cells: pd.DataFrame, level: float = 0.9, by: str = BOTH) -> pd.DataFrame:
+    """The same of a predictor that is made for every part anew."""
+    told, errors = _told(make, cells, by)
     ends_N2 = np.zeros((len(told), 2))
     for others, held_out_places in left_out(told, by):
         rest = errors.part(others)
@@ -68,9 +73,9 @@ def held_out_intervals(name: str, cells: pd.DataFrame, level: float = 0.9, by: s
     return told.assign(low=ends_N2[:, 0], high=ends_N2[:, 1])
 
 
-def _told(name: str, cells: pd.DataFrame, by: str) -> tuple[pd.DataFrame, Errors]:
+def _told(make: Make, cells: pd.DataFrame, by: str) -> tuple[pd.DataFrame, Errors]:
     """Cells of one route with predicted and spread, and the errors of these, in the same order."""
-    predicted_N, spread_N = held_out(lambda: predictor(name), cells, by)
+    predicted_N, spread_N = held_out(make, cells, by)
     told = cells.assign(predicted=predicted_N, spread=spread_N).dropna(subset=["predicted"]).reset_index(drop=True)
     columns = (told[column].to_numpy() for column in ("f1", "predicted", "task", "spread"))
     return told, Errors(*columns)
@@ -190,7 +195,8 @@ Place = tuple[str, str, list[Option], dict[str, float]]
 def _held_out_places(cells: pd.DataFrame, name: str) -> Iterator[Place]:
     """Every task and backbone, seen by a predictor that has seen neither; of the routes that others were run with."""
     means = cells.groupby(["task", "backbone", "route"], as_index=False).mean(numeric_only=True)
-    by_route = {route: _told(name, own.reset_index(drop=True), BOTH) for route, own in means.groupby("route")}
+    make = partial(predictor, name)
+    by_route = {route: _told(make, own.reset_index(drop=True), BOTH) for route, own in means.groupby("route")}
     rng = np.random.default_rng(0)
     for task, backbone in sorted(set(zip(means["task"], means["backbone"], strict=True))):
         others = means[(means["task"] != task)]
