@@ -79,6 +79,14 @@ def test_of_many_texts_moments_of_the_folds_say_the_same(dtype):
     assert not torch.equal(*found), "one way was asked twice"
 
 
+def test_texts_that_are_all_equal_are_given_the_shares_of_the_other_folds():
+    z, labels = torch.full((6, 4), 2.5), torch.tensor([0, 1, 1, 0, 1, 1])
+    folds, truth = torch.arange(6) % 2, torch.nn.functional.one_hot(labels, 2).double()
+    total = PooledMoments(4, 2).update(z, labels)
+    found = held_out_decisions(z, truth, folds, total, ridge(total))
+    np.testing.assert_allclose(found, torch.stack([truth[folds != fold].mean(0) for fold in folds]), rtol=0, atol=1e-12)
+
+
 def test_several_labels_a_text():
     z, number = texts(80, 6, n_classes=4)
     sets_LC = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 1]]).double()
