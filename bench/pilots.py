@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tokenworth.decision.outcomes import WITHOUT_PROBE
-from tokenworth.decision.pilot import BESIDE, SHARES, pilot_line, pilot_pairs
+from tokenworth.decision.pilot import SHARES, line_without_pilot, pilot_line, pilot_pairs
 from tokenworth.decision.predictor_evaluation import coverage, intervals_of
-from tokenworth.decision.predictors import LogOdds
 
 FEWEST_TASKS = 9
 """An interval at 90 % needs nine errors."""
@@ -17,10 +15,10 @@ def pilot_lines(cells: pd.DataFrame, real: tuple[str, ...]) -> str:
     """The section, a row for each route, share of the steps, and backbone; the small decoders in one."""
     lines = [
         "## What a pilot adds\n",
-        "F1 of the whole run, predicted from other tasks on other backbones by one line through probe, bag of words",
-        "and classes (scratch: the task alone), and by the same line with the F1 that a short run of the same cell",
-        "reached beside them. *As it is*: the pilot's F1 taken for that of the whole. Errors and widths in points;",
-        "intervals at 90 %.\n",
+        "F1 of the whole run, predicted from other tasks on other backbones: without a pilot by a line through probe,",
+        "bag of words and classes (scratch: the task alone), with it by a line through how far a short run of the same",
+        "cell had come from the reference (probe; scratch: words). *As it is*: the pilot's F1 taken for the whole run's.",
+        "Errors and widths in points; intervals at 90 %.\n",
         "| route | share of the steps | backbone | tasks | without | with | as it is | inside | width without | with |",
         "|---|--:|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
@@ -33,7 +31,7 @@ def pilot_lines(cells: pd.DataFrame, real: tuple[str, ...]) -> str:
 
 
 def _rows(pairs: pd.DataFrame, head: str, real: tuple[str, ...]) -> list[str]:
-    told = [intervals_of(make, pairs) for make in (_without, pilot_line)]
+    told = [intervals_of(make, pairs) for make in (line_without_pilot, pilot_line)]
     kinds = {name: [name] for name in real} | {"small decoders": sorted(set(pairs["backbone"]) - set(real))}
     rows = []
     for kind, names in kinds.items():
@@ -48,7 +46,3 @@ def _rows(pairs: pd.DataFrame, head: str, real: tuple[str, ...]) -> list[str]:
             f"| {found[1]['coverage']:.0%} | {100 * found[0]['width']:.0f} | {100 * found[1]['width']:.0f} |"
         )
     return rows
-
-
-def _without() -> LogOdds:
-    return LogOdds("without a pilot", BESIDE, of_route=WITHOUT_PROBE)

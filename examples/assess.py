@@ -93,11 +93,14 @@ def score(c0: Tensor, c1: Tensor, e1: Tensor, z: Tensor, y_NC: Tensor, labels_M:
     row = {"ntps": ntps[0], "ntps_chance": sum(ntps[1:]) / shuffles, **retained(q_NR, z_ND @ v_DD, y_NC)}
     row |= {"ar_r2": float(eigenvalues_D[: basis_Dk.shape[1]].sum() / e1), "penalty": penalty}
     dealt_N = np.lexsort((np.random.default_rng(seed).random(n), labels_N)).argsort()  # each class like cards
-    said_NC = torch.empty_like(y_NC)
-    for fold in range(folds):
+    said_NC, off_NC = torch.empty_like(y_NC), y_NC - (z_ND @ probe_DC + offset_C)
+    t_NR = (q_NR - q_NR.mean(0)) * (
+        values_R / (values_R + penalty) / n
+    ).sqrt()  # the read-out is mean + T T' (y - mean)
+    for fold in range(folds):  # refitted without the fold's texts, in closed form: Woodbury
         held = torch.tensor(dealt_N % folds == fold)
-        _, weights_DC, intercept_C = ridge(z_ND[~held], y_NC[~held], penalty)
-        said_NC[held] = z_ND[held] @ weights_DC + intercept_C
+        t = t_NR[held]
+        said_NC[held] = y_NC[held] - torch.linalg.solve(torch.eye(len(t)) - t @ t.T - 1 / n, off_NC[held])
     loss, hits = float((said_NC - y_NC).square().sum(1).mean()), float((said_NC.argmax(1) == labels_N).double().mean())
     said_M = (z_MD @ probe_DC + offset_C).argmax(1)
     return row | {"cv_loss": loss, "cv_accuracy": hits, "probe_f1": weighted_f1(labels_M, said_M)}

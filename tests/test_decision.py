@@ -23,7 +23,7 @@ from tokenworth.decision.decision_summary import describe
 from tokenworth.decision.few_labels import few_label_sentences
 from tokenworth.decision.indicators import INDICATORS, imbalance, indicators_of
 from tokenworth.decision.label_curves import beyond
-from tokenworth.decision.pilot import pilot_task
+from tokenworth.decision.pilot import SHARES, Narrowing, pilot_task
 from tokenworth.decision.route_costs import Cost, bow_cost, route_cost
 from tokenworth.decision.run_plan import plan_for
 from tokenworth.errors import BackboneError, SettingError
@@ -97,9 +97,9 @@ def test_what_does_not_fit_into_the_machine_is_not_advised():
     assert pick(options, 0.01).route == "full"
 
 
-def said_of(options, tolerance=0.01, **budget):
-    weigh(options, budget.get("budget"))
-    return describe(options, pick(options, tolerance), tolerance, budget.get("budget"), HERE)
+def said_of(options, tolerance=0.01, budget=None, **more):
+    weigh(options, budget)
+    return describe(options, pick(options, tolerance), tolerance, budget, HERE, **more)
 
 
 def measured(route, f1, seconds):
@@ -123,6 +123,18 @@ def test_advice_comes_in_stages():
     long = said_of([*has, option("lora", 0.826, 3600, 0.10)])
     assert long[2].startswith("A pilot (--pilot) of an eighth of its steps")
     assert not any("In the end" in sentence for sentence in long)
+
+
+@pytest.mark.parametrize(
+    ("quarter", "tells", "then"),
+    [(0.95, " and tells little: ", "95%, so that the run itself is the way to know."), (0.5, "; ", "50%.")],
+)
+def test_a_pilot_is_told_with_what_pilots_have_been_worth(quarter, tells, then):
+    has = [measured("bow", 0.70, 1), measured("probe", 0.785, 40)]
+    worth = Narrowing(dict(zip(SHARES, (0.97, quarter), strict=True)), 40)
+    said = said_of([*has, option("lora", 0.826, 3600, 0.10)], pilot_worth={"lora": worth}.get)
+    left = "on 40 runs that were made both ways it left the 90 % interval 97% as wide, a quarter of the steps "
+    assert said[2].endswith(f"{tells}{left}{then}")
 
 
 def test_a_tolerance_that_would_change_the_advice_is_told():

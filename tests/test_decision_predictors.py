@@ -1,5 +1,7 @@
 """Predictors, conformal intervals and their evaluation, against planted rules and slow truths."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +21,7 @@ from tokenworth.decision.calibration import (
 from tokenworth.decision.conformal import Errors, held_out_errors, held_out_predictions
 from tokenworth.decision.decision_metric import under
 from tokenworth.decision.outcomes import log_odds
-from tokenworth.decision.pilot import Piloted, pilot_pairs
+from tokenworth.decision.pilot import Piloted, narrowing_of, pilot_pairs
 from tokenworth.decision.predictor_evaluation import (
     HINDSIGHT,
     chance_table,
@@ -234,6 +236,26 @@ def test_pilots_are_paired_and_learned_from():
     assert set(full_length(cells)["steps"]) == {1000}
     with pytest.raises(SettingError, match=r"no runs of 0\.25 of the steps for the route lora"):
         Piloted(cells, "lora", 1 / 4)
+
+
+def test_what_a_pilot_is_worth_is_how_much_it_narrows_the_interval():
+    """One that says all, one that says nothing, and one of which too little is known."""
+
+    def outcome(row, rng, tells):
+        hidden = np.random.default_rng([int(row["task"][1:]), row["backbone"] == "one"]).uniform(-0.15, 0.15)
+        middle = 0.25 + row["probe_f1"] / 2
+        if row["steps"] == 1000:
+            return middle + hidden
+        return 0.8 * (middle + (hidden if tells else rng.uniform(-0.15, 0.15)))
+
+    steps = (125, 250, 1000)
+    known = [narrowing_of(planted_cells(partial(outcome, tells=tells), steps=steps), "lora") for tells in (True, False)]
+    assert all(share < 0.7 for share in known[0].shares.values())
+    assert all(share > 0.9 for share in known[1].shares.values())
+    assert known[0].runs == 28
+    few = planted_cells(partial(outcome, tells=True), tasks=8, steps=steps)
+    assert narrowing_of(few, "lora") is None, "an interval at 90 % needs nine tasks"
+    assert narrowing_of(few, "full") is None
 
 
 def test_the_cells_that_come_with_the_package(tmp_path):

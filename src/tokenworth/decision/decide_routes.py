@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +26,7 @@ from tokenworth.decision.endpoint_options import endpoint_options
 from tokenworth.decision.few_labels import few_label_sentences
 from tokenworth.decision.forecaster import LEVEL, Forecaster
 from tokenworth.decision.options import AssessedBackbones, Work, assess_backbones
-from tokenworth.decision.pilot import Pilots, check_share
+from tokenworth.decision.pilot import Pilots, check_share, narrowing_of
 from tokenworth.decision.run_plan import Plan, plan_for
 from tokenworth.endpoints.endpoint_settings import DEFAULTS, is_endpoint
 from tokenworth.errors import SettingError
@@ -68,12 +69,13 @@ def decide(call: DecideCall) -> Decision:
         runs = Pilots(looked.models, work.said, seen, plan, cells, task_S, metric, seed, running)
         pilots = runs.run(options, pilot)
         weigh(options, limit, machine)
-    chosen = pick(options, tolerance)
+    chosen, worth = pick(options, tolerance), partial(narrowing_of, cells)
+    said = describe(options, chosen, tolerance, limit, machine, metric=metric, pilot_worth=worth)
     decision = Decision(
         task=looked.assessments[0].task,
         options=[_shown(option) for option in options],
         recommended=None if chosen is None else _shown(chosen),
-        sentences=describe(options, chosen, tolerance, limit, machine, metric=metric) + _further(work, asked, chosen),
+        sentences=said + _further(work, asked, chosen),
         warnings=[*looked.failures, *plan.warnings(work.widths()), *work.warnings()],
         settings=_settings(call, work),
         explanation=work.explained,

@@ -6,6 +6,7 @@ of an eighth of the steps says of the whole is learned from calibration cells th
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from tokenworth.decision.advice import FIRST_RUNG, Option
 from tokenworth.decision.conformal import held_out_errors
 from tokenworth.decision.decision_result import PilotRow
 from tokenworth.decision.forecaster import LEVEL
-from tokenworth.decision.outcomes import WITHOUT_PROBE
+from tokenworth.decision.outcomes import WITHOUT_PROBE, log_odds, reference
 from tokenworth.decision.predictors import LogOdds
 from tokenworth.decision.run_plan import Plan, width_said
 from tokenworth.errors import SettingError
@@ -29,8 +30,6 @@ SHARES = (FIRST_RUNG, 1 / 4)
 """Of the steps, rung by rung."""
 _VALIDATION = 0.2
 _FEWEST_PAIRS = 5
-BESIDE = ("probe_f1", "bow_f1", "log_classes")
-"""What a line through a pilot's F1 knows beside it."""
 
 
 def pilot_task(task: Task, seed: int) -> Task:
@@ -40,19 +39,55 @@ def pilot_task(task: Task, seed: int) -> Task:
 
 
 def pilot_pairs(cells: pd.DataFrame, route: str, share: float) -> pd.DataFrame:
-    """Whole runs of a route beside the F1 of the short run of the same task and backbone, in a column pilot_f1."""
+    """Whole runs of a route beside the short run of the same task and backbone: its F1 in a column pilot_f1, and in
+    pilot_moved how far it had come from the reference of the route, in log odds.
+    """
     runs = cells[cells["route"] == route]
     whole = runs[runs["steps"] == runs.groupby(["task", "backbone"])["steps"].transform("max")]
     short = runs.rename(columns={"steps": "pilot_steps", "f1": "pilot_f1"})
     joined = whole.merge(short[["task", "backbone", "pilot_steps", "pilot_f1"]], on=["task", "backbone"])
     near = np.isclose(joined["pilot_steps"] / joined["steps"], share, rtol=0.2)
-    return joined[near].reset_index(drop=True)
+    return _with_moved(joined[near].reset_index(drop=True))
+
+
+def _with_moved(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(pilot_moved=log_odds(rows["pilot_f1"].to_numpy()) - log_odds(reference(rows)))
 
 
 def pilot_line() -> LogOdds:
-    """A line through the log odds of the short run's F1 and what is known without it."""
-    own = {route: ("pilot_f1", *known) for route, known in WITHOUT_PROBE.items()}
-    return LogOdds("pilot", ("pilot_f1", *BESIDE), of_route=own)
+    """A line through how far the short run has come: two numbers.
+
+    With the F1 itself beside those of probe and bag of words the penalty of the line takes most of it for theirs, and
+    the pilot adds nothing (docs/log.md).
+    """
+    return LogOdds("pilot", ("pilot_moved",))
+
+
+def line_without_pilot() -> LogOdds:
+    """What is known beside it, in one line."""
+    return LogOdds("without a pilot", ("probe_f1", "bow_f1", "log_classes"), of_route=WITHOUT_PROBE)
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """What short runs are worth: how wide they leave an interval, found on runs that were made both ways."""
+
+    shares: dict[float, float]
+    """Width of the 90 % interval with the pilot, in log odds, as a share of that without; by share of the steps."""
+    runs: int
+
+
+def narrowing_of(cells: pd.DataFrame, route: str) -> Narrowing | None:
+    """Of a route, by tasks and backbones not seen; None where too few of its runs were made both ways."""
+    shares, runs = {}, []
+    for share in SHARES:
+        pairs = pilot_pairs(cells, route, share)
+        half, half_with = (held_out_errors(line, pairs).half_width(LEVEL) for line in (line_without_pilot, pilot_line))
+        if not (math.isfinite(half) and half > 0):
+            return None
+        shares[share] = half_with / half
+        runs.append(len(pairs))
+    return Narrowing(shares, min(runs))
 
 
 class Piloted:
@@ -73,7 +108,7 @@ class Piloted:
         self, option: Option, said: dict[str, float], pilot_f1: float, task_S: np.ndarray, rng: np.random.Generator
     ) -> None:
         """Put the prediction from the pilot in the place of the one from the assessment, if it is the sharper one."""
-        row = pd.DataFrame([{**said, "task": "", "route": option.route, "pilot_f1": pilot_f1}])
+        row = _with_moved(pd.DataFrame([{**said, "task": "", "route": option.route, "pilot_f1": pilot_f1}]))
         f1 = float(self.line.predict(row)[0])
         low, high = self.errors.interval(f1, LEVEL)
         if high - low < option.f1_high - option.f1_low:
