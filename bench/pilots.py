@@ -17,7 +17,7 @@ def pilot_lines(cells: pd.DataFrame, real: tuple[str, ...]) -> str:
         "## What a pilot adds\n",
         "F1 of the whole run, predicted from other tasks on other backbones: without a pilot by a line through probe,",
         "bag of words and classes (scratch: the task alone), with it by a line through how far a short run of the same",
-        "cell had come from the reference (probe; scratch: words). *As it is*: the pilot's F1 taken for the whole run's.",
+        "cell had come from the reference (probe; scratch: words). *As it is*: its F1 taken for the whole run's.",
         "Errors and widths in points; intervals at 90 %.\n",
         "| route | share of the steps | backbone | tasks | without | with | as it is | inside | width without | with |",
         "|---|--:|---|--:|--:|--:|--:|--:|--:|--:|",
