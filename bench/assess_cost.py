@@ -2,7 +2,8 @@
 
     python bench/assess_cost.py --models FOLDER [FOLDER ...] --data TASKS [--task rotten_tomatoes] [--texts 500]
 
-A process a model, every layer, nothing from the cache; seconds of the clock by stage, of processors, and peak memory.
+A process a model, every layer, nothing from the cache; seconds of the clock by stage (encode holds the forward pass,
+its moments and its checkpoints), the whole as a multiple of the forward pass, seconds of processors, and peak memory.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-STAGES = ("load", "tokenise", "encode", "scores", "probes", "total")
+STAGES = ("load", "tokenise", "encode", "encode: forward", "scores", "probes", "total")
 
 
 def main() -> None:
@@ -31,7 +32,8 @@ def main() -> None:
     print(
         f"{options.task}, {options.texts} texts of each part, at most {options.max_length} tokens; threads: {threads}"
     )
-    print(f"| model | format | tokens | {' | '.join(STAGES)} | processors | peak memory |\n|---|---|{'--:|' * 9}")
+    print(f"| model | format | tokens | {' | '.join(STAGES)} | total / forward | processors | peak memory |")
+    print(f"|---|---|{'--:|' * 11}")
     for model in options.models:
         print(row(model, options), flush=True)
 
@@ -48,8 +50,9 @@ def row(model: str, options: argparse.Namespace) -> str:
             raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
         result = json.loads((Path(folder) / "assessment.json").read_text(encoding="utf-8"))
     seconds = " | ".join(f"{result['timings'][stage]:.1f} s" for stage in STAGES)
+    times = result["timings"]["total"] / result["timings"]["encode: forward"]
     facts = (Path(model).name, result["backbone"]["dtype"], f"{result['forward_pass']['tokens']:,}")
-    used = f"{usage.ru_utime + usage.ru_stime:.1f} s | {usage.ru_maxrss / 2**20:.2f} GB"
+    used = f"{times:.2f} | {usage.ru_utime + usage.ru_stime:.1f} s | {usage.ru_maxrss / 2**20:.2f} GB"
     return f"| {' | '.join(facts)} | {seconds} | {used} |"
 
 
