@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworth.base.aliases import Floats, Ints
+from tokenworth.base.blas_threads import one_blas_thread
 from tokenworth.probes.folds import grouped_folds, stratified_part
 from tokenworth.probes.label_set_metrics import label_set_value, sigmoid
 from tokenworth.probes.label_thresholds import shared_threshold
@@ -109,6 +110,7 @@ class BagOfWordsModel:
 _INVERSE_PENALTY = 10.0
 
 
+@one_blas_thread()
 def fit_bag_of_words(
     texts: list[str],
     labels_N: Ints,
@@ -146,6 +148,7 @@ def bag_of_words(
     return BagOfWords(model.scores(test).argmax(1), model.n_terms, model.recipe, model.setting())
 
 
+@one_blas_thread()
 def choose_recipe(texts: list[str], labels_N: Ints, *, groups_N: Ints | None = None, seed: int = 0) -> str:
     """The recipe that is right most often on training texts held out; the first of equals.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenworth.base.aliases import Floats, Ints
+from tokenworth.base.blas_threads import one_blas_thread
 from tokenworth.probes.folds import grouped_folds, stratified_part
 from tokenworth.probes.label_set_metrics import label_set_value, sigmoid
 from tokenworth.probes.label_thresholds import shared_threshold
@@ -38,6 +39,7 @@ class LabelSetProbe:
     """Log-odds of each label, standardising included."""
 
 
+@one_blas_thread()
 def label_set_probe(
     train_ND: Features, labels_NC: Ints, *, groups_N: Ints | None = None, seed: int = 0
 ) -> LabelSetProbe:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworth.base.aliases import Floats, Ints
+from tokenworth.base.blas_threads import one_blas_thread
 from tokenworth.probes.folds import grouped_folds, stratified_part
 
 INVERSE_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -73,6 +74,7 @@ class LogisticProbe:
     """The read-out of features as they come, standardising included."""
 
 
+@one_blas_thread()
 def logistic_probe(
     train_ND: Features, labels_N: Ints, test_MD: Features, *, groups_N: Ints | None = None, seed: int = 0
 ) -> LogisticProbe:
@@ -93,6 +95,7 @@ def logistic_probe(
     return LogisticProbe(predicted_M, INVERSE_PENALTIES[best], accuracy[best], converged, linear)
 
 
+@one_blas_thread()
 def unit_logistic(train_ND: Floats, labels_N: Ints, weight_C: Floats, *, intercept: bool = True) -> Linear:
     """Logistic regression at inverse penalty 1 of features scaled by one number, to a mean length of 1.
 

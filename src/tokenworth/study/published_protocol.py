@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from tokenworth.backbones import load_backbone
+from tokenworth.base.blas_threads import one_blas_thread
 from tokenworth.base.versions import describe_environment
 from tokenworth.encode import Reading, tokenise
 from tokenworth.features import Features, PassSettings, default_store, gather_features
@@ -83,6 +84,7 @@ def _layer_row(features: Features, task: Task, layer: int) -> dict[str, Any]:
     }
 
 
+@one_blas_thread()
 def _accuracy(rows_ND: np.ndarray, labels_N: np.ndarray) -> float:
     """Logistic regression with scikit-learn's own penalty on standardised features, on the rows it has seen."""
     from sklearn.linear_model import LogisticRegression

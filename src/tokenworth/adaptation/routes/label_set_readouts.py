@@ -10,6 +10,7 @@ import torch
 
 from tokenworth.assessment.layer_scores import Labels, probe_moments
 from tokenworth.base.aliases import Floats, Ints
+from tokenworth.base.blas_threads import one_blas_thread
 from tokenworth.probes import Linear
 from tokenworth.probes.label_set_logistic import label_set_probe
 from tokenworth.probes.label_set_metrics import label_set_value, sigmoid
@@ -37,6 +38,7 @@ def ridge_readout(train_ND: torch.Tensor, labels_NC: Ints, labels: Labels) -> tu
     return _micro_f1(labels_NC, sigmoid(held_out_NC * slope_C + offset_C)), linear
 
 
+@one_blas_thread()
 def log_odds_lines(decision_NC: Floats, labels_NC: Ints) -> tuple[Floats, Floats]:
     """Slope and offset (C,) with which each label's decisions are its log-odds; of one that never varies no slope."""
     from sklearn.linear_model import LogisticRegression
