@@ -69,15 +69,17 @@ def log2_area(curve_D: Array) -> float:
 
 
 class Labelled:
-    """Pooled texts (N, D) and one-hot labels (N, C), centred, with one SVD of the texts in unit variance."""
+    """Pooled texts (N, D) and one-hot labels (N, C), centred, with one SVD of the texts in unit variance, or in units
+    that are given.
+    """
 
-    def __init__(self, z_ND: Array, labels_N: NDArray[np.int64], n_classes: int) -> None:
+    def __init__(self, z_ND: Array, labels_N: NDArray[np.int64], n_classes: int, scale_D: Array | None = None) -> None:
         self.raw_ND, self.labels_N, self.n_classes = z_ND, labels_N, n_classes
         self.z_ND = z_ND - z_ND.mean(0)
         y_NC = np.eye(n_classes)[labels_N]
         self.share_C = y_NC.mean(0)
         self.y_NC = y_NC - self.share_C
-        self.scale_D = np.sqrt(np.square(self.z_ND).mean(0))
+        self.scale_D = np.sqrt(np.square(self.z_ND).mean(0)) if scale_D is None else scale_D
         left, values, right = np.linalg.svd(self.z_ND / self.scale_D / np.sqrt(len(z_ND)), full_matrices=False)
         self.rank = min(len(z_ND) - 1, z_ND.shape[1])
         self.left_NR, self.values_R, self.right_RD = left[:, : self.rank], values[: self.rank], right[: self.rank]
@@ -154,11 +156,14 @@ class Labelled:
     def crossfit_decisions(
         self, penalty: float, folds_N: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.bool_], Array]]:
-        """For each fold its texts and what the ridge read-out fitted without it says of them."""
+        """For each fold its texts and what the ridge read-out fitted without it says of them, units and penalty N p
+        being those of all texts.
+        """
         for fold in range(folds_N.max() + 1):
             out_N = folds_N == fold
-            rest = Labelled(self.raw_ND[~out_N], self.labels_N[~out_N], self.n_classes)
-            yield out_N, (self.raw_ND[out_N] - self.raw_ND[~out_N].mean(0)) @ rest.weights(penalty) + rest.share_C
+            rest = Labelled(self.raw_ND[~out_N], self.labels_N[~out_N], self.n_classes, self.scale_D)
+            weights_DC = rest.weights(penalty * len(self.raw_ND) / len(rest.raw_ND))
+            yield out_N, (self.raw_ND[out_N] - self.raw_ND[~out_N].mean(0)) @ weights_DC + rest.share_C
 
     def hscore(self) -> float:
         """With scikit-learn's shrunk covariance."""

@@ -26,7 +26,7 @@ from tokenworth.scores.subspaces import (
     perception,
     whiten_pooled,
 )
-from tokenworth.scores.whitening import Whitening
+from tokenworth.scores.whitening import Whitening, ridged_cholesky
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -136,10 +136,9 @@ def frame(context: ContextMoments, pooled: PooledMoments, *, target: Target = "p
 def _cholesky(matrix: Tensor) -> Tensor:
     """Lower factor of a matrix near the identity; where too few texts are left it is singular and a ridge steps in."""
     lower, failed = torch.linalg.cholesky_ex(matrix)
-    if failed:
-        ridged = matrix.clone()
-        ridged.diagonal().add_(1e-8 * matrix.diagonal().mean())
-        lower = torch.linalg.cholesky(ridged)
+    if failed:  # a ridge relative to the mean of the diagonal, larger where rounding is
+        scale = matrix.diagonal().mean().sqrt()
+        return ridged_cholesky(matrix, scale.expand(len(matrix))) * scale
     return lower
 
 
