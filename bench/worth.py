@@ -70,7 +70,7 @@ def _layers_of(folder: Path) -> pd.DataFrame:
     for cell, key in cells:
         place = store.run_folder(key)
         task, backbone = names.of(cell)
-        if cell.route == ASSESS and (place / ASSESSED).is_file() and backbone in REAL:
+        if cell.route == ASSESS and cell.seed == 0 and (place / ASSESSED).is_file() and backbone in REAL:
             layers = pd.read_parquet(place / "layers.parquet")
             rows.append(layers.reindex(columns=["layer", *LAYER_FIGURES]).assign(backbone=backbone, task=task))
     return pd.concat(rows, ignore_index=True)

@@ -74,6 +74,20 @@ def test_two_backbones_of_one_name_are_not_averaged(home):
     assert cells.loc["one/llama", "probe_f1"] != cells.loc["two/llama", "probe_f1"]
 
 
+@pytest.mark.parametrize(("assessed", "alike"), [([0, 1], False), ([0], True)])
+def test_a_seed_is_described_by_the_texts_it_drew(home, tmp_path, assessed, alike):
+    """Where they were assessed; else by those of the first seed."""
+    text = (home / "study.yaml").read_text().replace(", two/llama]", "]").replace("one/", f"{home}/one/")
+    text = text.replace("[reviews.csv]", f"[{home}/reviews.csv]")
+    text = text.replace("[assess, lora]", f"{{assess: {{seeds: {assessed}}}, lora: }}\nseeds: [0, 1]\nmax_texts: 30")
+    (tmp_path / "study.yaml").write_text(text)
+    run_local(load_study(tmp_path / "study.yaml"), tmp_path / "study", workers=2)
+    cells = calibration_of([tmp_path / "study"]).set_index("seed")
+    assert sorted(cells.index) == [0, 1]
+    assert (cells.loc[0, "log_texts"], cells.loc[0, "task"]) == (cells.loc[1, "log_texts"], cells.loc[1, "task"])
+    assert (cells.loc[0, "bow_f1"] == cells.loc[1, "bow_f1"]) == alike
+
+
 def test_a_study_goes_on_in_another_place(home, tmp_path):
     for name in ("one", "two", "study", "reviews.csv"):
         move = shutil.copytree if (home / name).is_dir() else shutil.copy

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 import tokenworth.report.terminal.standard_streams as streams
 from tokenworth.base.interruption import InterruptionError, interruptible, sentence
+from tokenworth.base.thread_waiting import wait_briefly_beside_others
 from tokenworth.cli.console import is_main_process
 from tokenworth.cli.first_steps import BEGIN
 from tokenworth.errors import MisuseError, SettingError, TokenworthError
@@ -110,6 +111,7 @@ def main() -> None:
 
 def _main() -> None:
     streams.take_any_letter()
+    wait_briefly_beside_others()
     with printing_safely(), interruptible(_say_interrupted) as interruption:
         try:
             _run(sys.argv[1:])

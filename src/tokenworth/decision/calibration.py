@@ -38,7 +38,8 @@ COLUMNS = (*_RUN, "f1", "train_flops", "seconds", "version", *BUDGET, *INDICATOR
 def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
     """One row a finished cell of a learned route, from folders of studies: COLUMNS.
 
-    A cell counts if its task and backbone were assessed in one of the folders, and its texts have one class each.
+    A cell counts if its task and backbone were assessed in one of the folders, and its texts have one class each.  It
+    is described by the assessment of its own seed, which may have drawn other texts, or by that of the first seed.
 
     Raises:
         SettingError: a folder holds no study.
@@ -60,9 +61,13 @@ def calibration_of(folders: Iterable[str | Path]) -> pd.DataFrame:
                 if not run.several:  # weighted F1 of labels is another quantity
                     runs.append((cell, run))
     names = names_by_contents(contents)
-    places = {names.of(cell): place for cell, place in reversed(assessed)}
-    said = {name: _said(place) for name, place in places.items()}
-    rows = [_row(cell, run, *names.of(cell)) | said[names.of(cell)] for cell, run in runs if names.of(cell) in said]
+    said = {(names.of(cell), cell.seed): _said(place) for cell, place in reversed(assessed)}
+    first = {name: indicators for (name, _), indicators in sorted(said.items(), key=lambda item: -item[0][1])}
+    rows = [
+        _row(cell, run, *names.of(cell)) | said.get((names.of(cell), cell.seed), first[names.of(cell)])
+        for cell, run in runs
+        if names.of(cell) in first
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
