@@ -28,6 +28,7 @@ from tokenworth.decision.predictor_evaluation import (
     predictor_row,
     regret_table,
     seed_noise,
+    task_mean,
 )
 from tokenworth.decision.predictors import DEFAULT, predictors
 
@@ -97,7 +98,7 @@ intervals are 95 % bootstrap intervals over whole tasks. Default predictor: {DEF
 
 def _outcomes(whole: pd.DataFrame) -> str:
     means = whole.pivot_table(index=["backbone", "task"], columns="route", values="f1", aggfunc="mean")
-    known = whole.groupby(["backbone", "task"])[["bow_f1", "probe_f1"]].first()
+    known = whole.groupby(["backbone", "task"])[["bow_f1", "probe_f1"]].mean()
     table = known.rename(columns={"bow_f1": "bow", "probe_f1": "probe"}).join(means)
     best = table.max(axis=1)
     lines = ["| backbone | task | " + " | ".join(table.columns) + " |", "|---|---|" + "--:|" * len(table.columns)]
@@ -153,14 +154,15 @@ def _real(whole: pd.DataFrame) -> str:
 
 
 def _never_seen(told: dict[str, pd.DataFrame], route: str, backbone: str) -> str:
-    own = {name: table[table["backbone"] == backbone] for name, table in told.items()}
+    own = {name: table[table["backbone"] == backbone].reset_index(drop=True) for name, table in told.items()}
     off = {name: 100 * (table["predicted"] - table["f1"]) for name, table in own.items()}
-    errors = " | ".join(f"{off[name].abs().mean():.1f}" for name in (DEFAULT, "no gain", "mean gain"))
-    found, rmse = coverage(own[DEFAULT].reset_index(drop=True)), np.sqrt((off[DEFAULT] ** 2).mean())
+    errors = " | ".join(f"{task_mean(off[name].abs(), own[name]):.1f}" for name in (DEFAULT, "no gain", "mean gain"))
+    bias, of_probe = (task_mean(off[name], own[name]) for name in (DEFAULT, BY_PROBE))
+    found, rmse = coverage(own[DEFAULT]), np.sqrt(task_mean(off[DEFAULT] ** 2, own[DEFAULT]))
     return (
-        f"| {backbone} | {route} | {len(own[DEFAULT])} | {errors} | {rmse:.1f} | {off[DEFAULT].mean():+.1f} "
-        f"| {off[BY_PROBE].mean():+.1f} "
-        f"| {(off[DEFAULT].abs() <= 3).mean():.0%} | {found['coverage']:.0%} | {100 * found['width']:.0f} |"
+        f"| {backbone} | {route} | {own[DEFAULT]['task'].nunique()} | {errors} | {rmse:.1f} | {bias:+.1f} "
+        f"| {of_probe:+.1f} | {task_mean(off[DEFAULT].abs() <= 3, own[DEFAULT]):.0%} | {found['coverage']:.0%} "
+        f"| {100 * found['width']:.0f} |"
     )
 
 

@@ -39,13 +39,14 @@ def pilot_task(task: Task, seed: int) -> Task:
 
 
 def pilot_pairs(cells: pd.DataFrame, route: str, share: float) -> pd.DataFrame:
-    """Whole runs of a route beside the short run of the same task and backbone: its F1 in a column pilot_f1, and in
-    pilot_moved how far it had come from the reference of the route, in log odds.
+    """Whole runs of a route beside the short run of the same task, backbone and seed: its F1 in a column pilot_f1, and
+    in pilot_moved how far it had come from the reference of the route, in log odds.
     """
     runs = cells[cells["route"] == route]
     whole = runs[runs["steps"] == runs.groupby(["task", "backbone"])["steps"].transform("max")]
     short = runs.rename(columns={"steps": "pilot_steps", "f1": "pilot_f1"})
-    joined = whole.merge(short[["task", "backbone", "pilot_steps", "pilot_f1"]], on=["task", "backbone"])
+    place = ["task", "backbone", "seed"]
+    joined = whole.merge(short[[*place, "pilot_steps", "pilot_f1"]], on=place)
     near = np.isclose(joined["pilot_steps"] / joined["steps"], share, rtol=0.2)
     return _with_moved(joined[near].reset_index(drop=True))
 

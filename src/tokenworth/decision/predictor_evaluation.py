@@ -40,12 +40,12 @@ def predictor_row(name: str, cells: pd.DataFrame, by: str = BOTH, level: float =
         "predictor": name,
         "by": by,
         "cells": len(told),
-        "error": _by_task(off_N, told),
+        "error": task_mean(off_N, told),
         "error_low": low,
         "error_high": high,
-        "rmse": float(np.sqrt(_by_task(off_N**2, told))),
-        "within_3": _by_task(off_N <= 0.03, told),
-        "within_5": _by_task(off_N <= 0.05, told),
+        "rmse": float(np.sqrt(task_mean(off_N**2, told))),
+        "within_3": task_mean(off_N <= 0.03, told),
+        "within_5": task_mean(off_N <= 0.05, told),
         # Means of the other tasks rank backwards by themselves: a task with a high gain lowers the mean of the others.
         "spearman": gain_spearman(told) if predictor(name).indicators else float("nan"),
         **coverage(told),
@@ -81,8 +81,8 @@ def _told(make: Make, cells: pd.DataFrame, by: str) -> tuple[pd.DataFrame, Error
     return told, Errors(*columns)
 
 
-def _by_task(value_N: Floats | np.ndarray, cells: pd.DataFrame) -> float:
-    """Mean in which tasks weigh the same."""
+def task_mean(value_N: Floats | np.ndarray | pd.Series, cells: pd.DataFrame) -> float:
+    """Mean over cells in which tasks weigh the same, however many seeds each was run with."""
     return float(pd.Series(value_N, dtype=float).groupby(cells["task"].to_numpy()).mean().mean())
 
 
@@ -101,7 +101,7 @@ def coverage(told: pd.DataFrame) -> dict[str, float]:
     """Share of cells that lie in their intervals, tasks weighing the same, with its interval; median width."""
     inside_N = ((told["low"] <= told["f1"]) & (told["f1"] <= told["high"])).to_numpy(dtype=float)
     low, high = clustered(inside_N, told["task"].to_numpy())
-    shares = {"coverage": _by_task(inside_N, told), "coverage_low": low, "coverage_high": high}
+    shares = {"coverage": task_mean(inside_N, told), "coverage_low": low, "coverage_high": high}
     return shares | {"width": float((told["high"] - told["low"]).median())}
 
 
