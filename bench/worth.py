@@ -33,6 +33,7 @@ from worth_twins import twin_table, twins_of
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 PAGE, LAYERS, TWINS = RESULTS / "worth.md", RESULTS / "worth_layers.csv", RESULTS / "worth_twins.csv"
+INDICATORS = RESULTS / "worth_indicators.csv"
 REAL = ("smollm2-135m", "gemma3-270m", "all-minilm-l6-v2")
 CARD, PRICE = "a100", 2.5
 """What a million-dollar question is priced on: data sheet and share of it as in `decide`, dollars an hour."""
@@ -53,6 +54,8 @@ def main() -> None:
     cells = full_length(shipped_calibration())
     cells = cells[cells["backbone"].isin(REAL)].reset_index(drop=True)
     places = _places(cells)
+    if INDICATORS.is_file():
+        places = places.merge(pd.read_csv(INDICATORS), how="left", on=["backbone", "task"])
     parts = [_head(cells), _table(places), _worth(places)]
     parts += [twin_table(pd.read_csv(TWINS), places)] if TWINS.is_file() else []
     parts += [_gap(places), _cost(cells)]

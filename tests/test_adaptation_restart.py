@@ -11,6 +11,8 @@ from routes import model_at
 from tokenworth.adaptation import adapt
 from tokenworth.adaptation.recommended_settings import RouteRule
 from tokenworth.adaptation.training.rate_restart import entropy_of_classes, learned_nothing
+from tokenworth.adaptation.training.route_training import RouteLearner
+from tokenworth.errors import DivergedError
 
 pytestmark = pytest.mark.formats
 
@@ -73,6 +75,43 @@ def test_a_rate_that_teaches_nothing_is_lowered_once(model, too_high, route):
     assert result.cost["train_flops"] == pytest.approx(2 * given.cost["train_flops"]), "both runs are paid for"
     assert sum("nothing was learned" in note for note in result.notes) == 1
     assert "restart" not in given.facts
+
+
+@pytest.fixture
+def diverging(monkeypatch, too_high):
+    """From step 5 on the loss is no number, at the rule's rate alone."""
+    whole = RouteLearner.loss
+
+    def loss(self, group):
+        minimised, reported = whole(self, group)
+        broken = self.config.lr == FAR_TOO_HIGH and self.position.step >= 5
+        return (minimised * float("nan"), reported * float("nan")) if broken else (minimised, reported)
+
+    monkeypatch.setattr(RouteLearner, "loss", loss)
+
+
+@pytest.mark.parametrize("route", ["lora", "full"])
+def test_a_rate_at_which_a_run_diverges_is_lowered_once(tmp_path, model, diverging, route):
+    task = planted_task(120)
+    result = adapt(model, task, route, config=STEPS, out=tmp_path)
+    given = adapt(model, task, route, config={**STEPS, "lr": FAR_TOO_HIGH / TO_WHAT_LEARNS})
+    assert result.training["losses"] == given.training["losses"], "the second run is that of its rate"
+    assert result.facts["restart"]["loss_before"] is None
+    first = result.cost["train_flops"] - given.cost["train_flops"]
+    assert 0 < first < given.cost["train_flops"] / 4, "five steps of forty"
+    assert sum("no finite number after 5 steps" in note for note in result.notes) == 1
+
+
+def test_a_rate_that_was_given_diverges_in_one_sentence(model, diverging):
+    with pytest.raises(DivergedError, match=r"step 6: the loss is nan .* Lower lr"):
+        adapt(model, planted_task(120), "full", config={**STEPS, "lr": FAR_TOO_HIGH})
+
+
+def test_what_is_no_number_before_any_step_is_no_matter_of_the_rate(model, too_high, monkeypatch):
+    whole, nan = RouteLearner.loss, float("nan")
+    monkeypatch.setattr(RouteLearner, "loss", lambda self, group: tuple(nan * part for part in whole(self, group)))
+    with pytest.raises(DivergedError, match="step 1: the loss is nan"):
+        adapt(model, planted_task(120), "full", config=STEPS)
 
 
 def test_a_rate_that_was_given_stays(model, too_high):

@@ -30,6 +30,15 @@ class AdaptError(TokenworthError, RuntimeError):
     """A route cannot be run to its end, or what it saved cannot be used."""
 
 
+class DivergedError(AdaptError):
+    """Training came to a loss or gradient that is no finite number."""
+
+    def __init__(self, sentence: str, *, steps: int = 0, cost: dict[str, float] | None = None) -> None:
+        super().__init__(sentence)
+        self.steps, self.cost = steps, cost or {}
+        """Made before, and what they took: tokens, padded_tokens, train_flops, loop_seconds."""
+
+
 class EndpointError(TokenworthError, RuntimeError):
     """A server that a model is asked for on gives no answers, or none that can be paid for."""
 

@@ -114,6 +114,10 @@ class Learner(ABC):
     def no_memory(self, size: int) -> str:
         """The end of a sentence: so many rows, for which a device has no memory, and what to do."""
 
+    def diverged(self, sentence: str) -> TokenworthError:
+        """What a loss or gradient that is no finite number raises."""
+        return self.failure(sentence)
+
     def explain(self, error: Exception) -> str | None:  # noqa: ARG002
         """The sentence for an error of a pass that the learner understands."""
         return None

@@ -71,7 +71,7 @@ class Loop:
         loss = self._gradient(rows)
         norm = self.compute.devices.clip(learner.parameters.values(), self.config.clip_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise learner.failure(
+            raise learner.diverged(
                 f"step {position.step + 1}: the loss is {loss} and the norm of the gradient {norm} on "
                 f"{learner.named(rows)}; nothing was updated. Lower lr (now {self.config.lr:g}), {learner.remedy}"
             )

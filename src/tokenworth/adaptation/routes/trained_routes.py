@@ -106,7 +106,7 @@ def fit_network(job: Job, build: Callable[[Job], Network], objective: Objective 
         parameters={"trainable": learning, "total": total},
         training={name: getattr(position, name) for name in kept},
         facts={"packs": packs, "products_in": data.identity["number format"], **network.facts},
-        cost=_spent(position),
+        cost=position.cost(),
         read=ReadTexts.of(tokens),
         flops_per_text=pieces
         * (mean_length * cost.forward.token + mean_length**2 * cost.forward.pair + cost.forward.text),
@@ -154,15 +154,6 @@ def _train(job: Job, learner: RouteLearner) -> int:
         resumed = Loop(learner, checkpoints, tracker, job.progress).run()
     learner.finish()
     return resumed
-
-
-def _spent(position: RoutePosition) -> dict[str, float]:
-    return {
-        "tokens": position.tokens,
-        "padded_tokens": position.places,
-        "train_flops": position.flops,
-        "loop_seconds": position.seconds,
-    }
 
 
 def _padding_note(backbone: Backbone, position: RoutePosition, network: Network) -> str:

@@ -1,5 +1,6 @@
-"""A run that learned nothing at the rule's rate is made once more, at a quarter of it.
+"""A run that diverged or learned nothing at the rule's rate is made once more, at a quarter of it.
 
+    diverged:         a loss or gradient that is no finite number, after steps that had one
     learned nothing:  mean loss of the last fifth of the steps  >=  .98 H
     H = - sum_c q_c ln q_c,   q_c: share of class c among the training texts, each counted by the weight of its class
 
@@ -13,13 +14,14 @@ and fewer than `FEWEST` steps are no sign of a rate.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import entr
 
 from tokenworth.adaptation.job import Fitted, Job
 from tokenworth.base.aliases import Floats
+from tokenworth.errors import DivergedError
 
 LOWERED_BY = 4
 """The rule's rate over that of the second run."""
@@ -31,28 +33,52 @@ _LAST = 5
 _NOTHING = 0.98
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A first run."""
+
+    how: str
+    loss: float | None
+    """At its end; None: no finite number."""
+    cost: dict[str, float]
+
+
 def with_restart(job: Job, fit: Callable[[Job], Fitted]) -> Fitted:
-    """What a route gives back; where the rule chose the rate and nothing was learned, what it gives at a lower one."""
-    fitted = fit(job)
-    if not _may_restart(job):
-        return fitted
-    losses, least = fitted.training["losses"], entropy_of_classes(job.train.labels, job.class_weights())
-    if len(losses) < FEWEST or not learned_nothing(losses, least):
-        return fitted
-    spent, before = fitted.cost, last_loss(losses)
-    del fitted  # memory holds one network
+    """What a route gives back; where the rule chose the rate and it failed, what it gives at a lower one.
+
+    Raises DivergedError: at a rate that was given, at the first step, where no rate has moved anything yet, or again.
+    """
+    try:
+        fitted = fit(job)
+    except DivergedError as error:
+        if not (_may_restart(job) and error.steps):
+            raise
+        failed = _Failed(f"the loss was no finite number after {error.steps} steps", None, error.cost)
+    else:
+        losses, least = fitted.training["losses"], entropy_of_classes(job.train.labels, job.class_weights())
+        if not _may_restart(job) or len(losses) < FEWEST or not learned_nothing(losses, least):
+            return fitted
+        before = last_loss(losses)
+        how = f"nothing was learned (loss {before:.3f} at the end; {least:.3f} by how frequent the classes are)"
+        failed = _Failed(how, before, fitted.cost)
+        del fitted  # memory holds one network
+    return _again(job, fit, failed)
+
+
+def _again(job: Job, fit: Callable[[Job], Fitted], failed: _Failed) -> Fitted:
+    """The second run, which pays for the first one too."""
     rate, lower = job.config.lr, job.config.lr / LOWERED_BY
     folder = None if job.folder is None else job.folder / RESTART
     again = fit(replace(job, config=replace(job.config, lr=lower), folder=folder))
     after = last_loss(again.training["losses"])
     note = (
-        f"At the rate of the rule, {rate:g}, nothing was learned (loss {before:.3f} at the end; {least:.3f} by how "
-        f"frequent the classes are), so training began anew at {lower:g}, which reached {after:.3f}; cost is of both."
+        f"At the rate of the rule, {rate:g}, {failed.how}, so training began anew at {lower:g}, which reached "
+        f"{after:.3f}; cost is of both."
     )
     return replace(
         again,
-        cost={name: value + spent[name] for name, value in again.cost.items()},
-        facts={**again.facts, "restart": {"lr": lower, "loss": after, "loss_before": before}},
+        cost={name: value + failed.cost[name] for name, value in again.cost.items()},
+        facts={**again.facts, "restart": {"lr": lower, "loss": after, "loss_before": failed.loss}},
         notes=(*again.notes, note),
     )
 

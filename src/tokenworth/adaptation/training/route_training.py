@@ -23,7 +23,7 @@ from tokenworth.adaptation.training.label_losses import summed_loss, text_weight
 from tokenworth.adaptation.training.text_order import Order, learning_rate
 from tokenworth.base.run_record import OtherRunError
 from tokenworth.encode.long_texts import piece_rows
-from tokenworth.errors import AdaptError, first_line
+from tokenworth.errors import AdaptError, DivergedError, first_line
 from tokenworth.probes.probability_metrics import is_better
 from tokenworth.training.checkpoints import read_weights, write_weights
 from tokenworth.training.devices import Compute
@@ -44,6 +44,15 @@ class RoutePosition(Position):
     evaluations: list[dict[str, float]] = field(default_factory=list)
     best: float | None = None
     best_step: int | None = None
+
+    def cost(self) -> dict[str, float]:
+        """What the steps made so far have taken."""
+        return {
+            "tokens": self.tokens,
+            "padded_tokens": self.places,
+            "train_flops": self.flops,
+            "loop_seconds": self.seconds,
+        }
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -208,6 +217,10 @@ class RouteLearner(Learner):
         before = kept if isinstance(kept, dict) else {}  # a text in checkpoints of earlier versions
         changed = [name for name, value in self.identity.items() if before.get(name) != value]
         return f"were made with another {', another '.join(changed)}" if changed else ""
+
+    def diverged(self, sentence: str) -> DivergedError:
+        """The rule's rate may have been too high."""
+        return DivergedError(sentence, steps=self.position.step, cost=self.position.cost())
 
     def explain(self, error: Exception) -> str | None:
         """Some models write out numbers that a narrow format does not have."""
