@@ -31,6 +31,7 @@ def test_memory_says_what_can_be_read_and_what_can_learn():
     [
         (replace(CPU, threads=1), {"OMP_NUM_THREADS": "1"}, "1 of 2 processors are used (OMP_NUM_THREADS says so)"),
         (replace(CPU, dtype="float32"), {}, "multiplies bfloat16 no faster"),
+        (replace(CPU, shared=True), {}, "Another program computes now"),
         (CPU, {}, "no graphics card"),
         (CPU, {"HF_HUB_OFFLINE": "1"}, "found only in its cache"),
     ],

@@ -10,10 +10,12 @@ from pathlib import Path
 SPINS, POLICY = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
 SHORT_WAIT = 1000
 """Rounds before a thread that waits goes to sleep; 300,000 are the default of GCC's OpenMP, which PyTorch uses."""
+LOAD = Path("/proc/loadavg")
+"""Where Linux says how many processes and threads run."""
 _LOOKS, _PAUSE = 5, 0.002
 
 
-def wait_briefly_beside_others(load: Path = Path("/proc/loadavg")) -> None:
+def wait_briefly_beside_others(load: Path = LOAD) -> None:
     """Let threads that wait go to sleep soon if another program computes now; to be called before PyTorch is loaded.
 
     A thread that waits for the others of a product keeps its processor busy, by default for about a millisecond, and
@@ -22,12 +24,12 @@ def wait_briefly_beside_others(load: Path = Path("/proc/loadavg")) -> None:
     (docs/benchmarks.md), so it is left alone.  No number changes.  Variables that the user has set stay; where the
     system does not tell what runs (macOS, Windows), or uses another OpenMP, nothing happens.
     """
-    if SPINS not in os.environ and POLICY not in os.environ and _others_compute(load):
+    if SPINS not in os.environ and POLICY not in os.environ and others_compute(load):
         os.environ[SPINS] = str(SHORT_WAIT)
 
 
-def _others_compute(load: Path) -> bool:
-    """Whether more than this process was running at each of some looks, a few milliseconds apart."""
+def others_compute(load: Path = LOAD) -> bool:
+    """Whether more than this process was running at each of some looks, a few milliseconds apart; False if unknown."""
     running = []
     with suppress(OSError, ValueError, IndexError):
         for look in range(_LOOKS):

@@ -13,6 +13,7 @@ from tokenworth.assessment.assessment_forecast import FORWARD_SHARE, measure_rat
 from tokenworth.backbones import dtype_name, resolve_device, resolve_dtype
 from tokenworth.base.machine import free_on, processors
 from tokenworth.base.progress import duration
+from tokenworth.base.thread_waiting import others_compute
 
 TEXTS, TOKENS = 1000, 50
 """What the times are said of."""
@@ -39,15 +40,17 @@ class Machine:
     """Free bytes, of the device's own where it has some."""
     threads: int
     processors: int
+    shared: bool = False
+    """Whether other programs compute now."""
 
 
 def this_machine() -> Machine:
     """Measured in about a second."""
-    device = resolve_device("auto")
+    device, shared = resolve_device("auto"), others_compute()
     dtype = resolve_dtype("auto", device)
     rates = measure_rates(device, dtype)
     memory, threads = float(free_on(device)), torch.get_num_threads()
-    return Machine(str(device), dtype_name(dtype), rates.forward, rates.moments, memory, threads, processors())
+    return Machine(str(device), dtype_name(dtype), rates.forward, rates.moments, memory, threads, processors(), shared)
 
 
 def sentences(machine: Machine, variables: Mapping[str, str] = os.environ) -> list[str]:
@@ -58,6 +61,10 @@ def sentences(machine: Machine, variables: Mapping[str, str] = os.environ) -> li
     if machine.device == "cpu" and machine.threads < machine.processors:
         why = " (OMP_NUM_THREADS says so)" if "OMP_NUM_THREADS" in variables else ""
         said.append(f"{machine.threads} of {machine.processors} processors are used{why}; with all, passes are faster.")
+    if machine.device == "cpu" and machine.shared:
+        said.append(
+            "Another program computes now, and had its share while this was measured; without it all is faster."
+        )
     if machine.device == "cpu":
         said.append("There is no graphics card that PyTorch can use; one would do all of this much faster.")
     if variables.get("HF_HUB_OFFLINE", "0") not in {"", "0"}:
