@@ -88,7 +88,9 @@ def _beside_kept(found: pd.DataFrame, file: Path, place: list[str]) -> pd.DataFr
 def _places(cells: pd.DataFrame) -> pd.DataFrame:
     """One row a backbone and task: what every route reached (means over seeds), and what was said before."""
     reached = cells.pivot_table(index=["backbone", "task"], columns="route", values="f1", aggfunc="mean")
-    said = cells.groupby(["backbone", "task"]).mean(numeric_only=True).drop(columns=["f1", "seed"])
+    drawn = cells.sort_values("seed").drop_duplicates(["backbone", "task", "seed"]).groupby(["backbone", "task"])
+    said = drawn.first(numeric_only=True).drop(columns=["f1", "seed"])  # layers are chosen for one draw of texts
+    said[["bow_f1", "probe_f1"]] = drawn[["bow_f1", "probe_f1"]].mean()
     known = said.assign(bow=said["bow_f1"], probe=said["probe_f1"])
     routes = [name for name in ("lora", "full", "scratch") if name in reached]
     return known.join(reached[routes]).reset_index()

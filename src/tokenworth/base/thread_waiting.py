@@ -19,8 +19,8 @@ def wait_briefly_beside_others(load: Path = LOAD) -> None:
     """Let threads that wait go to sleep soon if another program computes now; to be called before PyTorch is loaded.
 
     A thread that waits for the others of a product keeps its processor busy, by default for about a millisecond, and
-    where there are more threads to run than processors it keeps busy what they wait for: beside two busy processes on
-    two cores a training step of LoRA took 2.2 times as long.  On an idle machine sleep costs 5 to 9 %
+    where there are more threads to run than processors it keeps busy what they wait for: beside one or two busy
+    processes on two cores training and passes took 1.5 to 1.9 times as long.  On an idle machine sleep costs LoRA 5 %
     (docs/benchmarks.md), so it is left alone.  No number changes.  Variables that the user has set stay; where the
     system does not tell what runs (macOS, Windows), or uses another OpenMP, nothing happens.
     """
