@@ -104,7 +104,8 @@ def _head(cells: pd.DataFrame) -> str:
     )
     return f"""# Is pretraining worth its cost, for real models?
 
-Weighted F1 on test texts. Study `worth-real`: at most 600 texts of each part, cut at 128 tokens, one seed; learning
+Weighted F1 on test texts. Study `worth-real`: at most 600 texts of each part, cut at 128 tokens, one seed (means
+over two where LoRA has a second draw of texts); learning
 rates by the rule of `adapt` (width), LoRA and full 200 steps of 8 texts, scratch 400; bow and probe on the same texts.
 Not every cell has been run yet: {runs}.
 

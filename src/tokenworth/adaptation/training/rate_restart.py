@@ -48,6 +48,7 @@ def with_restart(job: Job, fit: Callable[[Job], Fitted]) -> Fitted:
 
     Raises DivergedError: at a rate that was given, at the first step, where no rate has moved anything yet, or again.
     """
+    failed: _Failed | None
     try:
         fitted = fit(job)
     except DivergedError as error:
@@ -55,14 +56,23 @@ def with_restart(job: Job, fit: Callable[[Job], Fitted]) -> Fitted:
             raise
         failed = _Failed(f"the loss was no finite number after {error.steps} steps", None, error.cost)
     else:
-        losses, least = fitted.training["losses"], entropy_of_classes(job.train.labels, job.class_weights())
-        if not _may_restart(job) or len(losses) < FEWEST or not learned_nothing(losses, least):
+        failed = _taught_nothing(job, fitted)
+        if failed is None:
             return fitted
-        before = last_loss(losses)
-        how = f"nothing was learned (loss {before:.3f} at the end; {least:.3f} by how frequent the classes are)"
-        failed = _Failed(how, before, fitted.cost)
         del fitted  # memory holds one network
     return _again(job, fit, failed)
+
+
+def _taught_nothing(job: Job, fitted: Fitted) -> _Failed | None:
+    """The run as a failure; None: it learned something, or nothing can be said of its rate."""
+    losses = fitted.training["losses"]
+    if not _may_restart(job) or len(losses) < FEWEST:
+        return None
+    before, least = last_loss(losses), entropy_of_classes(job.train.labels, job.class_weights())
+    if not learned_nothing(losses, least):
+        return None
+    how = f"nothing was learned (loss {before:.3f} at the end; {least:.3f} by how frequent the classes are)"
+    return _Failed(how, before, fitted.cost)
 
 
 def _again(job: Job, fit: Callable[[Job], Fitted], failed: _Failed) -> Fitted:
