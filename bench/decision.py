@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from misses import misses, second_draws
 from pages import write_page
 from pilots import pilot_lines
 from published_evidence import lora_evidence, scratch_evidence
@@ -59,6 +60,8 @@ def main() -> None:
         _outcomes(whole),
         *_predictors(whole),
         _real(whole),
+        misses(whole, REAL),
+        second_draws(whole, REAL),
         _regret(whole),
         _chances(whole),
         lora_evidence(whole),

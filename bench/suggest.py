@@ -84,14 +84,14 @@ def features(task: str, place: str, model: str, options: argparse.Namespace) -> 
     return arrays["rows"][:n], arrays["rows"][n:], arrays["train"], arrays["test"]
 
 
-def pooled(backbone: Any, texts: list[str]) -> np.ndarray:
+def pooled(backbone: Any, texts: list[str], length: int = LENGTH) -> np.ndarray:
     """Means of normalised states at two thirds of the depth."""
     features_ND = np.empty((len(texts), backbone.width), dtype=np.float32)
 
     def keep(_layer: int, states: torch.Tensor, mask: torch.Tensor, rows: np.ndarray) -> None:
         features_ND[rows] = pool(normalised(states), mask, "mean").numpy()
 
-    encode(backbone, tokenise(backbone, texts, max_length=LENGTH), keep, layers=[round(backbone.n_layers * 2 / 3)])
+    encode(backbone, tokenise(backbone, texts, max_length=length), keep, layers=[round(backbone.n_layers * 2 / 3)])
     return features_ND
 
 

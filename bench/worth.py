@@ -153,7 +153,10 @@ def _worth(places: pd.DataFrame) -> str:
                 f"| {(gain > POINT).sum()} | {(gain.abs() <= POINT).sum()} | {(gain < -POINT).sum()} "
                 f"| {gain.idxmax()} {100 * gain.max():+.1f} | {gain.idxmin()} {100 * gain.min():+.1f} |"
             )
-    return "\n".join([*lines, "", *_adds(places)])
+    common = places.assign(gain=best - places["scratch"]).pivot_table("gain", "task", "backbone").dropna()
+    means = ", ".join(f"{name} {100 * mean:.1f}" for name, mean in common.mean().sort_values().items())
+    alike = f"Against scratch on the {len(common)} tasks that all have: {means} points."
+    return "\n".join([*lines, "", alike, "", *_adds(places)])
 
 
 def _adds(places: pd.DataFrame) -> list[str]:

@@ -26,11 +26,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from suggest import pooled
 from tokenworth.backbones import Backbone, load_backbone
 from tokenworth.base.aliases import Floats, Ints
 from tokenworth.base.float32_products import float32_products
-from tokenworth.encode import encode, tokenise
-from tokenworth.encode.pooling import normalised, pool
+from tokenworth.encode import tokenise
 from tokenworth.errors import BackboneError
 from tokenworth.probes.logistic import unit_logistic
 from tokenworth.probes.probability_metrics import metric_value, softmax
@@ -75,22 +75,11 @@ def _loaded(place: str) -> Backbone:
 def indicators(backbone: Backbone, task: str, data: Path) -> dict[str, float]:
     """COLUMNS of a model and a task."""
     train = load_task(task, data=data).sample(MAX_TEXTS).train
-    rows_ND = features(backbone, train.texts)
+    rows_ND = pooled(backbone, train.texts, LENGTH).astype(np.float64)
+    rows_ND -= rows_ND.mean(0)
     drawn = [few_labels(rows_ND, train.labels, seed) for seed in range(DRAWS)]
     few_f1, cos_low = np.mean(drawn, axis=0)
     return {"few_f1": float(few_f1), "cos_low": float(cos_low), **spans(backbone, train.texts[:TEXTS])}
-
-
-def features(backbone: Backbone, texts: list[str]) -> Floats:
-    """What the read-out sees (N, D)."""
-    rows_ND = np.empty((len(texts), backbone.width))
-
-    def keep(_layer: int, states: torch.Tensor, mask: torch.Tensor, rows: np.ndarray) -> None:
-        rows_ND[rows] = pool(normalised(states), mask, "mean").double().numpy()
-
-    encode(backbone, tokenise(backbone, texts, max_length=LENGTH), keep, layers=[round(backbone.n_layers * 2 / 3)])
-    rows_ND -= rows_ND.mean(0)
-    return rows_ND
 
 
 def few_labels(rows_ND: Floats, labels_N: Ints, seed: int) -> tuple[float, float]:

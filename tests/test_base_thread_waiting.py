@@ -13,7 +13,8 @@ from tokenworth.base.thread_waiting import POLICY, SHORT_WAIT, SPINS, wait_brief
 @pytest.fixture
 def load(tmp_path, monkeypatch):
     for name in (SPINS, POLICY):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a test leaves there is taken away after it
+        monkeypatch.delenv(name)
     return tmp_path / "loadavg"
 
 

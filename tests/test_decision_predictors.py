@@ -32,6 +32,7 @@ from tokenworth.decision.predictor_evaluation import (
     predictor_row,
     regret_table,
     seed_noise,
+    task_mean,
 )
 from tokenworth.decision.predictors import Gain, Line, LogOdds, predictor, predictors
 from tokenworth.errors import SettingError
@@ -236,6 +237,20 @@ def test_pilots_are_paired_and_learned_from():
     assert set(full_length(cells)["steps"]) == {1000}
     with pytest.raises(SettingError, match=r"no runs of 0\.25 of the steps for the route lora"):
         Piloted(cells, "lora", 1 / 4)
+
+
+def test_a_pilot_counts_beside_the_run_of_its_own_seed():
+    """Another seed may have drawn other texts."""
+    cells = planted_cells(lambda row, rng: row["probe_f1"] * 0.9, steps=(125, 1000))
+    again = cells[cells["steps"] == 1000].assign(seed=cells["seed"].max() + 1, f1=0.1)
+    pairs = pilot_pairs(pd.concat([cells, again], ignore_index=True), "lora", 1 / 8)
+    pd.testing.assert_frame_equal(pairs, pilot_pairs(cells, "lora", 1 / 8))
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_tasks_weigh_the_same_however_many_seeds_they_have(seeds):
+    cells = pd.DataFrame({"task": ["one"] * seeds + ["two"]})
+    assert task_mean(np.array([1.0] * seeds + [0.0]), cells) == 0.5
 
 
 def test_what_a_pilot_is_worth_is_how_much_it_narrows_the_interval():

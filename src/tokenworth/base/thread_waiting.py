@@ -18,11 +18,11 @@ _LOOKS, _PAUSE = 5, 0.002
 def wait_briefly_beside_others(load: Path = LOAD) -> None:
     """Let threads that wait go to sleep soon if another program computes now; to be called before PyTorch is loaded.
 
-    A thread that waits for the others of a product keeps its processor busy, by default for about a millisecond, and
-    where there are more threads to run than processors it keeps busy what they wait for: beside one or two busy
-    processes on two cores training and passes took 1.5 to 1.9 times as long.  On an idle machine sleep costs LoRA 5 %
-    (docs/benchmarks.md), so it is left alone.  No number changes.  Variables that the user has set stay; where the
-    system does not tell what runs (macOS, Windows), or uses another OpenMP, nothing happens.
+    A thread that waits for the others of a product keeps its processor busy, and where there are more threads to run
+    than processors that is the one they need: beside one or two busy processes on two cores training and passes took
+    1.5 to 1.9 times as long.  On an idle machine sleep costs LoRA 5 % (docs/benchmarks.md), so it is left alone.  No
+    number changes.  Variables that the user has set stay; where the system does not tell what runs (macOS, Windows), or
+    uses another OpenMP, nothing happens.
     """
     if SPINS not in os.environ and POLICY not in os.environ and others_compute(load):
         os.environ[SPINS] = str(SHORT_WAIT)
